@@ -1,0 +1,459 @@
+"""The ground: the frozen types and closed sets that every room speaks.
+
+A `Runbook` is what the loader makes of a YAML file. Records, looks and outcomes are what hosts answer. Nothing here
+does anything.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from runbook.modules.declare import Impact
+
+Path = tuple[str | int, ...]  # where a value stands in a YAML document: ("detectors", 2, "when")
+
+
+class Unknown:
+    """The third truth value: our looking failed, or a comparison could not be made."""
+
+    _only: Unknown | None = None
+
+    def __new__(cls) -> Unknown:  # noqa: PYI034 -- there is one
+        if cls._only is None:
+            cls._only = super().__new__(cls)
+        return cls._only
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+    def __bool__(self) -> bool:
+        msg = "unknown is neither true nor false"
+        raise TypeError(msg)
+
+
+UNKNOWN: Final = Unknown()
+Truth = bool | Unknown
+
+
+class Ordered(enum.Enum):
+    """A closed set whose members have an order, the one in which they are declared."""
+
+    @property
+    def rank(self) -> int:
+        """The member's place, from 0."""
+        return list(type(self)).index(self)
+
+
+class Severity(Ordered):
+    """How bad an incident is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Mode(Ordered):
+    """What a detector or step may do by itself."""
+
+    OBSERVE = "observe"
+    APPROVE = "approve"
+    AUTO = "auto"
+
+
+class Strategy(enum.Enum):
+    """How the rungs of a recovery are climbed."""
+
+    SEQUENCE = "sequence"
+    PROGRESSIVE = "progressive"
+    PARALLEL = "parallel"
+
+
+class Backoff(enum.Enum):
+    """How the delay between attempts grows."""
+
+    IMMEDIATE = "immediate"
+    LINEAR = "linear"
+    EXPONENTIAL = "exponential"
+    FIBONACCI = "fibonacci"
+
+
+class IncidentState(enum.Enum):
+    """Where an incident stands (DESIGN §3)."""
+
+    PENDING = "pending"
+    OPEN = "open"
+    WAITING = "waiting"
+    OBSERVED = "observed"
+    SUPPRESSED = "suppressed"
+    RECOVERING = "recovering"
+    VERIFYING = "verifying"
+    CURED = "cured"
+    UNHEALED = "unhealed"
+    UNVERIFIED = "unverified"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen to it by itself."""
+        return self in _ENDED
+
+
+_ENDED = frozenset({IncidentState.CURED, IncidentState.UNHEALED, IncidentState.UNVERIFIED, IncidentState.INTERRUPTED})
+
+
+class OperationState(enum.Enum):
+    """Where an operation of a run stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"  # an error detector's recovery wants approval
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"  # an earlier one failed, its `when` does not hold, or tags leave it out
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a file; lines and columns count from 1, the end is exclusive."""
+
+    file: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A replacement of characters [start, end) of the file's text; what `lint --fix` applies."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing lint has to say about a file."""
+
+    code: str  # RB012
+    rule: str  # unknown-field
+    level: Literal["error", "warning"]
+    message: str
+    span: Span
+    hint: str = ""  # how to mend it
+    fixes: tuple[Edit, ...] = ()
+
+
+class Expression(Protocol):
+    """A parsed expression (`when`), or a parsed template (`{{ … }}` in a string); see language/expression.py."""
+
+    @property
+    def text(self) -> str:
+        """As it stands in the file."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables it mentions at its top: `incident` of `incident.path`."""
+
+    def evaluate(self, scope: Mapping[str, Any]) -> Any:
+        """Its value, or UNKNOWN. Raises RenderError where a name is undefined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `count` per sliding `per` seconds; None = for ever."""
+
+    count: int
+    per: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Fires at the `count`th event within `per` seconds."""
+
+    count: int
+    per: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How an operation is tried again. Delays in seconds; `attempts` counts the first one too."""
+
+    strategy: Backoff = Backoff.EXPONENTIAL
+    attempts: int = 3
+    base: float = 5.0
+    max: float = 60.0
+    jitter: float = 0.0  # a share of the delay, 0 to 1, by which it may be longer or shorter
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """How a cure is checked. Seconds."""
+
+    after: float = 0.0
+    every: float = 2.0
+    hold: float = 0.0  # `for`
+    within: float = 60.0
+    detector: str | None = None
+    given: bool = False  # the runbook wrote a `verify`
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """One item of a recovery, or an operation's step: a module with its parameters and the common keys.
+
+    `params` holds plain YAML values; a string with a template in it is an `Expression`.
+    """
+
+    module: str
+    params: Mapping[str, Any]
+    path: Path
+    name: str = ""
+    when: Expression | None = None
+    timeout: float | None = None
+    register: str | None = None
+    become: bool | None = None
+    become_user: str | None = None
+    python: str | None = None
+    delegate_to: str | None = None
+    tags: tuple[str, ...] = ()
+    mode: Mode | None = None
+    limit: Limit | None = None
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return self.name or self.module
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A step, or a block of them that succeed or fail together."""
+
+    steps: tuple[StepCall, ...]
+    path: Path
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What a person calls it."""
+        return self.name or " + ".join(step.title for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorMatch:
+    """Which failures of which operations an `error` detector is about."""
+
+    patterns: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = ()
+    during: tuple[str, ...] = ()  # operations' names; none = all
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A probe, a condition over its records, guards, and the recovery it maps to. Times in seconds."""
+
+    name: str
+    probe: str  # log, health, …, error, all, any, sequence
+    params: Mapping[str, Any]
+    path: Path
+    when: Expression | None = None
+    match: Literal["any", "all"] = "any"  # all = fires once, when every record fulfils it
+    subject: Expression | None = None
+    hold: float = 0.0  # `for`
+    clear: Expression | None = None
+    count: Count | None = None
+    within: float | None = None
+    severity: Severity = Severity.MEDIUM
+    category: str = "unknown"
+    component: str | None = None
+    mode: Mode | None = None
+    max_age: float = 600.0
+    limit: Limit | None = None
+    cooldown: float = 0.0
+    strategy: Strategy = Strategy.SEQUENCE
+    recover: tuple[Rung, ...] = ()
+    verify: Verify = Verify()
+    cured: tuple[StepCall, ...] = ()
+    unhealed: tuple[StepCall, ...] = ()
+    rollback: bool = False
+    retry: Retry | Literal[False] | None = None  # of an error detector
+    error: ErrorMatch | None = None
+    members: tuple[str, ...] = ()  # of all, any, sequence
+    hosts: str | None = None
+    every: float | None = None
+    tags: tuple[str, ...] = ()
+    become: bool = False
+    become_user: str | None = None
+    is_input: bool = False  # no `recover`, and a member of a correlation or a `verify: {detector: …}`
+    origin: str = ""  # the file it was loaded from, when `use` brought it here
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A step that the runbook itself runs, wrapped in retry and recovery."""
+
+    name: str
+    step: StepCall
+    path: Path
+    retry: Retry = Retry(attempts=1)
+    component: str | None = None
+    timeout: float | None = None
+    fallback: tuple[StepCall, ...] = ()
+    rollback: bool = False
+    redundancy: int = 1
+    pool: str | None = None
+    prefer: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Members that can stand in for each other."""
+
+    name: str
+    members: tuple[Mapping[str, Any], ...]
+    switch: tuple[StepCall, ...] = ()
+    path: Path = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is read from: exactly one is set."""
+
+    name: str
+    env: str | None = None
+    file: str | None = None
+    keyring: str | None = None
+    path: Path = ()
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """One loaded, valid runbook."""
+
+    name: str
+    file: str
+    description: str = ""
+    hosts: str = "localhost"
+    every: float | str = 30.0  # seconds, or a cron expression
+    max_unavailable: str | int | None = None
+    fault_tolerance: str | None = None
+    writable: tuple[Any, ...] = ()  # strings or Expressions
+    vars: Mapping[str, Any] = field(default_factory=dict)  # values; strings with templates are Expressions
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    operations: tuple[Operation, ...] = ()
+    detectors: tuple[Detector, ...] = ()
+    recoveries: Mapping[str, tuple[Rung, ...]] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    components: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    finally_: tuple[StepCall, ...] = ()  # `finally`: steps that end an `apply`, whatever happened
+    use: tuple[str, ...] = ()
+
+    def detector(self, name: str) -> Detector | None:
+        """Return the detector of that name."""
+        return next((found for found in self.detectors if found.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a probe saw of one subject. A field that could not be seen is UNKNOWN; one without a value is None."""
+
+    subject: str  # "" = the host itself
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A look that worked, with what it saw; no records is a look too."""
+
+    records: tuple[Record, ...] = ()
+    state: Mapping[str, Any] = field(default_factory=dict)  # cursor, samples, clocks: for the next look
+
+
+@dataclass(frozen=True, slots=True)
+class NotSeen:
+    """A look that did not work: nothing is known."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """The host lacks what was looked for: no fault, unless expected."""
+
+    reason: str
+
+
+Look = Seen | NotSeen | Lacking
+
+
+class StepStatus(enum.Enum):
+    """How a step ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"  # writable, host text, a missing need: nothing was done
+    TIMEOUT = "timeout"
+    SKIPPED = "skipped"  # its `when` does not hold
+    PLANNED = "planned"  # --check
+    LOST = "lost"  # the agent knows nothing of it
+    RUNNING = "running"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a step. `data` is what `register` makes available."""
+
+    status: StepStatus
+    changed: bool = False
+    error: str = ""
+    output: str = ""
+    exit_code: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    actions: tuple[Mapping[str, Any], ...] = ()  # {"action": "delete", "what": "312 files, 1.2 GB below /x"}
+    diff: str = ""
+    duration: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """It did what it should, or had nothing to do."""
+        return self.status in _OK
+
+
+_OK = frozenset({StepStatus.DONE, StepStatus.SKIPPED, StepStatus.PLANNED})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A step with its values filled in, ready to be sent: what an intent is about."""
+
+    module: str
+    params: Mapping[str, Any]
+    host_text: frozenset[str] = frozenset()  # parameters that host text went into
+    secret: frozenset[str] = frozenset()  # parameters that a secret went into
+    timeout: float = 300.0
+    become: bool = False
+    become_user: str | None = None
+    title: str = ""
+    path: Path = ()
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.title or self.module
+
+
+__all__ = [
+    "UNKNOWN", "Backoff", "Count", "Detector", "Edit", "ErrorMatch", "Expression", "Finding", "Impact", "IncidentState",
+    "Lacking", "Limit", "Look", "Mode", "NotSeen", "Operation", "OperationState", "Order", "Ordered", "Outcome", "Path",
+    "Pool", "Record", "Retry", "Rung", "Runbook", "Secret", "Seen", "Severity", "Span", "StepCall", "StepStatus",
+    "Strategy", "Truth", "Unknown", "Verify",
+]  # fmt: skip

@@ -1,0 +1,109 @@
+"""What a step may do: a plan is a finite list of these, and nothing depends on the result of an earlier one.
+
+Write, Delete, Move and Own name paths; only `perform.py` opens them, beneath the runbook's `writable` entries.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Optional, Tuple, Union
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run a program and wait for its end; another exit code than `ok_codes` fails the step."""
+
+    argv: Tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)  # added to the agent's own environment
+    cwd: Optional[str] = None
+    stdin: Optional[str] = None
+    ok_codes: Tuple[int, ...] = (0,)
+    detach: bool = False  # start it in a session of its own and leave it running
+    log: Optional[str] = None  # with detach: a file beneath `writable` that gets its output
+
+
+@dataclass(frozen=True)
+class Write:
+    """Replace a file's content atomically; owner and mode stay as they are (or `mode` for a new file)."""
+
+    path: str
+    content: bytes
+    mode: Optional[int] = None
+    before: Optional[bytes] = None  # what the plan saw; another content by now refuses
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file or directory as the plan saw it, relative to the tree's root; another inode by now is refused."""
+
+    path: str  # relative to the tree's root; "" is the root itself
+    device: int
+    inode: int
+    size: int = 0
+    directory: bool = False
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete entries of one tree, children before parents. One action, however many entries."""
+
+    root: str
+    entries: Tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Move:
+    """Rename within one file system; an existing target is refused."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Own:
+    """Set owner, group and mode of entries of one tree; None leaves a thing as it is."""
+
+    root: str
+    entries: Tuple[Entry, ...]
+    uid: Optional[int] = None
+    gid: Optional[int] = None
+    file_mode: Optional[int] = None
+    directory_mode: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """A process that can't be mistaken for another: a pid with its start time (clock ticks since boot)."""
+
+    pid: int
+    started: int
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Signal:
+    """Signal processes through pidfds; those still there after `grace` seconds get KILL when `kill` is set."""
+
+    targets: Tuple[Target, ...]
+    signal: str = "TERM"
+    grace: float = 10.0
+    kill: bool = True
+
+
+@dataclass(frozen=True)
+class Until:
+    """Wait until `holds` returns true; the step fails with `what` when it does not within `within` seconds."""
+
+    what: str  # completes "did not see that …", such as "vllm is active"
+    holds: Callable[[], bool]
+    within: float = 60.0
+    every: float = 0.2
+
+
+@dataclass(frozen=True)
+class Do:
+    """What no other action says (a download). The function gets the opened hands, not paths."""
+
+    what: str
+    function: Callable[[Any], Optional[Mapping[str, Any]]]
+
+
+Action = Union[Run, Write, Delete, Move, Own, Signal, Until, Do]

@@ -1,0 +1,145 @@
+"""How a module says what it is: steps, probes, their parameters and the fields of their records.
+
+A module is one file in `steps/` or `probes/`, named after its key in a runbook, that holds one dataclass of the
+same name in CamelCase. The dataclass's fields are the module's parameters; the comment behind a field is its
+description. Nothing else registers a module.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple, Type
+
+if TYPE_CHECKING:
+    from .actions import Action
+    from .host import Host
+
+
+class Impact(enum.Enum):
+    """What a step can do to the work on a host, from nothing to the loss of data."""
+
+    NONE = "none"
+    LOW = "low"
+    DISRUPTIVE = "disruptive"
+    DESTRUCTIVE = "destructive"
+
+    @property
+    def rank(self) -> int:
+        """The place in the order, from 0 (none) to 3 (destructive)."""
+        return list(Impact).index(self)
+
+
+class Kind(enum.Enum):
+    """What a parameter or field means beyond its Python type; decides how YAML becomes the value."""
+
+    DURATION = "duration"  # seconds as float; written 30s, 10m, 1h30m, 7d
+    SIZE = "size"  # bytes as int; written 50GB, 4GiB
+    PERCENT = "percent"  # 0 to 100 as float; written 85 or 85%
+    CELSIUS = "celsius"  # degrees
+    WATT = "watt"
+    TIME = "time"  # seconds since the epoch
+    PATH = "path"  # a file or directory on the host
+    REGEX = "regex"  # a Python regular expression
+    ARGV = "argv"  # a command as a list; a string is split before templating, no shell
+    SCRIPT = "script"  # a shell script; host text is refused in it
+    CONDITION = "condition"  # an expression over a record's fields; reaches a module only as text
+    PROBE = "probe"  # one probe as {probe name: its parameters}; for wait_for
+    SIGNAL = "signal"  # a signal's name, such as TERM
+
+
+Duration = Annotated[float, Kind.DURATION]
+Size = Annotated[int, Kind.SIZE]
+Percent = Annotated[float, Kind.PERCENT]
+Celsius = Annotated[float, Kind.CELSIUS]
+Watt = Annotated[float, Kind.WATT]
+Time = Annotated[float, Kind.TIME]
+Path = Annotated[str, Kind.PATH]
+Regex = Annotated[str, Kind.REGEX]
+Argv = Annotated[Tuple[str, ...], Kind.ARGV]
+Script = Annotated[str, Kind.SCRIPT]
+Condition = Annotated[str, Kind.CONDITION]
+ProbeCall = Annotated[Mapping[str, Any], Kind.PROBE]
+SignalName = Annotated[str, Kind.SIGNAL]
+
+
+class Invalid(Exception):  # noqa: N818 -- it is what the parameters are
+    """A module's parameters can't be carried out together; the message says what to write instead."""
+
+
+class Absent(Exception):  # noqa: N818 -- it is what the thing is
+    """The host lacks what a probe looks at (no systemd, no NVIDIA driver): shown, no fault."""
+
+
+class Unclear(Exception):  # noqa: N818 -- it is what the look was
+    """A look failed (a permission, a hang): the detector becomes `unknown`, with this reason."""
+
+
+class Refused(Exception):  # noqa: N818 -- it is what the step was
+    """A step would leave what it may touch; nothing was done. The message says what and why."""
+
+
+class Failed(Exception):  # noqa: N818 -- it is what the step did
+    """A step did not reach its end; the message is for the person at 3 a.m."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a probe saw of one subject. Subclasses add the fields that `when` may use.
+
+    A field that could not be seen at all is left as `UNSEEN`; one that has no value (a stopped daemon's pid) is None.
+    """
+
+
+UNSEEN: Any = type("Unseen", (), {"__repr__": lambda self: "UNSEEN", "__bool__": lambda self: False})()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call of a module that may change something. Subclasses are frozen dataclasses of their parameters."""
+
+    impact: ClassVar[Impact]
+    idempotent: ClassVar[bool] = True  # may be run again after a crash of which nothing is known
+    engine: ClassVar[bool] = False  # a word of the engine: declared here, carried out in engine/
+    first: ClassVar[Optional[str]] = None  # the parameter that a scalar stands for; default the first field
+    timeout: ClassVar[float] = 300.0  # seconds, unless the runbook says otherwise
+    needs: ClassVar[Tuple[str, ...]] = ()  # packages beyond the standard library, psutil and pynvml
+    writes: ClassVar[Tuple[str, ...]] = ()  # names of PATH parameters that it deletes, writes, moves or owns below
+
+    def check(self) -> None:
+        """Raise `Invalid` where parameters contradict each other. Called by lint too, with literal values."""
+
+    def plan(self, host: "Host") -> "List[Action]":
+        """Look at the host and say what is to be done; an empty list means nothing is.
+
+        Raises:
+            Failed: what is needed is not there, or the plan can't be made.
+            Refused: the step would touch what it may not.
+        """
+        raise NotImplementedError
+
+    def report(self, host: "Host") -> Dict[str, Any]:  # noqa: ARG002 -- subclasses use it
+        """After the actions: values for `register`, beyond what the actions reported themselves."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Code that looks at a host and changes nothing. Subclasses are frozen dataclasses of their parameters."""
+
+    record: ClassVar[Type[Record]]  # the fields of its records
+    subject: ClassVar[Optional[str]] = None  # the record's field that names the subject; None = the host itself
+    events: ClassVar[bool] = False  # records are events (a log line) and not states (a gauge)
+    engine: ClassVar[bool] = False  # answered by the engine from what it knows (error, component)
+    first: ClassVar[Optional[str]] = None
+    timeout: ClassVar[float] = 30.0  # seconds for one look
+
+    def check(self) -> None:
+        """Raise `Invalid` where parameters contradict each other."""
+
+    def look(self, host: "Host") -> Iterator[Record]:
+        """Yield what is there.
+
+        Raises:
+            Absent: the host has no such thing.
+            Unclear: the look failed, so that nothing can be said.
+        """
+        raise NotImplementedError

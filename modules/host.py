@@ -1,0 +1,132 @@
+"""What a module may ask of the machine it runs on. It only looks; `perform.py` does.
+
+Golden cases answer these questions from data, so a probe or a plan is a pure function of what the host says.
+"""
+
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+
+from .declare import Unclear
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A finished program: its exit code (negative: the signal that ended it) and what it printed."""
+
+    exit_code: int
+    stdout: str = ""
+    stderr: str = ""
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process as /proc shows it."""
+
+    pid: int
+    parent: int
+    started: int  # clock ticks since boot: with the pid it names the process for good
+    state: str  # R S D Z T …, as in /proc/PID/stat
+    uid: int
+    argv: Tuple[str, ...]
+    session: int = 0
+    rss: int = 0  # bytes
+    cpu_seconds: float = 0.0
+
+    @property
+    def command(self) -> str:
+        """The command line, its words joined by spaces."""
+        return " ".join(self.argv)
+
+    @property
+    def zombie(self) -> bool:
+        """Dead, but its parent has not yet asked how it ended."""
+        return self.state == "Z"
+
+
+@dataclass
+class Host:
+    """The machine, as modules see it."""
+
+    writable: Tuple[str, ...] = ()  # the only trees in which a step may write
+    remembered: Mapping[str, Any] = field(default_factory=dict)  # what this probe kept at its last look
+    kept: Dict[str, Any] = field(default_factory=dict)  # what it wants to be given next time
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def remember(self, **values: Any) -> None:
+        """Keep values (JSON) for this probe's next look: a cursor, a sample, the start of a clock."""
+        self.kept.update(values)
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def boot_time(self) -> float:
+        """When the machine started, in seconds since the epoch."""
+        with open("/proc/stat", encoding="ascii") as lines:
+            for line in lines:
+                if line.startswith("btime "):
+                    return float(line.split()[1])
+        raise Unclear("/proc/stat names no boot time")
+
+    def which(self, program: str) -> Optional[str]:
+        """Where a program is on the PATH, or None."""
+        return shutil.which(program, path=self.env.get("PATH"))
+
+    def run(self, *argv: str, timeout: float = 10.0, env: Optional[Mapping[str, str]] = None) -> Completed:
+        """Ask a program a question; for looking only.
+
+        Raises:
+            Unclear: it did not answer in time, or can't be started.
+        """
+        try:
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                env={**self.env, "LC_ALL": "C", **(env or {})},
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Unclear(f"{argv[0]} did not answer within {timeout:g} s") from error
+        except OSError as error:
+            raise Unclear(f"{argv[0]} can't be started: {error.strerror}") from error
+        return Completed(
+            done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+        )
+
+    def processes(self) -> Sequence[Process]:
+        """Every process that can be seen, by pid."""
+        page = os.sysconf("SC_PAGE_SIZE")
+        tick = os.sysconf("SC_CLK_TCK")
+        return list(_processes(page, tick))
+
+
+def _processes(page: int, tick: int) -> Iterator[Process]:
+    for name in sorted((n for n in os.listdir("/proc") if n.isdigit()), key=int):
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                stat = file.read()
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                words = file.read(65536).split(b"\0")
+            uid = os.stat(f"/proc/{name}").st_uid
+        except OSError:
+            continue  # it ended while we looked
+        head, _, tail = stat.rpartition(b")")
+        fields = tail.split()
+        argv = tuple(word.decode("utf-8", "replace") for word in words[:-1] if word)
+        yield Process(
+            pid=int(name),
+            parent=int(fields[1]),
+            started=int(fields[19]),
+            state=fields[0].decode(),
+            uid=uid,
+            argv=argv or (f"[{head.partition(b'(')[2].decode('utf-8', 'replace')}]",),
+            session=int(fields[3]),
+            rss=int(fields[21]) * page,
+            cpu_seconds=(int(fields[11]) + int(fields[12])) / tick,
+        )
