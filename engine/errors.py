@@ -1,4 +1,4 @@
-"""Errors that a user can cause. Each says where, what, and how to mend it; the command line prints them without a traceback."""
+"""Errors a user can cause: each says where, what, and how to mend it, and is printed without a traceback."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .model import Finding
+    from runbook.engine.model import Finding
 
 
 class UserError(Exception):

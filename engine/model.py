@@ -7,7 +7,7 @@ does anything.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003 -- Path and the dataclasses are looked at at run time
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -21,7 +21,7 @@ class Unknown:
 
     _only: Unknown | None = None
 
-    def __new__(cls) -> Unknown:  # noqa: PYI034 -- there is one
+    def __new__(cls) -> Unknown:  # noqa: D102, PYI034 -- there is one
         if cls._only is None:
             cls._only = super().__new__(cls)
         return cls._only
@@ -452,8 +452,40 @@ class Order:
 
 
 __all__ = [
-    "UNKNOWN", "Backoff", "Count", "Detector", "Edit", "ErrorMatch", "Expression", "Finding", "Impact", "IncidentState",
-    "Lacking", "Limit", "Look", "Mode", "NotSeen", "Operation", "OperationState", "Order", "Ordered", "Outcome", "Path",
-    "Pool", "Record", "Retry", "Rung", "Runbook", "Secret", "Seen", "Severity", "Span", "StepCall", "StepStatus",
-    "Strategy", "Truth", "Unknown", "Verify",
+    "UNKNOWN",
+    "Backoff",
+    "Count",
+    "Detector",
+    "Edit",
+    "ErrorMatch",
+    "Expression",
+    "Finding",
+    "Impact",
+    "IncidentState",
+    "Lacking",
+    "Limit",
+    "Look",
+    "Mode",
+    "NotSeen",
+    "Operation",
+    "OperationState",
+    "Order",
+    "Ordered",
+    "Outcome",
+    "Path",
+    "Pool",
+    "Record",
+    "Retry",
+    "Runbook",
+    "Rung",
+    "Secret",
+    "Seen",
+    "Severity",
+    "Span",
+    "StepCall",
+    "StepStatus",
+    "Strategy",
+    "Truth",
+    "Unknown",
+    "Verify",
 ]  # fmt: skip

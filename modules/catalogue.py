@@ -1,26 +1,26 @@
-"""Which modules there are, and the class behind a name. A module's file bears its name; it is imported when asked for."""
+"""Which modules there are, and the class behind a name; a module's file bears its name."""
 
 import importlib
 import pkgutil
-from functools import lru_cache
+from functools import cache
 from typing import List, Type
 
-from .declare import Probe, Step
+from runbook.modules.declare import Probe, Step
 
 
-@lru_cache(maxsize=None)
+@cache
 def step_names() -> List[str]:
     """Return the names of all steps, sorted."""
     return _names("steps")
 
 
-@lru_cache(maxsize=None)
+@cache
 def probe_names() -> List[str]:
     """Return the names of all probes, sorted."""
     return _names("probes")
 
 
-@lru_cache(maxsize=None)
+@cache
 def step(name: str) -> Type[Step]:
     """Return a step's class.
 
@@ -33,7 +33,7 @@ def step(name: str) -> Type[Step]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def probe(name: str) -> Type[Probe]:
     """Return a probe's class.
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple, Type
 
 if TYPE_CHECKING:
-    from .actions import Action
-    from .host import Host
+    from runbook.modules.actions import Action
+    from runbook.modules.host import Host
 
 
 class Impact(enum.Enum):
@@ -61,23 +61,23 @@ ProbeCall = Annotated[Mapping[str, Any], Kind.PROBE]
 SignalName = Annotated[str, Kind.SIGNAL]
 
 
-class Invalid(Exception):  # noqa: N818 -- it is what the parameters are
+class Invalid(Exception):
     """A module's parameters can't be carried out together; the message says what to write instead."""
 
 
-class Absent(Exception):  # noqa: N818 -- it is what the thing is
+class Absent(Exception):
     """The host lacks what a probe looks at (no systemd, no NVIDIA driver): shown, no fault."""
 
 
-class Unclear(Exception):  # noqa: N818 -- it is what the look was
+class Unclear(Exception):
     """A look failed (a permission, a hang): the detector becomes `unknown`, with this reason."""
 
 
-class Refused(Exception):  # noqa: N818 -- it is what the step was
+class Refused(Exception):
     """A step would leave what it may touch; nothing was done. The message says what and why."""
 
 
-class Failed(Exception):  # noqa: N818 -- it is what the step did
+class Failed(Exception):
     """A step did not reach its end; the message is for the person at 3 a.m."""
 
 
@@ -89,7 +89,17 @@ class Record:
     """
 
 
-UNSEEN: Any = type("Unseen", (), {"__repr__": lambda self: "UNSEEN", "__bool__": lambda self: False})()
+class Unseen:
+    """What stands in a record for a field that could not be seen."""
+
+    def __repr__(self) -> str:
+        return "UNSEEN"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSEEN: Any = Unseen()
 
 
 @dataclass(frozen=True)

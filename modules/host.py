@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
-from .declare import Unclear
+from runbook.modules.declare import Unclear
 
 
 @dataclass(frozen=True)
