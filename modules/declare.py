@@ -117,6 +117,10 @@ class Step:
     def check(self) -> None:
         """Raise `Invalid` where parameters contradict each other. Called by lint too, with literal values."""
 
+    def again(self) -> bool:
+        """Whether this call may be run again after a crash of which nothing is known; by default, what its class says."""
+        return self.idempotent
+
     def plan(self, host: "Host") -> "List[Action]":
         """Look at the host and say what is to be done; an empty list means nothing is.
 

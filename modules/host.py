@@ -72,11 +72,25 @@ class Host:
                     return float(line.split()[1])
         raise Unclear("/proc/stat names no boot time")
 
+    def free_space(self, path: str) -> int:
+        """Bytes that are free, to users other than root too, on the file system that holds the path.
+
+        Raises:
+            Unclear: it can't be asked.
+        """
+        try:
+            found = os.statvfs(path)
+        except OSError as error:
+            raise Unclear(f"the free space at {path} can't be read: {error.strerror}") from error
+        return found.f_bavail * found.f_frsize
+
     def which(self, program: str) -> Optional[str]:
         """Where a program is on the PATH, or None."""
         return shutil.which(program, path=self.env.get("PATH"))
 
-    def run(self, *argv: str, timeout: float = 10.0, env: Optional[Mapping[str, str]] = None) -> Completed:
+    def run(
+        self, *argv: str, timeout: float = 10.0, env: Optional[Mapping[str, str]] = None, cwd: Optional[str] = None
+    ) -> Completed:
         """Ask a program a question; for looking only.
 
         Raises:
@@ -90,6 +104,7 @@ class Host:
                 check=False,
                 stdin=subprocess.DEVNULL,
                 env={**self.env, "LC_ALL": "C", **(env or {})},
+                cwd=cwd,
             )
         except subprocess.TimeoutExpired as error:
             raise Unclear(f"{argv[0]} did not answer within {timeout:g} s") from error

@@ -1,0 +1,1 @@
+"""Guards and limits: whether a recovery may begin. Pure."""

@@ -1,0 +1,1 @@
+"""Conditions, holds and correlations: what records mean. Pure."""

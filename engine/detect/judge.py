@@ -1,0 +1,130 @@
+"""What a look means: each subject's record against the detector's condition, in three values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.model import UNKNOWN, Record, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from runbook.engine.model import Detector, Expression, Truth
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one look says of one subject."""
+
+    subject: str
+    holds: Truth  # the detector's condition
+    clear: Truth  # what ends an incident: `clear`, or the condition no longer holding
+    record: Record
+    times: tuple[float, ...] = ()  # of an event detector: when each matching event was
+
+
+def judge(detector: Detector, records: Sequence[Record], scope: Mapping[str, Any], now: float, events: bool) -> list[Verdict]:
+    """Judge the records of one look.
+
+    Args:
+        detector: whose condition is asked.
+        records: what the probe saw; none at all is a look too.
+        scope: variables that `when`, `clear` and `subject` may use beside the record's fields.
+        now: seconds since the epoch; the time of an event that bears none.
+        events: the records are events, so that several of one subject are counted and none says that all is well.
+
+    Returns:
+        One verdict a subject, in the order of the records.
+
+    Raises:
+        RenderError: a condition names what is not defined.
+    """
+    asked = names(detector)
+    base = {name: scope[name] for name in asked if name in scope}
+    judged = [_verdict(detector, record, {**base, **record.fields}, now, events) for record in records]
+    if detector.match == "all":
+        return [_everyone(judged)] if judged else []
+    return _by_subject(judged) if events else judged
+
+
+def names(detector: Detector) -> frozenset[str]:
+    """Return the variables that a detector's expressions mention."""
+    found: frozenset[str] = frozenset()
+    for expression in (detector.when, detector.clear, detector.subject):
+        if expression is not None:
+            found |= expression.names
+    return found
+
+
+def truth(expression: Expression | None, values: Mapping[str, Any]) -> Truth:
+    """Return what a condition says; no condition is always true, and no value at all is unknown."""
+    if expression is None:
+        return True
+    value = expression.evaluate(values)
+    if isinstance(value, Unknown) or value is None:
+        return UNKNOWN
+    return bool(value)
+
+
+def negation(value: Truth) -> Truth:
+    """Return Kleene's not."""
+    return value if isinstance(value, Unknown) else not value
+
+
+def conjunction(values: Iterable[Truth]) -> Truth:
+    """Return Kleene's and: one false decides, then one unknown."""
+    found: Truth = True
+    for value in values:
+        if isinstance(value, Unknown):
+            found = value
+        elif not value:
+            return False
+    return found
+
+
+def disjunction(values: Iterable[Truth]) -> Truth:
+    """Return Kleene's or: one true decides, then one unknown."""
+    return negation(conjunction(negation(value) for value in values))
+
+
+def _verdict(detector: Detector, record: Record, values: Mapping[str, Any], now: float, events: bool) -> Verdict:
+    holds = truth(detector.when, values)
+    if events:
+        clear: Truth = False
+    elif detector.clear is not None:
+        clear = truth(detector.clear, values)
+    else:
+        clear = negation(holds)
+    subject = record.subject
+    if detector.subject is not None:
+        named = detector.subject.evaluate(values)
+        subject = "" if isinstance(named, Unknown) or named is None else str(named)
+    at = values.get("time") if events else None
+    times = (float(at) if isinstance(at, int | float) else now,) if events and holds is True else ()
+    return Verdict(subject, holds, clear, record, times)
+
+
+def _everyone(judged: Sequence[Verdict]) -> Verdict:
+    holds = conjunction(verdict.holds for verdict in judged)
+    fields: dict[str, Any] = {"records": len(judged)}
+    for name, value in judged[0].record.fields.items():
+        if all(verdict.record.fields.get(name) == value for verdict in judged):
+            fields[name] = value
+    clear = disjunction(verdict.clear for verdict in judged)
+    return Verdict("", holds, clear, Record("", fields), judged[0].times)
+
+
+def _by_subject(judged: Sequence[Verdict]) -> list[Verdict]:
+    found: dict[str, Verdict] = {}
+    for verdict in judged:
+        if verdict.holds is False:
+            continue
+        earlier = found.get(verdict.subject)
+        if earlier is None or earlier.holds is not True:
+            found[verdict.subject] = verdict
+        elif verdict.holds is True:
+            found[verdict.subject] = Verdict(
+                verdict.subject, True, False, earlier.record, (*earlier.times, *verdict.times)
+            )
+    return list(found.values())

@@ -1,0 +1,132 @@
+"""What goes into the journal and comes out of it: facts, and the rows of its projections.
+
+The kinds of facts, with what their `data` says (all keys are optional, the reports show what is there):
+
+=================  ====================================================================================
+run.begun          runbook file command check hosts (names) detectors (how many)
+run.ended          exit_code duration
+look.unknown       reason
+look.absent        reason
+host.unreachable   reason
+incident.pending   since hold fields when; detector_pending subject_pending where the fact names none
+incident.opened    severity since fields when count category; `state` when it does not open as `open`
+incident.changed   from to reason
+incident.ended     to reason opened since; fields: what was seen at the last look
+guard.refused      guard reason until
+recovery.begun     strategy
+recovery.ended     begun
+rung.vain          rung
+step.begun         module title path subject_acted; the fact's `step` is its intent
+step.ended         module title rung phase status changed duration error output exit_code actions diff
+attempt.begun      attempt attempts
+attempt.ended      attempt ok error duration progress delay (until the next)
+operation.begun
+operation.ended    state attempts duration error
+notified           message
+=================  ====================================================================================
+
+`fields` are those of the record that was seen; `evidence`, a sentence, may stand in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 -- dataclass fields
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """A run as it begins."""
+
+    id: str
+    runbook: str
+    file: str
+    digest: str  # of the runbook's text
+    command: str  # apply, check, run
+    started: float
+    by: str  # who started it: user@machine
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that happened: an event of the journal, and what reports are made of."""
+
+    kind: str
+    at: float
+    run: str
+    host: str = ""
+    detector: str = ""
+    subject: str = ""
+    incident: str = ""
+    operation: str = ""
+    step: str = ""  # the step's path in the runbook, as text
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentRow:
+    """An incident as it stands now; `data` holds everything that the state machine needs to go on."""
+
+    id: str
+    runbook: str
+    detector: str
+    host: str
+    subject: str
+    state: str
+    severity: str
+    opened: float
+    updated: float
+    closed: float | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRow:
+    """A condition that has held since `since`, as the last look at `seen` found it."""
+
+    detector: str
+    host: str
+    subject: str
+    since: float
+    seen: float
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IntentRow:
+    """A step that is about to be sent: durable before it is."""
+
+    id: str
+    run: str
+    host: str
+    subject: str
+    incident: str
+    operation: str
+    module: str
+    title: str
+    params: Mapping[str, Any]  # redacted
+    at: float
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """A recovery that was begun; `ended` is None while it runs, or when its run was killed."""
+
+    detector: str
+    host: str
+    subject: str
+    begun: float
+    ended: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegun:
+    """A step that was begun: what a step's own limit counts."""
+
+    module: str
+    path: str
+    host: str
+    subject: str
+    at: float

@@ -1,0 +1,76 @@
+"""The journal's tables: one script for each version of the schema, applied in order, never changed once released.
+
+`events` is the truth and append-only. `incidents`, `holds` and `cursors` are what the next pass goes on from;
+`intents` says what was sent to a host and what became of it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+APPLICATION: Final = 0x52424B4A  # RBKJ, in the file's header: tells a journal from another program's database
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, runbook TEXT NOT NULL, file TEXT NOT NULL, digest TEXT NOT NULL, command TEXT NOT NULL,
+        started REAL NOT NULL, started_by TEXT NOT NULL, ended REAL, exit_code INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX runs_by_time ON runs (started);
+
+    CREATE TABLE events (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, kind TEXT NOT NULL,
+        run TEXT NOT NULL, runbook TEXT NOT NULL, host TEXT NOT NULL, detector TEXT NOT NULL, subject TEXT NOT NULL,
+        incident TEXT NOT NULL, operation TEXT NOT NULL, step TEXT NOT NULL,
+        module TEXT, status TEXT, duration REAL, since REAL,
+        data TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX events_by_kind ON events (kind, at);
+    CREATE INDEX events_by_host ON events (runbook, host, kind, at);
+    CREATE INDEX events_by_run ON events (run, kind);
+    CREATE INDEX events_by_incident ON events (incident, seq) WHERE incident <> '';
+    CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT raise(ABORT, 'events are append-only'); END;
+    CREATE TRIGGER events_remain BEFORE DELETE ON events BEGIN SELECT raise(ABORT, 'events are append-only'); END;
+
+    CREATE TABLE incidents (
+        id TEXT PRIMARY KEY, runbook TEXT NOT NULL, detector TEXT NOT NULL, host TEXT NOT NULL, subject TEXT NOT NULL,
+        state TEXT NOT NULL, severity TEXT NOT NULL, opened REAL NOT NULL, updated REAL NOT NULL, closed REAL,
+        data TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX incidents_open ON incidents (runbook, host) WHERE closed IS NULL;
+    CREATE INDEX incidents_by_time ON incidents (opened);
+
+    CREATE TABLE holds (
+        runbook TEXT NOT NULL, host TEXT NOT NULL, detector TEXT NOT NULL, subject TEXT NOT NULL,
+        since REAL NOT NULL, seen REAL NOT NULL, data TEXT NOT NULL,
+        PRIMARY KEY (runbook, host, detector, subject)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE cursors (
+        runbook TEXT NOT NULL, host TEXT NOT NULL, detector TEXT NOT NULL, state TEXT NOT NULL,
+        PRIMARY KEY (runbook, host, detector)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE intents (
+        id TEXT PRIMARY KEY, run TEXT NOT NULL, runbook TEXT NOT NULL, host TEXT NOT NULL, subject TEXT NOT NULL,
+        incident TEXT NOT NULL, operation TEXT NOT NULL, module TEXT NOT NULL, title TEXT NOT NULL,
+        params TEXT NOT NULL, at REAL NOT NULL, epoch INTEGER NOT NULL,
+        ended REAL, outcome TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX intents_open ON intents (runbook, host) WHERE ended IS NULL;
+    """,
+)
+
+
+def statements(script: str) -> Iterator[str]:
+    """Split a script into its statements; a trigger is one."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""

@@ -1,0 +1,184 @@
+"""The journal: open it, write to it in batches that are durable or absent, read what the next pass goes on from."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from runbook.engine.journal import codec, database, faults, location
+from runbook.engine.journal.batch import Batch
+from runbook.engine.journal.facts import HoldRow, IncidentRow, IntentRow, Recovery, RunStart, StepBegun
+
+if TYPE_CHECKING:
+    import pathlib
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
+PATIENCE = 10.0  # seconds to wait for another process's transaction; ours last milliseconds
+LONGEST = 30 * 86400.0  # a recovery that began longer ago than this has not ended lately
+
+
+def open_journal(
+    path: str | None = None, *, read_only: bool = False, redact: codec.Redact = codec.as_is, patience: float = PATIENCE
+) -> Journal:
+    """Open the journal, and make or migrate it where that is needed.
+
+    Args:
+        path: as given on the command line; else $RUNBOOK_JOURNAL, /var/lib/runbook, or the user's state directory.
+        read_only: for a question; a journal that is not there is an empty one, and none is made.
+        redact: takes the secrets out of a text; every text that is written goes through it.
+        patience: how long to wait for another process's transaction, in seconds.
+
+    Raises:
+        JournalUnusable: it can't be opened, made or migrated.
+    """
+    place = location.choose(path)
+    with faults.told(place):
+        location.refuse_unfit(place)
+        if read_only and not place.exists():
+            return Journal(place, database.empty(place), redact, exists=False)
+        if read_only:
+            return Journal(place, database.to_read(place, patience), redact)
+        location.prepare(place)
+        return Journal(place, database.to_write(place, patience), redact)
+
+
+def who() -> str:
+    """Return who started this run, as `user@machine`."""
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+class Journal:
+    """One open journal. May be used by several threads; a transaction belongs to one at a time."""
+
+    def __init__(
+        self, place: pathlib.Path, connection: sqlite3.Connection, redact: codec.Redact, *, exists: bool = True
+    ) -> None:
+        self.path = str(place)
+        self.exists = exists  # False: nothing was ever journalled there, and this was opened to read
+        self._place = place
+        self._connection = connection
+        self._redact = redact
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; what was committed stays."""
+        with self._lock, faults.told(self._place):
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Batch]:
+        """Write everything of the block in one commit, durable at its end; nothing of it where the block raises."""
+        with self._lock:
+            if self._connection.in_transaction:
+                raise RuntimeError("a transaction of the journal is open already")
+            with faults.told(self._place):
+                self._connection.execute("BEGIN IMMEDIATE")
+            batch = Batch(self._connection, self._place, self._redact)
+            try:
+                yield batch
+                with faults.told(self._place):
+                    self._connection.execute("COMMIT")
+            finally:
+                batch.close()
+                self._roll_back()
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:  # not so after a commit, or where SQLite rolled back by itself
+            self._connection.execute("ROLLBACK")
+
+    def begin_run(self, run: RunStart) -> None:
+        """Write down that a run began."""
+        with self.transaction() as batch:
+            batch.begin_run(run)
+
+    def end_run(self, run_id: str, ended: float, exit_code: int) -> None:
+        """Write down how a run ended."""
+        with self.transaction() as batch:
+            batch.end_run(run_id, ended, exit_code)
+
+    def open_incidents(self, runbook: str, host: str | None = None) -> list[IncidentRow]:
+        """Return the incidents of a runbook that are not closed, oldest first."""
+        rows = self.ask(
+            "SELECT id, runbook, detector, host, subject, state, severity, opened, updated, closed, data FROM incidents"
+            " WHERE closed IS NULL AND runbook = ? AND (? IS NULL OR host = ?) ORDER BY opened, id",
+            (runbook, host, host),
+        )
+        return [IncidentRow(*(*row[:10], codec.load(row[10]))) for row in rows]
+
+    def holds(self, runbook: str, host: str) -> list[HoldRow]:
+        """Return the conditions that were holding at the last look."""
+        rows = self.ask(
+            "SELECT detector, host, subject, since, seen, data FROM holds WHERE runbook = ? AND host = ?",
+            (runbook, host),
+        )
+        return [HoldRow(*(*row[:5], codec.load(row[5]))) for row in rows]
+
+    def cursors(self, runbook: str, host: str) -> dict[str, Any]:
+        """Return by detector what its probe remembered at the last look."""
+        rows = self.ask("SELECT detector, state FROM cursors WHERE runbook = ? AND host = ?", (runbook, host))
+        return {detector: codec.load(state) for detector, state in rows}
+
+    def open_intents(self, runbook: str, host: str) -> list[IntentRow]:
+        """Return the intents without a result, oldest first: their runs are in hand, or were killed."""
+        rows = self.ask(
+            "SELECT id, run, host, subject, incident, operation, module, title, at, epoch, params FROM intents"
+            " WHERE ended IS NULL AND runbook = ? AND host = ? ORDER BY at, id",
+            (runbook, host),
+        )
+        return [IntentRow(*(*row[:8], codec.load(row[10]), row[8], row[9])) for row in rows]
+
+    def recoveries(self, runbook: str, host: str, since: float) -> list[Recovery]:
+        """Return the recoveries that began or ended since a time, in the order in which they began."""
+        rows = self.ask(
+            "SELECT kind, detector, host, subject, incident, at FROM events"
+            " WHERE runbook = ? AND host = ? AND kind IN ('recovery.begun', 'recovery.ended') AND at >= ? ORDER BY seq",
+            (runbook, host, since - LONGEST),
+        )
+        found: list[Recovery] = []
+        running: dict[tuple[str, ...], int] = {}
+        for kind, detector, name, subject, incident, at in rows:
+            key = (detector, subject, incident)
+            if kind == "recovery.begun":
+                running[key] = len(found)
+                found.append(Recovery(detector, name, subject, at))
+            elif (place := running.pop(key, None)) is not None:
+                found[place] = Recovery(detector, name, subject, found[place].begun, at)
+        return [one for one in found if (one.begun if one.ended is None else one.ended) >= since]
+
+    def steps_begun(self, runbook: str, host: str, since: float) -> list[StepBegun]:
+        """Return the steps that began since a time, oldest first."""
+        rows = self.ask(
+            "SELECT module, step, host, subject, at, data FROM events"
+            " WHERE runbook = ? AND host = ? AND kind = 'step.begun' AND at >= ? ORDER BY seq",
+            (runbook, host, since),
+        )
+        begun = []
+        for module, step, name, subject, at, column in rows:
+            data = codec.load(column)
+            path, acted_on = data.get("path") or step, data.get("subject_acted", subject)
+            begun.append(StepBegun(module or "", str(path), name, str(acted_on), at))
+        return begun
+
+    def ask(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows that answer an SQL question; for this room alone."""
+        with self._lock, faults.told(self._place):
+            return self._connection.execute(question, values).fetchall()

@@ -1,0 +1,154 @@
+"""What a pass keeps: it loads the state from the journal, and writes each turn there before anything is done about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.detect.hold import Hold
+from runbook.engine.journal.facts import IncidentRow, IntentRow
+from runbook.engine.model import IncidentState, Outcome
+from runbook.engine.recover.commands import Act, Ended
+from runbook.engine.recover.state import Incident, Phase, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runbook.engine.fleet import Agent
+    from runbook.engine.journal.facts import Fact
+    from runbook.engine.journal.store import Journal
+    from runbook.engine.recover.commands import Command, Event
+    from runbook.engine.recover.state import Key, Plan
+
+EVER = 0.0  # since when recoveries count: a `limit` without a window counts for ever
+
+
+def load(plan: Plan, journal: Journal, host: str) -> tuple[State, dict[str, Any]]:
+    """Return the state that earlier passes left, and each detector's cursor."""
+    name = plan.runbook.name
+    known = {detector.name for detector in plan.runbook.detectors}
+    incidents = [_incident(row.data) for row in journal.open_incidents(name, host) if row.detector in known]
+    holds = {
+        (row.host, row.detector, row.subject): Hold(row.since, row.seen, tuple(row.data.get("times", ())))
+        for row in journal.holds(name, host)
+        if row.since is not None
+    }
+    begun: dict[Key, tuple[float, ...]] = {}
+    finished: dict[Key, float] = {}
+    for recovery in journal.recoveries(name, host, EVER):
+        key = (recovery.host, recovery.detector, recovery.subject)
+        begun[key] = (*begun.get(key, ()), recovery.begun)
+        if recovery.ended is not None:
+            finished[key] = max(recovery.ended, finished.get(key, 0.0))
+    steps: dict[tuple[str, str, str], tuple[float, ...]] = {}
+    for step in journal.steps_begun(name, host, EVER):
+        place = (step.host, step.path, step.subject)
+        steps[place] = (*steps.get(place, ()), step.at)
+    state = State(plan, recovering=False, incidents={incident.key: incident for incident in incidents}, holds=holds,
+                  begun=begun, finished=finished, steps=steps)  # fmt: skip
+    return state, journal.cursors(name, host)
+
+
+class Keeper:
+    """Writes a pass into the journal. Without one (`--check`, `check`) it keeps nothing and counts nothing."""
+
+    def __init__(self, journal: Journal | None, runbook: str, host: str, cursors: Mapping[str, Any]) -> None:
+        self._journal = journal
+        self._runbook = runbook
+        self._host = host
+        self._cursors = dict(cursors)
+
+    def cursor(self, detector: str) -> Mapping[str, Any]:
+        """Return what a detector's probe remembered at its last look."""
+        found: Mapping[str, Any] = self._cursors.get(detector, {})
+        return found
+
+    def outcomes(self, agent: Agent) -> dict[str, Outcome]:
+        """Ask the host what became of the steps that an earlier run left in flight."""
+        if self._journal is None:
+            return {}
+        return {row.id: agent.await_intent(row.id) for row in self._journal.open_intents(self._runbook, self._host)}
+
+    def fact(self, fact: Fact) -> None:
+        """Write one fact by itself."""
+        if self._journal is not None:
+            with self._journal.transaction() as batch:
+                batch.event(fact)
+
+    def keep(self, before: State, after: State, event: Event, commands: Sequence[Command], facts: Sequence[Fact],
+             cursors: Mapping[str, Mapping[str, Any]], now: float) -> None:  # fmt: skip
+        """Write one turn, in one transaction; after it the commands may be performed.
+
+        Raises:
+            JournalUnusable: it can't be written, so nothing may be done.
+        """
+        moved = {name: state for name, state in cursors.items() if state != self._cursors.get(name, {})}
+        self._cursors.update(moved)
+        changed = [] if before is after else _changed(before, after)
+        results = self._results(event)
+        acts = [command for command in commands if isinstance(command, Act)]
+        holds = _holds(before, after)
+        if self._journal is None or not (facts or changed or holds or moved or acts or results):
+            return
+        with self._journal.transaction() as batch:
+            for fact in facts:
+                batch.event(fact)
+            for incident in changed:
+                batch.incident(self._row(incident, now))
+            for key, hold in holds:
+                data = {"times": list(hold.times)} if hold is not None and hold.times else {}
+                batch.hold(self._runbook, key[1], key[0], key[2], hold.since if hold else None, now, data)
+            for name, state in moved.items():
+                batch.cursor(self._runbook, name, self._host, state)
+            for intent, outcome in results:
+                batch.result(intent, now, outcome)
+            for act in acts:
+                order = act.order
+                incident_id = after.incidents[act.key].id if act.key in after.incidents else ""
+                batch.intent(IntentRow(act.intent, after.plan.run, act.host, act.subject, incident_id, act.operation,
+                                       order.module, order.name, order.params, now))  # fmt: skip
+
+    def _results(self, event: Event) -> list[tuple[str, Outcome]]:
+        if isinstance(event, Ended):
+            return [(event.intent, event.outcome)]
+        outcomes: Mapping[str, Outcome] = getattr(event, "outcomes", {})
+        return list(outcomes.items())
+
+    def _row(self, incident: Incident, now: float) -> IncidentRow:
+        return IncidentRow(incident.id, self._runbook, incident.detector, incident.host, incident.subject,
+                           incident.state.value, incident.severity, incident.opened, now, incident.closed, _data(incident))  # fmt: skip
+
+
+def _changed(before: State, after: State) -> list[Incident]:
+    live = [incident for key, incident in after.incidents.items() if before.incidents.get(key) is not incident]
+    ended = [incident for name, incident in after.ended.items() if before.ended.get(name) is not incident]
+    return [*ended, *live]
+
+
+def _holds(before: State, after: State) -> list[tuple[Key, Hold | None]]:
+    if before.holds is after.holds:
+        return []
+    kept: list[tuple[Key, Hold | None]] = [
+        (key, hold) for key, hold in after.holds.items() if before.holds.get(key) is not hold
+    ]
+    return kept + [(key, None) for key in before.holds if key not in after.holds]
+
+
+def _data(incident: Incident) -> dict[str, Any]:
+    data = {item.name: getattr(incident, item.name) for item in dataclasses.fields(incident)}
+    return {**data, "state": incident.state.value, "phase": incident.phase.value}
+
+
+def _incident(data: Mapping[str, Any]) -> Incident:
+    known = {item.name for item in dataclasses.fields(Incident)}
+    values = {name: value for name, value in data.items() if name in known}
+    return Incident(**{
+        **values,
+        "state": IncidentState(data["state"]),
+        "phase": Phase(data["phase"]),
+        "errors": tuple(data.get("errors", ())),
+    })  # fmt: skip
+
+
+

@@ -1,0 +1,79 @@
+"""Which files `runbook lint` looks at: those that were named, and the runbooks below directories."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_KEYS = re.compile(
+    rb"^(?:detectors|operations|recoveries|pools|use|writable|finally|max_unavailable|fault_tolerance)[ \t]*:",
+    re.MULTILINE,
+)
+_NAME = re.compile(rb"^name[ \t]*:", re.MULTILINE)
+_ENOUGH = 1 << 20
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Yield the runbooks below a directory, sorted; hidden directories and tests are passed over, links followed once."""
+    seen: set[tuple[int, int]] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        try:
+            status = Path(root).stat()
+        except OSError:
+            folders.clear()
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
+        for name in sorted(files):
+            path = Path(root, name)
+            if _is_yaml(name) and path.is_file() and _is_runbook(path):
+                yield path
+
+
+def unreadable(folder: Path) -> str | None:
+    """Return why a directory can't be listed, or None."""
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _is_yaml(name: str) -> bool:
+    return name.endswith((".yaml", ".yml")) and not name.startswith(".") and not name.endswith((".test.yaml", ".test.yml"))
+
+
+def _is_runbook(path: Path) -> bool:
+    """Tell a runbook from an inventory, a playbook or a chart by its keys at the top; a file that can't be read is one."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_ENOUGH)
+    except OSError:
+        return True
+    if _KEYS.search(start):
+        return True
+    return b"runbook.schema.json" in start[:4096] and _NAME.search(start) is not None
+
+
+def shown(path: Path, here: Path) -> str:
+    """Return a path as short as it can be said from here."""
+    try:
+        return str(path.relative_to(here))
+    except ValueError:
+        return str(path)
+
+
+def unique(paths: Iterable[Path]) -> list[Path]:
+    """Return each file once, however many names lead to it, in the order of their first name."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        found.setdefault(os.path.realpath(path), path)
+    return list(found.values())

@@ -1,0 +1,356 @@
+"""A walker of the schema over plain data, whose problems are in our words.
+
+It knows the keywords that `schema.py` writes, imports a module's class only where the data uses it, and is held to the
+verdicts of jsonschema by the tests.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from runbook.engine.language import schema as schemas
+from runbook.engine.language import units
+from runbook.engine.language.nearest import nearest
+from runbook.engine.model import Path
+
+Schema = dict[str, Any]
+
+_TYPES: dict[str, Any] = {
+    "object": lambda value: isinstance(value, dict),
+    "array": lambda value: isinstance(value, list),
+    "string": lambda value: isinstance(value, str),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "integer": lambda value: not isinstance(value, bool)
+    and (isinstance(value, int) or (isinstance(value, float) and value.is_integer())),
+}
+_NAMES = {
+    "object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false", "null": "nothing",
+    "number": "a number", "integer": "a whole number",
+}  # fmt: skip
+_UNITS: dict[str, Any] = {"duration": units.duration, "size": units.size, "percentage": units.percent}
+_QUANTITIES = {*_UNITS, "limit", "count", "share", "duration or cron expression", "number of hosts or percentage"}
+_TASKS = {"step": "module", "operation": "module", "detector": "probe", "probe": "probe"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One place where data does not fit the schema."""
+
+    path: Path
+    message: str
+    hint: str = ""
+    key: bool = False  # it is about the key, not about the value
+    code: str = "RB006"
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    schema: Schema
+    title: str  # of the union it belongs to
+    examples: tuple[Any, ...]
+
+
+def validate(data: Any, schema_root: Schema) -> list[Problem]:
+    """Return every place where data does not fit a runbook's schema (`schema.core()` or `schema.document()`)."""
+    return _Walker(schema_root).walk(data, schema_root, ())
+
+
+class _Walker:
+    def __init__(self, root: Schema) -> None:
+        self.root = root
+        self.resolved: dict[str, Schema] = {}
+        self.leaves: dict[int, list[_Leaf]] = {}
+
+    def walk(self, value: Any, schema: Schema, path: Path) -> list[Problem]:
+        schema = self.follow(schema)
+        if "anyOf" in schema:
+            return self.choose(value, schema, path)
+        if not _fits(value, schema.get("type")):
+            return [_expected([_Leaf(schema, schema.get("title", ""), ())], value, path)]
+        if isinstance(value, dict):
+            return self.mapping(value, schema, path)
+        if isinstance(value, list):
+            return self.items(value, schema, path)
+        return _scalar(value, schema, path)
+
+    def follow(self, schema: Schema) -> Schema:
+        while (reference := schema.get("$ref")) is not None:
+            found = self.resolved.get(reference)
+            if found is None:
+                found = self.resolved[reference] = schemas.resolve(self.root, reference)
+            schema = found
+        return schema
+
+    def flat(self, schema: Schema) -> list[_Leaf]:
+        """Return the alternatives of a union, those of unions in it included."""
+        known = self.leaves.get(id(schema))
+        if known is None:
+            known = []
+            title, examples = schema.get("title", ""), tuple(schema.get("examples", ()))
+            for part in schema["anyOf"]:
+                resolved = self.follow(part)
+                if "anyOf" in resolved:
+                    known += self.flat(resolved)
+                else:
+                    known.append(_Leaf(resolved, title, examples))
+            self.leaves[id(schema)] = known
+        return known
+
+    def choose(self, value: Any, schema: Schema, path: Path) -> list[Problem]:
+        leaves = self.flat(schema)
+        fitting = [leaf for leaf in leaves if _fits(value, leaf.schema.get("type"))]
+        if not fitting:
+            return [_expected(leaves, value, path)]
+        best: tuple[Any, list[Problem]] | None = None
+        for leaf in fitting:
+            problems = self.walk(value, leaf.schema, path)
+            if not problems:
+                return []
+            # What the data names is what was meant; among the rest, the alternative it comes nearest to.
+            named = isinstance(value, dict) and any(key in value for key in leaf.schema.get("required", ()))
+            rank = (not named, len(problems))
+            if best is None or rank < best[0]:
+                best = (rank, problems)
+        if isinstance(value, dict | list):
+            return best[1] if best else []
+        return [_refused(fitting, value, path)]
+
+    def items(self, value: list[Any], schema: Schema, path: Path) -> list[Problem]:
+        problems: list[Problem] = []
+        if len(value) < schema.get("minItems", 0):
+            problems.append(Problem(path, "the list is empty", "write an item, or delete the key"))
+        item = schema.get("items")
+        if item is not None:
+            for number, each in enumerate(value):
+                problems += self.walk(each, item, (*path, number))
+        return problems
+
+    def mapping(self, value: dict[str, Any], schema: Schema, path: Path) -> list[Problem]:
+        properties = schema.get("properties", {})
+        additional = schema.get("additionalProperties", True)
+        problems: list[Problem] = []
+        unknown: list[str] = []
+        for key, each in value.items():
+            found = properties.get(key)
+            if found is not None:
+                problems += self.walk(each, found, (*path, key))
+            elif additional is False:
+                unknown.append(key)
+            elif additional is not True:
+                problems += self.walk(each, additional, (*path, key))
+        if "propertyNames" in schema:
+            problems += _names(value, schema["propertyNames"]["pattern"], path)
+        problems += [
+            Problem(path, f"`{key}` is missing", f"write `{key}:` here", key=True)
+            for key in schema.get("required", ())
+            if key not in value
+        ]
+        if schema.get("title") in _TASKS:
+            problems += self.task(value, schema, unknown, path)
+        else:
+            problems += [self.unknown(key, schema, path) for key in unknown]
+            if "oneOf" in schema:
+                problems += _one_of(value, schema, path)
+        return problems
+
+    def task(self, value: dict[str, Any], schema: Schema, unknown: list[str], path: Path) -> list[Problem]:
+        """Judge that there is exactly one module among the keys."""
+        title, noun = schema["title"], _TASKS[schema["title"]]
+        modules = [part["required"][0] for part in schema.get("oneOf", ())]
+        present = [key for key in value if key in modules]
+        if len(present) > 1:
+            names = " and ".join((", ".join(present[:-1]), present[-1]))
+            problem = Problem(
+                (*path, present[1]),
+                f"a {title} has one {noun}, and here are {len(present)}: {names}",
+                f"write each as a {title} of its own",
+                key=True,
+                code="RB009",
+            )
+            return [problem, *(self.unknown(key, schema, path, present[0]) for key in unknown)]
+        if present:
+            return [self.unknown(key, schema, path, present[0]) for key in unknown]
+        common = [key for key in schema["properties"] if key not in modules]
+        homes = self.homes()
+        meant = [key for key in unknown if key not in homes and nearest(key, common) is None]
+        problems = [self.unknown(key, schema, path) for key in unknown if key not in meant]
+        for key in meant:
+            near = nearest(key, modules)
+            hint = f"did you mean {near}?" if near else f"`runbook doc` lists the {noun}s"
+            problems.append(Problem((*path, key), f"there is no {noun} `{key}`", hint, key=True, code="RB008"))
+        if not meant:
+            hint = "a step is a module's name and its parameters, such as `wait: 10s`"
+            if noun == "probe":
+                hint = "name what looks at the host, such as `http: http://127.0.0.1:8000/health`"
+            problems.append(Problem(path, f"this {title} names no {noun}", hint, code="RB009"))
+        return problems
+
+    def unknown(self, key: str, schema: Schema, path: Path, module: str | None = None) -> Problem:
+        title = schema.get("title", "")
+        owner = f"no key of {_article(title)}" if title else "no key here"
+        if title.startswith("parameters of "):
+            owner = f"no parameter of {title.removeprefix('parameters of ')}"
+        message = f"`{key}` is {owner}"
+        return Problem((*path, key), message, self.remedy(key, schema, module), key=True, code="RB007")
+
+    def remedy(self, key: str, schema: Schema, module: str | None) -> str:
+        properties = schema.get("properties", {})
+        if module is not None:
+            for leaf in self.flat(self.follow(properties[module])):
+                if key in leaf.schema.get("properties", ()):
+                    return f"it is a parameter of {module}: write it below `{module}:`"
+        homes = self.homes().get(key, [])
+        if homes:
+            return f"it belongs to {' or '.join(_article(home) for home in homes[:3])}"
+        near = nearest(key, properties)
+        if near:
+            return f"did you mean {near}?"
+        if properties and len(properties) <= 12:
+            return f"there {'is' if len(properties) == 1 else 'are'} {', '.join(properties)}"
+        return ""
+
+    def homes(self) -> dict[str, list[str]]:
+        """Return where each key of the language belongs."""
+        found: dict[str, list[str]] = {}
+        places = ["step", "operation", "detector", "block", "verify", "retry", "pool", "component", "secret"]
+        for schema in (self.root, *(self.root["$defs"][place] for place in places)):
+            for key, value in schema["properties"].items():
+                if not str(value.get("$ref", "")).startswith(("#/$defs/step.", "#/$defs/probe.")):
+                    found.setdefault(key, []).append(schema["title"])
+        return found
+
+
+def _fits(value: Any, expected: str | list[str] | None) -> bool:
+    if expected is None:
+        return True
+    if isinstance(expected, str):
+        return bool(_TYPES[expected](value))
+    return any(_TYPES[each](value) for each in expected)
+
+
+def _scalar(value: Any, schema: Schema, path: Path) -> list[Problem]:
+    leaf = [_Leaf(schema, schema.get("title", ""), tuple(schema.get("examples", ())))]
+    if "const" in schema and value != schema["const"]:
+        return [_refused(leaf, value, path)]
+    if "enum" in schema and value not in schema["enum"]:
+        return [_refused(leaf, value, path)]
+    if isinstance(value, str):
+        if len(value) < schema.get("minLength", 0):
+            return [Problem(path, "the text is empty", "write it, or delete the key")]
+        if "pattern" in schema and re.search(schema["pattern"], value) is None:
+            return [_refused(leaf, value, path)]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if value < schema.get("minimum", value):
+            return [Problem(path, f"{value} is too small", f"write {schema['minimum']} or more", code="RB011")]
+        if value > schema.get("maximum", value):
+            return [Problem(path, f"{value} is too large", f"write {schema['maximum']} or less", code="RB011")]
+    return []
+
+
+def _refused(leaves: list[_Leaf], value: Any, path: Path) -> Problem:
+    """Say why a scalar fits none of the alternatives of its type."""
+    choices = [choice for leaf in leaves for choice in leaf.schema.get("enum", ())]
+    if choices and isinstance(value, str):
+        near = nearest(value, choices)
+        hint = f"did you mean {near}?" if near else f"write one of {', '.join(map(str, choices))}"
+        if not any(leaf.title in _QUANTITIES for leaf in leaves):
+            return Problem(path, f"{_got(value)} is none of {', '.join(map(str, choices))}", hint, code="RB014")
+    quantity = next((leaf for leaf in leaves if leaf.title in _QUANTITIES), None)
+    if quantity is None:
+        lowest = next((leaf.schema["minimum"] for leaf in leaves if "minimum" in leaf.schema), None)
+        if lowest is not None and not isinstance(value, str) and value < lowest:
+            return Problem(path, f"{value} is too small", f"write {lowest} or more", code="RB011")
+        if value == "":
+            return Problem(path, "the text is empty", "write it, or delete the key")
+        return _expected(leaves, value, path)
+    examples = " or ".join(str(example) for example in quantity.examples)
+    if quantity.title in _UNITS:
+        try:
+            _UNITS[quantity.title](str(value))
+        except ValueError as error:
+            return Problem(path, str(error), code="RB011")
+    message = f"{_got(value)} is not {_article(quantity.title)}"
+    return Problem(path, message, f"write it as {examples}" if examples else "", code="RB011")
+
+
+def _expected(leaves: list[_Leaf], value: Any, path: Path) -> Problem:
+    wanted: list[str] = []
+    for leaf in leaves:
+        kinds = leaf.schema.get("type")
+        names = [kinds] if isinstance(kinds, str) else list(kinds or ())
+        if leaf.schema.get("title") == "template" or names == ["null"]:
+            continue
+        if names and names[0] in {"object", "array"}:
+            label = _NAMES[names[0]]
+        else:
+            title = leaf.title or leaf.schema.get("title", "")
+            label = _article(title) if title else " or ".join(_NAMES[name] for name in names)
+        if label and label not in wanted:
+            wanted.append(label)
+    message = f"expected {' or '.join(wanted) or 'nothing'}, got {_got(value)}"
+    types = {kind for leaf in leaves for kind in _listed(leaf.schema.get("type"))}
+    hint = ""
+    if isinstance(value, int | float) and "string" in types and not any(leaf.title in _QUANTITIES for leaf in leaves):
+        written = str(value).lower() if isinstance(value, bool) else str(value)
+        hint = f'write "{written}" in quotes'
+    elif "array" in types and value is not None:
+        hint = "write a list: begin each item with `- `"
+    elif value is None:
+        hint = "write a value, or delete the key"
+    elif any(leaf.examples for leaf in leaves):
+        hint = f"write it as {' or '.join(str(each) for leaf in leaves[:1] for each in leaf.examples)}"
+    return Problem(path, message, hint)
+
+
+def _listed(kinds: str | list[str] | None) -> list[str]:
+    return [kinds] if isinstance(kinds, str) else list(kinds or ())
+
+
+def _names(value: dict[str, Any], pattern: str, path: Path) -> list[Problem]:
+    return [
+        Problem(
+            (*path, key),
+            f"`{key}` can't be read in an expression",
+            "write a name of letters, digits and _",
+            key=True,
+        )
+        for key in value
+        if re.search(pattern, key) is None
+    ]
+
+
+def _one_of(value: dict[str, Any], schema: Schema, path: Path) -> list[Problem]:
+    choices = [part["required"][0] for part in schema["oneOf"]]
+    present = [key for key in value if key in choices]
+    if len(present) == 1:
+        return []
+    listed = ", ".join(choices[:-1]) + f" and {choices[-1]}"
+    if present:
+        at, message = (*path, present[1]), f"{_article(schema['title'])} takes one of {listed}"
+        return [Problem(at, message, f"keep `{present[0]}` or `{present[1]}`", key=True)]
+    return [Problem(path, f"{_article(schema['title'])} needs one of {listed}", f"write {{{choices[0]}: …}}")]
+
+
+def _article(noun: str) -> str:
+    if noun == "runbook":
+        return "the runbook"
+    if noun.startswith(("one of ", "true or false", "text", "false", "parameters")):
+        return noun
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+
+
+def _got(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

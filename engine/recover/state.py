@@ -1,0 +1,269 @@
+"""What the state machine knows: incidents, holds, operations and steps in flight. Frozen; `Turn` makes the next one."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.decide.guards import Caps
+from runbook.engine.model import IncidentState, OperationState
+from runbook.engine.recover.commands import Happened, LookAt, Wait
+
+if TYPE_CHECKING:
+    from runbook.engine.detect.correlate import Said
+    from runbook.engine.detect.hold import Hold
+    from runbook.engine.model import Detector, Order, Runbook, StepCall
+    from runbook.engine.recover.commands import Command
+
+Key = tuple[str, str, str]  # host, detector, subject
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
+
+
+class Phase(enum.Enum):
+    """Which of a detector's lists of steps an incident is in."""
+
+    NONE = "none"
+    RECOVER = "recover"
+    CURED = "cured"
+    UNHEALED = "unhealed"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A detector firing about one subject on one host, from opening to its end. Times in seconds since the epoch."""
+
+    id: str
+    host: str
+    detector: str
+    subject: str
+    state: IncidentState
+    severity: str
+    since: float  # when the condition was first seen
+    opened: float
+    seen: float  # the last look that saw it true
+    fields: Mapping[str, Any] = NOTHING  # of the record that opened it
+    count: int = 1  # events that it stands for
+    reason: str = ""  # why it is where it is
+    phase: Phase = Phase.NONE
+    rung: int = 0
+    step: int = 0
+    intent: str | None = None  # the step in flight
+    begun: float | None = None  # its recovery
+    approved: bool = False
+    registers: Mapping[str, Any] = NOTHING
+    errors: tuple[str, ...] = ()  # of failed rungs
+    verify_began: float | None = None
+    well_since: float | None = None
+    blind: bool = False  # the last look of the verification saw nothing
+    wake: float | None = None  # when time alone is an event for it
+    closed: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """Its host, detector and subject."""
+        return (self.host, self.detector, self.subject)
+
+    @property
+    def busy(self) -> bool:
+        """A recovery of it is going on."""
+        return self.state in (IncidentState.RECOVERING, IncidentState.VERIFYING)
+
+    @property
+    def live(self) -> bool:
+        """It is not over: its steps, or the condition, still go on."""
+        return self.closed is None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who asked for a step: an incident (its key), or a host's operation, fallback or `finally`."""
+
+    kind: str  # incident, operation, finally
+    host: str
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A step in flight."""
+
+    intent: str
+    owner: Owner
+    call: StepCall
+    order: Order
+    began: float
+    until: float | None = None  # of a word of the engine: when it is over
+    wake: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A host's way through the runbook's operations."""
+
+    host: str
+    index: int = 0
+    attempt: int = 0
+    state: OperationState = OperationState.PENDING
+    failures: Mapping[str, int] = NOTHING  # by error detector; "" = matched by none
+    incident: Key | None = None  # of the error detector whose recovery goes on
+    pause: float = 0.0  # seconds to wait after that recovery
+    wake: float | None = None
+    began: float = 0.0
+    attempt_began: float = 0.0
+    error: str = ""
+    registers: Mapping[str, Any] = NOTHING
+    opened: tuple[Key, ...] = ()  # incidents of this operation that its end decides
+    final: int = 0  # the next step of `finally`
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the person asked for on the command line."""
+
+    caps: Caps = Caps()
+    check: bool = False
+    now: bool = False  # wait for no hold
+    tags: frozenset[str] = frozenset()
+    detectors: frozenset[str] = frozenset()
+    operations: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What does not change during a run."""
+
+    runbook: Runbook
+    run: str
+    settings: Settings = Settings()
+    every: float = 30.0
+    scopes: Mapping[str, Mapping[str, Any]] = NOTHING  # by host: vars, host, runbook, run, secrets
+
+    def detector(self, name: str) -> Detector:
+        """Return a detector by its name."""
+        found = self.runbook.detector(name)
+        assert found is not None, name
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All of it. `advance` makes a new one from an old one and an event."""
+
+    plan: Plan
+    recovering: bool = True  # false at the first look of an `apply`: cursors and holds only
+    stopping: bool = False
+    incidents: Mapping[Key, Incident] = NOTHING
+    ended: Mapping[str, Incident] = NOTHING  # by id: those that ended in this run
+    holds: Mapping[Key, Hold] = NOTHING
+    said: Mapping[tuple[str, str], Said] = NOTHING  # by host and detector
+    begun: Mapping[Key, tuple[float, ...]] = NOTHING  # recoveries, oldest first
+    finished: Mapping[Key, float] = NOTHING  # the end of the last recovery
+    steps: Mapping[tuple[str, str, str], tuple[float, ...]] = NOTHING  # host, path of the step, subject: begun at
+    tasks: Mapping[str, Task] = NOTHING
+    works: Mapping[str, Work] = NOTHING
+    counter: int = 0
+
+    @property
+    def wake(self) -> float | None:
+        """When time alone is the next event, if ever."""
+        times = [
+            thing.wake
+            for group in (self.incidents, self.tasks, self.works)
+            for thing in group.values()
+            if thing.wake is not None
+        ]
+        return min(times, default=None)
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing is in flight and nothing waits for time."""
+        return not self.tasks and self.wake is None
+
+
+class Turn:
+    """One call of `advance` while it runs: what is known so far, and the commands. Copies a mapping when it changes."""
+
+    def __init__(self, state: State, now: float) -> None:
+        self._state = state
+        self._own: dict[str, dict[Any, Any]] = {}
+        self.now = now
+        self.plan = state.plan
+        self.recovering = state.recovering
+        self.stopping = state.stopping
+        self.counter = state.counter
+        self.commands: list[Command] = []
+        self._looks: dict[str, list[str]] = {}
+
+    def read(self, group: str) -> Mapping[Any, Any]:
+        """Return one of the state's mappings as it is now."""
+        found: Mapping[Any, Any] = self._own[group] if group in self._own else getattr(self._state, group)
+        return found
+
+    def write(self, group: str) -> dict[Any, Any]:
+        """Return one of the state's mappings for changing."""
+        if group not in self._own:
+            self._own[group] = dict(getattr(self._state, group))
+        return self._own[group]
+
+    def incident(self, key: Key) -> Incident | None:
+        """Return the live incident of that key."""
+        found: Incident | None = self.read("incidents").get(key)
+        return found
+
+    def put(self, incident: Incident) -> Incident:
+        """Keep an incident as it is now."""
+        live = self.write("incidents")
+        if incident.closed is None:
+            live[incident.key] = incident
+        else:
+            live.pop(incident.key, None)
+            self.write("ended")[incident.id] = incident
+        return incident
+
+    def work(self, host: str) -> Work:
+        """Return a host's way through the operations."""
+        found: Work = self.read("works").get(host) or Work(host)
+        return found
+
+    def put_work(self, work: Work) -> Work:
+        """Keep a host's way through the operations as it is now."""
+        self.write("works")[work.host] = work
+        return work
+
+    def look(self, host: str, detector: str) -> None:
+        """Ask for a look at one detector, or at the members of a correlation; those of a host go out together."""
+        wanted = self._looks.setdefault(host, [])
+        for name in self.plan.detector(detector).members or (detector,):
+            if name != detector:
+                self.look(host, name)
+            elif detector not in wanted:
+                wanted.append(detector)
+
+    def tell(self, kind: str, about: Incident | None = None, *, host: str = "", **data: Any) -> None:
+        """Tell the journal what happened, to an incident or to a host."""
+        named = {name: data.pop(name) for name in ("operation", "step", "detector", "subject") if name in data}
+        if about is not None:
+            named |= {"detector": about.detector, "subject": about.subject, "incident": about.id}
+            host = about.host
+        self.commands.append(Happened(kind, host, data=data, **named))
+
+    def number(self) -> int:
+        """Return the next number of this run."""
+        self.counter += 1
+        return self.counter
+
+    def end(self) -> tuple[State, tuple[Command, ...]]:
+        """Return the new state and the commands, the wish to be woken among them."""
+        state = replace(
+            self._state,
+            recovering=self.recovering,
+            stopping=self.stopping,
+            counter=self.counter,
+            **{name: MappingProxyType(own) for name, own in self._own.items()},
+        )
+        looks = tuple(LookAt(host, tuple(wanted)) for host, wanted in self._looks.items())
+        waits = (Wait(state.wake),) if state.wake is not None else ()
+        return state, (*self.commands, *looks, *waits)

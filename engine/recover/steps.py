@@ -1,0 +1,160 @@
+"""One step, whoever asked for it: filled in, sent to the host or carried out here, and brought to its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.detect.judge import disjunction, truth
+from runbook.engine.errors import RenderError
+from runbook.engine.language import params as parameters
+from runbook.engine.language import render
+from runbook.engine.model import UNKNOWN, Impact, Lacking, NotSeen, Outcome, StepStatus
+from runbook.engine.recover.commands import Act, LookAt, Notify
+from runbook.engine.recover.state import Owner, Task
+from runbook.modules import catalogue
+from runbook.modules.declare import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runbook.engine.model import Look, Order, Rung, StepCall
+    from runbook.engine.recover.state import Turn
+    from runbook.modules.declare import Step
+
+
+def impact_of(call: StepCall) -> Impact:
+    """Return what a step can do, by its parameters as far as they are written out."""
+    cls = catalogue.step(call.module)
+    try:
+        return parameters.build(cls, call.params).effective_impact
+    except (ValueError, TypeError, Invalid):
+        return cls.impact
+
+
+def impacts(rung: Rung) -> list[Impact]:
+    """Return the impact of each step of a rung."""
+    return [impact_of(call) for call in rung.steps]
+
+
+def begin(turn: Turn, call: StepCall, scope: Mapping[str, Any], owner: Owner, *, subject: str = "", operation: str = "",
+          timeout: float | None = None) -> Outcome | None:  # fmt: skip
+    """Begin a step.
+
+    Returns:
+        Its outcome, if it ended at once; None when it is in flight, as a task of this turn.
+    """
+    try:
+        if call.when is not None:
+            wanted = truth(call.when, scope)
+            if wanted is UNKNOWN:
+                return Outcome(StepStatus.FAILED, error=f"its `when` is unknown: {call.when.text}")
+            if not wanted:
+                return Outcome(StepStatus.SKIPPED, output=f"when: {call.when.text}")
+        order = render.order(call, scope)
+    except RenderError as error:
+        return Outcome(StepStatus.REFUSED, error=str(error.what if not error.mend else f"{error.what}; {error.mend}"))
+    if timeout is not None:
+        order = replace(order, timeout=timeout)
+    intent = f"{turn.plan.run}-{turn.number()}"
+    key = owner.key
+    _count(turn, call, owner, subject)
+    turn.tell("step.begun", turn.incident(key) if key else None, host=owner.host, operation=operation, step=intent,
+              module=call.module, title=call.title, path=_place(call), subject_acted=subject)  # fmt: skip
+    if catalogue.step(call.module).engine:
+        return _here(turn, Task(intent, owner, call, order, turn.now), operation)
+    turn.write("tasks")[intent] = Task(intent, owner, call, order, turn.now)
+    turn.commands.append(Act(intent, owner.host, subject, order, key, operation))
+    return None
+
+
+def probed(turn: Turn, task: Task, look: Look) -> Outcome | None:
+    """Judge what a waiting step saw; return its outcome when it waits no longer."""
+    if isinstance(look, NotSeen | Lacking):
+        seen: Any = UNKNOWN
+        told = look.reason
+    else:
+        when = task.call.params.get("when")
+        scope = scope_of_host(turn, task.owner.host)
+        judged = [truth(when, {**scope, **record.fields}) for record in look.records] if when is not None else [True]
+        seen, told = disjunction(judged) if judged else False, "the condition does not hold"
+    if seen is True:
+        return Outcome(StepStatus.DONE, duration=turn.now - task.began)
+    if task.until is not None and turn.now >= task.until:
+        return Outcome(StepStatus.FAILED, error=f"waited {task.order.params['within']:g} s in vain: {told}",
+                       duration=turn.now - task.began)  # fmt: skip
+    turn.write("tasks")[task.intent] = replace(task, wake=turn.now + task.order.params["every"])
+    return None
+
+
+def woke(turn: Turn, task: Task) -> Outcome | None:
+    """Let time pass for a waiting step; return its outcome when it is over."""
+    if task.call.module == "wait":
+        return Outcome(StepStatus.DONE, duration=turn.now - task.began)
+    turn.write("tasks")[task.intent] = replace(task, wake=None)
+    turn.commands.append(_probe(task))
+    return None
+
+
+def scope_of_host(turn: Turn, host: str) -> Mapping[str, Any]:
+    """Return the variables that every expression about a host may use."""
+    return turn.plan.scopes[host]
+
+
+def _here(turn: Turn, task: Task, operation: str) -> Outcome | None:
+    """Carry out a word of the engine."""
+    values = task.order.params
+    if task.call.module == "fail":
+        return Outcome(StepStatus.FAILED, error=str(values["message"]))
+    if task.call.module == "notify":
+        incident = turn.incident(task.owner.key) if task.owner.key else None
+        if turn.plan.settings.check:
+            return Outcome(StepStatus.PLANNED, actions=({"action": "notify", "what": str(values["message"])},))
+        turn.commands.append(
+            Notify(task.owner.host, str(values["message"]), str(values.get("title") or ""),
+                   str(values.get("severity") or (incident.severity if incident else "")), incident.id if incident else "")
+        )  # fmt: skip
+        return Outcome(StepStatus.DONE, output=str(values["message"]))
+    if turn.plan.settings.check:
+        return Outcome(StepStatus.PLANNED, actions=({"action": task.call.module, "what": operation or "waits"},))
+    if task.call.module == "wait":
+        over = turn.now + _first(task.order, "duration")
+        turn.write("tasks")[task.intent] = replace(task, until=over, wake=over)
+        return None
+    waiting = replace(task, until=turn.now + task.order.params["within"])
+    turn.write("tasks")[task.intent] = waiting
+    turn.commands.append(_probe(waiting))
+    return None
+
+
+def _first(order: Order, name: str) -> float:
+    value: float = order.params[name]
+    return value
+
+
+def _probe(task: Task) -> LookAt:
+    ((name, params),) = task.order.params["probe"].items()
+    return LookAt(task.owner.host, intent=task.intent, probe=name, params=params)
+
+
+def _count(turn: Turn, call: StepCall, owner: Owner, subject: str) -> None:
+    if owner.kind == "incident" and not turn.plan.settings.check:
+        place = (owner.host, _place(call), subject)
+        steps = turn.write("steps")
+        steps[place] = (*steps.get(place, ()), turn.now)
+
+
+def _place(call: StepCall) -> str:
+    return ".".join(str(part) for part in call.path)
+
+
+def again(call: StepCall) -> bool:
+    """Tell whether a step may be run again after a crash of which nothing is known."""
+    cls: type[Step] = catalogue.step(call.module)
+    try:
+        return bool(parameters.build(cls, call.params).again())
+    except (ValueError, TypeError, Invalid):
+        return cls.idempotent
+
+
+__all__ = ["Owner", "again", "begin", "impact_of", "impacts", "probed", "scope_of_host", "woke"]

@@ -1,0 +1,230 @@
+"""A block of text for each thing that happened: a headline, then what was seen, done, and seen afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from runbook.engine.report import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runbook.engine.report.paint import Paint
+    from runbook.engine.report.passes import HostReport, IncidentReport, OperationReport, StepReport
+
+_SIGNS: Final = {
+    **dict.fromkeys(("cured", "succeeded", "done", "planned"), ("✔", "green")),
+    **dict.fromkeys(("unhealed", "interrupted", "failed", "refused", "timeout", "lost"), ("✘", "red")),
+    **dict.fromkeys(("open", "recovering", "observed", "suppressed", "unreachable"), ("!", "yellow")),
+    **dict.fromkeys(("unverified", "unknown"), ("?", "yellow")),
+    **dict.fromkeys(("waiting", "verifying", "running"), ("…", "cyan")),
+    **dict.fromkeys(("pending", "skipped", "absent"), ("-", "dim")),
+}
+_INDENT: Final = " " * 10
+_DIFF_LINES: Final = 40
+_OUTPUT_LINES: Final = 10
+_ORDINALS: Final = ("", "1st", "2nd", "3rd")
+
+
+class Blocks:
+    """Writes blocks for one reader: this wide, in colours or not, with more or less in them."""
+
+    def __init__(self, paint: Paint, *, verbosity: int = 0) -> None:
+        self._paint = paint
+        self._more = verbosity > 0
+        self._less = verbosity < 0
+
+    def incident(self, one: IncidentReport, host: str = "") -> list[str]:
+        """Return the block of an incident; `host` is named where there are several."""
+        lines = [self._head(one.state, _title(one, host), _right(one))]
+        if self._less and one.state == "cured":
+            return lines
+        if one.evidence:
+            times = f" ({one.count} times)" if one.count > 1 else ""
+            lines += self._row("saw", one.evidence + times)
+        for step in one.steps:
+            lines += self.step(step)
+        if now := _now(one):
+            lines += self._row("now", now)
+        if why := _why(one):
+            lines += self._row("why", why)
+        if self._more:
+            about = (one.id, f"severity {one.severity}", one.category)
+            lines += self._row("id", ", ".join(part for part in about if part))
+        return lines
+
+    def operation(self, one: OperationReport, host: str = "") -> list[str]:
+        """Return the block of an operation."""
+        title = words.printable(one.name) + (f" on {words.printable(host)}" if host else "")
+        lines = [self._head(one.state, title, _operated(one))]
+        failed = [(number, attempt) for number, attempt in enumerate(one.tries, 1) if not attempt.ok]
+        last = failed[-1][1].error if failed else ""
+        if len(one.tries) > 1 or (failed and one.state != "failed"):
+            for number, attempt in failed:
+                pause = f", then {words.duration(attempt.delay)} of waiting" if attempt.delay else ""
+                said = words.printable(_one_line(attempt.error) or "failed")
+                lines += self._row(f"try {number}", f"{said} (after {words.duration(attempt.duration)}{pause})")
+        error = one.error or (last if one.state == "failed" else "")
+        if error and not (len(one.tries) > 1 and _one_line(error) == _one_line(last)):
+            lines += self._row("why", words.printable(_one_line(error)))
+        for step in one.steps if self._more or self._failed(one) else one.steps[-1:]:
+            lines += self._diff(step) + self._output(step)
+        return lines
+
+    def step(self, one: StepReport) -> list[str]:
+        """Return the lines of a step."""
+        name = words.printable(one.title or one.module)
+        if one.state == "skipped" and not self._more:
+            return []
+        label, said = _did(one, name)
+        spent = f" ({words.duration(one.duration)})" if one.duration >= 0.1 and one.state != "planned" else ""
+        lines = self._row(label, said + spent, "red" if one.failed else "")
+        if one.error and one.state in ("done", "planned"):
+            lines += self._row("", words.printable(_one_line(one.error)))
+        return lines + self._diff(one) + self._output(one)
+
+    def unseen(self, state: str, title: str, host: str, reason: str) -> list[str]:
+        """Return the block of a detector that could not look, or of a host that did not answer."""
+        name = words.printable(title) + (f" on {words.printable(host)}" if host else "")
+        return [self._head(state, name, state), *self._row("why", words.printable(_one_line(reason)))]
+
+    def well(self, hosts: Sequence[HostReport]) -> list[str]:
+        """Return the one line of all the hosts that have nothing to tell."""
+        names = [words.printable(host.name) for host in hosts]
+        title = f"{words.amount(len(names), 'host')} well: " if len(names) > 1 else ""
+        line = title + " ".join(names) + ("" if title else " is well")
+        return [self._paint("✔", "green") + " " + words.cut(line, self._paint.columns - 2)]
+
+    def _head(self, state: str, title: str, right: str) -> str:
+        sign, colour = _SIGNS.get(state, ("-", "dim"))
+        room = self._paint.columns - 2 - words.width(right) - 2
+        if words.width(title) > room:
+            *first, last = words.wrapped(title, self._paint.columns - 2)
+            if words.width(last) > room:
+                first, last = [*first, last], ""
+            gap = " " * (self._paint.columns - 2 - words.width(last) - words.width(right))
+            below = self._paint(last, "bold") + gap + self._paint(right, colour)
+            return f"{self._paint(sign, colour)} " + "\n  ".join(
+                [*(self._paint(line, "bold") for line in first), below]
+            )
+        gap = " " * (room + 2 - words.width(title))
+        return f"{self._paint(sign, colour)} {self._paint(title, 'bold')}{gap}{self._paint(right, colour)}"
+
+    def _row(self, label: str, text: str, style: str = "") -> list[str]:
+        first, *rest = words.wrapped(text, self._paint.columns - len(_INDENT))
+        head = f"    {self._paint(f'{label:<5}', 'dim')} {self._paint(first, style) if style else first}"
+        return [head, *(_INDENT + (self._paint(line, style) if style else line) for line in rest)]
+
+    def _diff(self, one: StepReport) -> list[str]:
+        if not one.diff or self._less:
+            return []
+        lines = words.printable_lines(one.diff)
+        shown = lines if self._more else lines[:_DIFF_LINES]
+        painted = [_INDENT + self._paint(line, *_diff_style(line)) for line in shown]
+        if len(shown) < len(lines):
+            painted.append(_INDENT + self._paint(f"… {len(lines) - len(shown)} more lines (-v shows them)", "dim"))
+        return painted
+
+    def _output(self, one: StepReport) -> list[str]:
+        if not one.output.strip() or not (self._more or one.failed):
+            return []
+        lines = words.printable_lines(one.output.strip("\n"))
+        shown = lines if self._more else lines[-_OUTPUT_LINES:]
+        hidden = len(lines) - len(shown)
+        above = [_INDENT + self._paint(f"… {hidden} lines above (-v shows them)", "dim")] if hidden else []
+        bar = self._paint("│ ", "dim")
+        return [*above, *(_INDENT + bar + line for line in shown)]
+
+    @staticmethod
+    def _failed(one: OperationReport) -> bool:
+        return one.state == "failed"
+
+
+def _title(one: IncidentReport, host: str) -> str:
+    parts = [words.printable(one.detector)]
+    if one.subject and one.subject != host:
+        parts.append(words.cut(words.printable(one.subject), 60))
+    return " · ".join(parts) + (f" on {words.printable(host)}" if host else "")
+
+
+def _right(one: IncidentReport) -> str:
+    spent = words.duration(one.duration) if one.duration is not None else ""
+    if one.state == "cured":
+        if not any(step.state != "skipped" for step in one.steps):
+            return "over by itself"
+        return f"cured in {spent}" if spent else "cured"
+    if one.state == "unhealed":
+        return f"unhealed after {spent}" if spent else "unhealed"
+    if one.state == "pending" and one.hold:
+        return f"pending, {words.duration(one.held or 0)} of {words.duration(one.hold)}"
+    if one.state == "verifying":
+        return "cure not seen yet"
+    return {"waiting": "waiting for approval", "observed": "observed only"}.get(one.state, one.state)
+
+
+def _operated(one: OperationReport) -> str:
+    spent = words.duration(one.duration) if one.duration else ""
+    if one.state == "succeeded":
+        done = f"done in {spent}" if spent else "done"
+        return f"{done}, at the {_ordinal(one.attempts)} attempt" if one.attempts > 1 else done
+    if one.state == "failed":
+        times = f" {one.attempts} times" if one.attempts > 1 else ""
+        return f"failed{times}" + (f", {spent}" if spent else "")
+    return "waiting for approval" if one.state == "waiting" else one.state
+
+
+def _now(one: IncidentReport) -> str:
+    if one.state not in ("cured", "unhealed", "unverified") or not one.steps:
+        return ""
+    after = words.printable(one.after)
+    if one.state == "cured":
+        watched = f", watched for {words.duration(one.verified)}" if one.verified and one.verified >= 0.1 else ""
+        return f"well again{': ' + after if after else ''}{watched}"
+    if one.state == "unhealed":
+        return f"still {after}" if after else ""
+    return "unknown whether it helped"
+
+
+def _why(one: IncidentReport) -> str:
+    reason = words.printable(_one_line(one.reason))
+    if one.state in ("cured", "pending") or reason == "check":
+        return ""
+    if one.state == "observed" and not reason:
+        return "its mode is observe: nothing is done about it"
+    return reason
+
+
+def _did(one: StepReport, name: str) -> tuple[str, str]:
+    told = (f"{action.get('action', '')} {action.get('what', '')}" for action in one.actions)
+    what = ", ".join(words.printable(text.strip()) for text in told)
+    error = words.printable(_one_line(one.error))
+    if one.state == "planned":
+        return "would", f"{name}: {what}" if what else f"{name}: nothing to do"
+    if one.state == "done":
+        if not one.changed and not what:
+            return "did", f"{name}: nothing to do"
+        return "did", f"{name}: {what}" if what else name
+    if one.state == "skipped":
+        return "skip", name
+    verdict = {"timeout": "timed out", "lost": "lost: nobody knows how it ended"}.get(one.state, one.state)
+    return "tried", f"{name}: {verdict}{': ' + error if error else ''}"
+
+
+def _diff_style(line: str) -> tuple[str, ...]:
+    if line.startswith(("---", "+++")):
+        return ("bold",)
+    return {"+": ("green",), "-": ("red",), "@": ("cyan",)}.get(line[:1], ())
+
+
+def _ordinal(number: int) -> str:
+    return _ORDINALS[number] if 0 < number < len(_ORDINALS) else f"{number}th"
+
+
+def _one_line(text: str) -> str:
+    return "; ".join(_parts(text))
+
+
+def _parts(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        if line.strip():
+            yield line.strip()

@@ -1,0 +1,248 @@
+"""From facts to what a pass came to: a fold that can be asked at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.journal import codec
+from runbook.engine.report import evidence
+from runbook.engine.report.passes import (
+    AttemptReport,
+    HostReport,
+    IncidentReport,
+    OperationReport,
+    PassReport,
+    RunReport,
+    StepReport,
+    Unseen,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runbook.engine.journal.facts import Fact
+
+
+class Gather:
+    """Takes facts in, in the order in which they happened; secrets are left outside."""
+
+    def __init__(self, redact: codec.Redact = codec.as_is) -> None:
+        self._redact = redact
+        self._runs: dict[str, RunReport] = {}
+        self._opened: dict[str, float] = {}
+        self._verifying: dict[str, float] = {}
+
+    def add(self, fact: Fact) -> Fact:
+        """Take a fact in; return it without secrets."""
+        fact = clean(fact, self._redact)
+        run = self._runs.get(fact.run) or RunReport(fact.data.get("runbook", ""), fact.run, fact.at, 0.0)
+        self._runs[fact.run] = replace(run, duration=max(run.duration, fact.at - run.started))
+        if fact.kind == "run.begun":
+            self._begin(fact)
+        elif take := _KINDS.get(fact.kind):
+            take(self, fact)
+        return fact
+
+    def report(self, *, stopped: bool = False) -> PassReport:
+        """Return what it has come to so far."""
+        return PassReport(tuple(self._runs.values()), stopped=stopped)
+
+    def run(self, fact: Fact) -> RunReport:
+        """Return the run that a fact belongs to."""
+        return self._runs[fact.run]
+
+    def incident(self, fact: Fact) -> IncidentReport:
+        """Return the incident that a fact is about, as it is so far."""
+        known = next((one for one in self._host(fact).incidents if _same(one, fact)), None)
+        return known or IncidentReport(fact.incident, _detector(fact), _subject(fact), "open")
+
+    def operation(self, fact: Fact) -> OperationReport:
+        """Return the operation that a fact is about, as it is so far."""
+        known = (one for one in self._host(fact).operations if one.name == fact.operation)
+        return next(known, OperationReport(fact.operation, "running"))
+
+    def _begin(self, fact: Fact) -> None:
+        data = fact.data
+        hosts, detectors = data.get("hosts"), data.get("detectors")
+        self._runs[fact.run] = replace(
+            self._runs[fact.run],
+            runbook=str(data.get("runbook", "")),
+            check=bool(data.get("check")) or data.get("command") == "check",
+            detectors=detectors if isinstance(detectors, int) else 0,
+            hosts={str(name): HostReport(str(name)) for name in hosts} if isinstance(hosts, list) else {},
+        )
+
+    def _host(self, fact: Fact) -> HostReport:
+        return self.run(fact).hosts.get(fact.host) or HostReport(fact.host)
+
+    def _put(self, fact: Fact, host: HostReport) -> None:
+        run = self.run(fact)
+        self._runs[fact.run] = replace(run, hosts={**run.hosts, fact.host: host})
+
+    def _change(self, fact: Fact, **changes: Any) -> None:
+        host, old = self._host(fact), self.incident(fact)
+        new = replace(old, id=fact.incident or old.id, **changes)
+        kept = tuple(new if one is old else one for one in host.incidents)
+        self._put(fact, replace(host, incidents=kept if old in host.incidents else (*host.incidents, new)))
+
+    def _operate(self, fact: Fact, **changes: Any) -> None:
+        host, old = self._host(fact), self.operation(fact)
+        new = replace(old, **changes)
+        kept = tuple(new if one is old else one for one in host.operations)
+        self._put(fact, replace(host, operations=kept if old in host.operations else (*host.operations, new)))
+
+    def _unknown(self, fact: Fact) -> None:
+        host = self._host(fact)
+        others = tuple(one for one in host.unknown if one.detector != _detector(fact))
+        self._put(fact, replace(host, unknown=(*others, _unseen(fact))))
+
+    def _absent(self, fact: Fact) -> None:
+        host = self._host(fact)
+        others = tuple(one for one in host.absent if one.detector != _detector(fact))
+        self._put(fact, replace(host, absent=(*others, _unseen(fact))))
+
+    def _unreachable(self, fact: Fact) -> None:
+        self._put(fact, replace(self._host(fact), unreachable=str(fact.data.get("reason") or "unreachable")))
+
+    def _pending(self, fact: Fact) -> None:
+        since = fact.data.get("since", fact.at)
+        self._change(fact, state="pending", since=since, held=fact.at - since, hold=fact.data.get("hold"),
+                     evidence=evidence.sentence(fact.data), **_severity(fact))  # fmt: skip
+
+    def _open(self, fact: Fact) -> None:
+        self._opened[fact.incident] = fact.at
+        data = fact.data
+        self._change(
+            fact,
+            state=str(data.get("state") or "open"),
+            since=data.get("since"),
+            count=data.get("count") or 1,
+            category=str(data.get("category") or ""),
+            evidence=evidence.sentence(data),
+            **_severity(fact),
+        )
+
+    def _changed(self, fact: Fact) -> None:
+        to = str(fact.data.get("to") or "open")
+        if to == "verifying":
+            self._verifying[fact.incident] = fact.at
+        self._change(fact, state=to, reason=str(fact.data.get("reason") or ""), **self._times(fact))
+
+    def _ended(self, fact: Fact) -> None:
+        data = fact.data
+        if "opened" in data:
+            self._opened.setdefault(fact.incident, data["opened"])
+        self._change(fact, state=str(data.get("to") or "cured"), reason=str(data.get("reason") or ""),
+                     after=evidence.sentence(data), **self._times(fact))  # fmt: skip
+
+    def _times(self, fact: Fact) -> dict[str, Any]:
+        opened, began = self._opened.get(fact.incident), self._verifying.get(fact.incident)
+        known = self.incident(fact)
+        verified = known.verified
+        if known.state == "verifying" and began is not None:
+            verified = fact.at - began
+        return {"duration": None if opened is None else fact.at - opened, "verified": verified}
+
+    def _refused(self, fact: Fact) -> None:
+        self._change(fact, reason=str(fact.data.get("reason") or fact.data.get("guard") or ""))
+
+    def _step(self, fact: Fact) -> None:
+        step = _step_report(fact.data)
+        if fact.incident:
+            self._change(fact, steps=(*self.incident(fact).steps, step))
+        elif fact.operation:
+            self._operate(fact, steps=(*self.operation(fact).steps, step))
+        else:
+            host = self._host(fact)
+            self._put(fact, replace(host, steps=(*host.steps, step)))
+
+    def _attempt(self, fact: Fact) -> None:
+        data, tries = fact.data, self.operation(fact).tries
+        attempt = AttemptReport(bool(data.get("ok")), str(data.get("error") or ""), _float(data.get("duration")),
+                                data.get("delay"))  # fmt: skip
+        self._operate(fact, tries=(*tries, attempt), attempts=int(data.get("attempt") or len(tries) + 1))
+
+    def _operated(self, fact: Fact) -> None:
+        data, known = fact.data, self.operation(fact)
+        self._operate(
+            fact,
+            state=str(data.get("state") or "succeeded"),
+            attempts=int(data.get("attempts") or known.attempts),
+            duration=_float(data.get("duration")) or sum(one.duration + (one.delay or 0.0) for one in known.tries),
+            error=str(data.get("error") or ""),
+        )
+
+
+def clean(fact: Fact, redact: codec.Redact) -> Fact:
+    """Return a fact without secrets, its data as JSON knows it."""
+    return replace(
+        fact,
+        host=redact(fact.host),
+        detector=redact(fact.detector),
+        subject=redact(fact.subject),
+        operation=redact(fact.operation),
+        step=redact(fact.step),
+        data=codec.plain(dict(fact.data), redact),
+    )
+
+
+def _same(one: IncidentReport, fact: Fact) -> bool:
+    if fact.incident and one.id:
+        return one.id == fact.incident
+    # A pending one has no id yet.
+    return (one.detector, one.subject) == (_detector(fact), _subject(fact)) and one.state == "pending"
+
+
+def _detector(fact: Fact) -> str:
+    return fact.detector or str(fact.data.get("detector_pending") or fact.data.get("detector") or "")
+
+
+def _subject(fact: Fact) -> str:
+    return fact.subject or str(fact.data.get("subject_pending") or "")
+
+
+def _unseen(fact: Fact) -> Unseen:
+    return Unseen(_detector(fact), str(fact.data.get("reason") or ""))
+
+
+def _severity(fact: Fact) -> dict[str, str]:
+    return {"severity": str(fact.data["severity"])} if fact.data.get("severity") else {}
+
+
+def _step_report(data: Mapping[str, Any]) -> StepReport:
+    actions = data.get("actions")
+    return StepReport(
+        module=str(data.get("module") or ""),
+        state=str(data.get("status") or "done"),
+        title=str(data.get("title") or ""),
+        changed=bool(data.get("changed")),
+        duration=_float(data.get("duration")),
+        error=str(data.get("error") or ""),
+        diff=str(data.get("diff") or ""),
+        output=str(data.get("output") or ""),
+        exit_code=data.get("exit_code"),
+        actions=tuple(one for one in actions if isinstance(one, Mapping)) if isinstance(actions, list) else (),
+        phase=str(data.get("phase") or ""),
+        rung=int(data.get("rung") or 0),
+    )
+
+
+def _float(found: object) -> float:
+    return float(found) if isinstance(found, int | float) else 0.0
+
+
+_KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
+    "look.unknown": Gather._unknown,  # noqa: SLF001 -- the class's own table
+    "look.absent": Gather._absent,  # noqa: SLF001
+    "host.unreachable": Gather._unreachable,  # noqa: SLF001
+    "incident.pending": Gather._pending,  # noqa: SLF001
+    "incident.opened": Gather._open,  # noqa: SLF001
+    "incident.changed": Gather._changed,  # noqa: SLF001
+    "incident.ended": Gather._ended,  # noqa: SLF001
+    "guard.refused": Gather._refused,  # noqa: SLF001
+    "step.ended": Gather._step,  # noqa: SLF001
+    "attempt.ended": Gather._attempt,  # noqa: SLF001
+    "operation.ended": Gather._operated,  # noqa: SLF001
+}

@@ -1,0 +1,70 @@
+"""What goes on right now, in one moving line of a terminal; rich is loaded only when something takes a while."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbook.engine.report import words
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from rich.progress import Progress, TaskID
+
+    from runbook.engine.journal.facts import Fact
+
+_BEGUN = {"step.begun": "step.ended", "attempt.begun": "attempt.ended"}
+_ENDED = frozenset(_BEGUN.values())
+
+
+class Live:
+    """Shows the steps in hand with a clock each; hidden while a block is written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._running: dict[tuple[str, str], str] = {}  # host and title: what is shown
+        self._progress: Progress | None = None
+        self._tasks: dict[tuple[str, str], TaskID] = {}
+
+    def follow(self, fact: Fact, *, several: bool) -> None:
+        """Take up a step that began, and drop one that ended."""
+        title = str(fact.data.get("title") or fact.data.get("module") or fact.operation)
+        key = (fact.host, words.printable(title))
+        if fact.kind in _BEGUN:
+            about = [words.printable(part) for part in (fact.detector or fact.operation, title) if part]
+            where = f" on {words.printable(fact.host)}" if several else ""
+            self._running[key] = ": ".join(dict.fromkeys(about)) + where
+            self._show()
+        elif fact.kind in _ENDED:
+            self._running.pop(key, None)
+            if (task := self._tasks.pop(key, None)) is not None and self._progress:
+                self._progress.remove_task(task)
+            if not self._running:
+                self.hide()
+
+    def update(self, host: str, title: str, text: str) -> None:
+        """Show how far a step is."""
+        key = (host, title)
+        if key in self._running and self._progress and key in self._tasks:
+            shown = words.cut(f"{self._running[key]}: {text}", 60)
+            self._progress.update(self._tasks[key], description=shown)
+
+    def hide(self) -> None:
+        """Clear the line."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+            self._tasks.clear()
+
+    def _show(self) -> None:
+        if self._progress is None:
+            from rich.console import Console
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+            console = Console(file=self._stream, highlight=False)
+            self._progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)
+            self._progress.start()
+        for key, shown in self._running.items():
+            if key not in self._tasks:
+                self._tasks[key] = self._progress.add_task(shown, total=None)

@@ -1,0 +1,162 @@
+"""What one `apply` or `check` comes to: the document of `--format json`, and what the text is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 -- dataclass fields
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+SCHEMA: Final = 1
+BAD: Final = frozenset({"open", "recovering", "unhealed", "unverified", "interrupted", "observed", "suppressed"})
+UNFINISHED: Final = frozenset({"waiting", "verifying"})
+_FAILED_STEPS: Final = frozenset({"failed", "refused", "timeout", "lost"})
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """A step that ran, or (`planned`) would run."""
+
+    module: str
+    state: str
+    title: str = ""
+    changed: bool = False
+    duration: float = 0.0
+    error: str = ""
+    diff: str = ""
+    output: str = ""
+    exit_code: int | None = None
+    actions: tuple[Mapping[str, Any], ...] = ()
+    phase: str = ""  # recover, cured or unhealed: which list of the detector it stands in
+    rung: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """It did not do what it should."""
+        return self.state in _FAILED_STEPS
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentReport:
+    """A detector that fired about one subject."""
+
+    id: str
+    detector: str
+    subject: str
+    state: str
+    severity: str = "medium"
+    evidence: str = ""  # what was seen when it opened
+    reason: str = ""
+    steps: tuple[StepReport, ...] = ()
+    after: str = ""  # what was seen at the end
+    duration: float | None = None  # from opening to end
+    verified: float | None = None  # how long the verification took
+    since: float | None = None
+    hold: float | None = None  # of a pending one: how long it must hold
+    held: float | None = None
+    count: int = 1
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptReport:
+    """One attempt of an operation."""
+
+    ok: bool
+    error: str = ""
+    duration: float = 0.0
+    delay: float | None = None  # until the next one
+
+
+@dataclass(frozen=True, slots=True)
+class OperationReport:
+    """An operation of the runbook."""
+
+    name: str
+    state: str
+    attempts: int = 0
+    duration: float = 0.0
+    error: str = ""
+    tries: tuple[AttemptReport, ...] = ()
+    steps: tuple[StepReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A detector that could not look (unknown), or whose target the host lacks (absent)."""
+
+    detector: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """One host of a run."""
+
+    name: str
+    operations: tuple[OperationReport, ...] = ()
+    incidents: tuple[IncidentReport, ...] = ()
+    unknown: tuple[Unseen, ...] = ()
+    absent: tuple[Unseen, ...] = ()
+    steps: tuple[StepReport, ...] = ()  # of `finally`, and of `runbook run`
+    unreachable: str = ""  # the reason
+
+    @property
+    def state(self) -> str:
+        """The worst that can be said of it: unreachable, unhealthy, unknown, waiting, healed or well."""
+        states = {incident.state for incident in self.incidents}
+        if self.unreachable:
+            return "unreachable"
+        failed = any(one.state == "failed" for one in self.operations) or any(step.failed for step in self.steps)
+        if failed or states & BAD:
+            return "unhealthy"
+        if self.unknown:
+            return "unknown"
+        if states & UNFINISHED or any(one.state == "waiting" for one in self.operations):
+            return "waiting"
+        return "healed" if "cured" in states else "well"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One runbook's pass over its hosts."""
+
+    runbook: str
+    run_id: str
+    started: float
+    duration: float
+    hosts: Mapping[str, HostReport] = field(default_factory=dict)
+    check: bool = False
+    detectors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """All that one command did."""
+
+    runs: tuple[RunReport, ...] = ()
+    stopped: bool = False  # by a signal
+
+    @property
+    def hosts(self) -> list[HostReport]:
+        """The hosts of all runs, one after the other."""
+        return [host for run in self.runs for host in run.hosts.values()]
+
+    @property
+    def exit_code(self) -> int:
+        """130 stopped, 2 a fault is left, 4 something could not be seen, 3 only waiting, 0 well."""
+        states = {host.state for host in self.hosts}
+        if self.stopped:
+            return 130
+        if any(_faulty(host) for host in self.hosts):
+            return 2
+        if states & {"unreachable", "unknown"}:
+            return 4
+        return 3 if "waiting" in states else 0
+
+
+def _faulty(host: HostReport) -> bool:
+    return (
+        any(one.state in BAD for one in host.incidents)
+        or any(one.state == "failed" for one in host.operations)
+        or any(step.failed for step in host.steps)
+    )

@@ -1,0 +1,56 @@
+"""Who tells people, or programs, what a pass does: one protocol, three forms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from runbook.engine.journal import codec
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from runbook.engine.journal.facts import Fact
+    from runbook.engine.report.passes import PassReport
+
+Format = Literal["text", "json", "jsonl"]
+
+
+class Reporter(Protocol):
+    """Gets every fact while a pass runs, and what it came to at the end."""
+
+    def fact(self, fact: Fact) -> None:
+        """Take in what happened."""
+
+    def progress(self, host: str, title: str, text: str) -> None:
+        """Show how far a long step is; nothing of it is kept."""
+
+    def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
+        """Write the end; without a summary, what the facts came to. Returns what was written."""
+
+
+def reporter(
+    form: Format,
+    stream: TextIO,
+    *,
+    verbosity: int = 0,
+    redact: codec.Redact = codec.as_is,
+) -> Reporter:
+    """Return the reporter of `--format`.
+
+    Args:
+        form: text, json or jsonl.
+        stream: where it writes, usually sys.stdout.
+        verbosity: -1 for -q, 0, 1 for -v.
+        redact: takes the secrets out of a text; nothing is shown that has not gone through it.
+    """
+    if form == "json":
+        from runbook.engine.report.document import DocumentReporter
+
+        return DocumentReporter(stream, redact)
+    if form == "jsonl":
+        from runbook.engine.report.events import EventReporter
+
+        return EventReporter(stream, redact)
+    from runbook.engine.report.text import TextReporter
+
+    return TextReporter(stream, verbosity=verbosity, redact=redact)

@@ -1,0 +1,99 @@
+"""The last line: what the pass came to, and what is next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from runbook.engine.report import words
+
+if TYPE_CHECKING:
+    from runbook.engine.report.passes import PassReport
+
+_NAMED: Final = {"cured": "healed", "verifying": "not seen cured yet"}
+_ORDER: Final = (
+    "cured",
+    "unhealed",
+    "interrupted",
+    "unverified",
+    "open",
+    "recovering",
+    "suppressed",
+    "observed",
+    "waiting",
+    "verifying",
+    "pending",
+)
+_NEXT: Final = (
+    ("interrupted", "look whether the interrupted step took effect, then run it again by hand"),
+    ("failed", "mend what is shown above, then run it again"),
+    ("unhealed", "this needs a person; `runbook history` has what was tried before"),
+    ("waiting", "rerun with --yes to approve"),
+    ("unreachable", "see why above, then run it again"),
+    ("unknown", "see why above, then run it again"),
+    ("unverified", "run it again to look once more"),
+    ("verifying", "the next run looks again"),
+    ("suppressed", "see why above"),
+    ("observed", "heal by hand, or let its `mode` say approve or auto"),
+    ("open", "this needs a person: no recovery is written for it"),
+    ("pending", "run it again, or with --now to wait for no hold"),
+)
+
+
+def summary_line(report: PassReport) -> str:
+    """Return one line: `3 healed, 1 waiting: rerun with --yes to approve`."""
+    counts = count(report)
+    said = [f"{counts[state]} {_NAMED.get(state, state)}" for state in _ORDER if counts[state]]
+    if counts["failed"]:
+        said.insert(0, f"{words.amount(counts['failed'], 'operation')} failed")
+    if counts["step"]:
+        said.insert(0, f"{words.amount(counts['step'], 'step')} failed")
+    if counts["unreachable"]:
+        said.append(f"{words.amount(counts['unreachable'], 'host')} unreachable")
+    if counts["unknown"]:
+        said.append(f"{counts['unknown']} unknown")
+    if report.stopped:
+        return ", ".join(["stopped", *said]) + ": run it again to go on"
+    if not said:
+        return _well(report)
+    following = _next(report, counts)
+    return ", ".join(said) + (f": {following}" if following else "")
+
+
+def count(report: PassReport) -> Counter[str]:
+    """Return how many incidents are in each state, and what else went wrong."""
+    counts: Counter[str] = Counter()
+    for host in report.hosts:
+        counts.update(incident.state for incident in host.incidents)
+        counts.update("failed" for operation in host.operations if operation.state == "failed")
+        counts.update("waiting" for operation in host.operations if operation.state == "waiting" and not host.incidents)
+        counts.update("step" for step in host.steps if step.failed)
+        counts["unreachable"] += bool(host.unreachable)
+        counts["unknown"] += len(host.unknown)
+    return counts
+
+
+def _next(report: PassReport, counts: Counter[str]) -> str:
+    if any(run.check for run in report.runs) and counts["open"]:
+        curable = sum(
+            any(step.state == "planned" for step in incident.steps)
+            for host in report.hosts
+            for incident in host.incidents
+            if incident.state == "open"
+        )
+        if curable:
+            return f"`runbook apply` would heal {'it' if counts['open'] == 1 else f'{curable} of them'}"
+    return next((following for state, following in _NEXT if counts[state]), "")
+
+
+def _well(report: PassReport) -> str:
+    hosts = {host.name for host in report.hosts}
+    who = f"{words.printable(next(iter(hosts)))} is well" if len(hosts) == 1 else f"{len(hosts)} hosts are well"
+    if not hosts:
+        return "nothing to do: no host was looked at"
+    operations = sum(one.state == "succeeded" for host in report.hosts for one in host.operations)
+    detectors = sum(run.detectors for run in report.runs)
+    told = [words.amount(operations, "operation") + " done"] if operations else []
+    told += [words.amount(detectors, "detector")] if detectors else []
+    told += [words.duration(sum(run.duration for run in report.runs))]
+    return f"{who}{'' if operations else ', nothing to do'} ({', '.join(told)})"

@@ -1,0 +1,137 @@
+"""The report for people: a block for each fault as it ends, the rest at the end, and what is next in the last line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbook.engine.journal import codec
+from runbook.engine.report import words
+from runbook.engine.report.blocks import Blocks
+from runbook.engine.report.gather import Gather
+from runbook.engine.report.live import Live
+from runbook.engine.report.paint import Paint, on_terminal, paint_for
+from runbook.engine.report.summary import summary_line
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from runbook.engine.journal.facts import Fact
+    from runbook.engine.report.passes import HostReport, PassReport, RunReport
+
+_COLOURS = {0: "green", 3: "cyan", 4: "yellow"}
+
+
+class TextReporter:
+    """Writes as it goes; on a terminal, long steps show how long they have been at it."""
+
+    def __init__(
+        self, stream: TextIO, *, verbosity: int = 0, redact: codec.Redact = codec.as_is, paint: Paint | None = None
+    ) -> None:
+        self._stream = stream
+        self._verbosity = verbosity
+        self._redact = redact
+        self._paint = paint or paint_for(stream)
+        self._blocks = Blocks(self._paint, verbosity=verbosity)
+        self._gather = Gather(redact)
+        self._live = Live(stream) if on_terminal(stream) and verbosity >= 0 else None
+        self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
+        self._headed = ""
+
+    def fact(self, fact: Fact) -> None:
+        """Take in what happened, and write the block of what has ended."""
+        fact = self._gather.add(fact)
+        if fact.kind == "incident.ended":
+            self._incident(fact)
+        elif fact.kind == "operation.ended":
+            self._operation(fact)
+        elif fact.kind == "notified":
+            self._notified(fact)
+        elif self._live:
+            self._live.follow(fact, several=len(self._gather.run(fact).hosts) > 1)
+
+    def progress(self, host: str, title: str, text: str) -> None:
+        """Show how far a long step is."""
+        if self._live:
+            self._live.update(*(words.printable(self._redact(one)) for one in (host, title, text)))
+
+    def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
+        """Write what has not ended by itself, the hosts that are well, and the last line."""
+        report = summary or self._gather.report(stopped=stopped)
+        for run in report.runs:
+            for host in run.hosts.values():
+                self._rest(run, host)
+            self._well(run)
+        last = self._paint(summary_line(report), "bold", _COLOURS.get(report.exit_code, "red"))
+        self._write(([""] if self._headed else []) + [last])
+        return report
+
+    def _incident(self, fact: Fact) -> None:
+        one = self._gather.incident(fact)
+        self._told.add((fact.run, fact.host, one.id))
+        if self._verbosity < 0 and one.state == "cured":
+            return
+        run = self._gather.run(fact)
+        self._block(run, self._blocks.incident(one, _named(run, fact.host)))
+
+    def _operation(self, fact: Fact) -> None:
+        one = self._gather.operation(fact)
+        if one.state == "skipped" and self._verbosity <= 0:
+            return
+        self._told.add((fact.run, fact.host, one.name))
+        if self._verbosity < 0 and one.state == "succeeded":
+            return
+        run = self._gather.run(fact)
+        self._block(run, self._blocks.operation(one, _named(run, fact.host)))
+
+    def _notified(self, fact: Fact) -> None:
+        lines = words.printable_lines(str(fact.data.get("message") or ""))
+        self._block(self._gather.run(fact), [self._paint("> ", "cyan") + line for line in lines])
+
+    def _rest(self, run: RunReport, host: HostReport) -> None:
+        name = _named(run, host.name)
+        for operation in host.operations:
+            told = (run.run_id, host.name, operation.name) in self._told
+            if not told and (operation.state not in ("succeeded", "skipped", "pending") or self._verbosity > 0):
+                self._block(run, self._blocks.operation(operation, name))
+        for one in host.incidents:
+            ended = bool(one.id) and (run.run_id, host.name, one.id) in self._told
+            if not ended and not (self._verbosity < 0 and one.state in ("pending", "cured")):
+                self._block(run, self._blocks.incident(one, name))
+        if lines := [line for step in host.steps for line in self._blocks.step(step)]:
+            self._block(run, lines)
+        for unseen in host.unknown:
+            self._block(run, self._blocks.unseen("unknown", unseen.detector, name, unseen.reason))
+        if host.unreachable:
+            self._block(run, self._blocks.unseen("unreachable", host.name, "", host.unreachable))
+        if self._verbosity >= 0:
+            for unseen in host.absent:
+                self._block(run, self._blocks.unseen("absent", unseen.detector, name, unseen.reason))
+
+    def _well(self, run: RunReport) -> None:
+        well = [host for host in run.hosts.values() if host.state == "well" and not host.operations]
+        if well and self._verbosity >= 0 and len(run.hosts) > 1 and (len(well) < len(run.hosts) or self._verbosity > 0):
+            self._block(run, self._blocks.well(well))
+
+    def _block(self, run: RunReport, lines: list[str]) -> None:
+        """Write a block, with the runbook's name above its first one."""
+        head = [] if self._headed == run.run_id else self._head(run)
+        self._headed = run.run_id
+        self._write([*head, "", *lines])
+
+    def _head(self, run: RunReport) -> list[str]:
+        hosts = [words.printable(name) for name in run.hosts]
+        where = hosts[0] if len(hosts) == 1 else words.amount(len(hosts), "host")
+        title = words.printable(run.runbook) + (f" on {where}" if hosts else "")
+        tail = "  check: nothing is changed" if run.check else ""
+        return ([""] if self._headed else []) + [self._paint(title, "bold") + self._paint(tail, "dim")]
+
+    def _write(self, lines: list[str]) -> None:
+        if self._live:
+            self._live.hide()
+        self._stream.write(self._paint.fit("\n".join(lines)) + "\n")
+        self._stream.flush()
+
+
+def _named(run: RunReport, host: str) -> str:
+    """Return the host's name where a block has to say it."""
+    return host if len(run.hosts) > 1 else ""

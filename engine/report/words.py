@@ -1,0 +1,109 @@
+"""Text for people: durations, sizes, counts, and host text that can't move the cursor."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+
+from runbook.engine.model import UNKNOWN
+
+_SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
+_SIZED = frozenset({
+    *("size", "rss", "disk_free", "memory_available", "memory_total", "memory_used", "memory_requested"),
+    *("memory_peak", "free", "bytes"),
+})  # fmt: skip
+_TIMED = frozenset({
+    *("uptime", "age", "newest_age", "oldest_age", "latency", "stalled_for", "elapsed", "time_limit", "duration"),
+    *("latency_mean", "oldest"),
+})  # fmt: skip
+_LONGEST = 200  # characters of one value
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, with every character that a terminal would act on spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def printable_lines(text: str) -> list[str]:
+    """Return a text's lines, each printable; tabs become spaces."""
+    return [printable(line.removesuffix("\r").expandtabs(4)) for line in text.rstrip("\n").split("\n")]
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: `0.4s`, `38s`, `4m 12s`, `2h 5m`, `3d 4h`."""
+    if seconds < 0.05:
+        return "0s" if seconds <= 0 else "0.1s"
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    whole = round(seconds)
+    for unit, size, smaller, small in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // small
+            return f"{whole // size}{unit} {rest}{smaller}" if rest else f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes as people say it: `1.5 GB`."""
+    for unit in _SIZES:
+        if abs(count) < 999.5 or unit == _SIZES[-1]:
+            break
+        count /= 1000
+    shown = f"{count:.1f}".removesuffix(".0") if abs(count) < 9.95 and unit != "B" else f"{count:.0f}"
+    return f"{shown} {unit}"
+
+
+def amount(count: int, noun: str) -> str:
+    """Return `1 host`, `2 hosts`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def value(name: str, found: object) -> str:
+    """Return a record's value in the unit that its field's name tells."""
+    if found is UNKNOWN or found == {"$unseen": True}:
+        return "unknown"
+    if found is None:
+        return "none"
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    if isinstance(found, int | float):
+        return _number(name, found)
+    shown = printable(str(found))
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+
+
+def _number(name: str, found: float) -> str:
+    if name.endswith("_percent"):
+        return f"{found:.1f}".removesuffix(".0") + "%"
+    if name in _SIZED and abs(found) >= 1000:
+        return size(found)
+    if name in _TIMED:
+        return duration(found)
+    if name == "temperature":
+        return f"{found:g} °C"
+    return str(found) if isinstance(found, int) else f"{found:.4g}"
+
+
+def width(text: str) -> int:
+    """Return how many columns a text takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
+
+
+def wrapped(text: str, columns: int) -> list[str]:
+    """Break a line into lines of at most so many columns; a word that is longer is broken, too."""
+    if width(text) <= columns:
+        return [text]
+    return textwrap.wrap(text, max(20, columns), break_on_hyphens=False) or [text]
+
+
+def cut(text: str, columns: int) -> str:
+    """Cut a line off at so many columns."""
+    if width(text) <= columns:
+        return text
+    while width(text) > columns - 1:
+        text = text[:-1]
+    return text + "…"

@@ -1,0 +1,307 @@
+"""The driver of one pass: it asks hosts, feeds `advance`, performs its commands, and writes everything down first."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from runbook.engine.detect import errors as failures
+from runbook.engine.fleet.bounded import within
+from runbook.engine.detect.correlate import CORRELATIONS
+from runbook.engine.errors import RenderError
+from runbook.engine.journal.facts import Fact
+from runbook.engine.keep import Keeper
+from runbook.engine.language import params as parameters
+from runbook.engine.language import render
+from runbook.engine.model import UNKNOWN, IncidentState, NotSeen, Outcome, Seen, StepStatus
+from runbook.engine.recover import operate
+from runbook.engine.recover.advance import advance
+from runbook.engine.recover.commands import (
+    Act,
+    Ended,
+    Finish,
+    Happened,
+    LookAt,
+    Looked,
+    Notify,
+    Operate,
+    Probed,
+    Recover,
+    Resume,
+    Stop,
+    Woke,
+)
+from runbook.modules import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runbook.engine.fleet import Agent
+    from runbook.engine.model import Detector, Look, Truth
+    from runbook.engine.recover.commands import Command, Event
+    from runbook.engine.recover.state import State, Task
+
+PATTERN_SECONDS = 1.0  # for the `error` detectors' patterns over one failure (invariant 6)
+LINGER = 30.0  # seconds beyond a step's own timeout before an agent that says nothing is given up
+
+
+class Observer(Protocol):
+    """Who watches a pass while it runs: a report."""
+
+    def fact(self, fact: Fact) -> None:
+        """Take in what happened."""
+
+    def progress(self, host: str, title: str, text: str) -> None:
+        """Take in how far a long step is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """How a pass ended."""
+
+    state: State
+    unknown: int  # detectors that could not be asked at their last look
+    failed: int  # operations that failed
+    waiting: int  # operations that wait for approval
+    stopped: bool
+    unreachable: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """The first that applies, in the order of DESIGN §3."""
+        incidents = [*self.state.incidents.values(), *self.state.ended.values()]
+        states = {incident.state for incident in incidents}
+        if self.stopped:
+            return 130
+        if self.failed or states & _BAD:
+            return 2
+        if self.unknown or self.unreachable:
+            return 4
+        if self.waiting or states & {IncidentState.WAITING, IncidentState.VERIFYING, IncidentState.RECOVERING}:
+            return 3
+        return 0
+
+
+_BAD = {
+    IncidentState.OPEN,
+    IncidentState.OBSERVED,
+    IncidentState.SUPPRESSED,
+    IncidentState.UNHEALED,
+    IncidentState.UNVERIFIED,
+    IncidentState.INTERRUPTED,
+}
+
+
+class Pass:
+    """One pass over one host: look, operations, recovery, verification."""
+
+    def __init__(
+        self,
+        state: State,
+        host: str,
+        agent: Agent,
+        keeper: Keeper,
+        observer: Observer,
+        *,
+        wait: float = 120.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.state = state
+        self.host = host
+        self._agent = agent
+        self._keeper = keeper
+        self._observer = observer
+        self._clock = clock
+        self._budget = wait
+        self._events: deque[Event] = deque()
+        self._asked: dict[int, tuple[str, tuple[str, ...]]] = {}  # seq of a probe request: intent or "", detectors
+        self._sent: dict[int, str] = {}  # seq of a run request: intent
+        self._unknown: dict[str, bool] = {}
+        self._operations: list[str] = []
+        self._interrupts = 0
+
+    def go(self) -> Passed:
+        """Run the pass to its end."""
+        runbook, settings = self.state.plan.runbook, self.state.plan.settings
+        operating = settings.operations and bool(runbook.operations)
+        detectors = self._detectors()
+        self._put(Resume(self._keeper.outcomes(self._agent)))
+        if operating:
+            self._look(detectors)
+            self._settle()
+            self._put(Operate(self.host))
+            self._settle()
+        self._put(Recover())
+        self._look(detectors)
+        self._settle(verifying=True)
+        if operating:
+            self._put(Finish(self.host))
+            self._settle()
+        return Passed(self.state, sum(self._unknown.values()), self._operations.count("failed"),
+                      self._operations.count("waiting"), self.state.stopping)  # fmt: skip
+
+    def interrupt(self) -> int:
+        """Begin nothing new; return how often this was asked."""
+        self._interrupts += 1
+        self._events.append(Stop())
+        return self._interrupts
+
+    def _detectors(self) -> list[Detector]:
+        settings = self.state.plan.settings
+        wanted = [
+            detector
+            for detector in self.state.plan.runbook.detectors
+            if (not settings.detectors or detector.name in settings.detectors)
+            and (not settings.tags or settings.tags.intersection(detector.tags))
+        ]
+        needed = {name for detector in wanted for name in (*detector.members, detector.verify.detector)}
+        return [
+            detector
+            for detector in self.state.plan.runbook.detectors
+            if detector in wanted or detector.name in needed
+        ]
+
+    def _look(self, detectors: Sequence[Detector]) -> None:
+        names = tuple(d.name for d in detectors if not catalogue.probe(d.probe).engine)
+        self._perform(LookAt(self.host, names))
+
+    def _settle(self, *, verifying: bool = False) -> None:
+        """Go on until nothing is in flight and nothing waits for time, or the waiting has lasted long enough."""
+        while True:
+            while self._events:
+                self._put(self._events.popleft())
+            if not self._asked and not self._sent:
+                wake = self.state.wake
+                if wake is None or self.state.stopping:
+                    return
+                pause = max(0.0, wake - self._clock())
+                if verifying and not self.state.tasks:
+                    if pause > self._budget:
+                        return
+                    self._budget -= pause
+                self._receive(pause)
+                if self._clock() >= wake and not self._events:
+                    self._events.append(Woke())
+            else:
+                wake = self.state.wake
+                self._receive(None if wake is None else max(0.0, wake - self._clock()))
+                if wake is not None and self._clock() >= wake:
+                    self._events.append(Woke())
+
+    def _put(self, event: Event, cursors: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        now = self._clock()
+        before = self.state
+        self.state, commands = advance(before, event, now)
+        facts = [self._fact(command, now) for command in commands if isinstance(command, Happened)]
+        self._keeper.keep(before, self.state, event, commands, facts, cursors or {}, now)
+        for fact in facts:
+            self._note(fact)
+            self._observer.fact(fact)
+        for command in commands:
+            self._perform(command)
+
+    def _fact(self, command: Happened, now: float) -> Fact:
+        return Fact(command.kind, now, self.state.plan.run, command.host or self.host, command.detector, command.subject,
+                    command.incident, command.operation, command.step, command.data)  # fmt: skip
+
+    def _note(self, fact: Fact) -> None:
+        if fact.kind == "operation.ended":
+            self._operations.append(str(fact.data["state"]))
+        elif fact.kind == "look.unknown":
+            self._unknown[fact.detector] = True
+
+    def _perform(self, command: Command) -> None:
+        if isinstance(command, LookAt):
+            self._ask(command)
+        elif isinstance(command, Act):
+            self._act(command)
+        elif isinstance(command, Notify):
+            data = {"message": command.message, "title": command.title, "severity": command.severity}
+            fact = Fact("notified", self._clock(), self.state.plan.run, command.host, incident=command.incident, data=data)
+            self._keeper.fact(fact)
+            self._observer.fact(fact)
+
+    def _ask(self, command: LookAt) -> None:
+        if command.intent is not None:
+            seq = self._agent.send(_probe(command.intent, command.probe, command.params, {}))
+            self._asked[seq] = (command.intent, ())
+            return
+        specs, looks = [], {}
+        scope = self.state.plan.scopes[self.host]
+        for name in command.detectors:
+            detector = self.state.plan.detector(name)
+            if detector.probe in CORRELATIONS or catalogue.probe(detector.probe).engine:
+                continue
+            try:
+                params = render.parameters(catalogue.probe(detector.probe), detector.params, scope)
+            except (RenderError, ValueError) as error:
+                looks[name] = NotSeen(getattr(error, "what", str(error)))
+                continue
+            specs.append({"id": name, "probe": detector.probe, "params": params, "state": self._keeper.cursor(name),
+                          "deadline": catalogue.probe(detector.probe).timeout})  # fmt: skip
+        if not specs:
+            self._events.append(Looked(self.host, looks))
+            return
+        seq = self._agent.send({"op": "probe", "specs": specs})
+        self._asked[seq] = ("", command.detectors)
+        if looks:
+            self._events.append(Looked(self.host, looks))
+
+    def _act(self, command: Act) -> None:
+        settings = self.state.plan.settings
+        seq = self._agent.submit(command.intent, command.order, subject=command.subject,
+                                 writable=self._keeper.writable, check=settings.check, diff=self._keeper.diff)  # fmt: skip
+        self._sent[seq] = command.intent
+
+    def _receive(self, timeout: float | None) -> None:
+        for seq, message in self._agent.receive(timeout):
+            if seq in self._asked and "looks" in message:
+                intent, _ = self._asked.pop(seq)
+                looks = self._agent.looks(message)
+                if intent:
+                    self._events.append(Probed(intent, looks[intent]))
+                else:
+                    self._looked(looks)
+            elif seq in self._sent and "result" in message:
+                intent = self._sent.pop(seq)
+                outcome = self._agent.outcome(message)
+                task = self.state.tasks.get(intent)
+                self._events.append(Ended(intent, outcome, self._matched(task, outcome)))
+            elif seq in self._sent and "progress" in message:
+                task = self.state.tasks.get(self._sent[seq])
+                self._observer.progress(self.host, task.call.title if task else "", str(message["progress"]))
+
+    def _looked(self, looks: Mapping[str, Look]) -> None:
+        cursors = {name: look.state for name, look in looks.items() if isinstance(look, Seen)}
+        for name in looks:
+            self._unknown.pop(name, None)
+        typed = {name: self._typed(name, look) for name, look in looks.items()}
+        self._put(Looked(self.host, typed), cursors)
+
+    def _typed(self, name: str, look: Look) -> Look:
+        return look
+
+    def _matched(self, task: Task | None, outcome: Outcome) -> dict[str, Truth]:
+        """Ask the `error` detectors about a failed attempt, in a process that is ended when they take too long."""
+        if task is None or task.owner.kind != "operation" or outcome.ok:
+            return {}
+        name = self.state.plan.runbook.operations[self.state.works[self.host].index].name
+        fields = operate.failure(name, 0, outcome)
+        found: dict[str, Truth] = {}
+        for detector in failures.about(self.state.plan.runbook.detectors, name):
+            answer = within(PATTERN_SECONDS, lambda detector=detector: failures.matches(detector, fields))
+            found[detector.name] = UNKNOWN if answer is None else answer
+            if answer is True:
+                break
+        return found
+
+
+def _probe(name: str, probe: str, params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    typed = parameters.coerce(catalogue.probe(probe), params, rendered=True)
+    deadline = catalogue.probe(probe).timeout
+    return {"op": "probe", "specs": [{"id": name, "probe": probe, "params": typed, "state": dict(state), "deadline": deadline}]}
+
+
+__all__ = ["Pass", "Passed", "StepStatus"]

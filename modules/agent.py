@@ -1,0 +1,186 @@
+"""The loop on a host: takes requests as frames, has children look and act, answers in whatever order they end.
+
+It never looks or acts itself, so nothing that hangs can silence it. When the controller goes away it lets the step
+in hand end (within its timeout), keeps the result, and exits.
+"""
+
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+import sys
+import time
+from typing import Any, Dict, List, Optional, Union
+
+from runbook.modules import child, wire
+from runbook.modules.act import Act
+from runbook.modules.batch import Batch
+from runbook.modules.declare import Refused
+from runbook.modules.ledger import KEPT, Ledger
+
+
+def main(base: str, requests: int, answers: int) -> int:
+    """Serve one controller over two descriptors until it goes away."""
+    code = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    os.utime(code)  # in use: not to be tidied away
+    requests, answers = _aside(requests), _aside(answers)
+    try:
+        ledger = Ledger(base)
+    except OSError as error:
+        os.write(answers, wire.encode({"error": f"the agent's directory {base} can't be used: {error}"}))
+        return 1
+    agent = Agent(ledger, requests, answers, code)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda *_: agent.leave())
+    return agent.serve()
+
+
+def _aside(descriptor: int) -> int:
+    """Move a descriptor out of the way of whatever reads standard input or prints."""
+    kept = os.dup(descriptor)  # closed in every program that is started
+    while kept <= 2:
+        kept = os.dup(descriptor)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null if descriptor == 0 else 2, descriptor)
+    os.close(null)
+    os.set_blocking(kept, False)
+    return kept
+
+
+class Agent:
+    """What is in hand for one controller."""
+
+    def __init__(self, ledger: Ledger, requests: int, answers: int, code: str) -> None:
+        self._ledger = ledger
+        self._requests: Optional[int] = requests
+        self._answers = answers
+        self._code = code
+        self._reader = wire.Reader()
+        self._outgoing = bytearray(wire.encode({"ready": {"python": sys.version.split()[0], "pid": os.getpid()}}))
+        self._work: List[Union[Batch, Act]] = []
+        self._wanted: List[str] = []  # imports that would have spared a child some time
+        self._tidy = True
+        self._failed = False
+
+    def leave(self) -> None:
+        """Take no more requests; what is in hand ends first."""
+        if self._requests is not None:
+            os.close(self._requests)
+            self._requests = None
+        for work in [work for work in self._work if isinstance(work, Batch)]:
+            work.stop()
+            self._work.remove(work)
+
+    def serve(self) -> int:
+        """Go on until the controller is gone and nothing is in hand; return the exit code."""
+        while self._requests is not None or self._work or (self._outgoing and self._answers >= 0):
+            self._turn()
+        return int(self._failed)
+
+    def _turn(self) -> None:
+        sources = {fd: work for work in self._work for fd in work.descriptors}
+        listening = [*sources, *([] if self._requests is None else [self._requests])]
+        deadlines = [work.deadline for work in self._work]
+        idle = not self._work and not self._outgoing
+        deadline = min(deadlines, default=time.monotonic() + 0.2 if idle and (self._wanted or self._tidy) else None)
+        ready, can_write = child.poll(listening, self._answers if self._outgoing else None, deadline)
+        if can_write:
+            self._flush()
+        if self._requests is not None and self._requests in ready:
+            self._take(self._requests)
+        for descriptor in ready:
+            if descriptor in sources and sources[descriptor] in self._work:
+                sources[descriptor].hear(descriptor)
+        now = time.monotonic()
+        for work in list(self._work):
+            work.tick(now)
+            for message in work.answers():
+                self._say(message)
+            if work.done:
+                self._wanted += work.imported
+                self._work.remove(work)
+        if idle and not ready and not can_write:
+            self._use_the_time()
+
+    def _take(self, requests: int) -> None:
+        try:
+            data = os.read(requests, 1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.leave()
+            return
+        try:
+            messages = self._reader.feed(data)
+        except wire.Junk as error:
+            self._failed = True
+            self._say({"seq": None, "error": str(error)})
+            self.leave()
+            return
+        for message in messages:
+            self._begin(message)
+
+    def _begin(self, message: Dict[str, Any]) -> None:
+        seq, op = message.get("seq"), message.get("op")
+        leave = [fd for fd in (self._requests, self._answers) if fd is not None and fd >= 0]
+        leave += [fd for work in self._work for fd in work.held]
+        try:
+            if op == "probe":
+                self._work.append(Batch(message, leave))
+            elif op in {"run", "undo"}:
+                self._work.append(Act(message, self._ledger, leave))
+            elif op == "ask":
+                known = self._ledger.known(str(message["intent"]))
+                self._say({"seq": seq, "known": known.state, "result": known.result, "begun": known.begun})
+            else:
+                self._say({"seq": seq, "error": f"no request {op!r}"})
+        except Refused as error:
+            self._say({"seq": seq, "error": str(error)})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._say({"seq": seq, "error": f"a request that can't be understood: {type(error).__name__}: {error}"})
+        except OSError as error:
+            self._say({"seq": seq, "error": f"no process could be started: {error.strerror}"})
+
+    def _say(self, message: Dict[str, Any]) -> None:
+        if self._answers < 0:
+            return
+        try:
+            self._outgoing += wire.encode(message)
+        except (wire.Junk, TypeError, ValueError) as error:
+            self._outgoing += wire.encode({"seq": message.get("seq"), "error": str(error)})
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._outgoing:
+                del self._outgoing[: os.write(self._answers, self._outgoing[: 1 << 20])]
+        except BlockingIOError:
+            pass
+        except OSError:  # nobody listens any more
+            self._outgoing.clear()
+            self._answers = -1
+            self.leave()
+
+    def _use_the_time(self) -> None:
+        """Nothing is asked for: import what the children had to, or throw away what is old."""
+        if self._wanted:
+            for name in self._wanted:
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+            self._wanted = []
+        elif self._tidy:
+            self._tidy = False
+            now = time.time()
+            with contextlib.suppress(OSError):
+                self._ledger.prune(now)
+            with contextlib.suppress(OSError):
+                _tidy_code(os.path.dirname(self._code), self._code, now)
+
+
+def _tidy_code(directory: str, ours: str, now: float) -> None:
+    for entry in os.scandir(directory):
+        if entry.path != ours and now - entry.stat(follow_symlinks=False).st_mtime > KEPT:
+            shutil.rmtree(entry.path, ignore_errors=True)

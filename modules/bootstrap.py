@@ -1,0 +1,144 @@
+"""The first lines on a host, run as `python -I -c` with this file's text: take the packed modules, start the agent.
+
+What is too new for Python 3.9 or not in the standard library can't stand here.
+"""
+
+import json
+import os
+import sys
+from typing import NoReturn
+
+REQUESTS, ANSWERS = 0, 1
+LINK, DIRECTORY, KIND = 0o120000, 0o040000, 0o170000
+
+
+def read(size: int) -> bytes:
+    """Return exactly so many bytes of what the controller sends."""
+    data = b""
+    while len(data) < size:
+        more = os.read(REQUESTS, min(size - len(data), 1 << 20))
+        if not more:
+            sys.exit("the controller went away before the agent had started")
+        data += more
+    return data
+
+
+def frame() -> bytes:
+    """Return the body of the next frame."""
+    return read(int.from_bytes(read(4), "big"))
+
+
+def answer(message: "dict[str, object]") -> None:
+    """Send a frame."""
+    data = json.dumps(message).encode()
+    os.write(ANSWERS, len(data).to_bytes(4, "big") + data)
+
+
+def end(reason: str) -> NoReturn:
+    """Tell the controller why there will be no agent."""
+    answer({"error": reason})
+    sys.exit(reason)
+
+
+def private(directory: str) -> None:
+    """See that the directory is ours alone and nobody but us or root can change the way to it; make what is missing."""
+    path = ""
+    for part in ["", *filter(None, directory.split("/"))]:
+        path = f"{path.rstrip('/')}/{part}"
+        try:
+            make(path)
+            seen = os.lstat(path)
+        except OSError as error:
+            end(f"the agent's directory {directory} can't be used: {path}: {error.strerror}")
+        last, mine, kind = path == directory, os.geteuid(), seen.st_mode & KIND
+        wrong = ""
+        if kind == LINK and (last or seen.st_uid):
+            wrong = f"{path} is a link; name the real directory"
+        elif kind not in {DIRECTORY, LINK}:
+            wrong = f"{path} is not a directory"
+        elif seen.st_uid != mine and (last or seen.st_uid):
+            wrong = f"{path} belongs to uid {seen.st_uid}, not to {mine}"
+        elif kind == DIRECTORY and (last or not seen.st_mode & 0o1000) and others_write(seen):
+            wrong = f"others can write in {path}; mend it with `chmod go-w {path}`"
+        if wrong:
+            end(f"the agent's directory {directory} can't be used: {wrong}")
+
+
+def make(path: str) -> None:
+    """Make a directory that is missing, for us alone."""
+    if not os.path.lexists(path):
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            return  # another agent was quicker
+
+
+def others_write(seen: os.stat_result) -> bool:
+    """Say whether somebody else may write there; a group with nobody else in it, as distributions make, is no one."""
+    if seen.st_mode & 0o002:
+        return True
+    if not seen.st_mode & 0o020 or seen.st_gid == 0:
+        return False
+    import grp
+    import pwd
+
+    try:
+        me, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(seen.st_gid)
+    except KeyError:
+        return True
+    return seen.st_gid != me.pw_gid or group.gr_name != me.pw_name or not set(group.gr_mem) <= {me.pw_name}
+
+
+def unpack(pack: bytes, wanted: str, code: str) -> None:
+    """Put the packed modules in their place, all at once, when their hash is the one that was announced."""
+    import hashlib
+    import io
+    import shutil
+    import tempfile
+    import zipfile
+
+    digest = hashlib.sha256()
+    with zipfile.ZipFile(io.BytesIO(pack)) as files:
+        for name in sorted(files.namelist()):
+            content = files.read(name)
+            digest.update(b"%s\0%d\0" % (name.encode(), len(content)) + content)
+        if digest.hexdigest() != wanted:
+            end("the packed modules arrived damaged: their hash is not the one that was announced")
+        try:
+            fresh = tempfile.mkdtemp(dir=os.path.dirname(code))
+        except OSError as error:
+            end(f"the agent's code can't be kept in {code}: {error.strerror}")
+        try:
+            files.extractall(fresh)
+            os.rename(fresh, code)
+        except OSError as error:
+            shutil.rmtree(fresh, ignore_errors=True)
+            if not os.path.isdir(code):  # else another agent was quicker
+                end(f"the agent's code can't be kept in {code}: {error.strerror}")
+
+
+def main() -> int:
+    """Shake hands, see to the code, and become the agent."""
+    hello = json.loads(frame())
+    if hello.get("hello") != 1:
+        end(f"this agent speaks version 1 of the protocol, the controller {hello.get('hello')!r}")
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    usual = "/var/lib/runbook/agent" if os.geteuid() == 0 else os.path.join(state, "runbook/agent")
+    base = os.path.abspath(hello.get("base") or usual)
+    code = os.path.join(base, "code", hello["hash"])
+    private(base)
+    private(os.path.dirname(code))
+    if not os.path.isdir(code):
+        answer({"need": True})
+        unpack(frame(), hello["hash"], code)
+    private(code)
+    sys.path.insert(0, code)
+    from runbook.modules import agent
+
+    if not str(agent.__file__).startswith(code + "/"):
+        end(f"another `runbook` stands before the agent's own: {agent.__file__}")
+    return agent.main(base, REQUESTS, ANSWERS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,306 @@
+"""What the agent keeps of each intent on the host: that it began, how it ended, and how to undo it.
+
+A record is on the disk before the thing it tells of is done. Whoever holds the lock of an intent's `started` file is
+carrying it out; without that lock and without a result its end is not known: it is lost.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+
+from runbook.modules import wire
+from runbook.modules.declare import Refused
+
+KEPT = 7 * 86400.0  # seconds
+LOCKS_KEPT = 30 * 86400.0
+_RESERVE = 256 << 10  # bytes set aside, so that a step that frees a full disk can still be recorded
+_INTENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger says of an intent."""
+
+    state: str  # result, running, lost
+    result: Optional[Dict[str, Any]] = None
+    begun: bool = False  # a lost one that never began did nothing
+
+
+class Ledger:
+    """The files below the agent's own directory."""
+
+    def __init__(self, base: str) -> None:
+        self._intents = os.path.join(base, "intents")
+        self._locks = os.path.join(base, "locks")
+        self._reserve = os.path.join(base, "reserve")
+        for directory in (self._intents, self._locks):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
+        self._set_aside()
+
+    def known(self, intent: str) -> Known:
+        """Say what is known of an intent."""
+        result = _read(self._path(intent, "result.json"))
+        if result is not None:
+            return Known("result", result, begun=True)
+        try:
+            started = os.open(self._path(intent, "started.json"), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return Known("lost")
+        try:
+            fcntl.flock(started, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Known("running", begun=True)
+        finally:
+            os.close(started)
+        result = _read(self._path(intent, "result.json"))  # it may have ended between the two looks
+        return Known("lost", begun=True) if result is None else Known("result", result, begun=True)
+
+    def start(self, intent: str, about: Mapping[str, Any]) -> int:
+        """Record that an intent begins; the descriptor that is returned says "running" until it is closed.
+
+        Raises:
+            Refused: it began before, or the record can't be written.
+        """
+        path = self._path(intent, "started.json")
+        try:
+            held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except FileExistsError as error:
+            raise Refused(f"intent {intent} was begun before; it is not done twice") from error
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not self._give_back():
+                raise Refused(_unwritable(self._intents, error)) from error
+            held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        body = json.dumps({"at": time.time(), "pid": os.getpid(), **about}, default=wire.plain).encode()
+        try:
+            self._durably(lambda: _rewrite(held, body))
+            _sync(self._intents)
+        except OSError as error:
+            os.close(held)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise Refused(_unwritable(self._intents, error)) from error
+        return held
+
+    def about(self, intent: str) -> Dict[str, Any]:
+        """Return what was recorded when an intent began; nothing when that is lost."""
+        return _read(self._path(intent, "started.json")) or {}
+
+    def result(self, intent: str, result: Mapping[str, Any]) -> None:
+        """Record how an intent ended. A disk that can't take it is only logged: the answer is still sent."""
+        path = self._path(intent, "result.json")
+        body = json.dumps(result, default=wire.plain).encode()
+        try:
+            self._durably(lambda: _replace(path, body))
+        except OSError as error:
+            sys.stderr.write(f"the result of {intent} was not kept: {_unwritable(self._intents, error)}\n")
+        self._set_aside()
+
+    def keep_undo(self, intent: str, undo: Mapping[str, Any]) -> None:
+        """Record how to undo what is about to be done.
+
+        Raises:
+            Refused: it can't be written, so the thing must not be done.
+        """
+        path = self._path(intent, "undo.jsonl")
+        body = json.dumps(undo, default=wire.plain).encode() + b"\n"
+        try:
+            self._durably(lambda: _append(path, body))
+        except OSError as error:
+            raise Refused(f"how to undo it can't be kept, so it was not done: {_unwritable(path, error)}") from error
+
+    def undos(self, intent: str) -> List[Dict[str, Any]]:
+        """Return how to undo an intent, the last thing first. A half-written line tells of nothing that was done."""
+        found = []
+        with contextlib.suppress(FileNotFoundError), open(self._path(intent, "undo.jsonl"), "rb") as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads(line))
+        return found[::-1]
+
+    def undone(self, intent: str) -> None:
+        """Record that an intent was undone: it is not undone twice."""
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self._path(intent, "undo.jsonl"), self._path(intent, "undone.jsonl"))
+            _sync(self._intents)
+
+    @contextlib.contextmanager
+    def subject(self, subject: str, epoch: int, journal: str, within: float) -> Iterator[None]:
+        """Hold a subject's lock. Epochs count per journal; the lock holds between journals.
+
+        Raises:
+            Refused: somebody else holds it for longer than `within` seconds, or the epoch is over.
+        """
+        path = os.path.join(self._locks, hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+        held = _lock(path, time.monotonic() + within)
+        if held is None:
+            raise Refused(f"another step acts on {subject or 'this host'} at the moment")
+        try:
+            self._see(held, subject, epoch, journal)
+            yield
+        finally:
+            os.close(held)
+
+    def _see(self, held: int, subject: str, epoch: int, journal: str) -> None:
+        """Refuse an epoch that is over; remember one that is new."""
+        seen = _json(os.pread(held, 1 << 20, 0)) or {}
+        epochs = {name: number for name, number in (seen.get("epochs") or {}).items() if isinstance(number, int)}
+        last = epochs.get(journal, 0)
+        if epoch < last:
+            raise Refused(f"epoch {epoch} is over: a later lease ({last}) acted on {subject or 'this host'} already")
+        if epoch > last:
+            body = json.dumps({"subject": subject, "epochs": {**epochs, journal: epoch}}).encode()
+            try:
+                self._durably(lambda: _rewrite(held, body))
+            except OSError as error:
+                raise Refused(_unwritable(self._locks, error)) from error
+
+    def prune(self, now: float) -> None:
+        """Forget intents after seven days, and locks that nobody took for thirty."""
+        ages: Dict[str, float] = {}
+        for entry in os.scandir(self._intents):
+            with contextlib.suppress(OSError):
+                intent = _intent_of(entry.name)
+                ages[intent] = max(ages.get(intent, 0.0), entry.stat(follow_symlinks=False).st_mtime)
+        for entry in os.scandir(self._intents):
+            if now - ages.get(_intent_of(entry.name), now) > KEPT:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+        for entry in os.scandir(self._locks):
+            with contextlib.suppress(OSError):
+                if now - entry.stat(follow_symlinks=False).st_mtime > LOCKS_KEPT:
+                    held = _lock(entry.path, 0.0)
+                    if held is not None:
+                        os.unlink(entry.path)
+                        os.close(held)
+
+    def _path(self, intent: str, kind: str) -> str:
+        if not _INTENT.fullmatch(intent):
+            raise Refused(f"not an intent's id: {intent[:80]!r}")
+        return os.path.join(self._intents, f"{intent}.{kind}")
+
+    def _durably(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT} or not self._give_back():
+                raise
+            write()
+
+    def _set_aside(self) -> None:
+        if not os.path.exists(self._reserve):
+            with contextlib.suppress(OSError):
+                _replace(self._reserve, b"\1" * _RESERVE)
+
+    def _give_back(self) -> bool:
+        try:
+            os.unlink(self._reserve)
+        except OSError:
+            return False
+        return True
+
+
+def _intent_of(name: str) -> str:
+    for kind in (".started.json", ".result.json", ".undo.jsonl", ".undone.jsonl"):
+        if name.endswith(kind):
+            return name[: -len(kind)]
+    return name
+
+
+def _lock(path: str, deadline: float) -> Optional[int]:
+    """Return the locked descriptor of a file that is still the one at its path, or None when time runs out."""
+    while True:
+        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _same(os.fstat(held), path):
+                return held
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(held)
+                return None
+            time.sleep(0.02)
+        os.close(held)
+
+
+def _same(seen: os.stat_result, path: str) -> bool:
+    try:
+        now = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (seen.st_dev, seen.st_ino) == (now.st_dev, now.st_ino)
+
+
+def _rewrite(held: int, body: bytes) -> None:
+    os.pwrite(held, body, 0)
+    os.ftruncate(held, len(body))
+    os.fsync(held)
+
+
+def _replace(path: str, body: bytes) -> None:
+    fresh = f"{path}.{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(fresh)  # of a process that had our number before
+    try:
+        _append(fresh, body)
+        os.rename(fresh, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
+        raise
+    _sync(os.path.dirname(path))
+
+
+def _append(path: str, body: bytes) -> None:
+    held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        before = os.fstat(held).st_size
+        rest = memoryview(body)
+        try:
+            while rest:
+                rest = rest[os.write(held, rest) :]
+            os.fsync(held)
+        except OSError:
+            os.ftruncate(held, before)  # half a line would spoil the next one
+            raise
+    finally:
+        os.close(held)
+
+
+def _sync(directory: str) -> None:
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
+
+
+def _read(path: str) -> Optional[Dict[str, Any]]:
+    try:
+        with open(path, "rb") as file:
+            return _json(file.read())
+    except FileNotFoundError:
+        return None
+
+
+def _json(body: bytes) -> Optional[Dict[str, Any]]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return None  # half-written when the machine went down
+    return value if isinstance(value, dict) else None
+
+
+def _unwritable(where: str, error: OSError) -> str:
+    return f"{where}: {error.strerror}"
+
+

@@ -1,0 +1,95 @@
+"""One look of one probe, and the worker that serves them in a process of its own."""
+
+import os
+import struct
+import sys
+import time
+import traceback
+from typing import Any, Callable, Dict, List, Mapping
+
+from runbook.modules import catalogue, values, wire
+from runbook.modules.declare import Absent, Invalid, Unclear
+from runbook.modules.host import Host
+
+LARGEST = 16 << 20  # bytes of one look's answer
+_INDEX = struct.Struct("!I")
+_SHARED = {"psutil", "pynvml", "runbook", *getattr(sys, "stdlib_module_names", ())}
+
+
+def look(spec: Mapping[str, Any]) -> Dict[str, Any]:
+    """Look once. Whatever goes wrong is an answer."""
+    began = time.monotonic()
+    answer = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": "", "state": {}}
+    host = Host(remembered=spec.get("state") or {})
+    try:
+        answer["records"] = _records(spec, host)
+        answer["state"] = host.kept
+        answer["status"] = "seen"
+    except Absent as error:
+        answer["status"] = "absent"
+        answer["reason"] = str(error)
+    except (Unclear, Invalid) as error:
+        answer["reason"] = str(error)
+    except Exception as error:  # noqa: BLE001 -- a fault in one probe must not silence the others
+        traceback.print_exc()
+        answer["reason"] = f"{type(error).__name__}: {error}"
+    answer["duration"] = time.monotonic() - began
+    return answer
+
+
+def _records(spec: Mapping[str, Any], host: Host) -> List[Dict[str, Any]]:
+    try:
+        cls = catalogue.probe(spec["probe"])
+    except KeyError as error:
+        raise Unclear(f"this host's agent knows no probe {error}") from error
+    if cls.engine:
+        raise Unclear(f"`{spec['probe']}` is answered by the controller, not by a host")
+    probe = values.build(cls, spec.get("params") or {})
+    return [values.travelling(record, cls.subject) for record in probe.look(host)]
+
+
+def framed(spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str]) -> bytes:
+    """Return a look as a frame; one that can't travel becomes an `unknown` that says why."""
+    try:
+        frame = wire.encode({"look": look, "imported": imported})
+        if len(frame) <= LARGEST:
+            return frame
+        reason = f"it saw {len(frame) >> 20} MiB, more than the {LARGEST >> 20} MiB that an answer may have"
+    except (TypeError, ValueError, RecursionError, wire.Junk) as error:
+        reason = f"{type(error).__name__}: {error}"
+    return wire.encode({"look": unknown(spec, reason, look.get("duration", 0.0)), "imported": imported})
+
+
+def unknown(spec: Mapping[str, Any], reason: str, duration: float) -> Dict[str, Any]:
+    """Return the answer of a look that did not work."""
+    return {
+        "id": spec.get("id"),
+        "status": "unknown",
+        "records": [],
+        "reason": reason,
+        "state": {},
+        "duration": duration,
+    }
+
+
+def serve(specs: List[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None]) -> None:
+    """Look at what is asked for by its index until there is nothing more."""
+    known = set(sys.modules)
+    while True:
+        index = os.read(tasks, _INDEX.size)  # written in one piece, so read in one
+        if len(index) < _INDEX.size:
+            return
+        spec = specs[_INDEX.unpack(index)[0]]
+        answer = look(spec)
+        write(framed(spec, answer, shareable(known)))
+        known = set(sys.modules)
+
+
+def task(index: int) -> bytes:
+    """Return what tells a worker which look is next."""
+    return _INDEX.pack(index)
+
+
+def shareable(known: "set[str]") -> List[str]:
+    """Return what was imported meanwhile and may be imported by the agent too, so that the next look need not."""
+    return [name for name in list(sys.modules) if name not in known and name.partition(".")[0] in _SHARED]

@@ -1,0 +1,165 @@
+"""The `file` probe: a path, or what a pattern matches, as a whole."""
+
+import grp
+import os
+import pwd
+import stat
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, ClassVar, Dict, Iterator, List, Optional, Tuple, Type
+
+from runbook.modules.declare import UNSEEN, Duration, Invalid, Path, Probe, Record, Size, Unclear
+from runbook.modules.extent import Extent
+from runbook.modules.globs import expand, wild
+from runbook.modules.host import Host
+from runbook.modules.validity import Format, judge
+
+BUDGET = 10.0  # seconds for the walk below directories, and the same again for the content
+
+
+@dataclass(frozen=True)
+class Found(Record):
+    """What lies at a path, or all that a pattern matches."""
+
+    path: str  # the path or pattern
+    exists: bool  # something is there
+    size: Size  # bytes of all files, those below directories included
+    age: Optional[Duration]  # since the last change, of a directory or pattern the latest of any file in it
+    mode: Optional[str]  # permissions such as '0644'; null where nothing is there, or where matches differ
+    owner: Optional[str]  # the owner's name, or number where it has none; null as above
+    group: Optional[str]  # the group's name, or number; null as above
+    count: int  # of a pattern the matches, of a directory the files below it, of a file 1
+    newest_age: Optional[Duration]  # since the change of the youngest match or file below
+    oldest_age: Optional[Duration]  # since the change of the oldest
+    valid: Optional[bool]  # the content has the `format`, in every match; null without `format` or files
+    reason: str  # why it is not valid, with the first file that is not
+
+
+@dataclass(frozen=True)
+class File(Probe):
+    """A file, a directory or what a pattern matches, taken as a whole: existence, size, age, rights and content.
+
+    Of a directory, `size`, `count` and the ages are those of all files below it; of a pattern such as
+    `/train/checkpoint-*`, `count` is the number of matches, and each match is as old as its latest file. Links are
+    followed at the path itself and not below it. Below directories it looks for ten seconds at most: what it could not
+    count by then is unknown.
+
+    Example:
+        - name: checkpoints pile up
+          file: /train/output/checkpoint-*
+          when: count > 30 or newest_age > 24h
+        - name: config broken
+          file: {path: /train/config.json, format: json}
+          when: not exists or not valid
+    """
+
+    record: ClassVar[Type[Record]] = Found
+    subject: ClassVar[Optional[str]] = "path"
+
+    path: Path  # a path, or a pattern with `*`, `?`, `[a-z]` in a name or `**` for any directories
+    format: Optional[Format] = None  # what its content should be; a sha256 list is checked with the files it names
+    recursive: bool = True  # false: directories count as they stand, and their size is unknown
+
+    def check(self) -> None:
+        """Refuse a path that depends on where the agent happens to run."""
+        if not self.path.startswith(("/", "~/")):
+            raise Invalid(f"`{self.path}` is not a whole path: begin it with /")
+
+    def look(self, host: Host) -> Iterator[Record]:
+        """Look at all matches and make one record of them."""
+        path = os.path.expanduser(self.path)
+        pattern = wild(path) and not os.path.lexists(path)
+        matches = [(match, found) for match, found in _stats(expand(path) if pattern else [path])]
+        if not matches:
+            yield Found(self.path, False, 0, None, None, None, None, 0, None, None, None, "")  # noqa: FBT003 -- by position, as nothing is there
+            return
+        extent, times = self._extent(matches)
+        valid, reason = self._valid([match for match, found in matches if not stat.S_ISDIR(found.st_mode)], host)
+        whole = extent.complete
+        now = host.now()
+        yield Found(
+            path=self.path,
+            exists=True,
+            size=extent.size if whole else UNSEEN,
+            age=max(0.0, now - max(times)) if whole else UNSEEN,
+            mode=_same(matches, lambda found: f"{stat.S_IMODE(found.st_mode):04o}"),
+            owner=_same(matches, lambda found: _user(found.st_uid)),
+            group=_same(matches, lambda found: _group(found.st_gid)),
+            count=len(matches) if pattern else extent.files if whole else UNSEEN,
+            newest_age=max(0.0, now - max(times)) if whole else UNSEEN,
+            oldest_age=max(0.0, now - min(times)) if whole else UNSEEN,
+            valid=valid,
+            reason=reason,
+        )
+
+    def _extent(self, matches: "List[Tuple[str, os.stat_result]]") -> Tuple[Extent, List[float]]:
+        """Sum the matches up; the times are those of the matches, or of the files where the match is one directory."""
+        until = time.monotonic() + BUDGET
+        whole, times = Extent(), []
+        for match, found in matches:
+            if not stat.S_ISDIR(found.st_mode):
+                whole.add(found)
+                times.append(found.st_mtime)
+                continue
+            if not self.recursive:
+                whole.complete = False
+                times.append(found.st_mtime)
+                continue
+            below = Extent(_linked=whole._linked)  # noqa: SLF001 -- a hard link counts once in all matches
+            below.walk(match, until)
+            whole.files += below.files
+            whole.size += below.size
+            whole.complete = whole.complete and below.complete
+            times.append(found.st_mtime if below.newest is None else below.newest)
+            if len(matches) == 1 and below.oldest is not None:
+                times.append(below.oldest)
+        return whole, times
+
+    def _valid(self, files: List[str], host: Host) -> Tuple[Any, str]:
+        if self.format is None or not files:
+            return None, ""
+        until = time.monotonic() + BUDGET
+        known = host.remembered.get("judged", {})
+        kept: Dict[str, Any] = {}
+        valid, reason = True, ""
+        for file in files:
+            try:
+                verdict, kept[file] = judge(file, self.format, until, known.get(file, {}))
+            except OSError as error:
+                raise Unclear(f"{error.filename or file} can't be read: {error.strerror}") from error
+            if verdict.valid is False:
+                valid, reason = False, f"{file}: {verdict.reason}"
+                break
+            if verdict.valid is None and valid is True:
+                valid, reason = UNSEEN, f"{file}: {verdict.reason}"
+        host.remember(judged=kept)
+        return valid, reason
+
+
+def _stats(paths: List[str]) -> "Iterator[Tuple[str, os.stat_result]]":
+    for path in paths:
+        try:
+            yield path, os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # it is not there, or it is a link to nothing
+        except OSError as error:
+            raise Unclear(f"{path} can't be looked at: {error.strerror}") from error
+
+
+def _same(matches: "List[Tuple[str, os.stat_result]]", tell: Callable[[os.stat_result], str]) -> Optional[str]:
+    told = {tell(found) for _, found in matches}
+    return told.pop() if len(told) == 1 else None
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

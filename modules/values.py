@@ -1,0 +1,92 @@
+"""A module's instance from the parameters that travelled as JSON, and a record as what travels back."""
+
+import dataclasses
+import enum
+import typing
+from typing import Any, Dict, Iterator, Mapping, Optional, Type, TypeVar, Union
+
+from runbook.modules.declare import UNSEEN, Invalid, Kind, Probe, Record, Step, Unclear
+
+Module = TypeVar("Module", Step, Probe)
+UNSEEN_MARK = {"$unseen": True}
+
+
+def build(cls: Type[Module], params: Mapping[str, Any]) -> Module:
+    """Return the step or probe of a class with these parameters.
+
+    Raises:
+        Invalid: a parameter is unknown or missing, or they contradict each other.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for name in params:
+        if name not in fields:
+            raise Invalid(f"no parameter {name!r}; there are {', '.join(fields)}")
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in params
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise Invalid(f"{', '.join(missing)} must be given")
+    made = cls(**{name: _fit(fields[name].type, value) for name, value in params.items()})
+    made.check()
+    return made
+
+
+def paths(module: Union[Step, Probe], names: "typing.Container[str]") -> Iterator[str]:
+    """Yield the values of the named parameters that are paths."""
+    for field in dataclasses.fields(module):
+        if field.name in names and _kind(field.type) is Kind.PATH:
+            value = getattr(module, field.name)
+            if isinstance(value, str):
+                yield value
+            elif isinstance(value, (tuple, list)):
+                yield from (item for item in value if isinstance(item, str))
+
+
+def travelling(record: Record, subject: Optional[str]) -> Dict[str, Any]:
+    """Return a record as `{"subject": …, "fields": {…}}`; a field that could not be seen is marked."""
+    fields = {
+        field.name: UNSEEN_MARK if (value := getattr(record, field.name)) is UNSEEN else value
+        for field in dataclasses.fields(record)
+    }
+    if subject is None:
+        return {"subject": "", "fields": fields}
+    named = getattr(record, subject)
+    if named is UNSEEN:
+        raise Unclear(f"its subject ({subject}) could not be seen")
+    return {"subject": "" if named is None else str(named), "fields": fields}
+
+
+def _fit(hint: Any, value: Any) -> Any:
+    """Give back what JSON took away: tuples and enums."""
+    if isinstance(value, list):
+        inner = _tuple(hint)
+        return tuple(_fit(inner, item) for item in value) if inner is not None else value
+    bare = _bare(hint)
+    if isinstance(bare, type) and issubclass(bare, enum.Enum) and not isinstance(value, bare):
+        return bare(value)
+    return value
+
+
+def _tuple(hint: Any) -> Any:
+    """Return the type of a tuple's items when the hint allows a tuple, else None."""
+    bare = _bare(hint)
+    if typing.get_origin(bare) is tuple:
+        return (typing.get_args(bare) or (Any,))[0]
+    if typing.get_origin(bare) is Union:
+        return next((inner for part in typing.get_args(bare) if (inner := _tuple(part)) is not None), None)
+    return None
+
+
+def _bare(hint: Any) -> Any:
+    return hint.__origin__ if hasattr(hint, "__metadata__") else hint
+
+
+def _kind(hint: Any) -> Optional[Kind]:
+    for mark in getattr(hint, "__metadata__", ()):
+        if isinstance(mark, Kind):
+            return mark
+    return next((kind for part in typing.get_args(hint) if (kind := _kind(part)) is not None), None)

@@ -1,0 +1,88 @@
+r"""Frames between controller and agent: 4 bytes of big-endian length, then a JSON object in ASCII.
+
+Lone surrogates (names of files that are not UTF-8) travel as `\udcXX`, so a cursor's path comes back as it went.
+"""
+
+import dataclasses
+import enum
+import json
+import os
+import struct
+from typing import Any, Dict, Iterator, List
+
+LARGEST = 64 << 20  # bytes of one frame
+_LENGTH = struct.Struct("!I")
+
+
+class Junk(Exception):
+    """What arrived is no frame of ours; nothing after it can be read."""
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON can say for a value that it can't: enums, bytes, sets, dataclasses."""
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"a {type(value).__name__} can't travel between agent and controller")
+
+
+def encode(message: Dict[str, Any]) -> bytes:
+    """Return the frame of a message.
+
+    Raises:
+        Junk: it is too large for one.
+    """
+    return frame(json.dumps(message, default=plain, separators=(",", ":")).encode("ascii"))
+
+
+def frame(body: bytes) -> bytes:
+    """Return a body with its length before it."""
+    if len(body) > LARGEST:
+        raise Junk(f"a message of {len(body) >> 20} MiB, more than the {LARGEST >> 20} MiB that one may have")
+    return _LENGTH.pack(len(body)) + body
+
+
+class Reader:
+    """Puts messages together from whatever arrives."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @property
+    def within(self) -> bool:
+        """A frame has begun and not ended."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> List[Dict[str, Any]]:
+        """Take bytes and return the messages that are whole by now.
+
+        Raises:
+            Junk: these are no frames.
+        """
+        self._buffer += data
+        return list(self._whole())
+
+    def _whole(self) -> Iterator[Dict[str, Any]]:
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > LARGEST:
+                raise Junk(f"a frame that says it has {length} bytes: not the agent's protocol")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            try:
+                message = json.loads(body)
+            except (ValueError, RecursionError) as error:
+                raise Junk(f"a frame that is no JSON: {error}") from error
+            if not isinstance(message, dict):
+                raise Junk("a frame that is no JSON object")
+            yield message
