@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.engine.detect import errors as failures
@@ -15,7 +14,7 @@ from runbook.engine.journal.facts import Fact
 from runbook.engine.keep import Keeper
 from runbook.engine.language import params as parameters
 from runbook.engine.language import render
-from runbook.engine.model import UNKNOWN, IncidentState, NotSeen, Outcome, Seen, StepStatus
+from runbook.engine.model import UNKNOWN, NotSeen, Outcome, Seen
 from runbook.engine.recover import operate
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.commands import (
@@ -57,43 +56,6 @@ class Observer(Protocol):
         """Take in how far a long step is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """How a pass ended."""
-
-    state: State
-    unknown: int  # detectors that could not be asked at their last look
-    failed: int  # operations that failed
-    waiting: int  # operations that wait for approval
-    stopped: bool
-    unreachable: int = 0
-
-    @property
-    def exit_code(self) -> int:
-        """The first that applies, in the order of DESIGN §3."""
-        incidents = [*self.state.incidents.values(), *self.state.ended.values()]
-        states = {incident.state for incident in incidents}
-        if self.stopped:
-            return 130
-        if self.failed or states & _BAD:
-            return 2
-        if self.unknown or self.unreachable:
-            return 4
-        if self.waiting or states & {IncidentState.WAITING, IncidentState.VERIFYING, IncidentState.RECOVERING}:
-            return 3
-        return 0
-
-
-_BAD = {
-    IncidentState.OPEN,
-    IncidentState.OBSERVED,
-    IncidentState.SUPPRESSED,
-    IncidentState.UNHEALED,
-    IncidentState.UNVERIFIED,
-    IncidentState.INTERRUPTED,
-}
-
-
 class Pass:
     """One pass over one host: look, operations, recovery, verification."""
 
@@ -118,12 +80,10 @@ class Pass:
         self._events: deque[Event] = deque()
         self._asked: dict[int, tuple[str, tuple[str, ...]]] = {}  # seq of a probe request: intent or "", detectors
         self._sent: dict[int, str] = {}  # seq of a run request: intent
-        self._unknown: dict[str, bool] = {}
-        self._operations: list[str] = []
         self._interrupts = 0
 
-    def go(self) -> Passed:
-        """Run the pass to its end."""
+    def go(self) -> State:
+        """Run the pass to its end; what happened was told to the observer."""
         runbook, settings = self.state.plan.runbook, self.state.plan.settings
         operating = settings.operations and bool(runbook.operations)
         detectors = self._detectors()
@@ -139,8 +99,7 @@ class Pass:
         if operating:
             self._put(Finish(self.host))
             self._settle()
-        return Passed(self.state, sum(self._unknown.values()), self._operations.count("failed"),
-                      self._operations.count("waiting"), self.state.stopping)  # fmt: skip
+        return self.state
 
     def interrupt(self) -> int:
         """Begin nothing new; return how often this was asked."""
@@ -197,7 +156,6 @@ class Pass:
         facts = [self._fact(command, now) for command in commands if isinstance(command, Happened)]
         self._keeper.keep(before, self.state, event, commands, facts, cursors or {}, now)
         for fact in facts:
-            self._note(fact)
             self._observer.fact(fact)
         for command in commands:
             self._perform(command)
@@ -205,12 +163,6 @@ class Pass:
     def _fact(self, command: Happened, now: float) -> Fact:
         return Fact(command.kind, now, self.state.plan.run, command.host or self.host, command.detector, command.subject,
                     command.incident, command.operation, command.step, command.data)  # fmt: skip
-
-    def _note(self, fact: Fact) -> None:
-        if fact.kind == "operation.ended":
-            self._operations.append(str(fact.data["state"]))
-        elif fact.kind == "look.unknown":
-            self._unknown[fact.detector] = True
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, LookAt):
@@ -275,13 +227,7 @@ class Pass:
 
     def _looked(self, looks: Mapping[str, Look]) -> None:
         cursors = {name: look.state for name, look in looks.items() if isinstance(look, Seen)}
-        for name in looks:
-            self._unknown.pop(name, None)
-        typed = {name: self._typed(name, look) for name, look in looks.items()}
-        self._put(Looked(self.host, typed), cursors)
-
-    def _typed(self, name: str, look: Look) -> Look:
-        return look
+        self._put(Looked(self.host, looks), cursors)
 
     def _matched(self, task: Task | None, outcome: Outcome) -> dict[str, Truth]:
         """Ask the `error` detectors about a failed attempt, in a process that is ended when they take too long."""
@@ -303,5 +249,3 @@ def _probe(name: str, probe: str, params: Mapping[str, Any], state: Mapping[str,
     deadline = catalogue.probe(probe).timeout
     return {"op": "probe", "specs": [{"id": name, "probe": probe, "params": typed, "state": dict(state), "deadline": deadline}]}
 
-
-__all__ = ["Pass", "Passed", "StepStatus"]

@@ -19,6 +19,8 @@ from runbook.modules.batch import Batch
 from runbook.modules.declare import Refused
 from runbook.modules.ledger import KEPT, Ledger
 
+_IDLE = 0.2  # seconds without a request, after which there is time for other things
+
 
 def main(base: str, requests: int, answers: int) -> int:
     """Serve one controller over two descriptors until it goes away."""
@@ -31,8 +33,6 @@ def main(base: str, requests: int, answers: int) -> int:
         os.write(answers, wire.encode({"error": f"the agent's directory {base} can't be used: {error}"}))
         return 1
     agent = Agent(ledger, requests, answers, code)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, lambda *_: agent.leave())
     return agent.serve()
 
 
@@ -62,6 +62,11 @@ class Agent:
         self._wanted: List[str] = []  # imports that would have spared a child some time
         self._tidy = True
         self._failed = False
+        self._woken, waker = os.pipe()
+        os.set_blocking(waker, False)
+        signal.set_wakeup_fd(waker)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, lambda *_: None)  # what matters comes through the pipe
 
     def leave(self) -> None:
         """Take no more requests; what is in hand ends first."""
@@ -80,13 +85,16 @@ class Agent:
 
     def _turn(self) -> None:
         sources = {fd: work for work in self._work for fd in work.descriptors}
-        listening = [*sources, *([] if self._requests is None else [self._requests])]
-        deadlines = [work.deadline for work in self._work]
+        listening = [self._woken, *sources, *([] if self._requests is None else [self._requests])]
         idle = not self._work and not self._outgoing
-        deadline = min(deadlines, default=time.monotonic() + 0.2 if idle and (self._wanted or self._tidy) else None)
+        deadline = time.monotonic() + _IDLE if idle and (self._wanted or self._tidy) else child.NEVER
+        deadline = min([deadline, *(work.deadline for work in self._work)])
         ready, can_write = child.poll(listening, self._answers if self._outgoing else None, deadline)
         if can_write:
             self._flush()
+        if self._woken in ready:
+            os.read(self._woken, 4096)
+            self.leave()
         if self._requests is not None and self._requests in ready:
             self._take(self._requests)
         for descriptor in ready:
@@ -125,13 +133,11 @@ class Agent:
 
     def _begin(self, message: Dict[str, Any]) -> None:
         seq, op = message.get("seq"), message.get("op")
-        leave = [fd for fd in (self._requests, self._answers) if fd is not None and fd >= 0]
-        leave += [fd for work in self._work for fd in work.held]
         try:
             if op == "probe":
-                self._work.append(Batch(message, leave))
+                self._work.append(Batch(message))
             elif op in {"run", "undo"}:
-                self._work.append(Act(message, self._ledger, leave))
+                self._work.append(Act(message, self._ledger))
             elif op == "ask":
                 known = self._ledger.known(str(message["intent"]))
                 self._say({"seq": seq, "known": known.state, "result": known.result, "begun": known.begun})

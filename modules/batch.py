@@ -9,7 +9,6 @@ from runbook.modules import child, look
 _SLOW = 0.05  # seconds that a waiting look waits for a busy worker before another worker is started
 _WORKERS = 8
 _DEADLINE = 30.0  # seconds for a look that says nothing else
-_NEVER = float("inf")
 
 
 class _Worker:
@@ -31,11 +30,10 @@ class _Worker:
 class Batch:
     """One `probe` request."""
 
-    def __init__(self, message: Mapping[str, Any], leave: List[int]) -> None:
+    def __init__(self, message: Mapping[str, Any]) -> None:
         self._seq = message.get("seq")
         self._specs: List[Mapping[str, Any]] = [dict(spec) for spec in message["specs"]]
         self._limits = [float(spec.get("deadline") or _DEADLINE) for spec in self._specs]
-        self._leave = leave
         self._waiting = list(range(len(self._specs)))[::-1]
         self._looks: List[Optional[Dict[str, Any]]] = [None] * len(self._specs)
         self._workers: List[_Worker] = []
@@ -50,17 +48,12 @@ class Batch:
         return [worker.process.answers for worker in self._workers]
 
     @property
-    def held(self) -> List[int]:
-        """What a child of somebody else must not keep open."""
-        return [fd for worker in self._workers for fd in (worker.process.answers, worker.tasks)]
-
-    @property
     def deadline(self) -> float:
         """When `tick` has something to do though nothing was heard."""
         times = [worker.process.deadline for worker in self._workers if worker.busy is not None]
         if self._waiting and len(self._workers) < _WORKERS:
             times.append(self._more_at)
-        return min(times, default=_NEVER)
+        return min(times, default=child.NEVER)
 
     @property
     def done(self) -> bool:
@@ -108,10 +101,8 @@ class Batch:
 
     def _start(self) -> None:
         theirs, tasks = os.pipe()
-        os.set_blocking(theirs, True)
-        leave = [*self._leave, *self.held, tasks]
         try:
-            process = child.fork(lambda write: look.serve(self._specs, theirs, write), _NEVER, leave)
+            process = child.fork(lambda write: look.serve(self._specs, theirs, write), child.NEVER, [theirs])
         except OSError as error:
             os.close(tasks)
             if not self._workers:

@@ -7,11 +7,14 @@ import signal
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from runbook.modules import wire
 
 Write = Callable[[bytes], None]
+NEVER = float("inf")
+_REAP = 0.5  # seconds
+_undying: List[int] = []
 
 
 class Child:
@@ -32,10 +35,20 @@ class Child:
         return self._reader.feed(data) if data else None
 
     def end(self) -> int:
-        """Reap it and return how it ended, as `os.waitstatus_to_exitcode` says it."""
+        """Reap it and return how it ended: an exit code, or a signal as a negative number.
+
+        One that does not die (it hangs in the kernel, on a file server that is gone) is reaped later.
+        """
         os.close(self.answers)
-        _, status = os.waitpid(self.pid, 0)
-        return os.waitstatus_to_exitcode(status)
+        patience = time.monotonic() + _REAP
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() > patience:
+                _undying.append(self.pid)
+                return -int(signal.SIGKILL)
+            time.sleep(0.0005)
 
     def kill(self) -> None:
         """Kill it and whatever it started that is still below it."""
@@ -44,8 +57,9 @@ class Child:
                 os.kill(pid, signal.SIGKILL)
 
 
-def fork(work: Callable[[Write], None], deadline: float, leave: List[int]) -> Child:
-    """Start a child that does `work` in a session of its own and without the descriptors in `leave`."""
+def fork(work: Callable[[Write], None], deadline: float, keep: Sequence[int] = ()) -> Child:
+    """Start a child that does `work` in a session of its own, with no descriptor of the agent's but those in `keep`."""
+    reap()
     answers, theirs = os.pipe()
     sys.stderr.flush()
     pid = os.fork()
@@ -56,10 +70,13 @@ def fork(work: Callable[[Write], None], deadline: float, leave: List[int]) -> Ch
     code = 1
     try:
         os.setsid()
+        signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        for descriptor in [*leave, answers]:
-            os.close(descriptor)
+        for name in os.listdir("/proc/self/fd"):
+            if int(name) > 2 and int(name) not in {theirs, *keep}:
+                with contextlib.suppress(OSError):  # the one that the listing itself went through
+                    os.close(int(name))
         work(lambda data: _write(theirs, data))
         code = 0
     except BaseException:  # noqa: BLE001 -- nothing may escape into the agent's own loop
@@ -69,6 +86,13 @@ def fork(work: Callable[[Write], None], deadline: float, leave: List[int]) -> Ch
         with contextlib.suppress(OSError):
             sys.stderr.flush()
         os._exit(code)
+
+
+def reap() -> None:
+    """Reap what has died at last."""
+    for pid in list(_undying):
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            _undying.remove(pid)
 
 
 def _write(descriptor: int, data: bytes) -> None:
@@ -95,13 +119,13 @@ def descendants(ancestor: int) -> List[int]:
     return found
 
 
-def poll(descriptors: List[int], writable: Optional[int], deadline: Optional[float]) -> "tuple[List[int], bool]":
+def poll(descriptors: List[int], writable: Optional[int], deadline: float) -> "tuple[List[int], bool]":
     """Wait until something can be read (or written), or the deadline is there."""
     poller = select.poll()
     for descriptor in descriptors:
         poller.register(descriptor, select.POLLIN)
     if writable is not None:
         poller.register(writable, select.POLLOUT)
-    patience = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000 + 1
+    patience = None if deadline == NEVER else max(0.0, deadline - time.monotonic()) * 1000 + 1
     ready = [descriptor for descriptor, _ in poller.poll(patience)]
     return [descriptor for descriptor in ready if descriptor != writable], writable in ready

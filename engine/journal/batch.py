@@ -44,7 +44,9 @@ class Batch:
         status = next((str(data[key]) for key in ("status", "state", "to", "guard") if data.get(key)), None)
         if status is None and isinstance(data.get("ok"), bool):
             status = "ok" if data["ok"] else "failed"
-        columns = (fact.run, fact.host, fact.detector, fact.subject, fact.incident, fact.operation, fact.step)
+        detector = fact.detector or str(data.get("detector") or data.get("detector_pending") or "")
+        subject = fact.subject or str(data.get("subject_pending") or "")
+        columns = (fact.run, fact.host, detector, subject, fact.incident, fact.operation, fact.step)
         measured = (data.get("module") or None, status, _number(data.get("duration")), _number(data.get("since")))
         self._write(
             "INSERT INTO events (at, kind, run, host, detector, subject, incident, operation, step,"

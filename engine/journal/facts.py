@@ -5,10 +5,12 @@ The kinds of facts, with what their `data` says (all keys are optional, the repo
 =================  ====================================================================================
 run.begun          runbook file command check hosts (names) detectors (how many)
 run.ended          exit_code duration
-look.unknown       reason
+look.unknown       reason; here and below, `detector` stands in the data where the fact names none
+look.seen          after an unknown look: the detector can be asked again
 look.absent        reason
 host.unreachable   reason
 incident.pending   since hold fields when; detector_pending subject_pending where the fact names none
+incident.resumed   of an earlier run: state reason opened severity since fields when count; for reports alone
 incident.opened    severity since fields when count category; `state` when it does not open as `open`
 incident.changed   from to reason
 incident.ended     to reason opened since; fields: what was seen at the last look
@@ -19,8 +21,8 @@ rung.vain          rung
 step.begun         module title path subject_acted; the fact's `step` is its intent
 step.ended         module title rung phase status changed duration error output exit_code actions diff
 attempt.begun      attempt attempts
-attempt.ended      attempt ok error duration progress delay (until the next)
-operation.begun
+attempt.ended      attempt ok module progress, and what step.ended says
+attempt.delayed    attempt (the next one) delay
 operation.ended    state attempts duration error
 notified           message
 =================  ====================================================================================

@@ -159,7 +159,7 @@ def _unlexed(text: str, at: int, message: str) -> Syntax:
         return Syntax(f"'{character}' has no meaning here: {hints[character]}", at)
     if character in {"'", '"'}:
         return Syntax(f"the text that begins here is not closed: {character} is missing", at)
-    expected = re.search(r"expected '(.)'", message)
+    expected = re.search(r", expected '(.)'", message)
     if expected:
         return Syntax(f"'{character}' closes nothing here: '{expected[1]}' comes first", at)
     if character in {")", "]", "}"}:

@@ -108,10 +108,35 @@ class Source:
             min(self._lines[span.end_line - 1] + span.end_column - 1, len(self.text)),
         )
 
-    def raw(self, path: Path) -> str:
-        """Return a value's characters as they stand in the file."""
+    def inside(self, path: Path, offset: int) -> Span:
+        """Return where a character of a text value stands: quotes, escapes, indentation and folding lie between."""
         start, end = self.offset(self.span(path))
-        return self.text[start:end]
+        written, value = self.text[start:end], self._value(path)
+        if not isinstance(value, str):
+            return self.stretch(start, end)
+        at = 1 if written[:1] in {"'", '"'} else 0
+        if written[:1] in {"|", ">"} and (header := _BREAK.search(written)):
+            at = header.end()
+        for wanted in value[:offset]:
+            found = at
+            while found < len(written) and written[found] != wanted and not (wanted.isspace() and written[found].isspace()):
+                found += 1
+            if found >= len(written):
+                continue  # an escape: its characters are passed over by the next one that is found
+            at = found + 1
+        if offset < len(value):
+            at = max(written.find(value[offset], at), 0) or at
+        at = min(at, max(len(written) - 1, 0))
+        return self.stretch(start + at, start + min(at + 1, len(written)))
+
+    def _value(self, path: Path) -> Any:
+        value = self.data
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
 
     def finding(self, note: Note) -> Finding:
         """Return a note of the parser as a finding with its lines and columns."""

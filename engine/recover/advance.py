@@ -108,6 +108,8 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
         condition = detector.when.text if detector.when else "all members"
         reason = f"can't tell whether `{condition}` holds for {', '.join(unclear[:3])}"
         turn.tell("look.unknown", host=host, detector=detector.name, reason=reason)
+    elif (host, detector.name) in said and said[(host, detector.name)].holds is UNKNOWN:
+        turn.tell("look.seen", host=host, detector=detector.name)
     overall = disjunction(verdict.holds for verdict in verdicts)
     said[(host, detector.name)] = correlate.say(said.get((host, detector.name)), overall, turn.now)
     if not detector.is_input:
@@ -127,6 +129,7 @@ def _verify(turn: Turn, looked: Detector, host: str, verdicts: list[Verdict], ot
             continue
         verdict = by_subject.get(incident.subject)
         if verdict is not None:
+            incident = turn.put(replace(incident, after=life.plain(verdict)))
             clear = negation(verdict.holds) if _events(looked) else verdict.clear
         elif detector.verify.detector is not None and verdicts:
             clear = conjunction(each.clear for each in verdicts)

@@ -30,7 +30,8 @@ def move(turn: Turn, incident: Incident, to: IncidentState, reason: str = "", **
 
 def end(turn: Turn, incident: Incident, to: IncidentState, reason: str = "") -> Incident:
     """End an incident for good."""
-    turn.tell("incident.ended", incident, to=to.value, reason=reason, opened=incident.opened, since=incident.since)
+    turn.tell("incident.ended", incident, to=to.value, reason=reason, opened=incident.opened, since=incident.since,
+              fields=incident.after)  # fmt: skip
     turn.write("holds").pop(incident.key, None)
     return turn.put(
         replace(incident, state=to, reason=reason, closed=turn.now, wake=None, intent=None, phase=Phase.NONE)
@@ -38,11 +39,15 @@ def end(turn: Turn, incident: Incident, to: IncidentState, reason: str = "") -> 
 
 
 def saw(turn: Turn, detector: Detector, host: str, verdict: Verdict, events: bool) -> None:
-    """Take in what one look says of one subject: holds grow and break, incidents open and clear."""
+    """Take in what one look says of one subject: holds grow and break, incidents open and clear.
+
+    While nothing is recovered yet (the look before operations) a state only holds; an event becomes an incident at once,
+    since its cursor moves on.
+    """
     key = (host, detector.name, verdict.subject)
     incident = turn.incident(key)
     if verdict.holds is True:
-        _held(turn, detector, key, verdict)
+        _held(turn, detector, key, verdict, events)
         return
     if verdict.holds is UNKNOWN:
         return
@@ -52,7 +57,7 @@ def saw(turn: Turn, detector: Detector, host: str, verdict: Verdict, events: boo
         end(turn, incident, IncidentState.CURED, "cleared by itself")
 
 
-def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict) -> None:
+def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bool) -> None:
     holds = turn.write("holds")
     earlier = holds.get(key)
     held = holding.extend(earlier, detector, verdict.times, turn.now, turn.plan.every)
@@ -62,10 +67,12 @@ def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict) -> None:
         if not incident.busy:
             turn.put(replace(incident, seen=turn.now, count=incident.count + len(verdict.times)))
         return
+    if not (turn.recovering or events):
+        return
     if not (holding.ripe(held, detector, turn.now) or (turn.plan.settings.now and detector.count is None)):
         if earlier is None:
             turn.tell("incident.pending", host=key[0], detector=detector.name, subject=key[2],
-                      since=held.since, hold=detector.hold, fields=_plain(verdict))  # fmt: skip
+                      since=held.since, hold=detector.hold, fields=plain(verdict))  # fmt: skip
         return
     open_incident(turn, detector, key, verdict, held.since, max(1, len(held.times) or len(verdict.times)))
 
@@ -75,7 +82,7 @@ def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, si
     host, name, subject = key
     digest = hashlib.sha256("\0".join((turn.plan.run, host, name, subject, str(turn.number()))).encode()).hexdigest()
     incident = Incident(digest[:8], host, name, subject, IncidentState.OPEN, detector.severity.value, since, turn.now,
-                        turn.now, _plain(verdict), count)  # fmt: skip
+                        turn.now, plain(verdict), count)  # fmt: skip
     turn.tell("incident.opened", incident, severity=incident.severity, since=since, fields=incident.fields, count=count,
               category=detector.category, when=detector.when.text if detector.when else "")  # fmt: skip
     return turn.put(incident)
@@ -147,5 +154,5 @@ def _busy(turn: Turn, incident: Incident) -> guards.Refusal | None:
     return None
 
 
-def _plain(verdict: Verdict) -> dict[str, Any]:
+def plain(verdict: Verdict) -> dict[str, Any]:
     return {name: None if value is UNKNOWN else value for name, value in verdict.record.fields.items()}

@@ -45,6 +45,7 @@ class Incident:
     opened: float
     seen: float  # the last look that saw it true
     fields: Mapping[str, Any] = NOTHING  # of the record that opened it
+    after: Mapping[str, Any] = NOTHING  # what the last look saw of it
     count: int = 1  # events that it stands for
     reason: str = ""  # why it is where it is
     phase: Phase = Phase.NONE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from runbook.engine.report import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from runbook.engine.report.paint import Paint
     from runbook.engine.report.passes import HostReport, IncidentReport, OperationReport, StepReport
@@ -49,6 +49,8 @@ class Blocks:
         if why := _why(one):
             lines += self._row("why", why)
         if self._more:
+            if one.when:
+                lines += self._row("when", words.printable(one.when))
             about = (one.id, f"severity {one.severity}", one.category)
             lines += self._row("id", ", ".join(part for part in about if part))
         return lines
@@ -57,18 +59,20 @@ class Blocks:
         """Return the block of an operation."""
         title = words.printable(one.name) + (f" on {words.printable(host)}" if host else "")
         lines = [self._head(one.state, title, _operated(one))]
-        failed = [(number, attempt) for number, attempt in enumerate(one.tries, 1) if not attempt.ok]
-        last = failed[-1][1].error if failed else ""
-        if len(one.tries) > 1 or (failed and one.state != "failed"):
-            for number, attempt in failed:
+        failures = [attempt for attempt in one.tries if not attempt.ok]
+        errors = [words.printable(_one_line(attempt.error)) or "failed" for attempt in failures]
+        error = words.printable(_one_line(one.error))
+        if len(failures) > 1 and len(set(errors)) == 1:
+            each = words.duration(sum(attempt.duration for attempt in failures) / len(failures))
+            lines += self._row("tried", f"{len(failures)} times, each time: {errors[0]} (after {each})")
+        elif len(one.tries) > 1:
+            for number, (attempt, said) in enumerate(zip(failures, errors, strict=True), 1):
                 pause = f", then {words.duration(attempt.delay)} of waiting" if attempt.delay else ""
-                said = words.printable(_one_line(attempt.error) or "failed")
                 lines += self._row(f"try {number}", f"{said} (after {words.duration(attempt.duration)}{pause})")
-        error = one.error or (last if one.state == "failed" else "")
-        if error and not (len(one.tries) > 1 and _one_line(error) == _one_line(last)):
-            lines += self._row("why", words.printable(_one_line(error)))
-        for step in one.steps if self._more or self._failed(one) else one.steps[-1:]:
-            lines += self._diff(step) + self._output(step)
+        if error and (len(one.tries) <= 1 or error != errors[-1]):
+            lines += self._row("why", error)
+        for step in one.steps:
+            lines += self.step(step) if step.state == "planned" else self._diff(step) + self._output(step)
         return lines
 
     def step(self, one: StepReport) -> list[str]:
@@ -135,10 +139,6 @@ class Blocks:
         bar = self._paint("│ ", "dim")
         return [*above, *(_INDENT + bar + line for line in shown)]
 
-    @staticmethod
-    def _failed(one: OperationReport) -> bool:
-        return one.state == "failed"
-
 
 def _title(one: IncidentReport, host: str) -> str:
     parts = [words.printable(one.detector)]
@@ -150,7 +150,7 @@ def _title(one: IncidentReport, host: str) -> str:
 def _right(one: IncidentReport) -> str:
     spent = words.duration(one.duration) if one.duration is not None else ""
     if one.state == "cured":
-        if not any(step.state != "skipped" for step in one.steps):
+        if "by itself" in one.reason:
             return "over by itself"
         return f"cured in {spent}" if spent else "cured"
     if one.state == "unhealed":
@@ -164,6 +164,8 @@ def _right(one: IncidentReport) -> str:
 
 def _operated(one: OperationReport) -> str:
     spent = words.duration(one.duration) if one.duration else ""
+    if any(step.state == "planned" for step in one.steps):
+        return "would run"
     if one.state == "succeeded":
         done = f"done in {spent}" if spent else "done"
         return f"{done}, at the {_ordinal(one.attempts)} attempt" if one.attempts > 1 else done
@@ -221,10 +223,8 @@ def _ordinal(number: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    return "; ".join(_parts(text))
-
-
-def _parts(text: str) -> Iterator[str]:
+    joined = ""
     for line in text.splitlines():
-        if line.strip():
-            yield line.strip()
+        if part := line.strip():
+            joined += ("" if not joined else " " if joined[-1] in ".:;,!?" else "; ") + part
+    return joined

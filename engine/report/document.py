@@ -106,6 +106,7 @@ def _incident(one: IncidentReport) -> dict[str, Any]:
         "severity": one.severity,
         "category": one.category or None,
         "count": one.count,
+        "when": one.when or None,
         "since": one.since,
         "duration_s": None if one.duration is None else _seconds(one.duration),
         "evidence": one.evidence,

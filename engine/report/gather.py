@@ -98,6 +98,10 @@ class Gather:
         others = tuple(one for one in host.unknown if one.detector != _detector(fact))
         self._put(fact, replace(host, unknown=(*others, _unseen(fact))))
 
+    def _seen(self, fact: Fact) -> None:
+        host = self._host(fact)
+        self._put(fact, replace(host, unknown=tuple(one for one in host.unknown if one.detector != _detector(fact))))
+
     def _absent(self, fact: Fact) -> None:
         host = self._host(fact)
         others = tuple(one for one in host.absent if one.detector != _detector(fact))
@@ -112,14 +116,16 @@ class Gather:
                      evidence=evidence.sentence(fact.data), **_severity(fact))  # fmt: skip
 
     def _open(self, fact: Fact) -> None:
-        self._opened[fact.incident] = fact.at
         data = fact.data
+        self._opened[fact.incident] = data.get("opened", fact.at)
         self._change(
             fact,
             state=str(data.get("state") or "open"),
+            reason=str(data.get("reason") or ""),
             since=data.get("since"),
             count=data.get("count") or 1,
             category=str(data.get("category") or ""),
+            when=str(data.get("when") or ""),
             evidence=evidence.sentence(data),
             **_severity(fact),
         )
@@ -135,7 +141,7 @@ class Gather:
         if "opened" in data:
             self._opened.setdefault(fact.incident, data["opened"])
         self._change(fact, state=str(data.get("to") or "cured"), reason=str(data.get("reason") or ""),
-                     after=evidence.sentence(data), **self._times(fact))  # fmt: skip
+                     after=evidence.sentence({"when": self.incident(fact).when, **data}), **self._times(fact))  # fmt: skip
 
     def _times(self, fact: Fact) -> dict[str, Any]:
         opened, began = self._opened.get(fact.incident), self._verifying.get(fact.incident)
@@ -160,9 +166,17 @@ class Gather:
 
     def _attempt(self, fact: Fact) -> None:
         data, tries = fact.data, self.operation(fact).tries
-        attempt = AttemptReport(bool(data.get("ok")), str(data.get("error") or ""), _float(data.get("duration")),
-                                data.get("delay"))  # fmt: skip
-        self._operate(fact, tries=(*tries, attempt), attempts=int(data.get("attempt") or len(tries) + 1))
+        attempt = AttemptReport(bool(data.get("ok")), str(data.get("error") or ""), _float(data.get("duration")))
+        self._operate(
+            fact,
+            tries=(*tries, attempt),
+            attempts=int(data.get("attempt") or len(tries) + 1),
+            steps=(_step_report(data),) if data.get("module") else self.operation(fact).steps,
+        )
+
+    def _delayed(self, fact: Fact) -> None:
+        *others, last = self.operation(fact).tries or (AttemptReport(ok=False),)
+        self._operate(fact, tries=(*others, replace(last, delay=_float(fact.data.get("delay")))))
 
     def _operated(self, fact: Fact) -> None:
         data, known = fact.data, self.operation(fact)
@@ -235,14 +249,17 @@ def _float(found: object) -> float:
 
 _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "look.unknown": Gather._unknown,  # noqa: SLF001 -- the class's own table
+    "look.seen": Gather._seen,  # noqa: SLF001
     "look.absent": Gather._absent,  # noqa: SLF001
     "host.unreachable": Gather._unreachable,  # noqa: SLF001
     "incident.pending": Gather._pending,  # noqa: SLF001
     "incident.opened": Gather._open,  # noqa: SLF001
+    "incident.resumed": Gather._open,  # noqa: SLF001
     "incident.changed": Gather._changed,  # noqa: SLF001
     "incident.ended": Gather._ended,  # noqa: SLF001
     "guard.refused": Gather._refused,  # noqa: SLF001
     "step.ended": Gather._step,  # noqa: SLF001
     "attempt.ended": Gather._attempt,  # noqa: SLF001
+    "attempt.delayed": Gather._delayed,  # noqa: SLF001
     "operation.ended": Gather._operated,  # noqa: SLF001
 }

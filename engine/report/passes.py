@@ -55,6 +55,7 @@ class IncidentReport:
     held: float | None = None
     count: int = 1
     category: str = ""
+    when: str = ""  # the condition, as it stands in the runbook
 
 
 @dataclass(frozen=True, slots=True)

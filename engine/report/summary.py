@@ -27,7 +27,7 @@ _ORDER: Final = (
 _NEXT: Final = (
     ("interrupted", "look whether the interrupted step took effect, then run it again by hand"),
     ("failed", "mend what is shown above, then run it again"),
-    ("unhealed", "this needs a person; `runbook history` has what was tried before"),
+    ("unhealed", "this needs a person; see `runbook history` too"),
     ("waiting", "rerun with --yes to approve"),
     ("unreachable", "see why above, then run it again"),
     ("unknown", "see why above, then run it again"),
@@ -37,6 +37,7 @@ _NEXT: Final = (
     ("observed", "heal by hand, or let its `mode` say approve or auto"),
     ("open", "this needs a person: no recovery is written for it"),
     ("pending", "run it again, or with --now to wait for no hold"),
+    ("cured", "nothing is left to do"),
 )
 
 

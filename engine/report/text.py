@@ -61,8 +61,12 @@ class TextReporter:
             for host in run.hosts.values():
                 self._rest(run, host)
             self._well(run)
-        last = self._paint(summary_line(report), "bold", _COLOURS.get(report.exit_code, "red"))
-        self._write(([""] if self._headed else []) + [last])
+        said, colour = summary_line(report), _COLOURS.get(report.exit_code, "red")
+        if words.width(said) > self._paint.columns:
+            said = said.replace(": ", ":\n", 1)
+        lines = [self._paint(part, "bold", colour) for line in said.split("\n")
+                 for part in words.wrapped(line, self._paint.columns)]  # fmt: skip
+        self._write(([""] if self._headed else []) + lines)
         return report
 
     def _incident(self, fact: Fact) -> None:
@@ -97,7 +101,8 @@ class TextReporter:
             ended = bool(one.id) and (run.run_id, host.name, one.id) in self._told
             if not ended and not (self._verbosity < 0 and one.state in ("pending", "cured")):
                 self._block(run, self._blocks.incident(one, name))
-        if lines := [line for step in host.steps for line in self._blocks.step(step)]:
+        worth = [step for step in host.steps if step.failed or step.phase != "finally" or self._verbosity > 0]
+        if lines := [line for step in worth for line in self._blocks.step(step)]:
             self._block(run, lines)
         for unseen in host.unknown:
             self._block(run, self._blocks.unseen("unknown", unseen.detector, name, unseen.reason))
@@ -108,7 +113,7 @@ class TextReporter:
                 self._block(run, self._blocks.unseen("absent", unseen.detector, name, unseen.reason))
 
     def _well(self, run: RunReport) -> None:
-        well = [host for host in run.hosts.values() if host.state == "well" and not host.operations]
+        well = [host for host in run.hosts.values() if host.state == "well" and not (host.operations or host.incidents)]
         if well and self._verbosity >= 0 and len(run.hosts) > 1 and (len(well) < len(run.hosts) or self._verbosity > 0):
             self._block(run, self._blocks.well(well))
 

@@ -1,0 +1,211 @@
+"""Which names an expression may use where it stands, and what each of them holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import nodes
+
+from runbook.engine.language import params
+from runbook.engine.language.grammar import walk
+from runbook.modules import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from runbook.engine.language.lint.context import Call, Context
+    from runbook.engine.model import Detector, Operation, StepCall
+
+Keys = frozenset[str] | None  # what may stand behind its dot; None = anything, or nothing that is known
+
+INCIDENT = frozenset({"id", "host", "detector", "subject", "severity", "since"})
+RESULT = frozenset({"changed", "status", "exit_code", "output", "error"})
+_WORDS: Mapping[str, Keys] = {
+    "host": None,
+    "runbook": frozenset({"name", "dir", "file"}),
+    "run": frozenset({"id", "scratch"}),
+}
+RESERVED = frozenset({*_WORDS, "secrets", "incident", "member", "to", "true", "false", "none", "loop"})
+_GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
+
+
+@dataclass(frozen=True)
+class Known:
+    """Names and what may stand behind their dots."""
+
+    names: Mapping[str, Keys]
+    fields: Mapping[str, Any] | None = None  # of the record at hand; a name of a field needs no more
+    open: bool = False  # there may be more names than can be told from the file
+
+    def with_fields(self, fields: Mapping[str, Any]) -> Known:
+        """Return these names and those of a record's fields."""
+        return replace(self, names={**self.names, **dict.fromkeys(fields)}, fields=fields)
+
+    def plus(self, more: Mapping[str, Keys]) -> Known:
+        """Return these names and more of them."""
+        return replace(self, names={**self.names, **more})
+
+
+def anywhere(context: Context) -> Known:
+    """What every expression may use."""
+    runbook = context.runbook
+    given = dict.fromkeys(runbook.vars)
+    return Known({**_WORDS, "secrets": frozenset(runbook.secrets), **given})
+
+
+def of_var(context: Context) -> Known:
+    """What a var may use: it is filled in where it is used, so an incident may stand in it."""
+    found = set(INCIDENT)
+    for detector in context.runbook.detectors:
+        several = fields(context, detector)
+        if several is None:
+            return anywhere(context).plus({"incident": None, "member": None, "to": None})
+        found |= set(several)
+    return anywhere(context).plus({"incident": frozenset(found), "member": None, "to": None})
+
+
+def of_records(context: Context, detector: Detector) -> Known:
+    """What a detector's condition may use."""
+    base = anywhere(context).plus({"incident": _incident(context, [detector])})
+    several = fields(context, detector)
+    if several is None:
+        return replace(base, open=True)
+    return base.with_fields(several)
+
+
+def of_step(context: Context, call: Call) -> Known:
+    """What a step may use."""
+    known = anywhere(context).plus(_registered(call.earlier))
+    if call.place in {"operation", "fallback"} and call.operation is not None:
+        return of_operation(context, call.operation, call.earlier)
+    if call.place == "switch":
+        return known.plus({"incident": None, "member": None, "to": _members(context)})
+    if call.place == "finally":
+        return known
+    known = known.plus({"incident": _incident(context, call.detectors)})
+    if any(detector.probe == "error" for detector in call.detectors):
+        known = known.plus({"error": None})
+        for detector in call.detectors:
+            several = fields(context, detector) if detector.probe == "error" else {}
+            known = known.with_fields(several) if several else known
+    return known
+
+
+def of_operation(context: Context, operation: Operation, earlier: Sequence[StepCall]) -> Known:
+    """What an operation may use."""
+    known = anywhere(context).plus(_registered(earlier))
+    if operation.pool is not None or operation.prefer is not None:
+        known = known.plus({"member": _members(context)})
+    return known
+
+
+def fields(context: Context, detector: Detector) -> Mapping[str, Any] | None:
+    """Return the fields of a detector's records with their types; None where they can't all be told."""
+    return _fields(context, detector, frozenset())
+
+
+def _fields(context: Context, detector: Detector, above: frozenset[str]) -> Mapping[str, Any] | None:
+    if detector.members:
+        found: dict[str, Any] = {}
+        for name in detector.members:
+            member = context.runbook.detector(name)
+            if member is None or name in above:
+                continue
+            several = _fields(context, member, above | {detector.name})
+            if several is None:
+                return None
+            found.update(several)
+        return found
+    return _of_probe(detector.probe, detector.params)
+
+
+def probe_fields(given: Any) -> Mapping[str, Any] | None:
+    """Return the fields of the probe in `{name: parameters}`."""
+    if not isinstance(given, Mapping) or len(given) != 1:
+        return None
+    [(name, written)] = given.items()
+    return _of_probe(name, written if isinstance(written, Mapping) else {})
+
+
+def _of_probe(name: str, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if name not in catalogue.probe_names():
+        return None
+    found: dict[str, Any] = dict(params.record_fields(catalogue.probe(name)))
+    if name in {"log", "error"}:
+        for text in _leaves(given):
+            if not isinstance(text, str):
+                return None  # a template: its groups are not known here
+            found.update(dict.fromkeys(_GROUP.findall(text), None) | {})
+        if "signatures" in given:
+            return None
+    return found
+
+
+def searched(expression: Any) -> Iterator[str]:
+    """Yield the regular expressions that an expression searches for."""
+    for node in walk(expression.ast):
+        if isinstance(node, nodes.Test) and node.name in {"search", "match"}:
+            for argument in node.args[:1]:
+                if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
+                    yield argument.value
+
+
+def mentions(expression: Any) -> Iterator[tuple[nodes.Name, tuple[str, ...]]]:
+    """Yield every name in an expression with what stands behind its dots: `incident.path` is (incident, (path,))."""
+    inner: set[int] = set()
+    for node in walk(expression.ast):
+        trail: list[str] = []
+        here: nodes.Node = node
+        while isinstance(here, nodes.Getattr) or (
+            isinstance(here, nodes.Getitem) and isinstance(here.arg, nodes.Const) and isinstance(here.arg.value, str)
+        ):
+            trail.append(here.attr if isinstance(here, nodes.Getattr) else str(here.arg.value))  # type: ignore[attr-defined]
+            here = here.node
+        if isinstance(here, nodes.Name) and id(here) not in inner:
+            inner.add(id(here))
+            yield here, tuple(reversed(trail))
+
+
+def defaulted(expression: Any) -> set[int]:
+    """Return the nodes whose absence is provided for: `x | default(…)`, `x is defined`."""
+    found: set[int] = set()
+    for node in walk(expression.ast):
+        guarded = isinstance(node, nodes.Filter) and node.name in {"default", "d"} and node.node is not None
+        asked = isinstance(node, nodes.Test) and node.name in {"defined", "undefined"}
+        if guarded or asked:
+            found |= {id(below) for below in walk(node.node)}  # type: ignore[attr-defined]
+    return found
+
+
+def _incident(context: Context, detectors: Iterable[Detector]) -> Keys:
+    found = set(INCIDENT)
+    several = list(detectors)
+    for detector in several:
+        known = fields(context, detector)
+        if known is None:
+            return None
+        found |= set(known)
+    return frozenset(found) if several else None
+
+
+def _registered(steps: Iterable[StepCall]) -> dict[str, Keys]:
+    return {step.register: None for step in steps if step.register}
+
+
+def _members(context: Context) -> Keys:
+    keys = {key for pool in context.runbook.pools.values() for member in pool.members for key in member}
+    return frozenset(keys) or None
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _leaves(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
+    elif not isinstance(value, (bool, int, float, type(None))):
+        yield value

@@ -1,0 +1,79 @@
+"""A step (or an undo) in hand: a forked child carries it out, the agent passes on what it says and sees to its end."""
+
+import time
+from typing import Any, Dict, Iterator, List, Mapping
+
+from runbook.modules import child, step
+from runbook.modules.ledger import Ledger
+
+_GRACE = 10.0  # seconds over its timeout in which a child can end by itself: it stops its programs, keeps its result
+_UNDO = 600.0
+
+
+class Act:
+    """One `run` or `undo` request."""
+
+    def __init__(self, message: Mapping[str, Any], ledger: Ledger) -> None:
+        self._seq = message.get("seq")
+        self._intent = str(message["intent"])
+        self._check = bool(message.get("check"))
+        self._ledger = ledger
+        self._timeout = float(message.get("timeout") or _UNDO)
+        self._began = time.monotonic()
+        self._say: List[Dict[str, Any]] = []
+        self._late = False
+        self.done = False
+        self.imported: List[str] = []
+        work = step.undo if message["op"] == "undo" else step.run
+        order = {**message, "timeout": self._timeout}
+        self._child = child.fork(lambda write: work(order, ledger, write), self._began + self._timeout + _GRACE)
+
+    @property
+    def descriptors(self) -> List[int]:
+        """What to listen to."""
+        return [] if self.done else [self._child.answers]
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` has something to do though nothing was heard."""
+        return child.NEVER if self.done or self._late else self._child.deadline
+
+    def answers(self) -> Iterator[Dict[str, Any]]:
+        """Yield what there is to say by now: progress, and at last the result."""
+        while self._say:
+            yield self._say.pop(0)
+
+    def hear(self, _: int) -> None:
+        """Take what the child says."""
+        messages = self._child.hear()
+        if messages is None:
+            self._died()
+            return
+        for message in messages:
+            if "result" in message:
+                self.imported += message["imported"]
+                self._end(message["result"])
+                return
+            self._say.append({"seq": self._seq, "progress": message["progress"]})
+
+    def tick(self, now: float) -> None:
+        """Kill a child that did not end by itself: something in it does not listen, such as a regex."""
+        if not self.done and not self._late and now >= self._child.deadline:
+            self._late = True
+            self._child.kill()
+
+    def _died(self) -> None:
+        self.done = True
+        code = self._child.end()
+        how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        status = "timeout" if self._late else "failed"
+        error = f"did not end within {self._timeout:g} s and was killed" if self._late else f"the step's process {how}"
+        result = step.result(status, error, changed=not self._check, duration=time.monotonic() - self._began)
+        if self._ledger.known(self._intent).begun:
+            self._ledger.result(self._intent, result)
+        self._say.append({"seq": self._seq, "result": result})
+
+    def _end(self, result: Dict[str, Any]) -> None:
+        self.done = True
+        self._child.end()
+        self._say.append({"seq": self._seq, "result": result})

@@ -1,0 +1,204 @@
+"""One step from order to result, in a process of its own: its subject's lock, its records, its plan, its actions."""
+
+import importlib.util
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Type
+
+from runbook.modules import catalogue, look, tree, values, wire
+from runbook.modules.child import Write
+from runbook.modules.declare import Failed, Invalid, Refused, Step, Unclear
+from runbook.modules.hands import Hands
+from runbook.modules.host import Host
+from runbook.modules.ledger import Ledger
+from runbook.modules.perform import Performance, undo_all
+
+_PROGRESS = 0.25  # seconds between two words of progress
+
+
+class TimedOut(BaseException):
+    """The step's time is over; not an Exception, so that no module can swallow it."""
+
+
+def result(
+    status: str, error: str = "", *, changed: bool = False, duration: float = 0.0, **more: Any
+) -> Dict[str, Any]:
+    """Return a result as it travels."""
+    return {
+        "status": status,
+        "changed": changed,
+        "error": error,
+        "output": "",
+        "exit_code": None,
+        "data": {},
+        "actions": [],
+        "diff": "",
+        "duration": duration,
+        **more,
+    }
+
+
+def run(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
+    """Carry out a `run` request and say how it ended."""
+    known = set(sys.modules)
+    began = time.monotonic()
+    _alarm(order["timeout"])
+    try:
+        answer = _planned(order, write) if order.get("check") else _once(order, ledger, write)
+    except Refused as error:
+        answer = result("refused", str(error))
+    except TimedOut:
+        answer = result("timeout", _late(order["timeout"]))
+    _tell(write, {**answer, "duration": time.monotonic() - began}, known)
+
+
+def undo(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
+    """Carry out an `undo` request: the undos of an intent, the last first."""
+    known = set(sys.modules)
+    began = time.monotonic()
+    _alarm(order["timeout"])
+    intent = str(order["intent"])
+    undos = ledger.undos(intent)
+    about = ledger.about(intent)
+    hands = _hands(order, lambda _: None, write)
+    try:
+        with ledger.subject(str(about.get("subject", "")), int(about.get("epoch", 0)), "undo", order["timeout"]):
+            answer = _ended(hands, lambda: undo_all(hands, undos), order["timeout"])
+    except Refused as error:
+        answer = result("refused", str(error))
+    except TimedOut:
+        answer = result("timeout", _late(order["timeout"]))
+    if answer["status"] == "done":
+        ledger.undone(intent)
+    _tell(write, {**answer, "duration": time.monotonic() - began}, known)
+
+
+def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, Any]:
+    """Do what was not begun before; what was is answered from the ledger."""
+    intent, subject, epoch = str(order["intent"]), str(order.get("subject", "")), int(order.get("epoch", 0))
+    known = ledger.known(intent)
+    if known.result is not None:
+        return known.result
+    if known.begun:
+        return result(known.state, f"intent {intent} was begun before and is not done twice")
+    with ledger.subject(subject, epoch, str(order.get("journal", "")), order["timeout"]):
+        held = ledger.start(intent, {"subject": subject, "epoch": epoch, "step": order["step"]})
+        try:
+            began = time.monotonic()
+            hands = _hands(order, lambda undo: ledger.keep_undo(intent, undo), write)
+            answer = _ended(hands, lambda: _carry_out(order, hands), order["timeout"])
+            ledger.result(intent, {**answer, "duration": time.monotonic() - began})
+        finally:
+            os.close(held)
+    return answer
+
+
+def _planned(order: Mapping[str, Any], write: Write) -> Dict[str, Any]:
+    hands = _hands(order, lambda _: None, write)
+    answer = _ended(hands, lambda: _carry_out(order, hands), order["timeout"])
+    return {**answer, "status": "planned"} if answer["status"] == "done" else answer
+
+
+def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
+    """Do the work and say how it ended, whatever happened."""
+    status, error = "done", ""
+    try:
+        work()
+        _silence()
+    except TimedOut:
+        status, error = "timeout", _late(timeout)
+    except (Refused, Invalid) as problem:
+        status, error = "failed" if hands.touched else "refused", str(problem)
+    except (Failed, Unclear) as problem:
+        status, error = "failed", str(problem)
+    except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
+        status, error = "failed", f"{where}{problem.strerror or problem}"
+    except Exception as problem:  # noqa: BLE001 -- whatever a module does, the step has an end
+        traceback.print_exc()
+        status, error = "failed", f"{type(problem).__name__}: {problem}"
+    finally:
+        _silence()
+        hands.close()
+    return result(
+        status,
+        error,
+        changed=any(action["changed"] for action in hands.actions) or (hands.touched and status != "done"),
+        output=hands.output.text(),
+        exit_code=hands.exit_code,
+        data=hands.data,
+        actions=hands.actions,
+        diff="".join(hands.diffs),
+    )
+
+
+def _carry_out(order: Mapping[str, Any], hands: Hands) -> None:
+    try:
+        cls = catalogue.step(order["step"])
+    except KeyError as error:
+        raise Refused(f"this host's agent knows no step {error}") from error
+    if cls.engine:
+        raise Refused(f"`{order['step']}` is carried out by the controller, not by a host")
+    _need(cls)
+    module = values.build(cls, order.get("params") or {})
+    for path in values.paths(module, {*order.get("host_text", ()), *cls.writes}):
+        tree.inside(path, hands.writable)
+    host = Host(writable=hands.writable)
+    performance = Performance(hands, module.plan(host))
+    if order.get("check"):
+        performance.check()
+    else:
+        performance.carry_out()
+        hands.data.update(module.report(host))
+
+
+def _need(cls: Type[Step]) -> None:
+    missing = [name for name in cls.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Refused(f"missing on this host: {', '.join(missing)}; install with `{sys.executable} -m pip install …`")
+
+
+def _hands(order: Mapping[str, Any], keep_undo: Any, write: Write) -> Hands:
+    spoken = 0.0
+
+    def progress(text: str) -> None:
+        nonlocal spoken
+        now = time.monotonic()
+        if now - spoken >= _PROGRESS:
+            spoken = now
+            write(wire.encode({"progress": text[-500:]}))
+
+    writable: Sequence[str] = order.get("writable") or ()
+    return Hands(tuple(writable), keep_undo, progress, diff=bool(order.get("diff")))
+
+
+def _alarm(timeout: float) -> None:
+    """Raise TimedOut when the time is over, and again and again, should somebody swallow it."""
+
+    def late(*_: object) -> NoReturn:
+        raise TimedOut
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, max(timeout, 0.001), 1.0)
+
+
+def _silence() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _late(timeout: float) -> str:
+    return f"did not end within its timeout of {timeout:g} s"
+
+
+def _tell(write: Write, answer: Dict[str, Any], known: "set[str]") -> None:
+    imported: List[str] = look.shareable(known)
+    frame: Optional[bytes] = None
+    try:
+        frame = wire.encode({"result": answer, "imported": imported})
+    except (wire.Junk, TypeError, ValueError) as error:
+        reason = f"its result can't travel: {error}"
+        frame = wire.encode({"result": {**answer, "data": {}, "actions": [], "error": reason}, "imported": imported})
+    write(frame)
