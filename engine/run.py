@@ -12,7 +12,6 @@ from runbook.engine.detect.correlate import CORRELATIONS
 from runbook.engine.errors import RenderError
 from runbook.engine.journal.facts import Fact
 from runbook.engine.keep import Keeper
-from runbook.engine.language import params as parameters
 from runbook.engine.language import render
 from runbook.engine.model import UNKNOWN, NotSeen, Outcome, Seen
 from runbook.engine.recover import operate
@@ -68,6 +67,8 @@ class Pass:
         observer: Observer,
         *,
         wait: float = 120.0,
+        writable: Sequence[str] = (),
+        diff: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.state = state
@@ -77,6 +78,8 @@ class Pass:
         self._observer = observer
         self._clock = clock
         self._budget = wait
+        self._writable = tuple(writable)
+        self._diff = diff
         self._events: deque[Event] = deque()
         self._asked: dict[int, tuple[str, tuple[str, ...]]] = {}  # seq of a probe request: intent or "", detectors
         self._sent: dict[int, str] = {}  # seq of a run request: intent
@@ -177,7 +180,7 @@ class Pass:
 
     def _ask(self, command: LookAt) -> None:
         if command.intent is not None:
-            seq = self._agent.send(_probe(command.intent, command.probe, command.params, {}))
+            seq = self._agent.send({"op": "probe", "specs": [_spec(command.intent, command.probe, command.params, {})]})
             self._asked[seq] = (command.intent, ())
             return
         specs, looks = [], {}
@@ -187,12 +190,11 @@ class Pass:
             if detector.probe in CORRELATIONS or catalogue.probe(detector.probe).engine:
                 continue
             try:
-                params = render.parameters(catalogue.probe(detector.probe), detector.params, scope)
-            except (RenderError, ValueError) as error:
-                looks[name] = NotSeen(getattr(error, "what", str(error)))
+                params = render.probe(detector.probe, detector.params, scope, path=detector.path)
+            except RenderError as error:
+                looks[name] = NotSeen(error.what)
                 continue
-            specs.append({"id": name, "probe": detector.probe, "params": params, "state": self._keeper.cursor(name),
-                          "deadline": catalogue.probe(detector.probe).timeout})  # fmt: skip
+            specs.append(_spec(name, detector.probe, params, self._keeper.cursor(name)))
         if not specs:
             self._events.append(Looked(self.host, looks))
             return
@@ -202,9 +204,9 @@ class Pass:
             self._events.append(Looked(self.host, looks))
 
     def _act(self, command: Act) -> None:
-        settings = self.state.plan.settings
-        seq = self._agent.submit(command.intent, command.order, subject=command.subject,
-                                 writable=self._keeper.writable, check=settings.check, diff=self._keeper.diff)  # fmt: skip
+        check = self.state.plan.settings.check
+        seq = self._agent.submit(command.intent, command.order, subject=command.subject, writable=self._writable,
+                                 check=check, diff=self._diff)  # fmt: skip
         self._sent[seq] = command.intent
 
     def _receive(self, timeout: float | None) -> None:
@@ -244,8 +246,6 @@ class Pass:
         return found
 
 
-def _probe(name: str, probe: str, params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
-    typed = parameters.coerce(catalogue.probe(probe), params, rendered=True)
-    deadline = catalogue.probe(probe).timeout
-    return {"op": "probe", "specs": [{"id": name, "probe": probe, "params": typed, "state": dict(state), "deadline": deadline}]}
-
+def _spec(name: str, probe: str, params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": name, "probe": probe, "params": dict(params), "state": dict(state),
+            "deadline": catalogue.probe(probe).timeout}  # fmt: skip

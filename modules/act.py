@@ -3,7 +3,7 @@
 import time
 from typing import Any, Dict, Iterator, List, Mapping
 
-from runbook.modules import child, step
+from runbook.modules import child, wire
 from runbook.modules.ledger import Ledger
 
 _GRACE = 10.0  # seconds over its timeout in which a child can end by itself: it stops its programs, keeps its result
@@ -24,9 +24,8 @@ class Act:
         self._late = False
         self.done = False
         self.imported: List[str] = []
-        work = step.undo if message["op"] == "undo" else step.run
         order = {**message, "timeout": self._timeout}
-        self._child = child.fork(lambda write: work(order, ledger, write), self._began + self._timeout + _GRACE)
+        self._child = child.fork(lambda write: _work(order, ledger, write), self._began + self._timeout + _GRACE)
 
     @property
     def descriptors(self) -> List[int]:
@@ -36,7 +35,7 @@ class Act:
     @property
     def deadline(self) -> float:
         """When `tick` has something to do though nothing was heard."""
-        return child.NEVER if self.done or self._late else self._child.deadline
+        return child.NEVER if self.done else self._child.deadline
 
     def answers(self) -> Iterator[Dict[str, Any]]:
         """Yield what there is to say by now: progress, and at last the result."""
@@ -58,9 +57,10 @@ class Act:
 
     def tick(self, now: float) -> None:
         """Kill a child that did not end by itself: something in it does not listen, such as a regex."""
-        if not self.done and not self._late and now >= self._child.deadline:
+        if not self.done and now >= self._child.deadline:
             self._late = True
             self._child.kill()
+            self._died()  # even when it hangs in the kernel and can't die yet
 
     def _died(self) -> None:
         self.done = True
@@ -68,7 +68,7 @@ class Act:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         status = "timeout" if self._late else "failed"
         error = f"did not end within {self._timeout:g} s and was killed" if self._late else f"the step's process {how}"
-        result = step.result(status, error, changed=not self._check, duration=time.monotonic() - self._began)
+        result = wire.result(status, error, changed=not self._check, duration=time.monotonic() - self._began)
         if self._ledger.known(self._intent).begun:
             self._ledger.result(self._intent, result)
         self._say.append({"seq": self._seq, "result": result})
@@ -77,3 +77,9 @@ class Act:
         self.done = True
         self._child.end()
         self._say.append({"seq": self._seq, "result": result})
+
+
+def _work(order: Mapping[str, Any], ledger: Ledger, write: child.Write) -> None:
+    from runbook.modules import step  # by the child, so that an agent that only looks has not imported it
+
+    (step.undo if order["op"] == "undo" else step.run)(order, ledger, write)

@@ -7,13 +7,12 @@ in hand end (within its timeout), keeps the result, and exits.
 import contextlib
 import importlib
 import os
-import shutil
 import signal
 import sys
 import time
 from typing import Any, Dict, List, Optional, Union
 
-from runbook.modules import child, wire
+from runbook.modules import child, look, wire
 from runbook.modules.act import Act
 from runbook.modules.batch import Batch
 from runbook.modules.declare import Refused
@@ -59,7 +58,7 @@ class Agent:
         self._reader = wire.Reader()
         self._outgoing = bytearray(wire.encode({"ready": {"python": sys.version.split()[0], "pid": os.getpid()}}))
         self._work: List[Union[Batch, Act]] = []
-        self._wanted: List[str] = []  # imports that would have spared a child some time
+        self._wanted = ["runbook.modules.step"]  # imports that spare a child some time
         self._tidy = True
         self._failed = False
         self._woken, waker = os.pipe()
@@ -144,11 +143,11 @@ class Agent:
             else:
                 self._say({"seq": seq, "error": f"no request {op!r}"})
         except Refused as error:
-            self._say({"seq": seq, "error": str(error)})
+            self._say(_refusal(message, str(error)))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            self._say({"seq": seq, "error": f"a request that can't be understood: {type(error).__name__}: {error}"})
+            self._say(_refusal(message, f"a request that can't be understood: {type(error).__name__}: {error}"))
         except OSError as error:
-            self._say({"seq": seq, "error": f"no process could be started: {error.strerror}"})
+            self._say(_refusal(message, f"no process could be started: {error.strerror}"))
 
     def _say(self, message: Dict[str, Any]) -> None:
         if self._answers < 0:
@@ -186,7 +185,20 @@ class Agent:
                 _tidy_code(os.path.dirname(self._code), self._code, now)
 
 
+def _refusal(request: Dict[str, Any], reason: str) -> Dict[str, Any]:
+    """Answer a request that could not be begun, in the shape in which its answer is expected."""
+    seq = request.get("seq")
+    if request.get("op") in {"run", "undo"}:
+        return {"seq": seq, "result": wire.result("refused", reason)}
+    specs = request.get("specs")
+    if request.get("op") == "probe" and isinstance(specs, list) and all(isinstance(spec, dict) for spec in specs):
+        return {"seq": seq, "looks": [look.unknown(spec, reason, 0.0) for spec in specs]}
+    return {"seq": seq, "error": reason}
+
+
 def _tidy_code(directory: str, ours: str, now: float) -> None:
+    import shutil
+
     for entry in os.scandir(directory):
         if entry.path != ours and now - entry.stat(follow_symlinks=False).st_mtime > KEPT:
             shutil.rmtree(entry.path, ignore_errors=True)

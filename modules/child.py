@@ -6,7 +6,6 @@ import select
 import signal
 import sys
 import time
-import traceback
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from runbook.modules import wire
@@ -80,6 +79,8 @@ def fork(work: Callable[[Write], None], deadline: float, keep: Sequence[int] = (
         work(lambda data: _write(theirs, data))
         code = 0
     except BaseException:  # noqa: BLE001 -- nothing may escape into the agent's own loop
+        import traceback
+
         with contextlib.suppress(OSError):
             traceback.print_exc()
     finally:

@@ -1,6 +1,5 @@
 """Changes to a config file: which values become what, and the text that says so with all else left as it was."""
 
-import copy
 import math
 import re
 from fractions import Fraction
@@ -13,6 +12,7 @@ from runbook.modules.json_text import Uneditable
 FORMATS = {"json": json_text, "yaml": yaml_text, "toml": toml_text}
 SUFFIXES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 Path = Tuple[Union[str, int], ...]
+LARGEST = 1_000_000  # values in a config, aliases written out
 _MISSING = object()
 
 
@@ -60,7 +60,7 @@ def _change(text: str, kind: str, edits: Edits) -> Changed:
     if not isinstance(data, (dict, list)):
         raise Failed("it holds no keys")
     wanted = _wanted(data, edits)
-    made = copy.deepcopy(data)
+    made = _apart(data, [LARGEST])
     values: Dict[str, Tuple[Any, Any]] = {}
     for key, value in wanted.items():
         path = locate(made, key)
@@ -73,7 +73,7 @@ def _change(text: str, kind: str, edits: Edits) -> Changed:
             text = language.put(text, path, value)
         except Uneditable as error:
             raise Failed(f"`{key}` can't be changed in this {kind.upper()}: {error}") from error
-        _put(made, path, copy.deepcopy(value))
+        _put(made, path, _apart(value, [LARGEST]))
     for key, path in _deepest_first(made, edits.delete):
         values[key] = (_get(made, path), None)
         try:
@@ -161,6 +161,16 @@ def _computed(word: str, value: float, operand: float) -> float:
     if word == "max" and old > by:
         return math.floor(by) if isinstance(value, int) else float(by)
     return value
+
+
+def _apart(data: Any, left: List[int]) -> Any:
+    """Copy data so that what YAML's aliases share is there twice, and a change of one leaves the other."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise Failed(f"it holds more than {LARGEST} values")
+    if isinstance(data, dict):
+        return {key: _apart(value, left) for key, value in data.items()}
+    return [_apart(value, left) for value in data] if isinstance(data, (list, tuple)) else data
 
 
 def _get(data: Any, path: Path) -> Any:

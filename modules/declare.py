@@ -121,6 +121,10 @@ class Step:
         """Whether this call may be run again after a crash of which nothing is known; by default, what its class says."""
         return self.idempotent
 
+    def effective_impact(self) -> Impact:
+        """What this call can do to the work on a host; by default, what its class says."""
+        return self.impact
+
     def plan(self, host: "Host") -> "List[Action]":
         """Look at the host and say what is to be done; an empty list means nothing is.
 

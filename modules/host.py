@@ -4,8 +4,6 @@ Golden cases answer these questions from data, so a probe or a plan is a pure fu
 """
 
 import os
-import shutil
-import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
@@ -35,6 +33,8 @@ class Process:
     session: int = 0
     rss: int = 0  # bytes
     cpu_seconds: float = 0.0
+    name: str = ""  # as the kernel calls it: 15 letters of the program's name
+    cgroup: str = ""  # as systemd sees it, such as /system.slice/vllm.service; "" for kernel threads
 
     @property
     def command(self) -> str:
@@ -72,6 +72,18 @@ class Host:
                     return float(line.split()[1])
         raise Unclear("/proc/stat names no boot time")
 
+    def pid(self) -> int:
+        """The process that looks: the agent, or a fork of it."""
+        return os.getpid()
+
+    def uid(self) -> int:
+        """The user that the agent acts as."""
+        return os.geteuid()
+
+    def pause(self, seconds: float) -> None:
+        """Let a moment pass between two samples."""
+        time.sleep(seconds)
+
     def free_space(self, path: str) -> int:
         """Bytes that are free, to users other than root too, on the file system that holds the path.
 
@@ -86,6 +98,8 @@ class Host:
 
     def which(self, program: str) -> Optional[str]:
         """Where a program is on the PATH, or None."""
+        import shutil  # costs an agent's start a tenth of its time
+
         return shutil.which(program, path=self.env.get("PATH"))
 
     def run(
@@ -96,6 +110,8 @@ class Host:
         Raises:
             Unclear: it did not answer in time, or can't be started.
         """
+        import subprocess
+
         try:
             done = subprocess.run(
                 argv,
@@ -134,14 +150,27 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
         head, _, tail = stat.rpartition(b")")
         fields = tail.split()
         argv = tuple(word.decode("utf-8", "replace") for word in words[:-1] if word)
+        comm = head.partition(b"(")[2].decode("utf-8", "replace")
         yield Process(
             pid=int(name),
             parent=int(fields[1]),
             started=int(fields[19]),
             state=fields[0].decode(),
             uid=uid,
-            argv=argv or (f"[{head.partition(b'(')[2].decode('utf-8', 'replace')}]",),
+            argv=argv or (f"[{comm}]",),
             session=int(fields[3]),
             rss=int(fields[21]) * page,
             cpu_seconds=(int(fields[11]) + int(fields[12])) / tick,
+            name=comm,
+            cgroup=_cgroup(name) if argv else "",
         )
+
+
+def _cgroup(pid: str) -> str:
+    """The group in systemd's own hierarchy; a host of cgroup v2 has only one."""
+    try:
+        with open(f"/proc/{pid}/cgroup", "rb") as lines:
+            groups = dict(line.rstrip(b"\n").split(b":", 2)[1:] for line in lines)
+    except OSError:
+        return ""  # it ended while we looked
+    return groups.get(b"name=systemd", groups.get(b"", b"")).decode("utf-8", "replace")

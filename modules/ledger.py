@@ -7,14 +7,12 @@ carrying it out; without that lock and without a result its end is not known: it
 import contextlib
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import re
 import sys
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 from runbook.modules import wire
 from runbook.modules.declare import Refused
@@ -25,8 +23,7 @@ _RESERVE = 256 << 10  # bytes set aside, so that a step that frees a full disk c
 _INTENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What the ledger says of an intent."""
 
     state: str  # result, running, lost
@@ -134,18 +131,21 @@ class Ledger:
             _sync(self._intents)
 
     @contextlib.contextmanager
-    def subject(self, subject: str, epoch: int, journal: str, within: float) -> Iterator[None]:
+    def subject(self, subject: str, epoch: Optional[int], journal: str, within: float) -> Iterator[None]:
         """Hold a subject's lock. Epochs count per journal; the lock holds between journals.
 
         Raises:
             Refused: somebody else holds it for longer than `within` seconds, or the epoch is over.
         """
+        import hashlib
+
         path = os.path.join(self._locks, hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:32])
         held = _lock(path, time.monotonic() + within)
         if held is None:
             raise Refused(f"another step acts on {subject or 'this host'} at the moment")
         try:
-            self._see(held, subject, epoch, journal)
+            if epoch is not None:
+                self._see(held, subject, epoch, journal)
             yield
         finally:
             os.close(held)

@@ -4,7 +4,6 @@ import os
 import struct
 import sys
 import time
-import traceback
 from typing import Any, Callable, Dict, List, Mapping
 
 from runbook.modules import catalogue, values, wire
@@ -19,7 +18,7 @@ _SHARED = {"psutil", "pynvml", "runbook", *getattr(sys, "stdlib_module_names", (
 def look(spec: Mapping[str, Any]) -> Dict[str, Any]:
     """Look once. Whatever goes wrong is an answer."""
     began = time.monotonic()
-    answer = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": "", "state": {}}
+    answer: Dict[str, Any] = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": "", "state": {}}
     host = Host(remembered=spec.get("state") or {})
     try:
         answer["records"] = _records(spec, host)
@@ -31,6 +30,8 @@ def look(spec: Mapping[str, Any]) -> Dict[str, Any]:
     except (Unclear, Invalid) as error:
         answer["reason"] = str(error)
     except Exception as error:  # noqa: BLE001 -- a fault in one probe must not silence the others
+        import traceback
+
         traceback.print_exc()
         answer["reason"] = f"{type(error).__name__}: {error}"
     answer["duration"] = time.monotonic() - began

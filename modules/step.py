@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Type
 
 from runbook.modules import catalogue, look, tree, values, wire
@@ -15,30 +14,14 @@ from runbook.modules.hands import Hands
 from runbook.modules.host import Host
 from runbook.modules.ledger import Ledger
 from runbook.modules.perform import Performance, undo_all
+from runbook.modules.wire import result
 
 _PROGRESS = 0.25  # seconds between two words of progress
+_PATIENCE = 0.9  # of a step's time may be spent on waiting for its subject
 
 
 class TimedOut(BaseException):
     """The step's time is over; not an Exception, so that no module can swallow it."""
-
-
-def result(
-    status: str, error: str = "", *, changed: bool = False, duration: float = 0.0, **more: Any
-) -> Dict[str, Any]:
-    """Return a result as it travels."""
-    return {
-        "status": status,
-        "changed": changed,
-        "error": error,
-        "output": "",
-        "exit_code": None,
-        "data": {},
-        "actions": [],
-        "diff": "",
-        "duration": duration,
-        **more,
-    }
 
 
 def run(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
@@ -65,7 +48,7 @@ def undo(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
     about = ledger.about(intent)
     hands = _hands(order, lambda _: None, write)
     try:
-        with ledger.subject(str(about.get("subject", "")), int(about.get("epoch", 0)), "undo", order["timeout"]):
+        with ledger.subject(str(about.get("subject", "")), None, "", _PATIENCE * order["timeout"]):
             answer = _ended(hands, lambda: undo_all(hands, undos), order["timeout"])
     except Refused as error:
         answer = result("refused", str(error))
@@ -84,7 +67,7 @@ def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, A
         return known.result
     if known.begun:
         return result(known.state, f"intent {intent} was begun before and is not done twice")
-    with ledger.subject(subject, epoch, str(order.get("journal", "")), order["timeout"]):
+    with ledger.subject(subject, epoch, str(order.get("journal", "")), _PATIENCE * order["timeout"]):
         held = ledger.start(intent, {"subject": subject, "epoch": epoch, "step": order["step"]})
         try:
             began = time.monotonic()
@@ -118,6 +101,8 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
         where = f"{problem.filename}: " if problem.filename else ""
         status, error = "failed", f"{where}{problem.strerror or problem}"
     except Exception as problem:  # noqa: BLE001 -- whatever a module does, the step has an end
+        import traceback
+
         traceback.print_exc()
         status, error = "failed", f"{type(problem).__name__}: {problem}"
     finally:

@@ -227,7 +227,7 @@ def walk(host: Host, path: str) -> Iterator[Found]:  # noqa: ARG001 -- a plan as
         if stat.S_ISLNK(seen.st_mode):
             raise Refused(f"{wanted} is a link; name the real path ({os.path.realpath(wanted)})")
         if stat.S_ISDIR(seen.st_mode):
-            yield from _below(top, wanted, mount_id(top), _mounts_below(wanted))
+            yield from _below(top, wanted, mount_id(top), mounts_below(wanted))
         yield Found("", seen)
     finally:
         os.close(top)
@@ -285,7 +285,7 @@ def _children(descriptor: int, shown: str) -> "Iterator[os.DirEntry[str]]":
     return iter(children)
 
 
-def _mounts_below(root: str) -> Set[str]:
+def mounts_below(root: str) -> Set[str]:
     """Return the mount points below a path, relative to it: a file can be one, and only this list says so."""
     prefix = os.fsencode(root.rstrip("/") + "/")
     found = set()

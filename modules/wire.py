@@ -49,6 +49,24 @@ def frame(body: bytes) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
+def result(
+    status: str, error: str = "", *, changed: bool = False, duration: float = 0.0, **more: Any
+) -> Dict[str, Any]:
+    """Return how a step ended, as it travels."""
+    return {
+        "status": status,
+        "changed": changed,
+        "error": error,
+        "output": "",
+        "exit_code": None,
+        "data": {},
+        "actions": [],
+        "diff": "",
+        "duration": duration,
+        **more,
+    }
+
+
 class Reader:
     """Puts messages together from whatever arrives."""
 

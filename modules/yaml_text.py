@@ -41,7 +41,7 @@ def put(text: str, path: Sequence[Union[str, int]], value: Any) -> str:
     if parent is None or not parent.value:
         raise Uneditable("there is no key beside it whose layout a new one could take")
     made = f"{_dump(path[-1])}: {_dump(value)}"
-    last = _end(text, parent.value[-1][1])
+    last = _end(parent.value[-1][1])
     if parent.flow_style:
         return f"{text[:last]}, {made}{text[last:]}"
     line_end = last if text[last - 1] == "\n" else text.find("\n", last)
@@ -63,11 +63,11 @@ def drop(text: str, path: Sequence[Union[str, int]]) -> str:
         return cut(text, spans, int(path[-1]), (parent.start_mark.index + 1, parent.end_mark.index - 1))
     place = next(n for n, (key, _) in enumerate(parent.value) if _key(key) == path[-1])
     if parent.flow_style:
-        spans = [(key.start_mark.index, _end(text, value)) for key, value in parent.value]
+        spans = [(key.start_mark.index, _end(value)) for key, value in parent.value]
         return cut(text, spans, place, (parent.start_mark.index + 1, parent.end_mark.index - 1))
     key, value = parent.value[place]
     start = key.start_mark.index - key.start_mark.column
-    end = _end(text, value)
+    end = _end(value)
     line_end = end if text[end - 1] == "\n" else text.find("\n", end) + 1
     if text[start : key.start_mark.index].strip() or len(parent.value) == 1:
         raise Uneditable("it can't be removed without changing what stands around it")
@@ -107,7 +107,7 @@ def _block(node: Any) -> bool:
     return bool(node.flow_style is False if node.id != "scalar" else node.style in {"|", ">"})
 
 
-def _end(text: str, node: Any) -> int:
+def _end(node: Any) -> int:
     """Return where a value ends; a block collection's own mark lies behind the comments that follow it."""
     while node.id != "scalar" and not node.flow_style:
         node = node.value[-1][1] if node.id == "mapping" else node.value[-1]

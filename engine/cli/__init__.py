@@ -13,11 +13,11 @@ from runbook.engine.errors import UserError
 
 
 class Commands(click.Group):
-    """A group whose commands are the files of this folder; each defines `command`."""
+    """A group whose commands are the files of this folder; each defines `command`, but those that begin with `_`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
         """Return the names of all commands, sorted."""
-        return sorted(found.name for found in pkgutil.iter_modules(__path__))
+        return sorted(found.name for found in pkgutil.iter_modules(__path__) if found.name[0] != "_")
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command's file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,21 +41,11 @@ def judge(detector: Detector, records: Sequence[Record], scope: Mapping[str, Any
     Raises:
         RenderError: a condition names what is not defined.
     """
-    asked = names(detector)
-    base = {name: scope[name] for name in asked if name in scope}
+    base = _asked(detector, scope)
     judged = [_verdict(detector, record, {**base, **record.fields}, now, events) for record in records]
     if detector.match == "all":
         return [_everyone(judged)] if judged else []
     return _by_subject(judged) if events else judged
-
-
-def names(detector: Detector) -> frozenset[str]:
-    """Return the variables that a detector's expressions mention."""
-    found: frozenset[str] = frozenset()
-    for expression in (detector.when, detector.clear, detector.subject):
-        if expression is not None:
-            found |= expression.names
-    return found
 
 
 def truth(expression: Expression | None, values: Mapping[str, Any]) -> Truth:
@@ -86,6 +77,16 @@ def conjunction(values: Iterable[Truth]) -> Truth:
 def disjunction(values: Iterable[Truth]) -> Truth:
     """Return Kleene's or: one true decides, then one unknown."""
     return negation(conjunction(negation(value) for value in values))
+
+
+def _asked(detector: Detector, scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables that a detector's expressions mention, as far as they are no fields of the record."""
+    found = {}
+    for expression in (detector.when, detector.clear, detector.subject):
+        for name in expression.names if expression is not None else ():
+            with contextlib.suppress(KeyError):
+                found[name] = scope[name]
+    return found
 
 
 def _verdict(detector: Detector, record: Record, values: Mapping[str, Any], now: float, events: bool) -> Verdict:

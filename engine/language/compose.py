@@ -28,6 +28,7 @@ _MAP_TAGS = {"!", "tag:yaml.org,2002:map"}
 _SEQ_TAGS = {"!", "tag:yaml.org,2002:seq"}
 _ENOUGH = 1000  # notes, after which reading on helps nobody
 _BLOCK = ("|", ">")
+_ITSELF = "write the value itself"
 _NOTHING: Any = object()
 _UNUSABLE: Any = object()
 
@@ -73,8 +74,8 @@ class Composed:
     notes: list[Note] = field(default_factory=list)
 
 
-class _Stop(Exception):  # noqa: N818 -- not an error: nothing more can be learnt
-    pass
+class _Stop(Exception):
+    """Nothing more can be learnt from the text."""
 
 
 class _Frame:
@@ -113,6 +114,10 @@ def compose(text: str, shift: int = 0) -> Composed:
     return composer.result
 
 
+def _quote(text: str) -> dict[str, str]:
+    return {"hint": f'write "{text}" in quotes', "instead": f'"{text}"'}
+
+
 class _Composer:
     def __init__(self, text: str, shift: int) -> None:
         self.text = text
@@ -123,7 +128,9 @@ class _Composer:
         self.values = 0
         self.contents: list[tuple[int, int]] = []  # scalars of several lines: a tab in them indents nothing
 
-    def note(self, code: str, message: str, start: int, end: int, hint: str = "", instead: str | None = None) -> None:
+    def note(
+        self, code: str, message: str, start: int, end: int, *, hint: str = "", instead: str | None = None
+    ) -> None:
         start, end = start + self.shift, end + self.shift
         fixes = () if instead is None else (Edit(start, end, instead),)
         self.result.notes.append(Note(code, message, start, end, hint, fixes))
@@ -137,7 +144,8 @@ class _Composer:
                 yield event
         except yaml.YAMLError as error:
             known = explain(error, self.text)
-            self.note("RB001", known.message, known.start, known.end, known.hint)
+            if known.message not in {note.message for note in self.result.notes[-1:]}:
+                self.note("RB001", known.message, known.start, known.end, hint=known.hint)
             raise _Stop from None
 
     def run(self) -> None:
@@ -159,16 +167,16 @@ class _Composer:
                 if documents > 1:
                     start = event.start_mark.index
                     hint = "write each runbook into its own file"
-                    self.note("RB001", "the file holds several YAML documents", start, start + 3, hint)
+                    self.note("RB001", "the file holds several YAML documents", start, start + 3, hint=hint)
                     break
         if self.result.data is None and not self.result.notes:
             message = "the file is empty" if not self.text.strip() else "the file holds nothing but comments"
-            self.note("RB001", message, 0, 0, "`runbook new` writes one to start from")
+            self.note("RB001", message, 0, 0, hint="`runbook new` writes one to start from")
 
     def open(self, event: Any, data: Any, tags: set[str]) -> None:
         start = event.start_mark.index
         if len(self.stack) >= MAX_DEPTH:
-            self.note("RB005", f"nested deeper than {MAX_DEPTH} levels", start, start + 1, "flatten it")
+            self.note("RB005", f"nested deeper than {MAX_DEPTH} levels", start, start + 1, hint="flatten it")
             raise _Stop
         if event.tag is not None and event.tag not in tags:
             self.tag(event)
@@ -199,7 +207,7 @@ class _Composer:
         elif event.tag is None and event.implicit[0] and not style:
             value = self.plain(event.value, start, end)
         elif "\0" in value:
-            self.note("RB001", "the text contains a NUL character", start, end, "delete the \\0")
+            self.note("RB001", "the text contains a NUL character", start, end, hint="delete the \\0")
         self.add(value, Place(start + self.shift, end + self.shift), event.anchor, 1, 1)
 
     def plain(self, text: str, start: int, end: int) -> Any:
@@ -210,12 +218,12 @@ class _Composer:
             if is_key and len(text) == 1:  # x and y are coordinates more often than y is a yes
                 return text
             if is_key:
-                self.note("RB003", value.message, start, end, f'write "{text}" in quotes', f'"{text}"')
+                self.note("RB003", value.message, start, end, **_quote(text))
                 return text
-            self.note("RB003", value.message, start, end, value.hint, value.instead)
+            self.note("RB003", value.message, start, end, hint=value.hint, instead=value.instead)
             return value.value
         if is_key and not isinstance(value, str) and text:
-            self.note("RB003", f"the key {text} is not text", start, end, f'write "{text}" in quotes', f'"{text}"')
+            self.note("RB003", f"the key {text} is not text", start, end, **_quote(text))
             return text
         return value
 
@@ -224,14 +232,14 @@ class _Composer:
         known = self.anchors.get(name, _NOTHING)
         place = Place(start + self.shift, end + self.shift)
         if known is _NOTHING:
-            self.note("RB001", f"*{name} stands for nothing: no &{name} before it", start, end, "write the value itself")
+            self.note("RB001", f"*{name} stands for nothing: no &{name} before it", start, end, hint=_ITSELF)
             self.add(None, place, None, 1, 1)
         elif known is None:
-            self.note("RB005", f"*{name} contains itself", start, end, "write the value itself")
+            self.note("RB005", f"*{name} contains itself", start, end, hint=_ITSELF)
             self.add(None, place, None, 1, 1)
         else:
             if len(self.stack) + known.height > MAX_DEPTH:
-                self.note("RB005", f"*{name} nests deeper than {MAX_DEPTH} levels", start, end, "flatten it")
+                self.note("RB005", f"*{name} nests deeper than {MAX_DEPTH} levels", start, end, hint="flatten it")
                 raise _Stop
             place.children = known.place.children
             self.values += known.values - 1
@@ -242,7 +250,7 @@ class _Composer:
         if self.values > MAX_VALUES:
             start = place.start - self.shift
             message = f"more than {MAX_VALUES} values, counting what aliases stand for"
-            self.note("RB005", message, start, place.end - self.shift, "write fewer aliases of aliases")
+            self.note("RB005", message, start, place.end - self.shift, hint="write fewer aliases of aliases")
             raise _Stop
         if anchor is not None:
             self.anchors[anchor] = _Anchored(value, place, values, height)
@@ -269,16 +277,17 @@ class _Composer:
         start, end = place.start - self.shift, place.end - self.shift
         if not isinstance(value, str):
             if self.text.startswith("{{", start - 1) or self.text.startswith("{{", start):
-                self.note("RB001", "a value that begins with {{ must be in quotes", start, end, 'write "{{ … }}"')
+                self.note("RB001", "a value that begins with {{ must be in quotes", start, end, hint='write "{{ … }}…"')
             else:
-                self.note("RB001", "a key must be text", start, end, "write the key in quotes")
+                self.note("RB001", "a key must be text", start, end, hint="write the key in quotes")
             return _UNUSABLE
         if value == "<<" and self.text[start:end] == "<<":
-            return value if "<<" not in frame.data else value
+            return value
         if value in frame.data:
             first = self.text.count("\n", 0, frame.place.children[value][0][0] - self.shift) + 1
             hint = "delete one of them, or merge the two"
-            self.note("RB002", f"the key {value} stands here a second time, first in line {first}", start, end, hint)
+            message = f"the key {value} stands here a second time, first in line {first}"
+            self.note("RB002", message, start, end, hint=hint)
             return _UNUSABLE
         return value
 
@@ -301,14 +310,14 @@ class _Composer:
         else:
             start, end = frame.key_at
             message = "<< takes a mapping, or a list of mappings, to merge"
-            self.note("RB001", message, start - self.shift, end - self.shift, "write <<: *anchor")
+            self.note("RB001", message, start - self.shift, end - self.shift, hint="write <<: *anchor")
 
     def tag(self, event: Any) -> None:
         start = event.start_mark.index
         written = self.text[start : start + 80].split(maxsplit=1)
         shown = next((word for word in written if word.startswith("!")), event.tag)
         message = f"the tag {shown} has no place in a runbook"
-        self.note("RB001", message, start, start + len(shown), "delete it; secrets stand under `secrets`")
+        self.note("RB001", message, start, start + len(shown), hint="delete it; secrets stand under `secrets`")
 
     def tabs(self) -> None:
         """Report tabs that indent, unless they are the content of a scalar of several lines."""
@@ -322,8 +331,8 @@ class _Composer:
         notes = self.result.notes
         for found in lines[:20]:
             start = self.text.index("\t", found.start()) + self.shift
-            notes.append(Note("RB004", "a tab indents this line", start, found.end() + self.shift, "indent with spaces"))
+            notes.append(
+                Note("RB004", "a tab indents this line", start, found.end() + self.shift, "indent with spaces")
+            )
         known = {self.text.count("\n", 0, note.start) for note in notes if note.code == "RB004"}
-        notes[:] = [
-            note for note in notes if note.code != "RB001" or self.text.count("\n", 0, note.start) not in known
-        ]
+        notes[:] = [note for note in notes if note.code != "RB001" or self.text.count("\n", 0, note.start) not in known]

@@ -51,8 +51,10 @@ class _Range:
         return self.low < self.high or (self.low == self.high and not self.open_low and not self.open_high)
 
     def _between(self, value: Any) -> bool:
-        if isinstance(value, str) or value is None or (self.low == -math.inf and self.high == math.inf):
+        if isinstance(value, str) or (self.low == -math.inf and self.high == math.inf):
             return True
+        if value is None:
+            return False
         above = value > self.low or (value == self.low and not self.open_low)
         return bool(above and (value < self.high or (value == self.high and not self.open_high)))
 
@@ -164,4 +166,6 @@ def _reason(name: str, said: list[str], parameter: Parameter | None) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f"'{value}'" if isinstance(value, str) else str(getattr(value, "text", value)) if value is not None else "none"
+    if value is None:
+        return "none"
+    return f"'{value}'" if isinstance(value, str) else str(getattr(value, "text", value))

@@ -11,7 +11,9 @@ _FIELDS = (
     ("month", 1, 12, ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")),
     ("day of week", 0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat")),
 )
-_PART = re.compile(r"(?:\*|(?P<first>[0-9]{1,2}|[a-z]{3})(?:-(?P<last>[0-9]{1,2}|[a-z]{3}))?)(?:/(?P<step>[0-9]{1,2}))?")
+_PART = re.compile(
+    r"(?:\*|(?P<first>[0-9]{1,2}|[a-z]{3})(?:-(?P<last>[0-9]{1,2}|[a-z]{3}))?)(?:/(?P<step>[0-9]{1,2}))?"
+)
 NICKNAMES = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -55,5 +57,7 @@ def _number(word: str, name: str, low: int, high: int, names: tuple[str, ...]) -
     if word in names:
         return names.index(word) + low
     if not word.isdigit() or not low <= int(word) <= high:
-        raise ValueError(f"'{word}' is no {name}: write {low} to {high}{f' or {names[0]} to {names[-1]}' if names else ''}")
+        raise ValueError(
+            f"'{word}' is no {name}: write {low} to {high}{f' or {names[0]} to {names[-1]}' if names else ''}"
+        )
     return int(word)

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import nodes
 
 from runbook.engine.errors import RenderError
-from runbook.engine.language import grammar
+from runbook.engine.language import arithmetic, calls, grammar
 from runbook.engine.language.closures import Closure, Undefined, closure
-from runbook.engine.language.grammar import Parsed, Syntax
+from runbook.engine.language.grammar import Parsed
 from runbook.engine.language.text import bound, text
-from runbook.engine.model import UNKNOWN
+from runbook.engine.language.tokens import Syntax
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_VOCABULARY = (arithmetic, calls)  # imported for what they add to the evaluator
 
 __all__ = ["Expression", "Syntax", "Undefined", "parse"]
 
@@ -52,9 +54,7 @@ class Expression:
     @cached_property
     def names(self) -> frozenset[str]:
         """The variables it mentions at its top: `incident` of `incident.path`."""
-        return frozenset(
-            node.name for part in self.expressions for node in grammar.walk(part) if isinstance(node, nodes.Name)
-        )
+        return frozenset().union(*map(names_of, self.expressions))
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """Return its value, or UNKNOWN.
@@ -80,7 +80,7 @@ def parse(written: str, *, template: bool) -> Expression:
     Raises:
         Syntax: it is none; `offset` says where in the text.
     """
-    parts = grammar.template(written) if template else [grammar.expression(written)]
+    parts: list[str | Parsed] = grammar.template(written) if template else [grammar.expression(written)]
     return Expression(written, parts, template=template)
 
 
@@ -112,6 +112,6 @@ def _quoted(written: str, at: int) -> str:
     return written[start : end + 2] if start >= 0 and end - start < 200 else "an expression"
 
 
-def is_unknown(value: Any) -> bool:
-    """Tell whether a value is the third one."""
-    return value is UNKNOWN
+def names_of(tree: nodes.Node) -> frozenset[str]:
+    """Return the variables that a tree mentions at its top."""
+    return frozenset(node.name for node in grammar.walk(tree) if isinstance(node, nodes.Name))

@@ -42,7 +42,7 @@ class Names:
     pools: Collection[str]
 
 
-def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], names: Names, origin: str) -> Detector | None:
+def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], names: Names) -> Detector | None:
     """Return a detector with the runbook's defaults, or None where its structure was found wrong."""
     if not isinstance(data, dict) or not isinstance(data.get("name"), str):
         return None
@@ -94,7 +94,6 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
         tags=reader.words(*at("tags")),
         become=bool(at("become")[0]),
         become_user=static("become_user"),
-        origin=origin,
     )
 
 
@@ -128,9 +127,7 @@ def operation(reader: Reader, data: Any, path: Path, names: Names) -> Operation 
 def inputs(detectors: tuple[Detector, ...]) -> tuple[Detector, ...]:
     """Mark the detectors that are inputs: without `recover`, and named by a correlation or by a `verify`."""
     named = {name for found in detectors for name in (*found.members, found.verify.detector) if name != found.name}
-    return tuple(
-        dataclasses.replace(found, is_input=not found.recover and found.name in named) for found in detectors
-    )
+    return tuple(dataclasses.replace(found, is_input=not found.recover and found.name in named) for found in detectors)
 
 
 def retry(reader: Reader, data: Any, path: Path) -> Retry | None:

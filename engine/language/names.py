@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from runbook.engine.language.params import Parameter
     from runbook.modules.declare import Kind
 
-__all__ = ["Compared", "Member", "Mention", "attributes", "literals", "members", "mentions", "names", "nearest"]
+__all__ = [
+    "Compared",
+    "Member",
+    "Mention",
+    "attributes",
+    "impossible",
+    "literals",
+    "members",
+    "mentions",
+    "names",
+    "nearest",
+]
 
 MIRRORED: Final = {"gt": "lt", "lt": "gt", "gteq": "lteq", "lteq": "gteq", "eq": "eq", "ne": "ne"}
 SIGNS: Final = {"gt": ">", "lt": "<", "gteq": ">=", "lteq": "<=", "eq": "==", "ne": "!=", "in": "in", "notin": "not in"}
@@ -84,8 +95,7 @@ def _mentions(tree: nodes.Node, ends: Mapping[int, int]) -> Iterator[Mention]:
         forgiving = (isinstance(node, nodes.Filter) and node.name in {DEFAULT, "d"}) or (
             isinstance(node, nodes.Test) and node.name in DEFINED
         )
-        for child in node.iter_child_nodes():
-            waiting.append((child, forgiving and child is getattr(node, "node", None)))
+        waiting.extend((child, forgiving and child is getattr(node, "node", None)) for child in node.iter_child_nodes())
 
 
 def _path(node: nodes.Node) -> tuple[nodes.Name, tuple[str, ...], list[nodes.Node], int] | None:
@@ -143,15 +153,15 @@ def _compared(node: nodes.Compare, ends: Mapping[int, int]) -> Iterator[Compared
 def _pair(left: nodes.Expr, operator: str, right: nodes.Expr, ends: Mapping[int, int]) -> Iterator[Compared]:
     name = _dotted(left)
     if name is not None:
-        values = right.items if operator in {"in", "notin"} and isinstance(right, (nodes.List, nodes.Tuple)) else [right]
+        values = [right]
+        if operator in {"in", "notin"} and isinstance(right, (nodes.List, nodes.Tuple)):
+            values = right.items
         yield from _literals(name, SIGNS[operator], values, ends)
     elif operator in MIRRORED and (name := _dotted(right)) is not None:
         yield from _literals(name, SIGNS[MIRRORED[operator]], [left], ends)
 
 
-def _literals(
-    name: str, operator: str, values: Iterable[nodes.Expr], ends: Mapping[int, int]
-) -> Iterator[Compared]:
+def _literals(name: str, operator: str, values: Iterable[nodes.Expr], ends: Mapping[int, int]) -> Iterator[Compared]:
     for node in values:
         if isinstance(node, nodes.Const):
             value, at = node.value, node.lineno
@@ -168,6 +178,13 @@ def _dotted(node: nodes.Expr) -> str | None:
     if path is None or path[2]:
         return None
     return ".".join((path[0].name, *path[1]))
+
+
+def impossible(expression: Expression, fields: Mapping[str, Parameter]) -> str | None:
+    """Return why a condition can't be true whatever is seen, or None where it can (as far as is easily seen)."""
+    from runbook.engine.language import contradiction
+
+    return contradiction.impossible(expression, fields)
 
 
 def members(fields: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:

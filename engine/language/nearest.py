@@ -17,5 +17,5 @@ def nearest(word: str, choices: Iterable[object]) -> str | None:
     found = get_close_matches(wanted, folded, n=1, cutoff=0.6)
     if found:
         return folded[found[0]]
-    inside = [key for key in folded if wanted and len(wanted) > 2 and (wanted in key or (len(key) > 2 and key in wanted))]
+    inside = [key for key in folded if min(len(wanted), len(key)) > 2 and (wanted in key or key in wanted)]
     return folded[inside[0]] if len(inside) == 1 else None

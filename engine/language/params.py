@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import re
-import textwrap
-import tokenize
 from collections.abc import Mapping
-from functools import cache
-from io import StringIO
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from runbook.engine.language.kinds import NESTED, coercer, is_template
+from runbook.engine.language import meanings  # noqa: F401 -- it fills in KINDS
+from runbook.engine.language.describe import Class, comments, description, example, once
+from runbook.engine.language.kinds import KINDS, Coercer, coercer, is_template
 from runbook.engine.language.nearest import nearest
-from runbook.modules.declare import Invalid, Kind, Probe, Record, Step
+from runbook.modules.declare import Invalid, Kind, Probe, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Class = type[Step] | type[Probe] | type[Record]
+__all__ = [
+    "Class",
+    "Parameter",
+    "Wrong",
+    "build",
+    "coerce",
+    "description",
+    "example",
+    "fields",
+    "first",
+    "problems",
+    "record_fields",
+    "spread",
+]
+
 _NONE = type(None)
 
 
@@ -47,7 +57,7 @@ class Parameter:
     @property
     def description(self) -> str:
         """The comment that stands behind the field."""
-        return _comments(self.owner).get(self.name, "")
+        return comments(self.owner).get(self.name, "")
 
     @property
     def optional(self) -> bool:
@@ -60,7 +70,7 @@ class Parameter:
         return any(get_origin(part) in {list, tuple} or _kind(part) is Kind.ARGV for part in _parts(self.type))
 
 
-@cache
+@once
 def fields(cls: Class) -> Mapping[str, Parameter]:
     """Return a class's parameters (or a record class's fields) by name, in the order of the file."""
     hints = get_type_hints(cls, include_extras=True)
@@ -149,7 +159,7 @@ def coerce(
     }
 
 
-def build(cls: type[Step] | type[Probe], given: Mapping[str, Any], *, rendered: bool = True) -> Any:
+def build(cls: type[Step | Probe], given: Mapping[str, Any], *, rendered: bool = True) -> Any:
     """Return an instance of a module's class from values that hold no templates.
 
     Raises:
@@ -163,34 +173,13 @@ def build(cls: type[Step] | type[Probe], given: Mapping[str, Any], *, rendered: 
     return made
 
 
-@cache
-def description(cls: Class) -> str:
-    """Return what a module's docstring says, without its example."""
-    return re.split(r"\n\s*Example:", inspect.cleandoc(cls.__doc__ or ""))[0].strip()
-
-
-@cache
-def example(cls: Class) -> str:
-    """Return the YAML of a module's `Example:` section, or an empty text."""
-    text = inspect.cleandoc(cls.__doc__ or "")
-    _, found, rest = text.partition("Example:\n")
-    if not found:
-        return ""
-    lines = []
-    for line in rest.splitlines():
-        if line.strip() and not line.startswith(" "):
-            break
-        lines.append(line)
-    return textwrap.dedent("\n".join(lines)).strip("\n")
-
-
 def _coerced(parameter: Parameter, value: Any, *, rendered: bool, literal_only: bool) -> Any:
     if is_template(value) and parameter.kind is not Kind.CONDITION:
         if literal_only:
             raise Wrong(parameter.name, "can't hold a template here: write the value itself")
         return value
     try:
-        return _coercer(parameter.owner, parameter.name)(value, rendered)
+        return _coercers(parameter.owner)[parameter.name](value, rendered)
     except Wrong as wrong:
         inner = f"{wrong.parameter}: {wrong.message}" if wrong.parameter else wrong.message
         raise Wrong(parameter.name, inner) from wrong
@@ -198,9 +187,9 @@ def _coerced(parameter: Parameter, value: Any, *, rendered: bool, literal_only: 
         raise Wrong(parameter.name, str(error)) from error
 
 
-@cache
-def _coercer(owner: Class, name: str) -> Any:
-    return coercer(fields(owner)[name].type)
+@once
+def _coercers(owner: Class) -> Mapping[str, Coercer]:
+    return {name: coercer(parameter.type) for name, parameter in fields(owner).items()}
 
 
 def _probe_call(value: Any, rendered: bool) -> Mapping[str, Any]:
@@ -221,7 +210,7 @@ def _probe_call(value: Any, rendered: bool) -> Mapping[str, Any]:
     return {name: coerce(cls, spread(cls, given), rendered=rendered)}
 
 
-NESTED[Kind.PROBE] = _probe_call
+KINDS[Kind.PROBE] = _probe_call
 
 
 def _unknown(name: str, known: Mapping[str, Parameter]) -> Wrong:
@@ -272,38 +261,3 @@ def _choices(hint: Any) -> tuple[Any, ...]:
         if found:
             return found
     return ()
-
-
-@cache
-def _comments(cls: Class) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for part in reversed(cls.__mro__):
-        if dataclasses.is_dataclass(part):
-            try:
-                source = textwrap.dedent(inspect.getsource(part))
-            except (OSError, TypeError):
-                continue
-            found.update(_trailing(source))
-    return found
-
-
-def _trailing(source: str) -> Iterator[tuple[str, str]]:
-    """Yield each field's name with the comment behind it; comment lines below continue it."""
-    name, depth, start = "", 0, True
-    text: dict[str, str] = {}
-    for token in tokenize.generate_tokens(StringIO(source).readline):
-        if token.type == tokenize.INDENT:
-            depth += 1
-        elif token.type == tokenize.DEDENT:
-            depth -= 1
-        elif token.type == tokenize.COMMENT:
-            if name and (not start or token.start[1] > 8):
-                words = re.sub(r"\s*#\s*noqa.*", "", token.string).lstrip("# ").rstrip()
-                text[name] = f"{text.get(name, '')} {words}".strip()
-        elif token.type == tokenize.NEWLINE:
-            start = True
-        elif token.type != tokenize.NL:
-            if start:
-                name = token.string if depth == 1 and token.type == tokenize.NAME else ""
-            start = False
-    yield from text.items()

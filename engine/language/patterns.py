@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.model import UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST: Final = 4_096  # characters of a text that is searched
 

@@ -138,7 +138,7 @@ def _task(title: str, description: str, keys: Schema, modules: Schema) -> Schema
     return {**made, "oneOf": [{"required": [name]} for name in modules]} if modules else {**made, "not": {}}
 
 
-def _module(name: str, cls: type[Step] | type[Probe]) -> Schema:
+def _module(name: str, cls: type[Step | Probe]) -> Schema:
     hints = typing.get_type_hints(cls, include_extras=True)
     fields = dataclasses.fields(cls)
     properties = {field.name: _with_default(_typed(hints[field.name]), field) for field in fields}
@@ -212,8 +212,8 @@ def _closed(choices: tuple[Any, ...]) -> Schema:
     }
 
 
-def _described(name: str, cls: type[Step] | type[Probe]) -> Schema:
-    from runbook.engine.language import params  # noqa: PLC0415
+def _described(name: str, cls: type[Step | Probe]) -> Schema:
+    from runbook.engine.language import params
 
     made = _module(name, cls)
     known = params.fields(cls)

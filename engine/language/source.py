@@ -119,7 +119,11 @@ class Source:
             at = header.end()
         for wanted in value[:offset]:
             found = at
-            while found < len(written) and written[found] != wanted and not (wanted.isspace() and written[found].isspace()):
+            while (
+                found < len(written)
+                and written[found] != wanted
+                and not (wanted.isspace() and written[found].isspace())
+            ):
                 found += 1
             if found >= len(written):
                 continue  # an escape: its characters are passed over by the next one that is found

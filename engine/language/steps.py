@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import params
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.values import is_templated
+from runbook.engine.language.words import split
 from runbook.engine.model import Mode, Path, Rung, StepCall
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind, Probe, Step
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from runbook.engine.language.values import Reader
 
 _BLOCK_KEYS = ("become", "become_user", "python", "delegate_to", "tags", "mode")
-_OPENING, _CLOSING = "\ue000", "\ue001"  # characters for private use: nothing else in a runbook means anything by them
 
 
 def call(reader: Reader, data: Any, path: Path, outer: tuple[Mapping[str, Any], Path] | None = None) -> StepCall | None:
@@ -77,12 +76,12 @@ def rungs(reader: Reader, data: Any, path: Path) -> tuple[Rung, ...]:
     return tuple(made)
 
 
-def parameters(reader: Reader, cls: type[Step] | type[Probe], data: Any, path: Path) -> Mapping[str, Any]:
+def parameters(reader: Reader, cls: type[Step | Probe], data: Any, path: Path) -> Mapping[str, Any]:
     """Return what is written behind a module's name as parameters, with templates parsed and the rest checked."""
     try:
         given = dict(params.spread(cls, data))
-    except params.Wrong as wrong:
-        reader.add("RB011", str(wrong), path)
+    except params.Wrong as refused:
+        reader.add("RB011", str(refused), path)
         return {}
     before = len(reader.findings)
     known = params.fields(cls)
@@ -97,8 +96,8 @@ def parameters(reader: Reader, cls: type[Step] | type[Probe], data: Any, path: P
     if len(reader.findings) == before and not _holds_template(made):
         try:
             params.build(cls, made, rendered=False)
-        except params.Wrong as wrong:
-            reader.add("RB011", wrong.message, path)
+        except params.Wrong as refused:
+            reader.add("RB011", refused.message, path)
     return made
 
 
@@ -107,7 +106,9 @@ def name_of(reader: Reader, wanted: Any, known: Any, what: str, path: Path) -> b
     if wanted in known:
         return True
     near = nearest(str(wanted), known)
-    hint = f"did you mean {near}?" if near else f"there is {', '.join(map(str, known))}" if known else f"no {what} is defined"
+    hint = f"did you mean {near}?" if near else f"there is {', '.join(map(str, known))}"
+    if not known:
+        hint = f"no {what} is defined"
     reader.add("RB012", f"there is no {what} `{wanted}`", path, hint)
     return False
 
@@ -137,24 +138,15 @@ def _argv(reader: Reader, value: Any, path: Path) -> Any:
     """Split a command line before its templates are filled in, so that a value stays one word."""
     if not isinstance(value, str) or not is_templated(value):
         return reader.template(value, path)
-    if isinstance(reader.template(value, path), str):
+    parsed = reader.template(value, path)
+    if isinstance(parsed, str):
         return value  # its syntax was reported
-    kept: list[str] = []
-    text, at = "", 0
-    while (start := value.find("{{", at)) >= 0:
-        end = value.find("}}", start)
-        end = len(value) if end < 0 else end + 2
-        text += f"{value[at:start]}{_OPENING}{len(kept)}{_CLOSING}"
-        kept.append(value[start:end])
-        at = end
     try:
-        words = shlex.split(text + value[at:])
+        words = split(value)
     except ValueError as error:
-        reader.add("RB011", f"the command can't be split into words: {str(error).lower()}", path, "close the quote")
+        reader.add("RB011", str(error), path, "close the quote")
         return value
-    for number, part in enumerate(kept):
-        words = [word.replace(f"{_OPENING}{number}{_CLOSING}", part) for word in words]
-    return [reader.template(word, path) for word in words]
+    return parsed if len(words) == 1 else list(words)  # one template alone may be a var that holds the words
 
 
 def _holds_template(value: Any) -> bool:

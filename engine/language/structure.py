@@ -89,9 +89,7 @@ GUARD_KEYS: Schema = {
     "clear": ref("condition", "Over only when this holds (hysteresis); default: the condition no longer holds."),
     "count": ref("count", "Fire at this many events within a time."),
     "within": ref("duration", "The time in which the members of a correlation must hold together."),
-    "severity": _choice(
-        "severity", "How bad it is.", ["low", "medium", "high", "critical"], default="medium"
-    ),
+    "severity": _choice("severity", "How bad it is.", ["low", "medium", "high", "critical"], default="medium"),
     "category": _text("A word to group by in reports.", examples=["network", "memory"]),
     "component": _text("The component whose health this tells about."),
     "mode": _MODE,

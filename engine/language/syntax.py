@@ -7,28 +7,64 @@ from dataclasses import dataclass
 from typing import Any
 
 _KNOWN = (
-    ("mapping values are not allowed", "a `:` stands where no key can be", "indent it as its neighbours, or quote text that contains `: `"),
-    ("block sequence entries are not allowed", "a list item `- ` stands where none can be", "start it on its own line, indented"),
-    ("did not find expected ',' or ']'", "the list opened with [ is not closed, or a comma is missing", "write a comma or ]"),
-    ("did not find expected ',' or '}'", "the mapping opened with { is not closed, or a comma is missing", "write a comma or }"),
-    ("did not find expected key", "this is neither a key nor the end of the value before it", "check its indentation; quote text that contains quotes or { } [ ]"),
-    ("did not find expected '-' indicator", "a list item was expected here", "begin it with `- `, or indent it as the line it belongs to"),
+    (
+        "mapping values are not allowed",
+        "a `:` stands where no key can be",
+        "indent it as its neighbours, or quote text that contains `: `",
+    ),
+    (
+        "block sequence entries are not allowed",
+        "a list item `- ` stands where none can be",
+        "start it on its own line, indented",
+    ),
+    (
+        "did not find expected ',' or ']'",
+        "the list opened with [ is not closed, or a comma is missing",
+        "write a comma or ]",
+    ),
+    (
+        "did not find expected ',' or '}'",
+        "the mapping opened with { is not closed, or a comma is missing",
+        "write a comma or }",
+    ),
+    (
+        "did not find expected key",
+        "this is neither a key nor the end of the value before it",
+        "check its indentation; quote text that contains quotes or { } [ ]",
+    ),
+    (
+        "did not find expected '-' indicator",
+        "a list item was expected here",
+        "begin it with `- `, or indent it as the line it belongs to",
+    ),
     ("could not find expected ':'", "a key without its `:`", "write `key: value`"),
     ("found unexpected end of stream", "the text that begins here has no closing quote", "close it"),
     ("found unexpected document indicator", "the text that begins here has no closing quote", "close it"),
-    ("found unknown escape character", "a backslash before a character that has no such escape", "use single quotes, as for a regex, or write \\\\"),
+    (
+        "found unknown escape character",
+        "a backslash before a character that has no such escape",
+        "use single quotes, as for a regex, or write \\\\",
+    ),
     ("found invalid Unicode character escape code", "an escape that is no character", "write another \\u escape"),
-    ("did not find expected hexdecimal number", "an escape with too few digits", "write \\xNN, \\uNNNN, or use single quotes"),
+    (
+        "did not find expected hexdecimal number",
+        "an escape with too few digits",
+        "write \\xNN, \\uNNNN, or use single quotes",
+    ),
     ("did not find expected node content", "a value was expected here", "write one, or quote the text"),
     ("did not find expected <document start>", "the document ended before this", "check its indentation"),
     ("found a tab character", "a tab indents this line", "indent with spaces"),
-    ("found undefined tag handle", "a tag has no place in a runbook", "delete it, or quote the text that begins with !"),
+    (
+        "found undefined tag handle",
+        "a tag has no place in a runbook",
+        "delete it, or quote the text that begins with !",
+    ),
     ("did not find expected comment or line break", "more text behind | or >", "start the text in the next line"),
     ("found extra", "a second directive", "delete it"),
     ("unknown directive", "a line that begins with % is read as a directive", "quote the text"),
     ("did not find expected alphabetic or numeric character", "& and * begin anchors and aliases", "quote the text"),
     ("exceeded max nesting level", "nested too deeply", "flatten it"),
-)  # fmt: skip
+)
 _RESERVED = "@`%"
 _TEMPLATE = re.compile(r"""[:\-\[,]\s+(\{\{.*)""")
 
@@ -49,7 +85,8 @@ def explain(error: Any, text: str) -> Explained:
     mark = getattr(error, "problem_mark", None)
     context = getattr(error, "context_mark", None)
     opened = context is not None and ("end of stream" in problem or "document indicator" in problem)
-    at = min((context if opened else mark or context).index, len(text)) if mark or context else 0
+    shown = context if opened else mark or context
+    at = min(shown.index, len(text)) if shown is not None else 0
     line_start = max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1
     line = re.split(r"[\r\n]", text[line_start:], maxsplit=1)[0]
     if template := _TEMPLATE.search(line):

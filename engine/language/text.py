@@ -26,7 +26,7 @@ def text(value: Any) -> str:
     if isinstance(value, (list, tuple, Mapping)):
         return as_json(value)
     if value is None:
-        raise RenderError("is null, which has no text", mend="give it a value for that case: {{ x | default('none', true) }}")
+        raise RenderError("is null, which has no text", mend="say what stands for it: {{ x | default('none', true) }}")
     raise RenderError("is unknown, which has no text", mend="ask for it with `is defined`, or test it in `when`")
 
 

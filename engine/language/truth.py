@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from runbook.engine.model import UNKNOWN, Truth
 from runbook.modules.declare import UNSEEN
@@ -24,7 +24,7 @@ class Member(str):
     __slots__ = ("order",)
     order: tuple[str, ...]
 
-    def __new__(cls, value: str, order: tuple[str, ...]) -> Member:
+    def __new__(cls, value: str, order: tuple[str, ...]) -> Self:
         """Make the member `value` of the set `order`, lowest first."""
         made = super().__new__(cls, value)
         made.order = order
@@ -90,7 +90,7 @@ def contains(value: Any, inside: Any) -> Truth:
     if isinstance(inside, str):
         return value in inside if isinstance(value, str) else UNKNOWN
     if isinstance(inside, Mapping):
-        return value in inside if isinstance(value, (str, int, float)) else UNKNOWN
+        return bool(value in inside) if isinstance(value, (str, int, float)) else UNKNOWN
     if isinstance(inside, (list, tuple)):
         return _among(value, inside)
     return UNKNOWN
@@ -117,7 +117,7 @@ def _same_text(left: Any, right: Any) -> Truth:
     written = getattr(left, "text", None) or getattr(right, "text", None)  # a quantity remembers how it was written
     if written is None:
         return UNKNOWN
-    return written in {left, right} or UNKNOWN
+    return True if written in {left, right} else UNKNOWN
 
 
 def _among(value: Any, members: list[Any] | tuple[Any, ...]) -> Truth:

@@ -159,7 +159,8 @@ def joined(number: str, unit: str) -> Amount:
     if found is None:
         near = nearest_unit(re.sub(r"\d.*", "", unit))
         hint = f"; did you mean {number}{near}?" if near else ""
-        raise ValueError(f"'{number}{unit}' has no unit of time or size: ms s m h d w, kB MB GB TB, KiB MiB GiB TiB{hint}")
+        known = "ms s m h d w, kB MB GB TB, KiB MiB GiB TiB"
+        raise ValueError(f"'{number}{unit}' has no unit of time or size: {known}{hint}")
     return found
 
 

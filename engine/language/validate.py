@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import schema as schemas
 from runbook.engine.language import units
 from runbook.engine.language.nearest import nearest
-from runbook.engine.model import Path
+
+if TYPE_CHECKING:
+    from runbook.engine.model import Path
 
 Schema = dict[str, Any]
 
@@ -24,8 +27,9 @@ _TYPES: dict[str, Any] = {
     "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None,
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "integer": lambda value: not isinstance(value, bool)
-    and (isinstance(value, int) or (isinstance(value, float) and value.is_integer())),
+    "integer": lambda value: (
+        not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+    ),
 }
 _NAMES = {
     "object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false", "null": "nothing",
@@ -166,8 +170,8 @@ class _Walker:
             names = " and ".join((", ".join(present[:-1]), present[-1]))
             problem = Problem(
                 (*path, present[1]),
-                f"a {title} has one {noun}, and here are {len(present)}: {names}",
-                f"write each as a {title} of its own",
+                f"{_article(title)} has one {noun}, and here are {len(present)}: {names}",
+                f"write each as {_article(title)} of its own",
                 key=True,
                 code="RB009",
             )
@@ -176,7 +180,8 @@ class _Walker:
             return [self.unknown(key, schema, path, present[0]) for key in unknown]
         common = [key for key in schema["properties"] if key not in modules]
         homes = self.homes()
-        meant = [key for key in unknown if key not in homes and nearest(key, common) is None]
+        # Only a slip of the pen makes another key of a common one; `gpu_power_limit` is a module, and no `limit`.
+        meant = [key for key in unknown if key not in homes and not get_close_matches(key, common, 1, 0.75)]
         problems = [self.unknown(key, schema, path) for key in unknown if key not in meant]
         for key in meant:
             near = nearest(key, modules)
@@ -285,9 +290,11 @@ def _expected(leaves: list[_Leaf], value: Any, path: Path) -> Problem:
         if leaf.schema.get("title") == "template" or names == ["null"]:
             continue
         if names and names[0] in {"object", "array"}:
-            label = _NAMES[names[0]]
+            label = _NAMES[names[0]] if "list" not in leaf.title else _article(leaf.title)
         else:
             title = leaf.title or leaf.schema.get("title", "")
+            if any(title in label for label in wanted):
+                continue
             label = _article(title) if title else " or ".join(_NAMES[name] for name in names)
         if label and label not in wanted:
             wanted.append(label)
@@ -301,8 +308,14 @@ def _expected(leaves: list[_Leaf], value: Any, path: Path) -> Problem:
         hint = "write a list: begin each item with `- `"
     elif value is None:
         hint = "write a value, or delete the key"
-    elif any(leaf.examples for leaf in leaves):
-        hint = f"write it as {' or '.join(str(each) for leaf in leaves[:1] for each in leaf.examples)}"
+    elif mapping := next((leaf.schema for leaf in leaves if leaf.schema.get("properties")), None):
+        some = [
+            *mapping.get("required", ()),
+            *(key for key in mapping["properties"] if key not in mapping.get("required", ())),
+        ]
+        hint = f"write a mapping: {{{', '.join(f'{key}: …' for key in some[:2])}}}"
+    elif examples := next((leaf.examples for leaf in leaves if leaf.examples), ()):
+        hint = f"write it as {' or '.join(map(str, examples))}"
     return Problem(path, message, hint)
 
 

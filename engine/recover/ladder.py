@@ -11,8 +11,7 @@ from runbook.engine.recover import steps
 from runbook.engine.recover.state import Incident, Owner, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from runbook.engine.language.render import Scope
     from runbook.engine.model import Detector, StepCall, Truth
     from runbook.engine.recover.state import Turn
 
@@ -117,7 +116,7 @@ def _listed(turn: Turn, incident: Incident) -> tuple[StepCall, ...]:
     return detector.recover[incident.rung].steps if incident.rung < len(detector.recover) else ()
 
 
-def scope(turn: Turn, incident: Incident) -> Mapping[str, Any]:
+def scope(turn: Turn, incident: Incident) -> Scope:
     """Return the variables that the steps of an incident may use."""
     about = {
         **incident.fields,
@@ -129,8 +128,8 @@ def scope(turn: Turn, incident: Incident) -> Mapping[str, Any]:
         "since": incident.since,
     }
     detector = turn.plan.detector(incident.detector)
-    extra: dict[str, Any] = {"error": dict(incident.fields)} if detector.probe == "error" else {}
-    return {**turn.plan.scopes[incident.host], **extra, **incident.registers, "incident": about}
+    extra = {"error": dict(incident.fields)} if detector.probe == "error" else {}
+    return turn.plan.scopes[incident.host].bind(incident=about, registers=incident.registers, **extra)
 
 
 def registered(outcome: Outcome) -> dict[str, Any]:

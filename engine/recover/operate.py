@@ -71,7 +71,7 @@ def finish(turn: Turn, host: str) -> None:
     if work.final >= len(listed):
         return
     call = listed[work.final]
-    scope = {**turn.plan.scopes[host], **work.registers}
+    scope = turn.plan.scopes[host].bind(registers=work.registers)
     before = turn.counter
     outcome = steps.begin(turn, call, scope, Owner("finally", host))
     if outcome is not None:
@@ -103,7 +103,7 @@ def _attempt(turn: Turn, work: Work) -> None:
     work = turn.put_work(replace(work, attempt=work.attempt + 1, state=OperationState.RUNNING, began=began,
                                  attempt_began=turn.now, wake=None))  # fmt: skip
     turn.tell("attempt.begun", host=work.host, operation=operation.name, attempt=work.attempt)
-    scope = {**turn.plan.scopes[work.host], **work.registers}
+    scope = turn.plan.scopes[work.host].bind(registers=work.registers)
     before = turn.counter
     outcome = steps.begin(turn, operation.step, scope, Owner("operation", work.host), operation=operation.name,
                           timeout=operation.timeout)  # fmt: skip

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide.guards import Caps
@@ -15,12 +14,11 @@ from runbook.engine.recover.commands import Happened, LookAt, Wait
 if TYPE_CHECKING:
     from runbook.engine.detect.correlate import Said
     from runbook.engine.detect.hold import Hold
+    from runbook.engine.language.render import Scope
     from runbook.engine.model import Detector, Order, Runbook, StepCall
     from runbook.engine.recover.commands import Command
 
 Key = tuple[str, str, str]  # host, detector, subject
-NOTHING: Mapping[Any, Any] = MappingProxyType({})
-
 
 class Phase(enum.Enum):
     """Which of a detector's lists of steps an incident is in."""
@@ -44,8 +42,8 @@ class Incident:
     since: float  # when the condition was first seen
     opened: float
     seen: float  # the last look that saw it true
-    fields: Mapping[str, Any] = NOTHING  # of the record that opened it
-    after: Mapping[str, Any] = NOTHING  # what the last look saw of it
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of the record that opened it
+    after: Mapping[str, Any] = field(default_factory=dict)  # what the last look saw of it
     count: int = 1  # events that it stands for
     reason: str = ""  # why it is where it is
     phase: Phase = Phase.NONE
@@ -54,7 +52,7 @@ class Incident:
     intent: str | None = None  # the step in flight
     begun: float | None = None  # its recovery
     approved: bool = False
-    registers: Mapping[str, Any] = NOTHING
+    registers: Mapping[str, Any] = field(default_factory=dict)
     errors: tuple[str, ...] = ()  # of failed rungs
     verify_began: float | None = None
     well_since: float | None = None
@@ -108,14 +106,14 @@ class Work:
     index: int = 0
     attempt: int = 0
     state: OperationState = OperationState.PENDING
-    failures: Mapping[str, int] = NOTHING  # by error detector; "" = matched by none
+    failures: Mapping[str, int] = field(default_factory=dict)  # by error detector; "" = matched by none
     incident: Key | None = None  # of the error detector whose recovery goes on
     pause: float = 0.0  # seconds to wait after that recovery
     wake: float | None = None
     began: float = 0.0
     attempt_began: float = 0.0
     error: str = ""
-    registers: Mapping[str, Any] = NOTHING
+    registers: Mapping[str, Any] = field(default_factory=dict)
     opened: tuple[Key, ...] = ()  # incidents of this operation that its end decides
     final: int = 0  # the next step of `finally`
 
@@ -140,7 +138,7 @@ class Plan:
     run: str
     settings: Settings = Settings()
     every: float = 30.0
-    scopes: Mapping[str, Mapping[str, Any]] = NOTHING  # by host: vars, host, runbook, run, secrets
+    scopes: Mapping[str, Scope] = field(default_factory=dict)  # by host: vars, host, runbook, run, secrets
 
     def detector(self, name: str) -> Detector:
         """Return a detector by its name."""
@@ -156,15 +154,15 @@ class State:
     plan: Plan
     recovering: bool = True  # false at the first look of an `apply`: cursors and holds only
     stopping: bool = False
-    incidents: Mapping[Key, Incident] = NOTHING
-    ended: Mapping[str, Incident] = NOTHING  # by id: those that ended in this run
-    holds: Mapping[Key, Hold] = NOTHING
-    said: Mapping[tuple[str, str], Said] = NOTHING  # by host and detector
-    begun: Mapping[Key, tuple[float, ...]] = NOTHING  # recoveries, oldest first
-    finished: Mapping[Key, float] = NOTHING  # the end of the last recovery
-    steps: Mapping[tuple[str, str, str], tuple[float, ...]] = NOTHING  # host, path of the step, subject: begun at
-    tasks: Mapping[str, Task] = NOTHING
-    works: Mapping[str, Work] = NOTHING
+    incidents: Mapping[Key, Incident] = field(default_factory=dict)
+    ended: Mapping[str, Incident] = field(default_factory=dict)  # by id: those that ended in this run
+    holds: Mapping[Key, Hold] = field(default_factory=dict)
+    said: Mapping[tuple[str, str], Said] = field(default_factory=dict)  # by host and detector
+    begun: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)  # recoveries, oldest first
+    finished: Mapping[Key, float] = field(default_factory=dict)  # the end of the last recovery
+    steps: Mapping[tuple[str, str, str], tuple[float, ...]] = field(default_factory=dict)  # host, path of the step, subject: begun at
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    works: Mapping[str, Work] = field(default_factory=dict)
     counter: int = 0
 
     @property
@@ -263,7 +261,7 @@ class Turn:
             recovering=self.recovering,
             stopping=self.stopping,
             counter=self.counter,
-            **{name: MappingProxyType(own) for name, own in self._own.items()},
+            **self._own,
         )
         looks = tuple(LookAt(host, tuple(wanted)) for host, wanted in self._looks.items())
         waits = (Wait(state.wake),) if state.wake is not None else ()

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.detect.judge import disjunction, truth
 from runbook.engine.errors import RenderError
+from runbook.engine.language import expression, render
 from runbook.engine.language import params as parameters
-from runbook.engine.language import render
+from runbook.engine.language.units import format_duration
 from runbook.engine.model import UNKNOWN, Impact, Lacking, NotSeen, Outcome, StepStatus
 from runbook.engine.recover.commands import Act, LookAt, Notify
-from runbook.engine.recover.state import Owner, Task
+from runbook.engine.recover.state import Task
 from runbook.modules import catalogue
 from runbook.modules.declare import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from runbook.engine.model import Look, Order, Rung, StepCall
-    from runbook.engine.recover.state import Turn
+    from runbook.engine.language.render import Scope
+    from runbook.engine.model import Look, Rung, StepCall
+    from runbook.engine.recover.state import Owner, Turn
     from runbook.modules.declare import Step
 
 
@@ -27,7 +27,7 @@ def impact_of(call: StepCall) -> Impact:
     """Return what a step can do, by its parameters as far as they are written out."""
     cls = catalogue.step(call.module)
     try:
-        return parameters.build(cls, call.params).effective_impact
+        return parameters.build(cls, call.params).effective_impact()
     except (ValueError, TypeError, Invalid):
         return cls.impact
 
@@ -37,7 +37,7 @@ def impacts(rung: Rung) -> list[Impact]:
     return [impact_of(call) for call in rung.steps]
 
 
-def begin(turn: Turn, call: StepCall, scope: Mapping[str, Any], owner: Owner, *, subject: str = "", operation: str = "",
+def begin(turn: Turn, call: StepCall, scope: Scope, owner: Owner, *, subject: str = "", operation: str = "",
           timeout: float | None = None) -> Outcome | None:  # fmt: skip
     """Begin a step.
 
@@ -74,16 +74,17 @@ def probed(turn: Turn, task: Task, look: Look) -> Outcome | None:
         seen: Any = UNKNOWN
         told = look.reason
     else:
-        when = task.call.params.get("when")
-        scope = scope_of_host(turn, task.owner.host)
-        judged = [truth(when, {**scope, **record.fields}) for record in look.records] if when is not None else [True]
-        seen, told = disjunction(judged) if judged else False, "the condition does not hold"
+        when = expression.parse(task.order.params["when"], template=False)
+        scope = turn.plan.scopes[task.owner.host]
+        seen = disjunction(truth(when, scope.bind(record=record.fields)) for record in look.records)
+        told = f"{when.text} does not hold"
     if seen is True:
         return Outcome(StepStatus.DONE, duration=turn.now - task.began)
+    waits = _built(task)
     if task.until is not None and turn.now >= task.until:
-        return Outcome(StepStatus.FAILED, error=f"waited {task.order.params['within']:g} s in vain: {told}",
+        return Outcome(StepStatus.FAILED, error=f"waited {format_duration(waits.within)} in vain: {told}",
                        duration=turn.now - task.began)  # fmt: skip
-    turn.write("tasks")[task.intent] = replace(task, wake=turn.now + task.order.params["every"])
+    turn.write("tasks")[task.intent] = replace(task, wake=turn.now + waits.every)
     return None
 
 
@@ -94,11 +95,6 @@ def woke(turn: Turn, task: Task) -> Outcome | None:
     turn.write("tasks")[task.intent] = replace(task, wake=None)
     turn.commands.append(_probe(task))
     return None
-
-
-def scope_of_host(turn: Turn, host: str) -> Mapping[str, Any]:
-    """Return the variables that every expression about a host may use."""
-    return turn.plan.scopes[host]
 
 
 def _here(turn: Turn, task: Task, operation: str) -> Outcome | None:
@@ -118,18 +114,18 @@ def _here(turn: Turn, task: Task, operation: str) -> Outcome | None:
     if turn.plan.settings.check:
         return Outcome(StepStatus.PLANNED, actions=({"action": task.call.module, "what": operation or "waits"},))
     if task.call.module == "wait":
-        over = turn.now + _first(task.order, "duration")
+        over = turn.now + float(task.order.params["duration"])
         turn.write("tasks")[task.intent] = replace(task, until=over, wake=over)
         return None
-    waiting = replace(task, until=turn.now + task.order.params["within"])
+    waiting = replace(task, until=turn.now + _built(task).within)
     turn.write("tasks")[task.intent] = waiting
     turn.commands.append(_probe(waiting))
     return None
 
 
-def _first(order: Order, name: str) -> float:
-    value: float = order.params[name]
-    return value
+def _built(task: Task) -> Any:
+    """Return the module's instance, with its defaults."""
+    return parameters.build(catalogue.step(task.call.module), task.order.params)
 
 
 def _probe(task: Task) -> LookAt:
@@ -155,6 +151,3 @@ def again(call: StepCall) -> bool:
         return bool(parameters.build(cls, call.params).again())
     except (ValueError, TypeError, Invalid):
         return cls.idempotent
-
-
-__all__ = ["Owner", "again", "begin", "impact_of", "impacts", "probed", "scope_of_host", "woke"]

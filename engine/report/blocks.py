@@ -191,6 +191,8 @@ def _why(one: IncidentReport) -> str:
     reason = words.printable(_one_line(one.reason))
     if one.state in ("cured", "pending") or reason == "check":
         return ""
+    if any(reason == words.printable(_one_line(f"{step.title}: {step.error}")) for step in one.steps):
+        return ""  # the step's own line has said it
     if one.state == "observed" and not reason:
         return "its mode is observe: nothing is done about it"
     return reason

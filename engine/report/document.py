@@ -54,7 +54,7 @@ def document(report: PassReport) -> dict[str, Any]:
         "schema": SCHEMA,
         "exit_code": report.exit_code,
         "summary": summary_line(report),
-        "runs": [_run(run) for run in report.runs],
+        "runs": [run_document(run) for run in report.runs],
     }
 
 
@@ -63,7 +63,8 @@ def encode(value: Any, *, indent: int | None = None) -> str:
     return json.dumps(_strict(value), indent=indent, allow_nan=False)
 
 
-def _run(run: RunReport) -> dict[str, Any]:
+def run_document(run: RunReport) -> dict[str, Any]:
+    """Return one run of the document."""
     return {
         "runbook": run.runbook,
         "run_id": run.run_id,

@@ -30,7 +30,7 @@ def _parts(fields: Mapping[str, Any], condition: str) -> list[str]:
     asked = [name for name in dict.fromkeys(_NAME.findall(condition)) if name in fields]
     told = [name for name in _TELLING if fields.get(name) and name not in asked]
     shown = asked or ([] if told else [name for name, found in fields.items() if _plain(found)][:_MOST])
-    said = [f"{name.replace('_', ' ')} {words.value(name, fields[name])}" for name in shown]
+    said = [f"{name.removesuffix('_percent').replace('_', ' ')} {words.value(name, fields[name])}" for name in shown]
     return [words.value(name, fields[name]) for name in told[:1]] + said
 
 

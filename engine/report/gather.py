@@ -140,8 +140,9 @@ class Gather:
         data = fact.data
         if "opened" in data:
             self._opened.setdefault(fact.incident, data["opened"])
-        self._change(fact, state=str(data.get("to") or "cured"), reason=str(data.get("reason") or ""),
-                     after=evidence.sentence({"when": self.incident(fact).when, **data}), **self._times(fact))  # fmt: skip
+        after = evidence.sentence({"when": self.incident(fact).when, **data})
+        self._change(fact, state=str(data.get("to") or "cured"), reason=str(data.get("reason") or ""), after=after,
+                     **self._times(fact))  # fmt: skip
 
     def _times(self, fact: Fact) -> dict[str, Any]:
         opened, began = self._opened.get(fact.incident), self._verifying.get(fact.incident)

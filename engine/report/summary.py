@@ -35,7 +35,7 @@ _NEXT: Final = (
     ("verifying", "the next run looks again"),
     ("suppressed", "see why above"),
     ("observed", "heal by hand, or let its `mode` say approve or auto"),
-    ("open", "this needs a person: no recovery is written for it"),
+    ("open", "this needs a person"),
     ("pending", "run it again, or with --now to wait for no hold"),
     ("cured", "nothing is left to do"),
 )
@@ -43,6 +43,18 @@ _NEXT: Final = (
 
 def summary_line(report: PassReport) -> str:
     """Return one line: `3 healed, 1 waiting: rerun with --yes to approve`."""
+    counts = count(report)
+    said = counted(report)
+    if report.stopped:
+        return f"stopped{', ' + said if said else ''}: run it again to go on"
+    if not said:
+        return _well(report)
+    following = _next(report, counts)
+    return said + (f": {following}" if following else "")
+
+
+def counted(report: PassReport) -> str:
+    """Return the first half of that line: `3 healed, 1 waiting`."""
     counts = count(report)
     said = [f"{counts[state]} {_NAMED.get(state, state)}" for state in _ORDER if counts[state]]
     if counts["failed"]:
@@ -53,12 +65,7 @@ def summary_line(report: PassReport) -> str:
         said.append(f"{words.amount(counts['unreachable'], 'host')} unreachable")
     if counts["unknown"]:
         said.append(f"{counts['unknown']} unknown")
-    if report.stopped:
-        return ", ".join(["stopped", *said]) + ": run it again to go on"
-    if not said:
-        return _well(report)
-    following = _next(report, counts)
-    return ", ".join(said) + (f": {following}" if following else "")
+    return ", ".join(said)
 
 
 def count(report: PassReport) -> Counter[str]:

@@ -1,6 +1,7 @@
 """The step `edit_config`."""
 
 import errno
+import json
 import math
 import os
 import stat
@@ -22,8 +23,9 @@ class EditConfig(Step):
     Keys are dotted (`train.batch_size`), items of lists are numbers from 0 (`servers.0.port`), and a dot within a name
     has a backslash before it. The edits are made in the order of the parameters, the new text is read back before it
     is written, and a file that somebody else changed meanwhile is left alone. `set` makes keys that are not there, and
-    a mapping or list that it sets replaces what was there; `multiply`, `add`, `min` and `max` need a number. Whole numbers stay whole: `multiply` rounds down, but never from 1 or more to 0. When `multiply` or `add` were
-    broken off by a crash, a person decides about them; with the others alone the step is simply run again.
+    a mapping or list that it sets replaces what was there; `multiply`, `add`, `min` and `max` need a number. Whole
+    numbers stay whole: `multiply` rounds down, but never from 1 or more to 0. When a crash broke off a step with
+    `multiply` or `add`, a person decides about it; with the others alone it is simply run again.
 
     In YAML and TOML, values that stand on one line can be changed, and keys added beside others; YAML needs PyYAML on
     the host, TOML a Python of 3.11 or later (or tomli). What can't be done without disturbing the rest is refused.
@@ -89,10 +91,11 @@ class EditConfig(Step):
             raise Failed(f"{self.path}: no UTF-8: {error}") from error
         except Failed as error:
             raise Failed(f"{self.path}: {error}") from error
-        host.remember(before={}, after={})
-        for key, (before, after) in changed.values.items():
-            host.kept["before"][key] = before
-            host.kept["after"][key] = after
+        told = json.loads(json.dumps(changed.values, default=str))  # dates have no word in JSON
+        host.remember(
+            before={key: before for key, (before, _) in told.items()},
+            after={key: after for key, (_, after) in told.items()},
+        )
         if not changed.values:
             return []
         return [Write(self.path, made, before=content)]

@@ -10,7 +10,7 @@
     host        what the host answers: `now boot_time free_space which run processes env state`, or any other question
                 of Host by its name; `run` by the argv joined with spaces: text, {stdout, stderr, exit_code},
                 {unclear: reason}, or a list of these, one after the other
-    requires    root, where nothing less will do
+    requires    root, or a Python package that the host must have; where nothing less will do
 
 and what is expected, at least one of:
 
@@ -28,6 +28,7 @@ Started as a program it judges the cases that come as JSON on standard input and
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import math
 import os
@@ -40,7 +41,7 @@ from typing import Any
 
 from case_host import FakeHost, make_files
 
-from runbook.modules import catalogue
+from runbook.modules import catalogue, values
 from runbook.modules.declare import UNSEEN, Absent, Failed, Invalid, Probe, Refused, Step, Unclear
 from runbook.modules.host import Host
 
@@ -107,20 +108,13 @@ def prepare(case: Case, tmp: str) -> tuple[dict[str, Any], FakeHost]:
     return dict(body.get("params") or {}), host
 
 
-def build(case: Case, params: Mapping[str, Any]) -> Any:
-    """Make the step or probe of parameters that have their types; JSON has made lists of tuples."""
-    cls: Any = catalogue.step(case.module) if case.kind == "steps" else catalogue.probe(case.module)
-    made = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in params.items()})
-    made.check()
-    return made
-
-
 def judge(case: Case, params: Mapping[str, Any], host: FakeHost, tmp: str) -> None:
     """Carry out a case with typed parameters; raise `Mismatch` where the module does something else."""
     body = fill(case.body, os.path.realpath(tmp))
     ending = next((name for name in ENDINGS if name in body), None)
     try:
-        module = build(case, params)
+        cls: Any = catalogue.step(case.module) if case.kind == "steps" else catalogue.probe(case.module)
+        module: Any = values.build(cls, params)
         got = _perform(module, host, body)
     except (Invalid, Failed, Refused, Absent, Unclear) as error:
         if ending is None or not isinstance(error, ENDINGS[ending]):
@@ -143,6 +137,14 @@ def invalid(case: Case, tmp: str, error: Exception) -> None:
     if "invalid" not in case.body:
         raise Mismatch(f"{case.name}\n  its parameters are refused: {error}") from error
     _same_text(case, "invalid", fill(case.body["invalid"], os.path.realpath(tmp)), str(error))
+
+
+def lacks(case: Case) -> str:
+    """Say what a case requires and is not here, or an empty text."""
+    needed = case.body.get("requires")
+    if needed == "root":
+        return "" if os.geteuid() == 0 else "only root can do what this case needs"
+    return "" if needed is None or importlib.util.find_spec(needed) else f"the package {needed} is not here"
 
 
 def fill(value: Any, tmp: str) -> Any:
@@ -249,6 +251,8 @@ def main() -> None:
     wrong = []
     for given in json.load(sys.stdin):
         case = Case(given["kind"], given["module"], given["body"])
+        if lacks(case):
+            continue
         Path(given["tmp"]).mkdir()
         try:
             judge(case, given["params"], prepare(case, given["tmp"])[1], given["tmp"])

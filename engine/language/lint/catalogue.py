@@ -105,4 +105,4 @@ def _by_loader(file: str) -> bool:
     return int(file[2:5]) <= LAST_OF_LOADER
 
 
-LAST_OF_LOADER = 15  # RB001 to RB015 are found while the file is read
+LAST_OF_LOADER = 16  # RB001 to RB015 are found while the file is read, RB016 when all others are known

@@ -8,14 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from runbook.engine.language import params
-from runbook.engine.language.lint import scope
+from runbook.engine.language.lint import known
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind, Probe, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from runbook.engine.language.lint.scope import Known
+    from runbook.engine.language.lint.known import Known
     from runbook.engine.language.source import Source
     from runbook.engine.model import Detector, Edit, Operation, Path, Runbook, Rung, Span, StepCall
 
@@ -67,10 +67,16 @@ class Pattern:
 class Context:
     """One file for the rules: the source, and the runbook in it."""
 
-    def __init__(self, source: Source, runbook: Runbook) -> None:
+    def __init__(self, source: Source, runbook: Runbook | None) -> None:
         self.source = source
-        self.runbook = runbook
+        self._runbook = runbook
         self.data: Mapping[str, Any] = source.data if isinstance(source.data, Mapping) else {}
+
+    @property
+    def runbook(self) -> Runbook:
+        """The runbook; only rules that say `NEEDS_RUNBOOK = False` are asked where there is none."""
+        assert self._runbook is not None
+        return self._runbook
 
     # places
 
@@ -87,30 +93,35 @@ class Context:
         """Say something about the value at a path (or its key, or a word in it)."""
         return Remark(self.at(path, key=key, word=word), message, hint, tuple(fixes))
 
-    def at(self, path: Path, *, key: bool = False, word: str = "", after: int = 0) -> Span:
+    def remark_in(self, use: Use, offset: int, end: int, message: str, hint: str = "") -> Remark:
+        """Say something about a stretch of an expression; offsets count within its text."""
+        return Remark(self.at_word(use, offset, end), message, hint)
+
+    def at(self, path: Path, *, key: bool = False, word: str = "") -> Span:
         """Return where a value stands; of several lines only the first, of a word in it the word alone."""
         if word and not key:
             start, end = self.source.offset(self.source.span(path))
-            found = _find(self.source.text, word, start + after, end)
-            if found is None and after:
-                found = _find(self.source.text, word, start, end)
+            found = _find(self.source.text, word, start, end)
             if found is not None:
                 return self.source.stretch(found, found + len(word))
         return self.source.head(path, key=key)
 
-    def at_node(self, use: Use, offset: int, word: str) -> Span:
-        """Return where a word of an expression stands; `offset` counts within the expression's text."""
-        for path in (use.path, use.path[:-1]):
-            start, end = self.source.offset(self.source.span(path))
-            raw = self.source.text[start:end]
-            quoted = raw[:1] in {'"', "'"}
-            exact = start + quoted + offset
-            if self.source.text.startswith(word, exact) and "\n" not in raw:
-                return self.source.stretch(exact, exact + len(word))
-            found = _find(self.source.text, word, start, end)
-            if found is not None:
-                return self.source.stretch(found, found + len(word))
-        return self.source.head(use.path)
+    def at_word(self, use: Use, offset: int, end: int) -> Span:
+        """Return where a stretch of an expression stands; offsets count within the expression's text."""
+        path = use.path
+        while path and not isinstance(self.within(path), str):
+            path = path[:-1]  # a word of a command that was split, or a condition that is a list
+        word = use.expression.text[offset:end]
+        text = self.within(path)
+        if not isinstance(text, str) or not word:
+            return self.source.head(use.path)
+        shift = max(text.find(use.expression.text), 0)
+        start, _ = self.source.offset(self.source.inside(path, shift + offset))
+        if self.source.text.startswith(word, start):
+            return self.source.stretch(start, start + len(word))
+        begin, stop = self.source.offset(self.source.span(path))
+        found = _find(self.source.text, word, begin, stop)
+        return self.source.head(path) if found is None else self.source.stretch(found, found + len(word))
 
     def within(self, path: Path) -> Any:
         """Return the plain value at a path, or None."""
@@ -221,28 +232,28 @@ class Context:
             yield from self._uses_of_step(call)
         for operation in self.runbook.operations:
             if operation.prefer is not None:
-                yield Use(operation.prefer, (*operation.path, "prefer"), scope.of_operation(self, operation, ()))
+                yield Use(operation.prefer, (*operation.path, "prefer"), known.of_operation(self, operation, ()))
 
     def _uses_at_top(self) -> Iterator[Use]:
-        anywhere = scope.anywhere(self)
+        anywhere = known.anywhere(self)
         for name, value in self.runbook.vars.items():
             for path, found in expressions(value, ("vars", name)):
-                yield Use(found, path, scope.of_var(self))
+                yield Use(found, path, known.of_var(self))
         for index, entry in enumerate(self.runbook.writable):
             for path, found in expressions(entry, ("writable", index)):
                 yield Use(found, path, anywhere)
 
     def _uses_of_detector(self, detector: Detector) -> Iterator[Use]:
-        known = scope.of_records(self, detector)
-        fields = scope.fields(self, detector)
+        names = known.of_records(self, detector)
+        fields = known.fields(self, detector)
         for key, found in (("when", detector.when), ("clear", detector.clear), ("subject", detector.subject)):
             path = (*detector.path, key)
             if found is None:
                 continue
             if self.within(path) is None:
                 path = (key,) if key in self.data else detector.path  # a default at the top
-            yield Use(found, path, known, detector, fields)
-        anywhere = scope.anywhere(self)
+            yield Use(found, path, names, detector, fields)
+        anywhere = known.anywhere(self)
         for name, value in detector.params.items():
             start = self.parameter(detector.path, detector.probe, name)
             for path, found in expressions(value, start):
@@ -250,32 +261,32 @@ class Context:
 
     def _uses_of_step(self, call: Call) -> Iterator[Use]:
         step = call.step
-        known = scope.of_step(self, call)
+        names = known.of_step(self, call)
         if step.when is not None:
             path = (*step.path, "when")
             if self.within(path) is not None:
-                yield Use(step.when, path, known, call=call)
+                yield Use(step.when, path, names, call=call)
         for name, value in step.params.items():
             start = self.parameter(step.path, step.module, name)
             if self._is_condition(call, name):
-                yield from self._uses_of_waiting(call, name, value, start)
+                yield from self._uses_of_waiting(call, value, start)
                 continue
             for path, found in expressions(value, start):
-                yield Use(found, path, known, call=call)
+                yield Use(found, path, names, call=call)
 
     def _is_condition(self, call: Call, name: str) -> bool:
-        known = params.fields(call.cls) if call.cls is not None else {}
-        return name in known and known[name].kind is Kind.CONDITION
+        given = params.fields(call.cls) if call.cls is not None else {}
+        return name in given and given[name].kind is Kind.CONDITION
 
-    def _uses_of_waiting(self, call: Call, name: str, value: Any, path: Path) -> Iterator[Use]:
+    def _uses_of_waiting(self, call: Call, value: Any, path: Path) -> Iterator[Use]:
         """A step's parameter that is a condition over the records of a probe beside it (`wait_for`)."""
         from runbook.engine.language import expression
 
         given = next((step for step in call.step.params.values() if _names_probe(step)), None)
-        fields = scope.probe_fields(given)
-        known = scope.of_step(self, call)
+        fields = known.probe_fields(given)
+        names = known.of_step(self, call)
         if fields is not None:
-            known = known.with_fields(fields)
+            names = names.with_fields(fields)
         for index, text in enumerate(value if isinstance(value, list) else [value]):
             found = text
             if isinstance(text, str):
@@ -285,8 +296,7 @@ class Context:
                     continue  # the loader's business
             if hasattr(found, "names"):
                 where = (*path, index) if isinstance(value, list) else path
-                yield Use(found, where, known, fields=fields, call=call)
-        _ = name
+                yield Use(found, where, names, fields=fields, call=call)
 
     def _patterns(self) -> Iterator[Pattern]:
         for detector in self.detectors:
@@ -300,15 +310,15 @@ class Context:
             if call.cls is not None:
                 yield from self._regexes(call.cls, call.step.params, call.step.path, call.step.module)
         for use in self.uses:
-            for text in scope.searched(use.expression):
+            for text in known.searched(use.expression):
                 yield Pattern(text, use.path)
 
     def _regexes(
         self, cls: type[Step] | type[Probe], given: Mapping[str, Any], path: Path, module: str
     ) -> Iterator[Pattern]:
-        known = params.fields(cls)
+        fields = params.fields(cls)
         for name, value in given.items():
-            if name in known and known[name].kind is Kind.REGEX:
+            if name in fields and fields[name].kind is Kind.REGEX:
                 yield from self._texts(value, self.parameter(path, module, name))
 
     def _texts(self, value: Any, path: Path) -> Iterator[Pattern]:

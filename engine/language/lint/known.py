@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import nodes
 
-from runbook.engine.language import params
-from runbook.engine.language.grammar import walk
+from runbook.engine.language import grammar, params
+from runbook.engine.language.filters import PATTERNS
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _of_probe(name: str, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
         for text in _leaves(given):
             if not isinstance(text, str):
                 return None  # a template: its groups are not known here
-            found.update(dict.fromkeys(_GROUP.findall(text), None) | {})
+            found.update(dict.fromkeys(_GROUP.findall(text)))
         if "signatures" in given:
             return None
     return found
@@ -146,38 +146,12 @@ def _of_probe(name: str, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def searched(expression: Any) -> Iterator[str]:
     """Yield the regular expressions that an expression searches for."""
-    for node in walk(expression.ast):
-        if isinstance(node, nodes.Test) and node.name in {"search", "match"}:
-            for argument in node.args[:1]:
-                if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
-                    yield argument.value
-
-
-def mentions(expression: Any) -> Iterator[tuple[nodes.Name, tuple[str, ...]]]:
-    """Yield every name in an expression with what stands behind its dots: `incident.path` is (incident, (path,))."""
-    inner: set[int] = set()
-    for node in walk(expression.ast):
-        trail: list[str] = []
-        here: nodes.Node = node
-        while isinstance(here, nodes.Getattr) or (
-            isinstance(here, nodes.Getitem) and isinstance(here.arg, nodes.Const) and isinstance(here.arg.value, str)
-        ):
-            trail.append(here.attr if isinstance(here, nodes.Getattr) else str(here.arg.value))  # type: ignore[attr-defined]
-            here = here.node
-        if isinstance(here, nodes.Name) and id(here) not in inner:
-            inner.add(id(here))
-            yield here, tuple(reversed(trail))
-
-
-def defaulted(expression: Any) -> set[int]:
-    """Return the nodes whose absence is provided for: `x | default(…)`, `x is defined`."""
-    found: set[int] = set()
-    for node in walk(expression.ast):
-        guarded = isinstance(node, nodes.Filter) and node.name in {"default", "d"} and node.node is not None
-        asked = isinstance(node, nodes.Test) and node.name in {"defined", "undefined"}
-        if guarded or asked:
-            found |= {id(below) for below in walk(node.node)}  # type: ignore[attr-defined]
-    return found
+    for tree in expression.expressions:
+        for node in grammar.walk(tree):
+            if isinstance(node, nodes.Test) and node.name in PATTERNS:
+                for argument in node.args[:1]:
+                    if isinstance(argument, nodes.Const) and isinstance(argument.value, str):
+                        yield argument.value
 
 
 def _incident(context: Context, detectors: Iterable[Detector]) -> Keys:
@@ -189,6 +163,11 @@ def _incident(context: Context, detectors: Iterable[Detector]) -> Keys:
             return None
         found |= set(known)
     return frozenset(found) if several else None
+
+
+def registered(context: Context) -> frozenset[str]:
+    """Return every name that some step registers."""
+    return frozenset(call.step.register for call in context.calls if call.step.register)
 
 
 def _registered(steps: Iterable[StepCall]) -> dict[str, Keys]:

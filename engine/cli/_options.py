@@ -1,0 +1,130 @@
+"""What `apply` and `check` share: their options, and from words to a pass."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from runbook.engine.errors import RunbookInvalid, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runbook.engine.model import Finding
+    from runbook.engine.start import Request
+
+Command = Any  # a click callback
+
+
+def values(wrapped: Command) -> Command:
+    """Add -e."""
+    return click.option("-e", "--extra-vars", "extra", multiple=True, metavar="NAME=VALUE|@FILE",
+                        help="Set a variable, or those of a YAML file; secrets only by @FILE.")(wrapped)  # fmt: skip
+
+
+def selection(wrapped: Command) -> Command:
+    """Add -t and --detector."""
+    tagged = click.option("-t", "--tags", multiple=True, metavar="TAG[,TAG]", help="Only what bears one of these tags.")
+    named = click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Only these detectors.")
+    return tagged(named(wrapped))
+
+
+def output(wrapped: Command) -> Command:
+    """Add --format, --journal, -v and -q."""
+    for option in (
+        click.option("--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text", show_default=True,
+                     help="text for people; json one document; jsonl events as they happen."),
+        click.option("--journal", metavar="FILE", help="The journal; default $RUNBOOK_JOURNAL, /var/lib/runbook or yours."),
+        click.option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks."),
+        click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong."),
+    ):  # fmt: skip
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: bool) -> int:
+    """Load the runbooks, run one pass of each, report, and return the exit code."""
+    from runbook.engine import start
+    from runbook.engine.language import load, units
+    from runbook.engine.report.reporter import reporter
+
+    extra = start.extra_vars(given["extra"])
+    loaded = []
+    findings: list[Finding] = []
+    for path in given["runbooks"]:
+        try:
+            loaded.append(start.load(load.locate(path), extra))
+        except RunbookInvalid as invalid:
+            findings.extend(invalid.findings)
+    if findings:
+        _refuse(findings)
+        return 1
+    requests = [_request(name, runbook, given, units.duration, operations=operations, commits=commits) for runbook in loaded]
+    sessions = [start.Session(request) for request in requests]
+    told = reporter(given["form"], sys.stdout, verbosity=-1 if given["quiet"] else given["verbose"],
+                    redact=start.redactor(sessions))  # fmt: skip
+    stopped = False
+    for session in sessions:
+        with interruptible(session.interrupt):
+            stopped = session.run(told) or stopped
+        if stopped:
+            break
+    report = told.finish(stopped=stopped)
+    for session in sessions:
+        session.close(report.exit_code)
+    return report.exit_code
+
+
+def _request(name: str, runbook: Any, given: Mapping[str, Any], duration: Callable[[str], float], *, operations: bool,
+             commits: bool) -> Request:  # fmt: skip
+    from runbook.engine.decide.guards import Caps
+    from runbook.engine.model import Impact, Mode
+    from runbook.engine.recover.state import Settings
+    from runbook.engine.start import Request
+
+    unknown = set(given["detectors"]) - {detector.name for detector in runbook.detectors}
+    if unknown:
+        from runbook.engine.language.nearest import nearest
+
+        wrong = min(unknown)
+        near = nearest(wrong, [detector.name for detector in runbook.detectors])
+        raise UserError(f"no detector `{wrong}` in {runbook.file}", mend=f"did you mean `{near}`?" if near else "")
+    try:
+        wait = duration(str(given.get("wait", "2m")))
+    except ValueError as error:
+        raise UserError(str(error), where="--wait") from error
+    caps = Caps(Mode(given.get("max_mode", "auto")), Impact(given.get("max_impact", "destructive")), bool(given.get("yes")))
+    tags = frozenset(tag for text in given["tags"] for tag in text.split(",") if tag)
+    settings = Settings(caps, bool(given.get("check")), bool(given.get("now")), tags, frozenset(given["detectors"]), operations)
+    return Request(runbook, name, settings, wait, bool(given["diff"]), commits, given["journal"])
+
+
+def _refuse(findings: Sequence[Finding]) -> None:
+    from runbook.engine.language.lint.formats import text
+
+    click.echo(text.render(findings, colour=sys.stderr.isatty()), err=True)
+
+
+class interruptible:  # noqa: N801 -- reads as a word: with interruptible(…)
+    """Ctrl-C and TERM begin nothing new; a second one ends at once."""
+
+    def __init__(self, interrupt: Callable[[], int]) -> None:
+        self._interrupt = interrupt
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._stop)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: object) -> None:
+        del number, frame
+        if self._interrupt() > 1:
+            raise KeyboardInterrupt
+        click.echo("stopping: what is begun is awaited; once more ends at once", err=True)

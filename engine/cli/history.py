@@ -1,0 +1,90 @@
+"""`runbook history`: what was found and done, newest first."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runbook.engine.journal.queries import Asked
+    from runbook.engine.journal.store import Journal
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    from runbook.engine.language import units
+
+    if value == "all":
+        return float("inf")
+    try:
+        return units.duration(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}, or all", ctx, param) from error
+
+
+def options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options by which the past is asked."""
+    for option in reversed((
+        click.option("--since", callback=_seconds, default="7d", show_default=True, metavar="DURATION",
+                     help="How far back: 2h, 7d, or all."),
+        click.option("--host", default="", metavar="NAME", help="Only this host."),
+        click.option("--detector", default="", metavar="NAME", help="Only this detector."),
+        click.option("--runbook", default="", metavar="NAME", help="Only this runbook."),
+        click.option("--journal", metavar="PATH", help="The journal to read."),
+        click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Of the answer."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def asked(since: float, runbook: str, host: str, detector: str) -> Asked:
+    """Return the question; a runbook may be given as its file, too."""
+    from runbook.engine.journal.queries import Asked
+
+    name = pathlib.PurePath(runbook).stem if runbook.endswith((".yaml", ".yml")) else runbook
+    return Asked(max(0.0, time.time() - since), name, host, detector)
+
+
+def nothing(journal: Journal, question: Asked) -> str:
+    """Return what to say when there is nothing to show."""
+    if not journal.exists:
+        return f"Nothing yet: there is no journal at {journal.path}. `runbook apply quickstart` begins one."
+    narrowed = question.runbook or question.host or question.detector
+    hint = "--since all looks at everything" if question.since else "nothing has run yet"
+    return f"Nothing {'about that ' if narrowed else ''}in the journal at {journal.path} ({hint})."
+
+
+@click.command("history")
+@options
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many entries.")
+@click.option("-v", "--verbose", is_flag=True, help="All that was seen and done, not only the headlines.")
+def command(limit: int, journal: str | None, form: str, *, verbose: bool, **about: Any) -> None:
+    """Show what was found and done, newest first.
+
+    \b
+    Examples:
+        runbook history --since 2d --host gpu07
+        runbook history --detector "server down" --format json
+    """
+    from runbook.engine.journal import queries
+    from runbook.engine.journal.store import open_journal
+    from runbook.engine.report import past
+    from runbook.engine.report.document import encode
+    from runbook.engine.report.paint import paint_for
+
+    question = asked(**about)
+    with open_journal(journal, read_only=True) as book:
+        runs = queries.history(book, question)
+        if form == "json":
+            told = [past.document(run) for run in itertools.islice(runs, limit)]
+            click.echo(encode({"schema": 1, "journal": book.path, "runs": told}, indent=2))
+            return
+        paint = paint_for(sys.stdout)
+        lines = [paint.fit(line) for line in past.history_lines(paint, runs, limit=limit, full=verbose)]
+        click.echo("\n".join(lines) or nothing(book, question))

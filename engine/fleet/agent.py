@@ -1,0 +1,298 @@
+"""The controller's end of one connection to an agent, however it was made."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.errors import HostUnreachable
+from runbook.engine.fleet import messages, pack
+from runbook.engine.model import StepStatus
+from runbook.modules import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from runbook.engine.fleet.messages import Spec
+    from runbook.engine.model import Look, Order, Outcome
+
+_LINES = 12  # of an agent's last words that are told
+_START = 60.0  # seconds for an agent to answer the first time
+_PATIENCE = 30.0  # seconds over the time that a request may take by itself
+
+
+class Agent:
+    """One agent. `send` and `receive` never block for an answer; `probe`, `run`, `ask` and `undo` do.
+
+    Made by a transport (`local.connect`). The handshake goes on while the caller does other things; what fails in it
+    is raised by the first call that needs the agent.
+    """
+
+    def __init__(
+        self, host: str, requests: int, answers: int, log: int, *, base: str | None, ended: Callable[[], str | None]
+    ) -> None:
+        self.host = host
+        self.python = ""
+        self._requests = requests
+        self._answers = answers
+        self._log = log
+        self._ended = ended  # says how the process ended, when it did
+        self._reader = wire.Reader()
+        self._outgoing = bytearray(pack.bootstrap() + wire.encode({"hello": 1, "hash": pack.digest(), "base": base}))
+        self._queued = bytearray()  # until the agent is ready
+        self._ready = False
+        self._seq = 0
+        self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
+        self._words: deque[str] = deque(maxlen=_LINES)
+        self._closed = False
+        for descriptor in (requests, answers, log):
+            os.set_blocking(descriptor, False)
+        self._flush()
+
+    def fileno(self) -> int:
+        """Return what becomes readable when `receive` has something to do."""
+        return self._answers
+
+    def send(self, request: Mapping[str, Any]) -> int:
+        """Send a request and return the number that its answers bear."""
+        self._seq += 1
+        frame = wire.encode({**request, "seq": self._seq})
+        (self._outgoing if self._ready else self._queued).extend(frame)
+        self._flush()
+        return self._seq
+
+    def receive(self, timeout: float | None = 0.0) -> list[tuple[int, dict[str, Any]]]:
+        """Return the answers that are there, waiting for the first for at most `timeout` seconds (None: for ever).
+
+        An answer with `progress` is followed by another of the same number.
+
+        Raises:
+            HostUnreachable: the agent is gone, or could not be started.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            rest = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not self._arrived:
+                self._exchange(rest)
+            found = list(self._arrived)
+            self._arrived.clear()
+            if found or (deadline is not None and time.monotonic() >= deadline):
+                return found
+
+    def ready(self, timeout: float = _START) -> None:
+        """Wait until the agent answers.
+
+        Raises:
+            HostUnreachable: it does not.
+        """
+        deadline = time.monotonic() + timeout
+        while not self._ready:
+            rest = deadline - time.monotonic()
+            if rest <= 0:
+                raise self._unreachable(f"the agent did not answer within {timeout:g} s")
+            self._exchange(rest)
+
+    def probe(self, specs: Iterable[Spec]) -> dict[str, Look]:
+        """Look, and return what was seen by the specs' ids."""
+        asked = list(specs)
+        seq = self.send(messages.probe(asked))
+        return messages.looks(self._answer(seq, sum(spec.deadline for spec in asked)))
+
+    def run(
+        self,
+        intent: str,
+        order: Order,
+        *,
+        epoch: int = 0,
+        subject: str = "",
+        writable: Sequence[str] = (),
+        check: bool = False,
+        diff: bool = False,
+        journal: str = "",
+        progress: Callable[[str], None] | None = None,
+    ) -> Outcome:
+        """Carry out a step (with `check`: only say what it would do) and return how it ended."""
+        seq = self.submit(
+            intent,
+            order,
+            epoch=epoch,
+            subject=subject,
+            writable=writable,
+            check=check,
+            diff=diff,
+            journal=journal,
+        )
+        return messages.outcome(self._answer(seq, order.timeout, progress))
+
+    def submit(
+        self,
+        intent: str,
+        order: Order,
+        *,
+        epoch: int = 0,
+        subject: str = "",
+        writable: Sequence[str] = (),
+        check: bool = False,
+        diff: bool = False,
+        journal: str = "",
+    ) -> int:
+        """Send a step and return the number that its answers will bear, for who waits for several."""
+        return self.send(
+            messages.run(
+                intent,
+                order,
+                epoch=epoch,
+                subject=subject,
+                writable=writable,
+                check=check,
+                diff=diff,
+                journal=journal,
+            )
+        )
+
+    @staticmethod
+    def looks(message: Mapping[str, Any]) -> dict[str, Look]:
+        """Return what an answer to a probe request says was seen, by the specs' ids."""
+        return messages.looks(message)
+
+    @staticmethod
+    def outcome(message: Mapping[str, Any]) -> Outcome:
+        """Return how a step ended, by an answer that is not progress."""
+        return messages.outcome(message)
+
+    def ask(self, intent: str) -> Outcome:
+        """Return what became of an intent: its result, RUNNING or LOST."""
+        return messages.outcome(self._answer(self.send(messages.ask(intent)), 0.0))
+
+    def await_intent(self, intent: str, within: float = 60.0, every: float = 0.1) -> Outcome:
+        """Return what became of an intent, waiting for one that still runs; RUNNING when it runs for longer."""
+        deadline = time.monotonic() + within
+        while True:
+            outcome = self.ask(intent)
+            if outcome.status is not StepStatus.RUNNING or time.monotonic() >= deadline:
+                return outcome
+            time.sleep(every)
+
+    def undo(self, intent: str, writable: Sequence[str]) -> Outcome:
+        """Undo an intent, the last action first."""
+        return messages.outcome(self._answer(self.send(messages.undo(intent, writable)), 600.0))
+
+    def close(self) -> None:
+        """Hang up. A step in hand goes on to its end on the host."""
+        if self._closed:
+            return
+        self._closed = True
+        for descriptor in (self._requests, self._answers, self._log):
+            os.close(descriptor)
+        self._ended()
+
+    def __enter__(self) -> Agent:  # noqa: PYI034 -- not made to be derived from
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _answer(self, seq: int, timeout: float, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
+        """Wait for one answer; others are kept for `receive`."""
+        deadline = time.monotonic() + timeout + _PATIENCE + (0.0 if self._ready else _START)
+        others: list[tuple[int, dict[str, Any]]] = []
+        try:
+            while (rest := deadline - time.monotonic()) > 0:
+                for number, message in self.receive(rest):
+                    if number != seq:
+                        others.append((number, message))
+                    elif "progress" in message:
+                        if progress is not None:
+                            progress(messages.printable(message["progress"]))
+                    elif "error" in message:
+                        raise self._unreachable(f"the agent can't do that: {message['error']}")
+                    else:
+                        return message
+        finally:
+            self._arrived.extendleft(reversed(others))
+        raise self._unreachable(f"the agent gave no answer within {timeout + _PATIENCE:g} s")
+
+    def _exchange(self, timeout: float | None) -> None:
+        """Wait for something to happen, and take what did."""
+        if self._closed:
+            raise self._unreachable("the connection was closed")
+        poller = select.poll()
+        poller.register(self._answers, select.POLLIN)
+        poller.register(self._log, select.POLLIN)
+        if self._outgoing:
+            poller.register(self._requests, select.POLLOUT)
+        ready = {descriptor for descriptor, _ in poller.poll(None if timeout is None else timeout * 1000 + 0.5)}
+        if self._log in ready:
+            self._listen()
+        if self._requests in ready:
+            self._flush()
+        if self._answers in ready:
+            self._take()
+
+    def _take(self) -> None:
+        try:
+            data = os.read(self._answers, 1 << 20)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._listen(patience=0.2)
+            how = self._ended()
+            raise self._unreachable(f"the agent ended{' with ' + how if how else ''}")
+        try:
+            arrived = self._reader.feed(data)
+        except wire.Junk as error:
+            raise self._unreachable(f"what answered is no agent: {error}") from error
+        for message in arrived:
+            if "seq" in message:
+                if message["seq"] is None:
+                    raise self._unreachable(f"the agent gave up: {message.get('error')}")
+                self._arrived.append((int(message["seq"]), message))
+            else:
+                self._shake_hands(message)
+
+    def _shake_hands(self, message: Mapping[str, Any]) -> None:
+        if message.get("need"):
+            self._outgoing += wire.frame(pack.packed())
+        elif "ready" in message:
+            self._ready = True
+            self.python = str(message["ready"].get("python", ""))
+            self._outgoing += self._queued
+            self._queued.clear()
+        else:
+            raise self._unreachable(str(message.get("error", message)))
+        self._flush()
+
+    def _flush(self) -> None:
+        try:
+            while self._outgoing:
+                del self._outgoing[: os.write(self._requests, self._outgoing[: 1 << 20])]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:
+            self._outgoing.clear()  # its end is told by what it said and how it ended
+
+    def _listen(self, patience: float = 0.0) -> None:
+        """Take the agent's log, which is told when it dies."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                data = os.read(self._log, 1 << 16)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    return
+                time.sleep(0.005)
+                continue
+            except OSError:
+                return
+            if not data:
+                return
+            self._words.extend(data.decode("utf-8", "replace").splitlines())
+
+    def _unreachable(self, what: str) -> HostUnreachable:
+        said = "\n  ".join(word for word in self._words if word.strip())
+        return HostUnreachable(what, where=self.host, mend=f"its last words:\n  {said}" if said else "")

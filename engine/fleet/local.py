@@ -1,0 +1,69 @@
+"""The agent of this machine: a child process, spoken to as one behind SSH would be."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import sys
+
+from runbook.engine.errors import HostUnreachable
+from runbook.engine.fleet import pack
+from runbook.engine.fleet.agent import Agent
+
+HOST = "localhost"
+
+
+def connect(journal_dir: str | os.PathLike[str] | None = None, *, python: str | None = None) -> Agent:
+    """Start an agent and return it while it still wakes up.
+
+    What it keeps (code, intents, locks) goes to `agent/` beside the journal, or to its usual place without one.
+
+    Raises:
+        HostUnreachable: the interpreter can't be started.
+    """
+    base = None if journal_dir is None else str(pathlib.Path(journal_dir).resolve() / "agent")
+    argv = [python or sys.executable, "-I", "-c", pack.loader()]
+    theirs_in, requests = os.pipe()
+    answers, theirs_out = os.pipe()
+    log, theirs_log = os.pipe()
+    try:
+        pid = os.posix_spawn(
+            argv[0],
+            argv,
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, theirs_in, 0),
+                (os.POSIX_SPAWN_DUP2, theirs_out, 1),
+                (os.POSIX_SPAWN_DUP2, theirs_log, 2),
+            ],
+            setsid=True,  # a Ctrl-C at the terminal is the controller's to judge
+            setsigdef=[signal.SIGPIPE, signal.SIGINT],
+        )
+    except OSError as error:
+        for descriptor in (requests, answers, log):
+            os.close(descriptor)
+        raise HostUnreachable(f"{argv[0]} can't be started: {error.strerror}", where=HOST) from error
+    finally:
+        for descriptor in (theirs_in, theirs_out, theirs_log):
+            os.close(descriptor)
+    return Agent(HOST, requests, answers, log, base=base, ended=_Process(pid).ended)
+
+
+class _Process:
+    """The agent's process, reaped once."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._how: str | None = None
+
+    def ended(self) -> str | None:
+        """Say how it ended; None while it runs."""
+        if self._how is None:
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(self._pid, os.WNOHANG)
+                if pid:
+                    code = os.waitstatus_to_exitcode(status)
+                    self._how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+        return self._how

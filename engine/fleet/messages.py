@@ -1,0 +1,146 @@
+"""Requests to an agent, and its answers as the ground's types."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.model import UNKNOWN, Lacking, Look, NotSeen, Outcome, Record, Seen, StepStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from runbook.engine.model import Order
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One look that is asked for."""
+
+    id: str  # whatever the asker calls it
+    probe: str
+    params: Mapping[str, Any] = field(default_factory=dict)  # typed values
+    state: Mapping[str, Any] = field(default_factory=dict)  # what the probe kept at its last look
+    deadline: float = 30.0
+
+
+def probe(specs: Iterable[Spec]) -> dict[str, Any]:
+    """Ask for looks."""
+    return {
+        "op": "probe",
+        "specs": [
+            {
+                "id": spec.id,
+                "probe": spec.probe,
+                "params": dict(spec.params),
+                "state": dict(spec.state),
+                "deadline": spec.deadline,
+            }
+            for spec in specs
+        ],
+    }
+
+
+def run(
+    intent: str,
+    order: Order,
+    *,
+    epoch: int = 0,
+    subject: str = "",
+    writable: Sequence[str] = (),
+    check: bool = False,
+    diff: bool = False,
+    journal: str = "",
+) -> dict[str, Any]:
+    """Ask for a step. Epochs are compared among those of one journal."""
+    return {
+        "op": "run",
+        "intent": intent,
+        "epoch": epoch,
+        "journal": journal,
+        "subject": subject,
+        "step": order.module,
+        "params": dict(order.params),
+        "host_text": sorted(order.host_text),
+        "writable": list(writable),
+        "timeout": order.timeout,
+        "check": check,
+        "diff": diff,
+    }
+
+
+def ask(intent: str) -> dict[str, Any]:
+    """Ask what became of an intent."""
+    return {"op": "ask", "intent": intent}
+
+
+def undo(intent: str, writable: Sequence[str]) -> dict[str, Any]:
+    """Ask for the undo of an intent."""
+    return {"op": "undo", "intent": intent, "writable": list(writable)}
+
+
+def looks(message: Mapping[str, Any]) -> dict[str, Look]:
+    """Return what was seen, by the ids of the specs."""
+    return {str(look["id"]): _look(look) for look in message["looks"]}
+
+
+def outcome(message: Mapping[str, Any]) -> Outcome:
+    """Return how a step ended, from the answer to `run`, `undo` or `ask`.
+
+    What an agent knows nothing of is LOST; `data["begun"]` says whether the host had begun it.
+    """
+    known = message.get("known", "result")
+    if known != "result" or message.get("result") is None:
+        status = StepStatus.RUNNING if known == "running" else StepStatus.LOST
+        return Outcome(status, data={"begun": bool(message.get("begun"))}, error=_text(message.get("error", "")))
+    result = printable(message["result"])
+    return Outcome(
+        status=StepStatus(result["status"]),
+        changed=bool(result["changed"]),
+        error=result["error"],
+        output=result["output"],
+        exit_code=result["exit_code"],
+        data=result["data"],
+        actions=tuple(result["actions"]),
+        diff=result["diff"],
+        duration=float(result["duration"]),
+    )
+
+
+def _look(look: Mapping[str, Any]) -> Look:
+    status = look["status"]
+    if status == "seen":
+        records = tuple(Record(_text(record["subject"]), _fields(record["fields"])) for record in look["records"])
+        return Seen(records, look["state"])
+    reason = _text(look["reason"])
+    return Lacking(reason) if status == "absent" else NotSeen(reason)
+
+
+def _fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: UNKNOWN if isinstance(value, dict) and value.get("$unseen") is True else printable(value)
+        for name, value in fields.items()
+    }
+
+
+def printable(value: Any) -> Any:
+    """Return a value whose texts can be printed and stored: a file's name may hold bytes that are no UTF-8."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return [printable(item) for item in value]
+    if isinstance(value, dict):
+        return {_text(name): printable(item) for name, item in value.items()}
+    return value
+
+
+def _text(text: str) -> str:
+    with contextlib.suppress(UnicodeEncodeError):
+        text.encode()
+        return text
+    return text.encode("utf-8", "surrogateescape" if _escaped(text) else "replace").decode("utf-8", "replace")
+
+
+def _escaped(text: str) -> bool:
+    return all(not "\ud800" <= letter <= "\udfff" or "\udc80" <= letter <= "\udcff" for letter in text)

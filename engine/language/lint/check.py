@@ -1,0 +1,35 @@
+"""All findings about one file: the loader's, then each rule's, without what a `# noqa` silences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbook.engine.language.lint import catalogue, noqa
+from runbook.engine.language.lint.context import Context
+from runbook.engine.model import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runbook.engine.language.load import Examined
+
+
+def check(examined: Examined) -> list[Finding]:
+    """Return every finding about a file, in its order; one with an error must not be carried out."""
+    found = list(examined.findings)
+    context = Context(examined.source, examined.runbook)
+    for rule in catalogue.rules():
+        if examined.runbook is not None or not getattr(rule, "NEEDS_RUNBOOK", True):
+            found += _ask(rule, context)
+    kept = noqa.apply(examined.source, _unique(found))
+    return sorted(kept, key=lambda finding: (finding.span.line, finding.span.column, finding.code))
+
+
+def _ask(rule: catalogue.Rule, context: Context) -> Iterator[Finding]:
+    for remark in rule.check(context):
+        yield Finding(rule.CODE, rule.NAME, rule.LEVEL, remark.message, remark.span, remark.hint, remark.fixes)
+
+
+def _unique(findings: list[Finding]) -> list[Finding]:
+    """Leave out what was said about the same place before, as where a default holds for many detectors."""
+    return list({(found.code, found.message, found.span): found for found in findings}.values())

@@ -1,0 +1,177 @@
+"""The text of `history` and `stats`: what was, in tables and short blocks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.report import words
+from runbook.engine.report.blocks import Blocks
+from runbook.engine.report.document import run_document
+from runbook.engine.report.gather import Gather
+from runbook.engine.report.passes import PassReport, RunReport, StepReport
+from runbook.engine.report.summary import counted
+from runbook.engine.report.table import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from runbook.engine.journal.queries import DetectorRate, PastRun, Rate, Stats
+    from runbook.engine.report.paint import Paint
+
+
+def gathered(run: PastRun) -> RunReport:
+    """Return what a run of the past came to, as its own report said it."""
+    gather = Gather()
+    for fact in run.facts:
+        gather.add(fact)
+    runs = gather.report().runs
+    hosts = runs[0].hosts if runs else {}
+    duration = (run.ended if run.ended is not None else run.facts[-1].at if run.facts else run.started) - run.started
+    return RunReport(run.runbook, run.id, run.started, duration, hosts, check=run.command == "check")
+
+
+def history_lines(paint: Paint, runs: Iterable[PastRun], *, limit: int, full: bool = False) -> Iterator[str]:
+    """Yield the text of a history, at most `limit` entries; runs that found nothing fold into one line."""
+    blocks = Blocks(replace(paint, columns=paint.columns - 2), verbosity=1 if full else 0)
+    for number, group in enumerate(_groups(runs)):
+        if number == limit:
+            yield paint("… more before that (--limit shows them)", "dim")
+            return
+        if len(group) > 1 or not group[0].facts:
+            yield _quiet(paint, group)
+        else:
+            yield from _entry(paint, blocks, group[0], full=full)
+
+
+def stats_lines(paint: Paint, stats: Stats) -> Iterator[str]:
+    """Yield the tables of `stats`."""
+    every: list[Rate | DetectorRate] = [*stats.operations, *stats.detectors, *stats.steps]
+    several = len({one.runbook for one in every}) > 1
+    if stats.detectors:
+        heads = ("DETECTOR", "fired", "cured", "unhealed", "open", "rate", "to detect", "to heal", "p95")
+        yield from table(paint, heads, [_detector(one, several=several) for one in stats.detectors])
+    for title, rates in (("STEP", stats.steps), ("OPERATION", stats.operations)):
+        if rates:
+            if title == "STEP" or stats.steps or stats.detectors:
+                yield ""
+            titles = (title, "attempts", "ok", "failed", "rate", "mean", "p95")
+            yield from table(paint, titles, [_rate(one, several=several) for one in rates])
+
+
+def document(run: PastRun) -> dict[str, Any]:
+    """Return a run as `history --format json` has it: as `apply` reported it, with who ran it and how it ended."""
+    ending = {"command": run.command, "by": run.by, "ended": run.ended, "exit_code": run.exit_code}
+    return {**run_document(gathered(run)), **ending}
+
+
+def stats_document(stats: Stats) -> dict[str, Any]:
+    """Return the tables of `stats --format json`."""
+    return {
+        "operations": [{**asdict(one), "failures": one.failures, "rate": one.rate} for one in stats.operations],
+        "detectors": [{**asdict(one), "rate": one.rate} for one in stats.detectors],
+        "steps": [{**asdict(one), "failures": one.failures, "rate": one.rate} for one in stats.steps],
+    }
+
+
+def _groups(runs: Iterable[PastRun]) -> Iterator[list[PastRun]]:
+    quiet: list[PastRun] = []
+    for run in runs:
+        if _is_quiet(run) and (not quiet or quiet[0].runbook == run.runbook):
+            quiet.append(run)
+            continue
+        if quiet:
+            yield quiet
+        quiet = [run] if _is_quiet(run) else []
+        if not quiet:
+            yield [run]
+    if quiet:
+        yield quiet
+
+
+def _is_quiet(run: PastRun) -> bool:
+    return not run.facts and run.exit_code == 0
+
+
+def _quiet(paint: Paint, group: Sequence[PastRun]) -> str:
+    newest, oldest = group[0], group[-1]
+    when, name = _clock(newest.started), words.printable(newest.runbook)
+    if len(group) > 1:
+        since = _clock(oldest.started, beside=newest.started)
+        return f"{when}  {name}: {len(group)} runs since {since}, all well"
+    return f"{when}  {name} {newest.command}: {_verdict(paint, newest, 'well' if newest.exit_code == 0 else '')}"
+
+
+def _entry(paint: Paint, blocks: Blocks, run: PastRun, *, full: bool) -> Iterator[str]:
+    report = gathered(run)
+    came_to = counted(PassReport((report,))) or "nothing found"
+    head = f"{_clock(run.started)}  {words.printable(run.runbook)} {run.command}: {_verdict(paint, run, came_to)}"
+    yield paint(head, "bold")
+    for host in report.hosts.values():
+        name = host.name if host.name != "localhost" else ""
+        for operation in host.operations:
+            lines = blocks.operation(operation, name)
+            if operation.state not in ("skipped", "running"):
+                yield from _indented(lines if full else lines[:1])
+        for incident in host.incidents:
+            lines = blocks.incident(incident, name)
+            yield from _indented(lines if full else [*lines[:1], *_short(blocks, incident.steps)])
+        for unseen in host.unknown:
+            yield from _indented(blocks.unseen("unknown", unseen.detector, name, unseen.reason))
+    if full:
+        yield f"  run {run.id} by {words.printable(run.by)}"
+
+
+def _short(blocks: Blocks, steps: Sequence[StepReport]) -> Iterator[str]:
+    for step in steps:
+        yield from blocks.step(step)[:1]
+
+
+def _indented(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        yield "  " + line.replace("\n", "\n  ")
+
+
+def _verdict(paint: Paint, run: PastRun, came_to: str) -> str:
+    if run.ended is None:
+        end = paint("did not end: it was killed, or runs still", "yellow")
+        return f"{came_to}, {end}" if came_to else end
+    spent = words.duration(run.ended - run.started)
+    return f"{came_to or f'exit code {run.exit_code}'} ({spent})"
+
+
+def _clock(at: float, *, beside: float | None = None) -> str:
+    """Return local time; the day is left out beside a time of the same day."""
+    time = datetime.fromtimestamp(at).astimezone()
+    same = beside is not None and datetime.fromtimestamp(beside).astimezone().date() == time.date()
+    return f"{time:%H:%M}" if same else f"{time:%Y-%m-%d %H:%M}"
+
+
+def _name(runbook: str, name: str, *, several: bool) -> str:
+    return words.printable(f"{runbook}: {name}" if several else name)
+
+
+def _rate(one: Rate, *, several: bool) -> tuple[str, ...]:
+    counts = (str(one.attempts), str(one.successes), str(one.failures))
+    return (
+        _name(one.runbook, one.name, several=several),
+        *counts,
+        _percent(one.rate),
+        _spent(one.mean),
+        _spent(one.p95),
+    )
+
+
+def _detector(one: DetectorRate, *, several: bool) -> tuple[str, ...]:
+    counts = (str(one.incidents), str(one.cured), str(one.unhealed), str(one.open))
+    times = (_spent(one.detect_mean), _spent(one.heal_mean), _spent(one.heal_p95))
+    return (_name(one.runbook, one.name, several=several), *counts, _percent(one.rate), *times)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _spent(seconds: float | None) -> str:
+    return "-" if seconds is None else words.duration(seconds)

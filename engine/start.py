@@ -1,0 +1,191 @@
+"""From a loaded runbook to a pass: secrets, variables, the journal, the agent, and what the journal is told of the run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets as randomness
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine import fleet, keep
+from runbook.engine.errors import HostUnreachable, RunbookInvalid, UserError
+from runbook.engine.journal.facts import Fact, RunStart
+from runbook.engine.journal.store import open_journal, who
+from runbook.engine.language import lint, render, source
+from runbook.engine.language import load as loading
+from runbook.engine.recover.state import Plan, Settings
+from runbook.engine.run import Pass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runbook.engine.journal.store import Journal
+    from runbook.engine.model import Runbook
+    from runbook.engine.run import Observer
+
+HOST = "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks for."""
+
+    runbook: Runbook
+    command: str
+    settings: Settings
+    wait: float = 120.0  # seconds
+    diff: bool = False
+    commits: bool = True  # false: nothing is written, not even the journal
+    journal: str | None = None
+
+
+def load(path: Path, extra: Mapping[str, Any]) -> Runbook:
+    """Load a runbook and lint it.
+
+    Raises:
+        RunbookInvalid: it does not load, or has findings that are errors.
+    """
+    examined = loading.examine(path, extra_vars=extra)
+    errors = [finding for finding in lint.check(examined) if finding.level == "error"]
+    if errors or examined.runbook is None:
+        raise RunbookInvalid(errors)
+    return examined.runbook
+
+
+def extra_vars(words: Sequence[str]) -> dict[str, Any]:
+    """Return the variables of -e: NAME=VALUE, or a YAML file of them behind @.
+
+    Raises:
+        UserError: a word is neither, or the file holds something else.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        if word.startswith("@"):
+            read = source.read(word[1:])
+            if read.problems:
+                raise RunbookInvalid(read.problems)
+            if not isinstance(read.data, dict):
+                raise UserError("expected a mapping of variables", where=word[1:], mend="write NAME: VALUE lines")
+            found.update(read.data)
+            continue
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise UserError(f"`{word}` sets no variable", where="-e", mend="write NAME=VALUE, or @FILE")
+        parsed = source.parse(value, "-e").data if value else ""
+        found[name] = value if parsed is None else parsed
+    return found
+
+
+def redactor(sessions: Sequence[Session]) -> Callable[[str], str]:
+    """Return what takes every session's secrets out of a text."""
+    return render.redactor([value for session in sessions for value in session.secrets.values()])
+
+
+class Session:
+    """One runbook's run in this process."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self.secrets = {name: _secret(secret) for name, secret in request.runbook.secrets.items()}
+        self.run_id = randomness.token_hex(4)
+        self._journal: Journal | None = None
+        self._pass: Pass | None = None
+        self._begun = False
+
+    def interrupt(self) -> int:
+        """Begin nothing new; return how often this was asked."""
+        return self._pass.interrupt() if self._pass is not None else 2
+
+    def run(self, observer: Observer) -> bool:
+        """Run the pass; tell whether it was stopped.
+
+        Raises:
+            JournalUnusable: an intent could not be written, so its step was not begun.
+        """
+        request, runbook = self._request, self._request.runbook
+        self._journal = open_journal(
+            request.journal, read_only=not request.commits, redact=render.redactor(list(self.secrets.values()))
+        )
+        with contextlib.ExitStack() as stack:
+            scope = render.Scope(runbook, host=HOST, run=self._about_run(stack), secrets=self.secrets)
+            every = runbook.every if isinstance(runbook.every, float) else 60.0
+            plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope})
+            state, cursors = keep.load(plan, self._journal, HOST)
+            keeper = keep.Keeper(self._journal if request.commits else None, runbook.name, HOST, cursors)
+            self._begin(observer, keeper)
+            for incident in state.incidents.values():
+                observer.fact(self._fact("incident.resumed", incident=incident.id, host=HOST, detector=incident.detector,
+                                         subject=incident.subject, data={"state": incident.state.value, "opened": incident.opened,
+                                         "severity": incident.severity, "since": incident.since, "fields": incident.fields,
+                                         "reason": incident.reason, "count": incident.count}))  # fmt: skip
+            try:
+                agent = stack.enter_context(fleet.connect())
+            except HostUnreachable as error:
+                self._tell(observer, keeper, self._fact("host.unreachable", host=HOST, data={"reason": str(error)}))
+                return False
+            writable = render.writable(scope)
+            self._pass = Pass(state, HOST, agent, keeper, observer, wait=request.wait, writable=writable, diff=request.diff)
+            try:
+                return self._pass.go().stopping
+            except HostUnreachable as error:
+                self._tell(observer, keeper, self._fact("host.unreachable", host=HOST, data={"reason": str(error)}))
+                return False
+
+    def close(self, exit_code: int) -> None:
+        """Write down how the run ended, and close the journal."""
+        if self._journal is None:
+            return
+        if self._begun:
+            self._journal.end_run(self.run_id, time.time(), exit_code)
+        self._journal.close()
+
+    def _begin(self, observer: Observer, keeper: keep.Keeper) -> None:
+        runbook, request = self._request.runbook, self._request
+        if request.commits and self._journal is not None:
+            digest = hashlib.sha256(Path(runbook.file).read_bytes()).hexdigest()
+            self._journal.begin_run(RunStart(self.run_id, runbook.name, runbook.file, digest, request.command, time.time(), who()))
+            self._begun = True
+        data = {"runbook": runbook.name, "file": runbook.file, "command": request.command, "hosts": [HOST],
+                "check": request.settings.check, "detectors": len(runbook.detectors)}  # fmt: skip
+        self._tell(observer, keeper, self._fact("run.begun", data=data))
+
+    def _tell(self, observer: Observer, keeper: keep.Keeper, fact: Fact) -> None:
+        keeper.fact(fact)
+        observer.fact(fact)
+
+    def _fact(self, kind: str, **about: Any) -> Fact:
+        return Fact(kind, time.time(), self.run_id, **about)
+
+    def _about_run(self, stack: contextlib.ExitStack) -> dict[str, str]:
+        """Return `run`; its scratch directory is made where a runbook mentions it, and removed at the end."""
+        about = {"id": self.run_id, "scratch": os.path.join(tempfile.gettempdir(), f"runbook-{self.run_id}")}
+        files = {self._request.runbook.file, *(detector.origin for detector in self._request.runbook.detectors)}
+        mentioned = any("run.scratch" in Path(file).read_text(encoding="utf-8") for file in files if file)
+        if self._request.settings.check or not mentioned:
+            return about
+        about["scratch"] = os.path.realpath(tempfile.mkdtemp(prefix="runbook-"))
+        stack.callback(shutil.rmtree, about["scratch"], ignore_errors=True)
+        return about
+
+
+def _secret(secret: Any) -> str:
+    """Read a secret from where the runbook says."""
+    where = f"secrets.{secret.name}"
+    if secret.env is not None:
+        value = os.environ.get(secret.env)
+        if not value:
+            raise UserError(f"the environment has no {secret.env}", where=where, mend=f"export {secret.env}=…")
+        return value
+    try:
+        value = Path(secret.file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't be read from {secret.file}: {error}", where=where) from error
+    if not value:
+        raise UserError(f"{secret.file} is empty", where=where)
+    return value

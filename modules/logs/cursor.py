@@ -1,0 +1,82 @@
+"""How far a log file was read, in a form that survives restarts and tells the file from another of the same name."""
+
+import dataclasses
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional
+
+HEAD = 1024  # first bytes of a file that tell it from others
+TAIL = 256  # bytes before the offset that tell a file from one rewritten in its place
+SETTLED = 2.0  # seconds after a write in which size and time may not belong together
+
+
+@dataclass
+class Cursor:
+    """A place in one file."""
+
+    log: str  # the path in the runbook, whose rotation set the file belongs to
+    path: str  # where the file lies; rotation moves it
+    device: int
+    inode: int
+    offset: int = 0  # what stands before it has been read
+    lines: Optional[int] = 0  # line feeds before the offset; None = never counted
+    head: str = ""  # fingerprint of the first `head_length` bytes
+    head_length: int = 0
+    tail: str = ""  # fingerprint of the last bytes before the offset
+    size: int = 0  # of the file when it was last looked at
+    changed: int = 0  # its modification time then, in nanoseconds
+    skipping: bool = False  # the offset is within a line that was taken already: the rest of it is nothing new
+    tried: bool = False  # the unfinished last line was looked at as it stands
+    matched: bool = False  # and matched, so that its completion is nothing new
+    missing: Optional[float] = None  # since when the file can't be found
+
+    @classmethod
+    def load(cls, kept: Mapping[str, Any]) -> "Cursor":
+        """Return a cursor from what `store` made; what a newer version added is left out."""
+        return cls(**{name: value for name, value in kept.items() if name in _NAMES})
+
+    def store(self) -> Dict[str, Any]:
+        """Return it as JSON, without what has its default."""
+        given = dataclasses.asdict(self)
+        return {name: value for name, value in given.items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
+
+    def idle(self, found: os.stat_result) -> bool:
+        """Nothing happened to the file since it was read to its end."""
+        return (
+            self.missing is None
+            and (found.st_dev, found.st_ino) == (self.device, self.inode)
+            and (found.st_size, found.st_mtime_ns) == (self.size, self.changed)
+            and (self.offset == self.size or self.tried)
+        )
+
+    def fits(self, descriptor: int, found: os.stat_result, now: float) -> bool:
+        """Tell whether an open file is the one that was read so far: the same bytes, and perhaps more.
+
+        A file exactly as long as what was read of it, but written to since, was begun anew: a server that dies with
+        the same words at each start. Not so within two seconds: a write sets the time before it sets the size.
+        """
+        if found.st_size < self.offset:
+            return False
+        touched = 0 < self.offset == self.size == found.st_size and self.changed != found.st_mtime_ns
+        if touched and found.st_ino == self.inode and now - found.st_mtime > SETTLED:
+            return False
+        return self.begins(descriptor)
+
+    def begins(self, descriptor: int) -> bool:
+        """Tell whether an open file begins with what was read."""
+        tail = os.pread(descriptor, min(TAIL, self.offset), max(0, self.offset - TAIL))
+        return self.shares_head(descriptor) and fingerprint(tail) == self.tail
+
+    def shares_head(self, descriptor: int) -> bool:
+        """Tell whether an open file has the same first bytes."""
+        return fingerprint(os.pread(descriptor, self.head_length, 0)) == self.head
+
+
+def fingerprint(content: bytes) -> str:
+    """Return a short digest; nothing has none."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest() if content else ""
+
+
+_NAMES = {field.name for field in dataclasses.fields(Cursor)}
+_DEFAULTS = {f.name: f.default for f in dataclasses.fields(Cursor) if f.default is not dataclasses.MISSING}

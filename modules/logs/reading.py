@@ -1,0 +1,207 @@
+"""Reading what is new in one log file, line by line, in bounded memory."""
+
+import os
+import re
+import time
+from dataclasses import dataclass, replace
+from typing import List, Optional
+
+from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
+from runbook.modules.logs.match import Hit, Matcher
+
+BLOCK = 256 * 1024
+LONGEST = 64 * 1024  # bytes of a line that are given to the patterns; the rest of it is passed over
+COUNTED = 256 * 1024 * 1024  # bytes that are read to number a line where the beginning was never read
+QUIET = 2.0  # seconds without a change after which an unfinished last line is taken as it stands
+
+_SEPARATOR = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A matching line."""
+
+    path: str
+    number: Optional[int]  # from 1; None where the file is too long to be counted
+    hit: Hit
+
+
+@dataclass
+class Room:
+    """How much one look may still take in."""
+
+    records: int = 10_000
+    characters: int = 6 * 1024 * 1024  # of evidence
+    until: float = 0.0  # on the monotonic clock
+
+    @property
+    def left(self) -> bool:
+        """There is room for another block."""
+        return self.holds and time.monotonic() < self.until
+
+    @property
+    def holds(self) -> bool:
+        """There is room for another record."""
+        return self.records > 0 and self.characters > 0
+
+    def take(self, hit: Hit) -> None:
+        """Make it smaller by one record."""
+        self.records -= 1
+        self.characters -= len(hit.line) + sum(len(value) for value in hit.groups.values() if isinstance(value, str))
+
+
+class Reading:
+    """One read of one open file, from a cursor on. `cursor` is where it ends."""
+
+    def __init__(self, descriptor: int, cursor: Cursor, matcher: Matcher, room: Room, now: float) -> None:
+        self.cursor = replace(cursor)
+        self.lines: List[Line] = []
+        self._before = cursor
+        self._descriptor = descriptor
+        self._matcher = matcher
+        self._room = room
+        self._now = now
+        self._first = os.pread(descriptor, min(HEAD, cursor.offset), 0)
+        self._last = os.pread(descriptor, min(TAIL, cursor.offset), max(0, cursor.offset - TAIL))
+
+    def run(self) -> "Reading":
+        """Read to the end, or as far as there is room."""
+        buffer = b""
+        while self._room.left:
+            block = os.pread(self._descriptor, BLOCK, self.cursor.offset + len(buffer))
+            buffer += block
+            if self.cursor.skipping:
+                buffer = self._skip(buffer)
+            else:
+                buffer = self._blank(buffer)
+            if not self.cursor.skipping:
+                end = _whole(buffer)
+                if end:
+                    buffer = buffer[self._lines(buffer[:end]) :]
+                elif len(buffer) >= LONGEST:
+                    buffer = self._long(buffer)
+            if not block:
+                break
+        self._finish(buffer)
+        return self
+
+    def _skip(self, buffer: bytes) -> bytes:
+        """Pass over the rest of a line that was taken already."""
+        found = _SEPARATOR.search(buffer)
+        if found is None or (found.group() == b"\r" and found.end() == len(buffer)):
+            keep = 0 if found is None else 1  # a carriage return at the end: a line feed may follow
+            self._consume(buffer[: len(buffer) - keep])
+            return buffer[len(buffer) - keep :]
+        self._consume(buffer[: found.end()])
+        self.cursor.skipping = False
+        return buffer[found.end() :]
+
+    def _blank(self, buffer: bytes) -> bytes:
+        """Pass over NUL bytes before a line: the hole that truncation leaves under a program that goes on writing."""
+        if not buffer.startswith(b"\0"):
+            return buffer
+        rest = buffer.lstrip(b"\0")
+        self._consume(buffer[: len(buffer) - len(rest)])
+        if not rest:
+            self._leap()
+        return rest
+
+    def _leap(self) -> None:
+        try:
+            data = os.lseek(self._descriptor, self.cursor.offset, os.SEEK_DATA)
+        except OSError:
+            return  # no more data, or a file system that does not say: the bytes are read
+        if data > self.cursor.offset:
+            hole = data - self.cursor.offset
+            self._consume(bytes(min(HEAD, hole)))
+            self.cursor.offset = data
+
+    def _lines(self, part: bytes) -> int:
+        """Match whole lines; return how many bytes of them were taken in."""
+        known = self.cursor.matched
+        self.cursor.matched = self.cursor.tried = False
+        ends: Optional[List[int]] = None
+        base = self.cursor.offset
+        only_feeds = b"\r" not in part
+        for hit in self._matcher.hits(part):
+            if known and hit.index == 0:
+                continue  # it was taken when it had no end yet
+            if ends is None:
+                ends = [found.end() for found in _SEPARATOR.finditer(part)]
+            begin = ends[hit.index - 1] if hit.index else 0
+            feeds = hit.index if only_feeds else part.count(b"\n", 0, begin)
+            self._add(hit, base, feeds)
+            if not self._room.holds:
+                self._consume(part[: ends[hit.index]])
+                return ends[hit.index]
+        self._consume(part)
+        return len(part)
+
+    def _long(self, buffer: bytes) -> bytes:
+        """Take the beginning of a line that is longer than patterns are given."""
+        if not self.cursor.matched:
+            for hit in self._matcher.hits(buffer[:LONGEST]):
+                self._add(hit, self.cursor.offset, 0)
+                break
+        self.cursor.matched = self.cursor.tried = False
+        self._consume(buffer[:LONGEST])
+        self.cursor.skipping = True
+        return buffer[LONGEST:]
+
+    def _finish(self, rest: bytes) -> None:
+        cursor, before = self.cursor, self._before
+        found = os.fstat(self._descriptor)
+        cursor.tried = False
+        if rest and found.st_size == cursor.offset + len(rest) and not cursor.skipping and self._room.left:
+            unchanged = (before.size, before.offset) == (found.st_size, cursor.offset)
+            if unchanged or self._now - found.st_mtime > QUIET:
+                self._unfinished(rest)
+        doubtful = 0 < before.offset == before.size == cursor.offset == found.st_size and before.inode == found.st_ino
+        cursor.changed = before.changed if doubtful else found.st_mtime_ns
+        cursor.size, cursor.device, cursor.inode, cursor.missing = found.st_size, found.st_dev, found.st_ino, None
+        cursor.head, cursor.head_length = fingerprint(self._first), len(self._first)
+        cursor.tail = fingerprint(self._last)
+
+    def _unfinished(self, rest: bytes) -> None:
+        """Take the last line as it stands; the cursor stays before it, for it may yet grow."""
+        self.cursor.tried = True
+        if not self.cursor.matched:
+            for hit in self._matcher.hits(rest):
+                self._add(hit, self.cursor.offset, 0)
+                self.cursor.matched = True
+                break
+
+    @property
+    def torn(self) -> bool:
+        """The file was begun anew while it was read: nothing of this is to be believed."""
+        if os.fstat(self._descriptor).st_size < self.cursor.offset:
+            return False  # cut only after the last byte was read
+        return not self.cursor.begins(self._descriptor)
+
+    def _add(self, hit: Hit, base: int, feeds: int) -> None:
+        if self.cursor.lines is None:
+            self.cursor.lines = self._count(base)
+        number = None if self.cursor.lines is None else self.cursor.lines + feeds + 1
+        self.lines.append(Line(self.cursor.path, number, hit))
+        self._room.take(hit)
+
+    def _count(self, end: int) -> Optional[int]:
+        if end > COUNTED:
+            return None
+        return sum(
+            os.pread(self._descriptor, min(BLOCK, end - at), at).count(b"\n") for at in range(0, end, BLOCK)
+        )
+
+    def _consume(self, part: bytes) -> None:
+        if len(self._first) < HEAD:
+            self._first += part[: HEAD - len(self._first)]
+        self._last = (self._last + part)[-TAIL:]
+        self.cursor.offset += len(part)
+        if self.cursor.lines is not None:
+            self.cursor.lines += part.count(b"\n")
+
+
+def _whole(buffer: bytes) -> int:
+    """Return where the last whole line ends; a carriage return at the very end may be half of a line's end."""
+    end = len(buffer) - 1 if buffer.endswith(b"\r") else len(buffer)
+    return max(buffer.rfind(b"\n", 0, end), buffer.rfind(b"\r", 0, end)) + 1

@@ -1,0 +1,80 @@
+"""The probe `daemon`."""
+
+from dataclasses import dataclass
+from typing import Any, Iterator, List, Mapping, Optional
+
+from runbook.modules import services
+from runbook.modules.declare import Duration, Probe, Record, Regex
+from runbook.modules.host import Host
+from runbook.modules.unit import Daemon as Seen
+from runbook.modules.unit import Scope, State, Unit
+
+
+@dataclass(frozen=True)
+class DaemonRecord(Record):
+    """How one daemon does."""
+
+    unit: str  # the unit, as the runbook names it
+    alive: bool  # its main process runs; a zombie or another process with its old pid does not count
+    state: State  # running, starting, stopping, stopped, failed, stale (its pidfile lies), zombie, or missing (no unit)
+    pid: Optional[int]  # of its main process
+    restarts: (
+        int  # how often its manager restarted it by itself; for a pidfile: how often another process took its place
+    )
+    uptime: Optional[Duration]  # since its main process started
+    exit_code: Optional[int]  # of its last run, negative for a signal; only a manager knows it
+    orphans: int  # processes that `match` outside the unit, or were left behind by its last run
+
+
+@dataclass(frozen=True)
+class Daemon(Probe):
+    """See whether a daemon runs: a unit of systemd, or whatever a pidfile names.
+
+    A pidfile is not believed: its process must live, be no zombie, be no younger than the file, and match.
+
+    Example:
+        - daemon: vllm
+          when: not alive
+        - daemon: {unit: /run/trainer.pid, match: train\\.py}
+          when: not alive or orphans > 0
+    """
+
+    record = DaemonRecord
+    subject = "unit"
+
+    unit: str  # the unit as its manager names it, or the absolute path of a pidfile
+    manager: services.ManagerName = "auto"  # auto: a path is a pidfile, everything else is systemd's
+    match: Optional[Regex] = None  # which command lines belong to the daemon; tells orphans and reused pids
+    scope: Scope = "system"  # systemd: the system's units, or those of the user that the agent runs as
+
+    def check(self) -> None:
+        """A name that the manager can know."""
+        services.check(self.manager, self._unit())
+
+    def look(self, host: Host) -> Iterator[DaemonRecord]:
+        """Ask the manager, and count restarts where it does not."""
+        seen = services.manager(self.manager, self._unit()).look(host, self._unit())
+        yield DaemonRecord(
+            unit=self.unit,
+            alive=seen.alive,
+            state=seen.state,
+            pid=seen.pid,
+            restarts=_counted(host, seen) if seen.restarts is None else seen.restarts,
+            uptime=seen.uptime,
+            exit_code=seen.exit_code,
+            orphans=len(seen.orphans),
+        )
+
+    def _unit(self) -> Unit:
+        return Unit(self.unit, scope=self.scope, match=self.match)
+
+
+def _counted(host: Host, seen: Seen) -> int:
+    """Count the processes that took the place of the one before, as far as our looks saw them."""
+    kept: Mapping[str, Any] = host.remembered
+    last: List[Any] = list(kept.get("identity", ()))
+    count = int(kept.get("restarts", 0))
+    if seen.identity and last and list(seen.identity) != last:
+        count += 1
+    host.remember(identity=list(seen.identity) or last, restarts=count)
+    return count

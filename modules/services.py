@@ -1,0 +1,44 @@
+"""Which manager looks after a daemon; a path is a pidfile, everything else is for the first manager that answers."""
+
+from typing import Callable, List, Literal, Mapping
+
+from runbook.modules import service_pidfile, service_systemd
+from runbook.modules.actions import Action
+from runbook.modules.declare import Absent, Failed, Invalid, Unclear
+from runbook.modules.processes import pattern
+from runbook.modules.unit import Manager, Unit
+
+ManagerName = Literal["auto", "systemd", "pidfile"]
+MANAGERS: Mapping[str, Manager] = {"systemd": service_systemd, "pidfile": service_pidfile}
+
+
+def manager(name: ManagerName, unit: Unit) -> Manager:
+    """Return the manager of that name; for `auto` the one that the unit's name belongs to."""
+    if name != "auto":
+        return MANAGERS[name]
+    return MANAGERS["pidfile" if unit.name.startswith("/") else "systemd"]
+
+
+def check(name: ManagerName, unit: Unit, *, starts: bool = False) -> None:
+    """Raise `Invalid` where a unit does not fit its manager; `starts` = it may have to be started."""
+    if not unit.name:
+        raise Invalid("`unit` is empty: write a unit's name, or the path of a pidfile")
+    if unit.name.startswith("-"):
+        raise Invalid(f"`{unit.name}` begins with a dash, which no unit's name does")
+    if "\0" in unit.name:
+        raise Invalid("`unit` holds a NUL, which no name does")
+    if unit.match is not None:
+        pattern(unit.match)
+    manager(name, unit).check(unit, starts=starts)
+
+
+def planned(plan: Callable[[], List[Action]]) -> List[Action]:
+    """Make a plan; a step that can't look has failed.
+
+    Raises:
+        Failed: what the plan needs can't be seen, or is not here.
+    """
+    try:
+        return plan()
+    except (Absent, Unclear) as error:
+        raise Failed(str(error)) from error

@@ -1,0 +1,121 @@
+"""The step `chown`."""
+
+import grp
+import os
+import pwd
+import re
+import stat
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+from runbook.modules import tree
+from runbook.modules.actions import Action, Entry, Own
+from runbook.modules.declare import Failed, Impact, Invalid, Path, Refused, Step
+from runbook.modules.host import Host
+from runbook.modules.tree import Found
+
+Change = Tuple[Optional[int], Optional[int], Optional[int]]  # uid, gid and mode; None where it is right
+
+
+@dataclass(frozen=True)
+class Chown(Step):
+    """Give files and directories the right owner, group and mode; what is right already is not touched.
+
+    `mode` is octal and in quotes. Directories get the right to enter (x) wherever the mode gives the right to read, so
+    that "0640" makes them 0750, and they keep their setgid and sticky bits; files lose theirs. Setting such bits
+    is refused. With `recursive`, links are left as they are and not followed, and what is mounted below is left out.
+
+    Example:
+        - chown: {path: /srv/models/cache, owner: vllm, group: vllm, mode: "0640", recursive: true}
+    """
+
+    impact = Impact.DISRUPTIVE
+    timeout = 1800.0
+    writes = ("path",)
+
+    path: Path  # the file or directory
+    owner: Optional[str] = None  # the user, by name or number
+    group: Optional[str] = None  # the group, by name or number
+    mode: Optional[str] = None  # permissions such as "0644"
+    recursive: bool = False  # and all that lies below
+
+    def check(self) -> None:
+        """Something to change, and a mode that gives nobody another's rights."""
+        if self.owner is None and self.group is None and self.mode is None:
+            raise Invalid("nothing to do: write at least one of owner, group and mode")
+        if self.mode is None:
+            return
+        if re.fullmatch(r"0?[1-7][0-7]{3}", self.mode):
+            raise Invalid(f"`mode: {self.mode}` sets setuid, setgid or sticky bits: write the last three digits alone")
+        if not re.fullmatch(r"0?[0-7]{3}", self.mode):
+            raise Invalid(f'`mode: {self.mode}` is not octal: write it in quotes, as "0644"')
+
+    def plan(self, host: Host) -> List[Action]:
+        """Own what is wrong; one action for each thing that is wrong in the same way."""
+        tree.inside(self.path, host.writable)
+        uid, gid = _uid(self.owner), _gid(self.group)
+        mode = None if self.mode is None else int(self.mode, 8)
+        wrong: Dict[Tuple[Change, bool], List[Entry]] = {}
+        found = tree.walk(host, self.path) if self.recursive else iter([self._itself()])
+        number = 0
+        for number, thing in enumerate(found, 1):  # noqa: B007 -- counted
+            if thing.mount or not (thing.file or thing.directory):
+                continue
+            change = _wrong(thing, uid, gid, mode)
+            if change == (None, None, None):
+                continue
+            if thing.file and thing.stat.st_nlink > 1:
+                names = f"{thing.stat.st_nlink} hard links"
+                raise Refused(f"{os.path.join(self.path, thing.path)} has {names}: its other names may lie outside")
+            wrong.setdefault((change, thing.directory), []).append(thing.entry)
+        if not number:
+            raise Failed(f"{self.path} is not there")
+        host.remember(changed=sum(map(len, wrong.values())), seen=number)
+        return [_own(self.path, change, directory, entries) for (change, directory), entries in wrong.items()]
+
+    def report(self, host: Host) -> Dict[str, Any]:
+        """Say how many were wrong, of how many that were seen."""
+        return {"wrong": host.kept.get("changed", 0), "seen": host.kept.get("seen", 0)}
+
+    def _itself(self) -> Found:
+        try:
+            return Found("", os.lstat(self.path))
+        except OSError as error:
+            missing = "is not there" if isinstance(error, FileNotFoundError) else f"can't be seen: {error.strerror}"
+            raise Failed(f"{self.path} {missing}") from error
+
+
+def _wrong(thing: Found, uid: Optional[int], gid: Optional[int], mode: Optional[int]) -> Change:
+    """Return what is to be changed of one thing."""
+    seen = thing.stat
+    if mode is not None and thing.directory:
+        mode |= (mode & 0o444) >> 2 | seen.st_mode & (stat.S_ISGID | stat.S_ISVTX)
+    return (
+        uid if uid is not None and seen.st_uid != uid else None,
+        gid if gid is not None and seen.st_gid != gid else None,
+        mode if mode is not None and stat.S_IMODE(seen.st_mode) != mode else None,
+    )
+
+
+def _own(root: str, change: Change, directory: bool, entries: List[Entry]) -> Own:
+    uid, gid, mode = change
+    modes = {"directory_mode": mode} if directory else {"file_mode": mode}
+    return Own(root, tuple(entries), uid=uid, gid=gid, **modes)
+
+
+def _uid(name: Optional[str]) -> Optional[int]:
+    if name is None or name.isdecimal():
+        return None if name is None else int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise Failed(f"there is no user {name} on this host") from None
+
+
+def _gid(name: Optional[str]) -> Optional[int]:
+    if name is None or name.isdecimal():
+        return None if name is None else int(name)
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise Failed(f"there is no group {name} on this host") from None

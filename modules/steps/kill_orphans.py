@@ -1,0 +1,61 @@
+"""The step `kill_orphans`."""
+
+from dataclasses import dataclass
+from typing import List, Optional
+
+from runbook.modules import services
+from runbook.modules.actions import Action, Signal
+from runbook.modules.declare import Duration, Failed, Impact, Invalid, Regex, Step
+from runbook.modules.host import Host
+from runbook.modules.orphans import outside, parentless, targets
+from runbook.modules.processes import pattern, table
+from runbook.modules.unit import Scope, Unit
+
+
+@dataclass(frozen=True)
+class KillOrphans(Step):
+    """Kill processes of a daemon's kind that nobody looks after, with all that descends from them: TERM, then KILL.
+
+    With a `unit`: what matches outside it, and what its last run left behind. With `match` alone: what matches and has
+    lost its parent, which is every daemon of that kind too. Never the unit's own processes, those of another service,
+    of a container or a batch job, the agent, its parents, or init.
+
+    Example:
+        - kill_orphans: {unit: /run/trainer/trainer.pid, match: train\\.py}
+        - kill_orphans: {match: 'multiprocessing\\.spawn', grace: 5s}
+    """
+
+    impact = Impact.DISRUPTIVE
+
+    unit: Optional[str] = None  # the unit as its manager names it, or the absolute path of a pidfile
+    match: Optional[Regex] = None  # which command lines belong to the daemon
+    manager: services.ManagerName = "auto"  # auto: a path is a pidfile, everything else is systemd's
+    scope: Scope = "system"  # systemd: the system's units, or those of the user that the agent runs as
+    grace: Duration = 10.0  # time to end by themselves before KILL
+
+    def check(self) -> None:
+        """A unit, or a pattern that says something."""
+        if self.unit is not None:
+            services.check(self.manager, Unit(self.unit, scope=self.scope, match=self.match))
+        elif self.match is None:
+            raise Invalid("write a `unit`, or a `match` that tells which processes to kill")
+        elif pattern(self.match).search("") is not None:
+            raise Invalid(f"`match: {self.match}` matches every command line; say what to kill")
+
+    def plan(self, host: Host) -> List[Action]:
+        """List them once; each is named by its pid and the time it started."""
+        return services.planned(lambda: self._plan(host))
+
+    def _plan(self, host: Host) -> List[Action]:
+        if self.unit is None:
+            own, seen = frozenset(), table(host)
+            orphans = outside(host, seen, own, parentless(seen, seen.matching(pattern(self.match or ""))))
+        else:
+            unit = Unit(self.unit, scope=self.scope, match=self.match)
+            daemon = services.manager(self.manager, unit).look(host, unit)
+            if daemon.state == "missing":
+                raise Failed(f"there is no unit {self.unit}")
+            own, orphans, seen = daemon.own, list(daemon.orphans), table(host)
+            orphans = [one for one in orphans if one.pid in seen.by_pid]
+        doomed = targets(host, seen, own, orphans)
+        return [Signal(tuple(doomed), grace=self.grace)] if doomed else []

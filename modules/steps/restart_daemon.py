@@ -1,0 +1,65 @@
+"""The step `restart_daemon`."""
+
+from dataclasses import dataclass
+from typing import List, Optional
+
+from runbook.modules import services
+from runbook.modules.actions import Action
+from runbook.modules.declare import Argv, Duration, Impact, Path, Regex, Step
+from runbook.modules.host import Host
+from runbook.modules.unit import Scope, Unit
+
+
+@dataclass(frozen=True)
+class RestartDaemon(Step):
+    """Restart a daemon, or start it when it is down, and wait until it is seen to run and to go on running.
+
+    A start that somebody else began less than `within` ago is awaited, not cut short.
+
+    Example:
+        - restart_daemon: {unit: vllm}
+        - restart_daemon:
+            unit: /run/trainer/trainer.pid
+            match: train\\.py
+            start: [python3, /opt/trainer/train.py, --resume]
+            log: /var/log/trainer/output.log
+    """
+
+    impact = Impact.DISRUPTIVE
+    idempotent = False
+    writes = ("log",)
+
+    unit: str  # the unit as its manager names it, or the absolute path of a pidfile
+    manager: services.ManagerName = "auto"  # auto: a path is a pidfile, everything else is systemd's
+    match: Optional[Regex] = None  # which command lines belong to the daemon; unmasks a reused pid
+    scope: Scope = "system"  # systemd: the system's units, or those of the user that the agent runs as
+    start: Argv = ()  # pidfile: how to start it; it must write the pidfile itself
+    stop: Argv = ()  # pidfile: how to ask it to stop; without, it gets TERM
+    cwd: Optional[Path] = None  # pidfile: the directory that `start` and `stop` run in
+    log: Optional[Path] = None  # pidfile: a file below `writable` that gets its output
+    grace: Duration = 10.0  # pidfile: time to stop by itself before KILL; systemd has its own TimeoutStopSec
+    settle: Duration = 1.0  # how long it must live before it counts as started
+    within: Duration = 30.0  # how long it may take to be up and settled
+
+    def check(self) -> None:
+        """A name that the manager can know, and what it needs."""
+        services.check(self.manager, self._unit(), starts=True)
+
+    def plan(self, host: Host) -> List[Action]:
+        """Ask its manager what is to be done."""
+        unit = self._unit()
+        return services.planned(lambda: services.manager(self.manager, unit).restart(host, unit))
+
+    def _unit(self) -> Unit:
+        return Unit(
+            self.unit,
+            scope=self.scope,
+            match=self.match,
+            start=self.start,
+            stop=self.stop,
+            cwd=self.cwd,
+            log=self.log,
+            grace=self.grace,
+            settle=self.settle,
+            within=self.within,
+        )
