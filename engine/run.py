@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.engine.detect import errors as failures
+from runbook.engine.fleet import Spec, messages
 from runbook.engine.fleet.bounded import within
 from runbook.engine.detect.correlate import CORRELATIONS
 from runbook.engine.errors import RenderError
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from runbook.engine.recover.state import State, Task
 
 PATTERN_SECONDS = 1.0  # for the `error` detectors' patterns over one failure (invariant 6)
-LINGER = 30.0  # seconds beyond a step's own timeout before an agent that says nothing is given up
+GLANCE = 0.5  # seconds after which a Ctrl-C is seen at the latest
 
 
 class Observer(Protocol):
@@ -142,15 +143,14 @@ class Pass:
                 if verifying and not self.state.tasks:
                     if pause > self._budget:
                         return
-                    self._budget -= pause
-                self._receive(pause)
-                if self._clock() >= wake and not self._events:
-                    self._events.append(Woke())
+                    waited = min(pause, GLANCE)
+                    self._budget -= waited
+                self._receive(min(pause, GLANCE))
             else:
                 wake = self.state.wake
-                self._receive(None if wake is None else max(0.0, wake - self._clock()))
-                if wake is not None and self._clock() >= wake:
-                    self._events.append(Woke())
+                self._receive(GLANCE if wake is None else min(GLANCE, max(0.0, wake - self._clock())))
+            if wake is not None and self._clock() >= wake and not self._events:
+                self._events.append(Woke())
 
     def _put(self, event: Event, cursors: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         now = self._clock()
@@ -180,7 +180,8 @@ class Pass:
 
     def _ask(self, command: LookAt) -> None:
         if command.intent is not None:
-            seq = self._agent.send({"op": "probe", "specs": [_spec(command.intent, command.probe, command.params, {})]})
+            spec = Spec(command.intent, command.probe, command.params, deadline=catalogue.probe(command.probe).timeout)
+            seq = self._agent.send(messages.probe([spec]))
             self._asked[seq] = (command.intent, ())
             return
         specs, looks = [], {}
@@ -189,16 +190,17 @@ class Pass:
             detector = self.state.plan.detector(name)
             if detector.probe in CORRELATIONS or catalogue.probe(detector.probe).engine:
                 continue
+            deadline = catalogue.probe(detector.probe).timeout
             try:
                 params = render.probe(detector.probe, detector.params, scope, path=detector.path)
             except RenderError as error:
                 looks[name] = NotSeen(error.what)
                 continue
-            specs.append(_spec(name, detector.probe, params, self._keeper.cursor(name)))
+            specs.append(Spec(name, detector.probe, params, self._keeper.cursor(name), deadline))
         if not specs:
             self._events.append(Looked(self.host, looks))
             return
-        seq = self._agent.send({"op": "probe", "specs": specs})
+        seq = self._agent.send(messages.probe(specs))
         self._asked[seq] = ("", command.detectors)
         if looks:
             self._events.append(Looked(self.host, looks))
@@ -245,7 +247,3 @@ class Pass:
                 break
         return found
 
-
-def _spec(name: str, probe: str, params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
-    return {"id": name, "probe": probe, "params": dict(params), "state": dict(state),
-            "deadline": catalogue.probe(probe).timeout}  # fmt: skip

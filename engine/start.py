@@ -125,7 +125,7 @@ class Session:
                                          "severity": incident.severity, "since": incident.since, "fields": incident.fields,
                                          "reason": incident.reason, "count": incident.count}))  # fmt: skip
             try:
-                agent = stack.enter_context(fleet.connect())
+                agent = stack.enter_context(fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")))
             except HostUnreachable as error:
                 self._tell(observer, keeper, self._fact("host.unreachable", host=HOST, data={"reason": str(error)}))
                 return False

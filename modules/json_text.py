@@ -112,7 +112,7 @@ def _insert(text: str, root: Node, parent: Node, key: str, value: Any) -> str:
         comma = text[members[-2].node.end : last.start]  # with the blanks and line ends around it
     else:
         gap = text[parent.start + 1 : last.start]
-        comma = "," + (gap or colon[1:])
+        comma = "," + (gap or colon.partition(":")[2])
     made = f"{comma}{name}{colon}{_dump(text, root, value, last.start)}"
     return text[: last.node.end] + made + text[last.node.end :]
 

@@ -64,7 +64,7 @@ def table(host: Host) -> Table:
 
 def kernel(process: Process) -> bool:
     """A thread of the kernel's own."""
-    return process.pid == KERNEL or process.parent == KERNEL
+    return KERNEL in {process.pid, process.parent}
 
 
 def pattern(text: str, parameter: str = "match") -> "Pattern[str]":

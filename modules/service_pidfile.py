@@ -84,7 +84,7 @@ def _start(host: Host, unit: Unit, discarded: List[Action]) -> List[Action]:
         raise Failed(f"`start`: there is no program {unit.start[0]} on the agent's PATH")
     what = f"{unit.name} names a living process that stays for {unit.settle:g} s"
     if not discarded and os.path.lexists(unit.name):
-        what += " (a stale pidfile was left in its place: it does not lie in `writable`)"
+        what += " (its old pidfile was left in place, because it does not lie in `writable`)"
     advice = f"see {unit.log}" if unit.log else "give it a `log` to see why"
     steady = Steady(host, lambda: look(host, unit), unit.settle, advice)
     begin = Run(unit.start, cwd=unit.cwd, detach=True, log=unit.log)

@@ -143,7 +143,7 @@ def _nearest(host: Host, unit: Unit) -> Optional[str]:
     for listing in (("list-unit-files",), ("list-units", "--all")):
         done = _systemctl(host, unit.scope, *listing, "--no-legend", "--plain", "--no-pager")
         known |= {line.split()[0] for line in done.stdout.splitlines() if line.split()}
-    shorter = {name[: -len(".service")] if name.endswith(".service") else name for name in known}
+    shorter = {name.removesuffix(".service") for name in known}
     return next(iter(difflib.get_close_matches(unit.name, sorted(shorter), n=1, cutoff=0.6)), None)
 
 

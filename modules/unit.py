@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, FrozenSet, List, Literal, Optional, Protocol, Tuple
 
 from runbook.modules.actions import Action
-from runbook.modules.declare import Failed, Unclear
+from runbook.modules.declare import Absent, Failed, Unclear
 from runbook.modules.host import Host, Process
 
 State = Literal["running", "starting", "stopping", "stopped", "failed", "stale", "zombie", "missing"]
@@ -82,10 +82,11 @@ class Steady:
         self._dead: Optional[float] = None  # since when it lives no more
 
     def __call__(self) -> bool:
+        """Look once; what can't be seen right now may be seen at the next look."""
         try:
             daemon = self._look()
-        except Unclear:
-            return False
+        except Absent as error:  # a manager that ended meanwhile may come back
+            raise Unclear(str(error)) from error
         now = self._host.now()
         if not daemon.alive:
             self._mourn(daemon, now)

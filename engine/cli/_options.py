@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -105,7 +107,12 @@ def _request(name: str, runbook: Any, given: Mapping[str, Any], duration: Callab
 def _refuse(findings: Sequence[Finding]) -> None:
     from runbook.engine.language.lint.formats import text
 
-    click.echo(text.render(findings, colour=sys.stderr.isatty()), err=True)
+    texts = {}
+    for file in {finding.span.file for finding in findings}:
+        with contextlib.suppress(OSError):
+            texts[file] = Path(file).read_text(encoding="utf-8", errors="replace")
+    click.echo(text.render(findings, texts, colour=sys.stderr.isatty()), err=True)
+    click.echo(text.totals(findings, len({finding.span.file for finding in findings}), colour=sys.stderr.isatty()), err=True)
 
 
 class interruptible:  # noqa: N801 -- reads as a word: with interruptible(…)

@@ -53,7 +53,7 @@ def _database(error: sqlite3.Error, path: pathlib.Path) -> tuple[str, str]:
     if code == sqlite3.SQLITE_CORRUPT:
         return (
             "the journal is damaged",
-            f"keep it for a look (mv {path} {path}.damaged); the next run begins a new one, or {ELSEWHERE}",
+            f"move it away (mv {path} {path}.damaged) so that the next run begins a new one, or {ELSEWHERE}",
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return (

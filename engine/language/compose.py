@@ -277,6 +277,9 @@ class _Composer:
         start, end = place.start - self.shift, place.end - self.shift
         if not isinstance(value, str):
             if self.text.startswith("{{", start - 1) or self.text.startswith("{{", start):
+                start -= self.text.startswith("{{", start - 1)
+                closed = self.text.find("}}", end - 1)
+                end = max(end, closed + 2) if closed >= 0 else end
                 self.note("RB001", "a value that begins with {{ must be in quotes", start, end, hint='write "{{ … }}…"')
             else:
                 self.note("RB001", "a key must be text", start, end, hint="write the key in quotes")

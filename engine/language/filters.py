@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import posixpath
@@ -23,6 +22,8 @@ def slug(value: Any) -> str:
     made = text(value).strip("/").replace("/", "--")
     made = re.sub(r"[^A-Za-z0-9._-]+", "-", made).lstrip(".-")
     if len(made) > _NAME_LENGTH:
+        import hashlib
+
         made = f"{made[:_NAME_LENGTH]}-{hashlib.sha256(made.encode()).hexdigest()[:8]}"
     return made or "_"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import units
@@ -45,6 +44,8 @@ def _percent(value: Any, rendered: bool) -> float:
 
 def _time(value: Any, rendered: bool) -> float:
     if isinstance(value, str):
+        from datetime import datetime
+
         try:
             return datetime.fromisoformat(value).astimezone().timestamp()
         except ValueError:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.errors import RenderError
 from runbook.engine.language import params
 from runbook.engine.language.kinds import is_template
-from runbook.engine.language.redact import redactor
 from runbook.engine.language.scope import Scope, value
 from runbook.engine.language.taint import Refused, host_text, mentioned, reached, registered, secret
 from runbook.engine.language.words import BY_ENV, argv
@@ -19,6 +18,8 @@ from runbook.modules import catalogue
 from runbook.modules.declare import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from runbook.engine.model import Path, Runbook, StepCall
     from runbook.modules.declare import Probe, Step
 
@@ -112,6 +113,13 @@ def _tree(entry: Any, scope: Scope) -> str:
     if not isinstance(found, str) or not os.path.isabs(found):  # noqa: PTH117 -- text, not looked up
         raise RenderError(f"'{found}' is no absolute path", mend="begin it with /")
     return found
+
+
+def redactor(secrets: Mapping[str, str] | Iterable[str]) -> Callable[[str], str]:
+    """Return the function that replaces the values of secrets by `***`; see redact.py."""
+    from runbook.engine.language import redact
+
+    return redact.redactor(secrets)
 
 
 def _fill(cls: type[Step | Probe], given: Mapping[str, Any], scope: Scope) -> _Filled:

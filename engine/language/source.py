@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 _BREAK = re.compile(r"\r\n|\n|\r")
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+_FOLD = r"[ \t]*(?:(?:\r\n|\n|\r)[ \t]*)+|"
+_FLOW = {
+    "": re.compile(f"{_FOLD}.", re.DOTALL),
+    "'": re.compile(f"{_FOLD}''|.", re.DOTALL),
+    '"': re.compile(
+        rf"{_FOLD}\\(?:x[0-9a-fA-F]{{2}}|u[0-9a-fA-F]{{4}}|U[0-9a-fA-F]{{8}}|(?:\r\n|\n|\r)[ \t]*|.)|.", re.DOTALL
+    ),
+}
 _MANY = 100  # findings of one file; beyond that nobody reads them
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -114,23 +122,8 @@ class Source:
         written, value = self.text[start:end], self._value(path)
         if not isinstance(value, str):
             return self.stretch(start, end)
-        at = 1 if written[:1] in {"'", '"'} else 0
-        if written[:1] in {"|", ">"} and (header := _BREAK.search(written)):
-            at = header.end()
-        for wanted in value[:offset]:
-            found = at
-            while (
-                found < len(written)
-                and written[found] != wanted
-                and not (wanted.isspace() and written[found].isspace())
-            ):
-                found += 1
-            if found >= len(written):
-                continue  # an escape: its characters are passed over by the next one that is found
-            at = found + 1
-        if offset < len(value):
-            at = max(written.find(value[offset], at), 0) or at
-        at = min(at, max(len(written) - 1, 0))
+        places = _block(written, value) if written[:1] in {"|", ">"} else _flow(written)
+        at = places[offset] if offset < len(places) else max(len(written) - 1, 0)
         return self.stretch(start + at, start + min(at + 1, len(written)))
 
     def _value(self, path: Path) -> Any:
@@ -233,3 +226,30 @@ def _undecodable(file: str, content: bytes, error: UnicodeDecodeError) -> Source
     note = compose.Note("RB001", message, len(before), len(before) + 1, "save it as UTF-8")
     source.problems.append(source.finding(note))
     return source
+
+
+def _flow(written: str) -> list[int]:
+    """Return where each character of a plain or quoted text is written: escapes and line breaks are longer than it."""
+    quote = written[:1] if written[:1] in {"'", '"'} else ""
+    places: list[int] = []
+    for found in _FLOW[quote].finditer(written, len(quote), len(written) - len(quote)):
+        breaks = len(_BREAK.findall(found.group()))
+        count = 1 if breaks < 2 else breaks - 1
+        if found.group()[:1] == "\\" and breaks and quote == '"':
+            count = 0  # an escaped line break is nothing
+        places += [found.start()] * count
+    return places
+
+
+def _block(written: str, value: str) -> list[int]:
+    """Return where each character of a text behind | or > is written: it is indented, and > folds its lines."""
+    header = _BREAK.search(written)
+    at = header.end() if header else 0
+    places: list[int] = []
+    for wanted in value:
+        here = at
+        while here < len(written) and written[here] != wanted and not (wanted.isspace() and written[here].isspace()):
+            here += 1
+        at = min(here, len(written) - 1) + 1
+        places.append(at - 1)
+    return places

@@ -36,9 +36,14 @@ def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value  # noqa: PLR0124
 
 
+def is_unknown(value: Any) -> bool:
+    """Tell whether a value is the third one, or a field that could not be seen."""
+    return value is UNKNOWN or value is UNSEEN
+
+
 def truth(value: Any) -> Truth:
     """Return whether a value counts as true; null, 0 and what is empty do not."""
-    if value is UNKNOWN or value is UNSEEN:
+    if is_unknown(value):
         return UNKNOWN
     return bool(value)
 
@@ -51,7 +56,7 @@ def negate(value: Any) -> Truth:
 
 def equal(left: Any, right: Any, depth: int = 0) -> Truth:
     """Return whether two values are the same; unknown where their kinds differ. Null equals only null."""
-    if left is UNKNOWN or right is UNKNOWN or left is UNSEEN or right is UNSEEN:
+    if is_unknown(left) or is_unknown(right):
         return UNKNOWN
     if left is None or right is None:
         return left is right
@@ -85,7 +90,7 @@ def ordered(comparison: str, left: Any, right: Any) -> Truth:
 
 def contains(value: Any, inside: Any) -> Truth:
     """Return whether a list has a value, a text a part, or a mapping a key."""
-    if value is UNKNOWN or inside is UNKNOWN or value is UNSEEN or inside is UNSEEN:
+    if is_unknown(value) or is_unknown(inside):
         return UNKNOWN
     if isinstance(inside, str):
         return value in inside if isinstance(value, str) else UNKNOWN
@@ -98,7 +103,7 @@ def contains(value: Any, inside: Any) -> Truth:
 
 def compare(comparison: str, left: Any, right: Any) -> Truth:
     """Return the result of one comparison, by Jinja's name for it."""
-    if left is UNKNOWN or right is UNKNOWN:
+    if is_unknown(left) or is_unknown(right):
         return UNKNOWN
     if comparison == "eq":
         return equal(left, right)
@@ -128,7 +133,7 @@ def _among(value: Any, members: list[Any] | tuple[Any, ...]) -> Truth:
         if found is True:
             return True
         compared = compared or found is False
-        unsure = unsure or member is UNKNOWN or member is UNSEEN
+        unsure = unsure or is_unknown(member)
     return False if compared and not unsure else UNKNOWN
 
 

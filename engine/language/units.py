@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from runbook.modules.declare import Kind
@@ -11,27 +10,27 @@ from runbook.modules.declare import Kind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SECONDS: Final[Mapping[str, Fraction]] = {
-    "ms": Fraction(1, 1000),
-    "s": Fraction(1),
-    "m": Fraction(60),
-    "h": Fraction(3600),
-    "d": Fraction(86400),
-    "w": Fraction(604800),
+SECONDS: Final[Mapping[str, float]] = {
+    "ms": 0.001,
+    "s": 1,
+    "m": 60,
+    "h": 3600,
+    "d": 86400,
+    "w": 604800,
 }
-BYTES: Final[Mapping[str, Fraction]] = {
-    "B": Fraction(1),
-    "kB": Fraction(10**3),
-    "KB": Fraction(10**3),
-    "MB": Fraction(10**6),
-    "GB": Fraction(10**9),
-    "TB": Fraction(10**12),
-    "PB": Fraction(10**15),
-    "KiB": Fraction(2**10),
-    "MiB": Fraction(2**20),
-    "GiB": Fraction(2**30),
-    "TiB": Fraction(2**40),
-    "PiB": Fraction(2**50),
+BYTES: Final[Mapping[str, int]] = {
+    "B": 1,
+    "kB": 10**3,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "PB": 10**15,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+    "PiB": 2**50,
 }
 SHAPES: Final[Mapping[Kind, str]] = {
     Kind.DURATION: "30s, 10m, 1h30m or 7d",
@@ -90,15 +89,15 @@ def duration(text: str) -> float:
     if pairs is None:
         raise ValueError(_refusal(text, "duration", Kind.DURATION, needs="s" if _BARE.fullmatch(cleaned) else ""))
     places = list(SECONDS)
-    total, last = Fraction(0), len(places)
+    total, last = 0.0, len(places)
     for number, unit in pairs:
         if unit not in SECONDS:
             raise ValueError(_refusal(text, "duration", Kind.DURATION, wrong=unit))
         if places.index(unit) >= last:
             raise ValueError(f"'{text}' is not a duration: write each unit once, the largest first, as in 1h30m")
         last = places.index(unit)
-        total += Fraction(number) * SECONDS[unit]
-    return float(total)
+        total += float(number) * SECONDS[unit]
+    return round(total, 6)
 
 
 def size(text: str) -> int:
@@ -116,7 +115,7 @@ def size(text: str) -> int:
     number, unit = pairs[0]
     if unit not in BYTES:
         raise ValueError(_refusal(text, "size", Kind.SIZE, wrong=unit))
-    return int(Fraction(number) * BYTES[unit])
+    return round(float(number) * BYTES[unit])
 
 
 def percent(text: str) -> float:

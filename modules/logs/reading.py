@@ -8,9 +8,9 @@ from typing import List, Optional
 
 from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
 from runbook.modules.logs.match import Hit, Matcher
+from runbook.modules.logs.rotation import LONGEST, Place
 
 BLOCK = 256 * 1024
-LONGEST = 64 * 1024  # bytes of a line that are given to the patterns; the rest of it is passed over
 COUNTED = 256 * 1024 * 1024  # bytes that are read to number a line where the beginning was never read
 QUIET = 2.0  # seconds without a change after which an unfinished last line is taken as it stands
 
@@ -53,8 +53,11 @@ class Room:
 class Reading:
     """One read of one open file, from a cursor on. `cursor` is where it ends."""
 
-    def __init__(self, descriptor: int, cursor: Cursor, matcher: Matcher, room: Room, now: float) -> None:
+    def __init__(
+        self, place: Place, descriptor: int, cursor: Cursor, matcher: Matcher, room: Room, now: float
+    ) -> None:
         self.cursor = replace(cursor)
+        self._path = place.path
         self.lines: List[Line] = []
         self._before = cursor
         self._descriptor = descriptor
@@ -182,7 +185,7 @@ class Reading:
         if self.cursor.lines is None:
             self.cursor.lines = self._count(base)
         number = None if self.cursor.lines is None else self.cursor.lines + feeds + 1
-        self.lines.append(Line(self.cursor.path, number, hit))
+        self.lines.append(Line(self._path, number, hit))
         self._room.take(hit)
 
     def _count(self, end: int) -> Optional[int]:

@@ -8,14 +8,17 @@ import bisect
 import os
 import re
 import stat
+import time
 from dataclasses import dataclass, replace
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from functools import cached_property
+from typing import Dict, Iterator, List, Optional, Sequence
 
 from runbook.modules.declare import Unclear
-from runbook.modules.logs.cursor import TAIL, Cursor
+from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
 
-MISSED = 7 * 86400.0  # seconds for which a file that can't be found is remembered: its disk may come back
-MISSED_MOST = 200
+LONGEST = 64 * 1024  # bytes of a line that are given to the patterns; the rest of it is passed over
+
+TICK = 50_000_000  # nanoseconds in which a directory may change twice and show one time
 
 _NUMBERED = re.compile(r"(?P<base>.+?)(?:[.\-_]\d[\d.\-_:TZ]*|\.old|\.prev)")
 _BEFORE_SUFFIX = re.compile(r"(?P<base>.+?)(?:\.\d{1,3}|[.\-_]\d{4}-?\d\d-?\d\d[\d.\-_:TZ]*)(?P<suffix>\.[A-Za-z]\w*)")
@@ -46,21 +49,29 @@ def bases(name: str) -> Iterator[str]:
 
 
 class Folder:
-    """The names in a directory, read once."""
+    """The names in a directory, read once and only when asked for."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.names: List[str] = []
-        self.inodes: Dict[int, str] = {}
         try:
             self.changed = os.stat(path).st_mtime_ns
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    self.names.append(entry.name)
-                    self.inodes[entry.inode()] = entry.name
         except OSError:
-            self.changed = 0  # not there, or not ours to read: a known path may still be
-        self.names.sort()
+            self.changed = 0
+        self.settled = 0 < self.changed < time.time_ns() - TICK  # a change from now on changes its time
+
+    @cached_property
+    def inodes(self) -> Dict[int, str]:
+        """The names by inode."""
+        try:
+            with os.scandir(self.path) as entries:
+                return {entry.inode(): entry.name for entry in entries}
+        except OSError:
+            return {}  # not there, or not ours to read: a known path may still be
+
+    @cached_property
+    def names(self) -> List[str]:
+        """The names, sorted."""
+        return sorted(self.inodes.values())
 
     def rotated(self, name: str) -> Iterator[str]:
         """Yield the paths of what rotation made of a log of this name."""
@@ -72,8 +83,8 @@ class Folder:
                 yield os.path.join(self.path, self.names[place])
 
 
-def places(log: str, known: Iterable[Cursor], folder: Folder, *, search: bool) -> Iterator[Place]:
-    """Yield the files that hold, or may hold, lines of a log.
+def places(log: str, known: Sequence[Cursor], folder: Folder, *, search: bool) -> Iterator[Place]:
+    """Yield the files that hold, or may hold, lines of a log; the log itself comes first.
 
     Args:
         log: the log's path.
@@ -81,19 +92,18 @@ def places(log: str, known: Iterable[Cursor], folder: Folder, *, search: bool) -
         folder: the directory in which it really lies.
         search: look for rotated files too, not only where they were.
     """
-    wanted = {log: None, **{cursor.path: None for cursor in known}}
-    found = {path: result for path in wanted for result in [regular(path)] if result is not None}
-    inodes = {result.st_ino for result in found.values()}
+    found = {path: regular(path) for path in (log, *(cursor.path for cursor in known))}
+    inodes = {result.st_ino for result in found.values() if result is not None}
     lost = [cursor for cursor in known if cursor.inode not in inodes]
     if search or lost:
-        names = [folder.inodes[cursor.inode] for cursor in lost if cursor.inode in folder.inodes]
-        for path in [*folder.rotated(os.path.basename(os.path.realpath(log))), *(os.path.join(folder.path, n) for n in names)]:
-            if path not in found and os.path.realpath(log) != path:
-                result = regular(path)
-                if result is not None:
-                    found[path] = result
+        moved = [folder.inodes[cursor.inode] for cursor in lost if cursor.inode in folder.inodes]
+        rotated = folder.rotated(os.path.basename(os.path.realpath(log)))
+        for path in (*rotated, *(os.path.join(folder.path, name) for name in moved)):
+            if path not in found:
+                found[path] = regular(path)
     for path, result in found.items():
-        yield Place(log, path, result)
+        if result is not None:
+            yield Place(log, path, result)
 
 
 def regular(path: str) -> Optional[os.stat_result]:
@@ -124,19 +134,40 @@ def opened(path: str) -> int:
 
 def adopted(cursor: Cursor, place: Place) -> Cursor:
     """Return the cursor as one in another file of the same content."""
-    found = place.found
-    return replace(cursor, log=place.log, path=place.path, device=found.st_dev, inode=found.st_ino, missing=None)
+    found, path = place.found, os.path.realpath(place.path)
+    return replace(cursor, log=place.log, path=path, device=found.st_dev, inode=found.st_ino, missing=None)
 
 
 def fresh(place: Place) -> Cursor:
     """Return a cursor before the first line."""
-    return Cursor(place.log, place.path, place.found.st_dev, place.found.st_ino)
+    return Cursor(place.log, os.path.realpath(place.path), place.found.st_dev, place.found.st_ino)
+
+
+def at_end(place: Place, descriptor: int) -> Cursor:
+    """Return a cursor behind the last whole line; the unfinished one behind it counts when it is finished."""
+    found = os.fstat(descriptor)
+    begin = max(0, found.st_size - LONGEST)
+    end = os.pread(descriptor, LONGEST, begin)
+    offset = begin + max(end.rfind(b"\n"), end.rfind(b"\r")) + 1
+    head = os.pread(descriptor, min(HEAD, offset), 0)
+    tail = os.pread(descriptor, min(TAIL, offset), max(0, offset - TAIL))
+    return replace(
+        fresh(place),
+        offset=offset,
+        lines=None if offset else 0,
+        head=fingerprint(head),
+        head_length=len(head),
+        tail=fingerprint(tail),
+        size=begin + len(end),
+        changed=found.st_mtime_ns,
+        tried=True,
+    )
 
 
 def copied(whole: int, part: int) -> bool:
     """Tell whether the second open file is a copy of the first, perhaps not of all of it."""
     size = os.fstat(part).st_size
-    if not size or size > os.fstat(whole).st_size:
+    if not 0 < size <= os.fstat(whole).st_size:
         return False
-    spots: List[Tuple[int, int]] = [(min(TAIL, size), 0), (min(TAIL, size), size // 2), (min(TAIL, size), max(0, size - TAIL))]
-    return all(os.pread(whole, length, at)[: size - at] == os.pread(part, length, at) for length, at in spots)
+    spots = (0, size // 2, max(0, size - TAIL))
+    return all(os.pread(whole, min(TAIL, size - at), at) == os.pread(part, min(TAIL, size - at), at) for at in spots)

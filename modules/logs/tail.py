@@ -2,30 +2,30 @@
 
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Set, Tuple
 
 from runbook.modules.declare import Unclear
 from runbook.modules.globs import expand, wild
-from runbook.modules.logs.cursor import Cursor, fingerprint
+from runbook.modules.logs.cursor import Cursor
 from runbook.modules.logs.match import Matcher
-from runbook.modules.logs.reading import LONGEST, Line, Reading, Room
+from runbook.modules.logs.reading import Line, Reading, Room
 from runbook.modules.logs.rotation import (
-    MISSED,
-    MISSED_MOST,
     Folder,
     Place,
     adopted,
+    at_end,
     bases,
     copied,
     fresh,
     opened,
     places,
-    regular,
 )
 
 BUDGET = 10.0  # seconds of reading in one look; the next one goes on where it ended
-STALE = 50_000_000  # nanoseconds in which a directory may change without its time doing so
+MISSED = 7 * 86400.0  # seconds for which a file that can't be found is remembered: its disk may come back
+MISSED_MOST = 200
 
 From = Literal["end", "start"]
 
@@ -39,6 +39,7 @@ class Tail:
         self._now = now
         self._room = room or Room(until=time.monotonic() + BUDGET)
         self._folders: Dict[str, Folder] = {}
+        self._unsettled: Set[str] = set()  # directories to search again at the next look
         self._claimed: Set[Tuple[int, int]] = set()
         self._cursors: Dict[str, List[Cursor]] = {}
         self._behind = 0
@@ -60,38 +61,39 @@ class Tail:
 
     def keep(self) -> Dict[str, Any]:
         """Return what the next look has to be given, as JSON."""
-        settled = time.time_ns() - STALE
+        folders = [folder for folder in self._folders.values() if folder.settled and folder.path not in self._unsettled]
         return {
             "cursors": {pattern: [cursor.store() for cursor in cursors] for pattern, cursors in self._cursors.items()},
-            "folders": {path: folder.changed for path, folder in self._folders.items() if 0 < folder.changed < settled},
+            "folders": {folder.path: folder.changed for folder in folders},
             "behind": self._behind,  # bytes that are left for the next look
         }
 
     def _pattern(self, pattern: str, first: From) -> List[Line]:
         before = self._kept.get("cursors", {}).get(pattern)
         known = [Cursor.load(cursor) for cursor in before or ()]
-        logs = list(_logs(pattern))
-        sight = first if before is None else None
-        there = list(self._places([*logs, *sorted({cursor.log for cursor in known} - set(logs))], known, sight))
-        cursors, work = self._settled(there, known, sight)
+        logs = _logs(pattern)
+        there = list(self._places([*logs, *sorted({cursor.log for cursor in known} - set(logs))], known, before is None))
+        kept, work = self._first(there, first) if before is None else self._settled(there, known)
         lines: List[Line] = []
         for place, cursor in sorted(work, key=lambda item: (item[0].found.st_mtime_ns, item[0].live)):
             read = self._read(place, cursor)
-            cursors.append(read.cursor if read else cursor)
+            kept.append(read.cursor if read else cursor)
             lines += read.lines if read else []
-        self._cursors[pattern] = cursors
+        self._cursors[pattern] = kept
         return lines
 
-    def _places(self, logs: List[str], known: List[Cursor], sight: Optional[From]) -> Iterator[Place]:
+    def _places(self, logs: List[str], known: List[Cursor], first: bool) -> Iterator[Place]:  # noqa: FBT001 -- private
         listed = set(logs)
+        sets: Dict[str, List[Cursor]] = {}
+        for cursor in known:
+            sets.setdefault(cursor.log, []).append(cursor)
         for log in logs:
-            folder = os.path.dirname(log)
-            if any(os.path.join(folder, base) in listed for base in bases(os.path.basename(log))):
+            if any(os.path.join(os.path.dirname(log), base) in listed for base in bases(os.path.basename(log))):
                 continue  # a rotated file that the pattern matches as well
-            real = self._folder(os.path.dirname(os.path.realpath(log)))
-            search = sight is not None or real.changed != self._kept.get("folders", {}).get(real.path)
-            own = [cursor for cursor in known if cursor.log == log]
-            for place in places(log, own, real, search=search):
+            own = sets.get(log, [])
+            folder = self._folder(os.path.dirname(own[0].path if own else os.path.realpath(log)))
+            search = first or folder.changed != self._kept.get("folders", {}).get(folder.path)
+            for place in places(log, own, folder, search=search):
                 identity = place.found.st_dev, place.found.st_ino
                 if identity not in self._claimed:
                     self._claimed.add(identity)
@@ -102,63 +104,47 @@ class Tail:
             self._folders[path] = Folder(path)
         return self._folders[path]
 
+    def _first(self, there: List[Place], first: From) -> "Tuple[List[Cursor], List[Tuple[Place, Cursor]]]":
+        if first == "start":
+            return [], [(place, fresh(place)) for place in there]
+        kept = []
+        for place in there:
+            with _open(place.path) as descriptor:
+                if descriptor is not None:
+                    kept.append(at_end(place, descriptor))
+        return kept, []
+
     def _settled(
-        self, there: List[Place], known: List[Cursor], sight: Optional[From]
+        self, there: List[Place], known: List[Cursor]
     ) -> "Tuple[List[Cursor], List[Tuple[Place, Cursor]]]":
-        """Say which cursors stay as they are, and which files are to be read from where."""
+        """Return the cursors that stay as they are, and the files to be read with the cursor to begin at."""
         idle: List[Cursor] = []
         work: List[Tuple[Place, Cursor]] = []
         strange: List[Place] = []
         cut: List[Cursor] = []  # what was read is no longer at its place: a copy may hold it
-        free = list(known)
+        free: Dict[int, List[Cursor]] = {}
+        for cursor in known:
+            free.setdefault(cursor.inode, []).append(cursor)
         for place in there:
             cursor = _known(place, free)
             if cursor is None:
                 strange.append(place)
-                continue
-            free.remove(cursor)
-            if cursor.idle(place.found):
-                idle.append(replace(cursor, log=place.log, path=place.path))
+            elif cursor.idle(place.found):
+                idle.append(cursor if cursor.log == place.log and not place.live else _renamed(cursor, place))
             elif _fits(cursor, place, self._now):
                 work.append((place, adopted(cursor, place)))
             else:
                 cut.append(cursor)
                 strange.append(place)
-        newest = max((cursor.changed for cursor in known), default=0)
+        lost = [cursor for cursors in free.values() for cursor in cursors]
+        search = _Strangers(cut, lost, [*idle, *(cursor for _, cursor in work)], max((c.changed for c in known), default=0))
         for place in sorted(strange, key=lambda item: (item.live, -item.found.st_mtime_ns)):
-            if sight is not None:
-                work.append((place, fresh(place) if sight == "start" else _at_end(place)))
-                continue
-            chosen = self._recognized(place, free, cut, [*(c for _, c in work), *idle], newest)
-            if chosen is not None:
-                work.append((place, chosen))
-        return [*idle, *self._missing(free)], work
-
-    def _recognized(
-        self, place: Place, free: List[Cursor], cut: List[Cursor], sound: List[Cursor], newest: int
-    ) -> Optional[Cursor]:
-        """Return where to begin in a file that no cursor belongs to; None = not at all, for now."""
-        try:
-            descriptor = opened(place.path)
-        except FileNotFoundError:
-            return None
-        try:
-            if place.live:
-                moved = [cursor for cursor in free if cursor.log == place.log and cursor.device != place.found.st_dev]
-                return _resumed(moved, place, descriptor, free) or fresh(place)
-            resumed = _resumed([*cut, *free], place, descriptor, free)
-            if resumed is not None:
-                return resumed
-            own = [cursor for cursor in [*cut, *sound] if cursor.log == place.log]
-            size = place.found.st_size
-            if any(cursor.head_length and size < cursor.offset and cursor.shares_head(descriptor) for cursor in cut):
-                return _at_end(place)
-            for cursor in own:
-                if cursor.path == place.log and cursor not in cut and _is_copy(cursor.path, descriptor):
-                    return None  # the log itself holds it all, until it is cut
-            return fresh(place) if place.found.st_mtime_ns >= newest else _at_end(place)
-        finally:
-            os.close(descriptor)
+            cursor = search.begin(place)
+            if cursor is not None:
+                work.append((place, cursor))
+            else:
+                self._unsettled.add(os.path.dirname(os.path.realpath(place.path)))
+        return [*idle, *self._missing(search.lost)], work
 
     def _missing(self, lost: List[Cursor]) -> List[Cursor]:
         since = [replace(cursor, missing=cursor.missing or self._now) for cursor in lost if cursor.offset]
@@ -166,19 +152,109 @@ class Tail:
         return sorted(young, key=lambda cursor: cursor.missing or 0)[-MISSED_MOST:]
 
     def _read(self, place: Place, cursor: Cursor) -> Optional[Reading]:
-        try:
-            descriptor = opened(place.path)
-        except FileNotFoundError:
-            return None
-        try:
+        with _open(place.path) as descriptor:
+            if descriptor is None:
+                return None
             found = os.fstat(descriptor)
             same = (found.st_dev, found.st_ino) == (place.found.st_dev, place.found.st_ino)
-            if not same or not _room_for(cursor, found, descriptor):
-                return None
-            read = Reading(descriptor, cursor, self._matcher, self._room, self._now).run()
+            if not same or found.st_size < cursor.offset or not cursor.begins(descriptor):
+                return None  # it changed since we looked at it: the next look sees what became of it
+            read = Reading(place, descriptor, cursor, self._matcher, self._room, self._now).run()
             if read.torn:
                 return None
-            self._behind += max(0, found.st_size - read.cursor.offset) if not self._room.left else 0
+            if not self._room.left:
+                self._behind += max(0, found.st_size - read.cursor.offset)
             return read
-        finally:
-            os.close(descriptor)
+
+
+class _Strangers:
+    """Where to begin in files that are not where a cursor was."""
+
+    def __init__(self, cut: List[Cursor], lost: List[Cursor], sound: List[Cursor], newest: int) -> None:
+        self.lost = lost
+        self._cut = cut
+        self._sound = sound
+        self._newest = newest  # the last change that was seen of any file: what is older holds nothing new
+        self._copies: List[Cursor] = []  # cut ones that go on in a copy
+
+    def begin(self, place: Place) -> Optional[Cursor]:
+        """Return the cursor to begin at; None = nowhere, for now."""
+        with _open(place.path) as descriptor:
+            if descriptor is None:
+                return None
+            if place.live:
+                remounted = [c for c in self.lost if c.log == place.log and c.device != place.found.st_dev]
+                return self._resumed(remounted, place, descriptor) or fresh(place)
+            resumed = self._resumed([*self._cut, *self.lost], place, descriptor)
+            if resumed is not None:
+                return resumed
+            own = [cursor for cursor in self._cut if cursor.log == place.log and cursor.head_length]
+            if any(place.found.st_size < cursor.offset and cursor.shares_head(descriptor) for cursor in own):
+                return at_end(place, descriptor)  # copied before its last lines were written, and these were read
+            if any(cursor.log == place.log and _copied(cursor.log, descriptor) for cursor in self._sound):
+                return None  # the log itself still holds it all, until it is cut
+            return fresh(place) if place.found.st_mtime_ns >= self._newest else at_end(place, descriptor)
+
+    def _resumed(self, cursors: List[Cursor], place: Place, descriptor: int) -> Optional[Cursor]:
+        for cursor in cursors:
+            if cursor.offset and place.found.st_size >= cursor.offset and cursor.begins(descriptor):
+                if cursor in self._copies:
+                    return at_end(place, descriptor)  # a second copy
+                self._copies.append(cursor)
+                self.lost = [other for other in self.lost if other is not cursor]
+                return adopted(cursor, place)
+        return None
+
+
+@contextmanager
+def _open(path: str) -> Iterator[Optional[int]]:
+    """Open a file while it is looked at; None where it is gone."""
+    try:
+        descriptor = opened(path)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _logs(pattern: str) -> List[str]:
+    """Return the logs that a pattern means; one that is not there yet is meant too."""
+    pattern = os.path.normpath(os.path.expanduser(pattern))
+    if wild(pattern) and not os.path.lexists(pattern):
+        return [path for path in expand(pattern) if os.path.isfile(path)]
+    refusal = _refusal(pattern)
+    if refusal:
+        raise Unclear(refusal)
+    return [pattern]
+
+
+def _refusal(path: str) -> str:
+    if not os.path.exists(path) or os.path.isfile(path):
+        return ""
+    return f"{path} is a directory: write {path}/*" if os.path.isdir(path) else f"{path} is no file, so it is not read"
+
+
+def _known(place: Place, free: Dict[int, List[Cursor]]) -> Optional[Cursor]:
+    """Take the cursor that was in a file of this inode, on this device if there are several."""
+    found = free.get(place.found.st_ino, [])
+    best = min(found, key=lambda cursor: (cursor.device != place.found.st_dev, cursor.missing or 0), default=None)
+    if best is not None:
+        found.remove(best)
+    return best
+
+
+def _fits(cursor: Cursor, place: Place, now: float) -> bool:
+    with _open(place.path) as descriptor:
+        return descriptor is not None and cursor.fits(descriptor, os.fstat(descriptor), now)
+
+
+def _renamed(cursor: Cursor, place: Place) -> Cursor:
+    return replace(cursor, log=place.log, path=os.path.realpath(place.path))
+
+
+def _copied(log: str, descriptor: int) -> bool:
+    with _open(log) as whole:
+        return whole is not None and copied(whole, descriptor)

@@ -71,7 +71,8 @@ class Chown(Step):
         if not number:
             raise Failed(f"{self.path} is not there")
         host.remember(changed=sum(map(len, wrong.values())), seen=number)
-        return [_own(self.path, change, directory, entries) for (change, directory), entries in wrong.items()]
+        files_first = sorted(wrong.items(), key=lambda group: group[0][1])  # a directory may shut us out
+        return [_own(self.path, change, directory, entries) for (change, directory), entries in files_first]
 
     def report(self, host: Host) -> Dict[str, Any]:
         """Say how many were wrong, of how many that were seen."""

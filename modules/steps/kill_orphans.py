@@ -21,8 +21,8 @@ class KillOrphans(Step):
     of a container or a batch job, the agent, its parents, or init.
 
     Example:
-        - kill_orphans: {unit: /run/trainer/trainer.pid, match: train\\.py}
-        - kill_orphans: {match: 'multiprocessing\\.spawn', grace: 5s}
+        - kill_orphans: {unit: /run/trainer/trainer.pid, match: train[.]py}
+        - kill_orphans: {match: 'multiprocessing[.]spawn', grace: 5s}
     """
 
     impact = Impact.DISRUPTIVE
@@ -48,14 +48,13 @@ class KillOrphans(Step):
 
     def _plan(self, host: Host) -> List[Action]:
         if self.unit is None:
-            own, seen = frozenset(), table(host)
-            orphans = outside(host, seen, own, parentless(seen, seen.matching(pattern(self.match or ""))))
+            seen = table(host)
+            orphans = outside(host, seen, (), parentless(seen, seen.matching(pattern(self.match or ""))))
+            doomed = targets(host, seen, (), orphans)
         else:
             unit = Unit(self.unit, scope=self.scope, match=self.match)
             daemon = services.manager(self.manager, unit).look(host, unit)
             if daemon.state == "missing":
                 raise Failed(f"there is no unit {self.unit}")
-            own, orphans, seen = daemon.own, list(daemon.orphans), table(host)
-            orphans = [one for one in orphans if one.pid in seen.by_pid]
-        doomed = targets(host, seen, own, orphans)
+            doomed = targets(host, table(host), daemon.own, daemon.orphans) if daemon.orphans else []
         return [Signal(tuple(doomed), grace=self.grace)] if doomed else []

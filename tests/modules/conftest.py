@@ -1,6 +1,10 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("modules", deadline=None, derandomize=os.environ.get("CI") == "true")
+settings.load_profile("modules")
 
 
 @pytest.fixture

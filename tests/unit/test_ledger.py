@@ -1,0 +1,208 @@
+import errno
+import fcntl
+import os
+import threading
+import time
+
+import pytest
+
+from runbook.modules import ledger as ledgers
+from runbook.modules.declare import Refused
+from runbook.modules.ledger import Known, Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(str(tmp_path))
+
+
+def full(code=errno.ENOSPC):
+    def fail(*_args, **_kwargs):
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def test_an_intent_that_never_began_is_lost_and_says_so(ledger):
+    assert ledger.known("i1") == Known("lost", None, begun=False)
+
+
+def test_an_intent_is_running_while_its_start_is_held_and_lost_after(ledger):
+    held = ledger.start("i1", {"subject": "gpu 0"})
+    assert ledger.known("i1") == Known("running", None, begun=True)
+    os.close(held)
+    assert ledger.known("i1") == Known("lost", None, begun=True)
+    assert ledger.about("i1")["subject"] == "gpu 0"
+
+
+def test_a_result_is_known_to_whoever_asks_later(ledger, tmp_path):
+    os.close(ledger.start("i1", {}))
+    ledger.result("i1", {"status": "done"})
+    assert Ledger(str(tmp_path)).known("i1") == Known("result", {"status": "done"}, begun=True)
+
+
+def test_an_intent_is_not_begun_twice(ledger):
+    os.close(ledger.start("i1", {}))
+    with pytest.raises(Refused, match="intent i1 was begun before; it is not done twice"):
+        ledger.start("i1", {})
+
+
+@pytest.mark.parametrize("content", [b"", b'{"status": "do', b"\xff\xfe", b"[]"])
+def test_a_half_written_result_counts_as_none(ledger, tmp_path, content):
+    os.close(ledger.start("i1", {}))
+    (tmp_path / "intents/i1.result.json").write_bytes(content)
+    assert ledger.known("i1") == Known("lost", None, begun=True)
+
+
+def test_a_half_written_start_still_says_that_it_began(ledger, tmp_path):
+    (tmp_path / "intents/i1.started.json").write_bytes(b'{"subj')
+    assert ledger.known("i1").begun
+    assert ledger.about("i1") == {}
+
+
+@pytest.mark.parametrize("intent", ["", "../x", "a/b", ".hidden", "x" * 129, "a\nb"])
+def test_an_intent_with_a_name_that_is_no_id_is_refused(ledger, intent):
+    with pytest.raises(Refused, match="not an intent's id"):
+        ledger.known(intent)
+
+
+def test_undos_come_last_first_and_a_half_written_one_is_left_out(ledger, tmp_path):
+    ledger.keep_undo("i1", {"n": 1})
+    ledger.keep_undo("i1", {"n": 2})
+    with (tmp_path / "intents/i1.undo.jsonl").open("ab") as file:
+        file.write(b'{"n": 3')
+    assert ledger.undos("i1") == [{"n": 2}, {"n": 1}]
+
+
+def test_what_was_undone_is_not_undone_twice(ledger):
+    ledger.keep_undo("i1", {"n": 1})
+    ledger.undone("i1")
+    assert ledger.undos("i1") == []
+
+
+def test_a_start_that_cannot_be_written_refuses_the_step_and_leaves_no_trace(ledger, monkeypatch):
+    monkeypatch.setattr(ledgers, "_rewrite", full(errno.EROFS))
+    with pytest.raises(Refused, match="Read-only file system"):
+        ledger.start("i1", {})
+    assert ledger.known("i1") == Known("lost", None, begun=False)
+
+
+def test_a_full_disk_is_met_with_the_space_set_aside_so_that_the_step_that_frees_it_can_run(
+    ledger, monkeypatch, tmp_path
+):
+    written = ledgers._rewrite
+
+    def rewrite(held, body):
+        if (tmp_path / "reserve").exists():
+            full()()
+        written(held, body)
+
+    monkeypatch.setattr(ledgers, "_rewrite", rewrite)
+    os.close(ledger.start("i1", {}))
+    assert ledger.known("i1").begun
+
+
+def test_a_disk_that_stays_full_refuses_the_step(ledger, monkeypatch):
+    monkeypatch.setattr(ledgers, "_rewrite", full())
+    with pytest.raises(Refused, match="No space left on device"):
+        ledger.start("i1", {})
+
+
+def test_what_cannot_be_undone_later_is_refused(ledger, monkeypatch):
+    monkeypatch.setattr(ledgers, "_append", full())
+    with pytest.raises(Refused, match="how to undo it can't be kept, so it was not done"):
+        ledger.keep_undo("i1", {})
+
+
+def test_a_line_that_did_not_fit_does_not_spoil_the_next(tmp_path, monkeypatch):
+    path = str(tmp_path / "f")
+    ledgers._append(path, b"first\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full())
+        with pytest.raises(OSError, match="No space"):
+            ledgers._append(path, b"second\n")
+    ledgers._append(path, b"third\n")
+    assert (tmp_path / "f").read_bytes() == b"first\nthird\n"
+
+
+def test_a_lower_epoch_is_refused_and_an_equal_or_higher_one_is_not(ledger):
+    for epoch in (5, 5, 6):
+        with ledger.subject("gpu 0", epoch, "j", 1.0):
+            pass
+    with (
+        pytest.raises(Refused, match=r"epoch 5 is over: a later lease \(6\) acted on gpu 0"),
+        ledger.subject("gpu 0", 5, "j", 1.0),
+    ):
+        pass
+
+
+def test_epochs_are_compared_within_one_journal_and_one_subject(ledger):
+    with ledger.subject("gpu 0", 9, "j", 1.0):
+        pass
+    with ledger.subject("gpu 0", 1, "another", 1.0), ledger.subject("gpu 1", 1, "j", 1.0):
+        pass
+
+
+def test_a_subject_that_is_held_is_refused_when_patience_ends(ledger, tmp_path):
+    other = Ledger(str(tmp_path))
+    with (
+        ledger.subject("gpu 0", 1, "", 1.0),
+        pytest.raises(Refused, match="another step acts on gpu 0 at the moment"),
+        other.subject("gpu 0", 1, "", 0.05),
+    ):
+        pass
+
+
+def test_a_subject_is_had_as_soon_as_it_is_free(ledger, tmp_path):
+    released = threading.Event()
+
+    def hold():
+        with Ledger(str(tmp_path)).subject("gpu 0", 1, "", 1.0):
+            released.set()
+            time.sleep(0.1)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert released.wait(5)
+    with ledger.subject("gpu 0", 1, "", 5.0):
+        pass
+    holder.join()
+
+
+def test_a_lock_that_was_pruned_while_it_was_waited_for_does_not_count(ledger, tmp_path, monkeypatch):
+    path = str(tmp_path / "locks/x")
+    really = fcntl.flock
+    pruned = []
+
+    def flock(held, how):
+        really(held, how)
+        if not pruned:
+            pruned.append(os.unlink(path))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    held = ledgers._lock(path, 0.0)
+    assert os.fstat(held).st_ino == os.stat(path).st_ino
+    os.close(held)
+
+
+def test_intents_are_forgotten_after_seven_days_all_of_their_records_together(ledger, tmp_path):
+    now = time.time()
+    for intent, age in (("old", 8), ("young", 6)):
+        os.close(ledger.start(intent, {}))
+        ledger.result(intent, {"status": "done"})
+        then = now - age * 86400
+        os.utime(tmp_path / f"intents/{intent}.result.json", (then, then))
+        os.utime(tmp_path / f"intents/{intent}.started.json", (now - 20 * 86400,) * 2)
+    ledger.prune(now)
+    assert sorted(os.listdir(tmp_path / "intents")) == ["young.result.json", "young.started.json"]
+
+
+def test_an_old_lock_is_forgotten_unless_somebody_holds_it(ledger, tmp_path):
+    for subject in ("free", "held"):
+        with ledger.subject(subject, 1, "", 1.0):
+            pass
+    for name in os.listdir(tmp_path / "locks"):
+        os.utime(tmp_path / "locks" / name, (0, 0))
+    with ledger.subject("held", 1, "", 1.0):
+        ledger.prune(time.time())
+        assert len(os.listdir(tmp_path / "locks")) == 1
