@@ -1,15 +1,13 @@
 """Changes to a config file: which values become what, and the text that says so with all else left as it was."""
 
+import importlib
 import math
 import re
-from fractions import Fraction
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
-from runbook.modules import json_text, toml_text, yaml_text
 from runbook.modules.declare import Failed
 from runbook.modules.json_text import Uneditable
 
-FORMATS = {"json": json_text, "yaml": yaml_text, "toml": toml_text}
 SUFFIXES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 Path = Tuple[Union[str, int], ...]
 LARGEST = 1_000_000  # values in a config, aliases written out
@@ -46,15 +44,20 @@ def change(text: str, kind: str, edits: Edits) -> Changed:
         raise Failed("it is nested too deeply") from error
 
 
+def language(kind: str) -> Any:
+    """Return the module that reads and edits texts of a format: json_text, yaml_text or toml_text."""
+    return importlib.import_module(f"runbook.modules.{kind}_text")
+
+
 def split(key: str) -> List[str]:
     """Return the parts of a dotted key; a dot that belongs to a name has a backslash before it."""
     return [part.replace("\\.", ".") for part in re.split(r"(?<!\\)\.", key)]
 
 
 def _change(text: str, kind: str, edits: Edits) -> Changed:
-    language: Any = FORMATS[kind]
+    words = language(kind)
     try:
-        data = language.read(text)
+        data = words.read(text)
     except Uneditable as error:
         raise Failed(f"it can't be read as {kind.upper()}: {error}") from error
     if not isinstance(data, (dict, list)):
@@ -70,18 +73,18 @@ def _change(text: str, kind: str, edits: Edits) -> Changed:
         values[key] = (None if before is _MISSING else before, value)
         path, value = _nearest(made, path, value)  # noqa: PLW2901 -- a new key brings the mappings above it
         try:
-            text = language.put(text, path, value)
+            text = words.put(text, path, value)
         except Uneditable as error:
             raise Failed(f"`{key}` can't be changed in this {kind.upper()}: {error}") from error
         _put(made, path, _apart(value, [LARGEST]))
     for key, path in _deepest_first(made, edits.delete):
         values[key] = (_get(made, path), None)
         try:
-            text = language.drop(text, path)
+            text = words.drop(text, path)
         except Uneditable as error:
             raise Failed(f"`{key}` can't be removed from this {kind.upper()}: {error}") from error
         del _get(made, path[:-1])[path[-1]]
-    _read_back(language, text, made, kind)
+    _read_back(words, text, made, kind)
     return Changed(text, values)
 
 
@@ -147,6 +150,8 @@ def _wanted(data: Any, edits: Edits) -> Dict[str, Any]:
 
 def _computed(word: str, value: float, operand: float) -> float:
     """Calculate exactly, with the numbers as they are written: 100 times 0.29 is 29."""
+    from fractions import Fraction
+
     old, by = Fraction(repr(value)), Fraction(repr(operand))
     if word == "multiply":
         new = old * by
@@ -212,9 +217,9 @@ def _deepest_first(data: Any, keys: Sequence[str]) -> List[Tuple[str, Path]]:
     return [(found[path], path) for path in order]
 
 
-def _read_back(language: Any, text: str, wanted: Any, kind: str) -> None:
+def _read_back(words: Any, text: str, wanted: Any, kind: str) -> None:
     try:
-        got = language.read(text)
+        got = words.read(text)
     except Uneditable as error:
         raise Failed(f"the changed text would be no {kind.upper()}, so nothing was written: {error}") from error
     if not same(got, wanted):

@@ -69,7 +69,8 @@ def judge(path: str, form: Format, until: float, known: Mapping[str, Any]) -> Tu
         return Verdict(valid=None, reason=str(error)), {"hashed": hashed} if hashed else {}
     else:
         verdict = Verdict(valid=True)
-    return verdict, {"mark": mark, "valid": verdict.valid, "reason": verdict.reason, **({"hashed": hashed} if hashed else {})}
+    kept = {"mark": mark, "valid": verdict.valid, "reason": verdict.reason}
+    return verdict, {**kept, "hashed": hashed} if hashed else kept
 
 
 def _mark(path: str) -> "list[int]":

@@ -70,11 +70,14 @@ def parts(url: str) -> Tuple[str, str, int, str]:
         raise ValueError(f"`{url}` is no web address: begin it with http:// or https:// and a host")
     if split.username is not None:
         raise ValueError("a password does not belong in an address: send an `Authorization` header")
-    target = urllib.parse.quote(split.path or "/", safe="/%:@!$&'()*+,;=~-._") + (f"?{split.query}" if split.query else "")
+    path = urllib.parse.quote(split.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    target = f"{path}?{split.query}" if split.query else path
     return split.scheme, split.hostname, port or (443 if split.scheme == "https" else 80), target
 
 
-def _follow(request: Request, timeout: float, env: Mapping[str, str], opened: List[http.client.HTTPConnection]) -> Answer:
+def _follow(
+    request: Request, timeout: float, env: Mapping[str, str], opened: List[http.client.HTTPConnection]
+) -> Answer:
     for _ in range(REDIRECTS + 1):
         answer = _ask(request, timeout, env, opened)
         if answer.location is None:
@@ -128,7 +131,7 @@ def _ask(request: Request, timeout: float, env: Mapping[str, str], opened: List[
 def _connection(request: Request, timeout: float, env: Mapping[str, str]) -> Tuple[http.client.HTTPConnection, str]:
     scheme, host, port, target = parts(request.url)
     proxy = _proxy(scheme, host, env)
-    at = (proxy or (host, port))
+    at = proxy or (host, port)
     if scheme == "http":
         return http.client.HTTPConnection(*at, timeout=timeout), request.url if proxy else target
     secure = http.client.HTTPSConnection(*at, timeout=timeout, context=_context(verify=request.verify))
@@ -141,7 +144,7 @@ def _proxy(scheme: str, host: str, env: Mapping[str, str]) -> Optional[Tuple[str
     names: Dict[str, str] = {"no": env.get("no_proxy") or env.get("NO_PROXY") or ""}
     # HTTP_PROXY in capitals is not read: a web server passes a client's `Proxy:` header on under that name
     address = env.get("http_proxy") if scheme == "http" else env.get("https_proxy") or env.get("HTTPS_PROXY")
-    itself = host == "localhost" or host == "::1" or host.startswith("127.")
+    itself = host in ("localhost", "::1") or host.startswith("127.")
     if not address or itself or urllib.request.proxy_bypass_environment(host, names):  # type: ignore[attr-defined]
         return None
     split = urllib.parse.urlsplit(address if "://" in address else f"http://{address}")
@@ -160,9 +163,10 @@ def _untrusted(request: Request, timeout: float) -> Optional[float]:
     """When a certificate ends that was refused, so that an ended one is seen as such; nothing is sent."""
     _, host, port, _ = parts(request.url)
     try:
-        with socket.create_connection((host, port), timeout) as plain, _context(verify=False).wrap_socket(
-            plain, server_hostname=host
-        ) as secure:
+        with (
+            socket.create_connection((host, port), timeout) as plain,
+            _context(verify=False).wrap_socket(plain, server_hostname=host) as secure,
+        ):
             return ends(secure.getpeercert(binary_form=True) or b"")
     except (OSError, ValueError):
         return None

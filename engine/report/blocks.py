@@ -23,6 +23,7 @@ _SIGNS: Final = {
 _INDENT: Final = " " * 10
 _DIFF_LINES: Final = 40
 _OUTPUT_LINES: Final = 10
+_LONGEST: Final = 800  # characters of one sentence: what is longer is told by the journal
 _ORDINALS: Final = ("", "1st", "2nd", "3rd")
 
 
@@ -115,7 +116,7 @@ class Blocks:
         return f"{self._paint(sign, colour)} {self._paint(title, 'bold')}{gap}{self._paint(right, colour)}"
 
     def _row(self, label: str, text: str, style: str = "") -> list[str]:
-        first, *rest = words.wrapped(text, self._paint.columns - len(_INDENT))
+        first, *rest = words.wrapped(words.cut(text, _LONGEST), self._paint.columns - len(_INDENT))
         head = f"    {self._paint(f'{label:<5}', 'dim')} {self._paint(first, style) if style else first}"
         return [head, *(_INDENT + (self._paint(line, style) if style else line) for line in rest)]
 

@@ -103,5 +103,7 @@ def _well(report: PassReport) -> str:
     detectors = sum(run.detectors for run in report.runs)
     told = [words.amount(operations, "operation") + " done"] if operations else []
     told += [words.amount(detectors, "detector")] if detectors else []
-    told += [words.duration(sum(run.duration for run in report.runs))]
-    return f"{who}{'' if operations else ', nothing to do'} ({', '.join(told)})"
+    spent = sum(run.duration for run in report.runs)
+    told += [words.duration(spent)] if spent >= 0.05 else []
+    aside = f" ({', '.join(told)})" if told else ""
+    return f"{who}{'' if operations else ', nothing to do'}{aside}"

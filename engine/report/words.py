@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import unicodedata
 
 from runbook.engine.model import UNKNOWN
@@ -94,16 +93,33 @@ def width(text: str) -> int:
 
 
 def wrapped(text: str, columns: int) -> list[str]:
-    """Break a line into lines of at most so many columns; a word that is longer is broken, too."""
-    if width(text) <= columns:
-        return [text]
-    return textwrap.wrap(text, max(20, columns), break_on_hyphens=False) or [text]
+    """Break a line into lines of at most so many columns, at spaces where there are some."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        joined = f"{line} {word}" if line else word
+        if width(joined) <= columns:
+            line = joined
+            continue
+        lines += [line] if line else []
+        *full, line = _pieces(word, columns)
+        lines += full
+    return [*lines, line] if line or not lines else lines
+
+
+def _pieces(word: str, columns: int) -> list[str]:
+    pieces = [""]
+    for one in word:
+        if width(pieces[-1] + one) > columns:
+            pieces.append("")
+        pieces[-1] += one
+    return pieces
 
 
 def cut(text: str, columns: int) -> str:
     """Cut a line off at so many columns."""
-    if width(text) <= columns:
+    kept = text[: columns + 1]
+    if kept == text and width(text) <= columns:
         return text
-    while width(text) > columns - 1:
-        text = text[:-1]
-    return text + "…"
+    while width(kept) > columns - 1:
+        kept = kept[:-1]
+    return kept + "…"

@@ -29,6 +29,7 @@ class Cursor:
     skipping: bool = False  # the offset is within a line that was taken already: the rest of it is nothing new
     tried: bool = False  # the unfinished last line was looked at as it stands
     matched: bool = False  # and matched, so that its completion is nothing new
+    copy: bool = False  # of the log as it is now: nothing in it is new until the log itself is cut
     missing: Optional[float] = None  # since when the file can't be found
 
     @classmethod

@@ -6,7 +6,7 @@ expressions, in order. `Matcher` is what a faster engine has to offer as well.
 
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Mapping, Optional, Pattern, Protocol, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, Mapping, Match, Optional, Pattern, Protocol, Sequence, Tuple, Union
 
 from runbook.modules.logs.literals import Literals, numeric_groups, required
 
@@ -56,7 +56,7 @@ class LiteralMatcher:
         text = cleaned(block)
         lower: Optional[str] = None
         folds_elsewhere = not text.isascii() and _FOLDS_ELSEWHERE.search(text) is not None
-        found: Dict[int, Tuple[int, _Named, "re.Match[str]"]] = {}
+        found: Dict[int, Tuple[_Named, Match[str]]] = {}
         for named in self._patterns:
             literals = named.literals
             if literals is not None and literals.folded and lower is None and not folds_elsewhere:
@@ -72,7 +72,7 @@ class LiteralMatcher:
                     end = len(text) if end < 0 else end
                     match = named.pattern.search(text[start : min(end, start + WIDEST)])
                     if match is not None:
-                        found[start] = (end, named, match)
+                        found[start] = (named, match)
         yield from _in_order(text, found)
 
 
@@ -88,17 +88,17 @@ def cleaned(block: bytes) -> str:
     return text
 
 
-def _in_order(text: str, found: "Dict[int, Tuple[int, _Named, re.Match[str]]]") -> Iterator[Hit]:
+def _in_order(text: str, found: Dict[int, Tuple[_Named, Match[str]]]) -> Iterator[Hit]:
     index, counted = 0, 0
     for start in sorted(found):
-        _, named, match = found[start]
+        named, match = found[start]
         index += text.count("\n", counted, start)
         counted = start
         groups = {name: _value(value, named.numeric.get(name)) for name, value in match.groupdict().items()}
         yield Hit(index, _window(match), named.name, groups)
 
 
-def _window(match: "re.Match[str]") -> str:
+def _window(match: Match[str]) -> str:
     """Return the line, or as much of it as is kept, so that the match can be seen."""
     line = match.string
     if len(line) <= KEPT or match.start() < KEPT // 2:
@@ -136,4 +136,3 @@ def _lines_with(text: str, literals: Sequence[str]) -> Iterator[int]:
             if end < 0:
                 break
             at = text.find(literal, end + 1)
-

@@ -54,7 +54,7 @@ class Reading:
     """One read of one open file, from a cursor on. `cursor` is where it ends."""
 
     def __init__(
-        self, place: Place, descriptor: int, cursor: Cursor, matcher: Matcher, room: Room, now: float
+        self, place: Place, descriptor: int, cursor: Cursor, matcher: Matcher, *, room: Room, now: float
     ) -> None:
         self.cursor = replace(cursor)
         self._path = place.path
@@ -73,10 +73,7 @@ class Reading:
         while self._room.left:
             block = os.pread(self._descriptor, BLOCK, self.cursor.offset + len(buffer))
             buffer += block
-            if self.cursor.skipping:
-                buffer = self._skip(buffer)
-            else:
-                buffer = self._blank(buffer)
+            buffer = self._skip(buffer) if self.cursor.skipping else self._blank(buffer)
             if not self.cursor.skipping:
                 end = _whole(buffer)
                 if end:
@@ -191,9 +188,7 @@ class Reading:
     def _count(self, end: int) -> Optional[int]:
         if end > COUNTED:
             return None
-        return sum(
-            os.pread(self._descriptor, min(BLOCK, end - at), at).count(b"\n") for at in range(0, end, BLOCK)
-        )
+        return sum(os.pread(self._descriptor, min(BLOCK, end - at), at).count(b"\n") for at in range(0, end, BLOCK))
 
     def _consume(self, part: bytes) -> None:
         if len(self._first) < HEAD:

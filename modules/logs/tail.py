@@ -39,7 +39,6 @@ class Tail:
         self._now = now
         self._room = room or Room(until=time.monotonic() + BUDGET)
         self._folders: Dict[str, Folder] = {}
-        self._unsettled: Set[str] = set()  # directories to search again at the next look
         self._claimed: Set[Tuple[int, int]] = set()
         self._cursors: Dict[str, List[Cursor]] = {}
         self._behind = 0
@@ -61,10 +60,9 @@ class Tail:
 
     def keep(self) -> Dict[str, Any]:
         """Return what the next look has to be given, as JSON."""
-        folders = [folder for folder in self._folders.values() if folder.settled and folder.path not in self._unsettled]
         return {
             "cursors": {pattern: [cursor.store() for cursor in cursors] for pattern, cursors in self._cursors.items()},
-            "folders": {folder.path: folder.changed for folder in folders},
+            "folders": {path: folder.changed for path, folder in self._folders.items() if folder.settled},
             "behind": self._behind,  # bytes that are left for the next look
         }
 
@@ -72,7 +70,8 @@ class Tail:
         before = self._kept.get("cursors", {}).get(pattern)
         known = [Cursor.load(cursor) for cursor in before or ()]
         logs = _logs(pattern)
-        there = list(self._places([*logs, *sorted({cursor.log for cursor in known} - set(logs))], known, before is None))
+        gone = sorted({cursor.log for cursor in known} - set(logs))
+        there = list(self._places([*logs, *gone], known, first=before is None))
         kept, work = self._first(there, first) if before is None else self._settled(there, known)
         lines: List[Line] = []
         for place, cursor in sorted(work, key=lambda item: (item[0].found.st_mtime_ns, item[0].live)):
@@ -82,7 +81,7 @@ class Tail:
         self._cursors[pattern] = kept
         return lines
 
-    def _places(self, logs: List[str], known: List[Cursor], first: bool) -> Iterator[Place]:  # noqa: FBT001 -- private
+    def _places(self, logs: List[str], known: List[Cursor], *, first: bool) -> Iterator[Place]:
         listed = set(logs)
         sets: Dict[str, List[Cursor]] = {}
         for cursor in known:
@@ -114,36 +113,35 @@ class Tail:
                     kept.append(at_end(place, descriptor))
         return kept, []
 
-    def _settled(
-        self, there: List[Place], known: List[Cursor]
-    ) -> "Tuple[List[Cursor], List[Tuple[Place, Cursor]]]":
+    def _settled(self, there: List[Place], known: List[Cursor]) -> "Tuple[List[Cursor], List[Tuple[Place, Cursor]]]":
         """Return the cursors that stay as they are, and the files to be read with the cursor to begin at."""
         idle: List[Cursor] = []
         work: List[Tuple[Place, Cursor]] = []
-        strange: List[Place] = []
+        strange: List[Tuple[Place, Optional[Cursor]]] = []
         cut: List[Cursor] = []  # what was read is no longer at its place: a copy may hold it
         free: Dict[int, List[Cursor]] = {}
         for cursor in known:
             free.setdefault(cursor.inode, []).append(cursor)
         for place in there:
-            cursor = _known(place, free)
-            if cursor is None:
-                strange.append(place)
-            elif cursor.idle(place.found):
-                idle.append(cursor if cursor.log == place.log and not place.live else _renamed(cursor, place))
-            elif _fits(cursor, place, self._now):
-                work.append((place, adopted(cursor, place)))
+            own = _known(place, free)
+            if own is None or own.copy:
+                strange.append((place, own))
+            elif own.idle(place.found):
+                idle.append(replace(own, log=place.log) if own.path == place.path else _renamed(own, place))
+            elif _fits(own, place, self._now):
+                work.append((place, adopted(own, place)))
             else:
-                cut.append(cursor)
-                strange.append(place)
+                cut.append(own)
+                strange.append((place, None))
         lost = [cursor for cursors in free.values() for cursor in cursors]
-        search = _Strangers(cut, lost, [*idle, *(cursor for _, cursor in work)], max((c.changed for c in known), default=0))
-        for place in sorted(strange, key=lambda item: (item.live, -item.found.st_mtime_ns)):
-            cursor = search.begin(place)
-            if cursor is not None:
-                work.append((place, cursor))
-            else:
-                self._unsettled.add(os.path.dirname(os.path.realpath(place.path)))
+        newest = max((cursor.changed for cursor in known), default=0)
+        search = _Strangers(cut, lost, [*idle, *(cursor for _, cursor in work)], newest)
+        for place, own in sorted(strange, key=lambda item: (item[0].live, -item[0].found.st_mtime_ns)):
+            begin = search.begin(place, own)
+            if begin is not None and begin.tried:
+                idle.append(begin)  # at its end
+            elif begin is not None:
+                work.append((place, begin))
         return [*idle, *self._missing(search.lost)], work
 
     def _missing(self, lost: List[Cursor]) -> List[Cursor]:
@@ -159,7 +157,7 @@ class Tail:
             same = (found.st_dev, found.st_ino) == (place.found.st_dev, place.found.st_ino)
             if not same or found.st_size < cursor.offset or not cursor.begins(descriptor):
                 return None  # it changed since we looked at it: the next look sees what became of it
-            read = Reading(place, descriptor, cursor, self._matcher, self._room, self._now).run()
+            read = Reading(place, descriptor, cursor, self._matcher, room=self._room, now=self._now).run()
             if read.torn:
                 return None
             if not self._room.left:
@@ -177,8 +175,13 @@ class _Strangers:
         self._newest = newest  # the last change that was seen of any file: what is older holds nothing new
         self._copies: List[Cursor] = []  # cut ones that go on in a copy
 
-    def begin(self, place: Place) -> Optional[Cursor]:
-        """Return the cursor to begin at; None = nowhere, for now."""
+    def begin(self, place: Place, copy: Optional[Cursor]) -> Optional[Cursor]:
+        """Return the cursor to begin at, or None where the file is gone.
+
+        Args:
+            place: the file.
+            copy: the cursor in it, where it was a copy of the log when it was last looked at.
+        """
         with _open(place.path) as descriptor:
             if descriptor is None:
                 return None
@@ -188,11 +191,13 @@ class _Strangers:
             resumed = self._resumed([*self._cut, *self.lost], place, descriptor)
             if resumed is not None:
                 return resumed
-            own = [cursor for cursor in self._cut if cursor.log == place.log and cursor.head_length]
-            if any(place.found.st_size < cursor.offset and cursor.shares_head(descriptor) for cursor in own):
+            own = [cursor for cursor in self._cut if cursor.log == place.log and place.found.st_size < cursor.offset]
+            if any(copy or cursor.shares_head(descriptor) for cursor in own):
                 return at_end(place, descriptor)  # copied before its last lines were written, and these were read
-            if any(cursor.log == place.log and _copied(cursor.log, descriptor) for cursor in self._sound):
-                return None  # the log itself still holds it all, until it is cut
+            if any(cursor.log == place.log for cursor in self._sound) and _copied(place.log, descriptor):
+                return replace(at_end(place, descriptor), copy=True)  # the log itself holds it all
+            if copy:
+                return replace(adopted(copy, place), copy=False, tried=False)
             return fresh(place) if place.found.st_mtime_ns >= self._newest else at_end(place, descriptor)
 
     def _resumed(self, cursors: List[Cursor], place: Place, descriptor: int) -> Optional[Cursor]:

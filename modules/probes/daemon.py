@@ -35,7 +35,7 @@ class Daemon(Probe):
     Example:
         - daemon: vllm
           when: not alive
-        - daemon: {unit: /run/trainer.pid, match: train[.]py}
+        - daemon: {unit: /run/trainer.pid, match: 'train[.]py'}
           when: not alive or orphans > 0
     """
 

@@ -71,7 +71,7 @@ class File(Probe):
         pattern = wild(path) and not os.path.lexists(path)
         matches = [(match, found) for match, found in _stats(expand(path) if pattern else [path])]
         if not matches:
-            yield Found(self.path, False, 0, None, None, None, None, 0, None, None, None, "")  # noqa: FBT003 -- by position, as nothing is there
+            yield _nothing(self.path)
             return
         extent, times = self._extent(matches)
         valid, reason = self._valid([match for match, found in matches if not stat.S_ISDIR(found.st_mode)], host)
@@ -134,6 +134,23 @@ class File(Probe):
                 valid, reason = UNSEEN, f"{file}: {verdict.reason}"
         host.remember(judged=kept)
         return valid, reason
+
+
+def _nothing(path: str) -> Found:
+    return Found(
+        path=path,
+        exists=False,
+        size=0,
+        age=None,
+        mode=None,
+        owner=None,
+        group=None,
+        count=0,
+        newest_age=None,
+        oldest_age=None,
+        valid=None,
+        reason="",
+    )
 
 
 def _stats(paths: List[str]) -> "Iterator[Tuple[str, os.stat_result]]":

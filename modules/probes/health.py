@@ -99,17 +99,18 @@ def _share(part: int, whole: int) -> float:
 
 def _busy(host: Host, times: Callable[[], Any]) -> Any:
     boot = _seen(host.boot_time)
+    since = None if boot is UNSEEN else boot
     now = _seen(lambda: _processor(times()))
     if now is UNSEEN:
         return UNSEEN
     sample = host.remembered.get("processor") or {}
     before = sample.get("busy", 0.0), sample.get("total", 0.0)
-    fresh = 1.0 <= host.now() - sample.get("at", 0.0) <= OLDEST and sample.get("boot") == boot
+    fresh = 1.0 <= host.now() - sample.get("at", 0.0) <= OLDEST and sample.get("boot") == since
     if not fresh or now[1] <= before[1]:
         before = now
         time.sleep(SAMPLE)
         now = _processor(times())
-    host.remember(processor={"busy": now[0], "total": now[1], "at": host.now(), "boot": None if boot is UNSEEN else boot})
+    host.remember(processor={"busy": now[0], "total": now[1], "at": host.now(), "boot": since})
     return min(100.0, max(0.0, 100.0 * (now[0] - before[0]) / max(now[1] - before[1], 1e-9)))
 
 

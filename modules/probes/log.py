@@ -84,7 +84,8 @@ class Log(Probe):
             stamp = named.pop("time", None)
             moment = written(line.hit.line if stamp is None else str(stamp), host.now())
             filled = {name: named.pop(name, None) for name in _FILLED[1:]}
-            yield _record(tuple(sorted(named)))(
+            made: Any = _record(tuple(sorted(named)))
+            yield made(
                 path=line.path,
                 line_no=line.number,
                 line=line.hit.line,

@@ -36,7 +36,7 @@ class Process(Probe):
     The agent itself and its parents are never counted.
 
     Example:
-        - process: train[.]py
+        - process: 'train[.]py'
           when: count == 0
         - process: {name: vllm, user: llm}
           when: zombies > 0 or uninterruptible > 0

@@ -4,16 +4,18 @@ import fnmatch
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, Iterator, List, Literal, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, Optional, Sequence, Set, Tuple
 
 from runbook.modules import tree
 from runbook.modules.actions import Action, Delete
 from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Size, Step, Unclear
 from runbook.modules.host import Host
 from runbook.modules.tree import Found
-from runbook.modules.validity import Format, judge
 
-FORMS: Dict[str, Format] = {".json": "json", ".safetensors": "safetensors", ".zip": "zip", ".npz": "zip"}
+if TYPE_CHECKING:
+    from runbook.modules.validity import Format
+
+FORMS: "Dict[str, Format]" = {".json": "json", ".safetensors": "safetensors", ".zip": "zip", ".npz": "zip"}
 PARTIAL = (".incomplete", ".part", ".partial")
 ABANDONED = 3600.0  # seconds without a byte after which a partial download is taken for given up
 JUDGING = 900.0  # seconds for reading what may be corrupt
@@ -200,6 +202,8 @@ def _emptied(below: Sequence[Found], files: Sequence[Found], empty_too: Set[str]
 
 def _sound(path: str, thing: Found, now: float, until: float) -> Optional[bool]:
     """Tell whether a file is sound; None where that can't be told."""
+    from runbook.modules.validity import judge
+
     if not thing.file:
         return None
     name = os.path.basename(path)
@@ -212,7 +216,7 @@ def _sound(path: str, thing: Found, now: float, until: float) -> Optional[bool]:
         return None
 
 
-def _form(path: str) -> Optional[Format]:
+def _form(path: str) -> "Optional[Format]":
     """Tell by its first bytes what a file without a telling name is, such as a blob of the Hugging Face cache."""
     with open(path, "rb") as file:
         head = file.read(9)

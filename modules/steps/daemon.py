@@ -19,7 +19,7 @@ class Daemon(Step):
         - daemon:
             unit: /run/trainer/trainer.pid
             state: started
-            match: train[.]py
+            match: 'train[.]py'
             start: [python3, /opt/trainer/train.py, --resume]
             log: /var/log/trainer/output.log
     """

@@ -25,7 +25,7 @@ class EditConfig(Step):
     is written, and a file that somebody else changed meanwhile is left alone. `set` makes keys that are not there, and
     a mapping or list that it sets replaces what was there; `multiply`, `add`, `min` and `max` need a number. Whole
     numbers stay whole: `multiply` rounds down, but never from 1 or more to 0. When a crash broke off a step with
-    `multiply` or `add`, a person decides about it; with the others alone it is simply run again.
+    `multiply`, `add` or the deletion of a list's item, a person decides about it; else it is simply run again.
 
     In YAML and TOML, values that stand on one line can be changed, and keys added beside others; YAML needs PyYAML on
     the host, TOML a Python of 3.11 or later (or tomli). What can't be done without disturbing the rest is refused.
@@ -77,7 +77,8 @@ class EditConfig(Step):
 
     def again(self) -> bool:
         """Whether a second run changes nothing more."""
-        return not self.multiply and not self.add
+        moves = any(config_files.split(key)[-1].isdecimal() for key in self.delete)  # items behind it take its number
+        return not self.multiply and not self.add and not moves
 
     def plan(self, host: Host) -> List[Action]:
         """Write the file anew when a value in it is to be another."""

@@ -21,7 +21,7 @@ class KillOrphans(Step):
     of a container or a batch job, the agent, its parents, or init.
 
     Example:
-        - kill_orphans: {unit: /run/trainer/trainer.pid, match: train[.]py}
+        - kill_orphans: {unit: /run/trainer/trainer.pid, match: 'train[.]py'}
         - kill_orphans: {match: 'multiprocessing[.]spawn', grace: 5s}
     """
 

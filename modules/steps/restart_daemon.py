@@ -20,7 +20,7 @@ class RestartDaemon(Step):
         - restart_daemon: {unit: vllm}
         - restart_daemon:
             unit: /run/trainer/trainer.pid
-            match: train[.]py
+            match: 'train[.]py'
             start: [python3, /opt/trainer/train.py, --resume]
             log: /var/log/trainer/output.log
     """

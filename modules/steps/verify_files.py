@@ -1,17 +1,13 @@
 """The step `verify_files`."""
 
-import glob
-import hashlib
 import os
 import time
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Union
 
-from runbook.modules import globs
 from runbook.modules.actions import Action
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Step, Unclear
 from runbook.modules.host import Host
-from runbook.modules.validity import BLOCK, judge
 
 SUFFIXES = {
     "json": (".json",),
@@ -20,6 +16,7 @@ SUFFIXES = {
     "safetensors": (".safetensors",),
     "zip": (".zip", ".npz"),
 }
+BLOCK = 1024 * 1024  # bytes read at a time
 SHOWN = 10  # faults that a message names
 
 
@@ -95,6 +92,10 @@ class VerifyFiles(Step):
                 yield f"any *{SUFFIXES[self.valid][0]}", None
 
     def _expand(self, pattern: str) -> List[str]:
+        import glob
+
+        from runbook.modules import globs
+
         try:
             return globs.expand(os.path.join(glob.escape(self.path), pattern))
         except Unclear as error:
@@ -103,6 +104,8 @@ class VerifyFiles(Step):
     def _unsound(self, files: List[Tuple[str, str]], until: float) -> Iterator[str]:
         if self.valid is None:
             return
+        from runbook.modules.validity import judge
+
         for name, path in files:
             try:
                 verdict = judge(path, self.valid, until, {})[0]
@@ -115,6 +118,8 @@ class VerifyFiles(Step):
 
     def _unlike(self, until: float) -> Iterator[str]:
         """Yield the files that have another checksum than they should."""
+        from runbook.modules.validity import judge
+
         if isinstance(self.sha256, str):
             listed = os.path.join(self.path, self.sha256)
             try:
@@ -138,6 +143,8 @@ class VerifyFiles(Step):
 
 
 def _digest(path: str) -> str:
+    import hashlib
+
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(BLOCK), b""):

@@ -3,7 +3,7 @@
 `tests/modules/{steps,probes}/NAME.yaml` lists the cases of a module; {tmp} is a fresh directory wherever it stands:
 
     case        the behaviour, in words; the test's name
-    params      as in a runbook
+    params      as behind the module's name in a runbook
     files       real files below {tmp}, by relative path: text, or a mapping of `content mode age size cut owner group`,
                 or of one of `directory link hardlink fifo zip safetensors base64`
     writable    default [{tmp}]
@@ -88,7 +88,7 @@ def load(folder: str) -> list[Case]:
     return found
 
 
-def prepare(case: Case, tmp: str) -> tuple[dict[str, Any], FakeHost]:
+def prepare(case: Case, tmp: str) -> tuple[Any, FakeHost]:
     """Make the case's files below `tmp` and return its raw parameters and its host."""
     body = fill(case.body, os.path.realpath(tmp))
     answers = dict(body.get("host") or {})
@@ -105,7 +105,7 @@ def prepare(case: Case, tmp: str) -> tuple[dict[str, Any], FakeHost]:
         if not hasattr(Host, name):
             raise Mismatch(f"`host: {{{name}: …}}` answers nothing that a module can ask")
         setattr(host, name, lambda *_args, _answer=answers[name], **_options: _answer)
-    return dict(body.get("params") or {}), host
+    return body.get("params"), host
 
 
 def judge(case: Case, params: Mapping[str, Any], host: FakeHost, tmp: str) -> None:

@@ -25,8 +25,9 @@ CASES = [case for case in golden.load("steps") if changes_files(case)]
 
 
 def planned(case, tmp):
+    cls = catalogue.step(case.module)
     raw, host = golden.prepare(case, tmp)
-    step = parameters.build(catalogue.step(case.module), raw, rendered=False)
+    step = parameters.build(cls, parameters.spread(cls, raw), rendered=False)
     return step, host, step.plan(host)
 
 

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.modules.config_files import FORMATS, Edits, change, same
+from runbook.modules.config_files import Edits, change, language, same
 from runbook.modules.declare import Failed
 
 MARK = "the value to be changed"
@@ -140,7 +140,7 @@ def test_setting_a_value_of_toml_leaves_its_comments(tables, outer, inner, value
     before, after = text.split(json.dumps("MARK-9"))
     assert made.startswith(before)
     assert made.endswith(after)
-    assert FORMATS["toml"].read(made)[outer][inner] == value
+    assert language("toml").read(made)[outer][inner] == value
 
 
 @pytest.mark.parametrize("kind", ["json", "yaml", "toml"])
@@ -153,7 +153,7 @@ def test_any_text_is_changed_as_told_or_refused_with_a_reason(kind, text, key):
         made = change(text, kind, NONE._replace(set={key: 7}))
     except Failed:
         return
-    data = FORMATS[kind].read(made.text)
+    data = language(kind).read(made.text)
     for part in key.split("."):
         item = int(part) if part == "0" and (isinstance(data, list) or part not in data) else part
         data = data[item]

@@ -107,7 +107,7 @@ def test_what_stands_before_a_syntax_error_is_reported_too():
         ("a: @x", (1, 4), "text can't begin with @"),
         ("a: %x", (1, 4), "text can't begin with %"),
         ("a: {{ x }}/y", (1, 4), "a value that begins with {{ must be in quotes"),
-        ("a:\n  - {{ x }}", (2, 6), "a value that begins with {{ must be in quotes"),
+        ("a:\n  - {{ x }}", (2, 5), "a value that begins with {{ must be in quotes"),
         ('a: "\\d"', (1, 5), "a backslash before a character that has no such escape"),
         ("a: !<x", (1, 7), "this is not YAML"),
     ],

@@ -93,6 +93,10 @@ class Context:
         """Say something about the value at a path (or its key, or a word in it)."""
         return Remark(self.at(path, key=key, word=word), message, hint, tuple(fixes))
 
+    def remark_at(self, span: Span, message: str, hint: str = "") -> Remark:
+        """Say something about a stretch of the file."""
+        return Remark(span, message, hint)
+
     def remark_in(self, use: Use, offset: int, end: int, message: str, hint: str = "") -> Remark:
         """Say something about a stretch of an expression; offsets count within its text."""
         return Remark(self.at_word(use, offset, end), message, hint)

@@ -1,0 +1,65 @@
+# `make demo` and `make test` need python3 (3.11 or newer) and make; everything else they install into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test check pytest debian schema docs bench dist clean help
+
+help: ## Show what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+demo: $(VENV)/runbook.stamp ## Install into .venv and heal six real faults in a scratch directory
+	$(BIN)/runbook apply quickstart
+
+test: debian $(VENV)/test.stamp check pytest ## Install what the tests need, and run them all
+
+check: $(VENV)/test.stamp ## Format, lint, types, rooms, Python versions
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/vermin --quiet --no-tips --target=3.9- --violations modules
+
+pytest: $(VENV)/test.stamp
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+debian: ## Install the Debian packages of the tests, where that is possible
+	@sh tests/debian.sh
+
+schema: $(VENV)/runbook.stamp ## Make schemas/ anew from the module classes
+	$(BIN)/runbook schema > schemas/runbook.schema.json.new
+	mv schemas/runbook.schema.json.new schemas/runbook.schema.json
+
+docs: $(VENV)/docs.stamp ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+bench: $(VENV)/bench.stamp ## Measure against real peers; figures go to bench/README.md by hand
+	$(BIN)/python bench/run.py
+
+dist: $(VENV)/test.stamp ## Build the sdist, and the wheel from it
+	$(BIN)/python -m build --outdir dist .
+
+clean: ## Remove what was made
+	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "runbook needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || { echo "this Python can't make a venv: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runbook.stamp: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[test,check]'
+	@touch $@ $(VENV)/runbook.stamp
+
+$(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[docs]'
+	@touch $@
+
+$(VENV)/bench.stamp: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[bench]'
+	@touch $@

@@ -1,0 +1,77 @@
+"""The command line as a person uses it: a process of its own, its journal and agent in the test's directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Ran:
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    @property
+    def host(self):
+        return self.json["runs"][0]["hosts"]["localhost"]
+
+    @property
+    def incidents(self):
+        return {incident["detector"]: incident for incident in self.host["incidents"]}
+
+
+class Cli:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.env = {**os.environ, "RUNBOOK_JOURNAL": str(home / "journal.db"), "RUNBOOK_AGENT_DIR": str(home), "NO_COLOR": "1",
+                    "COLUMNS": "100"}  # fmt: skip
+
+    def __call__(self, *words: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120) -> Ran:
+        done = subprocess.run(
+            [sys.executable, "-m", "runbook", *map(str, words)], cwd=cwd or self.home, env={**self.env, **(env or {})},
+            capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr + done.stdout, done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def json(self, *words: object, **more: object) -> Ran:
+        return self(*words, "--format", "json", **more)
+
+    def write(self, name: str, text: str) -> Path:
+        file = self.home / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    home = tmp_path / "home"
+    home.mkdir()
+    return Cli(home)
+
+
+@pytest.fixture
+def tree():
+    """A picture of a directory: every path with its kind, mode, owner, content and time."""
+
+    def picture(root: Path):
+        found = {}
+        for path in sorted(root.rglob("*")):
+            stat = path.lstat()
+            content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+            found[str(path.relative_to(root))] = (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtime_ns, content)
+        return found
+
+    return picture

@@ -1,0 +1,462 @@
+"""The report for people, to the letter: what somebody woken at night reads in an 80-column terminal."""
+
+import io
+import re
+import subprocess
+import sys
+
+import pytest
+
+from runbook.engine.journal.facts import Fact
+from runbook.engine.report import words
+from runbook.engine.report.paint import Paint
+from runbook.engine.report.text import TextReporter
+
+START = 1000.0
+
+
+def fact(kind, at=0.0, *, host="localhost", about=None, operation="", **data):
+    """One fact at so many seconds; `about` is (incident, detector, subject)."""
+    incident, detector, subject = about or ("", "", "")
+    data = {name.removesuffix("_"): value for name, value in data.items()}
+    return Fact(kind, START + at, "r1", host, detector, subject, incident, operation, "", data)
+
+
+def begun(*hosts, **data):
+    return fact(
+        "run.begun", host="", **{"runbook": "llm-deploy", "hosts": list(hosts) or ["localhost"], "detectors": 7, **data}
+    )
+
+
+def told(*facts, verbosity=0, redact=str, **paint):
+    stream = io.StringIO()
+    reporter = TextReporter(stream, verbosity=verbosity, redact=redact, paint=Paint(**paint))
+    for one in facts:
+        reporter.fact(one)
+    report = reporter.finish()
+    return stream.getvalue(), report.exit_code
+
+
+DOWN = ("7f2c9e01", "server down", "vllm")
+
+
+def opened(about=DOWN, at=0.0, host="localhost", **data):
+    known = {"severity": "high", "since": START, "when": "status != 200", "fields": {"status": 0, "latency": 0.003}}
+    return fact("incident.opened", at, host=host, about=about, **{**known, **data})
+
+
+def stepped(at=0.0, about=DOWN, host="localhost", **data):
+    known = {"module": "restart_daemon", "title": "restart_daemon", "status": "done", "changed": True, "duration": 1.9}
+    return fact("step.ended", at, host=host, about=about, **{**known, **data})
+
+
+def moved(to, at=0.0, about=DOWN, host="localhost", **data):
+    return fact("incident.changed", at, host=host, about=about, to=to, **data)
+
+
+def ended(to, at=0.0, about=DOWN, host="localhost", **data):
+    return fact("incident.ended", at, host=host, about=about, to=to, **data)
+
+
+RESTART = [{"action": "run", "what": "systemctl restart vllm", "changed": True}]
+HEALED = (
+    opened(),
+    stepped(2.0, actions=RESTART),
+    moved("verifying", 2.0),
+    ended("cured", 4.5, fields={"status": 200}, when="status != 200"),
+)
+
+
+def test_a_healthy_host_is_one_line():
+    assert told(begun(), fact("run.ended", 0.2, host="")) == (
+        "localhost is well, nothing to do (7 detectors, 0.2s)\n",
+        0,
+    )
+
+
+def test_a_healed_incident_says_what_was_seen_done_and_seen_again():
+    assert told(begun(), *HEALED) == (
+        """\
+llm-deploy on localhost
+
+✔ server down · vllm                                               cured in 4.5s
+    saw   status 0
+    did   restart_daemon: run systemctl restart vllm (1.9s)
+    now   well again: status 200, watched for 2.5s
+
+1 healed: nothing is left to do
+""",
+        0,
+    )
+
+
+def test_a_healed_incident_is_only_counted_when_quiet():
+    assert told(begun(), *HEALED, verbosity=-1) == ("1 healed: nothing is left to do\n", 0)
+
+
+def test_more_is_said_when_asked_for_more():
+    text, _ = told(begun(), *HEALED[:1], stepped(2.0, output="Started vllm.\n", exit_code=0), *HEALED[2:], verbosity=1)
+    assert "          │ Started vllm.\n" in text
+    assert "    when  status != 200\n" in text
+    assert "    id    7f2c9e01, severity high\n" in text
+
+
+def test_an_unhealed_incident_says_what_was_tried_and_that_it_needs_a_person():
+    error = "Job for vllm.service failed.\nSee journalctl -u vllm."
+    assert told(
+        begun(),
+        opened(),
+        stepped(31.0, status="failed", changed=False, error=error, duration=30.2, output="line one\nline two\n"),
+        ended("unhealed", 31.5, reason=f"restart_daemon: {error}"),
+    ) == (
+        """\
+llm-deploy on localhost
+
+✘ server down · vllm                                          unhealed after 32s
+    saw   status 0
+    tried restart_daemon: failed: Job for vllm.service failed. See journalctl -u
+          vllm. (30s)
+          │ line one
+          │ line two
+
+1 unhealed: this needs a person; see `runbook history` too
+""",
+        2,
+    )
+
+
+def test_a_recovery_that_did_not_help_says_what_is_still_seen():
+    text, code = told(
+        begun(),
+        opened(),
+        stepped(2.0, actions=RESTART),
+        moved("verifying", 2.0),
+        ended("unhealed", 302.0, reason="not well after the recovery", fields={"status": 503}),
+    )
+    assert code == 2
+    assert "    now   still status 503\n    why   not well after the recovery\n" in text
+
+
+def test_a_waiting_incident_says_how_to_approve():
+    reason = "clear_cache is destructive and wants approval"
+    assert told(
+        begun(),
+        opened(("i1", "disk full", "/data"), when="disk_used_percent > 95", fields={"disk_used_percent": 97.31}),
+        moved("waiting", about=("i1", "disk full", "/data"), reason=reason),
+    ) == (
+        """\
+llm-deploy on localhost
+
+… disk full · /data                                         waiting for approval
+    saw   disk used 97.3%
+    why   clear_cache is destructive and wants approval
+
+1 waiting: rerun with --yes to approve
+""",
+        3,
+    )
+
+
+def test_a_suppressed_incident_says_why():
+    reason = "3 recoveries in the last 5m, the limit is 3 per 5m; again at 02:14"
+    assert told(begun(), opened(), moved("suppressed", reason=reason)) == (
+        """\
+llm-deploy on localhost
+
+! server down · vllm                                                  suppressed
+    saw   status 0
+    why   3 recoveries in the last 5m, the limit is 3 per 5m; again at 02:14
+
+1 suppressed: see why above
+""",
+        2,
+    )
+
+
+def test_a_detector_that_could_not_look_is_unknown_and_one_without_its_target_absent():
+    reason = "permission denied: /dev/kmsg (add `become: true`)"
+    assert told(
+        begun(),
+        fact("look.unknown", detector="kernel log", reason=reason),
+        fact("look.absent", detector="gpu ill", reason="no NVIDIA driver"),
+    ) == (
+        """\
+llm-deploy on localhost
+
+? kernel log                                                             unknown
+    why   permission denied: /dev/kmsg (add `become: true`)
+
+- gpu ill                                                                 absent
+    why   no NVIDIA driver
+
+1 unknown: see why above, then run it again
+""",
+        4,
+    )
+
+
+def test_what_was_unknown_and_then_seen_is_well():
+    text, code = told(begun(), fact("look.unknown", detector="x", reason="timeout"), fact("look.seen", detector="x"))
+    assert (text, code) == ("localhost is well, nothing to do (7 detectors)\n", 0)
+
+
+def test_check_says_what_would_be_done_and_shows_the_diff():
+    about = ("i1", "batch too big", "")
+    diff = "--- /srv/serve.yaml\n+++ /srv/serve.yaml\n@@ -1,2 +1,2 @@\n model: x\n-batch: 64\n+batch: 32\n"
+    assert told(
+        begun(check=True),
+        opened(about, when="", fields={"line": "RuntimeError: CUDA out of memory", "path": "/var/log/x", "line_no": 3}),
+        stepped(about=about, module="edit_config", title="halve the batch", status="planned", diff=diff,
+                actions=[{"action": "write", "what": "/srv/serve.yaml"}]),
+        stepped(about=about, status="planned", changed=False),
+        moved("open", about=about, reason="check"),
+    ) == (
+        """\
+llm-deploy on localhost  check: nothing is changed
+
+! batch too big                                                             open
+    saw   RuntimeError: CUDA out of memory
+    would halve the batch: write /srv/serve.yaml
+          --- /srv/serve.yaml
+          +++ /srv/serve.yaml
+          @@ -1,2 +1,2 @@
+           model: x
+          -batch: 64
+          +batch: 32
+    would restart_daemon: nothing to do
+
+1 open: `runbook apply` would heal it
+""",
+        2,
+    )  # fmt: skip
+
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\r\n\x9bx \x00 {bold}[red]"
+
+
+def test_host_text_never_reaches_the_terminal_raw():
+    about = ("i1", HOSTILE, HOSTILE)
+    text, _ = told(
+        begun(HOSTILE, "other", runbook=HOSTILE),
+        opened(about, host=HOSTILE, when="", fields={"line": HOSTILE}),
+        stepped(about=about, host=HOSTILE, title=HOSTILE, status="failed", error=HOSTILE, output=HOSTILE, diff=HOSTILE,
+                actions=[{"action": HOSTILE, "what": HOSTILE}]),
+        ended("unhealed", 1.0, about, HOSTILE, reason=HOSTILE, evidence=HOSTILE),
+        fact("look.unknown", host=HOSTILE, detector=HOSTILE, reason=HOSTILE),
+        fact("attempt.ended", host=HOSTILE, operation=HOSTILE, ok=False, error=HOSTILE),
+        fact("operation.ended", host=HOSTILE, operation=HOSTILE, state="failed", attempts=1, error=HOSTILE),
+        fact("notified", message=HOSTILE),
+        verbosity=1,
+    )  # fmt: skip
+    assert re.findall(r"[^\n -~✔✘…·│!?]", text) == []
+    assert r"\x1b]0;owned\x07\x1b[2J\u202egnp.exe" in text
+
+
+def test_secrets_are_not_shown():
+    text, _ = told(
+        begun(),
+        opened(fields={"line": "token hf_s3cret"}),
+        stepped(
+            status="failed",
+            error="401 for hf_s3cret",
+            output="hf_s3cret",
+            actions=[{"action": "run", "what": "hf_s3cret"}],
+        ),
+        ended("unhealed", 1.0, reason="hf_s3cret"),
+        verbosity=1,
+        redact=lambda text: text.replace("hf_s3cret", "***"),
+    )
+    assert "hf_s3cret" not in text
+    assert "401 for ***" in text
+
+
+def test_of_several_hosts_the_ill_ones_are_named_and_the_healthy_fold_into_a_line():
+    hosts = [f"gpu{number:02}" for number in range(1, 6)]
+    assert told(
+        begun(*hosts),
+        opened(("i1", "gpu overheating", "GPU-3"), host="gpu04", when="temperature > 85", fields={"temperature": 91}),
+        stepped(1.0, ("i1", "gpu overheating", "GPU-3"), "gpu04", module="gpu_power_limit", title="gpu_power_limit"),
+        ended("cured", 2.0, ("i1", "gpu overheating", "GPU-3"), "gpu04"),
+        fact(
+            "incident.pending", 1.0, host="gpu02", detector_pending="slow", subject_pending="", since=990.0, hold=120.0
+        ),
+        fact("host.unreachable", 1.0, host="gpu05", reason="ssh: connect to host gpu05 port 22: No route to host"),
+    ) == (
+        """\
+llm-deploy on 5 hosts
+
+✔ gpu overheating · GPU-3 on gpu04                                   cured in 2s
+    saw   temperature 91 °C
+    did   gpu_power_limit (1.9s)
+    now   well again
+
+- slow on gpu02                                               pending, 11s of 2m
+
+! gpu05                                                              unreachable
+    why   ssh: connect to host gpu05 port 22: No route to host
+
+✔ 2 hosts well: gpu01 gpu03
+
+1 healed, 1 pending, 1 host unreachable: see why above, then run it again
+""",
+        4,
+    )
+
+
+def test_a_failed_operation_tells_each_attempt():
+    def attempt(number, error, output=""):
+        data = {
+            "attempt": number,
+            "ok": False,
+            "error": error,
+            "duration": 12.0,
+            "module": "command",
+            "status": "failed",
+        }
+        return fact("attempt.ended", number * 12.0, operation="build vllm", output=output, **data)
+
+    assert told(
+        begun(),
+        attempt(1, "cc1plus: out of memory"),
+        fact("attempt.delayed", 12.0, operation="build vllm", delay=5.0, attempt=2),
+        attempt(2, "exit code 2", "make: *** [all] Error 1\n"),
+        fact(
+            "operation.ended",
+            29.0,
+            operation="build vllm",
+            state="failed",
+            attempts=2,
+            duration=29.0,
+            error="exit code 2",
+        ),
+        fact(
+            "operation.ended",
+            29.0,
+            operation="serve",
+            state="skipped",
+            attempts=0,
+            duration=0.0,
+            error="`build vllm` failed",
+        ),
+    ) == (
+        """\
+llm-deploy on localhost
+
+✘ build vllm                                                 failed 2 times, 29s
+    try 1 cc1plus: out of memory (after 12s, then 5s of waiting)
+    try 2 exit code 2 (after 12s)
+          │ make: *** [all] Error 1
+
+1 operation failed: mend what is shown above, then run it again
+""",
+        2,
+    )
+
+
+def test_attempts_that_all_failed_alike_are_told_once():
+    attempts = [
+        fact("attempt.ended", operation="serve", attempt=number, ok=False, error="exit code 2", duration=12.0)
+        for number in (1, 2, 3)
+    ]
+    text, _ = told(
+        begun(), *attempts, fact("operation.ended", operation="serve", state="failed", attempts=3, error="exit code 2")
+    )
+    assert "    tried 3 times, each time: exit code 2 (after 12s)\n" in text
+    assert "why" not in text
+
+
+def test_an_operation_that_succeeded_at_last_says_what_went_wrong_before():
+    text, code = told(
+        begun(),
+        fact("attempt.ended", operation="download", attempt=1, ok=False, error="Connection reset", duration=12.0),
+        fact("attempt.ended", operation="download", attempt=2, ok=True, duration=235.0),
+        fact("operation.ended", 252.0, operation="download", state="succeeded", attempts=2, duration=252.0),
+    )
+    assert code == 0
+    assert (
+        text
+        == """\
+llm-deploy on localhost
+
+✔ download                                    done in 4m 12s, at the 2nd attempt
+    try 1 Connection reset (after 12s)
+
+localhost is well (1 operation done, 7 detectors, 4m 12s)
+"""
+    )
+
+
+def test_an_incident_of_an_earlier_run_is_told_though_nothing_happened_to_it():
+    text, code = told(
+        begun(),
+        fact(
+            "incident.resumed", about=DOWN, state="waiting", reason="wants approval", opened=900.0, fields={"status": 0}
+        ),
+    )
+    assert code == 3
+    assert "… server down · vllm                                        waiting for approval\n" in text
+
+
+def test_a_condition_that_ended_by_itself_is_said_so():
+    text, code = told(begun(), opened(), ended("cured", 60.0, reason="cleared by itself"))
+    assert code == 0
+    assert "over by itself" in text
+
+
+def test_what_was_stopped_says_so_and_what_is_left():
+    stream = io.StringIO()
+    reporter = TextReporter(stream, paint=Paint())
+    for one in (begun(), opened(), moved("recovering")):
+        reporter.fact(one)
+    assert reporter.finish(stopped=True).exit_code == 130
+    assert stream.getvalue().endswith("stopped, 1 recovering: run it again to go on\n")
+
+
+def test_two_runbooks_have_their_own_headings():
+    def of(run, one):
+        return Fact(one.kind, one.at, run, one.host, one.detector, one.subject, one.incident, data=one.data)
+
+    facts = [of("r1", one) for one in (begun(), *HEALED)] + [of("r2", one) for one in (begun(runbook="gpu"), *HEALED)]
+    text, _ = told(*facts)
+    assert [line for line in text.splitlines() if " on localhost" in line] == [
+        "llm-deploy on localhost",
+        "gpu on localhost",
+    ]
+    assert text.endswith("2 healed: nothing is left to do\n")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_no_line_is_wider_than_the_terminal(columns):
+    about = ("i1", "a detector with a name that is much too long for any terminal " * 2, "/a/path/" + "x" * 200)
+    text, _ = told(
+        begun(*(f"host{number}.example.org" for number in range(40))),
+        opened(about, host="host1.example.org", when="", fields={"line": "日本語のログ " * 30}),
+        stepped(about=about, host="host1.example.org", status="failed", error="E" * 300),
+        moved("suppressed", about=about, host="host1.example.org", reason="because " * 40),
+        columns=columns,
+    )
+    assert max(words.width(line) for line in text.splitlines()) <= columns
+
+
+def test_a_stream_that_knows_only_ascii_gets_only_ascii():
+    text, _ = told(begun(), *HEALED, opened(("i2", "x", "ü")), unicode=False)
+    assert text.isascii()
+    assert "\n+ server down - vllm" in text
+
+
+def test_colours_are_for_terminals():
+    assert "\x1b[" not in told(begun(), *HEALED)[0]
+    assert "\x1b[32m✔\x1b[0m \x1b[1mserver down · vllm\x1b[0m" in told(begun(), *HEALED, colour=True)[0]
+
+
+def test_a_healthy_run_does_not_load_rich():
+    code = """
+import sys
+from runbook.engine.journal.facts import Fact
+from runbook.engine.report.reporter import reporter
+told = reporter("text", sys.stdout)
+told.fact(Fact("run.begun", 1.0, "r1", data={"runbook": "x", "hosts": ["localhost"]}))
+told.finish()
+assert not [name for name in sys.modules if name.split(".")[0] == "rich"]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
