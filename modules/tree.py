@@ -120,7 +120,7 @@ class Tree:
             descriptor = below
             kind = os.fstat(descriptor).st_mode
             if stat.S_ISLNK(kind):
-                target = os.path.realpath(so_far)
+                target = _real(so_far)
                 os.close(descriptor)
                 raise Refused(f"{entry}: {so_far} is a link; name the real path in `writable` ({target})")
             if not stat.S_ISDIR(kind):
@@ -205,6 +205,14 @@ class Tree:
         self.same_mount(descriptor, shown)
 
 
+def _real(path: str) -> str:
+    """Where a path leads to, for a message; it may change while we ask."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return "it changes"
+
+
 def walk(host: Host, path: str) -> Iterator[Found]:  # noqa: ARG001 -- a plan asks the host; cases may answer for it
     """Yield everything at and below a path, children before their directory, the path itself ("") last.
 
@@ -225,7 +233,7 @@ def walk(host: Host, path: str) -> Iterator[Found]:  # noqa: ARG001 -- a plan as
     try:
         seen = os.fstat(top)
         if stat.S_ISLNK(seen.st_mode):
-            raise Refused(f"{wanted} is a link; name the real path ({os.path.realpath(wanted)})")
+            raise Refused(f"{wanted} is a link; name the real path ({_real(wanted)})")
         if stat.S_ISDIR(seen.st_mode):
             yield from _below(top, wanted, mount_id(top), mounts_below(wanted))
         yield Found("", seen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.model import UNKNOWN, Record, Unknown
@@ -117,15 +117,13 @@ def _everyone(judged: Sequence[Verdict]) -> Verdict:
 
 
 def _by_subject(judged: Sequence[Verdict]) -> list[Verdict]:
-    found: dict[str, Verdict] = {}
+    """Return one verdict a subject: the first event that holds stands for all, with the times of all."""
+    grouped: dict[str, list[Verdict]] = {}
     for verdict in judged:
-        if verdict.holds is False:
-            continue
-        earlier = found.get(verdict.subject)
-        if earlier is None or earlier.holds is not True:
-            found[verdict.subject] = verdict
-        elif verdict.holds is True:
-            found[verdict.subject] = Verdict(
-                verdict.subject, True, False, earlier.record, (*earlier.times, *verdict.times)
-            )
-    return list(found.values())
+        if verdict.holds is not False:
+            grouped.setdefault(verdict.subject, []).append(verdict)
+    found = []
+    for several in grouped.values():
+        first = next((verdict for verdict in several if verdict.holds is True), several[0])
+        found.append(replace(first, times=tuple(at for verdict in several for at in verdict.times)))
+    return found

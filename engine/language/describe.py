@@ -73,7 +73,7 @@ def comments(cls: Class) -> Mapping[str, str]:
 
 
 def _trailing(source: str) -> Iterator[tuple[str, str]]:
-    """Yield each field's name with the comment behind it; comment lines below continue it."""
+    """Yield each field's name with the comment behind it."""
     import tokenize
     from io import StringIO
 
@@ -85,9 +85,8 @@ def _trailing(source: str) -> Iterator[tuple[str, str]]:
         elif token.type == tokenize.DEDENT:
             depth -= 1
         elif token.type == tokenize.COMMENT:
-            if name and (not start or token.start[1] > 8):
-                words = re.sub(r"\s*#\s*noqa.*", "", token.string).lstrip("# ").rstrip()
-                text[name] = f"{text.get(name, '')} {words}".strip()
+            if name and not start:
+                text[name] = re.sub(r"\s*#\s*noqa.*", "", token.string).lstrip("# ").rstrip()
         elif token.type == tokenize.NEWLINE:
             start = True
         elif token.type != tokenize.NL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import nodes
@@ -83,13 +84,14 @@ def mentions(expression: Expression) -> tuple[Mention, ...]:
 
 
 def _mentions(tree: nodes.Node, ends: Mapping[int, int]) -> Iterator[Mention]:
+    following = dict(pairwise(sorted(ends)))
     waiting: list[tuple[nodes.Node, bool]] = [(tree, False)]
     while waiting:
         node, guarded = waiting.pop()
         path = _path(node)
         if path is not None:
             name, keys, inner, last = path
-            yield Mention(name.name, keys, name.lineno, ends.get(last, name.lineno + len(name.name)), guarded)
+            yield Mention(name.name, keys, name.lineno, ends[following.get(last, last) if keys else last], guarded)
             waiting.extend((part, False) for part in inner)
             continue
         forgiving = (isinstance(node, nodes.Filter) and node.name in {DEFAULT, "d"}) or (
@@ -99,7 +101,7 @@ def _mentions(tree: nodes.Node, ends: Mapping[int, int]) -> Iterator[Mention]:
 
 
 def _path(node: nodes.Node) -> tuple[nodes.Name, tuple[str, ...], list[nodes.Node], int] | None:
-    """Return the name at the root of a chain, the keys read from it, the expressions in [], and its last token."""
+    """Return the name at the root of a chain, the keys read from it, the expressions in [], and its last dot or key."""
     keys: list[str] = []
     inner: list[nodes.Node] = []
     last: int | None = None
@@ -116,7 +118,9 @@ def _path(node: nodes.Node) -> tuple[nodes.Name, tuple[str, ...], list[nodes.Nod
             else:
                 keys.clear()  # what is behind an item of a list is not known
                 inner.append(node.arg)
-            last = node.arg.lineno if last is None else last
+                last = None
+            if isinstance(key, str) and last is None:
+                last = node.arg.lineno
         else:
             return None
         node = node.node

@@ -10,7 +10,7 @@ from runbook.engine.language import meanings  # noqa: F401 -- it fills in KINDS
 from runbook.engine.language.describe import Class, comments, description, example, once
 from runbook.engine.language.kinds import KINDS, Coercer, coercer, is_template
 from runbook.engine.language.nearest import nearest
-from runbook.modules.declare import Invalid, Kind, Probe, Step
+from runbook.modules.declare import Invalid, Kind, Probe, Record, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,7 @@ __all__ = [
     "example",
     "fields",
     "first",
+    "named",
     "problems",
     "record_fields",
     "spread",
@@ -53,11 +54,12 @@ class Parameter:
     required: bool
     choices: tuple[Any, ...]  # of a closed set, in order; empty = open
     owner: Class
+    attribute: str  # the class's own name for it: `from_` for `from`, which Python keeps for itself
 
     @property
     def description(self) -> str:
         """The comment that stands behind the field."""
-        return comments(self.owner).get(self.name, "")
+        return comments(self.owner).get(self.attribute, "")
 
     @property
     def optional(self) -> bool:
@@ -83,9 +85,9 @@ def fields(cls: Class) -> Mapping[str, Parameter]:
         if item.default_factory is not dataclasses.MISSING:
             default = item.default_factory()
         required = default is dataclasses.MISSING
-        found[item.name] = Parameter(
-            item.name, _kind(hint), hint, None if required else default, required, _choices(hint), cls
-        )
+        name = item.name if issubclass(cls, Record) else item.name.rstrip("_")
+        shown = None if required else default
+        found[name] = Parameter(name, _kind(hint), hint, shown, required, _choices(hint), cls, item.name)
     return found
 
 
@@ -93,6 +95,12 @@ def record_fields(cls: type[Probe]) -> Mapping[str, Parameter]:
     """Return the fields of a probe's records by name; none where it declares no record."""
     record = getattr(cls, "record", None)
     return fields(record) if record is not None else {}
+
+
+def named(cls: Class, name: str) -> Parameter | None:
+    """Return the parameter that a runbook, or the class itself, calls by a name: `from`, or `from_`."""
+    known = fields(cls)
+    return known.get(name) or next((each for each in known.values() if each.attribute == name), None)
 
 
 def first(cls: Class) -> str | None:
@@ -124,22 +132,23 @@ def problems(
     """Yield everything that is wrong with parameters: unknown and missing names, and each value that does not fit."""
     known = fields(cls)
     for name, value in given.items():
-        if name not in known:
+        parameter = named(cls, name)
+        if parameter is None:
             yield _unknown(name, known)
             continue
         try:
-            _coerced(known[name], value, rendered=rendered, literal_only=literal_only)
+            _coerced(parameter, value, rendered=rendered, literal_only=literal_only)
         except Wrong as wrong:
             yield wrong
     for name in known:
-        if known[name].required and name not in given:
+        if known[name].required and name not in given and known[name].attribute not in given:
             yield Wrong(name, f"is required{_because(known[name])}")
 
 
 def coerce(
     cls: Class, given: Mapping[str, Any], *, rendered: bool = False, literal_only: bool = False
 ) -> dict[str, Any]:
-    """Turn YAML's values into those that a module's class takes; what is not given stays out.
+    """Turn YAML's values into those that a module's class takes, by its own names; what is not given stays out.
 
     Args:
         cls: the module's class.
@@ -152,10 +161,10 @@ def coerce(
     """
     for wrong in problems(cls, given, rendered=rendered, literal_only=literal_only):
         raise wrong
-    known = fields(cls)
     return {
-        name: _coerced(known[name], value, rendered=rendered, literal_only=literal_only)
+        parameter.attribute: _coerced(parameter, value, rendered=rendered, literal_only=literal_only)
         for name, value in given.items()
+        if (parameter := named(cls, name)) is not None
     }
 
 

@@ -82,7 +82,7 @@ def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, si
     host, name, subject = key
     digest = hashlib.sha256("\0".join((turn.plan.run, host, name, subject, str(turn.number()))).encode()).hexdigest()
     incident = Incident(digest[:8], host, name, subject, IncidentState.OPEN, detector.severity.value, since, turn.now,
-                        turn.now, plain(verdict), count)  # fmt: skip
+                        turn.now, plain(verdict), count=count)  # fmt: skip
     turn.tell("incident.opened", incident, severity=incident.severity, since=since, fields=incident.fields, count=count,
               category=detector.category, when=detector.when.text if detector.when else "")  # fmt: skip
     return turn.put(incident)

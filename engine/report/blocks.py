@@ -52,7 +52,7 @@ class Blocks:
         if self._more:
             if one.when:
                 lines += self._row("when", words.printable(one.when))
-            about = (one.id, f"severity {one.severity}", one.category)
+            about = (one.id, f"severity {one.severity}", "" if one.category == "unknown" else one.category)
             lines += self._row("id", ", ".join(part for part in about if part))
         return lines
 

@@ -113,7 +113,7 @@ class Gather:
     def _pending(self, fact: Fact) -> None:
         since = fact.data.get("since", fact.at)
         self._change(fact, state="pending", since=since, held=fact.at - since, hold=fact.data.get("hold"),
-                     evidence=evidence.sentence(fact.data), **_severity(fact))  # fmt: skip
+                     evidence=evidence.sentence(fact.data, subject=_subject(fact)), **_severity(fact))  # fmt: skip
 
     def _open(self, fact: Fact) -> None:
         data = fact.data
@@ -126,7 +126,7 @@ class Gather:
             count=data.get("count") or 1,
             category=str(data.get("category") or ""),
             when=str(data.get("when") or ""),
-            evidence=evidence.sentence(data),
+            evidence=evidence.sentence(data, subject=_subject(fact)),
             **_severity(fact),
         )
 
@@ -140,7 +140,7 @@ class Gather:
         data = fact.data
         if "opened" in data:
             self._opened.setdefault(fact.incident, data["opened"])
-        after = evidence.sentence({"when": self.incident(fact).when, **data})
+        after = evidence.sentence({"when": self.incident(fact).when, **data}, subject=_subject(fact))
         self._change(fact, state=str(data.get("to") or "cured"), reason=str(data.get("reason") or ""), after=after,
                      **self._times(fact))  # fmt: skip
 

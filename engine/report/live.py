@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING
 
 from runbook.engine.report import words
@@ -13,8 +14,10 @@ if TYPE_CHECKING:
 
     from runbook.engine.journal.facts import Fact
 
-_BEGUN = {"step.begun": "step.ended", "attempt.begun": "attempt.ended"}
-_ENDED = frozenset(_BEGUN.values())
+_BEGIN = frozenset({"step.begun", "attempt.begun", "attempt.delayed"})
+_END = frozenset({"step.ended", "attempt.ended"})
+_ROOM = 60  # columns, beside the clock
+_LOOKING = "looking whether it is cured"
 
 
 class Live:
@@ -27,26 +30,37 @@ class Live:
         self._tasks: dict[tuple[str, str], TaskID] = {}
 
     def follow(self, fact: Fact, *, several: bool) -> None:
-        """Take up a step that began, and drop one that ended."""
+        """Take up what began, and drop what ended."""
         title = str(fact.data.get("title") or fact.data.get("module") or fact.operation)
-        key = (fact.host, words.printable(title))
-        if fact.kind in _BEGUN:
-            about = [words.printable(part) for part in (fact.detector or fact.operation, title) if part]
-            where = f" on {words.printable(fact.host)}" if several else ""
-            self._running[key] = ": ".join(dict.fromkeys(about)) + where
-            self._show()
-        elif fact.kind in _ENDED:
-            self._running.pop(key, None)
-            if (task := self._tasks.pop(key, None)) is not None and self._progress:
-                self._progress.remove_task(task)
-            if not self._running:
-                self.hide()
+        if fact.kind in _BEGIN:
+            said = f"next attempt in {words.duration(fact.data.get('delay', 0))}" if "delay" in fact.data else title
+            self._begin((fact.host, words.printable(title)), fact, said, several=several)
+        elif fact.kind in _END:
+            self._end((fact.host, words.printable(title)))
+        elif fact.kind == "incident.changed" and fact.data.get("to") == "verifying":
+            self._begin((fact.host, fact.incident), fact, _LOOKING, several=several)
+        elif fact.kind in ("incident.changed", "incident.ended"):
+            self._end((fact.host, fact.incident))
+
+    def _begin(self, key: tuple[str, str], fact: Fact, said: str, *, several: bool) -> None:
+        about = [words.printable(part) for part in (fact.detector or fact.operation, said) if part]
+        where = f" on {words.printable(fact.host)}" if several else ""
+        self._end(key)
+        self._running[key] = words.cut(": ".join(dict.fromkeys(about)) + where, _ROOM)
+        self._show()
+
+    def _end(self, key: tuple[str, str]) -> None:
+        self._running.pop(key, None)
+        if (task := self._tasks.pop(key, None)) is not None and self._progress:
+            self._progress.remove_task(task)
+        if not self._running:
+            self.hide()
 
     def update(self, host: str, title: str, text: str) -> None:
         """Show how far a step is."""
         key = (host, title)
         if key in self._running and self._progress and key in self._tasks:
-            shown = words.cut(f"{self._running[key]}: {text}", 60)
+            shown = words.cut(f"{self._running[key]}: {text}", _ROOM)
             self._progress.update(self._tasks[key], description=shown)
 
     def hide(self) -> None:
@@ -65,6 +79,7 @@ class Live:
             console = Console(file=self._stream, highlight=False)
             self._progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)
             self._progress.start()
+            atexit.register(self.hide)  # whatever ends us, the cursor is shown again
         for key, shown in self._running.items():
             if key not in self._tasks:
                 self._tasks[key] = self._progress.add_task(shown, total=None)

@@ -82,16 +82,23 @@ def count(report: PassReport) -> Counter[str]:
 
 
 def _next(report: PassReport, counts: Counter[str]) -> str:
-    if any(run.check for run in report.runs) and counts["open"]:
-        curable = sum(
-            any(step.state == "planned" for step in incident.steps)
-            for host in report.hosts
-            for incident in host.incidents
-            if incident.state == "open"
-        )
-        if curable:
-            return f"`runbook apply` would heal {'it' if counts['open'] == 1 else f'{curable} of them'}"
+    if any(run.check for run in report.runs) and (would := _would(report, counts)):
+        return would
     return next((following for state, following in _NEXT if counts[state]), "")
+
+
+def _would(report: PassReport, counts: Counter[str]) -> str:
+    """Say what `apply` would do about what `check` found."""
+    found = [incident for host in report.hosts for incident in host.incidents if incident.state == "open"]
+    curable = sum(any(step.state == "planned" for step in incident.steps) for incident in found)
+    waiting, together = counts["waiting"], curable + counts["waiting"]
+    if curable and waiting:
+        return f"`runbook apply` would heal {curable}, with --yes {together}"
+    if not together:
+        return ""
+    whole = together == len(found) + waiting
+    which = ("it" if together == 1 else "them") if whole else f"{together} of them"
+    return f"`runbook apply{' --yes' if waiting else ''}` would heal {which}"
 
 
 def _well(report: PassReport) -> str:

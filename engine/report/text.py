@@ -35,19 +35,20 @@ class TextReporter:
         self._gather = Gather(redact)
         self._live = Live(stream) if on_terminal(stream) and verbosity >= 0 else None
         self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
-        self._headed = ""
+        self._headed = ""  # the run whose heading was written last
+        self._short = False  # the last block was a line; the next one, if a line too, follows without a gap
 
     def fact(self, fact: Fact) -> None:
         """Take in what happened, and write the block of what has ended."""
         fact = self._gather.add(fact)
+        if self._live:
+            self._live.follow(fact, several=len(self._gather.run(fact).hosts) > 1)
         if fact.kind == "incident.ended":
             self._incident(fact)
         elif fact.kind == "operation.ended":
             self._operation(fact)
         elif fact.kind == "notified":
             self._notified(fact)
-        elif self._live:
-            self._live.follow(fact, several=len(self._gather.run(fact).hosts) > 1)
 
     def progress(self, host: str, title: str, text: str) -> None:
         """Show how far a long step is."""
@@ -118,10 +119,13 @@ class TextReporter:
             self._block(run, self._blocks.well(well))
 
     def _block(self, run: RunReport, lines: list[str]) -> None:
-        """Write a block, with the runbook's name above its first one."""
-        head = [] if self._headed == run.run_id else self._head(run)
-        self._headed = run.run_id
-        self._write([*head, "", *lines])
+        """Write a block, with the runbook's name above its first one, and a gap before it."""
+        short = len(lines) == 1
+        if self._headed != run.run_id:
+            self._write([*self._head(run), "", *lines])
+        else:
+            self._write(lines if short and self._short else ["", *lines])
+        self._headed, self._short = run.run_id, short
 
     def _head(self, run: RunReport) -> list[str]:
         hosts = [words.printable(name) for name in run.hosts]

@@ -26,9 +26,11 @@ class Cursor:
     tail: str = ""  # fingerprint of the last bytes before the offset
     size: int = 0  # of the file when it was last looked at
     changed: int = 0  # its modification time then, in nanoseconds
+    seen: float = 0.0  # since when it has been of that size, as far as looks tell
     skipping: bool = False  # the offset is within a line that was taken already: the rest of it is nothing new
     tried: bool = False  # the unfinished last line was looked at as it stands
     matched: bool = False  # and matched, so that its completion is nothing new
+    cut: bool = False  # its bytes are no longer at its place; a copy may hold them
     copy: bool = False  # of the log as it is now: nothing in it is new until the log itself is cut
     missing: Optional[float] = None  # since when the file can't be found
 

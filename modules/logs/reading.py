@@ -152,9 +152,10 @@ class Reading:
         cursor, before = self.cursor, self._before
         found = os.fstat(self._descriptor)
         cursor.tried = False
+        unchanged = (before.size, before.offset) == (found.st_size, cursor.offset)
+        cursor.seen = before.seen if unchanged and before.seen else self._now
         if rest and found.st_size == cursor.offset + len(rest) and not cursor.skipping and self._room.left:
-            unchanged = (before.size, before.offset) == (found.st_size, cursor.offset)
-            if unchanged or self._now - found.st_mtime > QUIET:
+            if self._now - found.st_mtime > QUIET or (before.seen and self._now - before.seen > QUIET and unchanged):
                 self._unfinished(rest)
         doubtful = 0 < before.offset == before.size == cursor.offset == found.st_size and before.inode == found.st_ino
         cursor.changed = before.changed if doubtful else found.st_mtime_ns

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Dict, Iterator, List, Optional, Sequence
@@ -117,19 +118,24 @@ def regular(path: str) -> Optional[os.stat_result]:
     return result if stat.S_ISREG(result.st_mode) else None
 
 
-def opened(path: str) -> int:
-    """Open a file for reading; it does not wait, whatever the path has become meanwhile.
+@contextmanager
+def opened(path: str) -> Iterator[Optional[int]]:
+    """Open a file while it is looked at; None where it is gone. It does not wait, whatever the path has become.
 
     Raises:
-        FileNotFoundError: it is gone.
         Unclear: it can't be read.
     """
     try:
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except FileNotFoundError:
-        raise
+        yield None
+        return
     except OSError as error:
         raise Unclear(f"{path} can't be read: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def adopted(cursor: Cursor, place: Place) -> Cursor:

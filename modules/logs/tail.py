@@ -2,7 +2,6 @@
 
 import os
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Set, Tuple
 
@@ -17,11 +16,11 @@ from runbook.modules.logs.rotation import (
     adopted,
     at_end,
     bases,
-    copied,
     fresh,
     opened,
     places,
 )
+from runbook.modules.logs.strangers import Strangers
 
 BUDGET = 10.0  # seconds of reading in one look; the next one goes on where it ended
 MISSED = 7 * 86400.0  # seconds for which a file that can't be found is remembered: its disk may come back
@@ -39,6 +38,7 @@ class Tail:
         self._now = now
         self._room = room or Room(until=time.monotonic() + BUDGET)
         self._folders: Dict[str, Folder] = {}
+        self._unsettled: Set[str] = set()  # directories to search again at the next look
         self._claimed: Set[Tuple[int, int]] = set()
         self._cursors: Dict[str, List[Cursor]] = {}
         self._behind = 0
@@ -60,9 +60,10 @@ class Tail:
 
     def keep(self) -> Dict[str, Any]:
         """Return what the next look has to be given, as JSON."""
+        settled = [path for path, folder in self._folders.items() if folder.settled and path not in self._unsettled]
         return {
             "cursors": {pattern: [cursor.store() for cursor in cursors] for pattern, cursors in self._cursors.items()},
-            "folders": {path: folder.changed for path, folder in self._folders.items() if folder.settled},
+            "folders": {path: self._folders[path].changed for path in settled},
             "behind": self._behind,  # bytes that are left for the next look
         }
 
@@ -108,7 +109,7 @@ class Tail:
             return [], [(place, fresh(place)) for place in there]
         kept = []
         for place in there:
-            with _open(place.path) as descriptor:
+            with opened(place.path) as descriptor:
                 if descriptor is not None:
                     kept.append(at_end(place, descriptor))
         return kept, []
@@ -116,6 +117,7 @@ class Tail:
     def _settled(self, there: List[Place], known: List[Cursor]) -> "Tuple[List[Cursor], List[Tuple[Place, Cursor]]]":
         """Return the cursors that stay as they are, and the files to be read with the cursor to begin at."""
         idle: List[Cursor] = []
+        live: Dict[str, Cursor] = {}  # of the logs that are as they were, and perhaps longer
         work: List[Tuple[Place, Cursor]] = []
         strange: List[Tuple[Place, Optional[Cursor]]] = []
         cut: List[Cursor] = []  # what was read is no longer at its place: a copy may hold it
@@ -126,23 +128,32 @@ class Tail:
             own = _known(place, free)
             if own is None or own.copy:
                 strange.append((place, own))
-            elif own.idle(place.found):
-                idle.append(replace(own, log=place.log) if own.path == place.path else _renamed(own, place))
+                continue
+            if own.idle(place.found):
+                own = replace(own, log=place.log) if own.path == place.path else _renamed(own, place)
+                idle.append(own)
             elif _fits(own, place, self._now):
-                work.append((place, adopted(own, place)))
+                own = adopted(own, place)
+                work.append((place, own))
             else:
                 cut.append(own)
                 strange.append((place, None))
-        lost = [cursor for cursors in free.values() for cursor in cursors]
+                continue
+            if place.live:
+                live[place.log] = own
+        cut += [cursor for cursors in free.values() for cursor in cursors if cursor.cut]
+        lost = [cursor for cursors in free.values() for cursor in cursors if not cursor.cut]
         newest = max((cursor.changed for cursor in known), default=0)
-        search = _Strangers(cut, lost, [*idle, *(cursor for _, cursor in work)], newest)
+        strangers = Strangers(cut, lost, live, newest)
         for place, own in sorted(strange, key=lambda item: (item[0].live, -item[0].found.st_mtime_ns)):
-            begin = search.begin(place, own)
-            if begin is not None and begin.tried:
-                idle.append(begin)  # at its end
-            elif begin is not None:
-                work.append((place, begin))
-        return [*idle, *self._missing(search.lost)], work
+            begin = strangers.begin(place, own)
+            if begin is None:
+                self._unsettled.add(os.path.dirname(os.path.realpath(place.path)))
+            elif begin.read:
+                work.append((place, begin.cursor))
+            else:
+                idle.append(begin.cursor)
+        return [*idle, *self._missing(strangers.left())], work
 
     def _missing(self, lost: List[Cursor]) -> List[Cursor]:
         since = [replace(cursor, missing=cursor.missing or self._now) for cursor in lost if cursor.offset]
@@ -150,7 +161,7 @@ class Tail:
         return sorted(young, key=lambda cursor: cursor.missing or 0)[-MISSED_MOST:]
 
     def _read(self, place: Place, cursor: Cursor) -> Optional[Reading]:
-        with _open(place.path) as descriptor:
+        with opened(place.path) as descriptor:
             if descriptor is None:
                 return None
             found = os.fstat(descriptor)
@@ -163,66 +174,6 @@ class Tail:
             if not self._room.left:
                 self._behind += max(0, found.st_size - read.cursor.offset)
             return read
-
-
-class _Strangers:
-    """Where to begin in files that are not where a cursor was."""
-
-    def __init__(self, cut: List[Cursor], lost: List[Cursor], sound: List[Cursor], newest: int) -> None:
-        self.lost = lost
-        self._cut = cut
-        self._sound = sound
-        self._newest = newest  # the last change that was seen of any file: what is older holds nothing new
-        self._copies: List[Cursor] = []  # cut ones that go on in a copy
-
-    def begin(self, place: Place, copy: Optional[Cursor]) -> Optional[Cursor]:
-        """Return the cursor to begin at, or None where the file is gone.
-
-        Args:
-            place: the file.
-            copy: the cursor in it, where it was a copy of the log when it was last looked at.
-        """
-        with _open(place.path) as descriptor:
-            if descriptor is None:
-                return None
-            if place.live:
-                remounted = [c for c in self.lost if c.log == place.log and c.device != place.found.st_dev]
-                return self._resumed(remounted, place, descriptor) or fresh(place)
-            resumed = self._resumed([*self._cut, *self.lost], place, descriptor)
-            if resumed is not None:
-                return resumed
-            own = [cursor for cursor in self._cut if cursor.log == place.log and place.found.st_size < cursor.offset]
-            if any(copy or cursor.shares_head(descriptor) for cursor in own):
-                return at_end(place, descriptor)  # copied before its last lines were written, and these were read
-            if any(cursor.log == place.log for cursor in self._sound) and _copied(place.log, descriptor):
-                return replace(at_end(place, descriptor), copy=True)  # the log itself holds it all
-            if copy:
-                return replace(adopted(copy, place), copy=False, tried=False)
-            return fresh(place) if place.found.st_mtime_ns >= self._newest else at_end(place, descriptor)
-
-    def _resumed(self, cursors: List[Cursor], place: Place, descriptor: int) -> Optional[Cursor]:
-        for cursor in cursors:
-            if cursor.offset and place.found.st_size >= cursor.offset and cursor.begins(descriptor):
-                if cursor in self._copies:
-                    return at_end(place, descriptor)  # a second copy
-                self._copies.append(cursor)
-                self.lost = [other for other in self.lost if other is not cursor]
-                return adopted(cursor, place)
-        return None
-
-
-@contextmanager
-def _open(path: str) -> Iterator[Optional[int]]:
-    """Open a file while it is looked at; None where it is gone."""
-    try:
-        descriptor = opened(path)
-    except FileNotFoundError:
-        yield None
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _logs(pattern: str) -> List[str]:
@@ -252,14 +203,9 @@ def _known(place: Place, free: Dict[int, List[Cursor]]) -> Optional[Cursor]:
 
 
 def _fits(cursor: Cursor, place: Place, now: float) -> bool:
-    with _open(place.path) as descriptor:
+    with opened(place.path) as descriptor:
         return descriptor is not None and cursor.fits(descriptor, os.fstat(descriptor), now)
 
 
 def _renamed(cursor: Cursor, place: Place) -> Cursor:
     return replace(cursor, log=place.log, path=os.path.realpath(place.path))
-
-
-def _copied(log: str, descriptor: int) -> bool:
-    with _open(log) as whole:
-        return whole is not None and copied(whole, descriptor)

@@ -65,7 +65,7 @@ class ClearCache(Step):
     writes = ("path",)
 
     path: Path  # the directory that holds the cache
-    match: Tuple[str, ...] = ()  # globs of the names or paths to delete; without any, every file
+    match: Optional[Tuple[str, ...]] = None  # globs of the names or paths to delete; without any, every file
     older_than: Optional[Duration] = None  # only what was last changed longer ago
     keep: Optional[int] = None  # how many of the newest always stay
     until_free: Optional[Size] = None  # stop when the file system has so much free space
@@ -76,7 +76,9 @@ class ClearCache(Step):
         """Conditions that can be met."""
         if self.keep is not None and self.keep < 0:
             raise Invalid("`keep` can't be negative")
-        for pattern in self.match:
+        if self.match is not None and not self.match:
+            raise Invalid("`match` is empty, which would fit nothing: leave it out to clear all")
+        for pattern in self.match or ():
             if pattern.startswith("/") or not all(part not in {"", ".", ".."} for part in pattern.split("/")):
                 raise Invalid(f"`match: {pattern}` must be a name, or a path from `path` on without `..`")
 
@@ -127,7 +129,7 @@ class ClearCache(Step):
         if path not in known:
             above, _, _ = path.rpartition("/")
             found = self._fitting(above, known) if above else None
-            known[path] = found or (path if any(_fits(pattern, path) for pattern in self.match) else None)
+            known[path] = found or (path if any(_fits(pattern, path) for pattern in self.match or ()) else None)
         return known[path]
 
     def _corrupt(self, units: Iterable[Unit], host: Host) -> List[Unit]:

@@ -47,6 +47,13 @@ class Look(Probe):
 
 
 @dataclass(frozen=True)
+class Tail(Probe):
+    """Follow."""
+
+    from_: Literal["end", "start"]  # where it begins
+
+
+@dataclass(frozen=True)
 class Tidy(Step):
     """Tidy a tree.
 
@@ -60,8 +67,7 @@ class Tidy(Step):
     impact = Impact.LOW
 
     path: Path  # the tree
-    older_than: Duration | None = None  # only files older than
-    # this much
+    older_than: Duration | None = None  # only files older than this
     free: Size | None = None
     percent: Percent | None = None
     color: Literal["red", "green"] = "red"
@@ -124,7 +130,7 @@ def coerced(**given):
         ("sizes", "1kB", (1000,)),
         ("values", {"a": [1]}, {"a": [1]}),
         ("limits", {"a": "5m"}, {"a": 300.0}),
-        ("probe", {"port": 8000}, {"port": {"port": 8000}}),
+        ("probe", {"port": 8000}, {"port": {"address": "8000"}}),
     ],
 )
 def test_a_value_is_typed_by_its_annotation(name, raw, typed):
@@ -158,7 +164,7 @@ def test_a_value_is_typed_by_its_annotation(name, raw, typed):
         ("when", [], "expected a condition, not a list"),
         ("probe", {"prot": 8000}, r"there is no probe 'prot'; did you mean port\?"),
         ("probe", {"port": 1, "http": 2}, "expected one probe"),
-        ("probe", {"port": {"prt": 1}}, r"prt: is no parameter here; did you mean port\?"),
+        ("probe", {"port": {"adress": 1}}, r"adress: is no parameter here; did you mean address\?"),
         ("signal", "TREM", r"'TREM' is no signal; did you mean TERM\?"),
         ("at", "soon", "'soon' is not a time: write it as 2026"),
         ("count", "5", r"expected a whole number, not '5' \(leave the quotes out\)"),
@@ -229,6 +235,15 @@ def test_a_condition_reaches_a_module_as_text():
     assert coerced(when=parse("a > 5", template=False)) == "a > 5"
 
 
+def test_a_runbook_writes_names_that_python_keeps_for_itself_without_an_underscore():
+    assert params.fields(Tail)["from"].attribute == "from_"
+    assert params.fields(Tail)["from"].description == "where it begins"
+    assert params.coerce(Tail, {"from": "end"}) == {"from_": "end"} == params.coerce(Tail, {"from_": "end"})
+    assert params.build(Tail, {"from": "end"}).from_ == "end"
+    with pytest.raises(params.Wrong, match=r"^from: is required"):
+        params.coerce(Tail, {})
+
+
 def test_building_checks_what_contradicts():
     made = params.build(Tidy, {"path": "/x", "older_than": 5.0})
     assert (made.path, made.older_than, made.color) == ("/x", 5.0, "red")
@@ -262,7 +277,7 @@ def test_a_class_tells_all_about_its_parameters():
 def test_descriptions_come_from_the_source():
     fields = params.fields(Tidy)
     assert fields["path"].description == "the tree"
-    assert fields["older_than"].description == "only files older than this much"
+    assert fields["older_than"].description == "only files older than this"
     assert fields["free"].description == fields["percent"].description == ""
     assert params.description(Tidy) == "Tidy a tree.\n\nMore about it."
     assert params.example(Tidy) == "- tidy: {path: /x, older_than: 7d}\n- tidy: /y"

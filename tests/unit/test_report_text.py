@@ -231,6 +231,16 @@ llm-deploy on localhost  check: nothing is changed
     )  # fmt: skip
 
 
+def test_check_says_what_approval_would_add():
+    planned = [opened(), stepped(status="planned"), moved("open", reason="check")]
+    waiting = ("i2", "disk full", "/data")
+    parked = [opened(waiting), moved("waiting", about=waiting, reason="destructive")]
+    text, code = told(begun(check=True), *planned, *parked)
+    assert (text.splitlines()[-1], code) == ("1 open, 1 waiting: `runbook apply` would heal 1, with --yes 2", 2)
+    text, code = told(begun(check=True), *parked)
+    assert (text.splitlines()[-1], code) == ("1 waiting: `runbook apply --yes` would heal it", 3)
+
+
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\r\n\x9bx \x00 {bold}[red]"
 
 
@@ -384,6 +394,22 @@ llm-deploy on localhost
 localhost is well (1 operation done, 7 detectors, 4m 12s)
 """
     )
+
+
+def test_operations_that_went_well_are_a_line_each():
+    text, _ = told(
+        begun(),
+        fact("operation.ended", 2.0, operation="download", state="succeeded", attempts=1, duration=2.0),
+        fact("operation.ended", 3.0, operation="serve", state="succeeded", attempts=1, duration=1.0),
+        *HEALED,
+    )
+    assert text.startswith("""\
+llm-deploy on localhost
+
+✔ download                                                            done in 2s
+✔ serve                                                               done in 1s
+
+✔ server down""")
 
 
 def test_an_incident_of_an_earlier_run_is_told_though_nothing_happened_to_it():

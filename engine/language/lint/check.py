@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbook.engine.language.load import Examined
+    from runbook.engine.model import Span
+
+_FINER = frozenset({"RB025", "RB028"})
 
 
 def check(examined: Examined) -> list[Finding]:
@@ -21,13 +24,26 @@ def check(examined: Examined) -> list[Finding]:
     for rule in catalogue.rules():
         if examined.runbook is not None or not getattr(rule, "NEEDS_RUNBOOK", True):
             found += _ask(rule, context)
-    kept = noqa.apply(examined.source, _unique(found))
+    kept = _finer(_unique(found))
+    for source in (examined.source, *examined.used):
+        kept = noqa.apply(source, kept)
     return sorted(kept, key=lambda finding: (finding.span.line, finding.span.column, finding.code))
 
 
 def _ask(rule: catalogue.Rule, context: Context) -> Iterator[Finding]:
     for remark in rule.check(context):
         yield Finding(rule.CODE, rule.NAME, rule.LEVEL, remark.message, remark.span, remark.hint, remark.fixes)
+
+
+def _finer(findings: list[Finding]) -> list[Finding]:
+    """Leave out what the loader said of a parameter where a rule says it of the one text in it that is wrong."""
+    finer = [found.span for found in findings if found.code in _FINER]
+    return [found for found in findings if found.code != "RB011" or not any(_holds(found.span, s) for s in finer)]
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    start = (outer.line, outer.column) <= (inner.line, inner.column)
+    return start and (inner.line, inner.column) < (outer.end_line, max(outer.end_column, 2))
 
 
 def _unique(findings: list[Finding]) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from runbook.engine.language.lint.known import Known
     from runbook.engine.language.source import Source
     from runbook.engine.model import Detector, Edit, Operation, Path, Runbook, Rung, Span, StepCall
+
+_TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_]\w*")
 
 Place = Literal["operation", "fallback", "recover", "cured", "unhealed", "recovery", "switch", "finally"]
 
@@ -176,6 +180,14 @@ class Context:
     def patterns(self) -> list[Pattern]:
         """Every regular expression of this file."""
         return list(self._patterns())
+
+    @cached_property
+    def mentioned(self) -> frozenset[str]:
+        """Every name that some expression mentions, those included that were filled in while the file was loaded."""
+        found = {name for use in self.uses for name in use.expression.names}
+        for text in _templates(self.data):
+            found |= set(_NAME.findall(text))
+        return frozenset(found)
 
     def recovery_of(self, detector: Detector) -> str | None:
         """Return the name of the recovery that a detector refers to."""
@@ -357,6 +369,18 @@ def step_class(name: str) -> type[Step] | None:
 def probe_class(name: str) -> type[Probe] | None:
     """Return a probe's class, or None where there is no such probe."""
     return catalogue.probe(name) if name in catalogue.probe_names() else None
+
+
+def _templates(value: Any) -> Iterator[str]:
+    """Yield what stands between {{ and }} in a value's texts."""
+    if isinstance(value, str):
+        yield from _TEMPLATE.findall(value)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _templates(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _templates(item)
 
 
 def _names_probe(value: Any) -> bool:

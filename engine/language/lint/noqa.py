@@ -45,7 +45,8 @@ def apply(source: Source, findings: Iterable[Finding]) -> list[Finding]:
     marks = list(_marks(source)) if "noqa" in source.text.lower() else []
     kept = []
     for finding in findings:
-        mark = next((one for one in marks if finding.span.line in one.lines and one.silences(finding)), None)
+        here = [one for one in marks if finding.span.line in one.lines] if finding.span.file == source.file else []
+        mark = next((one for one in here if one.silences(finding)), None)
         if mark is None:
             kept.append(finding)
         else:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import RenderError
-from runbook.engine.language.render import value
-from runbook.engine.language.scope import Scope
+
+from runbook.engine.language.scope import Scope, value
 from runbook.modules.declare import Refused
 from runbook.modules.writable import plain
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 MARK = "⟨"
 _SCRATCH = "/⟨run.scratch⟩"
-
 
 class _Later(Mapping[str, Any]):
     """What an incident, a result or a pool's member will hold: a mark for each of its keys."""
@@ -39,7 +38,6 @@ class _Later(Mapping[str, Any]):
     def __len__(self) -> int:
         return 1  # it is not empty
 
-
 def scope(context: Context, names: Sequence[str] = ()) -> Scope:
     """Return a scope in which everything has a value, if only a mark."""
     made = Scope(context.runbook, host=f"{MARK}host⟩", run=_Later("run"), secrets=_Later("secrets"))
@@ -48,7 +46,6 @@ def scope(context: Context, names: Sequence[str] = ()) -> Scope:
             made[name] = _Later(name)
     return made
 
-
 def told(given: Any, known: Scope) -> str | None:
     """Return a path with its templates filled in, or None where it can't be told."""
     try:
@@ -56,7 +53,6 @@ def told(given: Any, known: Scope) -> str | None:
     except RenderError:
         return None
     return found if isinstance(found, str) else None
-
 
 def outside(path: str, writable: Sequence[str | None]) -> str | None:
     """Return why a step may not touch a path, or None where it may, or where that can't be told."""
@@ -74,7 +70,6 @@ def outside(path: str, writable: Sequence[str | None]) -> str | None:
             return None
     listed = ", ".join(str(entry) for entry in writable).replace(_SCRATCH, "{{ run.scratch }}")
     return f"{path.replace(_SCRATCH, '{{ run.scratch }}')} lies outside of what is writable ({listed})"
-
 
 def _may_cover(entry: str, wanted: str, head: str) -> bool:
     tree, mark, _ = entry.partition(MARK)

@@ -9,8 +9,10 @@ A tab has no fixed width, so YAML forbids it: two people would see two different
 ## Example
 ```yaml
 name: example
-detectors:
-\t- name: a
+vars: {port: 8000,
+\tunit: vllm}
+finally:
+  - notify: "{{ port }} {{ unit }}"
 ```
 
 ## Use instead

@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING
 
 from runbook.engine.language import params
 from runbook.engine.language.lint import known
-from runbook.engine.language.scope import host_text, mentioned
+from runbook.engine.language.taint import host_text, mentioned
 from runbook.modules.declare import Kind
 
 if TYPE_CHECKING:

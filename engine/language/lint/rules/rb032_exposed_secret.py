@@ -35,7 +35,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbook.engine.language import params
-from runbook.engine.language.scope import mentioned, secret
+from runbook.engine.language.taint import mentioned, secret
 from runbook.modules.declare import Kind
 
 if TYPE_CHECKING:

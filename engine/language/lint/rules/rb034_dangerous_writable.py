@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbook.engine.language.lint import known, places
-from runbook.engine.language.scope import host_text, mentioned
+from runbook.engine.language.taint import host_text, mentioned
 from runbook.modules.writable import homes, refusal
 
 if TYPE_CHECKING:

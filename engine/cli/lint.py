@@ -1,0 +1,48 @@
+"""`runbook lint`: what is wrong with runbooks, before they run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif", "github"]),
+    default="text",
+    show_default=True,
+    help="How findings are printed.",
+)
+@click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
+@click.option("--fix", is_flag=True, help="Mend what can be mended without changing what the runbook means.")
+@click.option("--explain", metavar="CODE", help="Print what a rule is about; `all` lists the rules.")
+@click.option("--select", metavar="CODES", default="", help="Report only these rules, such as RB026,RB031.")
+@click.option("--ignore", metavar="CODES", default="", help="Leave these rules out.")
+def command(  # noqa: D417 -- options say it themselves
+    paths: tuple[str, ...], form: str, explain: str | None, select: str, ignore: str, *, strict: bool, fix: bool
+) -> int:
+    """Check runbooks: files, the directories they are in, or the names of bundled ones; default: the current directory.
+
+    A comment `# noqa: RB012` silences a rule on its line. The exit code is 1 where there is an error.
+    """
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    if explain is not None:
+        from runbook.engine.language.lint import explain as pages
+
+        click.echo(pages.explain(explain, colour=colour))
+        return 0
+    from runbook.engine.language.lint import report
+
+    chosen = report.choice(select, ignore)
+    found = report.examine(paths or (".",), Path.cwd(), chosen, fix=fix)
+    code = report.exit_code(found.findings, strict=strict)
+    text = report.rendered(found, form, code, colour=colour)
+    if text:
+        click.echo(text)
+    return code

@@ -1,0 +1,136 @@
+"""A whole run of lint: which files, what was found in each, what was mended, and how it is printed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runbook.engine.errors import UserError
+from runbook.engine.language import load, source
+from runbook.engine.language.lint import catalogue, files, fix
+from runbook.engine.language.lint.check import check
+from runbook.engine.language.nearest import nearest
+from runbook.engine.model import Finding, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Choice = Callable[[Finding], bool]
+
+
+@dataclass
+class Report:
+    """What a run found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)  # of each file, by the name that findings show
+    fixed: int = 0
+
+
+def examine(names: Sequence[str], here: Path, chosen: Choice, *, fix: bool = False) -> Report:
+    """Check what was named; what can't be read is a finding too, and nothing in one file hides another."""
+    report = Report()
+    paths: list[Path] = []
+    for name in names:
+        _gather(name, here, paths, report)
+    for path in files.unique(paths):
+        _examine_file(path, files.shown(path, here), chosen, report, mend=fix)
+    report.findings = list(dict.fromkeys(report.findings))
+    return report
+
+
+def choice(select: str, ignore: str) -> Choice:
+    """Return the test for the rules that --select and --ignore leave.
+
+    Raises:
+        UserError: a code does not exist.
+    """
+    wanted, unwanted = _codes(select), _codes(ignore)
+    return lambda finding: (not wanted or finding.code in wanted) and finding.code not in unwanted
+
+
+def exit_code(findings: Sequence[Finding], *, strict: bool) -> int:
+    """Return 1 where something has to be mended."""
+    return int(any(strict or finding.level == "error" for finding in findings))
+
+
+def rendered(report: Report, form: str, code: int, *, colour: bool) -> str:
+    """Return the report in one of the four formats."""
+    if form == "json":
+        from runbook.engine.language.lint.formats import json
+
+        return json.render(report.findings, list(report.texts), code, report.fixed)
+    if form == "sarif":
+        from runbook.engine.language.lint.formats import sarif
+
+        return sarif.render(report.findings, report.texts)
+    if form == "github":
+        from runbook.engine.language.lint.formats import github
+
+        return github.render(report.findings)
+    from runbook.engine.language.lint.formats import text
+
+    blocks = text.render(report.findings, report.texts, colour=colour)
+    last = text.totals(report.findings, len(report.texts), report.fixed, colour=colour)
+    return f"{blocks}\n{last}" if blocks else last
+
+
+def _gather(name: str, here: Path, paths: list[Path], report: Report) -> None:
+    try:
+        path = Path(name)
+        if path.is_dir():
+            found = [Path(files.shown(file, here)) for file in files.below(path)]
+            reason = files.unreadable(path)
+            if reason or not found:
+                message = f"{name} can't be listed: {reason}" if reason else f"there is no runbook below {name}"
+                _say(report, name, message, "name a file: a runbook has `detectors:` or `operations:` at its top")
+            paths += found
+        elif path.exists() or path.is_symlink():
+            paths.append(path)
+        else:
+            paths.append(load.locate(name))
+    except UserError as error:
+        _say(report, name, error.what, error.mend)
+    except (OSError, ValueError) as error:
+        _say(report, name, f"this can't be a file: {getattr(error, 'strerror', None) or error}")
+
+
+def _say(report: Report, name: str, message: str, hint: str = "") -> None:
+    """Add a finding about something that is no text."""
+    shown = name or "."
+    report.texts.setdefault(shown, "")
+    report.findings.append(Finding("RB001", source.RULES["RB001"], "error", message, Span(shown, 1, 1, 1, 1), hint))
+
+
+def _examine_file(path: Path, name: str, chosen: Choice, report: Report, *, mend: bool) -> None:
+    examined = load.examine(path)
+    findings = [found for found in check(examined) if chosen(found)]
+    text = examined.source.text
+    if mend and any(found.fixes for found in findings):
+        better, count = fix.fixed(path, text, chosen)
+        if count:
+            fix.write(path, better)
+            report.fixed += count
+            examined = load.examine(path)
+            findings = [found for found in check(examined) if chosen(found)]
+    report.texts[name] = examined.source.text
+    for used in examined.used:
+        report.texts.setdefault(used.file, used.text)
+    report.findings += [_renamed(found, str(path), name) for found in findings]
+
+
+def _renamed(finding: Finding, path: str, name: str) -> Finding:
+    return replace(finding, span=replace(finding.span, file=name)) if finding.span.file == path != name else finding
+
+
+def _codes(given: str) -> frozenset[str]:
+    codes = frozenset(code.upper() for code in re.split(r"[,\s]+", given) if code)
+    for code in sorted(codes):
+        if code not in catalogue.codes():
+            near = nearest(code, catalogue.codes())
+            hint = f"did you mean {near}?" if near else "`runbook lint --explain all` lists the rules"
+            raise UserError(f"there is no rule `{code[:40]}`", mend=hint)
+    return codes

@@ -1,0 +1,87 @@
+"""A key that changes nothing where it stands.
+
+## What it does
+Finds guards of a recovery (`limit`, `cooldown`, `strategy`, `verify`, …) at a detector without `recover`, and at
+`error` detectors what only looks at hosts have (`for`, `clear`, `within`, `verify`). A runbook that has only named
+`error` detectors and no operation is told so too.
+
+## Why is this bad
+Somebody believes in it.
+
+## Example
+```yaml
+name: example
+detectors:
+  - name: server down
+    http: http://127.0.0.1:8000/health
+    when: status != 200
+    cooldown: 5m
+```
+
+## Use instead
+```yaml
+name: example
+detectors:
+  - name: server down
+    http: http://127.0.0.1:8000/health
+    when: status != 200
+```
+
+## Fix
+Safe where the key stands on a line of its own: the line is deleted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbook.engine.model import Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runbook.engine.language.lint.context import Context, Remark
+    from runbook.engine.model import Path
+
+_OF_RECOVERIES = ("limit", "cooldown", "strategy", "verify", "mode", "max_age")
+_OF_LOOKS = ("for", "clear", "within", "verify", "match")
+
+CODE = "RB043"
+NAME = "no-effect"
+LEVEL = "warning"
+
+
+def check(context: Context) -> Iterator[Remark]:
+    """Judge the keys that detectors have of their own."""
+    for detector in context.detectors:
+        given = context.within(detector.path)
+        for key in _OF_RECOVERIES if not detector.recover else ():
+            if isinstance(given, dict) and key in given:
+                message = f"`{key}` is about a recovery, and `{detector.name}` has none"
+                yield _superfluous(context, (*detector.path, key), message)
+        for key in _OF_LOOKS if detector.probe == "error" else ():
+            if isinstance(given, dict) and key in given and (detector.recover or key != "verify"):
+                message = f"`{key}` is about looks at a host, and `{detector.name}` is about an operation's failure"
+                yield _superfluous(context, (*detector.path, key), message)
+        if detector.probe == "error" and not context.runbook.operations:
+            message = f"`{detector.name}` never fires: this runbook has no operations that could fail"
+            yield context.remark((*detector.path, "error"), message, "add the operation, or look at hosts", key=True)
+
+
+def _superfluous(context: Context, path: Path, message: str) -> Remark:
+    return context.remark(path, message, "delete it", key=True, fixes=whole_line(context, path))
+
+
+def whole_line(context: Context, path: Path) -> list[Edit]:
+    """Return the edit that deletes the key's line, where nothing else stands on it."""
+    text = context.source.text
+    start, _ = context.source.offset(context.source.span(path, key=True))
+    value = context.source.span(path)
+    _, end = context.source.offset(value)
+    begin = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
+    stop = next((at for at in range(end, len(text)) if text[at] in "\r\n"), len(text))
+    if value.line != value.end_line or text[begin:start].strip() or text[end:stop].strip():
+        return []
+    if text[stop : stop + 2] == "\r\n":
+        return [Edit(begin, stop + 2, "")]
+    return [Edit(begin, min(stop + 1, len(text)), "")]

@@ -1,0 +1,89 @@
+"""Where to begin in files that lie where no cursor was: new logs, copies of old ones, old ones put back."""
+
+import os
+from dataclasses import dataclass, replace
+from typing import List, Mapping, Optional
+
+from runbook.modules.logs.cursor import Cursor
+from runbook.modules.logs.rotation import Place, adopted, at_end, copied, fresh, opened
+
+SLACK = 600 * 10**9  # nanoseconds by which a file may be older than the newest that was seen, and still be news
+
+
+@dataclass(frozen=True)
+class Begin:
+    """A cursor to begin at."""
+
+    cursor: Cursor
+    read: bool = True  # false: it is at the end, as far as this look goes
+
+
+class Strangers:
+    """The files of some logs that are not where a cursor was."""
+
+    def __init__(self, cut: List[Cursor], lost: List[Cursor], live: Mapping[str, Cursor], newest: int) -> None:
+        self.lost = lost  # cursors whose files were not found
+        self.cut = cut  # cursors whose bytes are no longer where they were: a copy may hold them
+        self._live = live  # cursors of the logs that are as they were
+        self._newest = newest  # the last change that was seen of any file: what is older holds nothing new
+        self._resumed: List[Cursor] = []
+
+    def begin(self, place: Place, copy: Optional[Cursor]) -> Optional[Begin]:
+        """Return where to begin, or None where it can't be told before the next look.
+
+        Args:
+            place: the file.
+            copy: the cursor in it, where it was a copy of the log when it was last looked at.
+        """
+        with opened(place.path) as descriptor:
+            if descriptor is None:
+                return None
+            if place.live:
+                remounted = [c for c in self.lost if c.log == place.log and c.device != place.found.st_dev]
+                return self._resume(remounted, place, descriptor) or Begin(fresh(place))
+            resumed = self._resume([*self.cut, *self.lost], place, descriptor)
+            if resumed is not None:
+                return resumed
+            longer = [cursor for cursor in self.cut if cursor.log == place.log and place.found.st_size < cursor.offset]
+            if any(copy or cursor.shares_head(descriptor) for cursor in longer):
+                return _end(place, descriptor)  # copied before its last lines were written, and these were read
+            if place.log in self._live:
+                within = _within(self._live[place.log], place.log, descriptor)
+                if within is None:
+                    return None
+                if within:
+                    return _end(place, descriptor, copy=True)
+            if copy:
+                return Begin(replace(adopted(copy, place), copy=False, tried=False))
+            new = place.found.st_mtime_ns >= self._newest - SLACK
+            return Begin(fresh(place)) if new else _end(place, descriptor)
+
+    def _resume(self, cursors: List[Cursor], place: Place, descriptor: int) -> Optional[Begin]:
+        for cursor in cursors:
+            if cursor.offset and place.found.st_size >= cursor.offset and cursor.begins(descriptor):
+                if any(cursor is resumed for resumed in self._resumed):
+                    return _end(place, descriptor)  # a second copy
+                self._resumed.append(cursor)
+                self.lost = [other for other in self.lost if other is not cursor]
+                return Begin(replace(adopted(cursor, place), cut=False))
+        return None
+
+    def left(self) -> List[Cursor]:
+        """Return the cursors that found no file, to be kept for a while."""
+        cut = [replace(c, cut=True) for c in self.cut if not any(c is resumed for resumed in self._resumed)]
+        return [*self.lost, *cut]
+
+
+def _end(place: Place, descriptor: int, *, copy: bool = False) -> Begin:
+    return Begin(replace(at_end(place, descriptor), copy=copy), read=False)
+
+
+def _within(live: Cursor, log: str, descriptor: int) -> Optional[bool]:
+    """Tell whether a log holds all of a file; None where the log is being rotated at this moment."""
+    with opened(log) as whole:
+        if whole is None:
+            return None
+        if copied(whole, descriptor):
+            return True
+        unchanged = os.fstat(whole).st_size >= live.offset and live.begins(whole)
+        return False if unchanged else None
