@@ -148,7 +148,7 @@ class Session:
     def _begin(self, observer: Observer, keeper: keep.Keeper) -> None:
         runbook, request = self._request.runbook, self._request
         if request.commits and self._journal is not None:
-            digest = hashlib.sha256(Path(runbook.file).read_bytes()).hexdigest()
+            digest = hashlib.sha256(Path(runbook.file).read_bytes()).hexdigest() if runbook.file else ""
             self._journal.begin_run(RunStart(self.run_id, runbook.name, runbook.file, digest, request.command, time.time(), who()))
             self._begun = True
         data = {"runbook": runbook.name, "file": runbook.file, "command": request.command, "hosts": [HOST],

@@ -3,6 +3,7 @@
 import os
 import re
 import stat
+from dataclasses import replace
 from typing import List, Optional, Tuple
 
 from runbook.modules import writable
@@ -86,9 +87,31 @@ def _start(host: Host, unit: Unit, discarded: List[Action]) -> List[Action]:
     if not discarded and os.path.lexists(unit.name):
         what += " (its old pidfile was left in place, because it does not lie in `writable`)"
     advice = f"see {unit.log}" if unit.log else "give it a `log` to see why"
-    steady = Steady(host, lambda: look(host, unit), unit.settle, advice)
+    before = _read(unit.name) if not discarded else None
+    steady = Steady(host, lambda: _started(host, unit, before), unit.settle, advice)
     begin = Run(unit.start, cwd=unit.cwd, detach=True, log=unit.log)
     return [*discarded, begin, Until(what, steady, within=unit.within)]
+
+
+def _started(host: Host, unit: Unit, before: Optional[Tuple[Optional[int], float]]) -> Daemon:
+    """Look at a daemon that was begun: a new pidfile of a dead process, or no trace at all, is its end."""
+    daemon = look(host, unit)
+    if daemon.alive:
+        return daemon
+    written = _read(unit.name)
+    if written is not None and written[0] is not None and written != before:
+        return replace(daemon, ended=True)
+    if unit.match is None:
+        return daemon  # whatever is being started may look like anything
+    seen = table(host)
+    begun = seen.matching(pattern(unit.match)) or [one for one in seen.strangers() if _launches(one.argv, unit.start)]
+    return daemon if begun else replace(daemon, ended=True, reason="nothing of it is left")
+
+
+def _launches(argv: Tuple[str, ...], start: Tuple[str, ...]) -> bool:
+    """Whether a process is the start command: itself, run by an interpreter, or what `env` or `nice` became."""
+    shorter = min(len(argv), len(start))
+    return argv[-shorter:] == start[-shorter:]
 
 
 def _end(host: Host, unit: Unit, daemon: Daemon) -> List[Action]:

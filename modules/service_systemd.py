@@ -57,6 +57,7 @@ def look(host: Host, unit: Unit) -> Daemon:
         own=own,
         orphans=tuple(orphans),
         reason=_reason(seen),
+        ended=state == "failed",
     )
 
 

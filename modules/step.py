@@ -27,7 +27,6 @@ class TimedOut(BaseException):
 def run(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
     """Carry out a `run` request and say how it ended."""
     known = set(sys.modules)
-    began = time.monotonic()
     _alarm(order["timeout"])
     try:
         answer = _planned(order, write) if order.get("check") else _once(order, ledger, write)
@@ -35,13 +34,12 @@ def run(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
         answer = result("refused", str(error))
     except TimedOut:
         answer = result("timeout", _late(order["timeout"]))
-    _tell(write, {**answer, "duration": time.monotonic() - began}, known)
+    _tell(write, answer, known)
 
 
 def undo(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
     """Carry out an `undo` request: the undos of an intent, the last first."""
     known = set(sys.modules)
-    began = time.monotonic()
     _alarm(order["timeout"])
     intent = str(order["intent"])
     undos = ledger.undos(intent)
@@ -56,7 +54,7 @@ def undo(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
         answer = result("timeout", _late(order["timeout"]))
     if answer["status"] == "done":
         ledger.undone(intent)
-    _tell(write, {**answer, "duration": time.monotonic() - began}, known)
+    _tell(write, answer, known)
 
 
 def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, Any]:
@@ -70,10 +68,9 @@ def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, A
     with ledger.subject(subject, epoch, str(order.get("journal", "")), _PATIENCE * order["timeout"]):
         held = ledger.start(intent, {"subject": subject, "epoch": epoch, "step": order["step"]})
         try:
-            began = time.monotonic()
             hands = _hands(order, lambda undo: ledger.keep_undo(intent, undo), write)
             answer = _ended(hands, lambda: _carry_out(order, hands), order["timeout"])
-            ledger.result(intent, {**answer, "duration": time.monotonic() - began})
+            ledger.result(intent, answer)
         finally:
             os.close(held)
     return answer
@@ -88,6 +85,7 @@ def _planned(order: Mapping[str, Any], write: Write) -> Dict[str, Any]:
 def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
     """Do the work and say how it ended, whatever happened."""
     status, error = "done", ""
+    began = time.monotonic()
     try:
         work()
         _silence()
@@ -117,6 +115,7 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
         data=hands.data,
         actions=hands.actions,
         diff="".join(hands.diffs),
+        duration=time.monotonic() - began,
     )
 
 

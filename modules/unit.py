@@ -45,6 +45,10 @@ class Daemon:
     own: FrozenSet[int] = frozenset()  # its processes
     orphans: Tuple[Process, ...] = ()  # processes of its kind that nobody looks after
     reason: str = ""  # why it is in this state, for a person
+    ended: bool = False  # of one that is not alive: it was begun, and nothing of it is left
+
+
+_PATIENCE = 1.0  # seconds; a daemon that becomes another process is nobody for a moment
 
 
 class Manager(Protocol):
@@ -69,7 +73,7 @@ class Manager(Protocol):
 class Steady:
     """Whether a daemon runs, and has been the same one for `settle` seconds; for `Until`.
 
-    A daemon that was seen to live and then stays dead fails the step at once, with the reason that its manager knows.
+    A daemon that began to live and then stays dead fails the step at once, with the reason that its manager knows.
     """
 
     def __init__(self, host: Host, look: Callable[[], Daemon], settle: float, advice: str) -> None:
@@ -98,9 +102,11 @@ class Steady:
 
     def _mourn(self, daemon: Daemon, now: float) -> None:
         """Fail when it is dead for good: it failed, or lived and has been dead for as long as it should have lived."""
+        begun = self._alive is not None or daemon.ended
+        if daemon.state == "starting" or not begun:
+            self._dead = None
+            return
         if self._dead is None:
             self._dead = now
-        lived = self._alive is not None
-        dead_for = now - self._dead
-        if daemon.state == "failed" or (lived and daemon.state != "starting" and dead_for >= self._settle):
+        if daemon.state == "failed" or now - self._dead >= max(self._settle, _PATIENCE):
             raise Failed(f"it was started and ended again ({daemon.reason or daemon.state}): {self._advice}")

@@ -17,7 +17,7 @@ def build(cls: Type[Module], params: Mapping[str, Any]) -> Module:
     Raises:
         Invalid: a parameter is unknown or missing, or they contradict each other.
     """
-    fields = {field.name: field for field in dataclasses.fields(cls)}
+    fields = {field.name.rstrip("_"): field for field in dataclasses.fields(cls)}  # `from` is the field `from_`
     for name in params:
         if name not in fields:
             raise Invalid(f"no parameter {name!r}; there are {', '.join(fields)}")
@@ -30,7 +30,7 @@ def build(cls: Type[Module], params: Mapping[str, Any]) -> Module:
     ]
     if missing:
         raise Invalid(f"{', '.join(missing)} must be given")
-    made = cls(**{name: _fit(fields[name].type, value) for name, value in params.items()})
+    made = cls(**{fields[name].name: _fit(fields[name].type, value) for name, value in params.items()})
     made.check()
     return made
 

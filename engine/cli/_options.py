@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runbook.engine.model import Finding
-    from runbook.engine.start import Request
+    from runbook.engine.start import Request, Session
 
 Command = Any  # a click callback
 
@@ -51,7 +51,6 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
     """Load the runbooks, run one pass of each, report, and return the exit code."""
     from runbook.engine import start
     from runbook.engine.language import load, units
-    from runbook.engine.report.reporter import reporter
 
     extra = start.extra_vars(given["extra"])
     loaded = []
@@ -65,9 +64,16 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
         _refuse(findings)
         return 1
     requests = [_request(name, runbook, given, units.duration, operations=operations, commits=commits) for runbook in loaded]
-    sessions = [start.Session(request) for request in requests]
-    told = reporter(given["form"], sys.stdout, verbosity=-1 if given["quiet"] else given["verbose"],
-                    redact=start.redactor(sessions))  # fmt: skip
+    verbosity = -1 if given["quiet"] else given["verbose"]
+    return conduct([start.Session(request) for request in requests], given["form"], verbosity)
+
+
+def conduct(sessions: Sequence[Session], form: str, verbosity: int) -> int:
+    """Run sessions one after the other, report, and return the exit code."""
+    from runbook.engine import start
+    from runbook.engine.report.reporter import reporter
+
+    told = reporter(form, sys.stdout, verbosity=verbosity, redact=start.redactor(sessions))  # type: ignore[arg-type]
     stopped = False
     for session in sessions:
         with interruptible(session.interrupt):

@@ -39,7 +39,10 @@ def busy(error: sqlite3.Error) -> bool:
 
 def _system(error: OSError, path: pathlib.Path) -> tuple[str, str]:
     reason = (error.strerror or str(error)).lower()
-    return f"the journal can't be made: {reason}", f"make {path.parent} writable for this user, or {ELSEWHERE}"
+    return (
+        f"the journal can't be opened or made: {reason}",
+        f"make {path.parent} writable for this user, or {ELSEWHERE}",
+    )
 
 
 def _database(error: sqlite3.Error, path: pathlib.Path) -> tuple[str, str]:

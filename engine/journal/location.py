@@ -50,10 +50,14 @@ def prepare(path: pathlib.Path) -> None:
 
 
 def refuse_unfit(path: pathlib.Path) -> None:
-    """Raise where a journal can't lie: in place of a directory, or on a network file system."""
+    """Raise where a journal can't lie: in place of a directory or device, or on a network file system."""
     if path.is_dir():
         raise JournalUnusable(
             "the journal is a directory", where=str(path), mend=f"Name a file: --journal {path / 'journal.db'}"
+        )
+    if path.exists() and not path.is_file():
+        raise JournalUnusable(
+            "the journal is a device or a pipe", where=str(path), mend="Name a file on a local disk with --journal PATH"
         )
     kind = file_system(path)
     if kind in NETWORK:

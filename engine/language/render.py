@@ -12,7 +12,7 @@ from runbook.engine.language import params
 from runbook.engine.language.kinds import is_template
 from runbook.engine.language.scope import Scope, value
 from runbook.engine.language.taint import Refused, host_text, mentioned, reached, registered, secret
-from runbook.engine.language.words import BY_ENV, argv
+from runbook.engine.language.words import BY_ENV, argv, reads_code
 from runbook.engine.model import Order
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind
@@ -135,11 +135,15 @@ def _fill(cls: type[Step | Probe], given: Mapping[str, Any], scope: Scope) -> _F
         filled.values = params.coerce(cls, filled.values, rendered=True, literal_only=True)
     except params.Wrong as wrong:
         raise RenderError(str(wrong)) from wrong
+    if "stdin" in filled.host_text and reads_code(filled.values.get("argv", ())):
+        raise Refused("stdin: host text would be code for the program", mend=f"use `shell`: {BY_ENV}")
     return filled
 
 
 def _value(name: str, kind: Kind | None, raw: Any, scope: Scope, filled: _Filled) -> Any:
-    if kind is Kind.PROBE and isinstance(raw, Mapping) and len(raw) == 1:
+    if raw is None:
+        return None
+    if kind is Kind.PROBE:
         return _nested(name, raw, scope, filled)
     if kind is Kind.CONDITION:
         return _condition(raw)
@@ -166,10 +170,14 @@ def _value(name: str, kind: Kind | None, raw: Any, scope: Scope, filled: _Filled
     return value(raw, scope)
 
 
-def _nested(name: str, raw: Mapping[str, Any], scope: Scope, filled: _Filled) -> Any:
+def _nested(name: str, raw: Any, scope: Scope, filled: _Filled) -> Any:
+    if is_template(raw) or not isinstance(raw, Mapping) or len(raw) != 1:
+        if is_template(raw):
+            raise Refused("a probe can't come out of a template", mend="write it out, with templates in its parameters")
+        return raw
     [(module, given)] = raw.items()
-    if module not in catalogue.probe_names() or is_template(given):
-        return value(raw, scope)
+    if module not in catalogue.probe_names():
+        return raw
     cls = catalogue.probe(module)
     try:
         inner = _fill(cls, params.spread(cls, given), scope)

@@ -107,6 +107,11 @@ def _word(word: Any, before: list[str], scope: Scope) -> str:
     return made
 
 
+def reads_code(words: Sequence[str]) -> bool:
+    """Tell whether a command is an interpreter, which may take what it reads for code."""
+    return any(_SHELLS.fullmatch(os.path.basename(word)) for word in words)  # noqa: PTH119 -- text, not looked up
+
+
 def _harmless_word(word: Expression, made: str, before: list[str], scope: Scope) -> None:
     shown = f"host text ('{word.text}')"
     if not before:

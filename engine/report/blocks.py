@@ -88,6 +88,14 @@ class Blocks:
             lines += self._row("", words.printable(_one_line(one.error)))
         return lines + self._diff(one) + self._output(one)
 
+    def brief(self, one: StepReport) -> list[str]:
+        """Return one line of a step."""
+        if one.state == "skipped":
+            return []
+        label, said = _did(one, words.printable(one.title or one.module))
+        room = self._paint.columns - len(_INDENT)
+        return self._row(label, words.cut(said, room), "red" if one.failed else "")
+
     def unseen(self, state: str, title: str, host: str, reason: str) -> list[str]:
         """Return the block of a detector that could not look, or of a host that did not answer."""
         name = words.printable(title) + (f" on {words.printable(host)}" if host else "")

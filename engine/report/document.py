@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.journal import codec
 from runbook.engine.report.gather import Gather
+from runbook.engine.report.outlet import Outlet
 from runbook.engine.report.passes import SCHEMA
 from runbook.engine.report.summary import summary_line
 
@@ -30,7 +31,7 @@ class DocumentReporter:
     """Writes one document, when everything is over."""
 
     def __init__(self, stream: TextIO, redact: codec.Redact = codec.as_is) -> None:
-        self._stream = stream
+        self._outlet = Outlet(stream)
         self._gather = Gather(redact)
 
     def fact(self, fact: Fact) -> None:
@@ -43,8 +44,7 @@ class DocumentReporter:
     def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
         """Write the document."""
         report = summary or self._gather.report(stopped=stopped)
-        self._stream.write(encode(document(report), indent=2) + "\n")
-        self._stream.flush()
+        self._outlet.write(encode(document(report), indent=2) + "\n")
         return report
 
 
@@ -111,6 +111,7 @@ def _incident(one: IncidentReport) -> dict[str, Any]:
         "since": one.since,
         "duration_s": None if one.duration is None else _seconds(one.duration),
         "evidence": one.evidence,
+        "fields": dict(one.fields),
         "after": one.after or None,
         "reason": one.reason or None,
         "steps": [_step(step) for step in one.steps],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.journal import codec
 from runbook.engine.report.document import encode
 from runbook.engine.report.gather import Gather
+from runbook.engine.report.outlet import Outlet
 from runbook.engine.report.passes import SCHEMA
 from runbook.engine.report.summary import count, summary_line
 
@@ -23,7 +24,7 @@ class EventReporter:
     """Writes facts as they happen."""
 
     def __init__(self, stream: TextIO, redact: codec.Redact = codec.as_is) -> None:
-        self._stream = stream
+        self._outlet = Outlet(stream)
         self._gather = Gather(redact)
 
     def fact(self, fact: Fact) -> None:
@@ -46,8 +47,7 @@ class EventReporter:
         return report
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._stream.write(encode(line) + "\n")
-        self._stream.flush()
+        self._outlet.write(encode(line) + "\n")
 
 
 def event(fact: Fact) -> dict[str, Any]:

@@ -126,6 +126,7 @@ class Gather:
             count=data.get("count") or 1,
             category=str(data.get("category") or ""),
             when=str(data.get("when") or ""),
+            fields=data["fields"] if isinstance(data.get("fields"), dict) else {},
             evidence=evidence.sentence(data, subject=_subject(fact)),
             **_severity(fact),
         )

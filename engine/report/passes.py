@@ -44,7 +44,8 @@ class IncidentReport:
     subject: str
     state: str
     severity: str = "medium"
-    evidence: str = ""  # what was seen when it opened
+    evidence: str = ""  # what was seen when it opened, as a sentence
+    fields: Mapping[str, Any] = field(default_factory=dict)  # the record that opened it
     reason: str = ""
     steps: tuple[StepReport, ...] = ()
     after: str = ""  # what was seen at the end

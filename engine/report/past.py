@@ -125,7 +125,7 @@ def _entry(paint: Paint, blocks: Blocks, run: PastRun, *, full: bool) -> Iterato
 
 def _short(blocks: Blocks, steps: Sequence[StepReport]) -> Iterator[str]:
     for step in steps:
-        yield from blocks.step(step)[:1]
+        yield from blocks.brief(step)
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from runbook.engine.report import words
 from runbook.engine.report.blocks import Blocks
 from runbook.engine.report.gather import Gather
 from runbook.engine.report.live import Live
+from runbook.engine.report.outlet import Outlet
 from runbook.engine.report.paint import Paint, on_terminal, paint_for
 from runbook.engine.report.summary import summary_line
 
@@ -27,7 +28,7 @@ class TextReporter:
     def __init__(
         self, stream: TextIO, *, verbosity: int = 0, redact: codec.Redact = codec.as_is, paint: Paint | None = None
     ) -> None:
-        self._stream = stream
+        self._outlet = Outlet(stream)
         self._verbosity = verbosity
         self._redact = redact
         self._paint = paint or paint_for(stream)
@@ -137,8 +138,7 @@ class TextReporter:
     def _write(self, lines: list[str]) -> None:
         if self._live:
             self._live.hide()
-        self._stream.write(self._paint.fit("\n".join(lines)) + "\n")
-        self._stream.flush()
+        self._outlet.write(self._paint.fit("\n".join(lines)) + "\n")
 
 
 def _named(run: RunReport, host: str) -> str:

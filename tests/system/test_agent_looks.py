@@ -10,6 +10,7 @@ from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Seen
 @pytest.fixture
 def agent(tmp_path, monkeypatch):
     with agents.packed(monkeypatch), local.connect(tmp_path) as connected:
+        connected.ready()
         yield connected
 
 
@@ -51,7 +52,6 @@ def test_an_unknown_probe_an_engines_probe_and_wrong_parameters_are_unknown(agen
 
 
 def test_a_look_that_hangs_is_killed_at_its_deadline_and_holds_up_no_other(agent):
-    agent.ready()
     began = time.monotonic()
     looks = agent.probe([Spec("hang", "hang", deadline=1.0), *(odd(f"o{n}") for n in range(5))])
     assert looks["hang"] == NotSeen("the look did not end within 1 s")
@@ -70,7 +70,6 @@ def test_more_hanging_looks_than_workers_all_end(agent):
 
 
 def test_slow_looks_are_made_side_by_side(agent):
-    agent.ready()
     began = time.monotonic()
     looks = agent.probe([Spec(str(n), "hang", {"seconds": 1.0}) for n in range(6)])
     assert all(isinstance(look, Seen) for look in looks.values())

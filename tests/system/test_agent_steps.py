@@ -13,6 +13,7 @@ from runbook.engine.model import Order, Outcome, StepStatus
 @pytest.fixture
 def agent(tmp_path, monkeypatch):
     with agents.packed(monkeypatch), local.connect(tmp_path / "j") as connected:
+        connected.ready()
         yield connected
 
 
@@ -136,7 +137,6 @@ def test_check_plans_and_keeps_nothing(agent, tmp_path):
     (tmp_path / "w").mkdir()
     (tmp_path / "w/c.json").write_text('{"a": 1}\n')
     order = Order("edit_config", {"path": f"{tmp_path}/w/c.json", "set": {"a": 2}})
-    agent.ready()
     outcome = agent.run("i1", order, writable=[f"{tmp_path}/w"], check=True, diff=True)
     assert (outcome.status, outcome.changed) == (StepStatus.PLANNED, True)
     assert '+{"a": 2}' in outcome.diff
@@ -164,7 +164,6 @@ def test_a_full_output_is_capped(agent):
 
 
 def test_a_record_that_cannot_be_kept_refuses_the_step(agent, tmp_path):
-    agent.ready()
     intents = tmp_path / "j/agent/intents"
     intents.rename(tmp_path / "elsewhere")
     outcome = agent.run("i1", command("touch", f"{tmp_path}/ran"))

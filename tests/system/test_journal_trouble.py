@@ -211,7 +211,7 @@ def anyones():
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_a_directory_that_cannot_be_written_is_a_message(anyones):
     told = open_as_nobody(anyones / "state" / "journal.db")
-    assert told.startswith("the journal can't be made: permission denied | ")
+    assert told.startswith("the journal can't be opened or made: permission denied | ")
     assert "--journal" in told
 
 

@@ -1,5 +1,7 @@
 """Where the journal lies, and where it can't."""
 
+import os
+
 import pytest
 
 from runbook.engine.errors import JournalUnusable
@@ -62,3 +64,9 @@ def test_the_users_state_is_taken_where_the_shared_place_is_not_ours(tmp_path, m
     monkeypatch.setattr(location, "SHARED", tmp_path / "not there" / "runbook")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert location.choose(None) == tmp_path / "state" / "runbook" / "journal.db"
+
+
+def test_a_pipe_as_the_journal_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(JournalUnusable, match="device or a pipe"):
+        location.refuse_unfit(tmp_path / "pipe")

@@ -142,7 +142,7 @@ def test_the_history_reads_as_a_story(journal):
     text = ask(history.command, journal)
     assert "llm apply: did not end: it was killed, or runs still\n" in text
     assert "llm apply: 1 unhealed (1m)\n  ✘ server down · vllm on gpu02" in text
-    assert "      did   restart (1m 20s)\n" in text
+    assert "      did   restart\n" in text
     assert "llm: 3 runs since " in text
     assert max(map(len, text.splitlines())) <= 80
 

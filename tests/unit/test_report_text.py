@@ -486,3 +486,27 @@ told.finish()
 assert not [name for name in sys.modules if name.split(".")[0] == "rich"]
 """
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+@pytest.mark.parametrize("form", ["text", "json", "jsonl"])
+def test_a_reader_that_goes_away_does_not_stop_the_pass(form):
+    code = f"""
+import sys, time
+from runbook.engine.journal.facts import Fact
+from runbook.engine.report.reporter import reporter
+told = reporter("{form}", sys.stdout)
+sys.stdin.read()
+for number in range(100):
+    data = {{"state": "failed", "error": "x" * 1000}}
+    told.fact(Fact("operation.ended", 1.0, "r1", "localhost", operation=f"o{{number}}", data=data))
+print(told.finish().exit_code, file=sys.stderr)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    process.stdin.close()
+    try:
+        assert (process.stderr.read(), process.wait(timeout=60)) == ("2\n", 0)
+    finally:
+        process.stderr.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook.engine.language.lint import catalogue, noqa
+from runbook.engine.language.lint import catalogue, mending, noqa
 from runbook.engine.language.lint.context import Context
 from runbook.engine.model import Finding
 
@@ -19,14 +19,15 @@ _FINER = frozenset({"RB025", "RB028"})
 
 def check(examined: Examined) -> list[Finding]:
     """Return every finding about a file, in its order; one with an error must not be carried out."""
-    found = list(examined.findings)
+    found = [mending.offered(examined.source, finding) for finding in examined.findings]
     context = Context(examined.source, examined.runbook)
     for rule in catalogue.rules():
         if examined.runbook is not None or not getattr(rule, "NEEDS_RUNBOOK", True):
             found += _ask(rule, context)
     kept = _finer(_unique(found))
-    for source in (examined.source, *examined.used):
-        kept = noqa.apply(source, kept)
+    kept = noqa.apply(examined.source, kept, complete=examined.runbook is not None)
+    for used in examined.used:
+        kept = noqa.apply(used, kept, complete=False)
     return sorted(kept, key=lambda finding: (finding.span.line, finding.span.column, finding.code))
 
 

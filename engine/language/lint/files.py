@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _KEYS = re.compile(
     rb"^(?:detectors|operations|recoveries|pools|use|writable|finally|max_unavailable|fault_tolerance)[ \t]*:",
@@ -18,10 +18,15 @@ _NAME = re.compile(rb"^name[ \t]*:", re.MULTILINE)
 _ENOUGH = 1 << 20
 
 
-def below(folder: Path) -> Iterator[Path]:
-    """Yield the runbooks below a directory, sorted; hidden directories and tests are passed over, links followed once."""
+def below(folder: Path, closed: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield the runbooks below a directory, sorted; hidden directories and tests are passed over, links followed once.
+
+    Args:
+        folder: where to begin.
+        closed: told of each directory that can't be listed.
+    """
     seen: set[tuple[int, int]] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
+    for root, folders, files in os.walk(folder, onerror=closed, followlinks=True):
         try:
             status = Path(root).stat()
         except OSError:
@@ -36,15 +41,6 @@ def below(folder: Path) -> Iterator[Path]:
             path = Path(root, name)
             if _is_yaml(name) and path.is_file() and _is_runbook(path):
                 yield path
-
-
-def unreadable(folder: Path) -> str | None:
-    """Return why a directory can't be listed, or None."""
-    try:
-        os.scandir(folder).close()
-    except OSError as error:
-        return error.strerror or str(error)
-    return None
 
 
 def _is_yaml(name: str) -> bool:

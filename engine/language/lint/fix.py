@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.engine.errors import UserError
+from runbook.engine.language.lint.catalogue import LAST_OF_LOADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,55 +24,62 @@ if TYPE_CHECKING:
 _ROUNDS = 10  # a fix may uncover the next; none needs as many
 
 
-def fixed(text: str, check: Callable[[str], Sequence[Finding]]) -> tuple[str, int]:
-    """Return the text with everything mended that can be, and how many findings that were."""
-    findings = check(text)
-    count = 0
-    for _ in range(_ROUNDS):
-        chosen = _compatible(findings)
-        if not chosen:
-            break
-        better = _edited(text, [edit for finding in chosen for edit in finding.fixes])
-        after = check(better)
-        if _errors(after) > _errors(findings) or len(after) >= len(findings):
-            if len(chosen) == 1:
-                findings = [finding for finding in findings if finding is not chosen[0]]
-                continue
-            better = _edited(text, chosen[0].fixes)
-            after = check(better)
-            if _errors(after) > _errors(findings) or len(after) >= len(findings):
-                findings = [finding for finding in findings if finding is not chosen[0]]
-                continue
-            chosen = chosen[:1]
-        text, findings, count = better, after, count + len(chosen)
-    return text, count
+def mend(path: Path, text: str, check: Callable[[Path], Sequence[Finding]]) -> int:
+    """Mend a file as far as it can be, and return how many findings that took away.
 
-
-def write(path: Path, text: str) -> None:
-    """Replace a file by its mended text in one move; its mode stays, and a link keeps pointing to it.
+    Every step is written beside the file and checked there before it takes the file's place; the mode stays, and a
+    link keeps pointing to it.
 
     Raises:
         UserError: it can't be written.
     """
     target = Path(os.path.realpath(path))
     try:
-        mode = stat.S_IMODE(target.stat().st_mode)
-        handle, made = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        handle, made = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+        draft = Path(made)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(made).chmod(mode)
-            Path(made).replace(target)
-        except BaseException:
+            better, count = _mended(text, lambda tried: _checked(draft, tried, check))
+            if count:
+                _write(draft, better)
+                draft.chmod(stat.S_IMODE(target.stat().st_mode))
+                draft.replace(target)
+        finally:
             with contextlib.suppress(OSError):
-                Path(made).unlink()
-            raise
+                draft.unlink()
     except OSError as error:
-        raise UserError(
-            f"the mended text can't be written: {error.strerror}", where=str(path), mend="The file is as it was."
-        ) from error
+        reason = error.strerror or str(error)
+        raise UserError(f"the mended text can't be written: {reason}", where=str(path), mend="nothing was changed") from error
+    return count
+
+
+def _mended(text: str, check: Callable[[str], Sequence[Finding]]) -> tuple[str, int]:
+    findings = list(check(text))
+    count = 0
+    for _ in range(_ROUNDS):
+        chosen = _compatible(findings)
+        while chosen:
+            better = _edited(text, [edit for finding in chosen for edit in finding.fixes])
+            after = list(check(better))
+            if _of_loader(after) <= _of_loader(findings) and _left(chosen, after) < _left(chosen, findings):
+                break
+            chosen = chosen[: len(chosen) // 2]  # one of them does harm: try fewer
+        if not chosen:
+            break
+        text, findings, count = better, after, count + len(chosen)
+    return text, count
+
+
+def _checked(draft: Path, text: str, check: Callable[[Path], Sequence[Finding]]) -> Sequence[Finding]:
+    _write(draft, text)
+    return check(draft)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _compatible(findings: Sequence[Finding]) -> list[Finding]:
@@ -95,5 +103,11 @@ def _edited(text: str, edits: Sequence[Edit]) -> str:
     return text
 
 
-def _errors(findings: Sequence[Finding]) -> int:
-    return sum(finding.level == "error" for finding in findings)
+def _of_loader(findings: Sequence[Finding]) -> int:
+    """How much keeps the file from being a runbook; what other rules say is seen only when nothing does."""
+    return sum(finding.code <= LAST_OF_LOADER for finding in findings)
+
+
+def _left(chosen: Sequence[Finding], findings: Sequence[Finding]) -> int:
+    said = {(finding.code, finding.message) for finding in chosen}
+    return sum((finding.code, finding.message) in said for finding in findings)

@@ -40,8 +40,14 @@ class Mark:
         return finding.code in self.codes if self.codes else finding.level == "warning"
 
 
-def apply(source: Source, findings: Iterable[Finding]) -> list[Finding]:
-    """Leave out what a comment silences, and add what is to be said about the comments themselves."""
+def apply(source: Source, findings: Iterable[Finding], *, complete: bool = True) -> list[Finding]:
+    """Leave out what a comment silences, and add what is to be said about the comments themselves.
+
+    Args:
+        source: the file.
+        findings: about this file, and others.
+        complete: every rule was asked, so that what silences nothing now is superfluous.
+    """
     marks = list(_marks(source)) if "noqa" in source.text.lower() else []
     kept = []
     for finding in findings:
@@ -51,7 +57,7 @@ def apply(source: Source, findings: Iterable[Finding]) -> list[Finding]:
             kept.append(finding)
         else:
             mark.used.add(finding.code)
-    return kept + [found for mark in marks for found in _unused(source, mark)]
+    return kept + [found for mark in marks if complete for found in _unused(source, mark)]
 
 
 def _unused(source: Source, mark: Mark) -> Iterable[Finding]:

@@ -82,11 +82,13 @@ def _gather(name: str, here: Path, paths: list[Path], report: Report) -> None:
     try:
         path = Path(name)
         if path.is_dir():
-            found = [Path(files.shown(file, here)) for file in files.below(path)]
-            reason = files.unreadable(path)
-            if reason or not found:
-                message = f"{name} can't be listed: {reason}" if reason else f"there is no runbook below {name}"
-                _say(report, name, message, "name a file: a runbook has `detectors:` or `operations:` at its top")
+            closed: list[OSError] = []
+            found = [Path(files.shown(file, here)) for file in files.below(path, closed.append)]
+            for error in closed:
+                _say(report, str(error.filename), f"this directory can't be listed: {error.strerror}")
+            if not found and not closed:
+                hint = "name a file: a runbook has `detectors:` or `operations:` at its top"
+                _say(report, name, "there is no runbook below this directory", hint)
             paths += found
         elif path.exists() or path.is_symlink():
             paths.append(path)
@@ -108,14 +110,14 @@ def _say(report: Report, name: str, message: str, hint: str = "") -> None:
 def _examine_file(path: Path, name: str, chosen: Choice, report: Report, *, mend: bool) -> None:
     examined = load.examine(path)
     findings = [found for found in check(examined) if chosen(found)]
-    text = examined.source.text
     if mend and any(found.fixes for found in findings):
-        better, count = fix.fixed(path, text, chosen)
-        if count:
-            fix.write(path, better)
-            report.fixed += count
-            examined = load.examine(path)
-            findings = [found for found in check(examined) if chosen(found)]
+
+        def again(draft: Path) -> list[Finding]:
+            return [found for found in check(load.examine(draft)) if chosen(found)]
+
+        report.fixed += fix.mend(path, examined.source.text, again)
+        examined = load.examine(path)
+        findings = [found for found in check(examined) if chosen(found)]
     report.texts[name] = examined.source.text
     for used in examined.used:
         report.texts.setdefault(used.file, used.text)

@@ -49,7 +49,9 @@ LEVEL = "warning"
 def check(context: Context) -> Iterator[Remark]:
     """Look for each definition's name where such names stand."""
     runbook = context.runbook
-    wanted = {context.recovery_of(detector) for detector in context.detectors} | {context.data.get("recover")}
+    usual = context.data.get("recover")
+    wanted = {context.recovery_of(detector) for detector in context.detectors}
+    wanted |= {usual} if isinstance(usual, str) else set()
     library = not runbook.detectors and not runbook.operations
     misspelt = any(isinstance(name, str) and name not in runbook.recoveries for name in wanted)
     for name in () if library or misspelt else context.recoveries:

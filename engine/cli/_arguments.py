@@ -1,0 +1,86 @@
+"""A module's parameters as words of the command line: `url=http://…`, a lone value for the first, the rest after `--`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.errors import UserError
+from runbook.engine.language import params, source
+from runbook.engine.language.nearest import nearest
+from runbook.modules import catalogue
+from runbook.modules.declare import Kind, Probe, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def step(name: str) -> type[Step]:
+    """Return a step's class, or say which name is near."""
+    return _found(name, "step", catalogue.step_names, catalogue.step)
+
+
+def probe(name: str) -> type[Probe]:
+    """Return a probe's class, or say which name is near."""
+    return _found(name, "probe", catalogue.probe_names, catalogue.probe)
+
+
+def parameters(cls: type[Step] | type[Probe], words: Sequence[str]) -> dict[str, Any]:
+    """Return typed parameters.
+
+    Args:
+        cls: the module's class.
+        words: NAME=VALUE (the value as in YAML), or values for the first parameter.
+
+    Raises:
+        UserError: a name is unknown, a value does not fit, or something required is missing.
+    """
+    known = params.fields(cls)
+    given: dict[str, Any] = {}
+    loose: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals and name in known and not loose:
+            given[name] = _value(value, name)
+        elif equals and name.isidentifier() and not loose and not _takes_words(cls):
+            near = nearest(name, known)
+            raise UserError(f"`{name}` is no parameter here", mend=f"did you mean `{near}`?" if near else _listed(cls))
+        else:
+            loose.append(word)
+    first = params.first(cls)
+    if loose and first is None:
+        raise UserError("it takes no parameters")
+    if loose and first is not None:
+        many = known[first].many
+        if len(loose) > 1 and not many:
+            raise UserError(f"`{loose[1]}` is one value too many", mend=_listed(cls))
+        given[first] = loose if many else _value(loose[0], first)
+    try:
+        return params.coerce(cls, given)
+    except params.Wrong as wrong:
+        raise UserError(str(wrong), mend=_listed(cls)) from wrong
+
+
+def _takes_words(cls: type[Step] | type[Probe]) -> bool:
+    first = params.first(cls)
+    return first is not None and params.fields(cls)[first].kind is Kind.ARGV
+
+
+def _value(text: str, name: str) -> Any:
+    if not text:
+        return ""
+    read = source.parse(text, name)
+    if read.problems:
+        return text
+    return read.data
+
+
+def _listed(cls: type[Step] | type[Probe]) -> str:
+    words = [name if one.required else f"[{name}]" for name, one in params.fields(cls).items()]
+    return f"parameters: {' '.join(words)}"
+
+
+def _found(name: str, noun: str, names: Callable[[], list[str]], load: Callable[[str], Any]) -> Any:
+    if name not in names():
+        near = nearest(name, names())
+        raise UserError(f"there is no {noun} `{name}`", mend=f"did you mean `{near}`?" if near else f"there are {', '.join(names())}")
+    return load(name)

@@ -1,0 +1,54 @@
+"""`runbook run`: one step, ad hoc."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from runbook.engine.cli import _options as options
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.argument("module", metavar="STEP")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--check", is_flag=True, help="Change nothing; say what would be done.")
+@click.option("--diff", is_flag=True, help="Show the changes to files as unified diffs.")
+@click.option("--writable", multiple=True, metavar="DIRECTORY", help="A tree in which it may write and delete.")
+@click.option("--timeout", metavar="DURATION", help="How long it may take.")
+@options.output
+def command(**given: object) -> int:
+    """Carry out one step here, journalled and guarded as in a runbook.
+
+    \b
+    Examples:
+      runbook run restart_daemon unit=vllm
+      runbook run clear_cache path=/data/cache older_than=7d --writable /data/cache --check
+      runbook run command -- systemctl daemon-reload
+
+    \b
+    Exit codes: 0 done, 1 usage, 2 it failed.
+    """
+    from runbook.engine import start
+    from runbook.engine.cli import _arguments
+    from runbook.engine.errors import UserError
+    from runbook.engine.language import units
+    from runbook.engine.model import Operation, Runbook, StepCall
+    from runbook.engine.recover.state import Settings
+    from runbook.engine.report.reporter import reporter
+
+    module = str(given["module"])
+    cls = _arguments.step(module)
+    words = tuple(given["words"])  # type: ignore[call-overload]
+    try:
+        timeout = units.duration(str(given["timeout"])) if given["timeout"] else None
+    except ValueError as error:
+        raise UserError(str(error), where="--timeout") from error
+    call = StepCall(module, _arguments.parameters(cls, words), (), timeout=timeout)
+    writable = tuple(given["writable"])  # type: ignore[call-overload]
+    runbook = Runbook("run", "", writable=writable, operations=(Operation(module, call, (), timeout=timeout),))
+    check = bool(given["check"])
+    request = start.Request(runbook, "run", Settings(check=check), diff=bool(given["diff"]), commits=not check,
+                            journal=given["journal"])  # type: ignore[arg-type] # fmt: skip
+    verbosity = -1 if given["quiet"] else 1 + int(given["verbose"])  # type: ignore[call-overload]
+    return options.conduct([start.Session(request)], str(given["form"]), verbosity)
