@@ -1,9 +1,8 @@
-"""What a pass keeps: it loads the state from the journal, and writes each turn there before anything is done about it."""
+"""What a pass keeps: the state that earlier ones left, and each turn, written before anything is done about it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.detect.hold import Hold
@@ -13,7 +12,7 @@ from runbook.engine.recover.commands import Act, Ended
 from runbook.engine.recover.state import Incident, Phase, State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from runbook.engine.fleet import Agent
     from runbook.engine.journal.facts import Fact
@@ -45,8 +44,15 @@ def load(plan: Plan, journal: Journal, host: str) -> tuple[State, dict[str, Any]
     for step in journal.steps_begun(name, host, EVER):
         place = (step.host, step.path, step.subject)
         steps[place] = (*steps.get(place, ()), step.at)
-    state = State(plan, recovering=False, incidents={incident.key: incident for incident in incidents}, holds=holds,
-                  begun=begun, finished=finished, steps=steps)  # fmt: skip
+    state = State(
+        plan,
+        recovering=False,
+        incidents={incident.key: incident for incident in incidents},
+        holds=holds,
+        begun=begun,
+        finished=finished,
+        steps=steps,
+    )
     return state, journal.cursors(name, host)
 
 
@@ -76,8 +82,16 @@ class Keeper:
             with self._journal.transaction() as batch:
                 batch.event(fact)
 
-    def keep(self, before: State, after: State, event: Event, commands: Sequence[Command], facts: Sequence[Fact],
-             cursors: Mapping[str, Mapping[str, Any]], now: float) -> None:  # fmt: skip
+    def keep(
+        self,
+        before: State,
+        after: State,
+        event: Event,
+        commands: Sequence[Command],
+        facts: Sequence[Fact],
+        cursors: Mapping[str, Mapping[str, Any]],
+        now: float,
+    ) -> None:
         """Write one turn, in one transaction; after it the commands may be performed.
 
         Raises:
@@ -105,9 +119,21 @@ class Keeper:
                 batch.result(intent, now, outcome)
             for act in acts:
                 order = act.order
-                incident_id = after.incidents[act.key].id if act.key in after.incidents else ""
-                batch.intent(IntentRow(act.intent, after.plan.run, act.host, act.subject, incident_id, act.operation,
-                                       order.module, order.name, order.params, now))  # fmt: skip
+                about = after.incidents.get(act.key) if act.key is not None else None
+                batch.intent(
+                    IntentRow(
+                        act.intent,
+                        after.plan.run,
+                        act.host,
+                        act.subject,
+                        about.id if about else "",
+                        act.operation,
+                        order.module,
+                        order.name,
+                        order.params,
+                        now,
+                    )
+                )
 
     def _results(self, event: Event) -> list[tuple[str, Outcome]]:
         if isinstance(event, Ended):
@@ -116,8 +142,19 @@ class Keeper:
         return list(outcomes.items())
 
     def _row(self, incident: Incident, now: float) -> IncidentRow:
-        return IncidentRow(incident.id, self._runbook, incident.detector, incident.host, incident.subject,
-                           incident.state.value, incident.severity, incident.opened, now, incident.closed, _data(incident))  # fmt: skip
+        return IncidentRow(
+            incident.id,
+            self._runbook,
+            incident.detector,
+            incident.host,
+            incident.subject,
+            incident.state.value,
+            incident.severity,
+            incident.opened,
+            now,
+            incident.closed,
+            _data(incident),
+        )
 
 
 def _changed(before: State, after: State) -> list[Incident]:
@@ -143,12 +180,11 @@ def _data(incident: Incident) -> dict[str, Any]:
 def _incident(data: Mapping[str, Any]) -> Incident:
     known = {item.name for item in dataclasses.fields(Incident)}
     values = {name: value for name, value in data.items() if name in known}
-    return Incident(**{
-        **values,
-        "state": IncidentState(data["state"]),
-        "phase": Phase(data["phase"]),
-        "errors": tuple(data.get("errors", ())),
-    })  # fmt: skip
-
-
-
+    return Incident(
+        **{
+            **values,
+            "state": IncidentState(data["state"]),
+            "phase": Phase(data["phase"]),
+            "errors": tuple(data.get("errors", ())),
+        }
+    )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.engine.detect import errors as failures
-from runbook.engine.fleet import Spec, messages
-from runbook.engine.fleet.bounded import within
 from runbook.engine.detect.correlate import CORRELATIONS
 from runbook.engine.errors import RenderError
+from runbook.engine.fleet import Spec, messages
+from runbook.engine.fleet.bounded import within
 from runbook.engine.journal.facts import Fact
-from runbook.engine.keep import Keeper
 from runbook.engine.language import render
 from runbook.engine.model import UNKNOWN, NotSeen, Outcome, Seen
 from runbook.engine.recover import operate
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runbook.engine.fleet import Agent
+    from runbook.engine.keep import Keeper
     from runbook.engine.model import Detector, Look, Truth
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import State, Task
@@ -121,9 +122,7 @@ class Pass:
         ]
         needed = {name for detector in wanted for name in (*detector.members, detector.verify.detector)}
         return [
-            detector
-            for detector in self.state.plan.runbook.detectors
-            if detector in wanted or detector.name in needed
+            detector for detector in self.state.plan.runbook.detectors if detector in wanted or detector.name in needed
         ]
 
     def _look(self, detectors: Sequence[Detector]) -> None:
@@ -164,8 +163,18 @@ class Pass:
             self._perform(command)
 
     def _fact(self, command: Happened, now: float) -> Fact:
-        return Fact(command.kind, now, self.state.plan.run, command.host or self.host, command.detector, command.subject,
-                    command.incident, command.operation, command.step, command.data)  # fmt: skip
+        return Fact(
+            command.kind,
+            now,
+            self.state.plan.run,
+            command.host or self.host,
+            command.detector,
+            command.subject,
+            command.incident,
+            command.operation,
+            command.step,
+            command.data,
+        )
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, LookAt):
@@ -174,7 +183,9 @@ class Pass:
             self._act(command)
         elif isinstance(command, Notify):
             data = {"message": command.message, "title": command.title, "severity": command.severity}
-            fact = Fact("notified", self._clock(), self.state.plan.run, command.host, incident=command.incident, data=data)
+            fact = Fact(
+                "notified", self._clock(), self.state.plan.run, command.host, incident=command.incident, data=data
+            )
             self._keeper.fact(fact)
             self._observer.fact(fact)
 
@@ -207,8 +218,14 @@ class Pass:
 
     def _act(self, command: Act) -> None:
         check = self.state.plan.settings.check
-        seq = self._agent.submit(command.intent, command.order, subject=command.subject, writable=self._writable,
-                                 check=check, diff=self._diff)  # fmt: skip
+        seq = self._agent.submit(
+            command.intent,
+            command.order,
+            subject=command.subject,
+            writable=self._writable,
+            check=check,
+            diff=self._diff,
+        )
         self._sent[seq] = command.intent
 
     def _receive(self, timeout: float | None) -> None:
@@ -241,9 +258,8 @@ class Pass:
         fields = operate.failure(name, 0, outcome)
         found: dict[str, Truth] = {}
         for detector in failures.about(self.state.plan.runbook.detectors, name):
-            answer = within(PATTERN_SECONDS, lambda detector=detector: failures.matches(detector, fields))
+            answer = within(PATTERN_SECONDS, partial(failures.matches, detector, fields))
             found[detector.name] = UNKNOWN if answer is None else answer
             if answer is True:
                 break
         return found
-

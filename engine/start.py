@@ -1,4 +1,4 @@
-"""From a loaded runbook to a pass: secrets, variables, the journal, the agent, and what the journal is told of the run."""
+"""From a loaded runbook to a pass: its secrets and variables, the journal, the agent."""
 
 from __future__ import annotations
 
@@ -120,17 +120,33 @@ class Session:
             keeper = keep.Keeper(self._journal if request.commits else None, runbook.name, HOST, cursors)
             self._begin(observer, keeper)
             for incident in state.incidents.values():
-                observer.fact(self._fact("incident.resumed", incident=incident.id, host=HOST, detector=incident.detector,
-                                         subject=incident.subject, data={"state": incident.state.value, "opened": incident.opened,
-                                         "severity": incident.severity, "since": incident.since, "fields": incident.fields,
-                                         "reason": incident.reason, "count": incident.count}))  # fmt: skip
+                observer.fact(
+                    self._fact(
+                        "incident.resumed",
+                        incident=incident.id,
+                        host=HOST,
+                        detector=incident.detector,
+                        subject=incident.subject,
+                        data={
+                            "state": incident.state.value,
+                            "opened": incident.opened,
+                            "severity": incident.severity,
+                            "since": incident.since,
+                            "fields": incident.fields,
+                            "reason": incident.reason,
+                            "count": incident.count,
+                        },
+                    )
+                )
             try:
                 agent = stack.enter_context(fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")))
             except HostUnreachable as error:
                 self._tell(observer, keeper, self._fact("host.unreachable", host=HOST, data={"reason": str(error)}))
                 return False
             writable = render.writable(scope)
-            self._pass = Pass(state, HOST, agent, keeper, observer, wait=request.wait, writable=writable, diff=request.diff)
+            self._pass = Pass(
+                state, HOST, agent, keeper, observer, wait=request.wait, writable=writable, diff=request.diff
+            )
             try:
                 return self._pass.go().stopping
             except HostUnreachable as error:
@@ -149,10 +165,18 @@ class Session:
         runbook, request = self._request.runbook, self._request
         if request.commits and self._journal is not None:
             digest = hashlib.sha256(Path(runbook.file).read_bytes()).hexdigest() if runbook.file else ""
-            self._journal.begin_run(RunStart(self.run_id, runbook.name, runbook.file, digest, request.command, time.time(), who()))
+            self._journal.begin_run(
+                RunStart(self.run_id, runbook.name, runbook.file, digest, request.command, time.time(), who())
+            )
             self._begun = True
-        data = {"runbook": runbook.name, "file": runbook.file, "command": request.command, "hosts": [HOST],
-                "check": request.settings.check, "detectors": len(runbook.detectors)}  # fmt: skip
+        data = {
+            "runbook": runbook.name,
+            "file": runbook.file,
+            "command": request.command,
+            "hosts": [HOST],
+            "check": request.settings.check,
+            "detectors": len(runbook.detectors),
+        }
         self._tell(observer, keeper, self._fact("run.begun", data=data))
 
     def _tell(self, observer: Observer, keeper: keep.Keeper, fact: Fact) -> None:
@@ -164,7 +188,7 @@ class Session:
 
     def _about_run(self, stack: contextlib.ExitStack) -> dict[str, str]:
         """Return `run`; its scratch directory is made where a runbook mentions it, and removed at the end."""
-        about = {"id": self.run_id, "scratch": os.path.join(tempfile.gettempdir(), f"runbook-{self.run_id}")}
+        about = {"id": self.run_id, "scratch": str(Path(tempfile.gettempdir()) / f"runbook-{self.run_id}")}
         files = {self._request.runbook.file, *(detector.origin for detector in self._request.runbook.detectors)}
         mentioned = any("run.scratch" in Path(file).read_text(encoding="utf-8") for file in files if file)
         if self._request.settings.check or not mentioned:

@@ -148,7 +148,8 @@ def _discard(host: Host, unit: Unit) -> List[Action]:
         seen = os.lstat(unit.name)
     except (Refused, OSError):
         return []
-    return [Delete(unit.name, (Entry("", seen.st_dev, seen.st_ino, seen.st_size),))]
+    directory, name = os.path.split(unit.name)
+    return [Delete(directory, (Entry(name, seen.st_dev, seen.st_ino, seen.st_size),))]
 
 
 def _read(path: str) -> Optional[Tuple[Optional[int], float]]:

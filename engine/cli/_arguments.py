@@ -1,4 +1,4 @@
-"""A module's parameters as words of the command line: `url=http://…`, a lone value for the first, the rest after `--`."""
+"""A module's parameters as words of the command line: `url=http://…`, or a lone value for the first."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 
 def step(name: str) -> type[Step]:
     """Return a step's class, or say which name is near."""
-    return _found(name, "step", catalogue.step_names, catalogue.step)
+    found: type[Step] = _found(name, "step", catalogue.step_names, catalogue.step)
+    return found
 
 
 def probe(name: str) -> type[Probe]:
     """Return a probe's class, or say which name is near."""
-    return _found(name, "probe", catalogue.probe_names, catalogue.probe)
+    found: type[Probe] = _found(name, "probe", catalogue.probe_names, catalogue.probe)
+    return found
 
 
-def parameters(cls: type[Step] | type[Probe], words: Sequence[str]) -> dict[str, Any]:
+def parameters(cls: type[Step | Probe], words: Sequence[str]) -> dict[str, Any]:
     """Return typed parameters.
 
     Args:
@@ -60,7 +62,7 @@ def parameters(cls: type[Step] | type[Probe], words: Sequence[str]) -> dict[str,
         raise UserError(str(wrong), mend=_listed(cls)) from wrong
 
 
-def _takes_words(cls: type[Step] | type[Probe]) -> bool:
+def _takes_words(cls: type[Step | Probe]) -> bool:
     first = params.first(cls)
     return first is not None and params.fields(cls)[first].kind is Kind.ARGV
 
@@ -74,7 +76,7 @@ def _value(text: str, name: str) -> Any:
     return read.data
 
 
-def _listed(cls: type[Step] | type[Probe]) -> str:
+def _listed(cls: type[Step | Probe]) -> str:
     words = [name if one.required else f"[{name}]" for name, one in params.fields(cls).items()]
     return f"parameters: {' '.join(words)}"
 
@@ -82,5 +84,8 @@ def _listed(cls: type[Step] | type[Probe]) -> str:
 def _found(name: str, noun: str, names: Callable[[], list[str]], load: Callable[[str], Any]) -> Any:
     if name not in names():
         near = nearest(name, names())
-        raise UserError(f"there is no {noun} `{name}`", mend=f"did you mean `{near}`?" if near else f"there are {', '.join(names())}")
+        raise UserError(
+            f"there is no {noun} `{name}`",
+            mend=f"did you mean `{near}`?" if near else f"there are {', '.join(names())}",
+        )
     return load(name)

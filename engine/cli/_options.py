@@ -23,8 +23,14 @@ Command = Any  # a click callback
 
 def values(wrapped: Command) -> Command:
     """Add -e."""
-    return click.option("-e", "--extra-vars", "extra", multiple=True, metavar="NAME=VALUE|@FILE",
-                        help="Set a variable, or those of a YAML file; secrets only by @FILE.")(wrapped)  # fmt: skip
+    return click.option(
+        "-e",
+        "--extra-vars",
+        "extra",
+        multiple=True,
+        metavar="NAME=VALUE|@FILE",
+        help="Set a variable, or those of a YAML file; secrets only by @FILE.",
+    )(wrapped)
 
 
 def selection(wrapped: Command) -> Command:
@@ -37,12 +43,20 @@ def selection(wrapped: Command) -> Command:
 def output(wrapped: Command) -> Command:
     """Add --format, --journal, -v and -q."""
     for option in (
-        click.option("--format", "form", type=click.Choice(["text", "json", "jsonl"]), default="text", show_default=True,
-                     help="text for people; json one document; jsonl events as they happen."),
-        click.option("--journal", metavar="FILE", help="The journal; default $RUNBOOK_JOURNAL, /var/lib/runbook or yours."),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(["text", "json", "jsonl"]),
+            default="text",
+            show_default=True,
+            help="text for people; json one document; jsonl events as they happen.",
+        ),
+        click.option(
+            "--journal", metavar="FILE", help="The journal; default $RUNBOOK_JOURNAL, /var/lib/runbook or yours."
+        ),
         click.option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks."),
         click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong."),
-    ):  # fmt: skip
+    ):
         wrapped = option(wrapped)
     return wrapped
 
@@ -63,7 +77,9 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
     if findings:
         _refuse(findings)
         return 1
-    requests = [_request(name, runbook, given, units.duration, operations=operations, commits=commits) for runbook in loaded]
+    requests = [
+        _request(name, runbook, given, units.duration, operations=operations, commits=commits) for runbook in loaded
+    ]
     verbosity = -1 if given["quiet"] else given["verbose"]
     return conduct([start.Session(request) for request in requests], given["form"], verbosity)
 
@@ -86,8 +102,15 @@ def conduct(sessions: Sequence[Session], form: str, verbosity: int) -> int:
     return report.exit_code
 
 
-def _request(name: str, runbook: Any, given: Mapping[str, Any], duration: Callable[[str], float], *, operations: bool,
-             commits: bool) -> Request:  # fmt: skip
+def _request(
+    name: str,
+    runbook: Any,
+    given: Mapping[str, Any],
+    duration: Callable[[str], float],
+    *,
+    operations: bool,
+    commits: bool,
+) -> Request:
     from runbook.engine.decide.guards import Caps
     from runbook.engine.model import Impact, Mode
     from runbook.engine.recover.state import Settings
@@ -104,9 +127,13 @@ def _request(name: str, runbook: Any, given: Mapping[str, Any], duration: Callab
         wait = duration(str(given.get("wait", "2m")))
     except ValueError as error:
         raise UserError(str(error), where="--wait") from error
-    caps = Caps(Mode(given.get("max_mode", "auto")), Impact(given.get("max_impact", "destructive")), bool(given.get("yes")))
+    caps = Caps(
+        Mode(given.get("max_mode", "auto")), Impact(given.get("max_impact", "destructive")), bool(given.get("yes"))
+    )
     tags = frozenset(tag for text in given["tags"] for tag in text.split(",") if tag)
-    settings = Settings(caps, bool(given.get("check")), bool(given.get("now")), tags, frozenset(given["detectors"]), operations)
+    settings = Settings(
+        caps, bool(given.get("check")), bool(given.get("now")), tags, frozenset(given["detectors"]), operations
+    )
     return Request(runbook, name, settings, wait, bool(given["diff"]), commits, given["journal"])
 
 
@@ -118,7 +145,9 @@ def _refuse(findings: Sequence[Finding]) -> None:
         with contextlib.suppress(OSError):
             texts[file] = Path(file).read_text(encoding="utf-8", errors="replace")
     click.echo(text.render(findings, texts, colour=sys.stderr.isatty()), err=True)
-    click.echo(text.totals(findings, len({finding.span.file for finding in findings}), colour=sys.stderr.isatty()), err=True)
+    click.echo(
+        text.totals(findings, len({finding.span.file for finding in findings}), colour=sys.stderr.isatty()), err=True
+    )
 
 
 class interruptible:  # noqa: N801 -- reads as a word: with interruptible(…)

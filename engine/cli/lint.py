@@ -24,7 +24,7 @@ import click
 @click.option("--explain", metavar="CODE", help="Print what a rule is about; `all` lists the rules.")
 @click.option("--select", metavar="CODES", default="", help="Report only these rules, such as RB026,RB031.")
 @click.option("--ignore", metavar="CODES", default="", help="Leave these rules out.")
-def command(  # noqa: D417 -- options say it themselves
+def command(
     paths: tuple[str, ...], form: str, explain: str | None, select: str, ignore: str, *, strict: bool, fix: bool
 ) -> int:
     """Check runbooks: files, the directories they are in, or the names of bundled ones; default: the current directory.

@@ -63,12 +63,12 @@ def _condition(when: str | None) -> Any:
 
 def _judged(condition: Any, look: Look) -> list[str]:
     from runbook.engine.detect.judge import truth
-    from runbook.engine.model import Seen
+    from runbook.engine.model import Seen, Unknown
 
     if condition is None or not isinstance(look, Seen):
         return []
-    words = {True: "holds", False: "does not hold"}
-    return [words.get(truth(condition, record.fields), "unknown") for record in look.records]  # type: ignore[call-overload]
+    judged = [truth(condition, record.fields) for record in look.records]
+    return ["unknown" if isinstance(each, Unknown) else "holds" if each else "does not hold" for each in judged]
 
 
 def _json(look: Look, verdicts: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from typing import Any
 
 import click
 
@@ -17,7 +17,7 @@ from runbook.engine.cli import _options as options
 @click.option("--writable", multiple=True, metavar="DIRECTORY", help="A tree in which it may write and delete.")
 @click.option("--timeout", metavar="DURATION", help="How long it may take.")
 @options.output
-def command(**given: object) -> int:
+def command(**given: Any) -> int:
     """Carry out one step here, journalled and guarded as in a runbook.
 
     \b
@@ -35,20 +35,19 @@ def command(**given: object) -> int:
     from runbook.engine.language import units
     from runbook.engine.model import Operation, Runbook, StepCall
     from runbook.engine.recover.state import Settings
-    from runbook.engine.report.reporter import reporter
 
     module = str(given["module"])
     cls = _arguments.step(module)
-    words = tuple(given["words"])  # type: ignore[call-overload]
     try:
         timeout = units.duration(str(given["timeout"])) if given["timeout"] else None
     except ValueError as error:
         raise UserError(str(error), where="--timeout") from error
-    call = StepCall(module, _arguments.parameters(cls, words), (), timeout=timeout)
-    writable = tuple(given["writable"])  # type: ignore[call-overload]
-    runbook = Runbook("run", "", writable=writable, operations=(Operation(module, call, (), timeout=timeout),))
+    call = StepCall(module, _arguments.parameters(cls, given["words"]), (), timeout=timeout)
+    runbook = Runbook(
+        "run", "", writable=tuple(given["writable"]), operations=(Operation(module, call, (), timeout=timeout),)
+    )
     check = bool(given["check"])
     request = start.Request(runbook, "run", Settings(check=check), diff=bool(given["diff"]), commits=not check,
-                            journal=given["journal"])  # type: ignore[arg-type] # fmt: skip
-    verbosity = -1 if given["quiet"] else 1 + int(given["verbose"])  # type: ignore[call-overload]
+                            journal=given["journal"])  # fmt: skip
+    verbosity = -1 if given["quiet"] else 1 + int(given["verbose"])
     return options.conduct([start.Session(request)], str(given["form"]), verbosity)

@@ -48,7 +48,9 @@ def mode(detector: Detector, caps: Caps, approved: bool) -> Refusal | None:
         return Refusal("mode", told)
     asks = detector.mode is Mode.APPROVE or caps.mode is Mode.APPROVE
     if asks and not (approved or caps.approved):
-        return Refusal("approval", "waits for approval" + ("" if detector.mode is Mode.APPROVE else " (--max-mode approve)"))
+        return Refusal(
+            "approval", "waits for approval" + ("" if detector.mode is Mode.APPROVE else " (--max-mode approve)")
+        )
     return None
 
 
@@ -88,7 +90,9 @@ def impact(rung: Rung, impacts: Sequence[Impact], caps: Caps) -> Refusal | None:
     return None
 
 
-def rung_mode(rung: Rung, impacts: Sequence[Impact], detector: Detector | None, caps: Caps, approved: bool) -> Refusal | None:
+def rung_mode(
+    rung: Rung, impacts: Sequence[Impact], detector: Detector | None, caps: Caps, approved: bool
+) -> Refusal | None:
     """Refuse a rung with a step that a person has to approve; one that only observes is not taken at all."""
     for step, found in zip(rung.steps, impacts, strict=True):
         wants = mode_of(step, found, detector)

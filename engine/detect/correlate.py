@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from runbook.engine.detect.judge import conjunction, disjunction
@@ -47,7 +48,7 @@ def correlate(detector: Detector, said: Mapping[str, Said], now: float) -> Truth
     if detector.probe == "all" or together is not True:
         return together
     rises = [said[name].rose_at or 0.0 for name in detector.members]
-    in_order = all(first <= second for first, second in zip(rises, rises[1:], strict=False))
+    in_order = all(first <= second for first, second in pairwise(rises))
     return in_order and (detector.within is None or rises[-1] - rises[0] <= detector.within)
 
 

@@ -25,7 +25,9 @@ class Verdict:
     times: tuple[float, ...] = ()  # of an event detector: when each matching event was
 
 
-def judge(detector: Detector, records: Sequence[Record], scope: Mapping[str, Any], now: float, events: bool) -> list[Verdict]:
+def judge(
+    detector: Detector, records: Sequence[Record], scope: Mapping[str, Any], now: float, events: bool
+) -> list[Verdict]:
     """Judge the records of one look.
 
     Args:

@@ -25,7 +25,6 @@ __all__ = [
     "example",
     "fields",
     "first",
-    "named",
     "problems",
     "record_fields",
     "spread",
@@ -97,12 +96,6 @@ def record_fields(cls: type[Probe]) -> Mapping[str, Parameter]:
     return fields(record) if record is not None else {}
 
 
-def named(cls: Class, name: str) -> Parameter | None:
-    """Return the parameter that a runbook, or the class itself, calls by a name: `from`, or `from_`."""
-    known = fields(cls)
-    return known.get(name) or next((each for each in known.values() if each.attribute == name), None)
-
-
 def first(cls: Class) -> str | None:
     """Return the parameter that a scalar stands for."""
     return getattr(cls, "first", None) or next(iter(fields(cls)), None)
@@ -132,7 +125,7 @@ def problems(
     """Yield everything that is wrong with parameters: unknown and missing names, and each value that does not fit."""
     known = fields(cls)
     for name, value in given.items():
-        parameter = named(cls, name)
+        parameter = known.get(name)
         if parameter is None:
             yield _unknown(name, known)
             continue
@@ -141,14 +134,14 @@ def problems(
         except Wrong as wrong:
             yield wrong
     for name in known:
-        if known[name].required and name not in given and known[name].attribute not in given:
+        if known[name].required and name not in given:
             yield Wrong(name, f"is required{_because(known[name])}")
 
 
 def coerce(
     cls: Class, given: Mapping[str, Any], *, rendered: bool = False, literal_only: bool = False
 ) -> dict[str, Any]:
-    """Turn YAML's values into those that a module's class takes, by its own names; what is not given stays out.
+    """Turn YAML's values into those that a module's class takes; what is not given stays out.
 
     Args:
         cls: the module's class.
@@ -161,10 +154,10 @@ def coerce(
     """
     for wrong in problems(cls, given, rendered=rendered, literal_only=literal_only):
         raise wrong
+    known = fields(cls)
     return {
-        parameter.attribute: _coerced(parameter, value, rendered=rendered, literal_only=literal_only)
+        name: _coerced(known[name], value, rendered=rendered, literal_only=literal_only)
         for name, value in given.items()
-        if (parameter := named(cls, name)) is not None
     }
 
 
@@ -174,7 +167,8 @@ def build(cls: type[Step | Probe], given: Mapping[str, Any], *, rendered: bool =
     Raises:
         Wrong: a value does not fit, or parameters contradict each other.
     """
-    made = cls(**coerce(cls, given, rendered=rendered, literal_only=True))
+    values = coerce(cls, given, rendered=rendered, literal_only=True)
+    made = cls(**{fields(cls)[name].attribute: value for name, value in values.items()})
     try:
         made.check()
     except Invalid as invalid:

@@ -123,12 +123,12 @@ def redactor(secrets: Mapping[str, str] | Iterable[str]) -> Callable[[str], str]
 
 
 def _fill(cls: type[Step | Probe], given: Mapping[str, Any], scope: Scope) -> _Filled:
+    known = params.fields(cls)
     filled = _Filled()
     for name, raw in given.items():
-        parameter = params.named(cls, name)
-        attribute, kind = (parameter.attribute, parameter.kind) if parameter is not None else (name, None)
+        kind = known[name].kind if name in known else None
         try:
-            filled.values[name] = _value(attribute, kind, raw, scope, filled)
+            filled.values[name] = _value(name, kind, raw, scope, filled)
         except RenderError as error:
             raise _under(name, error) from error
     try:

@@ -129,13 +129,13 @@ def _verify(turn: Turn, looked: Detector, host: str, verdicts: list[Verdict], ot
             continue
         verdict = by_subject.get(incident.subject)
         if verdict is not None:
-            incident = turn.put(replace(incident, after=life.plain(verdict)))
+            turn.put(replace(incident, after=life.plain(verdict)))
             clear = negation(verdict.holds) if _events(looked) else verdict.clear
         elif detector.verify.detector is not None and verdicts:
             clear = conjunction(each.clear for each in verdicts)
         else:
             clear = otherwise
-        ladder.looked(turn, incident, clear)
+        ladder.looked(turn, turn.read("incidents")[incident.key], clear)
 
 
 def _decide(turn: Turn, host: str, judged: list[Detector]) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide import guards
 from runbook.engine.detect import hold as holding
-from runbook.engine.detect.judge import Verdict
 from runbook.engine.model import UNKNOWN, IncidentState, Strategy
 from runbook.engine.recover.state import Incident, Phase
 from runbook.engine.recover.steps import impacts
 
 if TYPE_CHECKING:
+    from runbook.engine.detect.judge import Verdict
     from runbook.engine.model import Detector
     from runbook.engine.recover.state import Key, Turn
 
@@ -30,8 +30,15 @@ def move(turn: Turn, incident: Incident, to: IncidentState, reason: str = "", **
 
 def end(turn: Turn, incident: Incident, to: IncidentState, reason: str = "") -> Incident:
     """End an incident for good."""
-    turn.tell("incident.ended", incident, to=to.value, reason=reason, opened=incident.opened, since=incident.since,
-              fields=incident.after)  # fmt: skip
+    turn.tell(
+        "incident.ended",
+        incident,
+        to=to.value,
+        reason=reason,
+        opened=incident.opened,
+        since=incident.since,
+        fields=incident.after,
+    )
     turn.write("holds").pop(incident.key, None)
     return turn.put(
         replace(incident, state=to, reason=reason, closed=turn.now, wake=None, intent=None, phase=Phase.NONE)
@@ -71,8 +78,15 @@ def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bo
         return
     if not (holding.ripe(held, detector, turn.now) or (turn.plan.settings.now and detector.count is None)):
         if earlier is None:
-            turn.tell("incident.pending", host=key[0], detector=detector.name, subject=key[2],
-                      since=held.since, hold=detector.hold, fields=plain(verdict))  # fmt: skip
+            turn.tell(
+                "incident.pending",
+                host=key[0],
+                detector=detector.name,
+                subject=key[2],
+                since=held.since,
+                hold=detector.hold,
+                fields=plain(verdict),
+            )
         return
     open_incident(turn, detector, key, verdict, held.since, max(1, len(held.times) or len(verdict.times)))
 
@@ -81,10 +95,29 @@ def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, si
     """Open an incident."""
     host, name, subject = key
     digest = hashlib.sha256("\0".join((turn.plan.run, host, name, subject, str(turn.number()))).encode()).hexdigest()
-    incident = Incident(digest[:8], host, name, subject, IncidentState.OPEN, detector.severity.value, since, turn.now,
-                        turn.now, plain(verdict), count=count)  # fmt: skip
-    turn.tell("incident.opened", incident, severity=incident.severity, since=since, fields=incident.fields, count=count,
-              category=detector.category, when=detector.when.text if detector.when else "")  # fmt: skip
+    incident = Incident(
+        digest[:8],
+        host,
+        name,
+        subject,
+        IncidentState.OPEN,
+        detector.severity.value,
+        since,
+        turn.now,
+        turn.now,
+        plain(verdict),
+        count=count,
+    )
+    turn.tell(
+        "incident.opened",
+        incident,
+        severity=incident.severity,
+        since=since,
+        fields=incident.fields,
+        count=count,
+        category=detector.category,
+        when=detector.when.text if detector.when else "",
+    )
     return turn.put(incident)
 
 
@@ -155,4 +188,5 @@ def _busy(turn: Turn, incident: Incident) -> guards.Refusal | None:
 
 
 def plain(verdict: Verdict) -> dict[str, Any]:
+    """Return the fields of what a look saw, as the journal can hold them."""
     return {name: None if value is UNKNOWN else value for name, value in verdict.record.fields.items()}

@@ -12,7 +12,7 @@ from runbook.engine.recover.state import Incident, Owner, Phase
 
 if TYPE_CHECKING:
     from runbook.engine.language.render import Scope
-    from runbook.engine.model import Detector, StepCall, Truth
+    from runbook.engine.model import StepCall, Truth
     from runbook.engine.recover.state import Turn
 
 
@@ -32,15 +32,25 @@ def ended(turn: Turn, key: tuple[str, str, str], intent: str, outcome: Outcome, 
     incident = turn.incident(key)
     if incident is None:
         return
-    turn.tell("step.ended", incident, step=intent, module=call.module, title=call.title, rung=incident.rung,
-              phase=incident.phase.value, **told(outcome))  # fmt: skip
+    turn.tell(
+        "step.ended",
+        incident,
+        step=intent,
+        module=call.module,
+        title=call.title,
+        rung=incident.rung,
+        phase=incident.phase.value,
+        **told(outcome),
+    )
     registers = dict(incident.registers)
     if call.register:
         registers[call.register] = registered(outcome)
     incident = turn.put(replace(incident, intent=None, registers=registers))
     if incident.phase is not Phase.RECOVER:
         failed = "" if outcome.ok else f"{call.title} failed: {outcome.error}"
-        turn.put(replace(incident, step=incident.step + 1, errors=(*incident.errors, failed) if failed else incident.errors))
+        turn.put(
+            replace(incident, step=incident.step + 1, errors=(*incident.errors, failed) if failed else incident.errors)
+        )
         _next(turn, key)
     elif outcome.ok:
         turn.put(replace(incident, step=incident.step + 1))
@@ -246,7 +256,9 @@ def _rungs_done(turn: Turn, incident: Incident) -> None:
 
 def _verify(turn: Turn, incident: Incident) -> None:
     wake = turn.now + turn.plan.detector(incident.detector).verify.after
-    life.move(turn, incident, IncidentState.VERIFYING, "", verify_began=turn.now, well_since=None, blind=False, wake=wake)
+    life.move(
+        turn, incident, IncidentState.VERIFYING, "", verify_began=turn.now, well_since=None, blind=False, wake=wake
+    )
 
 
 def _not_well(turn: Turn, incident: Incident) -> None:

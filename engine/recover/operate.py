@@ -93,28 +93,49 @@ def _told(turn: Turn, host: str, module: str, title: str, intent: str, outcome: 
 def _attempt(turn: Turn, work: Work) -> None:
     operations = turn.plan.runbook.operations
     while work.index < len(operations) and not _wanted(turn, operations[work.index]):
-        turn.tell("operation.ended", host=work.host, operation=operations[work.index].name, state="skipped", attempts=0,
-                  duration=0.0, error="left out by --tags")  # fmt: skip
+        turn.tell(
+            "operation.ended",
+            host=work.host,
+            operation=operations[work.index].name,
+            state="skipped",
+            attempts=0,
+            duration=0.0,
+            error="left out by --tags",
+        )
         work = turn.put_work(replace(work, index=work.index + 1))
     if work.index >= len(operations) or turn.stopping:
         return
     operation = operations[work.index]
     began = work.began if work.attempt else turn.now
-    work = turn.put_work(replace(work, attempt=work.attempt + 1, state=OperationState.RUNNING, began=began,
-                                 attempt_began=turn.now, wake=None))  # fmt: skip
+    work = turn.put_work(
+        replace(
+            work, attempt=work.attempt + 1, state=OperationState.RUNNING, began=began, attempt_began=turn.now, wake=None
+        )
+    )
     turn.tell("attempt.begun", host=work.host, operation=operation.name, attempt=work.attempt)
     scope = turn.plan.scopes[work.host].bind(registers=work.registers)
     before = turn.counter
-    outcome = steps.begin(turn, operation.step, scope, Owner("operation", work.host), operation=operation.name,
-                          timeout=operation.timeout)  # fmt: skip
+    outcome = steps.begin(
+        turn, operation.step, scope, Owner("operation", work.host), operation=operation.name, timeout=operation.timeout
+    )
     if outcome is not None:
         _attempt_ended(turn, work, operation, f"{turn.plan.run}-{before + 1}", outcome, {})
 
 
-def _attempt_ended(turn: Turn, work: Work, operation: Operation, intent: str, outcome: Outcome,
-                   matched: Mapping[str, Truth]) -> None:  # fmt: skip
-    turn.tell("attempt.ended", host=work.host, operation=operation.name, step=intent, attempt=work.attempt, ok=outcome.ok,
-              module=operation.step.module, title=operation.name, **ladder.told(outcome))  # fmt: skip
+def _attempt_ended(
+    turn: Turn, work: Work, operation: Operation, intent: str, outcome: Outcome, matched: Mapping[str, Truth]
+) -> None:
+    turn.tell(
+        "attempt.ended",
+        host=work.host,
+        operation=operation.name,
+        step=intent,
+        attempt=work.attempt,
+        ok=outcome.ok,
+        module=operation.step.module,
+        title=operation.name,
+        **ladder.told(outcome),
+    )
     registers = dict(work.registers)
     if operation.step.register:
         registers[operation.step.register] = ladder.registered(outcome)
@@ -145,8 +166,16 @@ def _failed(turn: Turn, work: Work, operation: Operation, outcome: Outcome, matc
             incident = life.open_incident(turn, detector, key, verdict, work.attempt_began)
             work = turn.put_work(replace(work, opened=(*work.opened, key)))
         else:
-            incident = turn.put(replace(incident, state=IncidentState.OPEN, reason="", seen=turn.now,
-                                        count=incident.count + 1, phase=Phase.NONE))  # fmt: skip
+            incident = turn.put(
+                replace(
+                    incident,
+                    state=IncidentState.OPEN,
+                    reason="",
+                    seen=turn.now,
+                    count=incident.count + 1,
+                    phase=Phase.NONE,
+                )
+            )
     if last or policy is None:
         _operation_ended(turn, work, OperationState.FAILED)
         return
@@ -180,29 +209,54 @@ def _pause(turn: Turn, work: Work) -> None:
     if turn.plan.settings.check or work.pause <= 0:
         _attempt(turn, work)
     else:
-        turn.tell("attempt.delayed", host=work.host, operation=turn.plan.runbook.operations[work.index].name,
-                  delay=work.pause, attempt=work.attempt + 1)  # fmt: skip
+        turn.tell(
+            "attempt.delayed",
+            host=work.host,
+            operation=turn.plan.runbook.operations[work.index].name,
+            delay=work.pause,
+            attempt=work.attempt + 1,
+        )
         turn.put_work(replace(work, wake=turn.now + work.pause))
 
 
 def _operation_ended(turn: Turn, work: Work, state: OperationState) -> None:
     operations = turn.plan.runbook.operations
     operation = operations[work.index]
-    turn.tell("operation.ended", host=work.host, operation=operation.name, state=state.value, attempts=work.attempt,
-              duration=turn.now - work.began, error="" if state is OperationState.SUCCEEDED else work.error)  # fmt: skip
+    turn.tell(
+        "operation.ended",
+        host=work.host,
+        operation=operation.name,
+        state=state.value,
+        attempts=work.attempt,
+        duration=turn.now - work.began,
+        error="" if state is OperationState.SUCCEEDED else work.error,
+    )
     for key in work.opened:
         incident = turn.incident(key)
         if incident is not None and incident.state is not IncidentState.WAITING:
             cured = state is OperationState.SUCCEEDED
-            ladder.settle(turn, incident, IncidentState.CURED if cured else IncidentState.UNHEALED,
-                          "" if cured else "; ".join((*incident.errors, "the operation failed for good")))  # fmt: skip
-    onward = replace(work, index=work.index + 1, attempt=0, failures={}, opened=(), error="", state=OperationState.PENDING)
+            ladder.settle(
+                turn,
+                incident,
+                IncidentState.CURED if cured else IncidentState.UNHEALED,
+                "" if cured else "; ".join((*incident.errors, "the operation failed for good")),
+            )
+    onward = replace(
+        work, index=work.index + 1, attempt=0, failures={}, opened=(), error="", state=OperationState.PENDING
+    )
     if state in (OperationState.SUCCEEDED, OperationState.SKIPPED):
         _attempt(turn, turn.put_work(onward))
         return
     for left in operations[work.index + 1 :]:
-        turn.tell("operation.ended", host=work.host, operation=left.name, state="skipped", attempts=0, duration=0.0,
-                  error=f"`{operation.name}` {'waits' if state is OperationState.WAITING else 'failed'}")  # fmt: skip
+        turn.tell(
+            "operation.ended",
+            host=work.host,
+            operation=left.name,
+            state="skipped",
+            attempts=0,
+            duration=0.0,
+            error=f"`{operation.name}` {'waits' if state is OperationState.WAITING else 'failed'}",
+        )
     turn.put_work(replace(work, index=len(operations), state=state, opened=()))
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str, str]  # host, detector, subject
 
+NAMED = ("operation", "step", "detector", "subject")  # what a fact is about, beside its data
+
+
 class Phase(enum.Enum):
     """Which of a detector's lists of steps an incident is in."""
 
@@ -122,7 +125,7 @@ class Work:
 class Settings:
     """What the person asked for on the command line."""
 
-    caps: Caps = Caps()
+    caps: Caps = field(default_factory=Caps)
     check: bool = False
     now: bool = False  # wait for no hold
     tags: frozenset[str] = frozenset()
@@ -160,7 +163,9 @@ class State:
     said: Mapping[tuple[str, str], Said] = field(default_factory=dict)  # by host and detector
     begun: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)  # recoveries, oldest first
     finished: Mapping[Key, float] = field(default_factory=dict)  # the end of the last recovery
-    steps: Mapping[tuple[str, str, str], tuple[float, ...]] = field(default_factory=dict)  # host, path of the step, subject: begun at
+    steps: Mapping[tuple[str, str, str], tuple[float, ...]] = field(
+        default_factory=dict
+    )  # host, path of the step, subject: begun at
     tasks: Mapping[str, Task] = field(default_factory=dict)
     works: Mapping[str, Work] = field(default_factory=dict)
     counter: int = 0
@@ -243,7 +248,7 @@ class Turn:
 
     def tell(self, kind: str, about: Incident | None = None, *, host: str = "", **data: Any) -> None:
         """Tell the journal what happened, to an incident or to a host."""
-        named = {name: data.pop(name) for name in ("operation", "step", "detector", "subject") if name in data}
+        named: dict[str, str] = {name: data.pop(name) for name in NAMED if name in data}
         if about is not None:
             named |= {"detector": about.detector, "subject": about.subject, "incident": about.id}
             host = about.host
@@ -256,13 +261,8 @@ class Turn:
 
     def end(self) -> tuple[State, tuple[Command, ...]]:
         """Return the new state and the commands, the wish to be woken among them."""
-        state = replace(
-            self._state,
-            recovering=self.recovering,
-            stopping=self.stopping,
-            counter=self.counter,
-            **self._own,
-        )
+        own: Mapping[str, Any] = self._own
+        state = replace(self._state, recovering=self.recovering, stopping=self.stopping, counter=self.counter, **own)
         looks = tuple(LookAt(host, tuple(wanted)) for host, wanted in self._looks.items())
         waits = (Wait(state.wake),) if state.wake is not None else ()
         return state, (*self.commands, *looks, *waits)

@@ -27,9 +27,10 @@ def impact_of(call: StepCall) -> Impact:
     """Return what a step can do, by its parameters as far as they are written out."""
     cls = catalogue.step(call.module)
     try:
-        return parameters.build(cls, call.params).effective_impact()
+        found: Impact = parameters.build(cls, call.params).effective_impact()
     except (ValueError, TypeError, Invalid):
         return cls.impact
+    return found
 
 
 def impacts(rung: Rung) -> list[Impact]:
@@ -37,8 +38,16 @@ def impacts(rung: Rung) -> list[Impact]:
     return [impact_of(call) for call in rung.steps]
 
 
-def begin(turn: Turn, call: StepCall, scope: Scope, owner: Owner, *, subject: str = "", operation: str = "",
-          timeout: float | None = None) -> Outcome | None:  # fmt: skip
+def begin(
+    turn: Turn,
+    call: StepCall,
+    scope: Scope,
+    owner: Owner,
+    *,
+    subject: str = "",
+    operation: str = "",
+    timeout: float | None = None,
+) -> Outcome | None:
     """Begin a step.
 
     Returns:
@@ -59,8 +68,17 @@ def begin(turn: Turn, call: StepCall, scope: Scope, owner: Owner, *, subject: st
     intent = f"{turn.plan.run}-{turn.number()}"
     key = owner.key
     _count(turn, call, owner, subject)
-    turn.tell("step.begun", turn.incident(key) if key else None, host=owner.host, operation=operation, step=intent,
-              module=call.module, title=call.title, path=_place(call), subject_acted=subject)  # fmt: skip
+    turn.tell(
+        "step.begun",
+        turn.incident(key) if key else None,
+        host=owner.host,
+        operation=operation,
+        step=intent,
+        module=call.module,
+        title=call.title,
+        path=_place(call),
+        subject_acted=subject,
+    )
     if catalogue.step(call.module).engine:
         return _here(turn, Task(intent, owner, call, order, turn.now), operation)
     turn.write("tasks")[intent] = Task(intent, owner, call, order, turn.now)
@@ -82,8 +100,11 @@ def probed(turn: Turn, task: Task, look: Look) -> Outcome | None:
         return Outcome(StepStatus.DONE, duration=turn.now - task.began)
     waits = _built(task)
     if task.until is not None and turn.now >= task.until:
-        return Outcome(StepStatus.FAILED, error=f"waited {format_duration(waits.within)} in vain: {told}",
-                       duration=turn.now - task.began)  # fmt: skip
+        return Outcome(
+            StepStatus.FAILED,
+            error=f"waited {format_duration(waits.within)} in vain: {told}",
+            duration=turn.now - task.began,
+        )
     turn.write("tasks")[task.intent] = replace(task, wake=turn.now + waits.every)
     return None
 
@@ -107,9 +128,14 @@ def _here(turn: Turn, task: Task, operation: str) -> Outcome | None:
         if turn.plan.settings.check:
             return Outcome(StepStatus.PLANNED, actions=({"action": "notify", "what": str(values["message"])},))
         turn.commands.append(
-            Notify(task.owner.host, str(values["message"]), str(values.get("title") or ""),
-                   str(values.get("severity") or (incident.severity if incident else "")), incident.id if incident else "")
-        )  # fmt: skip
+            Notify(
+                task.owner.host,
+                str(values["message"]),
+                str(values.get("title") or ""),
+                str(values.get("severity") or (incident.severity if incident else "")),
+                incident.id if incident else "",
+            )
+        )
         return Outcome(StepStatus.DONE, output=str(values["message"]))
     if turn.plan.settings.check:
         return Outcome(StepStatus.PLANNED, actions=({"action": task.call.module, "what": operation or "waits"},))

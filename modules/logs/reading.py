@@ -87,14 +87,14 @@ class Reading:
 
     def _skip(self, buffer: bytes) -> bytes:
         """Pass over the rest of a line that was taken already."""
-        found = _SEPARATOR.search(buffer)
-        if found is None or (found.group() == b"\r" and found.end() == len(buffer)):
-            keep = 0 if found is None else 1  # a carriage return at the end: a line feed may follow
-            self._consume(buffer[: len(buffer) - keep])
-            return buffer[len(buffer) - keep :]
-        self._consume(buffer[: found.end()])
+        place = min((at for at in (buffer.find(b"\n"), buffer.find(b"\r")) if at >= 0), default=len(buffer))
+        if buffer[place:] in (b"", b"\r"):  # at a carriage return a line feed may follow
+            self._consume(buffer[:place])
+            return buffer[place:]
+        end = place + (2 if buffer[place : place + 2] == b"\r\n" else 1)
+        self._consume(buffer[:end])
         self.cursor.skipping = False
-        return buffer[found.end() :]
+        return buffer[end:]
 
     def _blank(self, buffer: bytes) -> bytes:
         """Pass over NUL bytes before a line: the hole that truncation leaves under a program that goes on writing."""

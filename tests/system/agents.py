@@ -63,7 +63,7 @@ class Odd(Probe):
         yield OddRecord("b", self.words)
 """,
     "steps/dawdle.py": """
-import os, re, time
+import os, signal, time
 from dataclasses import dataclass
 from typing import Any, Dict, List
 from runbook.modules.actions import Action, Do, Run
@@ -75,7 +75,9 @@ class Dawdle(Step):
     path: Path
     kind: str = "wait"
     def plan(self, host) -> List[Action]:
-        if self.kind == "regex": re.match("(a+)+$", "a" * 64 + "b")
+        if self.kind == "deaf":
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGTERM])
+            time.sleep(3600)
         if self.kind == "broken": 1 / 0
         if self.kind == "die": os.kill(os.getpid(), 9)
         if self.kind == "swallow": return [Do("swallow", self.swallow)]

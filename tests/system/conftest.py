@@ -37,7 +37,9 @@ class Cli:
         self.env = {**os.environ, "RUNBOOK_JOURNAL": str(home / "journal.db"), "RUNBOOK_AGENT_DIR": str(home), "NO_COLOR": "1",
                     "COLUMNS": "100"}  # fmt: skip
 
-    def __call__(self, *words: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120) -> Ran:
+    def __call__(
+        self, *words: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120
+    ) -> Ran:
         done = subprocess.run(
             [sys.executable, "-m", "runbook", *map(str, words)], cwd=cwd or self.home, env={**self.env, **(env or {})},
             capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,

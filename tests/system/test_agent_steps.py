@@ -92,7 +92,7 @@ def test_a_step_that_swallows_exceptions_still_ends_at_its_timeout(agent, tmp_pa
 
 
 def test_a_step_that_does_not_listen_is_killed_and_its_end_is_kept(agent):
-    outcome = agent.run("i1", dawdle("/x", "regex", timeout=0.2))
+    outcome = agent.run("i1", dawdle("/x", "deaf", timeout=0.2))
     assert (outcome.status, outcome.error) == (StepStatus.TIMEOUT, "did not end within 0.2 s and was killed")
     assert agent.ask("i1").status is StepStatus.TIMEOUT
 

@@ -152,7 +152,11 @@ def files(cli):
 def test_files_are_healed_each_by_its_own_detector(cli, files):
     ran = cli.json("apply", files)
     assert ran.exit_code == 0, ran.out
-    assert {name: one["state"] for name, one in ran.incidents.items()} == {"cache": "cured", "batch": "cured", "mode": "cured"}
+    assert {name: one["state"] for name, one in ran.incidents.items()} == {
+        "cache": "cured",
+        "batch": "cured",
+        "mode": "cured",
+    }
     data = cli.home / "data"
     assert sum(file.stat().st_size for file in (data / "cache").iterdir()) <= 200_000
     assert (data / "config.json").read_text() == '{\n  "batch": 64,\n  "lr": 0.1\n}\n'
@@ -191,7 +195,9 @@ def test_detector_and_tags_select(cli, files):
 
 
 def test_extra_vars_override_vars(cli):
-    book = cli.write("v.yaml", "name: v\nvars: {path: /nowhere}\ndetectors:\n  - {name: f, file: '{{ path }}', when: exists}\n")
+    book = cli.write(
+        "v.yaml", "name: v\nvars: {path: /nowhere}\ndetectors:\n  - {name: f, file: '{{ path }}', when: exists}\n"
+    )
     assert cli("apply", book).exit_code == 0
     assert cli("apply", book, "-e", "path=/etc/passwd").exit_code == 2
     extra = cli.write("extra.yaml", "path: /etc/passwd\n")
@@ -240,14 +246,17 @@ def test_a_hostile_log_line_never_runs_and_never_renders(cli):
 
 def test_host_text_that_would_be_an_option_is_refused(cli):
     cli.write("app.log", "ERR -rf\n")
-    book = cli.write("o.yaml", f"""
+    book = cli.write(
+        "o.yaml",
+        f"""
 name: o
 detectors:
   - name: line
     log: {{paths: "{cli.home}/app.log", patterns: 'ERR (?P<text>.+)', from: start}}
     verify: {{for: 0s, within: 1s}}
     recover: [{{command: {{argv: [/bin/echo, "{{{{ incident.text }}}}"]}}}}]
-""")
+""",
+    )
     ran = cli.json("apply", book)
     [step] = ran.incidents["line"]["steps"]
     assert (ran.exit_code, step["state"]) == (2, "refused")
@@ -255,14 +264,17 @@ detectors:
 
 
 def test_host_text_in_a_script_does_not_lint(cli):
-    book = cli.write("s.yaml", f"""
+    book = cli.write(
+        "s.yaml",
+        f"""
 name: s
 detectors:
   - name: line
     log: {{paths: "{cli.home}/app.log", patterns: 'ERR (?P<text>.+)'}}
     verify: {{for: 0s, within: 1s}}
     recover: [{{shell: {{script: 'echo {{{{ incident.text | lower }}}}'}}}}]
-""")
+""",
+    )
     ran = cli("apply", book)
     assert ran.exit_code == 1
     assert "script" in ran.err
@@ -270,7 +282,9 @@ detectors:
 
 def test_a_path_made_of_host_text_must_lie_in_writable(cli):
     cli.write("app.log", "ERR ../../etc\n")
-    book = cli.write("p.yaml", f"""
+    book = cli.write(
+        "p.yaml",
+        f"""
 name: p
 writable: ["{cli.home}/data"]
 detectors:
@@ -279,14 +293,17 @@ detectors:
     mode: auto
     verify: {{for: 0s, within: 1s}}
     recover: [{{clear_cache: "{cli.home}/data/{{{{ incident.text }}}}"}}]
-""")
+""",
+    )
     (cli.home / "data").mkdir()
     ran = cli.json("apply", book)
     assert ran.incidents["line"]["steps"][0]["state"] == "refused"
 
 
 @pytest.mark.parametrize("path", ["/", "..", "link/x", "hard"])
-@pytest.mark.parametrize("step", ["clear_cache: {{path: {path}}}", "chown: {{path: {path}, mode: '0600', recursive: true}}"])
+@pytest.mark.parametrize(
+    "step", ["clear_cache: {{path: {path}}}", "chown: {{path: {path}, mode: '0600', recursive: true}}"]
+)
 def test_what_lies_outside_writable_is_refused(cli, tree, step, path):
     data, outside = cli.home / "data", cli.home / "outside"
     data.mkdir()
@@ -296,7 +313,9 @@ def test_what_lies_outside_writable_is_refused(cli, tree, step, path):
     (data / "hard").mkdir()
     os.link(outside / "x" / "keep", data / "hard" / "keep")
     full = "/" if path == "/" else f"{data}/{path}"
-    book = cli.write("w.yaml", f"""
+    book = cli.write(
+        "w.yaml",
+        f"""
 name: w
 writable: ["{data}"]
 vars: {{p: /nowhere}}
@@ -307,7 +326,8 @@ detectors:
     mode: auto
     verify: {{within: 1s}}
     recover: [{{{step.format(path='"{{ p }}"')}}}]
-""")
+""",
+    )
     before = tree(outside)
     ran = cli.json("apply", book, "-e", f"p={full}")
     if ran.exit_code != 1:  # lint refuses what it can see by itself
@@ -336,13 +356,16 @@ def test_it_works_beside_somebodys_own_folders_of_the_same_names(cli):
 
 
 def test_an_agent_that_is_gone_is_unreachable(cli):
-    book = cli.write("k.yaml", """
+    book = cli.write(
+        "k.yaml",
+        """
 name: k
 operations:
   - {name: kill, shell: {script: 'kill -9 $(ps -o ppid= -p $PPID)'}, timeout: 5s}
 detectors:
   - {name: f, file: /etc/passwd, when: not exists}
-""")
+""",
+    )
     ran = cli.json("apply", book)
     assert ran.exit_code in (2, 4)
 
@@ -351,7 +374,9 @@ def test_ctrl_c_waits_for_the_step_in_hand_and_exits_130(cli):
     import subprocess
 
     marker = cli.home / "data" / "done"
-    book = cli.write("c.yaml", f"""
+    book = cli.write(
+        "c.yaml",
+        f"""
 name: c
 detectors:
   - name: always
@@ -361,11 +386,17 @@ detectors:
     recover:
       - shell: {{script: 'touch "$D.begun"; sleep 1.5; touch "$D"', env: {{D: "{marker}"}}}}
       - shell: {{script: 'touch "$D.next"', env: {{D: "{marker}"}}}}
-""")
+""",
+    )
     marker.parent.mkdir()
     begun, after = marker.with_name("done.begun"), marker.with_name("done.next")
-    child = subprocess.Popen([sys.executable, "-m", "runbook", "apply", str(book)], env=cli.env, cwd=cli.home,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "runbook", "apply", str(book)],
+        env=cli.env,
+        cwd=cli.home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     end = time.monotonic() + 20
     while not begun.exists() and time.monotonic() < end:
         time.sleep(0.02)

@@ -88,7 +88,9 @@ def test_a_cure_must_hold_unbroken_for_the_time_the_runbook_asks(tmp_path):
 
 
 def test_a_failed_step_ends_a_sequence_unhealed(tmp_path):
-    world = health(tmp_path, ILL, recover="[{command: [a], name: a}, {command: [b], name: b}]", acts={"a": failed("no such file")})
+    world = health(
+        tmp_path, ILL, recover="[{command: [a], name: a}, {command: [b], name: b}]", acts={"a": failed("no such file")}
+    )
     world.go()
     assert world.done == ["a"]
     assert world.states() == {"low": "unhealed"}
@@ -102,28 +104,44 @@ def test_a_sequence_takes_all_rungs_before_it_looks(tmp_path):
 
 
 def test_progressive_stops_at_the_first_rung_that_cured(tmp_path):
-    world = health(tmp_path, ill_until("a"), extra="strategy: progressive",
-                   recover="[{command: [a], name: a}, {command: [b], name: b}]")
+    world = health(
+        tmp_path,
+        ill_until("a"),
+        extra="strategy: progressive",
+        recover="[{command: [a], name: a}, {command: [b], name: b}]",
+    )
     world.go()
     assert (world.done, world.states()) == (["a"], {"low": "cured"})
 
 
 def test_progressive_goes_on_after_a_failed_rung_and_after_one_in_vain(tmp_path):
-    world = health(tmp_path, ill_until("c"), extra="strategy: progressive\n    verify: {within: 10s}", acts={"a": failed()},
-                   recover="[{command: [a], name: a}, {block: [{command: [b], name: b}, {command: [b2], name: b2}]}, {command: [c], name: c}]")
+    world = health(
+        tmp_path,
+        ill_until("c"),
+        extra="strategy: progressive\n    verify: {within: 10s}",
+        acts={"a": failed()},
+        recover="[{command: [a], name: a}, {block: [{command: [b], name: b}, {command: [b2], name: b2}]}, {command: [c], name: c}]",
+    )
     world.go()
     assert (world.done, world.states()) == (["a", "b", "b2", "c"], {"low": "cured"})
 
 
 def test_a_block_fails_as_one(tmp_path):
-    world = health(tmp_path, ILL, acts={"a": failed()}, extra="strategy: progressive\n    verify: {within: 4s}",
-                   recover="[{block: [{command: [a], name: a}, {command: [b], name: b}]}, {command: [c], name: c}]")
+    world = health(
+        tmp_path,
+        ILL,
+        acts={"a": failed()},
+        extra="strategy: progressive\n    verify: {within: 4s}",
+        recover="[{block: [{command: [a], name: a}, {command: [b], name: b}]}, {command: [c], name: c}]",
+    )
     world.go()
     assert world.done == ["a", "c"]
 
 
 def test_cured_and_unhealed_steps_run_at_the_end(tmp_path):
-    text = "cured: [{notify: well}]\n    unhealed: [{notify: '{{ incident.host }} stays ill'}]\n    verify: {within: 4s}"
+    text = (
+        "cured: [{notify: well}]\n    unhealed: [{notify: '{{ incident.host }} stays ill'}]\n    verify: {within: 4s}"
+    )
     world = health(tmp_path, ill_until("command"), extra=text)
     world.go()
     assert world.notified == ["well"]
@@ -234,8 +252,12 @@ def test_a_destructive_step_waits_for_approval_unless_the_runbook_says_auto(tmp_
 
 
 def test_a_rung_that_needs_approval_parks_the_ladder_and_goes_on_when_it_has_come(tmp_path):
-    world = health(tmp_path, ill_until("shell"), extra="strategy: progressive\n    verify: {within: 4s}",
-                   recover="[{command: [a], name: a}, {shell: {script: echo}}]")
+    world = health(
+        tmp_path,
+        ill_until("shell"),
+        extra="strategy: progressive\n    verify: {within: 4s}",
+        recover="[{command: [a], name: a}, {shell: {script: echo}}]",
+    )
     world.go()
     assert (world.done, world.states()) == (["a"], {"low": "waiting"})
     world.again(Settings(Caps(approved=True)))
@@ -272,7 +294,9 @@ detectors:
   - {name: second, health: , when: memory_available < 2GB, recover: [{command: [b], name: b}]}
 """
     look = ill_until("a")
-    world = World(tmp_path, text, looks={"first": look, "second": lambda w, n: seen({"memory_available": 3e9 if w.done else 1})})
+    world = World(
+        tmp_path, text, looks={"first": look, "second": lambda w, n: seen({"memory_available": 3e9 if w.done else 1})}
+    )
     world.go()
     assert world.done == ["a"]
     assert world.states() == {"first": "cured", "second": "cured"}
@@ -287,23 +311,33 @@ def test_a_steps_own_limit_stops_it(tmp_path):
 
 
 def test_when_on_a_step_skips_it_and_register_carries_results(tmp_path):
-    world = health(tmp_path, ill_until("b"), acts={"a": Outcome(StepStatus.DONE, changed=False, data={"n": 3})},
-                   recover="[{command: [a], name: a, register: r}, {command: [x], name: x, when: r.changed}, {command: [b], name: b, when: r.n == 3}]")
+    world = health(
+        tmp_path,
+        ill_until("b"),
+        acts={"a": Outcome(StepStatus.DONE, changed=False, data={"n": 3})},
+        recover="[{command: [a], name: a, register: r}, {command: [x], name: x, when: r.changed}, {command: [b], name: b, when: r.n == 3}]",
+    )
     world.go()
     assert (world.done, world.states()) == (["a", "b"], {"low": "cured"})
 
 
 def test_wait_and_wait_for_take_virtual_time(tmp_path):
-    world = health(tmp_path, {"low": ill_until("b"), "port": lambda w, _: seen({"open": w.now >= 1_000_060})},
-                   recover="[{wait: 30s}, {wait_for: {probe: {port: 8000}, when: open, within: 5m}}, {command: [b], name: b}]")
+    world = health(
+        tmp_path,
+        {"low": ill_until("b"), "port": lambda w, _: seen({"open": w.now >= 1_000_060})},
+        recover="[{wait: 30s}, {wait_for: {probe: {port: 8000}, when: open, within: 5m}}, {command: [b], name: b}]",
+    )
     world.go()
     assert world.states() == {"low": "cured"}
     assert world.now >= 1_000_060
 
 
 def test_wait_for_fails_in_time(tmp_path):
-    world = health(tmp_path, {"low": ILL, "port": seen({"open": False})},
-                   recover="[{wait_for: {probe: {port: 8000}, when: open, within: 10s}}]")
+    world = health(
+        tmp_path,
+        {"low": ILL, "port": seen({"open": False})},
+        recover="[{wait_for: {probe: {port: 8000}, when: open, within: 10s}}]",
+    )
     world.go()
     assert world.states() == {"low": "unhealed"}
     assert "open does not hold" in world.reasons("incident.ended")[0]
@@ -332,7 +366,9 @@ def events(*batches):
 
 
 def test_an_event_is_cured_by_silence(tmp_path):
-    world = World(tmp_path, LOG.format(extra="verify: {for: 10s, within: 60s}"), looks={"oom": events(seen({"size": 1}))})
+    world = World(
+        tmp_path, LOG.format(extra="verify: {for: 10s, within: 60s}"), looks={"oom": events(seen({"size": 1}))}
+    )
     world.go()
     assert (world.done, world.states()) == (["command"], {"oom": "cured"})
 
@@ -345,8 +381,11 @@ def test_an_event_that_comes_again_is_not_cured(tmp_path):
 
 
 def test_many_events_are_one_incident_and_one_recovery(tmp_path):
-    world = World(tmp_path, LOG.format(extra="verify: {for: 10s, within: 60s}"),
-                  looks={"oom": events(seen(*[{"size": n} for n in range(10_000)]))})
+    world = World(
+        tmp_path,
+        LOG.format(extra="verify: {for: 10s, within: 60s}"),
+        looks={"oom": events(seen(*[{"size": n} for n in range(10_000)]))},
+    )
     world.go()
     assert world.done == ["command"]
     [incident] = world.state.ended.values()
@@ -354,8 +393,11 @@ def test_many_events_are_one_incident_and_one_recovery(tmp_path):
 
 
 def test_count_fires_at_the_nth_event_within_its_window(tmp_path):
-    world = World(tmp_path, LOG.format(extra="count: 2 per 1h\n    verify: {for: 10s, within: 60s}"),
-                  looks={"oom": events(seen({"size": 1}), seen({"size": 1}), seen(), seen({"size": 2}))})
+    world = World(
+        tmp_path,
+        LOG.format(extra="count: 2 per 1h\n    verify: {for: 10s, within: 60s}"),
+        looks={"oom": events(seen({"size": 1}), seen({"size": 1}), seen(), seen({"size": 2}))},
+    )
     world.go()
     assert world.done == []
     world.again(after=3700)
@@ -366,8 +408,11 @@ def test_count_fires_at_the_nth_event_within_its_window(tmp_path):
 
 
 def test_an_event_that_was_read_lives_on_and_is_decided_anew(tmp_path):
-    world = World(tmp_path, LOG.format(extra="mode: approve\n    verify: {for: 10s, within: 60s}"),
-                  looks={"oom": events(seen({"size": 1}))})
+    world = World(
+        tmp_path,
+        LOG.format(extra="mode: approve\n    verify: {for: 10s, within: 60s}"),
+        looks={"oom": events(seen({"size": 1}))},
+    )
     world.go()
     assert world.states() == {"oom": "waiting"}
     world.again(Settings(Caps(approved=True)))
@@ -469,8 +514,15 @@ def test_retry_false_fails_at_once_and_skips_what_follows(tmp_path):
 
 
 def test_each_error_detector_counts_its_own_failures(tmp_path):
-    world = operate(tmp_path, failed("timeout"), failed("other"), failed("timeout"), failed("other"), failed("timeout"),
-                    retry="retry: {attempts: 3, base: 1s}")
+    world = operate(
+        tmp_path,
+        failed("timeout"),
+        failed("other"),
+        failed("timeout"),
+        failed("other"),
+        failed("timeout"),
+        retry="retry: {attempts: 3, base: 1s}",
+    )
     assert ended(world)["download"] == "succeeded"
 
 
@@ -493,7 +545,10 @@ def test_an_operation_waits_while_its_recovery_waits_for_approval(tmp_path):
 
 
 def test_finally_runs_whatever_happened(tmp_path):
-    text = OPERATION.format(retry="", extra="") + "finally:\n  - {command: [tidy], name: tidy}\n  - {command: [up], name: up}\n"
+    text = (
+        OPERATION.format(retry="", extra="")
+        + "finally:\n  - {command: [tidy], name: tidy}\n  - {command: [up], name: up}\n"
+    )
     world = World(tmp_path, text, looks={}, acts={"download": failed("401"), "tidy": failed("x")})
     world.go()
     assert world.done[-2:] == ["tidy", "up"]
@@ -502,8 +557,14 @@ def test_finally_runs_whatever_happened(tmp_path):
 
 def test_check_plans_every_rung_and_counts_nothing(tmp_path):
     plan = Outcome(StepStatus.PLANNED, actions=({"action": "run", "what": "x"},))
-    world = health(tmp_path, ILL, extra="limit: 1", recover="[{command: [a], name: a}, {command: [b], name: b}]",
-                   acts={"a": plan, "b": plan}, settings=Settings(check=True))
+    world = health(
+        tmp_path,
+        ILL,
+        extra="limit: 1",
+        recover="[{command: [a], name: a}, {command: [b], name: b}]",
+        acts={"a": plan, "b": plan},
+        settings=Settings(check=True),
+    )
     world.go()
     assert world.done == ["a", "b"]
     assert world.states() == {"low": "open"}

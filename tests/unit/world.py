@@ -12,7 +12,18 @@ from runbook.engine.model import Look, NotSeen, Outcome, Record, Seen, StepStatu
 from runbook.engine.recover import operate
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.commands import (
-    Act, Ended, Finish, Happened, LookAt, Looked, Notify, Operate, Probed, Recover, Wait, Woke,
+    Act,
+    Ended,
+    Finish,
+    Happened,
+    LookAt,
+    Looked,
+    Notify,
+    Operate,
+    Probed,
+    Recover,
+    Wait,
+    Woke,
 )  # fmt: skip
 from runbook.engine.recover.state import Plan, Settings, State
 from runbook.modules import catalogue
@@ -32,8 +43,16 @@ def seen(*records: Mapping[str, object], subject: str = "") -> Seen:
 class World:
     """Feeds `advance` and performs its commands by a script."""
 
-    def __init__(self, path, text: str, *, looks: Mapping[str, Script | Look], acts=None, settings: Settings | None = None,
-                 now: float = 1_000_000.0) -> None:
+    def __init__(
+        self,
+        path,
+        text: str,
+        *,
+        looks: Mapping[str, Script | Look],
+        acts=None,
+        settings: Settings | None = None,
+        now: float = 1_000_000.0,
+    ) -> None:
         file = path / "runbook.yaml"
         file.write_text(text, encoding="utf-8")
         self.runbook = load.load(file)
@@ -55,9 +74,16 @@ class World:
     def again(self, settings: Settings | None = None, *, after: float = 60.0) -> None:
         """Another pass, as cron would start it: what was in the state stays."""
         self.now += after
-        live = {key: incident for key, incident in self.state.incidents.items()}
-        self.state = replace(self.state, plan=self.plan(settings or Settings()), incidents=live, ended={}, recovering=False,
-                             works={}, said={})
+        live = dict(self.state.incidents)
+        self.state = replace(
+            self.state,
+            plan=self.plan(settings or Settings()),
+            incidents=live,
+            ended={},
+            recovering=False,
+            works={},
+            said={},
+        )
         self.go()
 
     def go(self, wait: float = 120.0) -> State:
@@ -103,7 +129,9 @@ class World:
         elif isinstance(command, LookAt) and command.intent:
             self.events.append(Probed(command.intent, self.answer(command.probe)))
         elif isinstance(command, LookAt):
-            looked = [name for name in command.detectors if not catalogue.probe(self.runbook.detector(name).probe).engine]
+            looked = [
+                name for name in command.detectors if not catalogue.probe(self.runbook.detector(name).probe).engine
+            ]
             self.events.append(Looked("localhost", {name: self.answer(name) for name in looked}))
         elif isinstance(command, Act):
             self.done.append(command.order.name)
@@ -112,7 +140,9 @@ class World:
             matched = {}
             if command.operation and not outcome.ok:
                 fields = operate.failure(command.operation, 0, outcome)
-                matched = {each.name: matches(each, fields) for each in about(self.runbook.detectors, command.operation)}
+                matched = {
+                    each.name: matches(each, fields) for each in about(self.runbook.detectors, command.operation)
+                }
             self.now += outcome.duration
             self.events.append(Ended(command.intent, outcome, matched))
         else:

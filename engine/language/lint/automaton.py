@@ -8,10 +8,9 @@ A loop that reads some text in two ways doubles the work with every repetition. 
 from __future__ import annotations
 
 from collections import deque
-from re import _constants as sre  # the parse tree's opcodes; `re` has no public name for them
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from runbook.engine.language.lint.backtrack import REPEATS, TooLarge, admits
+from runbook.engine.language.lint.backtrack import REPEATS, TooLarge, admits, sre
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,10 +6,11 @@ pattern the same on every machine and under every load, and the count stops at a
 
 from __future__ import annotations
 
+import importlib
 import re
-from re import _constants as sre  # the parse tree's opcodes; `re` has no public name for them
 from typing import Any
 
+sre = importlib.import_module("re._constants")  # the parse tree's opcodes; `re` has no public name for them
 LONG = 40  # a repeat of this many or more is as good as unbounded for the texts that are tried
 REPEATS = frozenset({sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT})
 _TOO_LARGE = 20_000  # instructions; a pattern beyond that is not judged

@@ -135,11 +135,11 @@ class Context:
         """Return the plain value at a path, or None."""
         value: Any = self.data
         for part in path:
-            if isinstance(value, Mapping) and part in value:
-                value = value[part]
-            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-                value = value[part]
-            else:
+            if not isinstance(value, (Mapping, list)):
+                return None
+            try:
+                value = value[part]  # type: ignore[index] -- a path knows which of the two it is
+            except (KeyError, IndexError, TypeError):
                 return None
         return value
 
@@ -164,7 +164,8 @@ class Context:
     def recoveries(self) -> dict[str, tuple[Rung, ...]]:
         """The recoveries that stand in this file."""
         here = self.data.get("recoveries")
-        return {name: rungs for name, rungs in self.runbook.recoveries.items() if isinstance(here, dict) and name in here}
+        own = here if isinstance(here, dict) else {}
+        return {name: rungs for name, rungs in self.runbook.recoveries.items() if name in own}
 
     @cached_property
     def calls(self) -> list[Call]:
@@ -202,7 +203,7 @@ class Context:
             done.append(operation.step)
         for detector in self.detectors:
             before = done if detector.probe == "error" else []
-            about = (detector,)
+            about: tuple[Detector, ...] = (detector,)
             steps = [step for rung in detector.recover for step in rung.steps]
             if self.recovery_of(detector) is None:
                 yield from self._row(steps, "recover", before, about)
@@ -330,7 +331,7 @@ class Context:
                 yield Pattern(text, use.path)
 
     def _regexes(
-        self, cls: type[Step] | type[Probe], given: Mapping[str, Any], path: Path, module: str
+        self, cls: type[Step | Probe], given: Mapping[str, Any], path: Path, module: str
     ) -> Iterator[Pattern]:
         fields = params.fields(cls)
         for name, value in given.items():

@@ -44,11 +44,12 @@ def below(folder: Path, closed: Callable[[OSError], None]) -> Iterator[Path]:
 
 
 def _is_yaml(name: str) -> bool:
-    return name.endswith((".yaml", ".yml")) and not name.startswith(".") and not name.endswith((".test.yaml", ".test.yml"))
+    test = name.endswith((".test.yaml", ".test.yml"))
+    return name.endswith((".yaml", ".yml")) and not name.startswith(".") and not test
 
 
 def _is_runbook(path: Path) -> bool:
-    """Tell a runbook from an inventory, a playbook or a chart by its keys at the top; a file that can't be read is one."""
+    """Tell a runbook from an inventory, a playbook or a chart by its keys; a file that can't be read may be one."""
     try:
         with path.open("rb") as file:
             start = file.read(_ENOUGH)

@@ -49,7 +49,8 @@ def mend(path: Path, text: str, check: Callable[[Path], Sequence[Finding]]) -> i
                 draft.unlink()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"the mended text can't be written: {reason}", where=str(path), mend="nothing was changed") from error
+        what = f"the mended text can't be written: {reason}"
+        raise UserError(what, where=str(path), mend="nothing was changed") from error
     return count
 
 

@@ -144,6 +144,12 @@ def _of_probe(name: str, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return found
 
 
+def trees(expression: Any) -> tuple[nodes.Expr, ...]:
+    """Return the trees of an expression: one of a condition, one for each {{ }} of a template."""
+    found: tuple[nodes.Expr, ...] = expression.expressions
+    return found
+
+
 def searched(expression: Any) -> Iterator[str]:
     """Yield the regular expressions that an expression searches for."""
     for tree in expression.expressions:

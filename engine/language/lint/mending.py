@@ -20,7 +20,10 @@ def offered(source: Source, finding: Finding) -> Finding:
     if finding.fixes or finding.code not in {"RB010", "RB011"} or finding.span.file != source.file:
         return finding
     start, end = source.offset(finding.span)
-    edit = _second(source.text, start, end, finding) if finding.code == "RB011" else _expression(source.text, start, finding)
+    if finding.code == "RB011":
+        edit = _second(source.text, start, end, finding)
+    else:
+        edit = _expression(source.text, start, finding)
     return finding if edit is None else replace(finding, fixes=(edit,))
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from runbook.engine.language.source import Source
 
 UNUSED = "RB016"
-_COMMENT = re.compile(r"#\s*noqa\b(?::[ \t]*(?P<codes>[A-Za-z]+[0-9]+(?:[ \t]*,[ \t]*[A-Za-z]+[0-9]+)*))?", re.IGNORECASE)
+_CODES = r"[A-Za-z]+[0-9]+(?:[ \t]*,[ \t]*[A-Za-z]+[0-9]+)*"
+_COMMENT = re.compile(rf"#\s*noqa\b(?::[ \t]*(?P<codes>{_CODES}))?", re.IGNORECASE)
 _NEVER = frozenset({"RB001", UNUSED})
 
 
@@ -61,7 +62,7 @@ def apply(source: Source, findings: Iterable[Finding], *, complete: bool = True)
 
 
 def _unused(source: Source, mark: Mark) -> Iterable[Finding]:
-    if mark.codes and set(mark.codes) <= mark.used or (not mark.codes and mark.used):
+    if set(mark.codes) <= mark.used if mark.codes else mark.used:
         return
     idle = [code for code in mark.codes if code not in mark.used]
     edit = _without(source, mark, idle)
@@ -85,7 +86,7 @@ def _without(source: Source, mark: Mark, idle: list[str]) -> Edit:
     more = rest[0].strip() if rest else ""
     start = mark.start
     if more:  # words behind it are a comment in their own right
-        more = more.lstrip("-–—,:; ")
+        more = more.lstrip("-,:; ")
         return Edit(start, mark.end + len(rest[0] if rest else ""), more if more.startswith("#") else f"# {more}")
     while start and source.text[start - 1] in " \t":
         start -= 1

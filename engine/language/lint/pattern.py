@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 import warnings
-from re import _constants as sre  # the parse tree's opcodes; `re` has no public name for them
-from re import _parser as parser
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language.lint.automaton import OFTEN, Automaton, bodies
-from runbook.engine.language.lint.backtrack import REPEATS, Program, TooLarge
+from runbook.engine.language.lint.backtrack import REPEATS, Program, TooLarge, sre
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+parser = importlib.import_module("re._parser")  # `re` has no public name for it
 _ENDINGS = ("\x00", "!", "\n\n", "a", "0", "")
 _EXPONENTIAL = ((12, 9), (18, 30))  # texts twice and thrice as long: cubic work stays below 8 and 27 times as much
 _FAILING = ((12, 3.5), (24, 14))  # and four loops in a row that do fail go beyond these
 _FIRST_BUDGET = 20_000
+Growth = tuple[tuple[int, float], ...]  # so many repetitions, so many times the steps
 _MANY_LOOPS = 4  # in a row: a line of 1 kB takes minutes
 _SOME_LOOPS = 3  # in a row: a line of 8 kB takes minutes
 
@@ -57,7 +58,7 @@ def explosion(text: str) -> str | None:
         program = Program(tree, flags)
     except (TooLarge, RecursionError):
         return None
-    suspects = [(before, pump, _EXPONENTIAL) for before, pump in automaton.ambiguities()]
+    suspects: list[tuple[str, str, Growth]] = [(before, pump, _EXPONENTIAL) for before, pump in automaton.ambiguities()]
     count, letter = automaton.chain()
     if count >= _MANY_LOOPS:
         suspects.append((automaton.lead(letter), letter, _FAILING))
@@ -84,7 +85,7 @@ def unbounded(text: str) -> str | None:
     return f"{count} unbounded repeats in a row fit the same characters" if count >= _SOME_LOOPS else None
 
 
-def _explodes(program: Program, text: tuple[str, str, str], growth: tuple[tuple[int, float], ...]) -> bool:
+def _explodes(program: Program, text: tuple[str, str, str], growth: Growth) -> bool:
     before, pump, ending = text
     first = program.steps(f"{before}{pump * 6}{ending}", _FIRST_BUDGET)
     if first > _FIRST_BUDGET:

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import RenderError
-
 from runbook.engine.language.scope import Scope, value
 from runbook.modules.declare import Refused
 from runbook.modules.writable import plain

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _WIDEST = 110  # columns of a source line; more is cut around the caret
 _LEFT = 50  # columns kept before the caret of a cut line
 _TAB = 4
-_SECRET = "RB031"
+_CLEAR = "RB031"
 _COLOURS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "help": "\x1b[1;36m", "dim": "\x1b[34m", "bold": "\x1b[1m"}
 _BREAK = re.compile(r"\r\n|\n|\r")
 
@@ -72,7 +72,7 @@ def _pointed(finding: Finding, line: str) -> tuple[str, str]:
     begin = min(span.column - 1, len(line))
     stop = span.end_column - 1 if span.end_line == span.line else len(line.rstrip())
     before, marked, after = line[:begin], line[begin : max(stop, begin + 1)], line[max(stop, begin + 1) :]
-    if finding.code == _SECRET:  # what is reported must not be spread by reporting it
+    if finding.code == _CLEAR:  # what is reported must not be spread by reporting it
         marked, after = marked[:3] + "*" * max(len(marked) - 3, 0), ""
     before, marked, after = visible(before), visible(marked), visible(after)
     cut = ""

@@ -1,4 +1,4 @@
-"""A line that a tab indents.
+r"""A line that a tab indents.
 
 ## What it does
 Finds tabs where YAML wants spaces.

@@ -38,7 +38,7 @@ from runbook.engine.language.lint import known
 from runbook.engine.language.names import mentions, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from runbook.engine.language.lint.context import Context, Remark
 

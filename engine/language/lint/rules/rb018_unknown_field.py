@@ -37,7 +37,7 @@ from runbook.engine.language.lint import known
 from runbook.engine.language.names import mentions, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from runbook.engine.language.lint.context import Context, Remark
 
@@ -57,7 +57,7 @@ def check(context: Context) -> Iterator[Remark]:
             place = (mention.offset, mention.end)
             keys = names.get(mention.name)
             if use.fields is not None and mention.name not in names and mention.name not in later:
-                near = nearest(mention.name, {**use.fields, **names})
+                near = nearest(mention.name, [*use.fields, *names])
                 hint = f"did you mean {near}?" if near else _there_is(use.fields)
                 yield context.remark_in(use, *place, f"`{mention.name}` is no field of these records, and no var", hint)
             elif mention.name == "incident" and keys is not None and mention.keys and mention.keys[0] not in keys:

@@ -49,7 +49,7 @@ from runbook.engine.model import Severity
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runbook.engine.language.lint.context import Context, Remark
+    from runbook.engine.language.lint.context import Context, Remark, Use
 
 _SEVERITIES = tuple(member.value for member in Severity)
 

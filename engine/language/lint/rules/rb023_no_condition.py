@@ -57,6 +57,6 @@ def check(context: Context) -> Iterator[Remark]:
             fields = ", ".join(known.fields(context, detector) or {})
             message = f"`{detector.name}` has no `when`, so it fires at every look"
             yield context.remark((*detector.path, detector.probe), message, f"say what is wrong, over {fields}", key=True)
-        elif any(isinstance(tree, nodes.Const) and tree.value for tree in detector.when.expressions):  # type: ignore[attr-defined]
+        elif any(isinstance(tree, nodes.Const) and tree.value for tree in known.trees(detector.when)):
             message = f"this is always true, so `{detector.name}` fires at every look"
             yield context.remark((*detector.path, "when"), message, "say what is wrong, over the record's fields")

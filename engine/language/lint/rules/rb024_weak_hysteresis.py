@@ -56,11 +56,11 @@ def check(context: Context) -> Iterator[Remark]:
     for detector in context.detectors:
         if detector.when is None or detector.clear is None or detector.when.names != detector.clear.names:
             continue
-        fires, clears = detector.when.expressions[0], detector.clear.expressions[0]  # type: ignore[attr-defined]
+        [fires], [clears] = known.trees(detector.when), known.trees(detector.clear)
         if not (_plain(fires) and _plain(clears)):
             continue
         typed = {name: field for name, field in (known.fields(context, detector) or {}).items() if field is not None}
-        if impossible(_Both(fires, clears), typed) is None:  # type: ignore[arg-type]
+        if impossible(_Both(fires, clears), typed) is None:  # type: ignore[arg-type] -- it reads no more of it
             message = f"`{detector.name}` can fire and clear at the same look"
             yield context.remark((*detector.path, "clear"), message, "leave a gap between `when` and `clear`")
 
@@ -72,9 +72,9 @@ class _Both:
 
     def __init__(self, one: nodes.Expr, other: nodes.Expr) -> None:
         pairs = [nodes.And(left, right) for left in _either(one) for right in _either(other)]
-        whole = pairs[0]
+        whole: nodes.Expr = pairs[0]
         for pair in pairs[1:]:
-            whole = nodes.Or(whole, pair)  # type: ignore[assignment]
+            whole = nodes.Or(whole, pair)
         self.expressions = (whole,)
 
 

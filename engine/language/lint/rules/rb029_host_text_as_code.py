@@ -74,7 +74,9 @@ def check(context: Context) -> Iterator[Remark]:
             path = context.parameter(call.step.path, call.step.module, name)
             if kind in {Kind.SCRIPT, Kind.REGEX} and (found := culprits(context, call, value)):
                 what = "a script" if kind is Kind.SCRIPT else "a regular expression"
-                hint = 'write "$NAME" and give it by `env: {NAME: …}`' if kind is Kind.SCRIPT else "write the pattern out"
+                hint = "write the pattern out"
+                if kind is Kind.SCRIPT:
+                    hint = 'write "$NAME" and give it by `env: {NAME: …}`'
                 message = f"what a host wrote ({found[0]}) would be a part of {what}"
                 yield context.remark(path, message, hint, word=found[0])
             elif kind is Kind.ARGV and isinstance(value, (list, tuple)):

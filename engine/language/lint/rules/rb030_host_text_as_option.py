@@ -43,7 +43,7 @@ from runbook.engine.language.lint.rules.rb029_host_text_as_code import culprits
 from runbook.modules.declare import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runbook.engine.language.lint.context import Call, Context, Remark
 

@@ -58,5 +58,5 @@ def check(context: Context) -> Iterator[Remark]:
         if detector.verify.detector is None and not detector.verify.hold:
             path = (*detector.path, "verify" if detector.verify.given else "recover")
             message = f"`{detector.name}` is about an event: nothing says how its cure is seen"
-            hint = "name a detector to look at, `verify: {detector: …}`, or its silence, `verify: {for: 1m, within: 5m}`"
+            hint = "name what to look at, `verify: {detector: …}`, or its silence, `verify: {for: 1m, within: 5m}`"
             yield context.remark(path, message, hint, key=True)

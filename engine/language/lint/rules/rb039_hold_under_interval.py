@@ -56,5 +56,6 @@ def check(context: Context) -> Iterator[Remark]:
         if detector.hold and isinstance(every, (int, float)) and detector.hold < every:
             path = (*detector.path, "for")
             where = path if context.within(path) is not None else ("for",)
-            message = f"`for` is {format_duration(detector.hold)}, but the next look comes after {format_duration(every)}"
+            hold, pause = format_duration(detector.hold), format_duration(every)
+            message = f"`for` is {hold}, but the next look comes after {pause}"
             yield context.remark(where, message, "look more often (`every`), or hold for longer")

@@ -76,15 +76,15 @@ def _not_yet(context: Context, path: Path) -> Remark:
 
 def _name(context: Context, path: Path) -> str:
     value = context.within(path)
-    return f"`{path[-1]}: {value}`" if isinstance(value, str | bool | int) else f"`{path[-1]}`"
+    if isinstance(value, bool):
+        return f"`{path[-1]}: {str(value).lower()}`"
+    return f"`{path[-1]}: {value}`" if isinstance(value, str | int) else f"`{path[-1]}`"
 
 
 def _given(data: object, path: Path, keys: tuple[str, ...]) -> Iterator[Path]:
     """Yield the keys that are there and say something."""
     for key in keys:
-        if isinstance(data, dict) and key in data and data[key] not in (False, None, 1, [], {}):
-            yield (*path, key)
-        elif isinstance(data, dict) and data.get(key) is True:
+        if isinstance(data, dict) and (data.get(key) is True or data.get(key) not in (False, None, 1, [], {})):
             yield (*path, key)
 
 
