@@ -1,9 +1,11 @@
 """A step (or an undo) in hand: a forked child carries it out, the agent passes on what it says and sees to its end."""
 
+import contextlib
 import time
 from typing import Any, Dict, Iterator, List, Mapping
 
 from runbook.modules import child, wire
+from runbook.modules.declare import Refused
 from runbook.modules.ledger import Ledger
 
 _GRACE = 10.0  # seconds over its timeout in which a child can end by itself: it stops its programs, keeps its result
@@ -17,6 +19,7 @@ class Act:
         self._seq = message.get("seq")
         self._intent = str(message["intent"])
         self._check = bool(message.get("check"))
+        self._recorded = message["op"] == "run" and not self._check
         self._ledger = ledger
         self._timeout = float(message.get("timeout") or _UNDO)
         self._began = time.monotonic()
@@ -69,8 +72,9 @@ class Act:
         status = "timeout" if self._late else "failed"
         error = f"did not end within {self._timeout:g} s and was killed" if self._late else f"the step's process {how}"
         result = wire.result(status, error, changed=not self._check, duration=time.monotonic() - self._began)
-        if self._ledger.known(self._intent).begun:
-            self._ledger.result(self._intent, result)
+        with contextlib.suppress(Refused):  # an intent without a proper name
+            if self._recorded and self._ledger.known(self._intent).begun:
+                self._ledger.result(self._intent, result)
         self._say.append({"seq": self._seq, "result": result})
 
     def _end(self, result: Dict[str, Any]) -> None:

@@ -155,7 +155,9 @@ class Agent:
         try:
             self._outgoing += wire.encode(message)
         except (wire.Junk, TypeError, ValueError) as error:
-            self._outgoing += wire.encode({"seq": message.get("seq"), "error": str(error)})
+            specs = message.get("looks")
+            op = "run" if "result" in message else "probe"
+            self._outgoing += wire.encode(_refusal({"seq": message.get("seq"), "op": op, "specs": specs}, str(error)))
         self._flush()
 
     def _flush(self) -> None:

@@ -40,6 +40,7 @@ class Batch:
         self._more_at = time.monotonic()  # when another worker may be started
         self._answered = False
         self.imported: List[str] = []
+        look.prepare(self._specs)
         self.tick(self._more_at)
 
     @property

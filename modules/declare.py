@@ -150,6 +150,12 @@ class Probe:
     first: ClassVar[Optional[str]] = None
     timeout: ClassVar[float] = 30.0  # seconds for one look
 
+    @classmethod
+    def deadline(cls, params: Mapping[str, Any]) -> float:
+        """Seconds after which a look with these parameters is given up: later than by their own `timeout`."""
+        own = params.get("timeout", params.get("timeout_", 0.0))
+        return max(cls.timeout, own + 10.0) if isinstance(own, (int, float)) else cls.timeout
+
     def check(self) -> None:
         """Raise `Invalid` where parameters contradict each other."""
 

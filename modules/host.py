@@ -110,25 +110,10 @@ class Host:
         Raises:
             Unclear: it did not answer in time, or can't be started.
         """
-        import subprocess
+        from runbook.modules.programs import ask  # what it imports costs an agent's start
 
-        try:
-            done = subprocess.run(
-                argv,
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-                stdin=subprocess.DEVNULL,
-                env={**self.env, "LC_ALL": "C", **(env or {})},
-                cwd=cwd,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise Unclear(f"{argv[0]} did not answer within {timeout:g} s") from error
-        except OSError as error:
-            raise Unclear(f"{argv[0]} can't be started: {error.strerror}") from error
-        return Completed(
-            done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
-        )
+        code, output, errors = ask(argv, {**self.env, "LC_ALL": "C", **(env or {})}, cwd, timeout)
+        return Completed(code, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"))
 
     def processes(self) -> Sequence[Process]:
         """Every process that can be seen, by pid."""

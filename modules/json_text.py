@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from json.decoder import scanstring
 from typing import Any, List, Optional, Sequence, Tuple, Union
 
 BLANKS = " \t\r\n"
+DECODER = json.JSONDecoder()
 
 
 class Uneditable(ValueError):
@@ -159,7 +159,7 @@ def _value(text: str, at: int) -> Node:
         return _object(text, at)
     if text[at] == "[":
         return _array(text, at)
-    return Node(at, json.JSONDecoder().raw_decode(text, at)[1])
+    return Node(at, DECODER.raw_decode(text, at)[1])
 
 
 def _object(text: str, at: int) -> Node:
@@ -168,7 +168,7 @@ def _object(text: str, at: int) -> Node:
     while text[place] != "}":
         if text[place] == ",":
             place = _blanks(text, place + 1)
-        key, key_end = scanstring(text, place + 1)
+        key, key_end = DECODER.raw_decode(text, place)
         node = _value(text, _blanks(text, _blanks(text, key_end) + 1))
         members.append(Member(key, place, key_end, node))
         place = _blanks(text, node.end)

@@ -302,5 +302,3 @@ def _json(body: bytes) -> Optional[Dict[str, Any]]:
 
 def _unwritable(where: str, error: OSError) -> str:
     return f"{where}: {error.strerror}"
-
-

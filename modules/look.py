@@ -1,10 +1,11 @@
 """One look of one probe, and the worker that serves them in a process of its own."""
 
+import contextlib
 import os
 import struct
 import sys
 import time
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, Iterable, List, Mapping
 
 from runbook.modules import catalogue, values, wire
 from runbook.modules.declare import Absent, Invalid, Unclear
@@ -59,6 +60,13 @@ def framed(spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str]) -
     except (TypeError, ValueError, RecursionError, wire.Junk) as error:
         reason = f"{type(error).__name__}: {error}"
     return wire.encode({"look": unknown(spec, reason, look.get("duration", 0.0)), "imported": imported})
+
+
+def prepare(specs: Iterable[Mapping[str, Any]]) -> None:
+    """Import what the looks need in the agent itself, once for all the workers to come."""
+    for name in {str(spec.get("probe")) for spec in specs}:
+        with contextlib.suppress(Exception):  # told by the look itself
+            catalogue.probe(name)
 
 
 def unknown(spec: Mapping[str, Any], reason: str, duration: float) -> Dict[str, Any]:

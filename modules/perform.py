@@ -3,7 +3,7 @@
 import os
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Type
 
-from runbook.modules import perform_file, perform_process, perform_tree
+from runbook.modules import perform_file, perform_process, perform_signal, perform_tree
 from runbook.modules.actions import Action, Delete, Do, Move, Own, Run, Signal, Until, Write
 from runbook.modules.declare import Failed, Refused
 from runbook.modules.hands import Hands
@@ -26,8 +26,8 @@ _ACTS: Mapping[Type[Any], Tuple[str, Act]] = {
     Delete: ("delete", perform_tree.delete),
     Move: ("move", perform_file.move),
     Own: ("own", perform_tree.own),
-    Signal: ("signal", perform_process.signal_all),
-    Until: ("until", perform_process.until),
+    Signal: ("signal", perform_signal.signal_all),
+    Until: ("until", perform_signal.until),
     Do: ("do", _do),
 }
 _UNDOS: Mapping[str, Callable[[Hands, Mapping[str, Any]], str]] = {

@@ -1,4 +1,4 @@
-"""Carrying out Run, Signal and Until: programs in sessions of their own, signals through pidfds, waiting by looking."""
+"""Carrying out Run: programs in sessions of their own, ended as a group, or left running behind us."""
 
 import contextlib
 import os
@@ -7,16 +7,15 @@ import shlex
 import signal
 import subprocess
 import time
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Sequence, Tuple
 
-from runbook.modules.actions import Run, Signal, Target, Until
-from runbook.modules.declare import Failed, Refused, Unclear
-from runbook.modules.hands import Hands, counted
+from runbook.modules.actions import Run
+from runbook.modules.declare import Failed, Refused
+from runbook.modules.hands import Hands
+from runbook.modules.perform_signal import pidfd
 
 _GRACE = 2.0  # seconds between TERM and KILL for a program whose time is over
-_AFTER_KILL = 5.0
 _SHOWN = 300  # characters of a command line in a report
-_ENDING = {"TERM", "INT", "QUIT", "KILL", "ABRT"}  # signals after which a process is expected to end
 
 
 def shown(argv: Sequence[str]) -> str:
@@ -74,7 +73,7 @@ def _listen(program: "subprocess.Popen[bytes]", hands: Hands, stdin: bytes) -> N
     rest = memoryview(stdin)
     poller = select.poll()
     poller.register(program.stdout, select.POLLIN)
-    ended = _pidfd(program.pid)
+    ended = pidfd(program.pid)
     if ended is not None:
         poller.register(ended, select.POLLIN)
     if program.stdin is not None:
@@ -193,145 +192,3 @@ def _log(tree: Any, relative: str) -> int:
         raise Refused(f"{tree.root}/{relative}: not a file of its own (another kind, or several hard links)")
     os.set_blocking(descriptor, True)
     return descriptor
-
-
-class _Held:
-    """A process that was found to be the one that is meant, by a pidfd where the kernel has them."""
-
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.pidfd = _pidfd(target.pid)
-        if self.gone:  # only now, when the number can't pass to another process under our eyes
-            self.close()
-
-    @property
-    def gone(self) -> bool:
-        """It ended; a zombie has ended too."""
-        seen = _stat(self.target.pid)
-        return seen is None or seen["started"] != self.target.started or seen["state"] in {"Z", "X"}
-
-    def send(self, number: int) -> bool:
-        """Signal it; false when it is gone."""
-        try:
-            if self.gone:
-                return False
-            if self.pidfd is not None:
-                signal.pidfd_send_signal(self.pidfd, number)
-            else:
-                os.kill(self.target.pid, number)
-        except ProcessLookupError:
-            return False
-        except PermissionError as error:
-            raise Failed(f"pid {self.target.pid} ({self.target.name or '?'}): not ours to signal") from error
-        return True
-
-    def close(self) -> None:
-        """Let go of it."""
-        if self.pidfd is not None:
-            os.close(self.pidfd)
-            self.pidfd = None
-
-
-def signal_all(hands: Hands, action: Signal, doing: bool) -> Tuple[str, bool]:
-    """Signal processes, wait for their end, kill what stays."""
-    word = action.signal.upper()
-    word = word.removeprefix("SIG")
-    try:
-        number = signal.Signals[f"SIG{word}"]
-    except KeyError as error:
-        raise Failed(f"no signal {action.signal!r}") from error
-    ours = _ancestors()
-    for target in action.targets:
-        if target.pid <= 1 or target.pid in ours:
-            whose = "init" if target.pid <= 1 else "this step's own process or one that it runs under"
-            raise Refused(f"pid {target.pid} is {whose}; it is not signalled")
-    what = f"{word} to {_named(action.targets)}"
-    held = [_Held(target) for target in action.targets]
-    try:
-        there = [process for process in held if not process.gone]
-        if not doing:
-            return what, bool(there)
-        for process in there:
-            hands.touched = process.send(number) or hands.touched
-        if word not in _ENDING and not action.kill:
-            return what, bool(there)
-        left = _await(there, action.grace, hands)
-        if left and action.kill:
-            what += f", KILL to {_named([process.target for process in left])}"
-            for process in left:
-                process.send(signal.SIGKILL)
-            left = _await(left, _AFTER_KILL, hands)
-        if left:
-            asked = "KILL" if action.kill else word
-            raise Failed(f"still there after {asked}: {_named([process.target for process in left])}")
-        return what, bool(there)
-    finally:
-        for process in held:
-            process.close()
-
-
-def _await(processes: Iterable[_Held], seconds: float, hands: Hands) -> List[_Held]:
-    """Return those that are still there when the time is over."""
-    deadline = time.monotonic() + seconds
-    left = [process for process in processes if not process.gone]
-    while left and (rest := deadline - time.monotonic()) > 0:
-        hands.progress(f"waiting for the end of {_named([process.target for process in left])}")
-        poller = select.poll()
-        known = [process.pidfd for process in left if process.pidfd is not None]
-        for pidfd in known:
-            poller.register(pidfd, select.POLLIN)
-        poller.poll(min(rest, 1.0 if len(known) == len(left) else 0.05) * 1000 + 1)
-        left = [process for process in left if not process.gone]
-    return left
-
-
-def _named(targets: Sequence[Target]) -> str:
-    if len(targets) > 5:
-        return counted(len(targets), "process", "processes")
-    return ", ".join(f"{target.name} ({target.pid})" if target.name else str(target.pid) for target in targets)
-
-
-def _pidfd(pid: int) -> Optional[int]:
-    try:
-        return os.pidfd_open(pid)
-    except (OSError, AttributeError):  # gone, or a kernel before 5.3
-        return None
-
-
-def _stat(pid: int) -> Optional[Mapping[str, Any]]:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    found: Dict[str, Any] = {"state": fields[0].decode(), "parent": int(fields[1]), "started": int(fields[19])}
-    return found
-
-
-def _ancestors() -> Set[int]:
-    found: Set[int] = set()
-    pid = os.getpid()
-    while pid > 0 and pid not in found:
-        found.add(pid)
-        seen = _stat(pid)
-        pid = 0 if seen is None else seen["parent"]
-    return found
-
-
-def until(hands: Hands, action: Until, doing: bool) -> Tuple[str, bool]:
-    """Look again and again until it holds."""
-    if not doing:
-        return action.what, False
-    deadline = time.monotonic() + action.within
-    while True:
-        reason = ""
-        try:
-            if action.holds():
-                return action.what, False
-        except Unclear as error:
-            reason = f" ({error})"
-        rest = deadline - time.monotonic()
-        if rest <= 0:
-            raise Failed(f"did not see that {action.what} within {action.within:g} s{reason}")
-        hands.progress(f"waiting until {action.what}")
-        time.sleep(min(rest, action.every))

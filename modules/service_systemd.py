@@ -1,6 +1,5 @@
 """Units of systemd, the system's own or a user's."""
 
-import difflib
 import re
 from typing import Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -14,7 +13,8 @@ from runbook.modules.unit import Daemon, Scope, State, Steady, Unit
 _NAME = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*")
 _ASKED = (
     "LoadState,ActiveState,SubState,Type,Result,MainPID,ControlPID,NRestarts,ExecMainCode,ExecMainStatus,"
-    "ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic,ControlGroup"
+    "ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic,ControlGroup,"
+    "ConditionResult"
 )
 _STATES: Mapping[str, State] = {
     "active": "running",
@@ -57,7 +57,7 @@ def look(host: Host, unit: Unit) -> Daemon:
         own=own,
         orphans=tuple(orphans),
         reason=_reason(seen),
-        ended=state == "failed",
+        ended=state == "failed" or (state == "stopped" and seen.get("ConditionResult") == "no"),
     )
 
 
@@ -140,6 +140,8 @@ def _existing(host: Host, unit: Unit) -> Mapping[str, str]:
 
 
 def _nearest(host: Host, unit: Unit) -> Optional[str]:
+    import difflib  # costs an agent's start, and only a typo needs it
+
     known = set()
     for listing in (("list-unit-files",), ("list-units", "--all")):
         done = _systemctl(host, unit.scope, *listing, "--no-legend", "--plain", "--no-pager")
@@ -206,6 +208,8 @@ def _since(host: Host, stamp: str) -> float:
 def _reason(seen: Mapping[str, str]) -> str:
     code = _exit_code(seen, 0)
     how = "" if code is None else f", signal {-code}" if code < 0 else f", exit code {code}"
+    if seen.get("ActiveState") == "inactive" and seen.get("ConditionResult") == "no":
+        return "a Condition of its unit file does not hold"
     return f"{seen.get('ActiveState', '?')} ({seen.get('SubState', '?')}), result {seen.get('Result', '?')}{how}"
 
 

@@ -4,6 +4,7 @@ The parser is only the judge: Python has one from 3.11 on, and `tomli` is the sa
 """
 
 import datetime as dt
+import importlib
 import json
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
@@ -79,11 +80,10 @@ def _parser() -> Any:
         import tomllib
     except ImportError:
         try:
-            import tomli
+            return importlib.import_module("tomli")
         except ImportError:
             message = "missing: a TOML parser, on this host: python3 -m pip install tomli (Python 3.11 has one)"
             raise Uneditable(message) from None
-        return tomli
     return tomllib
 
 

@@ -24,9 +24,7 @@ def build(cls: Type[Module], params: Mapping[str, Any]) -> Module:
     missing = [
         name
         for name, field in fields.items()
-        if name not in params
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
+        if name not in params and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise Invalid(f"{', '.join(missing)} must be given")

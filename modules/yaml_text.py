@@ -3,7 +3,7 @@
 PyYAML says where a value stands; it is not among what travels with the modules, so the host's Python must have it.
 """
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 from runbook.modules.json_text import Uneditable, cut, newline
 
@@ -34,7 +34,8 @@ def put(text: str, path: Sequence[Union[str, int]], value: Any) -> str:
     if node is not None:
         if _block(node):
             raise Uneditable("it is a block of several lines; only simple values and [flow] values can be replaced")
-        start, end = node.start_mark.index, node.end_mark.index
+        start: int = node.start_mark.index
+        end: int = node.end_mark.index
         lead = " " if start == end and not text[start - 1 : start].isspace() else ""
         return text[:start] + lead + _dump(value) + text[end:]
     parent = _find(root, path[:-1])
@@ -45,8 +46,8 @@ def put(text: str, path: Sequence[Union[str, int]], value: Any) -> str:
     if parent.flow_style:
         return f"{text[:last]}, {made}{text[last:]}"
     line_end = last if text[last - 1] == "\n" else text.find("\n", last)
-    first = parent.value[0][0].start_mark
-    line = " " * first.column + made + newline(text)
+    column: int = parent.value[0][0].start_mark.column
+    line = " " * column + made + newline(text)
     if line_end == -1:  # the file's last line lacks its end
         return text + newline(text) + line.rstrip("\r\n")
     at = line_end if text[last - 1] == "\n" else line_end + 1
@@ -82,7 +83,8 @@ def _yaml() -> Any:
     return yaml
 
 
-def _find(root: Any, path: Sequence[Union[str, int]]) -> Optional[Any]:
+def _find(root: Any, path: Sequence[Union[str, int]]) -> Any:
+    """Return the node at a path; None where there is none."""
     node = root
     for part in path:
         pairs: List[Tuple[Any, Any]] = node.value

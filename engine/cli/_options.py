@@ -75,7 +75,7 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
         except RunbookInvalid as invalid:
             findings.extend(invalid.findings)
     if findings:
-        _refuse(findings)
+        refuse(findings)
         return 1
     requests = [
         _request(name, runbook, given, units.duration, operations=operations, commits=commits) for runbook in loaded
@@ -137,7 +137,8 @@ def _request(
     return Request(runbook, name, settings, wait, bool(given["diff"]), commits, given["journal"])
 
 
-def _refuse(findings: Sequence[Finding]) -> None:
+def refuse(findings: Sequence[Finding]) -> None:
+    """Show what is wrong in runbooks, as lint does, on stderr."""
     from runbook.engine.language.lint.formats import text
 
     texts = {}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from runbook.engine.cli import _names
 from runbook.engine.cli import _options as options
 from runbook.engine.model import Impact, Mode
 
 
-@click.command("apply")
-@click.argument("runbooks", nargs=-1, required=True, metavar="RUNBOOK...")
+@click.command("apply", short_help="One pass: look, operate, recover, look again.")
+@click.argument("runbooks", nargs=-1, required=True, metavar="RUNBOOK...", shell_complete=_names.runbooks)
 @options.values
 @options.selection
 @click.option("--check", is_flag=True, help="Change nothing; say what would be done.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from runbook.engine.cli import _names
 from runbook.engine.cli import _options as options
 
 
-@click.command("check")
-@click.argument("runbooks", nargs=-1, required=True, metavar="RUNBOOK...")
+@click.command("check", short_help="Look only, and say what `apply` would do.")
+@click.argument("runbooks", nargs=-1, required=True, metavar="RUNBOOK...", shell_complete=_names.runbooks)
 @options.values
 @options.selection
 @click.option("--fix", is_flag=True, help="Recover what is broken: `apply` without operations.")

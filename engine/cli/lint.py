@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from runbook.engine.cli import _names
 
-@click.command()
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
+
+@click.command("lint", short_help="Find what is wrong with runbooks before they run.")
+@click.argument("paths", nargs=-1, metavar="[PATH]...", shell_complete=_names.runbooks)
 @click.option(
     "--format",
     "form",

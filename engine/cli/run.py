@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from runbook.engine.cli import _names
 from runbook.engine.cli import _options as options
 
 
-@click.command("run", context_settings={"ignore_unknown_options": True})
-@click.argument("module", metavar="STEP")
+@click.command("run", short_help="Carry out one step, ad hoc.", context_settings={"ignore_unknown_options": True})
+@click.argument("module", metavar="STEP", shell_complete=_names.steps)
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--check", is_flag=True, help="Change nothing; say what would be done.")
 @click.option("--diff", is_flag=True, help="Show the changes to files as unified diffs.")

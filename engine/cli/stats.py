@@ -10,7 +10,7 @@ import click
 from runbook.engine.cli.history import asked, nothing, options
 
 
-@click.command("stats")
+@click.command("stats", short_help="Show how often what worked, and how long it took.")
 @options
 @click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many rows a table."

@@ -23,6 +23,7 @@ def connect(journal_dir: str | os.PathLike[str] | None = None, *, python: str | 
     Raises:
         HostUnreachable: the interpreter can't be started.
     """
+    _reap()
     base = None if journal_dir is None else str(pathlib.Path(journal_dir).resolve() / "agent")
     argv = [python or sys.executable, "-I", "-c", pack.loader()]
     theirs_in, requests = os.pipe()
@@ -48,7 +49,9 @@ def connect(journal_dir: str | os.PathLike[str] | None = None, *, python: str | 
     finally:
         for descriptor in (theirs_in, theirs_out, theirs_log):
             os.close(descriptor)
-    return Agent(HOST, requests, answers, log, base=base, ended=_Process(pid).ended)
+    process = _Process(pid)
+    _started.append(process)
+    return Agent(HOST, requests, answers, log, base=base, ended=process.ended)
 
 
 class _Process:
@@ -67,3 +70,11 @@ class _Process:
                     code = os.waitstatus_to_exitcode(status)
                     self._how = f"exit code {code}" if code >= 0 else f"signal {-code}"
         return self._how
+
+
+_started: list[_Process] = []
+
+
+def _reap() -> None:
+    """Let go of agents that ended after their connection: one may still have had a step in hand."""
+    _started[:] = [process for process in _started if process.ended() is None]

@@ -39,9 +39,10 @@ def packed(*, small: bool = False) -> bytes:
     import zipfile
 
     body = io.BytesIO()
-    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED if small else zipfile.ZIP_STORED) as files:
+    kind = zipfile.ZIP_DEFLATED if small else zipfile.ZIP_STORED
+    with zipfile.ZipFile(body, "w") as files:
         for name, content in contents().items():
-            files.writestr(zipfile.ZipInfo(name), content)
+            files.writestr(zipfile.ZipInfo(name), content, kind)
     return body.getvalue()
 
 

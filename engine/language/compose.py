@@ -7,13 +7,14 @@ expansion of aliases, duplicate keys, tags and the traps of YAML 1.1 are seen wh
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]
 
 from runbook.engine.language import scalars
+from runbook.engine.language.places import Composed, Note, Place
 from runbook.engine.language.syntax import explain
 from runbook.engine.model import Edit
 
@@ -31,47 +32,6 @@ _BLOCK = ("|", ">")
 _ITSELF = "write the value itself"
 _NOTHING: Any = object()
 _UNUSABLE: Any = object()
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A finding before its place is told in lines and columns."""
-
-    code: str
-    message: str
-    start: int
-    end: int
-    hint: str = ""
-    fixes: tuple[Edit, ...] = ()
-
-
-class Place:
-    """Where a value and what is in it stand, as character offsets."""
-
-    __slots__ = ("children", "end", "start")
-
-    def __init__(self, start: int, end: int, children: Any = None) -> None:
-        self.start = start
-        self.end = end
-        self.children = children  # {key: ((start, end) of the key, place)}, or a list of places
-
-    def child(self, part: str | int) -> tuple[tuple[int, int], Place] | None:
-        """Return the place of a key's value or an item, with the key's stretch."""
-        if isinstance(self.children, dict):
-            return self.children.get(part)
-        if isinstance(self.children, list) and isinstance(part, int) and 0 <= part < len(self.children):
-            place = self.children[part]
-            return (place.start, place.end), place
-        return None
-
-
-@dataclass(slots=True)
-class Composed:
-    """What a text holds."""
-
-    data: Any = None
-    place: Place | None = None
-    notes: list[Note] = field(default_factory=list)
 
 
 class _Stop(Exception):

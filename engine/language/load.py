@@ -57,7 +57,7 @@ def load(path: str | pathlib.Path, *, extra_vars: Mapping[str, Any] | None = Non
 def examine(path: str | pathlib.Path, *, extra_vars: Mapping[str, Any] | None = None) -> Examined:
     """Return what a file holds and everything that is wrong with it; nothing in it raises."""
     read = source.read(path)
-    part = _assemble(read, extra_vars or {}, (_resolved(path),))
+    part = _assemble(read, extra_vars or {}, (_resolved(path),), {})
     return Examined(part.source, part.runbook if part.sound else None, part.findings, part.used)
 
 
@@ -92,8 +92,17 @@ def _resolved(path: str | pathlib.Path) -> pathlib.Path:
         return pathlib.Path(path)
 
 
-def _assemble(read: Source, over: Mapping[str, Any], trail: tuple[pathlib.Path, ...]) -> use.Part:
-    """Make a part of a source; `over` are vars that override its own."""
+def _assemble(
+    read: Source, over: Mapping[str, Any], trail: tuple[pathlib.Path, ...], library: dict[pathlib.Path, use.Part]
+) -> use.Part:
+    """Make a part of a source; `over` are vars that override its own, `library` the parts that were made already."""
+
+    def used(path: pathlib.Path) -> use.Part:
+        resolved = _resolved(path)
+        if resolved not in library:
+            library[resolved] = _assemble(source.read(path), {**own, **extra}, (*trail, resolved), library)
+        return library[resolved]
+
     reader = Reader(read)
     if read.data is not None:
         reader.structure(validate(read.data, schema.core()))
@@ -103,9 +112,7 @@ def _assemble(read: Source, over: Mapping[str, Any], trail: tuple[pathlib.Path, 
     own = {name: reader.template(value, at) for name, value, at in reader.entries(data.get("vars"), ("vars",))}
     _reserved(reader, own)
     extra = _extra(reader, over)
-    brought = use.bring(
-        reader, data, trail, lambda path, way: _assemble(source.read(path), {**own, **extra}, (*way, _resolved(path)))
-    )
+    brought = use.bring(reader, data, trail, used)
     reader.vars = {**brought.vars, **own, **extra}
     _loops(reader, own, extra)
     runbook = _runbook(reader, data, brought)

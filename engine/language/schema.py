@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import re
 import types
 import typing
@@ -14,6 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from runbook.engine.language import params
 from runbook.engine.language.structure import (
     DEFINITIONS,
     DETECTOR_KEYS,
@@ -75,6 +74,7 @@ def core() -> Schema:
     }
     return {
         "$schema": _DIALECT,
+        "$id": "urn:runbook:schema:runbook:1",
         "title": "runbook",
         "description": "What can go wrong on hosts, and what to do about it.",
         "type": "object",
@@ -139,15 +139,10 @@ def _task(title: str, description: str, keys: Schema, modules: Schema) -> Schema
 
 
 def _module(name: str, cls: type[Step | Probe]) -> Schema:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    fields = dataclasses.fields(cls)
-    properties = {field.name: _with_default(_typed(hints[field.name]), field) for field in fields}
-    required = [
-        field.name
-        for field in fields
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    first = cls.first or (fields[0].name if fields else None)
+    known = params.fields(cls)
+    properties = {key: _with_default(_typed(field.type), field) for key, field in known.items()}
+    required = [key for key, field in known.items() if field.required]
+    first = params.first(cls)
     parameters: Schema = {
         "type": "object",
         "title": f"parameters of {name}",
@@ -158,7 +153,7 @@ def _module(name: str, cls: type[Step | Probe]) -> Schema:
         parameters["required"] = required
     alternatives = [parameters]
     if first is not None and set(required) <= {first}:
-        alternatives.append(_short(_typed(hints[first])))
+        alternatives.append(_short(_typed(known[first].type)))
     if not required:
         alternatives.append({"type": "null"})
     return {"anyOf": [alternative for alternative in alternatives if alternative]}
@@ -174,7 +169,7 @@ def _short(schema: Schema) -> Schema:
     return {} if schema.get("type") == "object" else schema
 
 
-def _with_default(schema: Schema, field: dataclasses.Field[Any]) -> Schema:
+def _with_default(schema: Schema, field: params.Parameter) -> Schema:
     default = field.default
     if isinstance(default, str | bool) or (isinstance(default, int | float) and default == 0):
         return {**schema, "default": default}
@@ -213,15 +208,13 @@ def _closed(choices: tuple[Any, ...]) -> Schema:
 
 
 def _described(name: str, cls: type[Step | Probe]) -> Schema:
-    from runbook.engine.language import params
-
     made = _module(name, cls)
     known = params.fields(cls)
     described = {
         key: {**value, "description": known[key].description} if key in known and known[key].description else value
         for key, value in made["anyOf"][0]["properties"].items()
     }
-    prose = inspect.cleandoc(cls.__doc__ or "").partition("Example")[0].strip()
+    prose = params.description(cls)
     return {
         "title": name,
         "description": _SUMMARY.split(prose)[0].replace("\n", " "),

@@ -14,12 +14,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import compose
+from runbook.engine.language.places import Note
 from runbook.engine.model import Finding, Path, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runbook.engine.language.compose import Note, Place
+    from runbook.engine.language.places import Place
 
 MAX_BYTES = 1 << 20
 _BREAK = re.compile(r"\r\n|\n|\r")
@@ -196,7 +197,7 @@ def parse(text: str, file: str) -> Source:
     source.problems = [source.finding(note) for note in notes[:_MANY]]
     if len(notes) > _MANY:
         last = notes[_MANY]
-        rest = compose.Note("RB001", f"{len(notes) - _MANY} more problems follow", last.start, last.end)
+        rest = Note("RB001", f"{len(notes) - _MANY} more problems follow", last.start, last.end)
         source.problems.append(source.finding(rest))
     return source
 
@@ -208,12 +209,12 @@ def _unwritable(text: str) -> Iterable[Note]:
         code = ord(found.group())
         what = "NUL character" if code == 0 else f"character U+{code:04X} that can't be seen"
         hint = "delete it" if code == 0 else f'delete it, or write "\\u{code:04x}" in double quotes'
-        yield compose.Note("RB001", f"the file contains a {what}", found.start(), found.end(), hint)
+        yield Note("RB001", f"the file contains a {what}", found.start(), found.end(), hint)
 
 
 def _unreadable(file: str, message: str, hint: str = "") -> Source:
     source = Source(file, "")
-    source.problems.append(source.finding(compose.Note("RB001", message, 0, 0, hint)))
+    source.problems.append(source.finding(Note("RB001", message, 0, 0, hint)))
     return source
 
 
@@ -223,7 +224,7 @@ def _undecodable(file: str, content: bytes, error: UnicodeDecodeError) -> Source
     before = content[: error.start].decode("utf-8")
     source = Source(file, content.decode("utf-8", "replace"))
     message = f"the file is not UTF-8: byte 0x{content[error.start]:02x} at offset {error.start}"
-    note = compose.Note("RB001", message, len(before), len(before) + 1, "save it as UTF-8")
+    note = Note("RB001", message, len(before), len(before) + 1, "save it as UTF-8")
     source.problems.append(source.finding(note))
     return source
 

@@ -49,7 +49,7 @@ def bring(
     reader: Reader,
     data: Mapping[str, Any],
     trail: tuple[pathlib.Path, ...],
-    assemble: Callable[[pathlib.Path, tuple[pathlib.Path, ...]], Part],
+    assemble: Callable[[pathlib.Path], Part],
 ) -> Brought:
     """Load every runbook that a document uses.
 
@@ -64,7 +64,7 @@ def bring(
         found = _found(reader, name, path, trail)
         if found is None:
             continue
-        part = assemble(found, trail)
+        part = assemble(found)
         brought.sound &= part.sound
         brought.findings += part.findings
         brought.sources |= {source.file: source for source in (part.source, *part.used)}

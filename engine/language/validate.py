@@ -7,16 +7,16 @@ verdicts of jsonschema by the tests.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import schema as schemas
-from runbook.engine.language import units
 from runbook.engine.language.nearest import nearest
+from runbook.engine.language.wording import Leaf, Problem, article, expected, refused
 
 if TYPE_CHECKING:
     from runbook.engine.model import Path
+
+__all__ = ["Problem", "validate"]
 
 Schema = dict[str, Any]
 
@@ -31,31 +31,7 @@ _TYPES: dict[str, Any] = {
         not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
     ),
 }
-_NAMES = {
-    "object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false", "null": "nothing",
-    "number": "a number", "integer": "a whole number",
-}  # fmt: skip
-_UNITS: dict[str, Any] = {"duration": units.duration, "size": units.size, "percentage": units.percent}
-_QUANTITIES = {*_UNITS, "limit", "count", "share", "duration or cron expression", "number of hosts or percentage"}
 _TASKS = {"step": "module", "operation": "module", "detector": "probe", "probe": "probe"}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One place where data does not fit the schema."""
-
-    path: Path
-    message: str
-    hint: str = ""
-    key: bool = False  # it is about the key, not about the value
-    code: str = "RB006"
-
-
-@dataclass(frozen=True, slots=True)
-class _Leaf:
-    schema: Schema
-    title: str  # of the union it belongs to
-    examples: tuple[Any, ...]
 
 
 def validate(data: Any, schema_root: Schema) -> list[Problem]:
@@ -67,14 +43,14 @@ class _Walker:
     def __init__(self, root: Schema) -> None:
         self.root = root
         self.resolved: dict[str, Schema] = {}
-        self.leaves: dict[int, list[_Leaf]] = {}
+        self.leaves: dict[int, list[Leaf]] = {}
 
     def walk(self, value: Any, schema: Schema, path: Path) -> list[Problem]:
         schema = self.follow(schema)
         if "anyOf" in schema:
             return self.choose(value, schema, path)
         if not _fits(value, schema.get("type")):
-            return [_expected([_Leaf(schema, schema.get("title", ""), ())], value, path)]
+            return [expected([Leaf(schema, schema.get("title", ""), ())], value, path)]
         if isinstance(value, dict):
             return self.mapping(value, schema, path)
         if isinstance(value, list):
@@ -89,7 +65,7 @@ class _Walker:
             schema = found
         return schema
 
-    def flat(self, schema: Schema) -> list[_Leaf]:
+    def flat(self, schema: Schema) -> list[Leaf]:
         """Return the alternatives of a union, those of unions in it included."""
         known = self.leaves.get(id(schema))
         if known is None:
@@ -100,7 +76,7 @@ class _Walker:
                 if "anyOf" in resolved:
                     known += self.flat(resolved)
                 else:
-                    known.append(_Leaf(resolved, title, examples))
+                    known.append(Leaf(resolved, title, examples))
             self.leaves[id(schema)] = known
         return known
 
@@ -108,7 +84,7 @@ class _Walker:
         leaves = self.flat(schema)
         fitting = [leaf for leaf in leaves if _fits(value, leaf.schema.get("type"))]
         if not fitting:
-            return [_expected(leaves, value, path)]
+            return [expected(leaves, value, path)]
         best: tuple[Any, list[Problem]] | None = None
         for leaf in fitting:
             problems = self.walk(value, leaf.schema, path)
@@ -121,7 +97,7 @@ class _Walker:
                 best = (rank, problems)
         if isinstance(value, dict | list):
             return best[1] if best else []
-        return [_refused(fitting, value, path)]
+        return [refused(fitting, value, path)]
 
     def items(self, value: list[Any], schema: Schema, path: Path) -> list[Problem]:
         problems: list[Problem] = []
@@ -170,14 +146,16 @@ class _Walker:
             names = " and ".join((", ".join(present[:-1]), present[-1]))
             problem = Problem(
                 (*path, present[1]),
-                f"{_article(title)} has one {noun}, and here are {len(present)}: {names}",
-                f"write each as {_article(title)} of its own",
+                f"{article(title)} has one {noun}, and here are {len(present)}: {names}",
+                f"write each as {article(title)} of its own",
                 key=True,
                 code="RB009",
             )
             return [problem, *(self.unknown(key, schema, path, present[0]) for key in unknown)]
         if present:
             return [self.unknown(key, schema, path, present[0]) for key in unknown]
+        from difflib import get_close_matches
+
         common = [key for key in schema["properties"] if key not in modules]
         homes = self.homes()
         # Only a slip of the pen makes another key of a common one; `gpu_power_limit` is a module, and no `limit`.
@@ -196,7 +174,7 @@ class _Walker:
 
     def unknown(self, key: str, schema: Schema, path: Path, module: str | None = None) -> Problem:
         title = schema.get("title", "")
-        owner = f"no key of {_article(title)}" if title else "no key here"
+        owner = f"no key of {article(title)}" if title else "no key here"
         if title.startswith("parameters of "):
             owner = f"no parameter of {title.removeprefix('parameters of ')}"
         message = f"`{key}` is {owner}"
@@ -210,7 +188,7 @@ class _Walker:
                     return f"it is a parameter of {module}: write it below `{module}:`"
         homes = self.homes().get(key, [])
         if homes:
-            return f"it belongs to {' or '.join(_article(home) for home in homes[:3])}"
+            return f"it belongs to {' or '.join(article(home) for home in homes[:3])}"
         near = nearest(key, properties)
         if near:
             return f"did you mean {near}?"
@@ -229,98 +207,31 @@ class _Walker:
         return found
 
 
-def _fits(value: Any, expected: str | list[str] | None) -> bool:
-    if expected is None:
+def _fits(value: Any, kinds: str | list[str] | None) -> bool:
+    if kinds is None:
         return True
-    if isinstance(expected, str):
-        return bool(_TYPES[expected](value))
-    return any(_TYPES[each](value) for each in expected)
+    if isinstance(kinds, str):
+        return bool(_TYPES[kinds](value))
+    return any(_TYPES[each](value) for each in kinds)
 
 
 def _scalar(value: Any, schema: Schema, path: Path) -> list[Problem]:
-    leaf = [_Leaf(schema, schema.get("title", ""), tuple(schema.get("examples", ())))]
+    leaf = [Leaf(schema, schema.get("title", ""), tuple(schema.get("examples", ())))]
     if "const" in schema and value != schema["const"]:
-        return [_refused(leaf, value, path)]
+        return [refused(leaf, value, path)]
     if "enum" in schema and value not in schema["enum"]:
-        return [_refused(leaf, value, path)]
+        return [refused(leaf, value, path)]
     if isinstance(value, str):
         if len(value) < schema.get("minLength", 0):
             return [Problem(path, "the text is empty", "write it, or delete the key")]
         if "pattern" in schema and re.search(schema["pattern"], value) is None:
-            return [_refused(leaf, value, path)]
+            return [refused(leaf, value, path)]
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if value < schema.get("minimum", value):
             return [Problem(path, f"{value} is too small", f"write {schema['minimum']} or more", code="RB011")]
         if value > schema.get("maximum", value):
             return [Problem(path, f"{value} is too large", f"write {schema['maximum']} or less", code="RB011")]
     return []
-
-
-def _refused(leaves: list[_Leaf], value: Any, path: Path) -> Problem:
-    """Say why a scalar fits none of the alternatives of its type."""
-    choices = [choice for leaf in leaves for choice in leaf.schema.get("enum", ())]
-    if choices and isinstance(value, str):
-        near = nearest(value, choices)
-        hint = f"did you mean {near}?" if near else f"write one of {', '.join(map(str, choices))}"
-        if not any(leaf.title in _QUANTITIES for leaf in leaves):
-            return Problem(path, f"{_got(value)} is none of {', '.join(map(str, choices))}", hint, code="RB014")
-    quantity = next((leaf for leaf in leaves if leaf.title in _QUANTITIES), None)
-    if quantity is None:
-        lowest = next((leaf.schema["minimum"] for leaf in leaves if "minimum" in leaf.schema), None)
-        if lowest is not None and not isinstance(value, str) and value < lowest:
-            return Problem(path, f"{value} is too small", f"write {lowest} or more", code="RB011")
-        if value == "":
-            return Problem(path, "the text is empty", "write it, or delete the key")
-        return _expected(leaves, value, path)
-    examples = " or ".join(str(example) for example in quantity.examples)
-    if quantity.title in _UNITS:
-        try:
-            _UNITS[quantity.title](str(value))
-        except ValueError as error:
-            return Problem(path, str(error), code="RB011")
-    message = f"{_got(value)} is not {_article(quantity.title)}"
-    return Problem(path, message, f"write it as {examples}" if examples else "", code="RB011")
-
-
-def _expected(leaves: list[_Leaf], value: Any, path: Path) -> Problem:
-    wanted: list[str] = []
-    for leaf in leaves:
-        kinds = leaf.schema.get("type")
-        names = [kinds] if isinstance(kinds, str) else list(kinds or ())
-        if leaf.schema.get("title") == "template" or names == ["null"]:
-            continue
-        if names and names[0] in {"object", "array"}:
-            label = _NAMES[names[0]] if "list" not in leaf.title else _article(leaf.title)
-        else:
-            title = leaf.title or leaf.schema.get("title", "")
-            if any(title in label for label in wanted):
-                continue
-            label = _article(title) if title else " or ".join(_NAMES[name] for name in names)
-        if label and label not in wanted:
-            wanted.append(label)
-    message = f"expected {' or '.join(wanted) or 'nothing'}, got {_got(value)}"
-    types = {kind for leaf in leaves for kind in _listed(leaf.schema.get("type"))}
-    hint = ""
-    if isinstance(value, int | float) and "string" in types and not any(leaf.title in _QUANTITIES for leaf in leaves):
-        written = str(value).lower() if isinstance(value, bool) else str(value)
-        hint = f'write "{written}" in quotes'
-    elif "array" in types and value is not None:
-        hint = "write a list: begin each item with `- `"
-    elif value is None:
-        hint = "write a value, or delete the key"
-    elif mapping := next((leaf.schema for leaf in leaves if leaf.schema.get("properties")), None):
-        some = [
-            *mapping.get("required", ()),
-            *(key for key in mapping["properties"] if key not in mapping.get("required", ())),
-        ]
-        hint = f"write a mapping: {{{', '.join(f'{key}: …' for key in some[:2])}}}"
-    elif examples := next((leaf.examples for leaf in leaves if leaf.examples), ()):
-        hint = f"write it as {' or '.join(map(str, examples))}"
-    return Problem(path, message, hint)
-
-
-def _listed(kinds: str | list[str] | None) -> list[str]:
-    return [kinds] if isinstance(kinds, str) else list(kinds or ())
 
 
 def _names(value: dict[str, Any], pattern: str, path: Path) -> list[Problem]:
@@ -343,27 +254,6 @@ def _one_of(value: dict[str, Any], schema: Schema, path: Path) -> list[Problem]:
         return []
     listed = ", ".join(choices[:-1]) + f" and {choices[-1]}"
     if present:
-        at, message = (*path, present[1]), f"{_article(schema['title'])} takes one of {listed}"
+        at, message = (*path, present[1]), f"{article(schema['title'])} takes one of {listed}"
         return [Problem(at, message, f"keep `{present[0]}` or `{present[1]}`", key=True)]
-    return [Problem(path, f"{_article(schema['title'])} needs one of {listed}", f"write {{{choices[0]}: …}}")]
-
-
-def _article(noun: str) -> str:
-    if noun == "runbook":
-        return "the runbook"
-    if noun.startswith(("one of ", "true or false", "text", "false", "parameters")):
-        return noun
-    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
-
-
-def _got(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    text = f"'{value}'" if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return [Problem(path, f"{article(schema['title'])} needs one of {listed}", f"write {{{choices[0]}: …}}")]

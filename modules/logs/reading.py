@@ -154,9 +154,10 @@ class Reading:
         cursor.tried = False
         unchanged = (before.size, before.offset) == (found.st_size, cursor.offset)
         cursor.seen = before.seen if unchanged and before.seen else self._now
-        if rest and found.st_size == cursor.offset + len(rest) and not cursor.skipping and self._room.left:
-            if self._now - found.st_mtime > QUIET or (before.seen and self._now - before.seen > QUIET and unchanged):
-                self._unfinished(rest)
+        quiet = self._now - min(found.st_mtime, cursor.seen) > QUIET  # by either clock, the disk's or ours
+        ended = found.st_size == cursor.offset + len(rest) and not cursor.skipping
+        if rest and ended and quiet and self._room.left:
+            self._unfinished(rest)
         doubtful = 0 < before.offset == before.size == cursor.offset == found.st_size and before.inode == found.st_ino
         cursor.changed = before.changed if doubtful else found.st_mtime_ns
         cursor.size, cursor.device, cursor.inode, cursor.missing = found.st_size, found.st_dev, found.st_ino, None

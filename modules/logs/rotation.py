@@ -140,8 +140,11 @@ def opened(path: str) -> Iterator[Optional[int]]:
 
 def adopted(cursor: Cursor, place: Place) -> Cursor:
     """Return the cursor as one in another file of the same content."""
-    found, path = place.found, os.path.realpath(place.path)
-    return replace(cursor, log=place.log, path=path, device=found.st_dev, inode=found.st_ino, missing=None)
+    path, device, inode = os.path.realpath(place.path), place.found.st_dev, place.found.st_ino
+    size = cursor.size if (device, inode) == (cursor.device, cursor.inode) else 0  # another file has another past
+    return replace(
+        cursor, log=place.log, path=path, device=device, inode=inode, size=size, missing=None, cut=False, copy=False
+    )
 
 
 def fresh(place: Place) -> Cursor:

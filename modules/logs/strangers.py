@@ -54,7 +54,7 @@ class Strangers:
                 if within:
                     return _end(place, descriptor, copy=True)
             if copy:
-                return Begin(replace(adopted(copy, place), copy=False, tried=False))
+                return Begin(replace(adopted(copy, place), tried=False))
             new = place.found.st_mtime_ns >= self._newest - SLACK
             return Begin(fresh(place)) if new else _end(place, descriptor)
 
@@ -65,7 +65,7 @@ class Strangers:
                     return _end(place, descriptor)  # a second copy
                 self._resumed.append(cursor)
                 self.lost = [other for other in self.lost if other is not cursor]
-                return Begin(replace(adopted(cursor, place), cut=False))
+                return Begin(adopted(cursor, place))
         return None
 
     def left(self) -> List[Cursor]:

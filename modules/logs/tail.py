@@ -25,6 +25,7 @@ from runbook.modules.logs.strangers import Strangers
 BUDGET = 10.0  # seconds of reading in one look; the next one goes on where it ended
 MISSED = 7 * 86400.0  # seconds for which a file that can't be found is remembered: its disk may come back
 MISSED_MOST = 200
+AWAITED = 600.0  # seconds for which the copy of a log that was cut is awaited
 
 From = Literal["end", "start"]
 
@@ -149,6 +150,7 @@ class Tail:
             begin = strangers.begin(place, own)
             if begin is None:
                 self._unsettled.add(os.path.dirname(os.path.realpath(place.path)))
+                idle += [own] if own else []
             elif begin.read:
                 work.append((place, begin.cursor))
             else:
@@ -157,7 +159,7 @@ class Tail:
 
     def _missing(self, lost: List[Cursor]) -> List[Cursor]:
         since = [replace(cursor, missing=cursor.missing or self._now) for cursor in lost if cursor.offset]
-        young = [cursor for cursor in since if self._now - (cursor.missing or 0) < MISSED]
+        young = [c for c in since if self._now - (c.missing or 0) < (AWAITED if c.cut else MISSED)]
         return sorted(young, key=lambda cursor: cursor.missing or 0)[-MISSED_MOST:]
 
     def _read(self, place: Place, cursor: Cursor) -> Optional[Reading]:

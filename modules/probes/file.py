@@ -155,12 +155,18 @@ def _nothing(path: str) -> Found:
 
 def _stats(paths: List[str]) -> "Iterator[Tuple[str, os.stat_result]]":
     for path in paths:
-        try:
-            yield path, os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # it is not there, or it is a link to nothing
-        except OSError as error:
-            raise Unclear(f"{path} can't be looked at: {error.strerror}") from error
+        found = _stat(path)
+        if found is not None:
+            yield path, found
+
+
+def _stat(path: str) -> Optional[os.stat_result]:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # it is not there, or it is a link to nothing
+    except OSError as error:
+        raise Unclear(f"{path} can't be looked at: {error.strerror}") from error
 
 
 def _same(matches: "List[Tuple[str, os.stat_result]]", tell: Callable[[os.stat_result], str]) -> Optional[str]:

@@ -58,10 +58,6 @@ class Http(Probe):
             if any(character in name + value for character in "\r\n\0") or not name.strip():
                 raise Invalid(f"the header `{name}` holds a line break")
 
-    def deadline(self) -> float:
-        """Longer than it waits itself, so that a silence is seen as such."""
-        return max(self.timeout, self.timeout_ + 10)
-
     def look(self, host: Host) -> Iterator[Record]:
         """Ask once."""
         from runbook.modules.web import Request, fetch

@@ -43,10 +43,6 @@ class Port(Probe):
         """Refuse what is no endpoint."""
         _endpoint(self.address)
 
-    def deadline(self) -> float:
-        """Longer than it waits itself, so that a silence is seen as such."""
-        return max(self.timeout, self.timeout_ + 10)
-
     def look(self, host: Host) -> Iterator[Record]:  # noqa: ARG002 -- the network is asked, not the host
         """Connect, and hang up."""
         name, port = _endpoint(self.address)

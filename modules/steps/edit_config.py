@@ -1,7 +1,6 @@
 """The step `edit_config`."""
 
 import errno
-import json
 import math
 import os
 import stat
@@ -92,18 +91,19 @@ class EditConfig(Step):
             raise Failed(f"{self.path}: no UTF-8: {error}") from error
         except Failed as error:
             raise Failed(f"{self.path}: {error}") from error
-        told = json.loads(json.dumps(changed.values, default=str))  # dates have no word in JSON
+        numbers = {key: pair for key, pair in changed.values.items() if all(_tellable(value) for value in pair)}
         host.remember(
-            before={key: before for key, (before, _) in told.items()},
-            after={key: after for key, (_, after) in told.items()},
+            keys=list(changed.values),
+            before={key: before for key, (before, _) in numbers.items()},
+            after={key: after for key, (_, after) in numbers.items()},
         )
         if not changed.values:
             return []
         return [Write(self.path, made, before=content)]
 
     def report(self, host: Host) -> Dict[str, Any]:
-        """Say what the changed values were and are now."""
-        return {"before": host.kept.get("before", {}), "after": host.kept.get("after", {})}
+        """Say which keys changed, and what the numbers among them were and are."""
+        return {name: host.kept[name] for name in ("keys", "before", "after") if name in host.kept}
 
     def _kind(self) -> str:
         if self.format != "auto":
@@ -127,3 +127,8 @@ class EditConfig(Step):
         if len(content) > LARGEST:
             raise Failed(f"{self.path} is larger than {LARGEST >> 20} MiB, which is no config")
         return content
+
+
+def _tellable(value: Any) -> bool:
+    """Tell whether a value may stand in a report: a text may be a secret, of which nobody knows here."""
+    return value is None or isinstance(value, (bool, int, float))

@@ -48,9 +48,9 @@ class FakeHost(Host):
     def run(
         self,
         *argv: str,
-        timeout: float = 10.0,  # noqa: ARG002
-        env: Mapping[str, str] | None = None,  # noqa: ARG002
-        cwd: str | None = None,  # noqa: ARG002
+        timeout: float = 10.0,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
     ) -> Completed:
         line = " ".join(argv)
         programs = self.answers.get("run", {})

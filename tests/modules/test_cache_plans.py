@@ -8,7 +8,10 @@ from case_host import FakeHost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runbook.modules import tree
+from runbook.modules.steps.chown import Chown
 from runbook.modules.steps.clear_cache import ClearCache
+from runbook.modules.tree import Found
 
 NOW = 1_700_000_000
 FREE = 1000
@@ -98,3 +101,19 @@ def test_directories_that_match_go_or_stay_as_a_whole(made, keep):
     youngest = {top: min(age for name, (_, age) in made.items() if name.split("/")[0] == top) for top in tops}
     assert not gone or not (tops - gone) or max(youngest[top] for top in tops - gone) <= min(youngest[t] for t in gone)
     assert {name for name in made if name.split("/")[0] in gone} <= set(entries)
+
+
+def test_what_is_mounted_below_stays_with_the_directories_above_it(tmp, monkeypatch):
+    root = Path(tmp) / "cache"
+    (root / "d/mounted").mkdir(parents=True)
+    (root / "file").touch()
+    found = [Found(path, (root / path).stat(), mount=path == "d/mounted") for path in ("file", "d/mounted", "d", "")]
+    monkeypatch.setattr(tree, "walk", lambda *_: iter(found))
+    host = FakeHost(writable=(tmp,))
+    for match in (None, ("d",), ("mounted",)):
+        entries = [entry.path for action in ClearCache(str(root), match=match).plan(host) for entry in action.entries]
+        assert entries == (["file"] if match is None else [])
+    owned = [
+        entry.path for action in Chown(str(root), mode="0700", recursive=True).plan(host) for entry in action.entries
+    ]
+    assert owned == ["file", "d", ""]

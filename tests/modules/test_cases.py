@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import re
@@ -65,7 +64,7 @@ def test_every_file_of_cases_is_named_after_a_module():
 @pytest.mark.parametrize(("kind", "name"), MODULES)
 def test_every_parameter_is_used_by_a_case(kind, name):
     cls = module_class(kind, name)
-    fields = {field.name for field in dataclasses.fields(cls)}
+    fields = set(parameters.fields(cls))
     own = [case for case in CASES if (case.kind, case.module) == (kind, name)]
     used = {key for case in own for key in parameters.spread(cls, case.body.get("params"))}
     assert not fields - used, f"no case of {name} gives {sorted(fields - used)}"

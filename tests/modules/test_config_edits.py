@@ -5,14 +5,17 @@ import json
 import math
 import string
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import yaml
+from case_host import FakeHost
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runbook.modules.config_files import Edits, change, language, same
 from runbook.modules.declare import Failed
+from runbook.modules.steps.edit_config import EditConfig
 
 MARK = "the value to be changed"
 NONE = Edits({}, {}, {}, {}, {}, ())
@@ -180,3 +183,12 @@ def test_any_text_is_changed_as_told_or_refused_with_a_reason(kind, text, key):
 def test_a_hostile_text_ends_in_a_change_or_a_reason(kind, text):
     with contextlib.suppress(Failed):
         change(text, kind, NONE._replace(set={"new": 1}))
+
+
+def test_a_text_that_may_be_a_secret_is_not_reported(tmp):
+    path = Path(tmp) / "c.json"
+    path.write_text('{"token": "old secret", "keys": ["old secret"], "port": 1}')
+    step = EditConfig(path=str(path), set={"token": "new secret", "port": 2}, delete=("keys",))
+    host = FakeHost(writable=(tmp,))
+    step.plan(host)
+    assert step.report(host) == {"keys": ["token", "port", "keys"], "before": {"port": 1}, "after": {"port": 2}}

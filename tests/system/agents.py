@@ -1,3 +1,5 @@
+# ruff: noqa: PTH123
+# os and not pathlib: names are compared as the kernel tells them
 """Agents for tests: real processes, with a few modules of their own packed beside the real ones."""
 
 import contextlib
@@ -54,6 +56,7 @@ class Odd(Probe):
         if self.kind == "print": print("garbage on stdout", flush=True)
         if self.kind == "stdin": yield OddRecord("stdin", sys.stdin.read())
         if self.kind == "huge": yield OddRecord("huge", "x" * (17 << 20))
+        if self.kind == "big": yield OddRecord("big", "x" * (14 << 20))
         if self.kind == "object": yield OddRecord("object", object())
         if self.kind == "name": yield OddRecord(b"\\xff".decode("utf-8", "surrogateescape"), 1)
         if self.kind == "count":

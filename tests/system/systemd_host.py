@@ -54,7 +54,8 @@ class SystemdHost:
 
     @property
     def env(self) -> dict[str, str]:
-        return {"XDG_RUNTIME_DIR": str(self.runtime)}
+        """What systemctl must be told outside: it lists unit files by itself where the machine was not booted so."""
+        return {"XDG_RUNTIME_DIR": str(self.runtime), "SYSTEMD_UNIT_PATH": str(self.units)}
 
     def unit(self, name: str, text: str) -> None:
         """Write a unit's file and have it read."""
@@ -86,7 +87,11 @@ def groups(name: str) -> list[Path]:
     found = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
-        mounts = [f"/sys/fs/cgroup/{controllers.removeprefix('name=')}"] if controllers else ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        mounts = (
+            [f"/sys/fs/cgroup/{controllers.removeprefix('name=')}"]
+            if controllers
+            else ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        )
         mount = next((Path(mount) for mount in mounts if Path(mount, "cgroup.procs").exists()), None)
         if mount is not None:
             found.append(mount / path.strip("/") / name)
@@ -145,7 +150,8 @@ def keep(place: Path) -> None:
             )  # fmt: skip
         while b"READY=1" not in told.recv(4096):
             pass
-        print(manager.pid, flush=True)
+        sys.stdout.write(f"{manager.pid}\n")
+        sys.stdout.flush()
         sys.stdin.read()
     finally:
         end(made)

@@ -1,3 +1,5 @@
+# ruff: noqa: PTH123
+# os and not pathlib: names are compared as the kernel tells them
 import time
 
 import agents
@@ -111,3 +113,9 @@ def test_an_agent_that_looked_stays_small(agent):
     with open(f"/proc/{agents.pid_of(agent)}/status", encoding="ascii") as lines:
         (rss,) = [int(line.split()[1]) for line in lines if line.startswith("VmRSS")]
     assert rss < 60 << 10
+
+
+def test_looks_that_are_too_much_together_are_unknown_and_the_agent_goes_on(agent):
+    looks = agent.probe([Spec(str(n), "odd", {"kind": "big"}) for n in range(6)])
+    assert {look.reason for look in looks.values()} == {"a message of 84 MiB, more than the 64 MiB that one may have"}
+    assert isinstance(agent.probe([odd("x")])["x"], Seen)

@@ -7,7 +7,7 @@ import struct
 import subprocess
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -36,7 +36,9 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/json":
             self.answer(200, b' {"status": "ok", "n": 3}', Content_Type="application/json")
         elif path == "/echo":
-            self.answer(200, f"{self.command} {self.headers.get('X-Test')} {self.headers.get('Authorization')}".encode())
+            self.answer(
+                200, f"{self.command} {self.headers.get('X-Test')} {self.headers.get('Authorization')}".encode()
+            )
         elif path.startswith("/hop/"):
             left = int(path[5:])
             self.answer(302, Location=f"/hop/{left - 1}" if left else "/json")
@@ -90,10 +92,8 @@ def talking(talk):
                     continue
                 with caller:
                     caller.settimeout(5)
-                    try:
+                    with suppress(OSError):
                         talk(caller, stop)
-                    except OSError:
-                        pass
 
         thread = threading.Thread(target=serve)
         thread.start()

@@ -60,7 +60,9 @@ class Machine:
         )  # fmt: skip
 
     def start(self, *options, **more):
-        return self.step("daemon", start=[*self.argv, *options], log=str(self.place / "out.log"), settle="200ms", **more)
+        return self.step(
+            "daemon", start=[*self.argv, *options], log=str(self.place / "out.log"), settle="200ms", **more
+        )
 
     def restart(self, *options, **more):
         return self.step("restart_daemon", start=[*self.argv, *options], settle="200ms", **more)
@@ -188,7 +190,9 @@ def test_a_daemon_that_dies_before_it_writes_its_pidfile_fails_at_once_too(machi
 def test_a_daemon_that_lived_for_a_moment_fails_at_once_with_the_log_to_look_into(machine):
     machine.script.write_text(TOY.replace("sys.exit(3)", "time.sleep(0.8); sys.exit(3)"))
     began = time.monotonic()
-    outcome = machine.step("restart_daemon", start=[*machine.argv, "--die"], settle="2s", within="25s", log=str(machine.place / "out.log"))
+    outcome = machine.step(
+        "restart_daemon", start=[*machine.argv, "--die"], settle="2s", within="25s", log=str(machine.place / "out.log")
+    )
     assert outcome.status is StepStatus.FAILED
     assert "ended again" in outcome.error
     assert str(machine.place / "out.log") in outcome.error
@@ -239,6 +243,15 @@ def test_a_pidfile_outside_of_writable_is_left_and_the_daemon_started(machine):
     assert machine.pidfile.stat().st_ino != before  # by the daemon itself
 
 
+def test_a_log_outside_of_writable_is_refused_before_the_daemon_is_touched(machine):
+    machine.start()
+    pid = machine.pid
+    outcome = machine.restart(log=str(machine.place.parent / "elsewhere.log"))
+    assert (outcome.status, outcome.changed) == (StepStatus.REFUSED, False)
+    assert "elsewhere.log" in outcome.error
+    assert (machine.pid, machine.look()["alive"]) == (pid, True)
+
+
 def test_a_plan_changes_nothing(machine):
     machine.start()
     before, pid = machine.living(), machine.pid
@@ -258,7 +271,9 @@ def test_a_daemon_is_stopped_with_its_children_and_its_pidfile(machine):
 
 def test_a_daemon_with_a_stop_command_is_asked_first(machine):
     machine.start()
-    outcome = machine.step("daemon", state="stopped", stop=["sh", "-c", 'kill -TERM "$(cat "$0")"', str(machine.pidfile)])
+    outcome = machine.step(
+        "daemon", state="stopped", stop=["sh", "-c", 'kill -TERM "$(cat "$0")"', str(machine.pidfile)]
+    )
     assert outcome.status is StepStatus.DONE
     assert [action["action"] for action in outcome.actions] == ["run", "until", "signal", "delete"]
     assert machine.living() == set()

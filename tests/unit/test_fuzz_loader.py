@@ -109,7 +109,7 @@ def test_arbitrary_text(text):
 @SETTINGS
 @given(st.lists(BITS, max_size=40))
 def test_bits_of_yaml_in_any_order(bits):
-    check("name: x\n".encode() + "".join(bits).encode())
+    check(b"name: x\n" + "".join(bits).encode())
 
 
 @SETTINGS
@@ -143,7 +143,24 @@ def positions(value, path=()):
 @SETTINGS
 @given(
     st.sampled_from(list(positions(source.parse(SEED, "seed.yaml").data))),
-    st.sampled_from(["[]", "{}", "5", "-1", "1.5", "null", "true", "x", '"{{ a }}"', '"{{ vars }}"', "[[]]", "{a: {b: c}}", '""', '"{{"']),
+    st.sampled_from(
+        [
+            "[]",
+            "{}",
+            "5",
+            "-1",
+            "1.5",
+            "null",
+            "true",
+            "x",
+            '"{{ a }}"',
+            '"{{ vars }}"',
+            "[[]]",
+            "{a: {b: c}}",
+            '""',
+            '"{{"',
+        ]
+    ),
 )
 def test_a_runbook_with_another_value_anywhere(path, value):
     seed = source.parse(SEED, "seed.yaml")

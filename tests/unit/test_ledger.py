@@ -1,3 +1,5 @@
+# ruff: noqa: PTH108, PTH116, PTH208
+# os and not pathlib: names are compared as the kernel tells them
 import errno
 import fcntl
 import os

@@ -67,7 +67,12 @@ def test_the_runbooks_own_hosts_and_every_are_no_defaults_of_detectors(loaded):
 
 @pytest.mark.parametrize(
     ("written_", "expected"),
-    [("'*/5 * * * *'", "*/5 * * * *"), ("0 3 * * mon-fri", "0 3 * * mon-fri"), ("'@daily'", "0 0 * * *"), ("1h30m", 5400.0)],
+    [
+        ("'*/5 * * * *'", "*/5 * * * *"),
+        ("0 3 * * mon-fri", "0 3 * * mon-fri"),
+        ("'@daily'", "0 0 * * *"),
+        ("1h30m", 5400.0),
+    ],
 )
 def test_every_is_seconds_or_cron(loaded, written_, expected):
     assert loaded(f"every: {written_}").every == expected
@@ -113,7 +118,12 @@ def test_templates_become_expressions_however_deep_they_stand(loaded):
         finally: [{shell: {script: echo, env: {A: "{{ a }}"}}}]
         pools: {p: {members: [{name: m, url: "http://{{ a }}"}]}}
     """)
-    found = [book.vars["list"][1], book.writable[0], book.finally_[0].params["env"]["A"], book.pools["p"].members[0]["url"]]
+    found = [
+        book.vars["list"][1],
+        book.writable[0],
+        book.finally_[0].params["env"]["A"],
+        book.pools["p"].members[0]["url"],
+    ]
     assert all(isinstance(each, Expression) for each in found)
     assert book.writable[1] == "/y"
 
@@ -179,7 +189,11 @@ def test_a_recovery_is_found_by_its_name(loaded):
 
 
 def test_a_step_in_a_block_adds_its_own_when(loaded):
-    [rung] = loaded("recover: [{block: [{wait: 2s, when: b}], when: a}]\ndetectors: [{name: d, port: 1}]").detectors[0].recover
+    [rung] = (
+        loaded("recover: [{block: [{wait: 2s, when: b}], when: a}]\ndetectors: [{name: d, port: 1}]")
+        .detectors[0]
+        .recover
+    )
     assert rung.steps[0].when.text == "(a) and (b)"
 
 

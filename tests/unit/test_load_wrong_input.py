@@ -16,7 +16,11 @@ CASES = {
         4,
         "an operation has one module, and here are 2: command and shell",
     ),
-    "for: 2 minuts": (b"name: x\ndetectors:\n  - name: d\n    port: 1\n    for: 2 minuts\n", 5, "'2 minuts' is not a duration"),
+    "for: 2 minuts": (
+        b"name: x\ndetectors:\n  - name: d\n    port: 1\n    for: 2 minuts\n",
+        5,
+        "'2 minuts' is not a duration",
+    ),
     "a template loop": (b'name: x\nvars:\n  a: "{{ b }}"\n  b: "{{ a }}"\n', 3, "template loop: a → b → a"),
     "a var of itself": (b'name: x\nvars:\n  a: ["{{ a }}"]\n', 3, "template loop: a → a"),
 }

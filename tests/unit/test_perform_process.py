@@ -1,3 +1,5 @@
+# ruff: noqa: PTH115, PTH208
+# os and not pathlib: names are compared as the kernel tells them
 import contextlib
 import os
 import signal
@@ -7,7 +9,7 @@ import time
 
 import pytest
 
-from runbook.modules import perform_process
+from runbook.modules import perform_signal
 from runbook.modules.actions import Do, Run, Signal, Target, Until
 from runbook.modules.declare import Failed, Refused, Unclear
 from runbook.modules.hands import HEAD, TAIL, Hands, Output
@@ -30,7 +32,7 @@ def do(hands, *actions, check=False):
 
 
 def started(pid):
-    return perform_process._stat(pid)["started"]
+    return perform_signal._stat(pid)["started"]
 
 
 def wait_for(holds, seconds=10.0):
@@ -74,7 +76,7 @@ def test_much_stdin_comes_out_whole(hands):
 
 
 def test_another_exit_code_fails_with_the_last_line(hands):
-    with pytest.raises(Failed, match="^sh: exit code 3: disk on fire$"):
+    with pytest.raises(Failed, match=r"^sh: exit code 3: disk on fire$"):
         do(hands, Run(("sh", "-c", "echo fine; echo disk on fire >&2; exit 3")))
     assert hands.actions[0]["changed"]
 
@@ -137,7 +139,7 @@ def test_a_program_over_its_time_is_ended_with_its_whole_group(hands, tmp_path):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     child = int((tmp_path / "pid").read_text())
-    wait_for(lambda: perform_process._stat(child) is None or perform_process._stat(child)["state"] == "Z")
+    wait_for(lambda: perform_signal._stat(child) is None or perform_signal._stat(child)["state"] == "Z")
 
 
 def test_a_detached_program_outlives_us_in_a_session_of_its_own_and_logs_below_writable(hands, tmp_path):
@@ -146,10 +148,10 @@ def test_a_detached_program_outlives_us_in_a_session_of_its_own_and_logs_below_w
     try:
         assert said["what"].endswith(f"(pid {pid})")
         assert os.getsid(pid) == pid
-        assert perform_process._stat(pid)["parent"] != os.getpid()
+        assert perform_signal._stat(pid)["parent"] != os.getpid()
         wait_for(lambda: (tmp_path / "log").read_text() == "up\n")
         wait_for(lambda: os.readlink(f"/proc/{pid}/exe").endswith(("sleep", "coreutils")))
-        assert {name for name in os.listdir(f"/proc/{pid}/fd")} == {"0", "1", "2"}
+        assert set(os.listdir(f"/proc/{pid}/fd")) == {"0", "1", "2"}
     finally:
         os.kill(pid, signal.SIGKILL)
 
@@ -205,7 +207,7 @@ def test_another_process_under_the_same_number_is_left_alone(hands, sleeper):
 
 def test_a_zombie_counts_as_ended(hands):
     process = subprocess.Popen(["true"])
-    wait_for(lambda: perform_process._stat(process.pid)["state"] == "Z")
+    wait_for(lambda: perform_signal._stat(process.pid)["state"] == "Z")
     (said,) = do(hands, Signal((Target(process.pid, started(process.pid)),)))
     assert not said["changed"]
     process.wait()
@@ -220,7 +222,7 @@ def test_init_ourselves_and_our_parents_are_never_signalled(hands, who, sleeper)
 
 
 def test_without_pidfds_a_process_is_still_ended(hands, sleeper, monkeypatch):
-    monkeypatch.setattr(perform_process, "_pidfd", lambda _: None)
+    monkeypatch.setattr(perform_signal, "pidfd", lambda _: None)
     do(hands, Signal((Target(sleeper.pid, started(sleeper.pid)),)))
     assert sleeper.wait(5) == -signal.SIGTERM
 

@@ -1,3 +1,5 @@
+# ruff: noqa: PTH208
+# os and not pathlib: names are compared as the kernel tells them
 import os
 import stat
 

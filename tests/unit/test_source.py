@@ -43,8 +43,34 @@ def test_plain_yaml_becomes_plain_data(text, data):
 
 @pytest.mark.parametrize(
     "trap",
-    "yes Yes no NO on off True FALSE y N 0777 0o17 08 0x1F 0b11 1_000 1:30 22:22 190:20:30 2026-01-31 .inf -.INF .nan 1e5 "
-    "99999999999999999999 1.0e999".split(),
+    [
+        "yes",
+        "Yes",
+        "no",
+        "NO",
+        "on",
+        "off",
+        "True",
+        "FALSE",
+        "y",
+        "N",
+        "0777",
+        "0o17",
+        "08",
+        "0x1F",
+        "0b11",
+        "1_000",
+        "1:30",
+        "22:22",
+        "190:20:30",
+        "2026-01-31",
+        ".inf",
+        "-.INF",
+        ".nan",
+        "1e5",
+        "99999999999999999999",
+        "1.0e999",
+    ],
 )
 def test_what_yaml_parsers_read_in_different_ways_is_reported(trap):
     problem = only(f"name: x\nkey: {trap}\n")
@@ -211,7 +237,12 @@ def test_aliases_and_merge_keys_work():
     text = "a: &a {p: 1, q: 2}\nb:\n  <<: *a\n  q: 3\nc: {<<: [*a, {r: 4}]}\nd: *a\n"
     parsed = source.parse(text, "f.yaml")
     assert parsed.problems == []
-    assert parsed.data == {"a": {"p": 1, "q": 2}, "b": {"p": 1, "q": 3}, "c": {"p": 1, "q": 2, "r": 4}, "d": {"p": 1, "q": 2}}
+    assert parsed.data == {
+        "a": {"p": 1, "q": 2},
+        "b": {"p": 1, "q": 3},
+        "c": {"p": 1, "q": 2, "r": 4},
+        "d": {"p": 1, "q": 2},
+    }
     assert str(parsed.span(("b", "p"))) == "f.yaml:1:11"
     assert str(parsed.span(("b", "q"))) == "f.yaml:4:6"
 

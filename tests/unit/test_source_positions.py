@@ -53,7 +53,9 @@ def test_a_span_is_exactly_what_is_written(path, expected, line_break):
     assert written(path, text=text) == expected.replace("\n", line_break)
 
 
-@pytest.mark.parametrize(("path", "expected"), [(("flow", "k"), "'k'"), (("list", 0, "x"), "x"), (("script",), "script")])
+@pytest.mark.parametrize(
+    ("path", "expected"), [(("flow", "k"), "'k'"), (("list", 0, "x"), "x"), (("script",), "script")]
+)
 def test_a_key_has_a_span_of_its_own(path, expected):
     assert written(path, key=True) == expected
 

@@ -156,7 +156,9 @@ def test_a_union_is_judged_by_the_alternative_that_is_meant():
 
 
 def test_a_module_beside_a_block_is_refused():
-    assert only({**NAME, "recover": [{"block": [{"wait": "3s"}], "wait": "3s"}]}).message == "`wait` is no key of a block"
+    assert (
+        only({**NAME, "recover": [{"block": [{"wait": "3s"}], "wait": "3s"}]}).message == "`wait` is no key of a block"
+    )
 
 
 def test_an_empty_block_is_refused():

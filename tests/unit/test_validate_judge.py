@@ -9,15 +9,16 @@ from hypothesis import strategies as st
 from runbook.engine.language import schema
 from runbook.engine.language.validate import validate
 
-TEXTS = (
-    "x 30s 1h30m 5 0 85% 5% 50GB {{x}} {{ auto low critical observe immediate sequence all any true * @daily A_b a-b"
-).split() + ["", "3 per 1h", "2 per 24h", "0 per 1h", "2 minuts", "*/5 * * * *", "30 s", "x\n", "30s\n", "é"]
+TEXTS = ["x", "30s", "1h30m", "5", "0", "85%", "5%", "50GB", "{{x}}", "{{", "auto", "low", "critical", "observe", "immediate", "sequence", "all", "any", "true", "*", "@daily", "A_b", "a-b", "", "3 per 1h", "2 per 24h", "0 per 1h", "2 minuts", "*/5 * * * *", "30 s", "x\n", "30s\n", "é"]
 JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(-2, 5), st.floats(-2, 300, allow_nan=False), st.sampled_from(TEXTS),
     st.just([]), st.just({}), st.just(["x"]), st.just([3]), st.just({"name": "x"}), st.just({"argv": "x"}),
 )  # fmt: skip
 SETTINGS = settings(
-    deadline=None, database=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None,
+    database=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
@@ -77,7 +78,9 @@ class Maker:
     def object(self, part: dict, depth: int):
         properties = part.get("properties", {})
         exclusive = [each["required"][0] for each in part.get("oneOf", ())]
-        optional = [key for key in properties if key not in exclusive and (depth < 5 or "items" not in str(properties[key]))]
+        optional = [
+            key for key in properties if key not in exclusive and (depth < 5 or "items" not in str(properties[key]))
+        ]
         keys = set(part.get("required", ())) | set(self.draw(st.lists(st.sampled_from(optional or ["x"]), max_size=3)))
         keys &= set(properties)
         if exclusive:
@@ -93,7 +96,9 @@ class Maker:
 
 
 def _matches(part: dict, text: str) -> bool:
-    return jsonschema.Draft202012Validator({key: part[key] for key in part.keys() & {"pattern", "minLength"}}).is_valid(text)
+    return jsonschema.Draft202012Validator({key: part[key] for key in part.keys() & {"pattern", "minLength"}}).is_valid(
+        text
+    )
 
 
 @st.composite

@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runbook.engine.language.lint.backtrack import REPEATS, TooLarge, admits, sre
+from runbook.engine.language.lint.loops import loops
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,7 +45,7 @@ class Automaton:
 
     def ambiguities(self) -> Iterator[tuple[str, str]]:
         """Yield (a text that leads to the loop, a text that the loop reads in two ways)."""
-        for component in _components(self.follow):
+        for component in loops(self.follow):
             found = self._ambiguous(component)
             if found:
                 yield found
@@ -274,38 +275,3 @@ def bodies(op: Any, argument: Any) -> list[Any]:
     if op is sre.GROUPREF_EXISTS:
         return [body for body in argument[1:] if body]
     return []
-
-
-def _components(follow: list[Ways]) -> list[set[int]]:
-    """Return the loops: sets of positions each of which leads to every other (Tarjan, without recursion)."""
-    order: dict[int, int] = {}
-    low: dict[int, int] = {}
-    stack: list[int] = []
-    found: list[set[int]] = []
-    for root in range(len(follow)):
-        if root in order:
-            continue
-        work = [(root, iter(follow[root]))]
-        order[root] = low[root] = len(order)
-        stack.append(root)
-        while work:
-            here, rest = work[-1]
-            for after in rest:
-                if after not in order:
-                    order[after] = low[after] = len(order)
-                    stack.append(after)
-                    work.append((after, iter(follow[after])))
-                    break
-                if after in stack:
-                    low[here] = min(low[here], order[after])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[here])
-                if low[here] == order[here]:
-                    cut = stack.index(here)
-                    component = set(stack[cut:])
-                    del stack[cut:]
-                    if len(component) > 1 or here in follow[here]:
-                        found.append(component)
-    return found

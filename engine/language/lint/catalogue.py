@@ -58,9 +58,9 @@ class Documented:
         return found[1].strip("\n") if found else ""
 
     def example(self, heading: str) -> str:
-        """Return the YAML below a heading."""
+        """Return the YAML below a heading; a ⇥ stands for a tab, which nobody would see."""
         found = re.search(r"```yaml\n(.*?)```", self.section(heading), re.DOTALL)
-        return found[1] if found else ""
+        return found[1].replace("⇥", "\t") if found else ""
 
 
 @cache

@@ -6,7 +6,7 @@ import functools
 import importlib
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runbook.engine.language.lint.automaton import OFTEN, Automaton, bodies
 from runbook.engine.language.lint.backtrack import REPEATS, Program, TooLarge, sre
@@ -46,8 +46,20 @@ def matches_everything(text: str) -> bool:
     return compiled.search("") is not None and compiled.search("x") is not None
 
 
+class Hostile(NamedTuple):
+    """A text on which a pattern's work explodes: what leads to the loop, what it repeats, and what makes it fail."""
+
+    before: str
+    pump: str
+    ending: str
+
+    def text(self, times: int = 30) -> str:
+        """Return it with so many repetitions."""
+        return f"{self.before}{self.pump * times}{self.ending}"
+
+
 @functools.cache
-def explosion(text: str) -> str | None:
+def explosion(text: str) -> Hostile | None:
     """Return a text on which the pattern's work explodes, or None if there seems to be none."""
     tree = parser.parse(text)
     if not _suspicious(list(tree)):
@@ -64,8 +76,9 @@ def explosion(text: str) -> str | None:
         suspects.append((automaton.lead(letter), letter, _FAILING))
     for before, pump, growth in suspects:
         for ending in _ENDINGS:
-            if _explodes(program, (before, pump, ending), growth):
-                return f"{before}{pump * 30}{ending}"
+            hostile = Hostile(before, pump, ending)
+            if _explodes(program, hostile, growth):
+                return hostile
     return None
 
 
@@ -85,14 +98,13 @@ def unbounded(text: str) -> str | None:
     return f"{count} unbounded repeats in a row fit the same characters" if count >= _SOME_LOOPS else None
 
 
-def _explodes(program: Program, text: tuple[str, str, str], growth: Growth) -> bool:
-    before, pump, ending = text
-    first = program.steps(f"{before}{pump * 6}{ending}", _FIRST_BUDGET)
+def _explodes(program: Program, hostile: Hostile, growth: Growth) -> bool:
+    first = program.steps(hostile.text(6), _FIRST_BUDGET)
     if first > _FIRST_BUDGET:
         return True
     for times, factor in growth:
         most = int(first * factor)
-        if program.steps(f"{before}{pump * times}{ending}", most) <= most:
+        if program.steps(hostile.text(times), most) <= most:
             return False
     return True
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MARK = "⟨"
 _SCRATCH = "/⟨run.scratch⟩"
 
+
 class _Later(Mapping[str, Any]):
     """What an incident, a result or a pool's member will hold: a mark for each of its keys."""
 
@@ -37,6 +38,7 @@ class _Later(Mapping[str, Any]):
     def __len__(self) -> int:
         return 1  # it is not empty
 
+
 def scope(context: Context, names: Sequence[str] = ()) -> Scope:
     """Return a scope in which everything has a value, if only a mark."""
     made = Scope(context.runbook, host=f"{MARK}host⟩", run=_Later("run"), secrets=_Later("secrets"))
@@ -45,6 +47,7 @@ def scope(context: Context, names: Sequence[str] = ()) -> Scope:
             made[name] = _Later(name)
     return made
 
+
 def told(given: Any, known: Scope) -> str | None:
     """Return a path with its templates filled in, or None where it can't be told."""
     try:
@@ -52,6 +55,7 @@ def told(given: Any, known: Scope) -> str | None:
     except RenderError:
         return None
     return found if isinstance(found, str) else None
+
 
 def outside(path: str, writable: Sequence[str | None]) -> str | None:
     """Return why a step may not touch a path, or None where it may, or where that can't be told."""
@@ -69,6 +73,7 @@ def outside(path: str, writable: Sequence[str | None]) -> str | None:
             return None
     listed = ", ".join(str(entry) for entry in writable).replace(_SCRATCH, "{{ run.scratch }}")
     return f"{path.replace(_SCRATCH, '{{ run.scratch }}')} lies outside of what is writable ({listed})"
+
 
 def _may_cover(entry: str, wanted: str, head: str) -> bool:
     tree, mark, _ = entry.partition(MARK)

@@ -1,7 +1,7 @@
-r"""A line that a tab indents.
+"""A line that a tab indents.
 
 ## What it does
-Finds tabs where YAML wants spaces.
+Finds tabs (⇥) where YAML wants spaces.
 
 ## Why is this bad
 A tab has no fixed width, so YAML forbids it: two people would see two different structures.
@@ -9,19 +9,15 @@ A tab has no fixed width, so YAML forbids it: two people would see two different
 ## Example
 ```yaml
 name: example
-vars: {port: 8000,
-\tunit: vllm}
 finally:
-  - notify: "{{ port }} {{ unit }}"
+⇥- notify: done
 ```
 
 ## Use instead
 ```yaml
 name: example
-detectors:
-  - name: server down
-    http: http://127.0.0.1:8000/health
-    when: status != 200
+finally:
+  - notify: done
 ```
 
 ## Fix

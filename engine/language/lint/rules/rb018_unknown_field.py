@@ -34,7 +34,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbook.engine.language.lint import known
-from runbook.engine.language.names import mentions, nearest
+from runbook.engine.language.nearest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,7 +51,7 @@ def check(context: Context) -> Iterator[Remark]:
     later = known.registered(context)
     for use in context.uses:
         names = use.known.names
-        for mention in mentions(use.expression):
+        for mention in use.mentions:
             if mention.guarded or use.known.open:
                 continue
             place = (mention.offset, mention.end)

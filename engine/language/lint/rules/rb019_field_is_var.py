@@ -39,8 +39,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook.engine.language.names import mentions
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -55,7 +53,7 @@ def check(context: Context) -> Iterator[Remark]:
     """Judge the names that conditions over records use."""
     taken = set(context.runbook.vars)
     for use in context.uses:
-        for mention in mentions(use.expression) if use.fields else ():
+        for mention in use.mentions if use.fields else ():
             if mention.name in taken and mention.name in (use.fields or ()):
                 message = f"`{mention.name}` is a field of these records and a var"
                 yield context.remark_in(use, mention.offset, mention.end, message, "give the var another name")

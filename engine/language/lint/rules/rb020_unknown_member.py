@@ -43,13 +43,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook.engine.language.names import literals, nearest
+from runbook.engine.language.nearest import nearest
 from runbook.engine.model import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runbook.engine.language.lint.context import Context, Remark, Use
+    from runbook.engine.language.lint.context import Context, Remark
+    from runbook.engine.language.lint.uses import Use
 
 _SEVERITIES = tuple(member.value for member in Severity)
 
@@ -61,7 +62,7 @@ LEVEL = "error"
 def check(context: Context) -> Iterator[Remark]:
     """Judge the literals that closed sets are compared with."""
     for use in context.uses:
-        for literal in literals(use.expression):
+        for literal in use.literals:
             choices = _choices(literal.name, use)
             if not choices or not isinstance(literal.value, str) or literal.value in choices:
                 continue

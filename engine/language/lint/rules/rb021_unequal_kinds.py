@@ -33,7 +33,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-from runbook.engine.language.names import literals
 from runbook.modules.declare import Kind
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ LEVEL = "error"
 def check(context: Context) -> Iterator[Remark]:
     """Judge the literals that typed fields are compared with."""
     for use in context.uses:
-        for literal in literals(use.expression) if use.fields else ():
+        for literal in use.literals if use.fields else ():
             field = (use.fields or {}).get(literal.name)
             wanted = _sort(field)
             if not wanted or literal.value is None:

@@ -48,6 +48,8 @@ LEVEL = "error"
 def check(context: Context) -> Iterator[Remark]:
     """Judge every condition by what its fields can be."""
     for use in context.uses:
+        if use.expression.template:
+            continue
         typed = {name: field for name, field in (use.fields or {}).items() if field is not None}
         reason = impossible(use.expression, typed)
         if reason:

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 from jinja2 import nodes
 
 from runbook.engine.language.lint import known
-from runbook.engine.language.lint.context import probe_class
+from runbook.engine.language.lint.calls import probe_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,9 +54,12 @@ def check(context: Context) -> Iterator[Remark]:
         if cls is None or cls.events or detector.members:
             continue
         if detector.when is None:
+            if context.within((*detector.path, "when")) is not None:
+                continue  # there is one, and it does not parse
             fields = ", ".join(known.fields(context, detector) or {})
+            hint = f"say what is wrong, over {fields}"
             message = f"`{detector.name}` has no `when`, so it fires at every look"
-            yield context.remark((*detector.path, detector.probe), message, f"say what is wrong, over {fields}", key=True)
+            yield context.remark((*detector.path, detector.probe), message, hint, key=True)
         elif any(isinstance(tree, nodes.Const) and tree.value for tree in known.trees(detector.when)):
             message = f"this is always true, so `{detector.name}` fires at every look"
             yield context.remark((*detector.path, "when"), message, "say what is wrong, over the record's fields")

@@ -60,7 +60,7 @@ def check(context: Context) -> Iterator[Remark]:
         if not (_plain(fires) and _plain(clears)):
             continue
         typed = {name: field for name, field in (known.fields(context, detector) or {}).items() if field is not None}
-        if impossible(_Both(fires, clears), typed) is None:  # type: ignore[arg-type] -- it reads no more of it
+        if impossible(_Both(fires, clears), typed) is None:  # type: ignore[arg-type]
             message = f"`{detector.name}` can fire and clear at the same look"
             yield context.remark((*detector.path, "clear"), message, "leave a gap between `when` and `clear`")
 

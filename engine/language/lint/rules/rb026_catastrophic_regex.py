@@ -48,7 +48,9 @@ LEVEL = "error"
 def check(context: Context) -> Iterator[Remark]:
     """Try every pattern that could explode."""
     for found in context.patterns:
-        if pattern.problem(found.text) is None and (text := pattern.explosion(found.text)) is not None:
+        hostile = pattern.explosion(found.text) if pattern.problem(found.text) is None else None
+        if hostile is not None:
+            text = hostile.text()
             shown = repr(text if len(text) <= 30 else f"{text[:30]}…")
             message = f"this regular expression takes exponential time, for example on {shown}"
             hint = "let each loop read a text in one way only, and bound it: \\w{1,64} instead of (\\w+)+"

@@ -53,7 +53,8 @@ from runbook.modules.declare import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runbook.engine.language.lint.context import Call, Context, Remark
+    from runbook.engine.language.lint.calls import Call
+    from runbook.engine.language.lint.context import Context, Remark
     from runbook.engine.model import Path
 
 _INTERPRETER = re.compile(r"(ba|da|z|k|a|fi|tc|c)?sh|busybox|python[0-9.]*|perl|ruby|node|php|lua|su|env|[gm]?awk|sed")

@@ -45,7 +45,8 @@ from runbook.modules.declare import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runbook.engine.language.lint.context import Call, Context, Remark
+    from runbook.engine.language.lint.calls import Call
+    from runbook.engine.language.lint.context import Context, Remark
 
 CODE = "RB030"
 NAME = "host-text-as-option"

@@ -49,7 +49,8 @@ from runbook.modules.declare import Impact
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runbook.engine.language.lint.context import Call, Context, Remark
+    from runbook.engine.language.lint.calls import Call
+    from runbook.engine.language.lint.context import Context, Remark
     from runbook.engine.model import Path
 
 CODE = "RB036"

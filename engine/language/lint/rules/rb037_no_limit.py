@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook.engine.language.lint.context import step_class
+from runbook.engine.language.lint.calls import step_class
 from runbook.engine.model import Mode
 from runbook.modules.declare import Impact
 

@@ -37,7 +37,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook.engine.language.lint.context import probe_class
+from runbook.engine.language.lint.calls import probe_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -35,7 +35,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runbook.engine.language.lint import known
-from runbook.engine.language.names import mentions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +50,7 @@ def check(context: Context) -> Iterator[Remark]:
     """Judge the names that are registered somewhere by where they are used."""
     registered = known.registered(context)
     for use in context.uses if registered else ():
-        for mention in mentions(use.expression):
+        for mention in use.mentions:
             if mention.name in registered and mention.name not in use.known.names and not mention.guarded:
                 message = f"`{mention.name}` is not registered yet where it is used"
                 hint = "register it in an earlier step of the same list"

@@ -44,7 +44,8 @@ from runbook.engine.language.lint import known
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runbook.engine.language.lint.context import Call, Context, Remark
+    from runbook.engine.language.lint.calls import Call
+    from runbook.engine.language.lint.context import Context, Remark
 
 CODE = "RB046"
 NAME = "register-collision"

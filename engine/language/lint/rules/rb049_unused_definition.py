@@ -34,8 +34,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook.engine.language.names import mentions
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -61,7 +59,7 @@ def check(context: Context) -> Iterator[Remark]:
     read = {
         mention.keys[0] if mention.keys else "*"
         for use in context.uses
-        for mention in mentions(use.expression)
+        for mention in use.mentions
         if mention.name == "secrets"
     }
     given = context.data.get("secrets")

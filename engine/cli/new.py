@@ -1,0 +1,90 @@
+"""`runbook new`: a runbook to start from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from runbook.engine.errors import UserError
+
+_SUFFIXES = (".yaml", ".yml")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_STARTER = """\
+# Completion in an editor: `runbook schema > runbook.schema.json`, and this as the first line:
+# yaml-language-server: $schema=runbook.schema.json
+name: {name}
+description: Keep a service up and its disk from filling.   # what this runbook looks after
+every: 30s                                   # how often `watch`, or your cron job, looks
+
+writable: ["{{{{ cache }}}}"]                    # the only trees in which steps may write or delete
+limit: 3 per 1h                              # at most so many recoveries of a detector; the rest is for a person
+cooldown: 2m                                 # the pause after each
+
+vars:                                        # -e NAME=VALUE sets them for one run
+  service: my-service                        # as systemd names it, or the path of a pidfile
+  health_url: http://127.0.0.1:8000/health
+  cache: /var/cache/my-service
+
+# A detector is a probe, a condition over the fields of its records, and what to do about it.
+# `runbook doc` lists probes and steps; `runbook doc http` tells the fields of one.
+detectors:
+  - name: service down
+    daemon: "{{{{ service }}}}"
+    when: not alive
+    for: 1m                                  # it must hold this long: a restart in progress is no fault
+    recover:
+      - restart_daemon: {{unit: "{{{{ service }}}}"}}
+    verify: {{for: 20s, within: 5m}}           # cured when it has been well for 20 s; unhealed after 5 min
+    unhealed:
+      - notify: "{{{{ incident.host }}}}: {{{{ service }}}} stays down"
+
+  - name: service does not answer
+    http: "{{{{ health_url }}}}"
+    when: status != 200                      # 0 where nobody answers
+    for: 2m
+    recover:
+      - restart_daemon: {{unit: "{{{{ service }}}}"}}
+    verify: {{for: 20s, within: 5m}}
+
+  - name: disk filling
+    health: {{path: /}}
+    when: disk_used_percent > 90%
+    clear: disk_used_percent < 85%           # over only here, so that it does not flap
+    recover:
+      - clear_cache: {{path: "{{{{ cache }}}}", older_than: 7d}}   # destructive: waits for approval, or `apply --yes`
+
+# Next: `runbook lint {file}`, then `runbook check {file}`, then `runbook apply {file}`.
+"""
+
+
+@click.command("new", short_help="Write a runbook to start from.")
+@click.argument("name", metavar="NAME")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def command(name: str, *, force: bool) -> None:
+    """Write NAME.yaml, a runbook with comments to start from. NAME may have directories and a .yaml of its own.
+
+    \b
+    Example:
+      runbook new serving
+      runbook new runbooks/serving.yaml
+    """
+    file = Path(name if name.endswith(_SUFFIXES) else f"{name}.yaml")
+    if not _NAME.fullmatch(file.stem):
+        mend = "use letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
+        raise UserError(f"`{file.stem}` can't be a runbook's name", mend=mend)
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as opened:
+            opened.write(_STARTER.format(name=_quoted(file.stem), file=file))
+    except FileExistsError:
+        raise UserError("there is such a file already", where=str(file), mend="--force writes over it") from None
+    except FileNotFoundError:
+        raise UserError("its directory is not there", where=str(file), mend=f"mkdir -p {file.parent}") from None
+    click.echo(f"wrote {file}; next: edit its vars, then `runbook lint {file}` and `runbook check {file}`")
+
+
+def _quoted(name: str) -> str:
+    """Return a name as YAML text: `on`, `null` or `1.5` would be something else without quotes."""
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z_-]{3,}", name) and name.lower() not in {"true", "false", "null"}
+    return name if plain else f'"{name}"'

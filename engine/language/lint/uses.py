@@ -1,0 +1,139 @@
+"""The expressions of a runbook, each with where it stands and the names that are known there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.language import names, params
+from runbook.engine.language.lint import known
+from runbook.modules import catalogue
+from runbook.modules.declare import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runbook.engine.language.lint.calls import Call
+    from runbook.engine.language.lint.context import Context
+    from runbook.engine.language.lint.known import Known
+    from runbook.engine.model import Detector, Path
+
+
+@dataclass(frozen=True)
+class Use:
+    """An expression, where it stands, and the names that are known there."""
+
+    expression: Any
+    path: Path
+    known: Known
+    detector: Detector | None = None  # of a condition over its records
+    fields: Mapping[str, Any] | None = None  # of the records that a condition is about
+    call: Call | None = None
+
+    @cached_property
+    def mentions(self) -> tuple[names.Mention, ...]:
+        """Every mention of a name in it."""
+        return names.mentions(self.expression)
+
+    @cached_property
+    def literals(self) -> tuple[names.Compared, ...]:
+        """Every literal that something in it is compared with."""
+        return names.literals(self.expression)
+
+
+def walk(context: Context) -> Iterator[Use]:
+    yield from _uses_at_top(context)
+    for detector in context.detectors:
+        yield from _uses_of_detector(context, detector)
+    for call in context.calls:
+        yield from _uses_of_step(context, call)
+    for operation in context.runbook.operations:
+        if operation.prefer is not None:
+            yield Use(operation.prefer, (*operation.path, "prefer"), known.of_operation(context: Context, operation, ()))
+
+
+def _uses_at_top(context: Context) -> Iterator[Use]:
+    anywhere = known.anywhere(context: Context)
+    for name, value in context.runbook.vars.items():
+        for path, found in expressions(value, ("vars", name)):
+            yield Use(found, path, known.of_var(context: Context))
+    for index, entry in enumerate(context.runbook.writable):
+        for path, found in expressions(entry, ("writable", index)):
+            yield Use(found, path, anywhere)
+
+
+def _uses_of_detector(context: Context, detector: Detector) -> Iterator[Use]:
+    reach = known.of_records(context: Context, detector)
+    fields = known.fields(context: Context, detector)
+    for key, found in (("when", detector.when), ("clear", detector.clear), ("subject", detector.subject)):
+        path = (*detector.path, key)
+        if found is None:
+            continue
+        if context.within(path) is None:
+            path = (key,) if key in context.data else detector.path  # a default at the top
+        yield Use(found, path, reach, detector, fields)
+    anywhere = known.anywhere(context: Context)
+    for name, value in detector.params.items():
+        start = context.parameter(detector.path, detector.probe, name)
+        for path, found in expressions(value, start):
+            yield Use(found, path, anywhere)
+
+
+def _uses_of_step(context: Context, call: Call) -> Iterator[Use]:
+    step = call.step
+    reach = known.of_step(context: Context, call)
+    if step.when is not None:
+        path = (*step.path, "when")
+        if context.within(path) is not None:
+            yield Use(step.when, path, reach, call=call)
+    for name, value in step.params.items():
+        start = context.parameter(step.path, step.module, name)
+        if _is_condition(call, name):
+            yield from _uses_of_waiting(context, call, value, start)
+            continue
+        for path, found in expressions(value, start):
+            yield Use(found, path, reach, call=call)
+
+
+def _is_condition(call: Call, name: str) -> bool:
+    given = params.fields(call.cls) if call.cls is not None else {}
+    return name in given and given[name].kind is Kind.CONDITION
+
+
+def _uses_of_waiting(context: Context, call: Call, value: Any, path: Path) -> Iterator[Use]:
+    """A step's parameter that is a condition over the records of a probe beside it (`wait_for`)."""
+    from runbook.engine.language import expression
+
+    given = next((step for step in call.step.params.values() if _names_probe(step)), None)
+    fields = known.probe_fields(given)
+    reach = known.of_step(context: Context, call)
+    if fields is not None:
+        reach = reach.with_fields(fields)
+    for index, text in enumerate(value if isinstance(value, list) else [value]):
+        found = text
+        if isinstance(text, str):
+            try:
+                found = expression.parse(text, template=False)
+            except expression.Syntax:
+                continue  # the loader's business
+        if hasattr(found, "names"):
+            where = (*path, index) if isinstance(value, list) else path
+            yield Use(found, where, reach, fields=fields, call=call)
+
+
+def expressions(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield every expression in a value, with its path."""
+    if hasattr(value, "evaluate"):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from expressions(item, (*path, key))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from expressions(item, (*path, index))
+
+
+def _names_probe(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) == 1 and next(iter(value)) in catalogue.probe_names()

@@ -1,0 +1,89 @@
+"""Lint never fails on a file, however broken: it has findings, or it has none."""
+
+import pathlib
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import runbook
+from runbook.engine.language import load
+from runbook.engine.language.lint import catalogue, check, noqa
+from runbook.engine.language.lint.formats import github, sarif, text
+
+BUNDLED = [
+    file.read_text(encoding="utf-8") for file in (pathlib.Path(runbook.__file__).parent / "runbooks").glob("*.yaml")
+]
+TEXTS = [
+    *(rule.example(heading) for rule in catalogue.everything() for heading in ("Example", "Use instead")),
+    *BUNDLED,
+]
+LINES = sorted({line for text in TEXTS for line in text.splitlines(keepends=True)})
+WORDS = [
+    "when: x",
+    "[",
+    "]",
+    "{{",
+    "}}",
+    "# noqa",
+    "# noqa: RB018",
+    "\t",
+    "null",
+    "''",
+    "- ",
+    ": ",
+    "30",
+    "😀",
+    "(a+)+$",
+]
+
+
+@st.composite
+def mutated(draw):
+    lines = draw(st.sampled_from(TEXTS)).splitlines(keepends=True)
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(lines)))
+        match draw(st.sampled_from(["insert", "delete", "cut", "word"])):
+            case "insert":
+                lines.insert(at, draw(st.sampled_from(LINES)))
+            case "delete":
+                del lines[at : at + 1]
+            case "cut":
+                lines[at : at + 1] = [line[: draw(st.integers(0, len(line)))] + "\n" for line in lines[at : at + 1]]
+            case "word":
+                lines[at : at + 1] = [
+                    line.rstrip("\n") + draw(st.sampled_from(WORDS)) + "\n" for line in lines[at : at + 1]
+                ]
+    return "".join(lines)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(written=mutated())
+def test_a_mutated_runbook_has_located_findings_or_none(tmp_path, written):
+    path = tmp_path / "runbook.yaml"
+    path.write_text(written, encoding="utf-8", newline="")
+    found = check(load.examine(path))
+    size = len(written.splitlines()) + 1
+    for finding in found:
+        assert finding.code in catalogue.codes()
+        assert finding.span.file != str(path) or 1 <= finding.span.line <= size
+        assert finding.message
+        assert all(0 <= edit.start <= edit.end <= len(written) for edit in finding.fixes)
+    text.render(found, {str(path): written})
+    github.render(found)
+
+
+@settings(max_examples=100, deadline=None)
+@given(written=st.text(alphabet="ab:#'\"|>- \n\r\t{}[]noqaRB0", max_size=80))
+def test_comments_are_found_in_any_text(written):
+    for start, end, covered in noqa.comments(written):
+        assert written[start] == "#"
+        assert start < end <= max(covered, end)
+        assert "\n" not in written[start:end]
+
+
+def test_sarif_of_many_findings_is_written(tmp_path):
+    path = tmp_path / "runbook.yaml"
+    path.write_text("name: example\n" + "cooldwon: 1m\n" * 3)
+    assert sarif.render(check(load.examine(path)), {str(path): path.read_text()})

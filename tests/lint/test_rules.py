@@ -1,0 +1,57 @@
+"""Every rule by its own documentation: the bad example has exactly its finding, the other has none."""
+
+import re
+
+import pytest
+
+from runbook.engine.language import load, source
+from runbook.engine.language.lint import catalogue, check
+
+RULES = catalogue.everything()
+CODES = [rule.code for rule in RULES]
+
+
+def findings(tmp_path, text):
+    path = tmp_path / "runbook.yaml"
+    path.write_text(text, encoding="utf-8")
+    return check(load.examine(path))
+
+
+@pytest.mark.parametrize("rule", RULES, ids=CODES)
+def test_a_rules_bad_example_has_its_finding_and_no_other(rule, tmp_path):
+    found = findings(tmp_path, rule.example("Example"))
+    assert {finding.code for finding in found} == {rule.code}
+    assert {(finding.rule, finding.level) for finding in found} == {(rule.name, rule.level)}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=CODES)
+def test_what_a_rule_says_to_use_instead_has_no_finding(rule, tmp_path):
+    assert findings(tmp_path, rule.example("Use instead")) == []
+
+
+@pytest.mark.parametrize("rule", RULES, ids=CODES)
+def test_a_rule_is_documented_under_the_fixed_headings(rule):
+    headings = re.findall(r"^## (.*)$", rule.doc, re.MULTILINE)
+    assert headings == list(catalogue.HEADINGS)
+    assert all(rule.section(heading).strip() for heading in headings)
+    assert rule.summary.endswith(".")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=CODES)
+def test_a_rules_file_bears_its_code_and_its_name(rule):
+    assert catalogue.codes()[rule.code] == f"{rule.code}_{rule.name}".lower().replace("-", "_")
+
+
+def test_there_are_at_least_thirty_rules_and_no_code_is_skipped():
+    assert len(CODES) >= 30
+    assert [f"RB{number:03d}" for number in range(1, len(CODES) + 1)] == CODES
+
+
+def test_the_loaders_codes_bear_the_names_that_the_loader_gives_them():
+    assert {code: catalogue.documented(code).name for code in source.RULES} == source.RULES
+
+
+def test_a_rule_says_of_itself_what_its_documentation_says():
+    for rule in catalogue.rules():
+        documented = catalogue.documented(rule.CODE)
+        assert (documented.name, documented.level) == (rule.NAME, rule.LEVEL)
