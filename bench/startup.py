@@ -14,6 +14,7 @@ def results(rounds: int) -> list[measure.Result]:
     programs = {
         "runbook --version": [measure.RUNBOOK, "--version"],
         "python -c pass": [sys.executable, "-c", "pass"],
+        "runbook (its help)": [measure.RUNBOOK],
         "python -c 'import click'": [sys.executable, "-c", "import click"],
     }
     taken = measure.interleaved(programs, 3 * rounds)

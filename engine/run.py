@@ -191,7 +191,8 @@ class Pass:
 
     def _ask(self, command: LookAt) -> None:
         if command.intent is not None:
-            spec = Spec(command.intent, command.probe, command.params, deadline=catalogue.probe(command.probe).timeout)
+            deadline = catalogue.probe(command.probe).deadline(command.params)
+            spec = Spec(command.intent, command.probe, command.params, deadline=deadline)
             seq = self._agent.send(messages.probe([spec]))
             self._asked[seq] = (command.intent, ())
             return
@@ -201,12 +202,12 @@ class Pass:
             detector = self.state.plan.detector(name)
             if detector.probe in CORRELATIONS or catalogue.probe(detector.probe).engine:
                 continue
-            deadline = catalogue.probe(detector.probe).timeout
             try:
                 params = render.probe(detector.probe, detector.params, scope, path=detector.path)
             except RenderError as error:
                 looks[name] = NotSeen(error.what)
                 continue
+            deadline = catalogue.probe(detector.probe).deadline(params)
             specs.append(Spec(name, detector.probe, params, self._keeper.cursor(name), deadline))
         if not specs:
             self._events.append(Looked(self.host, looks))

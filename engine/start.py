@@ -97,6 +97,7 @@ class Session:
         self._journal: Journal | None = None
         self._pass: Pass | None = None
         self._begun = False
+        self._started = time.time()
 
     def interrupt(self) -> int:
         """Begin nothing new; return how often this was asked."""
@@ -119,39 +120,24 @@ class Session:
             state, cursors = keep.load(plan, self._journal, HOST)
             keeper = keep.Keeper(self._journal if request.commits else None, runbook.name, HOST, cursors)
             self._begin(observer, keeper)
-            for incident in state.incidents.values():
-                observer.fact(
-                    self._fact(
-                        "incident.resumed",
-                        incident=incident.id,
-                        host=HOST,
-                        detector=incident.detector,
-                        subject=incident.subject,
-                        data={
-                            "state": incident.state.value,
-                            "opened": incident.opened,
-                            "severity": incident.severity,
-                            "since": incident.since,
-                            "fields": incident.fields,
-                            "reason": incident.reason,
-                            "count": incident.count,
-                        },
-                    )
-                )
             try:
                 agent = stack.enter_context(fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")))
+                self._pass = Pass(
+                    state,
+                    HOST,
+                    agent,
+                    keeper,
+                    observer,
+                    wait=request.wait,
+                    writable=render.writable(scope),
+                    diff=request.diff,
+                )
+                stopped = self._pass.go().stopping
             except HostUnreachable as error:
+                stopped = False
                 self._tell(observer, keeper, self._fact("host.unreachable", host=HOST, data={"reason": str(error)}))
-                return False
-            writable = render.writable(scope)
-            self._pass = Pass(
-                state, HOST, agent, keeper, observer, wait=request.wait, writable=writable, diff=request.diff
-            )
-            try:
-                return self._pass.go().stopping
-            except HostUnreachable as error:
-                self._tell(observer, keeper, self._fact("host.unreachable", host=HOST, data={"reason": str(error)}))
-                return False
+            self._tell(observer, keeper, self._fact("run.ended", data={"duration": time.time() - self._started}))
+            return stopped
 
     def close(self, exit_code: int) -> None:
         """Write down how the run ended, and close the journal."""

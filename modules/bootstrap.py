@@ -133,6 +133,7 @@ def main() -> int:
         unpack(frame(), hello["hash"], code)
     private(code)
     sys.path.insert(0, code)
+    sys.path.extend(path for path in hello.get("packages", ()) if path not in sys.path)
     from runbook.modules import agent
 
     if not str(agent.__file__).startswith(code + "/"):

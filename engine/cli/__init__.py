@@ -1,66 +1,22 @@
-"""The command line: one file per command, imported when the command is asked for."""
+"""The command line's door: it imports nothing before it knows what for."""
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
-
-import click
 
 from runbook import __version__
 
 
-class Commands(click.Group):
-    """A group whose commands are the files of this folder; each defines `command`, but those that begin with `_`."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
-        """Return the names of all commands, sorted."""
-        files = {name.partition(".") for folder in __path__ for name in os.listdir(folder)}  # noqa: PTH208 -- a start-up
-        return sorted({stem for stem, _, kind in files if stem[0] != "_" and kind in {"py", "pyc"}})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command's file."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that is asked for, or say which name is near."""
-        wrong = args[0]
-        if wrong[0:1] == "-" or wrong in self.list_commands(ctx):
-            return super().resolve_command(ctx, args)
-        from runbook.engine.language.nearest import nearest
-
-        near = nearest(wrong, self.list_commands(ctx))
-        hint = f"did you mean `{near}`?" if near else "`runbook --help` lists the commands"
-        ctx.fail(f"there is no command {wrong!r}; {hint}")
-
-
-@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="runbook")
-@click.option("-v", "--verbose", count=True, expose_value=False, help="-vv shows the traceback of a bug in runbook.")
-@click.pass_context
-def runbook(ctx: click.Context) -> None:
-    """Heal machines that run LLM, GPU and Slurm work, and check that the cure worked.
-
-    \b
-    To begin with:
-      runbook apply quickstart    heal six faults in a scratch directory
-      runbook new NAME            write a runbook to start from
-      runbook doc                 list the probes and steps
-    """
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
-
-
 def main() -> None:
     """Run the command line; a user's error becomes a message and its exit code, never a traceback."""
+    code: object = 0
     try:
-        code = runbook.main(prog_name="runbook", standalone_mode=False)
+        if sys.argv[1:] == ["--version"]:
+            sys.stdout.write(f"runbook, version {__version__}\n")
+        else:
+            from runbook.engine.cli._commands import runbook
+
+            code = runbook.main(prog_name="runbook", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 -- whatever it is, it ends here
         from runbook.engine.cli import _ending

@@ -37,7 +37,7 @@ def command(
     if explain is not None:
         from runbook.engine.language.lint import explain as pages
 
-        click.echo(pages.explain(explain, colour=colour))
+        click.echo(_printable(pages.explain(explain, colour=colour)))
         return 0
     from runbook.engine.language.lint import report
 
@@ -46,5 +46,11 @@ def command(
     code = report.exit_code(found.findings, strict=strict)
     text = report.rendered(found, form, code, colour=colour)
     if text:
-        click.echo(text)
+        click.echo(_printable(text))
     return code
+
+
+def _printable(text: str) -> str:
+    """Spell out what the terminal's encoding lacks, so that a finding never fails to be printed."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)

@@ -45,7 +45,7 @@ def command(module: str, words: tuple[str, ...], when: str | None, form: str) ->
     condition = _condition(when)
     params = _arguments.parameters(cls, words)
     with fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")) as agent:
-        look = agent.probe([fleet.Spec(module, module, params, deadline=cls.timeout)])[module]
+        look = agent.probe([fleet.Spec(module, module, params, deadline=cls.deadline(params))])[module]
     verdicts = _judged(condition, look)
     click.echo(_json(look, verdicts) if form == "json" else _text(cls, look, verdicts))
     if isinstance(look, NotSeen) or "unknown" in verdicts:

@@ -18,6 +18,7 @@ class Hold:
     since: float
     seen: float
     times: tuple[float, ...] = ()  # of events: those that `count` still counts
+    told: str = ""  # the run that told people of it
 
 
 def extend(earlier: Hold | None, detector: Detector, times: tuple[float, ...], now: float, every: float) -> Hold:
@@ -39,7 +40,7 @@ def extend(earlier: Hold | None, detector: Detector, times: tuple[float, ...], n
         counted = tuple(at for at in counted if at >= horizon)[-detector.count.count :]
     else:
         counted = ()
-    return Hold(since, now, counted)
+    return Hold(since, now, counted, earlier.told if earlier else "")
 
 
 def ripe(hold: Hold, detector: Detector, now: float) -> bool:

@@ -32,7 +32,15 @@ class Agent:
     """
 
     def __init__(
-        self, host: str, requests: int, answers: int, log: int, *, base: str | None, ended: Callable[[], str | None]
+        self,
+        host: str,
+        requests: int,
+        answers: int,
+        log: int,
+        *,
+        base: str | None,
+        ended: Callable[[], str | None],
+        packages: Sequence[str] = (),
     ) -> None:
         self.host = host
         self.python = ""
@@ -41,7 +49,8 @@ class Agent:
         self._log = log
         self._ended = ended  # says how the process ended, when it did
         self._reader = wire.Reader()
-        self._outgoing = bytearray(pack.bootstrap() + wire.encode({"hello": 1, "hash": pack.digest(), "base": base}))
+        hello = {"hello": 1, "hash": pack.digest(), "base": base, "packages": list(packages)}
+        self._outgoing = bytearray(pack.bootstrap() + wire.encode(hello))
         self._queued = bytearray()  # until the agent is ready
         self._ready = False
         self._seq = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import pathlib
 import signal
@@ -51,7 +52,8 @@ def connect(journal_dir: str | os.PathLike[str] | None = None, *, python: str | 
             os.close(descriptor)
     process = _Process(pid)
     _started.append(process)
-    return Agent(HOST, requests, answers, log, base=base, ended=process.ended)
+    packages = _packages() if python is None else ()
+    return Agent(HOST, requests, answers, log, base=base, ended=process.ended, packages=packages)
 
 
 class _Process:
@@ -70,6 +72,12 @@ class _Process:
                     code = os.waitstatus_to_exitcode(status)
                     self._how = f"exit code {code}" if code >= 0 else f"signal {-code}"
         return self._how
+
+
+def _packages() -> tuple[str, ...]:
+    """Return where psutil was found: an isolated interpreter does not look where `pip install --user` puts it."""
+    found = importlib.util.find_spec("psutil")
+    return () if found is None or found.origin is None else (str(pathlib.Path(found.origin).parents[1]),)
 
 
 _started: list[_Process] = []

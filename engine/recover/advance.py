@@ -57,6 +57,7 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
         _stop(turn)
     elif isinstance(event, Resume):
         for incident in list(turn.read("incidents").values()):
+            life.resumed(turn, incident)
             if incident.busy or incident.intent is not None:
                 ladder.resume(turn, incident, event.outcomes.get(incident.intent or ""))
     return turn.end()

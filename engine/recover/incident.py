@@ -45,11 +45,28 @@ def end(turn: Turn, incident: Incident, to: IncidentState, reason: str = "") -> 
     )
 
 
+def resumed(turn: Turn, incident: Incident) -> None:
+    """Tell that an earlier run left an incident, and how."""
+    detector = turn.plan.detector(incident.detector)
+    turn.tell(
+        "incident.resumed",
+        incident,
+        state=incident.state.value,
+        reason=incident.reason,
+        opened=incident.opened,
+        severity=incident.severity,
+        since=incident.since,
+        fields=incident.fields,
+        count=incident.count,
+        when=detector.when.text if detector.when else "",
+    )
+
+
 def saw(turn: Turn, detector: Detector, host: str, verdict: Verdict, events: bool) -> None:
     """Take in what one look says of one subject: holds grow and break, incidents open and clear.
 
-    While nothing is recovered yet (the look before operations) a state only holds; an event becomes an incident at once,
-    since its cursor moves on.
+    While nothing is recovered yet (the look before operations) a state only holds; an event becomes an incident at
+    once, since its cursor moves on.
     """
     key = (host, detector.name, verdict.subject)
     incident = turn.incident(key)
@@ -77,7 +94,8 @@ def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bo
     if not (turn.recovering or events):
         return
     if not (holding.ripe(held, detector, turn.now) or (turn.plan.settings.now and detector.count is None)):
-        if earlier is None:
+        if held.told != turn.plan.run:
+            holds[key] = replace(held, told=turn.plan.run)
             turn.tell(
                 "incident.pending",
                 host=key[0],
@@ -85,6 +103,7 @@ def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bo
                 subject=key[2],
                 since=held.since,
                 hold=detector.hold,
+                when=detector.when.text if detector.when else "",
                 fields=plain(verdict),
             )
         return
@@ -127,7 +146,7 @@ def decide(turn: Turn, incident: Incident) -> bool:
     if not detector.recover or not turn.recovering or turn.stopping:
         return False
     refusal = _refusal(turn, detector, incident)
-    if refusal is None:
+    if refusal is None or (refusal.guard == "approval" and turn.plan.settings.check):
         return True
     if refusal.guard == "stale":
         turn.look(incident.host, detector.verify.detector or detector.name)
@@ -176,6 +195,15 @@ def rung_refusal(turn: Turn, incident: Incident, number: int) -> guards.Refusal 
             step.limit, turn.read("steps").get(place, ()), turn.now, f"runs of {step.title}"
         )
     return refusal or guards.impact(rung, found, caps)
+
+
+def waits(turn: Turn, incident: Incident) -> str:
+    """Return what a recovery would wait for a person for; empty when for nothing."""
+    detector = turn.plan.detector(incident.detector)
+    caps = turn.plan.settings.caps
+    refusals = [guards.mode(detector, caps, incident.approved)]
+    refusals += [guards.rung_mode(rung, impacts(rung), detector, caps, incident.approved) for rung in detector.recover]
+    return next((each.reason for each in refusals if each is not None and each.guard == "approval"), "")
 
 
 def _busy(turn: Turn, incident: Incident) -> guards.Refusal | None:

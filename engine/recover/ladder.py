@@ -92,7 +92,7 @@ def woke(turn: Turn, incident: Incident) -> None:
 
 
 def resume(turn: Turn, incident: Incident, outcome: Outcome | None) -> None:
-    """Go on with a recovery that an earlier process left: with its step's outcome, its verification, or its next step."""
+    """Go on with a recovery that an earlier run left: with its step's outcome, its verification, or its next step."""
     listed = _listed(turn, incident)
     if incident.intent is not None and outcome is not None and incident.step < len(listed):
         call = listed[incident.step]
@@ -186,7 +186,7 @@ def _next(turn: Turn, key: tuple[str, str, str]) -> None:
     rung = detector.recover[incident.rung]
     if incident.step == 0:
         refusal = life.rung_refusal(turn, incident, incident.rung)
-        if refusal is not None:
+        if refusal is not None and not (refusal.guard == "approval" and turn.plan.settings.check):
             _refused(turn, incident, refusal.guard, refusal.reason)
             return
     if incident.step < len(rung.steps):
@@ -246,7 +246,9 @@ def _refused(turn: Turn, incident: Incident, guard: str, reason: str) -> None:
 def _rungs_done(turn: Turn, incident: Incident) -> None:
     detector = turn.plan.detector(incident.detector)
     if turn.plan.settings.check:
-        life.move(turn, incident, IncidentState.OPEN, "check", phase=Phase.NONE)
+        waits = life.waits(turn, incident)
+        state = IncidentState.WAITING if waits else IncidentState.OPEN
+        life.move(turn, incident, state, waits or "check", phase=Phase.NONE)
     elif detector.probe == "error":
         life.move(turn, incident, IncidentState.VERIFYING, "the next attempt tells", wake=None, phase=Phase.NONE)
         _finished(turn, incident)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -117,6 +119,17 @@ def test_formats_for_programs_print_nothing_else(lint, tmp_path):
     assert json.loads(lint("--format", "json")[1])["findings"][0]["code"] == "RB018"
     assert json.loads(lint("--format", "sarif")[1])["version"] == "2.1.0"
     assert lint("--format", "github")[1].startswith("::error file=a.yaml,line=5,")
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+def test_a_terminal_that_knows_no_unicode_gets_the_findings_all_the_same(form, tmp_path):
+    (tmp_path / "größe\udcff.yaml").write_text(BAD.replace("down", "gestört"))
+    argv = [sys.executable, "-m", "runbook", "lint", "--format", form, str(tmp_path)]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii:strict"}
+    done = subprocess.run(argv, env=env, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1, done.stderr
+    assert b"RB018" in done.stdout
+    assert done.stderr == b""
 
 
 def test_a_rule_is_explained_by_code_and_by_name(lint):

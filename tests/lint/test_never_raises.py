@@ -1,7 +1,9 @@
 """Lint never fails on a file, however broken: it has findings, or it has none."""
 
+import copy
 import pathlib
 
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +74,46 @@ def test_a_mutated_runbook_has_located_findings_or_none(tmp_path, written):
         assert all(0 <= edit.start <= edit.end <= len(written) for edit in finding.fixes)
     text.render(found, {str(path): written})
     github.render(found)
+
+
+def parts(value):
+    yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from parts(inner)
+
+
+def loaded(written):
+    try:
+        return yaml.safe_load(written)
+    except yaml.YAMLError:
+        return None
+
+
+DOCUMENTS = [data for data in map(loaded, TEXTS) if isinstance(data, dict)]
+PARTS = [part for data in DOCUMENTS for part in parts(data)]
+
+
+@st.composite
+def crossed(draw):
+    """A runbook of which some values are those of others: mostly well-formed, and often valid."""
+    data = copy.deepcopy(draw(st.sampled_from(DOCUMENTS)))
+    for _ in range(draw(st.integers(0, 3))):
+        inner = [part for part in parts(data) if isinstance(part, dict | list) and part]
+        into = draw(st.sampled_from(inner))
+        key = draw(st.sampled_from(sorted(into, key=str))) if isinstance(into, dict) else draw(st.integers(0, len(into) - 1))
+        into[key] = copy.deepcopy(draw(st.sampled_from(PARTS)))
+    other = draw(st.sampled_from(DOCUMENTS))
+    for key in draw(st.lists(st.sampled_from(sorted(other, key=str)), max_size=3)):
+        data.setdefault(key, copy.deepcopy(other[key]))
+    return yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(written=crossed())
+def test_a_runbook_with_the_values_of_others_has_located_findings_or_none(tmp_path, written):
+    path = tmp_path / "runbook.yaml"
+    path.write_text(written, encoding="utf-8", newline="")
+    assert all(finding.message and finding.code in catalogue.codes() for finding in check(load.examine(path)))
 
 
 @settings(max_examples=100, deadline=None)

@@ -582,3 +582,20 @@ detectors:
     world.go()
     assert world.done == ["repair"]
     assert world.states() == {}
+
+
+def test_check_plans_what_would_wait_for_approval_and_says_that_it_waits(tmp_path):
+    plan = Outcome(StepStatus.PLANNED)
+    world = health(tmp_path, ILL, recover="- shell: {script: echo}", acts={"shell": plan}, settings=Settings(check=True))
+    world.go()
+    assert (world.done, world.states()) == (["shell"], {"low": "waiting"})
+
+
+def test_a_hold_that_goes_on_is_told_once_a_run(tmp_path):
+    world = health(tmp_path, ILL, extra="for: 5m")
+    world.go()
+    world.look()
+    world.settle()
+    assert world.kinds().count("incident.pending") == 1
+    world.again(after=60)
+    assert world.kinds().count("incident.pending") == 1

@@ -30,6 +30,7 @@ class Call:
 
 
 def walk(context: Context) -> Iterator[Call]:
+    """Yield every step of this file, in its order."""
     done: list[StepCall] = []
     for operation in context.runbook.operations:
         yield _call(operation.step, "operation", done, operation=operation)

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.language.lint import calls, regexes, uses
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from runbook.engine.language.lint.calls import Call
+    from runbook.engine.language.lint.regexes import Pattern
+    from runbook.engine.language.lint.uses import Use
     from runbook.engine.language.source import Source
     from runbook.engine.model import Detector, Edit, Path, Runbook, Rung, Span
 
 _TEMPLATE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*")
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ class Context:
         """Return the name of the recovery that a detector refers to."""
         given = self.within((*detector.path, "recover"))
         return given if isinstance(given, str) else None
+
 
 def _templates(value: Any) -> Iterator[str]:
     """Yield what stands between {{ and }} in a value's texts."""

@@ -16,7 +16,8 @@ from runbook.modules import catalogue
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from runbook.engine.language.lint.context import Call, Context
+    from runbook.engine.language.lint.calls import Call
+    from runbook.engine.language.lint.context import Context
     from runbook.engine.model import Detector, Operation, StepCall
 
 Keys = frozenset[str] | None  # what may stand behind its dot; None = anything, or nothing that is known

@@ -28,6 +28,7 @@ class Pattern:
 
 
 def walk(context: Context) -> Iterator[Pattern]:
+    """Yield every regular expression of this file."""
     for detector in context.detectors:
         if detector.error is not None:
             start = context.parameter(detector.path, "error", "patterns")
@@ -43,7 +44,9 @@ def walk(context: Context) -> Iterator[Pattern]:
             yield Pattern(text, use.path)
 
 
-def _regexes(context: Context, cls: type[Step | Probe], given: Mapping[str, Any], path: Path, module: str) -> Iterator[Pattern]:
+def _regexes(
+    context: Context, cls: type[Step | Probe], given: Mapping[str, Any], path: Path, module: str
+) -> Iterator[Pattern]:
     fields = params.fields(cls)
     for name, value in given.items():
         if name in fields and fields[name].kind is Kind.REGEX:

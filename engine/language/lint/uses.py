@@ -44,6 +44,7 @@ class Use:
 
 
 def walk(context: Context) -> Iterator[Use]:
+    """Yield every expression of this file."""
     yield from _uses_at_top(context)
     for detector in context.detectors:
         yield from _uses_of_detector(context, detector)
@@ -51,22 +52,23 @@ def walk(context: Context) -> Iterator[Use]:
         yield from _uses_of_step(context, call)
     for operation in context.runbook.operations:
         if operation.prefer is not None:
-            yield Use(operation.prefer, (*operation.path, "prefer"), known.of_operation(context: Context, operation, ()))
+            yield Use(operation.prefer, (*operation.path, "prefer"), known.of_operation(context, operation, ()))
 
 
 def _uses_at_top(context: Context) -> Iterator[Use]:
-    anywhere = known.anywhere(context: Context)
+    anywhere = known.anywhere(context)
+    of_var = known.of_var(context)
     for name, value in context.runbook.vars.items():
         for path, found in expressions(value, ("vars", name)):
-            yield Use(found, path, known.of_var(context: Context))
+            yield Use(found, path, of_var)
     for index, entry in enumerate(context.runbook.writable):
         for path, found in expressions(entry, ("writable", index)):
             yield Use(found, path, anywhere)
 
 
 def _uses_of_detector(context: Context, detector: Detector) -> Iterator[Use]:
-    reach = known.of_records(context: Context, detector)
-    fields = known.fields(context: Context, detector)
+    reach = known.of_records(context, detector)
+    fields = known.fields(context, detector)
     for key, found in (("when", detector.when), ("clear", detector.clear), ("subject", detector.subject)):
         path = (*detector.path, key)
         if found is None:
@@ -74,7 +76,7 @@ def _uses_of_detector(context: Context, detector: Detector) -> Iterator[Use]:
         if context.within(path) is None:
             path = (key,) if key in context.data else detector.path  # a default at the top
         yield Use(found, path, reach, detector, fields)
-    anywhere = known.anywhere(context: Context)
+    anywhere = known.anywhere(context)
     for name, value in detector.params.items():
         start = context.parameter(detector.path, detector.probe, name)
         for path, found in expressions(value, start):
@@ -83,7 +85,7 @@ def _uses_of_detector(context: Context, detector: Detector) -> Iterator[Use]:
 
 def _uses_of_step(context: Context, call: Call) -> Iterator[Use]:
     step = call.step
-    reach = known.of_step(context: Context, call)
+    reach = known.of_step(context, call)
     if step.when is not None:
         path = (*step.path, "when")
         if context.within(path) is not None:
@@ -108,7 +110,7 @@ def _uses_of_waiting(context: Context, call: Call, value: Any, path: Path) -> It
 
     given = next((step for step in call.step.params.values() if _names_probe(step)), None)
     fields = known.probe_fields(given)
-    reach = known.of_step(context: Context, call)
+    reach = known.of_step(context, call)
     if fields is not None:
         reach = reach.with_fields(fields)
     for index, text in enumerate(value if isinstance(value, list) else [value]):
