@@ -65,6 +65,11 @@ class Keeper:
         self._host = host
         self._cursors = dict(cursors)
 
+    @property
+    def place(self) -> str:
+        """Where the journal is, which names it to hosts."""
+        return self._journal.path if self._journal is not None else ""
+
     def cursor(self, detector: str) -> Mapping[str, Any]:
         """Return what a detector's probe remembered at its last look."""
         found: Mapping[str, Any] = self._cursors.get(detector, {})

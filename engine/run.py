@@ -82,6 +82,7 @@ class Pass:
         self._budget = wait
         self._writable = tuple(writable)
         self._diff = diff
+        self._epoch = int(clock() * 1000)  # a later run's steps are not undone by an earlier one's
         self._events: deque[Event] = deque()
         self._asked: dict[int, tuple[str, tuple[str, ...]]] = {}  # seq of a probe request: intent or "", detectors
         self._sent: dict[int, str] = {}  # seq of a run request: intent
@@ -223,6 +224,8 @@ class Pass:
             command.intent,
             command.order,
             subject=command.subject,
+            epoch=self._epoch,
+            journal=self._keeper.place,
             writable=self._writable,
             check=check,
             diff=self._diff,

@@ -83,11 +83,11 @@ def disjunction(values: Iterable[Truth]) -> Truth:
 
 def _asked(detector: Detector, scope: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that a detector's expressions mention, as far as they are no fields of the record."""
-    found = {}
-    for expression in (detector.when, detector.clear, detector.subject):
-        for name in expression.names if expression is not None else ():
-            with contextlib.suppress(KeyError):
-                found[name] = scope[name]
+    expressions = [each for each in (detector.when, detector.clear, detector.subject) if each is not None]
+    found: dict[str, Any] = {}
+    for name in {name for expression in expressions for name in expression.names}:
+        with contextlib.suppress(KeyError):
+            found.update({name: scope[name]})
     return found
 
 

@@ -124,6 +124,15 @@ class Journal:
         )
         return [IncidentRow(*(*row[:10], codec.load(row[10]))) for row in rows]
 
+    def incident(self, start: str) -> list[IncidentRow]:
+        """Return the incidents, open or closed, whose id begins so; newest first."""
+        rows = self.ask(
+            "SELECT id, runbook, detector, host, subject, state, severity, opened, updated, closed, data FROM incidents"
+            " WHERE substr(id, 1, ?) = ? ORDER BY opened DESC",
+            (len(start), start),
+        )
+        return [IncidentRow(*(*row[:10], codec.load(row[10]))) for row in rows]
+
     def holds(self, runbook: str, host: str) -> list[HoldRow]:
         """Return the conditions that were holding at the last look."""
         rows = self.ask(

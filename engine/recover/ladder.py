@@ -98,12 +98,12 @@ def resume(turn: Turn, incident: Incident, outcome: Outcome | None) -> None:
         call = listed[incident.step]
         if outcome.status is not StepStatus.LOST:
             ended(turn, incident.key, incident.intent, outcome, call)
-        elif steps.again(call):
+        elif steps.again(call) or outcome.data.get("begun") is False:
             reopened = replace(incident, intent=None, phase=Phase.NONE, wake=None)
-            life.move(turn, reopened, IncidentState.OPEN, "its step was lost with the agent; looks again")
+            life.move(turn, reopened, IncidentState.OPEN, "its step was lost; looks again")
         else:
-            reason = f"{call.title} was begun and nobody knows how it ended"
-            life.end(turn, incident, IncidentState.INTERRUPTED, reason)
+            reason = f"{call.title} was begun and nobody knows how it ended; `runbook release {incident.id}` frees it"
+            life.move(turn, incident, IncidentState.INTERRUPTED, reason, intent=None, phase=Phase.NONE, wake=None)
     elif incident.state is IncidentState.VERIFYING:
         turn.put(replace(incident, wake=turn.now))
     elif incident.phase is not Phase.NONE:

@@ -40,7 +40,7 @@ def begin(cli, first: str, sleep: float):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    until(lambda: (cli.home / "data" / "begun").exists())
+    until((cli.home / "data" / "begun").exists)
     return book, engine
 
 
@@ -51,9 +51,19 @@ def until(holds, seconds: float = 20.0) -> None:
         time.sleep(0.01)
 
 
-def agents(cli, engine) -> list[int]:
-    done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(engine.pid)], capture_output=True, text=True, check=False)
+def children(pid: int) -> list[int]:
+    done = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
     return [int(word) for word in done.stdout.split()]
+
+
+def kill(cli, engine) -> None:
+    """The power goes: the engine, its agent, and the step in hand."""
+    left = [engine.pid]
+    for pid in left:
+        left += children(pid)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    engine.wait()
 
 
 def ran(cli) -> int:
@@ -71,15 +81,7 @@ def test_a_step_whose_engine_was_killed_is_finished_by_the_agent_and_not_run_twi
 
 def test_a_step_whose_agent_was_killed_too_is_interrupted_and_waits_for_a_person(cli):
     book, engine = begin(cli, ONCE, 30)
-    left = agents(cli, engine)
-    engine.kill()
-    for pid in left:
-        for child in subprocess.run(
-            ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True
-        ).stdout.split():
-            os.killpg(int(child), signal.SIGKILL)
-        os.kill(pid, signal.SIGKILL)
-    engine.wait()
+    kill(cli, engine)
     after = cli.json("apply", book)
     assert ran(cli) == 1
     assert (after.exit_code, after.incidents["ill"]["state"]) == (2, "interrupted"), after.out
@@ -113,3 +115,22 @@ RUNBOOK_JOURNAL={cli.home}/small/journal.db {sys.executable} -m runbook apply {b
     assert "Traceback" not in done.stderr
     assert "full" in done.stderr or "space" in done.stderr
     assert not (cli.home / "data" / "ran").exists()
+
+
+def test_a_released_incident_is_decided_anew(cli):
+    book, engine = begin(cli, ONCE, 30)
+    kill(cli, engine)
+    interrupted = cli.json("apply", book).incidents["ill"]
+    assert cli("release", "zzz").exit_code == 1
+    assert cli("release", interrupted["id"]).exit_code == 0
+    assert cli("release", interrupted["id"]).exit_code == 1
+    (cli.home / "data" / "ill").unlink()
+    assert cli("apply", book).exit_code == 0
+
+
+def test_a_lost_step_that_may_run_twice_is_run_again_after_a_new_look(cli):
+    book, engine = begin(cli, IDEMPOTENT, 2)
+    kill(cli, engine)
+    after = cli.json("apply", book)
+    assert ran(cli) == 2
+    assert after.incidents["ill"]["state"] == "cured"
