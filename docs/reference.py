@@ -1,3 +1,4 @@
+# ruff: noqa: INP001, SLF001 -- a script, no package; the rule's table is what tells which keys come later
 """Write docs/reference/: every page of it comes from the code, none is written by hand.
 
     .venv/bin/python docs/reference.py
@@ -16,23 +17,30 @@ import click
 from runbook.engine.cli._commands import runbook
 from runbook.engine.language import filters, manual, structure
 from runbook.engine.language.lint import catalogue
+from runbook.engine.language.lint.rules import rb050_not_yet as not_yet
 from runbook.engine.report import manual as shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 HERE = Path(__file__).parent / "reference"
 _MADE = "<!-- made by docs/reference.py: change the code that it describes, then run it again -->"
 _SETS = (
-    ("The runbook", "The keys at the top of the file.", structure.RUNBOOK_KEYS),
+    ("The runbook", "The keys at the top of the file.", structure.RUNBOOK_KEYS, not_yet._ANYWHERE),
     (
         "A detector",
-        "Beside its probe. All but `name`, `when`, `hosts` and `every` may stand at the top of the runbook as defaults.",
+        "Beside its probe. All but `name`, `when`, `hosts`, `every` may stand at the top of the runbook as defaults.",
         structure.DETECTOR_KEYS,
+        not_yet._DETECTOR,
     ),
-    ("An operation", "Beside its step.", structure.OPERATION_KEYS),
-    ("A step", "Beside its module, wherever steps stand: `recover`, `cured`, `unhealed`, `finally`.", structure.STEP_KEYS),
-    ("A block", "Steps that succeed or fail together, as one rung.", structure.BLOCK_KEYS),
+    ("An operation", "Beside its step.", structure.OPERATION_KEYS, not_yet._OPERATION + not_yet._STEP),
+    (
+        "A step",
+        "Beside its module, wherever steps stand: `recover`, `cured`, `unhealed`, `finally`.",
+        structure.STEP_KEYS,
+        not_yet._STEP,
+    ),
+    ("A block", "Steps that succeed or fail together, as one rung.", structure.BLOCK_KEYS, not_yet._STEP),
 )
 _PARTS = ("retry", "verify", "secret", "pool", "component")
 
@@ -54,17 +62,20 @@ def _page(title: str, lines: Iterator[str]) -> str:
 
 
 def _keys() -> Iterator[str]:
-    yield "The same keys are in the JSON Schema (`runbook schema`), with which an editor completes them."
-    for title, about, keys in _SETS:
+    yield (
+        "The same keys are in the JSON Schema (`runbook schema`), with which an editor completes them. Those that are "
+        "marked *later* are understood, and refused ([RB050](lint.md#rb050-not-yet)), until a version carries them out."
+    )
+    for title, about, keys, later in _SETS:
         yield from ("", f"## {title}", "", about, "")
-        yield from _table(keys)
+        yield from _table(keys, later)
     for name in _PARTS:
         part = structure.DEFINITIONS[name]
         yield from ("", f"## {name}", "", part["description"], "")
-        yield from _table(part["properties"])
+        yield from _table(part["properties"], ("keyring",))
 
 
-def _table(keys: Mapping[str, Any]) -> Iterator[str]:
+def _table(keys: Mapping[str, Any], later: Sequence[str]) -> Iterator[str]:
     yield from ("| key | takes | default | |", "|---|---|---|---|")
     for name, given in sorted(keys.items()):
         default = f"`{_plain(given['default'])}`" if "default" in given else ""
@@ -72,7 +83,8 @@ def _table(keys: Mapping[str, Any]) -> Iterator[str]:
         examples = given.get("examples", ())
         if examples:
             about += " Such as " + ", ".join(f"`{_plain(one)}`" for one in examples) + "."
-        yield f"| `{name}` | {_takes(given)} | {default} | {_cell(about)} |"
+        mark = "*later* " if name in later else ""
+        yield f"| `{name}` | {_takes(given)} | {default} | {mark}{_cell(about)} |"
 
 
 def _takes(given: Mapping[str, Any]) -> str:

@@ -99,9 +99,10 @@ class Pass:
             self._settle()
             self._put(Operate(self.host))
             self._settle()
-        self._put(Recover())
-        self._look(detectors)
-        self._settle(verifying=True)
+        if not self.state.stopping:
+            self._put(Recover())
+            self._look(detectors)
+            self._settle(verifying=True)
         if operating:
             self._put(Finish(self.host))
             self._settle()

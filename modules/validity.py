@@ -1,14 +1,11 @@
 """Whether a file is a sound JSON, YAML, TOML, safetensors or zip file, or the files of a sha256 list are as it says."""
 
-import hashlib
 import importlib
 import json
 import os
 import re
 import struct
 import time
-import zipfile
-import zlib
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tuple
 
@@ -188,6 +185,9 @@ def _tensors(header: Dict[str, Any]) -> Iterator[Tuple[int, int, str]]:
 
 
 def _zip(path: str, until: float) -> None:
+    import zipfile
+    import zlib
+
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
@@ -238,6 +238,8 @@ def _listed(text: str) -> Iterator[Tuple[str, str]]:
 
 
 def _digest(path: str, until: float) -> Optional[str]:
+    import hashlib
+
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while True:

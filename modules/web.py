@@ -11,6 +11,7 @@ from typing import Dict, List, Mapping, Optional, Tuple
 
 from runbook.modules.certificate import ends
 from runbook.modules.outwait import outwait
+from runbook.modules.web_address import parts
 
 LARGEST = 64 * 1024  # bytes of a body that are read
 REDIRECTS = 5
@@ -51,28 +52,6 @@ def fetch(request: Request, timeout: float, env: Mapping[str, str]) -> Answer:
                 with suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RDWR)
         return Answer(error=f"no answer within {timeout:g} s")
-
-
-def parts(url: str) -> Tuple[str, str, int, str]:
-    """Return scheme, host, port and the path with its query.
-
-    Raises:
-        ValueError: it is no web address.
-    """
-    if any(ord(character) <= 32 or ord(character) == 127 for character in url):
-        raise ValueError(f"`{url}` holds a blank or a control character: write it as %20 and the like")
-    try:
-        split = urllib.parse.urlsplit(url)
-        port = split.port
-    except ValueError as error:
-        raise ValueError(f"`{url}` is no web address: {error}") from error
-    if split.scheme not in ("http", "https") or not split.hostname:
-        raise ValueError(f"`{url}` is no web address: begin it with http:// or https:// and a host")
-    if split.username is not None:
-        raise ValueError("a password does not belong in an address: send an `Authorization` header")
-    path = urllib.parse.quote(split.path or "/", safe="/%:@!$&'()*+,;=~-._")
-    target = f"{path}?{split.query}" if split.query else path
-    return split.scheme, split.hostname, port or (443 if split.scheme == "https" else 80), target
 
 
 def _follow(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbook.engine.model import Detector, Operation, Outcome, Truth
-    from runbook.engine.recover.state import Task, Turn, Work
+    from runbook.engine.recover.state import Incident, Task, Turn, Work
 
 ONE_MORE = Retry(attempts=2, base=0.0)  # a recovery without any `retry` is followed by one more attempt
 
@@ -164,7 +164,6 @@ def _failed(turn: Turn, work: Work, operation: Operation, outcome: Outcome, matc
         if incident is None:
             verdict = Verdict(operation.name, True, False, record)
             incident = life.open_incident(turn, detector, key, verdict, work.attempt_began)
-            work = turn.put_work(replace(work, opened=(*work.opened, key)))
         else:
             incident = turn.put(
                 replace(
@@ -231,19 +230,11 @@ def _operation_ended(turn: Turn, work: Work, state: OperationState) -> None:
         duration=turn.now - work.began,
         error="" if state is OperationState.SUCCEEDED else work.error,
     )
-    for key in work.opened:
-        incident = turn.incident(key)
-        if incident is not None and incident.state is not IncidentState.WAITING:
-            cured = state is OperationState.SUCCEEDED
-            ladder.settle(
-                turn,
-                incident,
-                IncidentState.CURED if cured else IncidentState.UNHEALED,
-                "" if cured else "; ".join((*incident.errors, "the operation failed for good")),
-            )
-    onward = replace(
-        work, index=work.index + 1, attempt=0, failures={}, opened=(), error="", state=OperationState.PENDING
-    )
+    for incident in list(turn.read("incidents").values()):
+        about = incident.host == work.host and incident.subject == operation.name
+        if about and turn.plan.detector(incident.detector).error is not None:
+            _settle(turn, incident, state)
+    onward = replace(work, index=work.index + 1, attempt=0, failures={}, error="", state=OperationState.PENDING)
     if state in (OperationState.SUCCEEDED, OperationState.SKIPPED):
         _attempt(turn, turn.put_work(onward))
         return
@@ -257,7 +248,16 @@ def _operation_ended(turn: Turn, work: Work, state: OperationState) -> None:
             duration=0.0,
             error=f"`{operation.name}` {'waits' if state is OperationState.WAITING else 'failed'}",
         )
-    turn.put_work(replace(work, index=len(operations), state=state, opened=()))
+    turn.put_work(replace(work, index=len(operations), state=state))
+
+
+def _settle(turn: Turn, incident: Incident, state: OperationState) -> None:
+    """End an `error` detector's incident as its operation ended; one that waits for a person goes on waiting."""
+    if state is OperationState.SUCCEEDED:
+        ladder.settle(turn, incident, IncidentState.CURED, "")
+    elif state is OperationState.FAILED:
+        reason = "; ".join((*incident.errors, "the operation failed for good"))
+        ladder.settle(turn, incident, IncidentState.UNHEALED, reason)
 
 
 def _policy(detector: Detector | None, operation: Operation) -> Retry | None:

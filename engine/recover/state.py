@@ -117,7 +117,6 @@ class Work:
     attempt_began: float = 0.0
     error: str = ""
     registers: Mapping[str, Any] = field(default_factory=dict)
-    opened: tuple[Key, ...] = ()  # incidents of this operation that its end decides
     final: int = 0  # the next step of `finally`
 
 

@@ -48,7 +48,7 @@ class Http(Probe):
 
     def check(self) -> None:
         """Refuse what is no web address, and headers that would become several."""
-        from runbook.modules.web import parts
+        from runbook.modules.web_address import parts
 
         try:
             parts(self.url)

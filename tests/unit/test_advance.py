@@ -599,3 +599,11 @@ def test_a_hold_that_goes_on_is_told_once_a_run(tmp_path):
     assert world.kinds().count("incident.pending") == 1
     world.again(after=60)
     assert world.kinds().count("incident.pending") == 1
+
+
+def test_an_incident_that_waited_in_an_earlier_pass_is_cured_when_its_operation_succeeds(tmp_path):
+    world = operate(tmp_path, failed("no space left"), extra="mode: approve")
+    assert world.states()["full"] == "waiting"
+    world.again()
+    assert ended(world)["download"] == "succeeded"
+    assert world.states() == {"full": "cured"}

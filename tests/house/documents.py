@@ -1,0 +1,105 @@
+"""The documents as the tests read them: blocks of code, what stands before them, and links.
+
+A comment before a block says what to do with it, and pages do not show it:
+
+    <!-- file: trainer.yaml -->     write it into the page's directory, in which its consoles run
+    <!-- detectors -->              a list of detectors, not a whole runbook (likewise: steps, operations, top)
+    <!-- lint: RB035 RB036 -->      these findings, and no others, are what the page wants to show
+    <!-- not run: why -->           leave it alone
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+_BLOCK = re.compile(
+    r"(?:^[ ]*<!-- (?P<note>[^\n]*) -->\n)?^(?P<fence>```+)(?P<language>\w*)\n(?P<text>.*?)^(?P=fence)$",
+    re.MULTILINE | re.DOTALL,
+)
+_LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+_SRC = re.compile(r'src="(?P<target>[^"]+)"')
+_CHANGING = (
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "DATE"),
+    (re.compile(r"/tmp/runbook-\w+"), "SCRATCH"),
+    (re.compile(r"\b(?:pid )?\(?\b\d{2,7}\)"), "PID"),
+    (re.compile(r"\b\d+(?:\.\d+)?(?:s|m|h|ms)\b(?: \d+s)?"), "TIME"),
+    (re.compile(r"\b[0-9a-f]{8}\b"), "ID"),
+    (re.compile(r"/\S*/python3?[.\d]*\b"), "PYTHON"),
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    page: Path
+    line: int
+    language: str
+    note: str
+    text: str
+
+    @property
+    def name(self):
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def file(self):
+        """The name under which it is kept, or an empty text."""
+        return self.note.removeprefix("file: ").partition(" lint: ")[0] if self.note.startswith("file: ") else ""
+
+    @property
+    def codes(self):
+        """The lint findings that it wants to show."""
+        _, found, codes = self.note.partition("lint: ")
+        return sorted(codes.split()) if found else []
+
+
+def blocks(page):
+    text = page.read_text(encoding="utf-8")
+    for found in _BLOCK.finditer(text):
+        line = text.count("\n", 0, found.start("fence")) + 1
+        yield Block(page, line, found["language"], found["note"] or "", found["text"])
+
+
+def links(page):
+    """Where a page's links and pictures lead, code left out."""
+    text = re.sub(r"`[^`\n]*`", "", _BLOCK.sub("", page.read_text(encoding="utf-8")))
+    for pattern in (_LINK, _SRC):
+        yield from (found["target"] for found in pattern.finditer(text))
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub and mkdocs make them."""
+    text = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
+        plain = re.sub(r"[^\w\- ]", "", heading).strip().lower()
+        yield re.sub(r"\s+", "-", plain)
+
+
+def commands(text):
+    """Yield each command of a console with what it should print."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, shown = part.partition("\n")
+        while command.endswith("\\"):
+            more, _, shown = shown.partition("\n")
+            command = f"{command[:-1]}{more.removeprefix('> ').strip()}"
+        yield command, shown
+
+
+def steady(text):
+    """A text's words, with what changes from run to run replaced: times, pids, scratch places."""
+    for pattern, word in _CHANGING:
+        text = pattern.sub(word, text)
+    return " ".join(text.split())
+
+
+def mismatch(shown, printed):
+    """Say what a page shows that was not printed, or an empty text; a line with … alone stands for any lines."""
+    parts = [steady(part) for part in re.split(r"^[ ]*…[ ]*$", f"{shown}\n", flags=re.MULTILINE)]
+    rest = steady(printed)
+    for number, part in enumerate(parts):
+        at = rest.find(part) if number else (0 if rest.startswith(part) else -1)
+        if at < 0:
+            return f"did not print: {part}\nbut: {rest}"
+        rest = rest[at + len(part) :]
+    return f"printed more: {rest}" if parts[-1] and rest.strip() else ""

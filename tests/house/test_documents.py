@@ -1,0 +1,190 @@
+"""What the documents say is so: examples lint, consoles print what they show, links lead somewhere, the reference is fresh."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import documents
+import pytest
+import yaml
+
+from runbook.engine.language import lint, load
+
+ROOT, PAGES = documents.ROOT, documents.PAGES
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+WRITTEN = [page for page in PAGES if page.name != "lint.md"]  # whose examples tests/lint holds to more
+BLOCKS = [block for page in WRITTEN for block in documents.blocks(page)]
+RUNBOOKS = [block for block in BLOCKS if block.language == "yaml" and not block.note.startswith(("not run", "case"))]
+CONSOLES = [page for page in PAGES if any(block.language == "console" for block in documents.blocks(page))]
+TREE = ("engine", "modules", "runbook", "runbooks", "schemas", "tests", "docs", "pyproject.toml", "README.md", "Makefile")
+ELSEWHERE = {"RB012", "RB033"}  # names and writable trees that stand in the rest of a fragment's runbook
+
+
+def reference():
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs/reference.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def whole(block):
+    """A runbook around a fragment."""
+    kind, data = block.note, yaml.safe_load(block.text)
+    if kind == "top":
+        return {"name": "example", **data}
+    if kind == "operations":
+        return {"name": "example", "writable": ["/srv/llm"], "operations": data}
+    if kind == "steps":
+        fault = {"name": "example", "health": None, "when": "load1 > 100", "recover": data}
+        return {"name": "example", "writable": ["/srv/llm"], "detectors": [fault]}
+    named = [{"name": f"example {number}", **item} for number, item in enumerate(data)]
+    return {"name": "example", "writable": ["/srv/llm"], "detectors": named}
+
+
+@pytest.mark.parametrize("block", RUNBOOKS, ids=lambda block: block.name)
+def test_a_runbook_in_the_documents_lints(block, tmp_path):
+    fragment = block.note in {"top", "operations", "steps", "detectors"}
+    path = tmp_path / "example.yaml"
+    path.write_text(yaml.safe_dump(whole(block), allow_unicode=True) if fragment else block.text, encoding="utf-8")
+    found = lint.check(load.examine(path))
+    if fragment:
+        found = [each for each in found if each.level == "error" and each.code not in ELSEWHERE]
+    assert sorted({each.code for each in found}) == block.codes, [f"{each.code} {each.message}" for each in found]
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "python" and not b.file], ids=lambda b: b.name)
+def test_python_in_the_documents_runs(block, tmp_path):
+    if block.note.startswith("not run"):
+        pytest.skip(block.note)
+    done = subprocess.run(
+        [sys.executable, "-c", block.text], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def place():
+    """A directory with a short path, so that reports break their lines where the documents do."""
+    made = Path(tempfile.mkdtemp(prefix="rb"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def prepared(page, place):
+    """The directory in which a page's consoles run; CONTRIBUTING wants the project's own tree."""
+    here = place / "here"
+    here.mkdir()
+    (place / "home").mkdir()
+    if page.name == "CONTRIBUTING.md":
+        for name in TREE:
+            copied = here / name
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, copied, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, copied)
+        (here / ".venv").symlink_to(sys.prefix)
+    return here
+
+
+def environment(page, place, here):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RUNBOOK_", "PYTEST_"))}
+    more = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+        "HOME": str(place / "home"),
+        "RUNBOOK_JOURNAL": str(place / "journal.db"),
+        "RUNBOOK_AGENT_DIR": str(place / "agent"),
+        "NO_COLOR": "1",
+        "COLUMNS": "80",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return {**kept, **more, **({"PYTHONPATH": str(here)} if page.name == "CONTRIBUTING.md" else {})}
+
+
+@pytest.mark.parametrize("page", CONSOLES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_console_in_the_documents_prints_what_it_shows(page, place):
+    here = prepared(page, place)
+    env, code = environment(page, place, here), 0
+    for block in documents.blocks(page):
+        if block.file:
+            (here / block.file).parent.mkdir(parents=True, exist_ok=True)
+            with (here / block.file).open("a" if block.note.endswith("(more)") else "w", encoding="utf-8") as file:
+                file.write(block.text)
+        if block.language != "console" or block.note.startswith("not run"):
+            continue
+        for command, shown in documents.commands(block.text):
+            assert command.startswith("echo $?") or code == 0, f"{block.name}: exit {code} before `{command}`"
+            done = subprocess.run(
+                ["bash", "-c", f"(exit {code}); {command}"],
+                cwd=here, env=env, capture_output=True, text=True, timeout=120, check=False,
+            )  # fmt: skip
+            code = 0 if command == "echo $?" else done.returncode
+            printed = (done.stdout + done.stderr).replace(str(here), "/home/you")
+            wrong = documents.mismatch(shown, printed)
+            assert not wrong, f"{block.name}: `{command}` {wrong}"
+        assert code == 0, f"{block.name} ends with exit {code}, which the page does not show"
+
+
+@pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "sh"], ids=lambda block: block.name)
+def test_a_command_in_the_documents_takes_its_options(block):
+    from runbook.engine.cli._commands import runbook
+
+    for words in re.findall(r"\brunbook ([a-z]+)([^\n|#;&]*)", block.text):
+        import click
+
+        context = click.Context(runbook)
+        command = runbook.get_command(context, words[0])
+        assert command is not None, f"there is no `runbook {words[0]}`"
+        known = {option for one in command.get_params(context) for option in getattr(one, "opts", ())}
+        assert set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", words[1])) <= known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_a_link_in_the_documents_leads_somewhere(page):
+    for target in documents.links(page):
+        if target.startswith(("https://", "http://")):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (page.parent / file).resolve() if file else page
+        assert there.exists(), f"{page.name}: {target}"
+        if anchor and there.suffix == ".md":
+            assert anchor in set(documents.anchors(there)), f"{page.name}: {target}"
+
+
+def test_the_reference_is_what_the_code_says():
+    stale = [
+        name
+        for name, text in reference().pages().items()
+        if not (ROOT / "docs/reference" / name).exists()
+        or (ROOT / "docs/reference" / name).read_text(encoding="utf-8") != text
+    ]
+    assert stale == [], "run .venv/bin/python docs/reference.py"
+
+
+def test_every_page_is_in_the_navigation():
+    listed = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    there = sorted(str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs"))
+    assert sorted(listed) == there
+
+
+def test_the_documentation_needs_nothing_from_elsewhere():
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for asked in ("include_search_page", "extra_css", "extra_javascript"):
+        assert f"{asked}: http" not in settings
+    for picture in ROOT.glob("docs/**/*.svg"):
+        assert not re.search(r"(?:href|src|url\()\W*https?://(?!www\.w3\.org)", picture.read_text(encoding="utf-8"))
+
+
+def test_the_changelog_tells_of_this_version():
+    import runbook
+
+    assert f"## [{runbook.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_architecture_fits_on_two_screens():
+    assert len((ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines()) <= 120
