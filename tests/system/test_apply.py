@@ -211,9 +211,9 @@ name: hostile
 writable: ["{home}/data"]
 detectors:
   - name: line
-    log: {{paths: "{home}/app.log", patterns: 'ERR (?P<text>.{{1,200}})', from: start}}
+    log: {{paths: "{home}/app.log", patterns: 'ERR (?P<text>.{{1,2000}})', from: start}}
     mode: auto
-    verify: {{for: 0s, within: 1s}}
+    verify: {{for: 100ms, within: 2s}}
     recover:
       - command: {{argv: [/bin/echo, --, "{{{{ incident.text }}}}"]}}
         register: said
@@ -253,7 +253,7 @@ name: o
 detectors:
   - name: line
     log: {{paths: "{cli.home}/app.log", patterns: 'ERR (?P<text>.+)', from: start}}
-    verify: {{for: 0s, within: 1s}}
+    verify: {{for: 100ms, within: 2s}}
     recover: [{{command: {{argv: [/bin/echo, "{{{{ incident.text }}}}"]}}}}]
 """,
     )
@@ -271,7 +271,7 @@ name: s
 detectors:
   - name: line
     log: {{paths: "{cli.home}/app.log", patterns: 'ERR (?P<text>.+)'}}
-    verify: {{for: 0s, within: 1s}}
+    verify: {{for: 100ms, within: 2s}}
     recover: [{{shell: {{script: 'echo {{{{ incident.text | lower }}}}'}}}}]
 """,
     )
@@ -291,7 +291,7 @@ detectors:
   - name: line
     log: {{paths: "{cli.home}/app.log", patterns: 'ERR (?P<text>.+)', from: start}}
     mode: auto
-    verify: {{for: 0s, within: 1s}}
+    verify: {{for: 100ms, within: 2s}}
     recover: [{{clear_cache: "{cli.home}/data/{{{{ incident.text }}}}"}}]
 """,
     )
