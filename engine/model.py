@@ -116,7 +116,7 @@ class OperationState(enum.Enum):
     SKIPPED = "skipped"  # an earlier one failed, its `when` does not hold, or tags leave it out
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Span:
     """A stretch of a file; lines and columns count from 1, the end is exclusive."""
 
@@ -130,7 +130,7 @@ class Span:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Edit:
     """A replacement of characters [start, end) of the file's text; what `lint --fix` applies."""
 
@@ -139,7 +139,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finding:
     """One thing lint has to say about a file."""
 
@@ -167,7 +167,7 @@ class Expression(Protocol):
         """Its value, or UNKNOWN. Raises RenderError where a name is undefined."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limit:
     """At most `count` per sliding `per` seconds; None = for ever."""
 
@@ -175,7 +175,7 @@ class Limit:
     per: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Count:
     """Fires at the `count`th event within `per` seconds."""
 
@@ -183,7 +183,7 @@ class Count:
     per: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Retry:
     """How an operation is tried again. Delays in seconds; `attempts` counts the first one too."""
 
@@ -194,7 +194,7 @@ class Retry:
     jitter: float = 0.0  # a share of the delay, 0 to 1, by which it may be longer or shorter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verify:
     """How a cure is checked. Seconds."""
 
@@ -206,7 +206,7 @@ class Verify:
     given: bool = False  # the runbook wrote a `verify`
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepCall:
     """One item of a recovery, or an operation's step: a module with its parameters and the common keys.
 
@@ -234,7 +234,7 @@ class StepCall:
         return self.name or self.module
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rung:
     """A step, or a block of them that succeed or fail together."""
 
@@ -248,7 +248,7 @@ class Rung:
         return self.name or " + ".join(step.title for step in self.steps)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ErrorMatch:
     """Which failures of which operations an `error` detector is about."""
 
@@ -257,7 +257,7 @@ class ErrorMatch:
     during: tuple[str, ...] = ()  # operations' names; none = all
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Detector:
     """A probe, a condition over its records, guards, and the recovery it maps to. Times in seconds."""
 
@@ -297,7 +297,7 @@ class Detector:
     origin: str = ""  # the file it was loaded from, when `use` brought it here
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operation:
     """A step that the runbook itself runs, wrapped in retry and recovery."""
 
@@ -314,7 +314,7 @@ class Operation:
     prefer: Expression | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pool:
     """Members that can stand in for each other."""
 
@@ -324,7 +324,7 @@ class Pool:
     path: Path = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Secret:
     """Where a secret is read from: exactly one is set."""
 
@@ -362,7 +362,7 @@ class Runbook:
         return next((found for found in self.detectors if found.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
     """What a probe saw of one subject. A field that could not be seen is UNKNOWN; one without a value is None."""
 
@@ -370,7 +370,7 @@ class Record:
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Seen:
     """A look that worked, with what it saw; no records is a look too."""
 
@@ -378,14 +378,14 @@ class Seen:
     state: Mapping[str, Any] = field(default_factory=dict)  # cursor, samples, clocks: for the next look
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NotSeen:
     """A look that did not work: nothing is known."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lacking:
     """The host lacks what was looked for: no fault, unless expected."""
 
@@ -408,7 +408,7 @@ class StepStatus(enum.Enum):
     RUNNING = "running"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome:
     """What became of a step. `data` is what `register` makes available."""
 
@@ -431,7 +431,7 @@ class Outcome:
 _OK = frozenset({StepStatus.DONE, StepStatus.SKIPPED, StepStatus.PLANNED})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     """A step with its values filled in, ready to be sent: what an intent is about."""
 
