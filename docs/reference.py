@@ -1,7 +1,5 @@
 # ruff: noqa: INP001, SLF001 -- a script, no package; the rule's table is what tells which keys come later
-"""Write docs/reference/: every page of it comes from the code, none is written by hand.
-
-    .venv/bin/python docs/reference.py
+"""Write docs/reference/ by `.venv/bin/python docs/reference.py`: every page of it comes from the code.
 
 A test compares the pages with what this makes, so that they can't go stale.
 """

@@ -32,8 +32,7 @@ def told(error: BaseException, words: Sequence[str]) -> int:
         words: the command line's words, of which -vv asks for a traceback.
     """
     if isinstance(error, SystemExit):
-        # click leaves this way when the reader of its output is gone
-        return _silenced() if isinstance(error.__context__, BrokenPipeError) else _code(error)
+        return _silenced() if _reader_gone(error) else _code(error)
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
         return STOPPED
     if isinstance(error, BrokenPipeError):
@@ -102,6 +101,11 @@ def _silenced() -> int:
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
     return NO_READER
+
+
+def _reader_gone(error: SystemExit) -> bool:
+    """Tell whether click left because nobody reads its output: it has wrapped stdout then, in some versions only that."""
+    return isinstance(error.__context__, BrokenPipeError) or type(sys.stdout).__name__.endswith("PacifyFlushWrapper")
 
 
 def _code(error: SystemExit) -> int:

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from runbook.modules.declare import Kind, Probe
 
 
-@click.command("probe", short_help="Look once with a probe, ad hoc.", context_settings={"ignore_unknown_options": True})
+@click.command(
+    "probe", short_help="Look once with a probe, ad hoc.", context_settings={"ignore_unknown_options": True}
+)
 @click.argument("module", metavar="PROBE", shell_complete=_names.probes)
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--when", metavar="CONDITION", help="Also say for which records this condition holds.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of the answer."
+)
 def command(module: str, words: tuple[str, ...], when: str | None, form: str) -> int:
     """Look once with a probe and print its records. Changes nothing and keeps nothing.
 

@@ -11,7 +11,7 @@ import click
 from runbook.engine.errors import UserError
 
 
-@click.command("release")
+@click.command("release", short_help="Free an interrupted incident.")
 @click.argument("incident", metavar="ID")
 @click.option("--journal", metavar="FILE", help="The journal; default $RUNBOOK_JOURNAL, /var/lib/runbook or yours.")
 def command(incident: str, journal: str | None) -> int:

@@ -2,10 +2,10 @@
 
 A comment before a block says what to do with it, and pages do not show it:
 
-    <!-- file: trainer.yaml -->     write it into the page's directory, in which its consoles run
-    <!-- detectors -->              a list of detectors, not a whole runbook (likewise: steps, operations, top)
-    <!-- lint: RB035 RB036 -->      these findings, and no others, are what the page wants to show
-    <!-- not run: why -->           leave it alone
+- `<!-- file: trainer.yaml -->` writes it into the page's directory, in which its consoles run
+- `<!-- detectors -->` is a list of detectors, not a whole runbook (likewise: steps, operations, top)
+- `<!-- lint: RB035 RB036 -->` says that these findings, and no others, are what the page wants to show
+- `<!-- not run: why -->` leaves it alone
 """
 
 import re

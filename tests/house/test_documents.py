@@ -21,7 +21,18 @@ WRITTEN = [page for page in PAGES if page.name != "lint.md"]  # whose examples t
 BLOCKS = [block for page in WRITTEN for block in documents.blocks(page)]
 RUNBOOKS = [block for block in BLOCKS if block.language == "yaml" and not block.note.startswith(("not run", "case"))]
 CONSOLES = [page for page in PAGES if any(block.language == "console" for block in documents.blocks(page))]
-TREE = ("engine", "modules", "runbook", "runbooks", "schemas", "tests", "docs", "pyproject.toml", "README.md", "Makefile")
+TREE = (
+    "engine",
+    "modules",
+    "runbook",
+    "runbooks",
+    "schemas",
+    "tests",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+    "Makefile",
+)
 ELSEWHERE = {"RB012", "RB033"}  # names and writable trees that stand in the rest of a fragment's runbook
 
 

@@ -59,7 +59,7 @@ HARMLESS = [
     r"NVRM: Xid \((?:PCI:)?(?P<pci>[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-7])?)\): (?P<xid>\d+),",
     (
         r"oom-kill:constraint=(?P<c>CONSTRAINT_\w+),nodemask=[^ ]{0,200}?,cpuset=[^\n]{0,300}?,oom_memcg=(?P<m>[^,]*),"
-    r"task_memcg=(?P<t>[^,]*),task=(?P<comm>.*),pid=(?P<pid>\d+),uid=(?P<uid>\d+)"
+        r"task_memcg=(?P<t>[^,]*),task=(?P<comm>.*),pid=(?P<pid>\d+),uid=(?P<uid>\d+)"
     ),
     r"(?P<comm>[^\s\[]{1,64})\[(?P<pid>\d{1,10})\]: segfault at (?P<addr>[0-9a-f]+)",
     r"Watchdog caught collective operation timeout: WorkNCCL\(SeqNum=(?P<seq>\d+), OpType=(?P<op>\w+).*?Timeout",
@@ -69,7 +69,7 @@ HARMLESS = [
 TIMED = """
 import re, signal, sys
 signal.signal(signal.SIGALRM, lambda *_: sys.exit(9))
-signal.setitimer(signal.ITIMER_REAL, 1.0)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
 re.match(sys.argv[1], sys.stdin.read())
 """
 

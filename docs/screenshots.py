@@ -1,0 +1,99 @@
+# ruff: noqa: INP001 -- a script, no package
+"""Draw docs/images/ from what runbook really prints.
+
+.venv/bin/python docs/screenshots.py
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+HERE = Path(__file__).parent
+COLUMNS = 80
+_WRONG = """\
+name: models
+writable: [/srv/models/cache]
+detectors:
+  - name: disk filling
+    health: /srv/models
+    when: disk_fre < 50GB
+    limit: 2 per 1d
+    recover:
+      - clear_cache: {path: /srv/models, older_than: 7d}
+"""
+
+
+def printed(words: list[str], where: str) -> str:
+    """Return what a command prints on a terminal, colours included."""
+    ours, theirs = pty.openpty()
+    env = {
+        **os.environ,
+        "COLUMNS": str(COLUMNS),
+        "LINES": "60",
+        "TERM": "xterm-256color",
+        "RUNBOOK_JOURNAL": f"{where}/journal.db",
+        "RUNBOOK_AGENT_DIR": f"{where}/agent",
+    }
+    env.pop("NO_COLOR", None)
+    started = subprocess.Popen(  # noqa: S603 -- our own program
+        [sys.executable, "-m", "runbook", *words], cwd=where, env=env, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    text = b""
+    while True:
+        try:
+            more = os.read(ours, 65536)
+        except OSError:
+            break
+        if not more:
+            break
+        text += more
+    os.close(ours)
+    started.wait()
+    return _settled(text.decode("utf-8", "replace"))
+
+
+def _settled(text: str) -> str:
+    """Return what stays on the screen: lines of progress that were written over are left out."""
+    text = re.sub(r"\x1b\[\?\d+[hl]", "", text.replace("\r\n", "\n"))
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if "\x1b[2K" in line or "\x1b[1A" in line:
+            line = re.split(r"\x1b\[(?:2K|1A)", line)[-1]  # noqa: PLW2901 -- what stays of it
+        line = line.rpartition("\r")[2]  # noqa: PLW2901 -- the same
+        lines.append(line)
+    return "\n".join(lines).strip("\n")
+
+
+def draw(name: str, command: str, text: str) -> None:
+    """Write one picture; its font is the reader's own, so that nothing is fetched from elsewhere."""
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        console = Console(record=True, width=COLUMNS, file=nowhere, force_terminal=True, color_system="truecolor")
+        console.print(Text(f"$ {command}", style="bold"))
+        console.print(Text.from_ansi(text))
+        svg = console.export_svg(title=command, unique_id=name)
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    svg = svg.replace("Fira Code", "ui-monospace, Menlo, DejaVu Sans Mono")
+    (HERE / "images" / f"{name}.svg").write_text(svg, encoding="utf-8")
+
+
+def main() -> None:
+    """Draw them all."""
+    (HERE / "images").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as where:
+        draw("quickstart", "runbook apply quickstart", printed(["apply", "quickstart"], where))
+        (Path(where) / "models.yaml").write_text(_WRONG, encoding="utf-8")
+        draw("lint", "runbook lint models.yaml", printed(["lint", "models.yaml"], where))
+
+
+if __name__ == "__main__":
+    main()
