@@ -1,6 +1,7 @@
 # `make demo` and `make test` need python3 (3.11 or newer) and make; everything else they install into .venv.
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -33,14 +34,14 @@ schema: $(VENV)/runbook.stamp ## Make schemas/ anew from the module classes
 docs: $(VENV)/docs.stamp ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: $(VENV)/bench.stamp ## Measure against real peers; figures go to bench/README.md by hand
-	$(BIN)/python bench/run.py
+bench: $(VENV)/runbook.stamp $(PEERS)/bench.stamp ## Measure against real peers; figures go to bench/README.md by hand
+	$(BIN)/python bench/run.py $(ARGS)
 
 dist: $(VENV)/test.stamp ## Build the sdist, and the wheel from it
 	$(BIN)/python -m build --outdir dist .
 
 clean: ## Remove what was made
-	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) dist site build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -50,6 +51,7 @@ $(VENV)/bin/python:
 
 $(VENV)/runbook.stamp: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable .
+	@$(BIN)/python -m compileall -q engine modules  # as pip does for what is not installed in place
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
@@ -60,6 +62,7 @@ $(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable '.[docs]'
 	@touch $@
 
-$(VENV)/bench.stamp: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install --editable '.[bench]'
+$(PEERS)/bench.stamp: bench/requirements.txt | $(VENV)/bin/python
+	$(BIN)/python -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install -r bench/requirements.txt
 	@touch $@

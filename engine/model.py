@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from runbook.modules.declare import Impact
+from runbook.modules.frozen import frozen
 
 Path = tuple[str | int, ...]  # where a value stands in a YAML document: ("detectors", 2, "when")
 
@@ -116,7 +117,7 @@ class OperationState(enum.Enum):
     SKIPPED = "skipped"  # an earlier one failed, its `when` does not hold, or tags leave it out
 
 
-@dataclass(frozen=True)
+@frozen
 class Span:
     """A stretch of a file; lines and columns count from 1, the end is exclusive."""
 
@@ -130,7 +131,7 @@ class Span:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True)
+@frozen
 class Edit:
     """A replacement of characters [start, end) of the file's text; what `lint --fix` applies."""
 
@@ -139,7 +140,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Finding:
     """One thing lint has to say about a file."""
 
@@ -167,7 +168,7 @@ class Expression(Protocol):
         """Its value, or UNKNOWN. Raises RenderError where a name is undefined."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Limit:
     """At most `count` per sliding `per` seconds; None = for ever."""
 
@@ -175,7 +176,7 @@ class Limit:
     per: float | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Count:
     """Fires at the `count`th event within `per` seconds."""
 
@@ -183,7 +184,7 @@ class Count:
     per: float
 
 
-@dataclass(frozen=True)
+@frozen
 class Retry:
     """How an operation is tried again. Delays in seconds; `attempts` counts the first one too."""
 
@@ -194,7 +195,7 @@ class Retry:
     jitter: float = 0.0  # a share of the delay, 0 to 1, by which it may be longer or shorter
 
 
-@dataclass(frozen=True)
+@frozen
 class Verify:
     """How a cure is checked. Seconds."""
 
@@ -206,7 +207,7 @@ class Verify:
     given: bool = False  # the runbook wrote a `verify`
 
 
-@dataclass(frozen=True)
+@frozen
 class StepCall:
     """One item of a recovery, or an operation's step: a module with its parameters and the common keys.
 
@@ -234,7 +235,7 @@ class StepCall:
         return self.name or self.module
 
 
-@dataclass(frozen=True)
+@frozen
 class Rung:
     """A step, or a block of them that succeed or fail together."""
 
@@ -248,7 +249,7 @@ class Rung:
         return self.name or " + ".join(step.title for step in self.steps)
 
 
-@dataclass(frozen=True)
+@frozen
 class ErrorMatch:
     """Which failures of which operations an `error` detector is about."""
 
@@ -257,7 +258,7 @@ class ErrorMatch:
     during: tuple[str, ...] = ()  # operations' names; none = all
 
 
-@dataclass(frozen=True)
+@frozen
 class Detector:
     """A probe, a condition over its records, guards, and the recovery it maps to. Times in seconds."""
 
@@ -297,7 +298,7 @@ class Detector:
     origin: str = ""  # the file it was loaded from, when `use` brought it here
 
 
-@dataclass(frozen=True)
+@frozen
 class Operation:
     """A step that the runbook itself runs, wrapped in retry and recovery."""
 
@@ -314,7 +315,7 @@ class Operation:
     prefer: Expression | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Pool:
     """Members that can stand in for each other."""
 
@@ -324,7 +325,7 @@ class Pool:
     path: Path = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Secret:
     """Where a secret is read from: exactly one is set."""
 
@@ -335,7 +336,7 @@ class Secret:
     path: Path = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Runbook:
     """One loaded, valid runbook."""
 
@@ -370,7 +371,7 @@ class Record:
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class Seen:
     """A look that worked, with what it saw; no records is a look too."""
 
@@ -378,14 +379,14 @@ class Seen:
     state: Mapping[str, Any] = field(default_factory=dict)  # cursor, samples, clocks: for the next look
 
 
-@dataclass(frozen=True)
+@frozen
 class NotSeen:
     """A look that did not work: nothing is known."""
 
     reason: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Lacking:
     """The host lacks what was looked for: no fault, unless expected."""
 
@@ -408,7 +409,7 @@ class StepStatus(enum.Enum):
     RUNNING = "running"
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome:
     """What became of a step. `data` is what `register` makes available."""
 
@@ -431,7 +432,7 @@ class Outcome:
 _OK = frozenset({StepStatus.DONE, StepStatus.SKIPPED, StepStatus.PLANNED})
 
 
-@dataclass(frozen=True)
+@frozen
 class Order:
     """A step with its values filled in, ready to be sent: what an intent is about."""
 

@@ -9,7 +9,6 @@ import secrets as randomness
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from runbook.engine.language import lint, render, source
 from runbook.engine.language import load as loading
 from runbook.engine.recover.state import Plan, Settings
 from runbook.engine.run import Pass
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 HOST = "localhost"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What the command line asks for."""
 

@@ -3,11 +3,13 @@
 Write, Delete, Move and Own name paths; only `perform.py` opens them, beneath the runbook's `writable` entries.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
+from runbook.modules.frozen import frozen
 
-@dataclass(frozen=True)
+
+@frozen
 class Run:
     """Run a program and wait for its end; another exit code than `ok_codes` fails the step."""
 
@@ -20,7 +22,7 @@ class Run:
     log: Optional[str] = None  # with detach: a file beneath `writable` that gets its output
 
 
-@dataclass(frozen=True)
+@frozen
 class Write:
     """Replace a file's content atomically; owner and mode stay as they are (or `mode` for a new file)."""
 
@@ -30,7 +32,7 @@ class Write:
     before: Optional[bytes] = None  # what the plan saw; another content by now refuses
 
 
-@dataclass(frozen=True)
+@frozen
 class Entry:
     """One file or directory as the plan saw it, relative to the tree's root; another inode by now is refused."""
 
@@ -41,7 +43,7 @@ class Entry:
     directory: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Delete:
     """Delete entries of one tree, children before parents. One action, however many entries."""
 
@@ -49,7 +51,7 @@ class Delete:
     entries: Tuple[Entry, ...]
 
 
-@dataclass(frozen=True)
+@frozen
 class Move:
     """Rename within one file system; an existing target is refused."""
 
@@ -57,7 +59,7 @@ class Move:
     target: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Own:
     """Set owner, group and mode of entries of one tree; None leaves a thing as it is."""
 
@@ -69,7 +71,7 @@ class Own:
     directory_mode: Optional[int] = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Target:
     """A process that can't be mistaken for another: a pid with its start time (clock ticks since boot)."""
 
@@ -78,7 +80,7 @@ class Target:
     name: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Signal:
     """Signal processes through pidfds; those still there after `grace` seconds get KILL when `kill` is set."""
 
@@ -88,7 +90,7 @@ class Signal:
     kill: bool = True
 
 
-@dataclass(frozen=True)
+@frozen
 class Until:
     """Wait until `holds` returns true; the step fails with `what` when it does not within `within` seconds."""
 
@@ -98,7 +100,7 @@ class Until:
     every: float = 0.2
 
 
-@dataclass(frozen=True)
+@frozen
 class Do:
     """What no other action says (a download). The function gets the opened hands, not paths."""
 

@@ -6,8 +6,9 @@ description. Nothing else registers a module.
 """
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple, Type
+
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from runbook.modules.actions import Action
@@ -81,7 +82,7 @@ class Failed(Exception):
     """A step did not reach its end; the message is for the person at 3 a.m."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Record:
     """What a probe saw of one subject. Subclasses add the fields that `when` may use.
 
@@ -102,7 +103,7 @@ class Unseen:
 UNSEEN: Any = Unseen()
 
 
-@dataclass(frozen=True)
+@frozen
 class Step:
     """A call of a module that may change something. Subclasses are frozen dataclasses of their parameters."""
 
@@ -118,7 +119,7 @@ class Step:
         """Raise `Invalid` where parameters contradict each other. Called by lint too, with literal values."""
 
     def again(self) -> bool:
-        """Whether this call may be run again after a crash of which nothing is known; by default, what its class says."""
+        """Whether this call may be run again after a crash of which nothing is known."""
         return self.idempotent
 
     def effective_impact(self) -> Impact:
@@ -139,7 +140,7 @@ class Step:
         return {}
 
 
-@dataclass(frozen=True)
+@frozen
 class Probe:
     """Code that looks at a host and changes nothing. Subclasses are frozen dataclasses of their parameters."""
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.declare import Unclear
+from runbook.modules.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Completed:
     """A finished program: its exit code (negative: the signal that ended it) and what it printed."""
 

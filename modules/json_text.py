@@ -1,8 +1,9 @@
 """JSON as text: one value is changed, and every other character of the file stays as it is."""
 
 import json
-from dataclasses import dataclass
 from typing import Any, List, Optional, Sequence, Tuple, Union
+
+from runbook.modules.frozen import frozen
 
 BLANKS = " \t\r\n"
 DECODER = json.JSONDecoder()
@@ -12,7 +13,7 @@ class Uneditable(ValueError):
     """The text can't be read or changed; the message says why."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Node:
     """Where a value stands in the text; `members` of an object, `items` of an array."""
 
@@ -22,7 +23,7 @@ class Node:
     items: "Optional[Tuple[Node, ...]]" = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Member:
     """A key of an object with its value."""
 

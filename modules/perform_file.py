@@ -6,11 +6,11 @@ import errno
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from runbook.modules.actions import Move, Write
 from runbook.modules.declare import Failed, Refused
+from runbook.modules.frozen import frozen
 from runbook.modules.hands import Hands, size
 from runbook.modules.tree import Tree
 
@@ -19,7 +19,7 @@ _DIFF = 64 << 10
 _NO_REPLACE = 1  # RENAME_NOREPLACE
 
 
-@dataclass(frozen=True)
+@frozen
 class _Before:
     """A file as it stands before it is written."""
 

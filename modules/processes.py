@@ -1,17 +1,17 @@
 """The processes of one moment as a tree, and which of them nobody may count or kill: our own."""
 
 import re
-from dataclasses import dataclass
 from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Pattern, Sequence, Set, Tuple
 
 from runbook.modules.declare import Failed, Invalid
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host, Process
 
 INIT = 1
 KERNEL = 2  # the parent of the kernel's threads
 
 
-@dataclass(frozen=True)
+@frozen
 class Table:
     """The processes of one moment."""
 

@@ -4,18 +4,18 @@ A manager (systemd, pidfile, …) is a module `service_NAME.py` whose functions 
 table of `services.py`.
 """
 
-from dataclasses import dataclass
 from typing import Any, Callable, FrozenSet, List, Literal, Optional, Protocol, Tuple
 
 from runbook.modules.actions import Action
 from runbook.modules.declare import Absent, Failed, Unclear
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host, Process
 
 State = Literal["running", "starting", "stopping", "stopped", "failed", "stale", "zombie", "missing"]
 Scope = Literal["system", "user"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Unit:
     """A daemon as a runbook names it, with what only some managers need to be told."""
 
@@ -31,7 +31,7 @@ class Unit:
     within: float = 30.0  # seconds in which it must have started
 
 
-@dataclass(frozen=True)
+@frozen
 class Daemon:
     """What was seen of a daemon in one look."""
 

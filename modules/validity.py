@@ -6,8 +6,9 @@ import os
 import re
 import struct
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tuple
+
+from runbook.modules.frozen import frozen
 
 Format = Literal["json", "yaml", "toml", "safetensors", "zip", "sha256"]
 
@@ -23,7 +24,7 @@ _LISTED = re.compile(r"\\?(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
 _BSD_LISTED = re.compile(r"SHA256 \((?P<name>.+)\) = (?P<digest>[0-9a-fA-F]{64})")
 
 
-@dataclass(frozen=True)
+@frozen
 class Verdict:
     """What was found; `valid` is None where it could not be told."""
 

@@ -6,10 +6,11 @@ import ssl
 import urllib.parse
 import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Dict, List, Mapping, Optional, Tuple
 
 from runbook.modules.certificate import ends
+from runbook.modules.frozen import frozen
 from runbook.modules.outwait import outwait
 from runbook.modules.web_address import parts
 
@@ -19,7 +20,7 @@ _TO_GET = {301: ("POST",), 302: ("POST",), 303: ("POST", "PUT", "PATCH", "DELETE
 _PRIVATE = {"authorization", "cookie", "proxy-authorization"}  # headers that stay with the server they were meant for
 
 
-@dataclass(frozen=True)
+@frozen
 class Request:
     """What to ask."""
 
@@ -30,7 +31,7 @@ class Request:
     verify: bool = True
 
 
-@dataclass(frozen=True)
+@frozen
 class Answer:
     """What came back; status 0 and an error where nothing did."""
 

@@ -67,6 +67,4 @@ def _pages(module: str | None, noun: Noun | None) -> Iterator[Page]:
     nouns: tuple[Noun, ...] = ("probe", "step")
     for each in nouns:
         if noun in {None, each}:
-            yield from (
-                manual.page(each, name) for name in known if module in {None, name} and each in known[name]
-            )
+            yield from (manual.page(each, name) for name in known if module in {None, name} and each in known[name])

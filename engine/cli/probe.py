@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from runbook.modules.declare import Kind, Probe
 
 
-@click.command(
-    "probe", short_help="Look once with a probe, ad hoc.", context_settings={"ignore_unknown_options": True}
-)
+@click.command("probe", short_help="Look once with a probe, ad hoc.", context_settings={"ignore_unknown_options": True})
 @click.argument("module", metavar="PROBE", shell_complete=_names.probes)
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--when", metavar="CONDITION", help="Also say for which records this condition holds.")

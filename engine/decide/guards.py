@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runbook.engine.language.units import format_duration
 from runbook.engine.model import Impact, Mode
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Detector, Limit, Rung, StepCall
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """Why a recovery does not begin now."""
 
@@ -23,7 +23,7 @@ class Refusal:
     until: float | None = None  # when it may be asked again, if time alone mends it
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Caps:
     """What a run may do at most: `--max-mode`, `--max-impact`, `--yes`."""
 

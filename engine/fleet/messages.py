@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.model import UNKNOWN, Lacking, Look, NotSeen, Outcome, Record, Seen, StepStatus
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Order
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Spec:
     """One look that is asked for."""
 

@@ -69,7 +69,7 @@ class Batch:
             ),
         )
 
-    def hold(  # noqa: PLR0917 -- its key, in the order of every question, and its value
+    def hold(
         self,
         runbook: str,
         detector: str,

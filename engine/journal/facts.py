@@ -33,11 +33,13 @@ notified           message
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 -- dataclass fields
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from runbook.modules.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class RunStart:
     """A run as it begins."""
 
@@ -50,7 +52,7 @@ class RunStart:
     by: str  # who started it: user@machine
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fact:
     """Something that happened: an event of the journal, and what reports are made of."""
 
@@ -66,7 +68,7 @@ class Fact:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncidentRow:
     """An incident as it stands now; `data` holds everything that the state machine needs to go on."""
 
@@ -83,7 +85,7 @@ class IncidentRow:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HoldRow:
     """A condition that has held since `since`, as the last look at `seen` found it."""
 
@@ -95,7 +97,7 @@ class HoldRow:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IntentRow:
     """A step that is about to be sent: durable before it is."""
 
@@ -112,7 +114,7 @@ class IntentRow:
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recovery:
     """A recovery that was begun; `ended` is None while it runs, or when its run was killed."""
 
@@ -123,7 +125,7 @@ class Recovery:
     ended: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepBegun:
     """A step that was begun: what a step's own limit counts."""
 

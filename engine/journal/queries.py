@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.journal import codec
 from runbook.engine.journal.facts import Fact
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ _TOLD: Final = (
 _MOST: Final = 1000  # facts of one run that are told
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """Which part of the past is asked about; empty = all."""
 
@@ -36,7 +36,7 @@ class Asked:
         return bool(self.host or self.detector)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PastRun:
     """A run that was; `ended` is None when it goes on still, or was killed."""
 
@@ -50,7 +50,7 @@ class PastRun:
     facts: tuple[Fact, ...] = ()  # none: it found nothing and did nothing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rate:
     """How often something was tried, how often it worked, and how long it took. Seconds."""
 
@@ -72,7 +72,7 @@ class Rate:
         return self.successes / self.attempts if self.attempts else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DetectorRate:
     """How often a detector fired, and how that ended; how soon it was seen and healed. Seconds."""
 
@@ -95,7 +95,7 @@ class DetectorRate:
         return self.cured / ended if ended else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stats:
     """The answer of `stats`."""
 

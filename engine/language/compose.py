@@ -7,7 +7,6 @@ expansion of aliases, duplicate keys, tags and the traps of YAML 1.1 are seen wh
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,6 +16,7 @@ from runbook.engine.language import scalars
 from runbook.engine.language.places import Composed, Note, Place
 from runbook.engine.language.syntax import explain
 from runbook.engine.model import Edit
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ class _Frame:
         self.height = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Anchored:
     data: Any
     place: Place

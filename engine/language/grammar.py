@@ -7,7 +7,6 @@ where it stands in the text.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import TemplateSyntaxError, nodes
@@ -15,6 +14,7 @@ from jinja2.lexer import Token, TokenStream
 from jinja2.parser import Parser
 
 from runbook.engine.language.tokens import ENVIRONMENT, LONGEST, Syntax, bound, pieces, tokens
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ TEMPLATES: Final = 2_000  # {{ }} in one text
 _MARK = re.compile(r"\{\{|\{%|\{#")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parsed:
     """One expression's tree, and where each of its tokens ends (by where it begins)."""
 

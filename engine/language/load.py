@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import RunbookInvalid, UserError
@@ -14,6 +13,7 @@ from runbook.engine.language.validate import validate
 from runbook.engine.language.values import Reader
 from runbook.engine.model import Finding, Path, Pool, Runbook, Secret
 from runbook.modules import catalogue
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ _WORDS_OF_EXPRESSIONS = {"and", "or", "not", "in", "is", "if", "else", "true", "
 _OWN_NAMES = {"incident", "host", "secrets", "runbook", "run", "member", "to"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Examined:
     """A file, as much of a runbook as it holds, and what is wrong with it.
 

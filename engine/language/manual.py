@@ -5,12 +5,12 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from runbook.engine.language import params, units
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind, Probe, Step
+from runbook.modules.frozen import frozen
 
 Noun = Literal["step", "probe"]
 
@@ -39,7 +39,7 @@ _PYTHON: Mapping[Any, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One parameter of a module, or one field of a probe's records."""
 
@@ -52,7 +52,7 @@ class Entry:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """What there is to know about a module."""
 

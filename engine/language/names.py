@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +11,7 @@ from runbook.engine.language import grammar
 from runbook.engine.language.filters import COMPARING, DEFAULT, DEFINED
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.truth import Member
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,7 +37,7 @@ MIRRORED: Final = {"gt": "lt", "lt": "gt", "gteq": "lteq", "lteq": "gteq", "eq":
 SIGNS: Final = {"gt": ">", "lt": "<", "gteq": ">=", "lteq": "<=", "eq": "==", "ne": "!=", "in": "in", "notin": "not in"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mention:
     """A place where a variable, or something in it, is mentioned: `incident.path` is name `incident`, keys `path`."""
 
@@ -53,7 +53,7 @@ class Mention:
         return ".".join((self.name, *self.keys))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Compared:
     """A literal that stands on one side of a comparison, and the name on the other."""
 

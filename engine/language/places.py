@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runbook.modules.frozen import frozen
+
 if TYPE_CHECKING:
     from runbook.engine.model import Edit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Note:
     """A finding before its place is told in lines and columns."""
 

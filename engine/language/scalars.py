@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from runbook.modules.frozen import frozen
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z")
 _FLOAT = re.compile(r"[-+]?(?:(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+][0-9]+)\Z")
@@ -24,7 +25,7 @@ _NUMERIC_START = frozenset("0123456789+-.")
 _LARGEST = 2**63
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trap:
     """A plain scalar that YAML parsers read in different ways."""
 

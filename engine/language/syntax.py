@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from runbook.modules.frozen import frozen
 
 _KNOWN = (
     (
@@ -69,7 +70,7 @@ _RESERVED = "@`%"
 _TEMPLATE = re.compile(r"""[:\-\[,]\s+(\{\{.*)""")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Explained:
     """A syntax error: what, where as character offsets, and how to mend it."""
 

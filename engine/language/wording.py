@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import units
 from runbook.engine.language.nearest import nearest
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from runbook.engine.model import Path
@@ -19,7 +19,7 @@ _UNITS: dict[str, Any] = {"duration": units.duration, "size": units.size, "perce
 _QUANTITIES = {*_UNITS, "limit", "count", "share", "duration or cron expression", "number of hosts or percentage"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """One place where data does not fit the schema."""
 
@@ -30,7 +30,7 @@ class Problem:
     code: str = "RB006"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Leaf:
     """One alternative of a union."""
 

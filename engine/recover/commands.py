@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
+
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from runbook.engine.model import Look, Order, Outcome, Truth
     from runbook.engine.recover.state import Key
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Looked:
     """A host answered: each detector's look, by its name."""
 
@@ -19,7 +21,7 @@ class Looked:
     looks: Mapping[str, Look]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Probed:
     """The answer to a step that waits for a probe."""
 
@@ -27,7 +29,7 @@ class Probed:
     look: Look
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ended:
     """A step ended. Of a failed attempt the driver also tells which `error` detectors match."""
 
@@ -36,36 +38,36 @@ class Ended:
     matched: Mapping[str, Truth] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Woke:
     """Time has passed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Operate:
     """Begin a host's operations."""
 
     host: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finish:
     """Begin a host's `finally` steps."""
 
     host: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recover:
     """From now on what fires is recovered, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stop:
     """Begin nothing new: somebody pressed Ctrl-C."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resume:
     """A run begins: what became of the steps that an earlier one left in flight, by intent."""
 
@@ -75,7 +77,7 @@ class Resume:
 Event = Looked | Probed | Ended | Woke | Operate | Finish | Recover | Stop | Resume
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LookAt:
     """Ask a host for the looks of these detectors, or (with `intent`) one probe for a step that waits."""
 
@@ -86,7 +88,7 @@ class LookAt:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Act:
     """Send a step to a host; its intent is durable before that."""
 
@@ -98,14 +100,14 @@ class Act:
     operation: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wait:
     """Wake the machine at this time, in seconds since the epoch."""
 
     until: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Notify:
     """Tell people."""
 
@@ -116,7 +118,7 @@ class Notify:
     incident: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Happened:
     """What the journal is told; reports are read from it."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide.guards import Caps
 from runbook.engine.model import IncidentState, OperationState
 from runbook.engine.recover.commands import Happened, LookAt, Wait
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from runbook.engine.detect.correlate import Said
@@ -32,7 +33,7 @@ class Phase(enum.Enum):
     UNHEALED = "unhealed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Incident:
     """A detector firing about one subject on one host, from opening to its end. Times in seconds since the epoch."""
 
@@ -79,7 +80,7 @@ class Incident:
         return self.closed is None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Owner:
     """Who asked for a step: an incident (its key), or a host's operation, fallback or `finally`."""
 
@@ -88,7 +89,7 @@ class Owner:
     key: Key | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Task:
     """A step in flight."""
 
@@ -101,7 +102,7 @@ class Task:
     wake: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Work:
     """A host's way through the runbook's operations."""
 
@@ -120,7 +121,7 @@ class Work:
     final: int = 0  # the next step of `finally`
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """What the person asked for on the command line."""
 
@@ -132,7 +133,7 @@ class Settings:
     operations: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """What does not change during a run."""
 
@@ -149,7 +150,7 @@ class Plan:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """All of it. `advance` makes a new one from an old one and an event."""
 

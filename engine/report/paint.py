@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,7 @@ _ASCII: Final = str.maketrans("✔✘…·→°│█—", "+x~-> |#-")
 NARROWEST, WIDEST = 60, 100  # columns; a longer line is hard to read
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Paint:
     """How to write to a stream: with colours or without, in Unicode or ASCII, this wide."""
 

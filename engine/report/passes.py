@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 -- dataclass fields
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
+
+from runbook.modules.frozen import frozen
 
 SCHEMA: Final = 1
 BAD: Final = frozenset({"open", "recovering", "unhealed", "unverified", "interrupted", "observed", "suppressed"})
@@ -12,7 +14,7 @@ UNFINISHED: Final = frozenset({"waiting", "verifying"})
 _FAILED_STEPS: Final = frozenset({"failed", "refused", "timeout", "lost"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepReport:
     """A step that ran, or (`planned`) would run."""
 
@@ -35,7 +37,7 @@ class StepReport:
         return self.state in _FAILED_STEPS
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IncidentReport:
     """A detector that fired about one subject."""
 
@@ -59,7 +61,7 @@ class IncidentReport:
     when: str = ""  # the condition, as it stands in the runbook
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptReport:
     """One attempt of an operation."""
 
@@ -69,7 +71,7 @@ class AttemptReport:
     delay: float | None = None  # until the next one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OperationReport:
     """An operation of the runbook."""
 
@@ -82,7 +84,7 @@ class OperationReport:
     steps: tuple[StepReport, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unseen:
     """A detector that could not look (unknown), or whose target the host lacks (absent)."""
 
@@ -90,7 +92,7 @@ class Unseen:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class HostReport:
     """One host of a run."""
 
@@ -118,7 +120,7 @@ class HostReport:
         return "healed" if "cured" in states else "well"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunReport:
     """One runbook's pass over its hosts."""
 
@@ -131,7 +133,7 @@ class RunReport:
     detectors: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PassReport:
     """All that one command did."""
 

@@ -3,9 +3,10 @@
 import importlib
 import re
 import sys
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple
+
+from runbook.modules.frozen import frozen
 
 LONGEST_LIST = 64  # more alternatives than that are no quicker than the expression itself
 SHORTEST = 3  # characters; shorter ones stand in too many lines
@@ -16,7 +17,7 @@ _DECIMAL = _DIGITS | frozenset("+-.eE")
 _ANY = frozenset([""])  # stands for characters that nothing is known of
 
 
-@dataclass(frozen=True)
+@frozen
 class Literals:
     """Texts of which at least one stands in every match."""
 

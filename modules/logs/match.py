@@ -5,9 +5,9 @@ expressions, in order. `Matcher` is what a faster engine has to offer as well.
 """
 
 import re
-from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Mapping, Match, Optional, Pattern, Protocol, Sequence, Tuple, Union
 
+from runbook.modules.frozen import frozen
 from runbook.modules.logs.literals import Literals, numeric_groups, required
 
 WIDEST = 64 * 1024  # characters of a line that are given to the patterns
@@ -17,7 +17,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]{0,2048}(?:\x07|\
 _FOLDS_ELSEWHERE = re.compile("[ſıİ\u212a]")  # (?i) equates them with ASCII letters, `lower` does not
 
 
-@dataclass(frozen=True)
+@frozen
 class Hit:
     """A line that matches."""
 
@@ -34,7 +34,7 @@ class Matcher(Protocol):
         """Yield the lines that match, in order, each with the first pattern in order that does."""
 
 
-@dataclass(frozen=True)
+@frozen
 class _Named:
     name: str
     pattern: Pattern[str]

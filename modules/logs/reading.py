@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import List, Optional
 
+from runbook.modules.frozen import frozen
 from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
 from runbook.modules.logs.match import Hit, Matcher
 from runbook.modules.logs.rotation import LONGEST, Place
@@ -17,7 +18,7 @@ QUIET = 2.0  # seconds without a change after which an unfinished last line is t
 _SEPARATOR = re.compile(rb"\r\n|\n|\r")
 
 
-@dataclass(frozen=True)
+@frozen
 class Line:
     """A matching line."""
 

@@ -10,11 +10,12 @@ import re
 import stat
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from runbook.modules.declare import Unclear
+from runbook.modules.frozen import frozen
 from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
 
 LONGEST = 64 * 1024  # bytes of a line that are given to the patterns; the rest of it is passed over
@@ -25,7 +26,7 @@ _NUMBERED = re.compile(r"(?P<base>.+?)(?:[.\-_]\d[\d.\-_:TZ]*|\.old|\.prev)")
 _BEFORE_SUFFIX = re.compile(r"(?P<base>.+?)(?:\.\d{1,3}|[.\-_]\d{4}-?\d\d-?\d\d[\d.\-_:TZ]*)(?P<suffix>\.[A-Za-z]\w*)")
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """A file that may hold lines of a log."""
 

@@ -1,16 +1,17 @@
 """Where to begin in files that lie where no cursor was: new logs, copies of old ones, old ones put back."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import List, Mapping, Optional
 
+from runbook.modules.frozen import frozen
 from runbook.modules.logs.cursor import Cursor
 from runbook.modules.logs.rotation import Place, adopted, at_end, copied, fresh, opened
 
 SLACK = 600 * 10**9  # nanoseconds by which a file may be older than the newest that was seen, and still be news
 
 
-@dataclass(frozen=True)
+@frozen
 class Begin:
     """A cursor to begin at."""
 

@@ -1,12 +1,12 @@
 """The correlation `all`: every one of its members holds at the same time."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Tuple, Type
 
 from runbook.modules.declare import Invalid, Probe, Record
+from runbook.modules.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class All(Probe):
     """Several detectors hold on the same host within a time: a fault that no single one of them proves.
 

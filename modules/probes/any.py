@@ -1,12 +1,12 @@
 """The correlation `any`: one of its members holds."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Tuple, Type
 
 from runbook.modules.declare import Invalid, Probe, Record
+from runbook.modules.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Any(Probe):
     """One of several detectors holds: different signs of the same fault, with one recovery for them all.
 

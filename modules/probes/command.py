@@ -3,16 +3,17 @@
 import json
 import shlex
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Iterator, Mapping, Optional, Type
 
 from runbook.modules.declare import Argv, Duration, Invalid, Path, Probe, Record
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 HEAD, TAIL = 16 * 1024, 48 * 1024  # characters of its output that are kept: where it begins, and how it ends
 
 
-@dataclass(frozen=True)
+@frozen
 class Answer(Record):
     """One run of a program."""
 
@@ -24,7 +25,7 @@ class Answer(Record):
     duration: Duration  # how long it ran
 
 
-@dataclass(frozen=True)
+@frozen
 class Command(Probe):
     """Run a program that only looks, and judge its exit code or its output.
 

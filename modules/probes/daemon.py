@@ -1,16 +1,16 @@
 """The probe `daemon`."""
 
-from dataclasses import dataclass
 from typing import Any, Iterator, List, Mapping, Optional
 
 from runbook.modules import services
 from runbook.modules.declare import Duration, Probe, Record, Regex
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.unit import Daemon as Seen
 from runbook.modules.unit import Scope, State, Unit
 
 
-@dataclass(frozen=True)
+@frozen
 class DaemonRecord(Record):
     """How one daemon does."""
 
@@ -26,7 +26,7 @@ class DaemonRecord(Record):
     orphans: int  # processes that `match` outside the unit, or were left behind by its last run
 
 
-@dataclass(frozen=True)
+@frozen
 class Daemon(Probe):
     """See whether a daemon runs: a unit of systemd, or whatever a pidfile names.
 

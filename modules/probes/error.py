@@ -1,12 +1,12 @@
 """The `error` probe: an operation's attempt that failed."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Optional, Tuple, Type
 
 from runbook.modules.declare import Invalid, Probe, Record, Regex
+from runbook.modules.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class FailedAttempt(Record):
     """One attempt of an operation that failed."""
 
@@ -18,7 +18,7 @@ class FailedAttempt(Record):
     attempt: int  # the number of the attempt, from 1
 
 
-@dataclass(frozen=True)
+@frozen
 class Error(Probe):
     """An operation's attempt fails with a message or an exit code: its recovery runs, then comes the next attempt.
 

@@ -5,11 +5,11 @@ import os
 import pwd
 import stat
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, ClassVar, Dict, Iterator, List, Optional, Tuple, Type
 
 from runbook.modules.declare import UNSEEN, Duration, Invalid, Path, Probe, Record, Size, Unclear
 from runbook.modules.extent import Extent
+from runbook.modules.frozen import frozen
 from runbook.modules.globs import expand, wild
 from runbook.modules.host import Host
 from runbook.modules.validity import Format, judge
@@ -17,7 +17,7 @@ from runbook.modules.validity import Format, judge
 BUDGET = 10.0  # seconds for the walk below directories, and the same again for the content
 
 
-@dataclass(frozen=True)
+@frozen
 class Found(Record):
     """What lies at a path, or all that a pattern matches."""
 
@@ -35,7 +35,7 @@ class Found(Record):
     reason: str  # why it is not valid, with the first file that is not
 
 
-@dataclass(frozen=True)
+@frozen
 class File(Probe):
     """A file, a directory or what a pattern matches, taken as a whole: existence, size, age, rights and content.
 

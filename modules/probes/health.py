@@ -2,17 +2,17 @@
 
 import os
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, ClassVar, Iterator, Optional, Tuple, Type
 
 from runbook.modules.declare import UNSEEN, Duration, Invalid, Path, Percent, Probe, Record, Size, Unclear
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 SAMPLE = 0.1  # seconds between two samples where no earlier look left one
 OLDEST = 600.0  # an earlier sample tells of the time since then; older ones tell too little of now
 
 
-@dataclass(frozen=True)
+@frozen
 class Vitals(Record):
     """The state of the host, and of the file system that holds a path."""
 
@@ -31,7 +31,7 @@ class Vitals(Record):
     uptime: Duration  # since the host started
 
 
-@dataclass(frozen=True)
+@frozen
 class Health(Probe):
     """Processor, memory and disk of the host. With a path, the disk fields are about the file system that holds it.
 

@@ -2,14 +2,15 @@
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Iterator, Literal, Mapping, Optional, Tuple, Type
 
 from runbook.modules.declare import Duration, Invalid, Probe, Record
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 
-@dataclass(frozen=True)
+@frozen
 class Response(Record):
     """The answer to one request, or why there was none."""
 
@@ -23,7 +24,7 @@ class Response(Record):
     cert_days_left: Optional[float]  # days until the server's certificate ends (negative: it has); null without TLS
 
 
-@dataclass(frozen=True)
+@frozen
 class Http(Probe):
     """Ask a web server. A refusal, a reset, a silence or an unknown name are an answer too: `status` is 0.
 

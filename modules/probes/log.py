@@ -1,16 +1,17 @@
 """The `log` probe: lines of log files that match."""
 
-from dataclasses import dataclass, make_dataclass
+from dataclasses import make_dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Dict, Iterator, Literal, Mapping, Optional, Tuple, Type, Union
 
 from runbook.modules.declare import Invalid, Path, Probe, Record, Regex, Time
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 _FILLED = ("time", "gpu", "job", "action")  # fields that a group of the same name fills
 
 
-@dataclass(frozen=True)
+@frozen
 class LogLine(Record):
     """One line that matches; the pattern's named groups are fields as well, those of digits as numbers."""
 
@@ -25,7 +26,7 @@ class LogLine(Record):
     action: Any  # what is to be done about it, from the group `action`
 
 
-@dataclass(frozen=True)
+@frozen
 class Log(Probe):
     r"""A line that matches appears in a log file. Each line is an event and comes up once, also after rotation.
 

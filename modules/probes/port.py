@@ -3,17 +3,17 @@
 import re
 import socket
 import time
-from dataclasses import dataclass
 from typing import ClassVar, Iterator, Optional, Tuple, Type
 
 from runbook.modules.declare import Duration, Invalid, Probe, Record
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.outwait import outwait
 
 _ADDRESS = re.compile(r"(?:(?P<host>[^\s:/\[\]]+|\[[0-9A-Fa-f:.%\w]+\]):)?(?P<port>[0-9]{1,5})")
 
 
-@dataclass(frozen=True)
+@frozen
 class Endpoint(Record):
     """One TCP endpoint."""
 
@@ -23,7 +23,7 @@ class Endpoint(Record):
     error: str  # why it is not open, such as `connection refused`; empty when it is
 
 
-@dataclass(frozen=True)
+@frozen
 class Port(Probe):
     """A TCP port takes connections. A refusal, a silence or an unknown name are `open: false`.
 

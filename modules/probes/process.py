@@ -2,10 +2,10 @@
 
 import os
 import pwd
-from dataclasses import dataclass
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.declare import Absent, Duration, Invalid, Percent, Probe, Record, Regex, Size
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.host import Process as Seen
 from runbook.modules.processes import Table, pattern, table
@@ -16,7 +16,7 @@ _MOST = 2000  # processes whose sample is kept
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True)
+@frozen
 class ProcessRecord(Record):
     """The processes that match, as a whole."""
 
@@ -29,7 +29,7 @@ class ProcessRecord(Record):
     uninterruptible: int  # those that wait for a disk, a network file system or a driver (state D)
 
 
-@dataclass(frozen=True)
+@frozen
 class Process(Probe):
     """Count the processes whose command line matches, and add up what they take.
 

@@ -1,12 +1,12 @@
 """The correlation `sequence`: its members came to hold one after the other."""
 
-from dataclasses import dataclass
 from typing import ClassVar, Tuple, Type
 
 from runbook.modules.declare import Invalid, Probe, Record
+from runbook.modules.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Sequence(Probe):
     """Several detectors come to hold one after the other, in this order: a cause and then its effect.
 

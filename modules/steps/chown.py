@@ -5,19 +5,19 @@ import os
 import pwd
 import re
 import stat
-from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from runbook.modules import tree
 from runbook.modules.actions import Action, Entry, Own
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Refused, Step
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.tree import Found
 
 Change = Tuple[Optional[int], Optional[int], Optional[int]]  # uid, gid and mode; None where it is right
 
 
-@dataclass(frozen=True)
+@frozen
 class Chown(Step):
     """Give files and directories the right owner, group and mode; what is right already is not touched.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, 
 from runbook.modules import tree
 from runbook.modules.actions import Action, Delete
 from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Size, Step, Unclear
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.tree import Found
 
@@ -38,7 +39,7 @@ class Unit:
             self.size += found.stat.st_size if found.stat.st_nlink == 1 else 0
 
 
-@dataclass(frozen=True)
+@frozen
 class ClearCache(Step):
     """Delete from a cache, the oldest first, until enough is free; without conditions, all that lies in it.
 

@@ -1,15 +1,16 @@
 """The step `command`."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Mapping, Optional, Tuple
 
 from runbook.modules.actions import Action, Run
 from runbook.modules.declare import Argv, Failed, Impact, Invalid, Path, Step, Unclear
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 
-@dataclass(frozen=True)
+@frozen
 class Command(Step):
     """Run a program with its arguments, without a shell: no pipes, no globs, no variables; `shell` has those.
 

@@ -1,16 +1,16 @@
 """The step `daemon`."""
 
-from dataclasses import dataclass
 from typing import List, Literal, Optional
 
 from runbook.modules import services
 from runbook.modules.actions import Action
 from runbook.modules.declare import Argv, Duration, Impact, Path, Regex, Step
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.unit import Scope, Unit
 
 
-@dataclass(frozen=True)
+@frozen
 class Daemon(Step):
     """Have a daemon running, or stopped; one that is so already is left alone.
 

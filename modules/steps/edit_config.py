@@ -4,18 +4,19 @@ import errno
 import math
 import os
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Dict, List, Literal, Mapping, Tuple
 
 from runbook.modules import config_files, tree
 from runbook.modules.actions import Action, Write
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Refused, Step
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 LARGEST = 16 * 1024 * 1024  # bytes; nobody writes a config as long as that by hand
 
 
-@dataclass(frozen=True)
+@frozen
 class EditConfig(Step):
     """Change values of a JSON, YAML or TOML file; all else in it, comments and layout included, stays as it is.
 

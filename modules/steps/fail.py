@@ -1,11 +1,10 @@
 """The step `fail`."""
 
-from dataclasses import dataclass
-
 from runbook.modules.declare import Impact, Step
+from runbook.modules.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Fail(Step):
     """Fail on purpose, mostly with a `when`: the rung fails, and what comes after a failure follows.
 

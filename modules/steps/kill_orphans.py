@@ -1,18 +1,18 @@
 """The step `kill_orphans`."""
 
-from dataclasses import dataclass
 from typing import List, Optional
 
 from runbook.modules import services
 from runbook.modules.actions import Action, Signal
 from runbook.modules.declare import Duration, Failed, Impact, Invalid, Regex, Step
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.orphans import outside, parentless, targets
 from runbook.modules.processes import pattern, table
 from runbook.modules.unit import Scope, Unit
 
 
-@dataclass(frozen=True)
+@frozen
 class KillOrphans(Step):
     """Kill processes of a daemon's kind that nobody looks after, with all that descends from them: TERM, then KILL.
 

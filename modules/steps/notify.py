@@ -1,12 +1,12 @@
 """The step `notify`."""
 
-from dataclasses import dataclass
 from typing import Literal, Optional
 
 from runbook.modules.declare import Impact, Invalid, Step
+from runbook.modules.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Notify(Step):
     """Tell people: the message goes to the log, and to the terminal where there is one.
 

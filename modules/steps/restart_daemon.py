@@ -1,16 +1,16 @@
 """The step `restart_daemon`."""
 
-from dataclasses import dataclass
 from typing import List, Optional
 
 from runbook.modules import services
 from runbook.modules.actions import Action
 from runbook.modules.declare import Argv, Duration, Impact, Path, Regex, Step
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.unit import Scope, Unit
 
 
-@dataclass(frozen=True)
+@frozen
 class RestartDaemon(Step):
     """Restart a daemon, or start it when it is down, and wait until it is seen to run and to go on running.
 

@@ -1,15 +1,16 @@
 """The step `shell`."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import List, Mapping, Optional, Tuple
 
 from runbook.modules.actions import Action, Run
 from runbook.modules.declare import Impact, Invalid, Path, Script, Step
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 
-@dataclass(frozen=True)
+@frozen
 class Shell(Step):
     """Run a script with `/bin/sh -eu`: it ends at the first command that fails and at a variable that is not set.
 

@@ -2,11 +2,11 @@
 
 import os
 import time
-from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Union
 
 from runbook.modules.actions import Action
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Step, Unclear
+from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 SUFFIXES = {
@@ -20,7 +20,7 @@ BLOCK = 1024 * 1024  # bytes read at a time
 SHOWN = 10  # faults that a message names
 
 
-@dataclass(frozen=True)
+@frozen
 class VerifyFiles(Step):
     """Fail unless files are there, sound, and what their checksums say; changes nothing.
 

@@ -1,11 +1,10 @@
 """The step `wait`."""
 
-from dataclasses import dataclass
-
 from runbook.modules.declare import Duration, Impact, Invalid, Step
+from runbook.modules.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Wait(Step):
     """Let time pass before the next step. To wait for something that can be seen, use `wait_for`.
 

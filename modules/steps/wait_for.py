@@ -1,12 +1,11 @@
 """The step `wait_for`."""
 
-from dataclasses import dataclass
-
 from runbook.modules import catalogue
 from runbook.modules.declare import Condition, Duration, Impact, Invalid, ProbeCall, Step
+from runbook.modules.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class WaitFor(Step):
     """Look with a probe again and again until a condition holds for one of its records; fail when it does not in time.
 

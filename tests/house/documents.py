@@ -45,7 +45,7 @@ class Block:
     @property
     def file(self):
         """The name under which it is kept, or an empty text."""
-        return self.note.removeprefix("file: ").partition(" lint: ")[0] if self.note.startswith("file: ") else ""
+        return self.note.split()[1] if self.note.startswith("file: ") else ""
 
     @property
     def codes(self):

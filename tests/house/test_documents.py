@@ -19,7 +19,11 @@ ROOT, PAGES = documents.ROOT, documents.PAGES
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 WRITTEN = [page for page in PAGES if page.name != "lint.md"]  # whose examples tests/lint holds to more
 BLOCKS = [block for page in WRITTEN for block in documents.blocks(page)]
-RUNBOOKS = [block for block in BLOCKS if block.language == "yaml" and not block.note.startswith(("not run", "case"))]
+RUNBOOKS = [
+    block
+    for block in BLOCKS
+    if block.language == "yaml" and not block.note.startswith("not run") and not block.note.endswith("case")
+]
 CONSOLES = [page for page in PAGES if any(block.language == "console" for block in documents.blocks(page))]
 TREE = (
     "engine",
@@ -124,8 +128,7 @@ def test_a_console_in_the_documents_prints_what_it_shows(page, place):
     for block in documents.blocks(page):
         if block.file:
             (here / block.file).parent.mkdir(parents=True, exist_ok=True)
-            with (here / block.file).open("a" if block.note.endswith("(more)") else "w", encoding="utf-8") as file:
-                file.write(block.text)
+            (here / block.file).write_text(block.text, encoding="utf-8")
         if block.language != "console" or block.note.startswith("not run"):
             continue
         for command, shown in documents.commands(block.text):

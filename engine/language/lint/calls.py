@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from runbook.modules import catalogue
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Place = Literal["operation", "fallback", "recover", "cured", "unhealed", "recovery", "switch", "finally"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """A step and where it stands."""
 

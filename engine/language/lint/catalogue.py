@@ -10,10 +10,11 @@ import ast
 import importlib
 import pkgutil
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ class Rule(Protocol):
         """Say what is wrong in a runbook."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Documented:
     """A rule as people read about it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import nodes
@@ -12,6 +12,7 @@ from jinja2 import nodes
 from runbook.engine.language import grammar, params
 from runbook.engine.language.filters import PATTERNS
 from runbook.modules import catalogue
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ RESERVED = frozenset({*_WORDS, "secrets", "incident", "member", "to", "true", "f
 _GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
 
 
-@dataclass(frozen=True)
+@frozen
 class Known:
     """Names and what may stand behind their dots."""
 

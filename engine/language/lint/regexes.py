@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import params
 from runbook.engine.language.lint import known
 from runbook.engine.language.lint.calls import probe_class
 from runbook.modules.declare import Kind
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runbook.modules.declare import Probe, Step
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pattern:
     """A regular expression written in the runbook."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from runbook.engine.language import names, params
 from runbook.engine.language.lint import known
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Detector, Path
 
 
-@dataclass(frozen=True)
+@frozen
 class Use:
     """An expression, where it stands, and the names that are known there."""
 
