@@ -104,7 +104,7 @@ def _silenced() -> int:
 
 
 def _reader_gone(error: SystemExit) -> bool:
-    """Tell whether click left because nobody reads its output: it has wrapped stdout then, in some versions only that."""
+    """Tell whether click left because nobody reads its output; in some versions its wrapped stdout is the only sign."""
     return isinstance(error.__context__, BrokenPipeError) or type(sys.stdout).__name__.endswith("PacifyFlushWrapper")
 
 

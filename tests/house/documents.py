@@ -96,10 +96,16 @@ def steady(text):
 def mismatch(shown, printed):
     """Say what a page shows that was not printed, or an empty text; a line with … alone stands for any lines."""
     parts = [steady(part) for part in re.split(r"^[ ]*…[ ]*$", f"{shown}\n", flags=re.MULTILINE)]
-    rest = steady(printed)
+    rest, last = steady(printed), len(parts) - 1
     for number, part in enumerate(parts):
-        at = rest.find(part) if number else (0 if rest.startswith(part) else -1)
-        if at < 0:
+        if number == 0:
+            fits, at = rest.startswith(part) and (last > 0 or rest == part), 0
+        elif number == last:
+            fits, at = rest.endswith(part), len(rest) - len(part)
+        else:
+            at = rest.find(part)
+            fits = at >= 0
+        if not fits:
             return f"did not print: {part}\nbut: {rest}"
         rest = rest[at + len(part) :]
-    return f"printed more: {rest}" if parts[-1] and rest.strip() else ""
+    return ""

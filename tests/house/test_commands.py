@@ -23,7 +23,15 @@ NAMES = group.list_commands(click.Context(group))
 def call(*words, cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **environment):
     env = {**os.environ, "RUNBOOK_JOURNAL": str(Path(cwd, "journal.db")), **environment}
     return subprocess.run(
-        [*RUNBOOK, *words], cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60
+        [*RUNBOOK, *words],
+        cwd=cwd,
+        env=env,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 

@@ -30,7 +30,7 @@ def needed(shell):
 def call(*argv, cwd, **environment):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, **environment}
-    done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.split("\n")[:-1]
 
@@ -48,7 +48,7 @@ def call(*argv, cwd, **environment):
         (["run", "restart"], ["restart_daemon"]),
         (["completion", "f"], ["fish"]),
     ],
-    ids=lambda part: " ".join(part),
+    ids=" ".join,
 )
 def test_bash_completes(words, expected, tmp_path):
     needed("bash")
@@ -60,7 +60,9 @@ def test_bash_completes(words, expected, tmp_path):
 def test_fish_completes(tmp_path):
     needed("fish")
     script = 'runbook completion fish | source; complete --do-complete "runbook doc clear"'
-    assert [line.split("\t")[0] for line in call("fish", "-c", script, cwd=tmp_path, HOME=str(tmp_path))] == ["clear_cache"]
+    assert [line.split("\t")[0] for line in call("fish", "-c", script, cwd=tmp_path, HOME=str(tmp_path))] == [
+        "clear_cache"
+    ]
 
 
 def test_zsh_takes_the_script(tmp_path):

@@ -58,6 +58,9 @@ def whole(block):
         fault = {"name": "example", "health": None, "when": "load1 > 100", "recover": data}
         return {"name": "example", "writable": ["/srv/llm"], "detectors": [fault]}
     named = [{"name": f"example {number}", **item} for number, item in enumerate(data)]
+    members = {name for item in data for key in ("all", "any", "sequence") for name in item.get(key, ())}
+    inputs = sorted(members - {item["name"] for item in named})
+    named += [{"name": name, "health": None, "when": f"load1 > {number}"} for number, name in enumerate(inputs, 100)]
     return {"name": "example", "writable": ["/srv/llm"], "detectors": named}
 
 

@@ -10,11 +10,20 @@ from runbook.engine.language import lint, load, manual
 from runbook.engine.report import manual as pages
 from runbook.engine.report.paint import Paint
 
-WRITABLE = ("/srv/models", "/srv/train", "/opt/serve", "/opt/train", "/opt/trainer", "/var/log/trainer", "/run/trainer", "/srv/cache")
+WRITABLE = (
+    "/srv/models",
+    "/srv/train",
+    "/opt/serve",
+    "/opt/train",
+    "/opt/trainer",
+    "/var/log/trainer",
+    "/run/trainer",
+    "/srv/cache",
+)
 MODULES = [(noun, name) for name, nouns in manual.names().items() for noun in nouns]
 _HEAD = f"""
 name: example
-writable: [{', '.join(WRITABLE)}]
+writable: [{", ".join(WRITABLE)}]
 limit: 3 per 1h
 vars: {{root: /srv/models, model: qwen}}
 detectors:
@@ -48,7 +57,9 @@ def test_its_example_lints_without_an_error(noun, name, tmp_path):
     page = manual.page(noun, name)
     assert page.example
     file = tmp_path / "example.yaml"
-    file.write_text(_HEAD + (_named(page.example) if noun == "probe" else _STEPS + textwrap.indent(page.example, "      ")))
+    file.write_text(
+        _HEAD + (_named(page.example) if noun == "probe" else _STEPS + textwrap.indent(page.example, "      "))
+    )
     examined = load.examine(file)
     errors = [found for found in (*examined.findings, *lint.check(examined)) if found.level == "error"]
     allowed = {"RB012", "RB023"} if page.engine else set()  # a correlation names detectors of its reader's runbook
