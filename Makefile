@@ -19,7 +19,7 @@ check: $(VENV)/test.stamp ## Format, lint, types, rooms, Python versions
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/vermin --quiet --no-tips --target=3.9- --violations modules
+	$(BIN)/vermin --quiet --no-tips --target=3.9- --violations --exclude tomllib --exclude str.decode modules
 
 pytest: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n auto $(ARGS)

@@ -63,15 +63,21 @@ def printed(words: list[str], where: str) -> str:
 
 
 def _settled(text: str) -> str:
-    """Return what stays on the screen: lines of progress that were written over are left out."""
-    text = re.sub(r"\x1b\[\?\d+[hl]", "", text.replace("\r\n", "\n"))
-    lines: list[str] = []
-    for line in text.split("\n"):
-        if "\x1b[2K" in line or "\x1b[1A" in line:
-            line = re.split(r"\x1b\[(?:2K|1A)", line)[-1]  # noqa: PLW2901 -- what stays of it
-        line = line.rpartition("\r")[2]  # noqa: PLW2901 -- the same
-        lines.append(line)
-    return "\n".join(lines).strip("\n")
+    """Return what stays on the screen when progress has been written over, and no path of this machine."""
+    lines, row = [""], 0
+    for part in re.split(r"(\x1b\[[0-9?;]*[A-Za-z]|\n|\r)", text):
+        up = re.fullmatch(r"\x1b\[(\d*)A", part)
+        if part == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif up:
+            row -= int(up[1] or 1)
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part != "\r" and not re.fullmatch(r"\x1b\[[^m]*[A-Za-ln-z]", part):
+            lines[row] += part
+    screen = "\n".join(lines).replace(str(HERE.parent), "/home/you")
+    return re.sub(r"/\S*/(python3?[.\d]*)\b", r"/usr/bin/\1", screen).strip("\n")
 
 
 def draw(name: str, command: str, text: str) -> None:

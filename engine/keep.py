@@ -17,14 +17,26 @@ if TYPE_CHECKING:
     from runbook.engine.fleet import Agent
     from runbook.engine.journal.facts import Fact
     from runbook.engine.journal.store import Journal
+    from runbook.engine.model import Runbook
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import Key, Plan
 
-EVER = 0.0  # since when recoveries count: a `limit` without a window counts for ever
 
 
-def load(plan: Plan, journal: Journal, host: str) -> tuple[State, dict[str, Any]]:
+def horizon(runbook: Runbook, now: float) -> float:
+    """Return since when recoveries count for a limit or a cooldown; a limit without a window counts for ever."""
+    calls = [call for detector in runbook.detectors for rung in detector.recover for call in rung.steps]
+    limits = [detector.limit for detector in runbook.detectors] + [call.limit for call in calls]
+    windows = [limit.per for limit in limits if limit is not None]
+    windows += [detector.cooldown for detector in runbook.detectors]
+    if None in windows:
+        return 0.0
+    return now - max((window for window in windows if window is not None), default=0.0)
+
+
+def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, dict[str, Any]]:
     """Return the state that earlier passes left, and each detector's cursor."""
+    since = horizon(plan.runbook, now)
     name = plan.runbook.name
     known = {detector.name for detector in plan.runbook.detectors}
     incidents = [_incident(row.data) for row in journal.open_incidents(name, host) if row.detector in known]
@@ -35,13 +47,13 @@ def load(plan: Plan, journal: Journal, host: str) -> tuple[State, dict[str, Any]
     }
     begun: dict[Key, tuple[float, ...]] = {}
     finished: dict[Key, float] = {}
-    for recovery in journal.recoveries(name, host, EVER):
+    for recovery in journal.recoveries(name, host, since):
         key = (recovery.host, recovery.detector, recovery.subject)
         begun[key] = (*begun.get(key, ()), recovery.begun)
         if recovery.ended is not None:
             finished[key] = max(recovery.ended, finished.get(key, 0.0))
     steps: dict[tuple[str, str, str], tuple[float, ...]] = {}
-    for step in journal.steps_begun(name, host, EVER):
+    for step in journal.steps_begun(name, host, since):
         place = (step.host, step.path, step.subject)
         steps[place] = (*steps.get(place, ()), step.at)
     state = State(

@@ -117,7 +117,7 @@ class Session:
             scope = render.Scope(runbook, host=HOST, run=self._about_run(stack), secrets=self.secrets)
             every = runbook.every if isinstance(runbook.every, float) else 60.0
             plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope})
-            state, cursors = keep.load(plan, self._journal, HOST)
+            state, cursors = keep.load(plan, self._journal, HOST, time.time())
             keeper = keep.Keeper(self._journal if request.commits else None, runbook.name, HOST, cursors)
             self._begin(observer, keeper)
             try:

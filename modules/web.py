@@ -143,10 +143,8 @@ def _untrusted(request: Request, timeout: float) -> Optional[float]:
     """When a certificate ends that was refused, so that an ended one is seen as such; nothing is sent."""
     _, host, port, _ = parts(request.url)
     try:
-        with (
-            socket.create_connection((host, port), timeout) as plain,
-            _context(verify=False).wrap_socket(plain, server_hostname=host) as secure,
-        ):
+        plain = socket.create_connection((host, port), timeout)
+        with plain, _context(verify=False).wrap_socket(plain, server_hostname=host) as secure:
             return ends(secure.getpeercert(binary_form=True) or b"")
     except (OSError, ValueError):
         return None

@@ -24,4 +24,5 @@ def main() -> None:
         from runbook.engine.cli import _ending
 
         code = _ending.told(error, sys.argv[1:])
+    gc.freeze()  # the interpreter would search all of it once more on its way out
     sys.exit(code if isinstance(code, int) else 0)

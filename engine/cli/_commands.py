@@ -38,7 +38,7 @@ class Commands(click.Group):
 
         near = nearest(wrong, known)
         hint = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}"
-        ctx.fail(f"there is no command {wrong!r}; {hint}")
+        raise click.UsageError(f"there is no command {wrong!r}; {hint}", ctx)
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

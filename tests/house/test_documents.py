@@ -183,6 +183,31 @@ def test_the_reference_is_what_the_code_says():
     assert stale == [], "run .venv/bin/python docs/reference.py"
 
 
+def explained():
+    """All that people wrote: the pages outside of the reference."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/*.md"))
+
+
+def test_every_key_is_explained():
+    from runbook.engine.language import structure
+    from runbook.engine.language.lint.rules import rb050_not_yet as not_yet
+
+    later = {*not_yet._ANYWHERE, *not_yet._OPERATION, *not_yet._DETECTOR, *not_yet._STEP, "max_unavailable"}
+    keys = {*structure.RUNBOOK_KEYS, *structure.DETECTOR_KEYS, *structure.OPERATION_KEYS, *structure.STEP_KEYS}
+    text = explained()
+    assert sorted(key for key in keys - later if f"`{key}" not in text and f"{key}:" not in text) == []
+
+
+def test_every_command_is_named():
+    from runbook.engine.cli._commands import runbook
+
+    text = explained()
+    missing = [
+        name for name in runbook.list_commands(None) if f"runbook {name}" not in text and f"`{name}`" not in text
+    ]
+    assert missing == ["help"]
+
+
 def test_every_page_is_in_the_navigation():
     listed = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     there = sorted(str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs"))
@@ -201,6 +226,29 @@ def test_the_changelog_tells_of_this_version():
     import runbook
 
     assert f"## [{runbook.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_architecture_names_files_that_are_there():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:engine|modules|runbooks|schemas|runbook)/[\w/]*(?:\.py)?)`", text))
+    assert len(named) > 15
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def test_the_architecture_gives_every_dependency_its_reason():
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| ([\w-]+) \| ", text.partition("## Dependencies")[2], re.MULTILINE))
+    assert told == {re.match(r"[\w-]+", name)[0] for name in project["dependencies"]}
+
+
+@pytest.mark.parametrize("package", ["jsonschema", "pynvml", "huggingface_hub", "paramiko", "apscheduler"])
+def test_what_the_architecture_calls_not_imported_is_not(package):
+    pattern = re.compile(rf"^\s*(?:import|from) {package}\b", re.MULTILINE)
+    files = [*ROOT.glob("engine/**/*.py"), *ROOT.glob("modules/**/*.py")]
+    assert [file.name for file in files if pattern.search(file.read_text(encoding="utf-8"))] == []
 
 
 def test_the_architecture_fits_on_two_screens():
