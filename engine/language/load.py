@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from runbook.engine.language.source import Source
+    from runbook.engine.model import Operation
 
 _WORDS_OF_EXPRESSIONS = {"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "None"}
 _OWN_NAMES = {"incident", "host", "secrets", "runbook", "run", "member", "to"}
@@ -154,7 +155,7 @@ def _runbook(reader: Reader, data: dict[str, Any], brought: use.Brought) -> Runb
         writable=tuple(reader.template(item, path) for item, path in reader.items(*at("writable"))),
         vars=reader.vars,
         secrets={name: Secret(name, **_secret(item), path=path) for name, item, path in reader.entries(*at("secrets"))},
-        operations=tuple(item for item in operations if item is not None),
+        operations=_told_apart(item for item in operations if item is not None),
         detectors=faults.inputs((*(item for item in found if item is not None), *brought.detectors.values())),
         recoveries=recoveries,
         pools=pools,
@@ -203,6 +204,18 @@ def _operation_names(items: Any) -> list[str]:
     return [name for name in named if isinstance(name, str)]
 
 
+def _told_apart(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+    """Number the operations that bear no name of their own and the same module: `command`, `command 2`."""
+    found: list[Operation] = []
+    for operation in operations:
+        name, number = operation.name, 1
+        while not operation.step.name and name in {other.name for other in found}:
+            number += 1
+            name = f"{operation.name} {number}"
+        found.append(dataclasses.replace(operation, name=name))
+    return tuple(found)
+
+
 def _listed(items: Any) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
@@ -215,8 +228,7 @@ def _twice(reader: Reader, data: Mapping[str, Any], noun: str) -> None:
     seen: dict[str, int] = {}
     items = data.get(f"{noun}s")
     for number, item in enumerate(items if isinstance(items, list) else ()):
-        found = _names([item]) if noun == "detector" else _operation_names([item])
-        for name in found:
+        for name in _names([item]):
             path: Path = (f"{noun}s", number, "name")
             if name in seen:
                 first = reader.source.span((f"{noun}s", seen[name])).line

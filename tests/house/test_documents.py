@@ -222,6 +222,14 @@ def test_the_documentation_needs_nothing_from_elsewhere():
         assert not re.search(r"(?:href|src|url\()\W*https?://(?!www\.w3\.org)", picture.read_text(encoding="utf-8"))
 
 
+def test_the_readme_counts_the_modules_that_there_are():
+    from runbook.modules import catalogue
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"[{len(catalogue.probe_names())} probes]" in text
+    assert f"[{len(catalogue.step_names())} steps]" in text
+
+
 def test_the_changelog_tells_of_this_version():
     import runbook
 

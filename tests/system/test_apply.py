@@ -215,7 +215,7 @@ detectors:
     mode: auto
     verify: {{for: 100ms, within: 2s}}
     recover:
-      - command: {{argv: [/bin/echo, --, "{{{{ incident.text }}}}"]}}
+      - command: {{argv: [/usr/bin/printf, --, "%s", "{{{{ incident.text }}}}"]}}
         register: said
       - command: {{argv: ["{python}", -c, "import sys; open(sys.argv[1], 'w').write(sys.argv[2])", "{home}/data/argv", "x {{{{ incident.text }}}}"]}}
       - shell: {{script: 'printf %s "$TEXT" > "$ROOT/env"', env: {{TEXT: "{{{{ incident.text }}}}", ROOT: "{home}/data"}}}}

@@ -372,3 +372,10 @@ def test_a_name_that_nothing_bears_gets_the_nearest():
 def test_a_name_that_can_be_no_file_is_a_user_error(name):
     with pytest.raises(UserError):
         load.locate(name)
+
+
+def test_operations_without_a_name_of_their_own_are_told_apart(tmp_path):
+    file = tmp_path / "r.yaml"
+    file.write_text("name: r\noperations: [{command: [a]}, {command: [b]}, {command: [c], name: command 3}]\n")
+    names = [operation.name for operation in load.load(file).operations]
+    assert names == ["command", "command 2", "command 3"]
