@@ -158,7 +158,7 @@ class Pass:
         before = self.state
         self.state, commands = advance(before, event, now)
         facts = [self._fact(command, now) for command in commands if isinstance(command, Happened)]
-        self._keeper.keep(before, self.state, event, commands, facts, cursors or {}, now)
+        self._keeper.keep(before, self.state, event, commands, facts, _taken(cursors or {}, facts), now)
         for fact in facts:
             self._observer.fact(fact)
         for command in commands:
@@ -268,3 +268,9 @@ class Pass:
             if answer is True:
                 break
         return found
+
+
+def _taken(cursors: Mapping[str, Mapping[str, Any]], facts: Sequence[Fact]) -> dict[str, Mapping[str, Any]]:
+    """Leave out the cursors of looks that could not be judged, so that the next look sees the same events again."""
+    refused = {fact.detector for fact in facts if fact.kind == "look.unknown" and fact.data.get("whole")}
+    return {name: state for name, state in cursors.items() if name not in refused}

@@ -57,6 +57,7 @@ def parameters(cls: type[Step | Probe], words: Sequence[str]) -> dict[str, Any]:
             raise UserError(f"`{loose[1]}` is one value too many", mend=_listed(cls))
         given[first] = loose if many else _value(loose[0], first)
     try:
+        params.build(cls, given, rendered=False)
         return params.coerce(cls, given)
     except params.Wrong as wrong:
         raise UserError(str(wrong), mend=_listed(cls)) from wrong

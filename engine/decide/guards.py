@@ -77,9 +77,9 @@ def limit(bound: Limit | None, begun: Sequence[float], now: float, what: str = "
     counted = [at for at in begun if bound.per is None or at > now - bound.per]
     if len(counted) < bound.count:
         return None
-    window = "" if bound.per is None else f" per {format_duration(bound.per)}"
+    window = "ever" if bound.per is None else f"per {format_duration(bound.per)}"
     until = None if bound.per is None else sorted(counted)[-bound.count] + bound.per
-    return Refusal("limit", f"limit of {bound.count}{window} {what} is used up", until)
+    return Refusal("limit", f"limit reached: {bound.count} {what} {window}", until)
 
 
 def impact(rung: Rung, impacts: Sequence[Impact], caps: Caps) -> Refusal | None:

@@ -56,8 +56,10 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
     elif isinstance(event, Stop):
         _stop(turn)
     elif isinstance(event, Resume):
+        chosen = turn.plan.settings.detectors
         for incident in list(turn.read("incidents").values()):
-            life.resumed(turn, incident)
+            if not chosen or incident.detector in chosen:
+                life.resumed(turn, incident)
             if incident.busy or incident.intent is not None:
                 ladder.resume(turn, incident, event.outcomes.get(incident.intent or ""))
     return turn.end()
@@ -100,7 +102,7 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
     """Take in what a look says: the holds, the incidents, those that verify, and what correlations will ask."""
     said = turn.write("said")
     if isinstance(verdicts, str):
-        turn.tell("look.unknown", host=host, detector=detector.name, reason=verdicts)
+        turn.tell("look.unknown", host=host, detector=detector.name, reason=verdicts, whole=True)
         said[(host, detector.name)] = correlate.say(said.get((host, detector.name)), UNKNOWN, turn.now)
         _verify(turn, detector, host, [], UNKNOWN)
         return
@@ -116,6 +118,8 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
     if not detector.is_input:
         for verdict in verdicts:
             life.saw(turn, detector, host, verdict, events)
+        if not events and verdicts:
+            life.missed(turn, detector, host, {verdict.subject for verdict in verdicts})
     _verify(turn, detector, host, verdicts, True if events else UNKNOWN)
 
 

@@ -81,6 +81,14 @@ def saw(turn: Turn, detector: Detector, host: str, verdict: Verdict, events: boo
         end(turn, incident, IncidentState.CURED, "cleared by itself")
 
 
+def missed(turn: Turn, detector: Detector, host: str, subjects: set[str]) -> None:
+    """End the incidents about subjects that a look which saw others did not see: what they were about is gone."""
+    for incident in list(turn.read("incidents").values()):
+        about = (incident.host, incident.detector) == (host, detector.name)
+        if about and incident.state in ASKED_AGAIN and incident.subject not in subjects:
+            end(turn, incident, IncidentState.UNVERIFIED, "its subject is not there any more")
+
+
 def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bool) -> None:
     holds = turn.write("holds")
     earlier = holds.get(key)

@@ -97,7 +97,7 @@ def probed(turn: Turn, task: Task, look: Look) -> Outcome | None:
         seen = disjunction(truth(when, scope.bind(record=record.fields)) for record in look.records)
         told = f"{when.text} does not hold"
     if seen is True:
-        return Outcome(StepStatus.DONE, duration=turn.now - task.began)
+        return _waited(turn, task, when.text)
     waits = _built(task)
     if task.until is not None and turn.now >= task.until:
         return Outcome(
@@ -112,10 +112,15 @@ def probed(turn: Turn, task: Task, look: Look) -> Outcome | None:
 def woke(turn: Turn, task: Task) -> Outcome | None:
     """Let time pass for a waiting step; return its outcome when it is over."""
     if task.call.module == "wait":
-        return Outcome(StepStatus.DONE, duration=turn.now - task.began)
+        return _waited(turn, task, format_duration(float(task.order.params["duration"])))
     turn.write("tasks")[task.intent] = replace(task, wake=None)
     turn.commands.append(_probe(task))
     return None
+
+
+def _waited(turn: Turn, task: Task, what: str) -> Outcome:
+    action = {"action": "wait" if task.call.module == "wait" else "wait until", "what": what, "changed": False}
+    return Outcome(StepStatus.DONE, actions=(action,), duration=turn.now - task.began)
 
 
 def _here(turn: Turn, task: Task, operation: str) -> Outcome | None:
@@ -136,7 +141,7 @@ def _here(turn: Turn, task: Task, operation: str) -> Outcome | None:
                 incident.id if incident else "",
             )
         )
-        return Outcome(StepStatus.DONE, output=str(values["message"]))
+        return Outcome(StepStatus.DONE, actions=({"action": "tell", "what": str(values["message"]), "changed": True},))
     if turn.plan.settings.check:
         return Outcome(StepStatus.PLANNED, actions=({"action": task.call.module, "what": operation or "waits"},))
     if task.call.module == "wait":

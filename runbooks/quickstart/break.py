@@ -31,7 +31,9 @@ def main() -> None:
     config = root / "config.json"
     settings = json.loads(config.read_text(encoding="utf-8"))
     settings["train"]["batch_size"] = 512
-    config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    draft = root / "config.json.new"
+    draft.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    draft.replace(config)
     with (root / "trainer.log").open("a", encoding="utf-8") as log:
         log.write("RuntimeError: CUDA out of memory. Tried to allocate 16.00 GiB (batch_size=512)\n")
 

@@ -200,7 +200,7 @@ def test_limit_counts_recoveries_begun_and_a_cure_does_not_reset_it(tmp_path):
     world.again()
     assert world.done == ["command", "command"]
     assert world.states() == {"low": "suppressed"}
-    assert any("limit of 2 per 1h" in reason for reason in world.reasons("guard.refused"))
+    assert any("limit reached: 2 recoveries per 1h" in reason for reason in world.reasons("guard.refused"))
     world.again(after=3600)
     assert len(world.done) == 3
 
