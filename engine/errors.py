@@ -48,6 +48,12 @@ class RenderError(UserError):
     """A template or condition could not be evaluated with the values at hand."""
 
 
+class Busy(UserError):
+    """Another pass of the same runbook is at work on the same journal."""
+
+    exit_code = 3
+
+
 class HostUnreachable(UserError):
     """A host's agent can't be started or does not answer."""
 

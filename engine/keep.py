@@ -5,22 +5,25 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.detect.correlate import Said
 from runbook.engine.detect.hold import Hold
 from runbook.engine.journal.facts import IncidentRow, IntentRow
-from runbook.engine.model import IncidentState, Outcome
+from runbook.engine.model import UNKNOWN, IncidentState, Outcome, StepStatus
 from runbook.engine.recover.commands import Act, Ended
 from runbook.engine.recover.state import Incident, Phase, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runbook.engine.fleet import Agent
-    from runbook.engine.journal.facts import Fact
+    from runbook.engine.journal.facts import Fact, HoldRow
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Runbook
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import Key, Plan
 
+
+SAID = "*"  # in place of a subject: what a detector last said of all its subjects, for correlations
 
 
 def horizon(runbook: Runbook, now: float) -> float:
@@ -43,8 +46,9 @@ def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, di
     holds = {
         (row.host, row.detector, row.subject): Hold(row.since, row.seen, tuple(row.data.get("times", ())))
         for row in journal.holds(name, host)
-        if row.since is not None
+        if row.since is not None and row.subject != SAID
     }
+    said = {(row.host, row.detector): _said(row) for row in journal.holds(name, host) if row.subject == SAID}
     begun: dict[Key, tuple[float, ...]] = {}
     finished: dict[Key, float] = {}
     for recovery in journal.recoveries(name, host, since):
@@ -64,6 +68,7 @@ def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, di
         begun=begun,
         finished=finished,
         steps=steps,
+        said=said,
     )
     return state, journal.cursors(name, host)
 
@@ -87,11 +92,24 @@ class Keeper:
         found: Mapping[str, Any] = self._cursors.get(detector, {})
         return found
 
-    def outcomes(self, agent: Agent) -> dict[str, Outcome]:
-        """Ask the host what became of the steps that an earlier run left in flight."""
-        if self._journal is None:
-            return {}
-        return {row.id: agent.await_intent(row.id) for row in self._journal.open_intents(self._runbook, self._host)}
+    def outcomes(self, agent: Agent, patient: Callable[[str], bool]) -> dict[str, Outcome]:
+        """Ask the host what became of the steps that an earlier run left in flight.
+
+        Args:
+            agent: the host's.
+            patient: told what is waited for, says whether to go on waiting.
+
+        Returns:
+            What is known, by intent; those that still run are left out.
+        """
+        found: dict[str, Outcome] = {}
+        for row in self._journal.open_intents(self._runbook, self._host) if self._journal is not None else ():
+            outcome = agent.ask(row.id)
+            while outcome.status is StepStatus.RUNNING and patient(row.title):
+                outcome = agent.await_intent(row.id, within=0.5)
+            if outcome.status is not StepStatus.RUNNING:
+                found[row.id] = outcome
+        return found
 
     def fact(self, fact: Fact) -> None:
         """Write one fact by itself."""
@@ -119,8 +137,8 @@ class Keeper:
         changed = [] if before is after else _changed(before, after)
         results = self._results(event)
         acts = [command for command in commands if isinstance(command, Act)]
-        holds = _holds(before, after)
-        if self._journal is None or not (facts or changed or holds or moved or acts or results):
+        holds, said = _holds(before, after), _told(before, after)
+        if self._journal is None or not (facts or changed or holds or said or moved or acts or results):
             return
         with self._journal.transaction() as batch:
             for fact in facts:
@@ -130,6 +148,8 @@ class Keeper:
             for key, hold in holds:
                 data = {"times": list(hold.times)} if hold is not None and hold.times else {}
                 batch.hold(self._runbook, key[1], key[0], key[2], hold.since if hold else None, now, data)
+            for (host, name), told in said:
+                batch.hold(self._runbook, name, host, SAID, told.rose_at or told.spent, now, _memory(told))
             for name, state in moved.items():
                 batch.cursor(self._runbook, name, self._host, state)
             for intent, outcome in results:
@@ -187,6 +207,33 @@ def _holds(before: State, after: State) -> list[tuple[Key, Hold | None]]:
         (key, hold) for key, hold in after.holds.items() if before.holds.get(key) is not hold
     ]
     return kept + [(key, None) for key in before.holds if key not in after.holds]
+
+
+def _told(before: State, after: State) -> list[tuple[tuple[str, str], Said]]:
+    """Return what correlations must remember, as far as it is news."""
+    if before.said is after.said:
+        return []
+    detectors = after.plan.runbook.detectors
+    asked = {name for detector in detectors if detector.members for name in (*detector.members, detector.name)}
+    return [
+        (key, told)
+        for key, told in after.said.items()
+        if key[1] in asked and _memory(told) != (_memory(before.said[key]) if key in before.said else _memory(NOTHING))
+    ]
+
+
+def _memory(told: Said) -> dict[str, Any]:
+    return {"true_at": told.true_at, "rose_at": told.rose_at, "spent": told.spent, "fields": dict(told.fields)}
+
+
+def _said(row: HoldRow) -> Said:
+    data = row.data
+    return Said(
+        UNKNOWN, row.seen, data.get("true_at"), data.get("rose_at"), data.get("fields") or {}, data.get("spent") or 0.0
+    )
+
+
+NOTHING = Said(UNKNOWN, 0.0)
 
 
 def _data(incident: Incident) -> dict[str, Any]:

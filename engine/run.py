@@ -93,12 +93,14 @@ class Pass:
         runbook, settings = self.state.plan.runbook, self.state.plan.settings
         operating = settings.operations and bool(runbook.operations)
         detectors = self._detectors()
-        self._put(Resume(self._keeper.outcomes(self._agent)))
-        if operating:
+        self._put(Resume(self._keeper.outcomes(self._agent, self._patient)))
+        if operating and not self._interrupts:
             self._look(detectors)
             self._settle()
             self._put(Operate(self.host))
             self._settle()
+        while self._events:
+            self._put(self._events.popleft())
         if not self.state.stopping:
             self._put(Recover())
             self._look(detectors)
@@ -114,14 +116,14 @@ class Pass:
         self._events.append(Stop())
         return self._interrupts
 
+    def _patient(self, title: str) -> bool:
+        """Tell whether to wait for a step that an earlier run left; half a second at a time."""
+        self._observer.progress(self.host, title, "begun by an earlier run, and not over yet")
+        self._budget -= GLANCE
+        return self._budget > 0 and not self._interrupts
+
     def _detectors(self) -> list[Detector]:
-        settings = self.state.plan.settings
-        wanted = [
-            detector
-            for detector in self.state.plan.runbook.detectors
-            if (not settings.detectors or detector.name in settings.detectors)
-            and (not settings.tags or settings.tags.intersection(detector.tags))
-        ]
+        wanted = [detector for detector in self.state.plan.runbook.detectors if self.state.plan.chosen(detector)]
         needed = {name for detector in wanted for name in (*detector.members, detector.verify.detector)}
         return [
             detector for detector in self.state.plan.runbook.detectors if detector in wanted or detector.name in needed

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import secrets as randomness
 import shutil
 import tempfile
 import time
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine import fleet, keep
-from runbook.engine.errors import HostUnreachable, RunbookInvalid, UserError
+from runbook.engine.errors import Busy, HostUnreachable, JournalUnusable, RunbookInvalid, UserError
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.store import open_journal, who
 from runbook.engine.language import lint, render, source
@@ -23,7 +25,7 @@ from runbook.engine.run import Pass
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Runbook
@@ -43,6 +45,7 @@ class Request:
     diff: bool = False
     commits: bool = True  # false: nothing is written, not even the journal
     journal: str | None = None
+    secrets: Mapping[str, Any] = field(default_factory=dict)  # given by -e @FILE instead of what the runbook says
 
 
 def load(path: Path, extra: Mapping[str, Any]) -> Runbook:
@@ -82,6 +85,30 @@ def extra_vars(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+@contextlib.contextmanager
+def alone(journal: str, runbook: str) -> Iterator[None]:
+    """Keep every other pass of a runbook on this journal out, until this one is over or dead.
+
+    Raises:
+        Busy: one is at work.
+    """
+    place = int.from_bytes(hashlib.sha256(runbook.encode()).digest()[:4], "big")
+    try:
+        lock = os.open(f"{journal}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalUnusable(f"its lock can't be made: {error.strerror}", where=journal) from error
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+    except OSError as error:
+        os.close(lock)
+        mend = "wait for its end; `runbook history` shows it then"
+        raise Busy(f"another pass of `{runbook}` is at work", where=journal, mend=mend) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def redactor(sessions: Sequence[Session]) -> Callable[[str], str]:
     """Return what takes every session's secrets out of a text."""
     return render.redactor([value for session in sessions for value in session.secrets.values()])
@@ -92,7 +119,11 @@ class Session:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self.secrets = {name: _secret(secret) for name, secret in request.runbook.secrets.items()}
+        given = request.secrets
+        self.secrets = {
+            name: str(given[name]) if name in given else _secret(secret)
+            for name, secret in request.runbook.secrets.items()
+        }
         self.run_id = randomness.token_hex(4)
         self._journal: Journal | None = None
         self._pass: Pass | None = None
@@ -114,12 +145,14 @@ class Session:
             request.journal, read_only=not request.commits, redact=render.redactor(list(self.secrets.values()))
         )
         with contextlib.ExitStack() as stack:
+            if request.commits:
+                stack.enter_context(alone(self._journal.path, runbook.name))
             scope = render.Scope(runbook, host=HOST, run=self._about_run(stack), secrets=self.secrets)
             every = runbook.every if isinstance(runbook.every, float) else 60.0
             plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope})
             state, cursors = keep.load(plan, self._journal, HOST, time.time())
             keeper = keep.Keeper(self._journal if request.commits else None, runbook.name, HOST, cursors)
-            self._begin(observer, keeper)
+            self._begin(observer, keeper, plan)
             try:
                 agent = stack.enter_context(fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")))
                 self._pass = Pass(
@@ -147,7 +180,7 @@ class Session:
             self._journal.end_run(self.run_id, time.time(), exit_code)
         self._journal.close()
 
-    def _begin(self, observer: Observer, keeper: keep.Keeper) -> None:
+    def _begin(self, observer: Observer, keeper: keep.Keeper, plan: Plan) -> None:
         runbook, request = self._request.runbook, self._request
         if request.commits and self._journal is not None:
             digest = hashlib.sha256(Path(runbook.file).read_bytes()).hexdigest() if runbook.file else ""
@@ -161,7 +194,7 @@ class Session:
             "command": request.command,
             "hosts": [HOST],
             "check": request.settings.check,
-            "detectors": len(runbook.detectors),
+            "detectors": sum(plan.chosen(detector) for detector in runbook.detectors),
         }
         self._tell(observer, keeper, self._fact("run.begun", data=data))
 

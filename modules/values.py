@@ -6,9 +6,9 @@ import typing
 from typing import Any, Dict, Iterator, Mapping, Optional, Type, TypeVar, Union
 
 from runbook.modules.declare import UNSEEN, Invalid, Kind, Probe, Record, Step, Unclear
+from runbook.modules.structure import DEEPEST, shallow
 
 Module = TypeVar("Module", Step, Probe)
-UNSEEN_MARK = {"$unseen": True}
 
 
 def build(cls: Type[Module], params: Mapping[str, Any]) -> Module:
@@ -45,17 +45,26 @@ def paths(module: Union[Step, Probe], names: "typing.Container[str]") -> Iterato
 
 
 def travelling(record: Record, subject: Optional[str]) -> Dict[str, Any]:
-    """Return a record as `{"subject": …, "fields": {…}}`; a field that could not be seen is marked."""
-    fields = {
-        field.name: UNSEEN_MARK if (value := getattr(record, field.name)) is UNSEEN else value
-        for field in dataclasses.fields(record)
-    }
-    if subject is None:
-        return {"subject": "", "fields": fields}
-    named = getattr(record, subject)
-    if named is UNSEEN:
+    """Return a record as `{"subject": …, "fields": {…}, "unseen": […]}`.
+
+    What could not be seen is named beside the fields: a mark in a value could come from the host.
+
+    Raises:
+        Unclear: its subject could not be seen, or a field is a structure that is too deep.
+    """
+    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    unseen = [name for name, value in fields.items() if value is UNSEEN]
+    for name, value in fields.items():
+        if isinstance(value, (dict, list, tuple)) and not shallow(value):
+            raise Unclear(f"its `{name}` is nested more than {DEEPEST} levels deep")
+    if subject in unseen:
         raise Unclear(f"its subject ({subject}) could not be seen")
-    return {"subject": "" if named is None else str(named), "fields": fields}
+    named = fields.get(subject or "")
+    return {
+        "subject": "" if named is None else str(named),
+        "fields": {**fields, **dict.fromkeys(unseen)},
+        **({"unseen": unseen} if unseen else {}),
+    }
 
 
 def _fit(hint: Any, value: Any) -> Any:

@@ -17,7 +17,6 @@ from runbook.modules.web_address import parts
 LARGEST = 64 * 1024  # bytes of a body that are read
 REDIRECTS = 5
 _TO_GET = {301: ("POST",), 302: ("POST",), 303: ("POST", "PUT", "PATCH", "DELETE")}  # these go on as GET
-_PRIVATE = {"authorization", "cookie", "proxy-authorization"}  # headers that stay with the server they were meant for
 
 
 @frozen
@@ -66,17 +65,20 @@ def _follow(
             request = _redirected(request, answer)
         except ValueError as error:
             return replace(answer, status=0, error=f"redirected to what is no address: {error}")
+        except PermissionError as error:
+            return replace(answer, status=0, error=str(error))
     return replace(answer, status=0, error=f"more than {REDIRECTS} redirects")
 
 
 def _redirected(request: Request, answer: Answer) -> Request:
     url = urllib.parse.urldefrag(urllib.parse.urljoin(request.url, answer.location or "")).url
-    headers = dict(request.headers)
-    if parts(url)[:3] != parts(request.url)[:3]:
-        headers = {name: value for name, value in headers.items() if name.lower() not in _PRIVATE}
     if request.method in _TO_GET.get(answer.status, ()):
-        return replace(request, url=url, method="GET", body=None, headers=headers)
-    return replace(request, url=url, headers=headers)
+        request = replace(request, method="GET", body=None)
+    if parts(url)[:3] == parts(request.url)[:3]:
+        return replace(request, url=url)
+    if request.body is not None:
+        raise PermissionError(f"redirected to another server, {url}, which was not meant to get the body")
+    return replace(request, url=url, headers={})  # any of them may be a secret, whatever its name
 
 
 def _ask(request: Request, timeout: float, env: Mapping[str, str], opened: List[http.client.HTTPConnection]) -> Answer:
@@ -92,11 +94,10 @@ def _ask(request: Request, timeout: float, env: Mapping[str, str], opened: List[
         connection.request(request.method, target, body, headers)
         response = connection.getresponse()
         location = response.getheader("Location") if response.status in (301, 302, 303, 307, 308) else None
-        charset = response.headers.get_content_charset() or "utf-8"
         body_read = response.read(LARGEST)
         if response.length and len(body_read) < LARGEST:
             raise http.client.IncompleteRead(body_read, response.length)
-        return Answer(response.status, _decoded(body_read, charset), location=location, cert_ends=cert_ends)
+        return Answer(response.status, _decoded(body_read, response.headers), location=location, cert_ends=cert_ends)
     except ssl.SSLCertVerificationError as error:
         reason = f"the certificate is not trusted: {error.verify_message}"
         return Answer(error=reason, cert_ends=_untrusted(request, timeout))
@@ -150,10 +151,10 @@ def _untrusted(request: Request, timeout: float) -> Optional[float]:
         return None
 
 
-def _decoded(body: bytes, charset: str) -> str:
+def _decoded(body: bytes, headers: http.client.HTTPMessage) -> str:
     try:
-        return body.decode(charset, "replace")
-    except LookupError:
+        return body.decode(headers.get_content_charset() or "utf-8", "replace")
+    except (LookupError, ValueError):  # no such charset, or one like `idna` that is none for a text
         return body.decode("utf-8", "replace")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sys
 from pathlib import Path
@@ -77,8 +78,10 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
     if findings:
         refuse(findings)
         return 1
+    _known(given["extra"], extra, loaded)
     requests = [
-        _request(name, runbook, given, units.duration, operations=operations, commits=commits) for runbook in loaded
+        _request(name, runbook, given, units.duration, operations=operations, commits=commits, secrets=extra)
+        for runbook in loaded
     ]
     verbosity = -1 if given["quiet"] else given["verbose"]
     return conduct([start.Session(request) for request in requests], given["form"], verbosity)
@@ -110,6 +113,7 @@ def _request(
     *,
     operations: bool,
     commits: bool,
+    secrets: Mapping[str, Any],
 ) -> Request:
     from runbook.engine.decide.guards import Caps
     from runbook.engine.model import Impact, Mode
@@ -131,10 +135,12 @@ def _request(
         Mode(given.get("max_mode", "auto")), Impact(given.get("max_impact", "destructive")), bool(given.get("yes"))
     )
     tags = frozenset(tag for text in given["tags"] for tag in text.split(",") if tag)
+    if given["tags"]:
+        _tagged(tags, runbook)
     settings = Settings(
         caps, bool(given.get("check")), bool(given.get("now")), tags, frozenset(given["detectors"]), operations
     )
-    return Request(runbook, name, settings, wait, bool(given["diff"]), commits, given["journal"])
+    return Request(runbook, name, settings, wait, bool(given["diff"]), commits, given["journal"], secrets)
 
 
 def refuse(findings: Sequence[Finding]) -> None:
@@ -149,6 +155,41 @@ def refuse(findings: Sequence[Finding]) -> None:
     click.echo(
         text.totals(findings, len({finding.span.file for finding in findings}), colour=sys.stderr.isatty()), err=True
     )
+
+
+def _known(words: Sequence[str], extra: Mapping[str, Any], runbooks: Sequence[Any]) -> None:
+    """Refuse what -e gives and no runbook has, and secrets that every user of the machine could read."""
+    from runbook.engine.language.nearest import nearest
+
+    texts = [Path(file).read_text(encoding="utf-8") for runbook in runbooks for file in _files(runbook)]
+    secrets = {name for runbook in runbooks for name in runbook.secrets}
+    for name in extra:
+        if not any(re.search(rf"\b{re.escape(name)}\b", text) for text in texts):
+            near = nearest(name, {known for runbook in runbooks for known in runbook.vars} - set(extra))
+            mend = f"did you mean `{near}`?" if near else "it would change nothing"
+            raise UserError(f"no runbook has a variable `{name}`", where="-e", mend=mend)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if equals and not word.startswith("@") and name in secrets:
+            mend = "write it into a file that only you can read, and give -e @FILE"
+            raise UserError(f"the secret `{name}` can't stand on a command line", where="-e", mend=mend)
+
+
+def _files(runbook: Any) -> set[str]:
+    return {file for file in (runbook.file, *(detector.origin for detector in runbook.detectors)) if file}
+
+
+def _tagged(tags: frozenset[str], runbook: Any) -> None:
+    """Refuse tags that nothing bears: they would leave everything out, and look healthy."""
+    from runbook.engine.language.nearest import nearest
+
+    borne = {tag for detector in runbook.detectors for tag in detector.tags}
+    borne |= {tag for operation in runbook.operations for tag in operation.step.tags}
+    for tag in sorted(tags - borne) or ([] if tags else [""]):
+        near = nearest(tag, borne)
+        listed = f"there are {', '.join(sorted(borne))}" if borne else "nothing in it has tags"
+        raise UserError(f"nothing in {runbook.file} bears the tag `{tag}`", where="--tags",
+                        mend=f"did you mean `{near}`?" if near else listed)  # fmt: skip
 
 
 class interruptible:  # noqa: N801 -- reads as a word: with interruptible(…)

@@ -78,8 +78,11 @@ def limit(bound: Limit | None, begun: Sequence[float], now: float, what: str = "
     if len(counted) < bound.count:
         return None
     window = "ever" if bound.per is None else f"per {format_duration(bound.per)}"
-    until = None if bound.per is None else sorted(counted)[-bound.count] + bound.per
-    return Refusal("limit", f"limit reached: {bound.count} {what} {window}", until)
+    if bound.per is None:
+        return Refusal("limit", f"limit reached: {bound.count} {what} {window}")
+    until = sorted(counted)[-bound.count] + bound.per
+    wait = format_duration(max(1.0, round(until - now)))
+    return Refusal("limit", f"limit reached: {bound.count} {what} {window}; the next may begin in {wait}", until)
 
 
 def impact(rung: Rung, impacts: Sequence[Impact], caps: Caps) -> Refusal | None:

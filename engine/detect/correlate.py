@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from runbook.engine.detect.judge import conjunction, disjunction
-from runbook.engine.model import UNKNOWN, Unknown
+from runbook.engine.detect.judge import Verdict, conjunction, disjunction, negation
+from runbook.engine.model import UNKNOWN, Record, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from runbook.engine.model import Detector, Truth
 
@@ -25,38 +25,63 @@ class Said:
     at: float  # when that was
     true_at: float | None = None  # when it last held
     rose_at: float | None = None  # when it last began to hold
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of the record that held last
+    spent: float = 0.0  # of a correlation: what held before this has led to an incident that is over
 
 
-def say(earlier: Said | None, holds: Truth, now: float) -> Said:
-    """Return what is remembered of a detector after one more look."""
-    true_at = now if holds is True else (earlier.true_at if earlier else None)
-    rose_at = earlier.rose_at if earlier else None
-    if holds is True and (earlier is None or earlier.holds is not True):
-        rose_at = now
-    return Said(holds, now, true_at, rose_at)
+def say(earlier: Said | None, verdicts: Sequence[Verdict], holds: Truth, now: float) -> Said:
+    """Return what is remembered of a detector after one more look.
 
-
-def correlate(detector: Detector, said: Mapping[str, Said], now: float) -> Truth:
-    """Return whether a correlation holds.
-
-    A member holds while it is true, and for `within` seconds after. Members that were never looked at are unknown.
+    Args:
+        earlier: what was remembered before.
+        verdicts: what the look said of each subject; the times of events among it.
+        holds: what it says for all of them.
+        now: when it was, in seconds since the epoch.
     """
-    members = [_member(said.get(name), detector.within, now) for name in detector.members]
+    before = earlier or Said(UNKNOWN, now)
+    if holds is not True:
+        return Said(holds, now, before.true_at, before.rose_at, before.fields, before.spent)
+    found = next(verdict for verdict in verdicts if verdict.holds is True)
+    times = [at for verdict in verdicts for at in verdict.times]
+    rose_at = min(times) if times else now if before.holds is not True else before.rose_at
+    return Said(True, now, max(times, default=now), rose_at, found.record.fields, before.spent)
+
+
+def correlate(detector: Detector, said: Mapping[str, Said], now: float) -> Verdict:
+    """Return what a correlation says.
+
+    A member counts while it is true, and for `within` seconds after, unless it has led to an incident that is over. A
+    sequence wants each member to have begun to hold after the one before; at the same look is not after. What clears
+    a correlation is what its members say now. Members that were never looked at are unknown.
+
+    Returns:
+        A verdict about the host, with the fields of the members' records.
+    """
+    spent = said[detector.name].spent if detector.name in said else 0.0
+    members = [said.get(name) for name in detector.members]
+    counted = [_counted(member, detector.within, spent, now) for member in members]
+    current = [UNKNOWN if member is None else member.holds for member in members]
     if detector.probe == "any":
-        return disjunction(members)
-    together = conjunction(members)
-    if detector.probe == "all" or together is not True:
-        return together
-    rises = [said[name].rose_at or 0.0 for name in detector.members]
-    in_order = all(first <= second for first, second in pairwise(rises))
-    return in_order and (detector.within is None or rises[-1] - rises[0] <= detector.within)
+        holds, lasts = disjunction(counted), disjunction(current)
+    else:
+        holds, lasts = conjunction(counted), conjunction(current)
+    if detector.probe == "sequence" and holds is True:
+        rises = [member.rose_at or 0.0 for member in members if member is not None]
+        in_order = all(first < second for first, second in pairwise(rises))
+        holds = in_order and (detector.within is None or rises[-1] - rises[0] <= detector.within)
+    fields: dict[str, Any] = {}
+    for member, counts in zip(members, counted, strict=True):
+        if member is not None and counts is True:
+            fields.update(member.fields)
+    return Verdict("", holds, negation(lasts), Record("", fields))
 
 
-def _member(said: Said | None, within: float | None, now: float) -> Truth:
+def _counted(said: Said | None, within: float | None, spent: float, now: float) -> Truth:
     if said is None:
         return UNKNOWN
     if said.holds is True:
         return True
-    if within is not None and said.true_at is not None and now - said.true_at <= within:
+    late = within is not None and said.true_at is not None and spent < said.true_at >= now - within
+    if late:
         return True
     return said.holds if isinstance(said.holds, Unknown) else False

@@ -110,12 +110,13 @@ def _verdict(detector: Detector, record: Record, values: Mapping[str, Any], now:
 
 def _everyone(judged: Sequence[Verdict]) -> Verdict:
     holds = conjunction(verdict.holds for verdict in judged)
-    fields: dict[str, Any] = {"records": len(judged)}
-    for name, value in judged[0].record.fields.items():
-        if all(verdict.record.fields.get(name) == value for verdict in judged):
-            fields[name] = value
+    shared = {
+        name: value
+        for name, value in judged[0].record.fields.items()
+        if all(verdict.record.fields.get(name) == value for verdict in judged)
+    }
     clear = disjunction(verdict.clear for verdict in judged)
-    return Verdict("", holds, clear, Record("", fields), judged[0].times)
+    return Verdict("", holds, clear, Record("", {"records": len(judged), **shared}), judged[0].times)
 
 
 def _by_subject(judged: Sequence[Verdict]) -> list[Verdict]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from runbook.engine.model import Order
 
+_DEEPEST = 96  # levels of mappings and lists in an answer; its fields have 64 at most
+
 
 @frozen
 class Spec:
@@ -112,27 +114,30 @@ def outcome(message: Mapping[str, Any]) -> Outcome:
 def _look(look: Mapping[str, Any]) -> Look:
     status = look["status"]
     if status == "seen":
-        records = tuple(Record(_text(record["subject"]), _fields(record["fields"])) for record in look["records"])
+        records = tuple(Record(_text(record["subject"]), _fields(record)) for record in look["records"])
         return Seen(records, look["state"])
     reason = _text(look["reason"])
     return Lacking(reason) if status == "absent" else NotSeen(reason)
 
 
-def _fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: UNKNOWN if isinstance(value, dict) and value.get("$unseen") is True else printable(value)
-        for name, value in fields.items()
-    }
+def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    unseen = record.get("unseen", ())
+    return {name: UNKNOWN if name in unseen else printable(value) for name, value in record["fields"].items()}
 
 
-def printable(value: Any) -> Any:
-    """Return a value whose texts can be printed and stored: a file's name may hold bytes that are no UTF-8."""
+def printable(value: Any, levels: int = _DEEPEST) -> Any:
+    """Return a value whose texts can be printed and stored: a file's name may hold bytes that are no UTF-8.
+
+    What is nested more deeply than anything that an agent of ours sends is left out.
+    """
     if isinstance(value, str):
         return _text(value)
+    if isinstance(value, list | dict) and not levels:
+        return "…"
     if isinstance(value, list):
-        return [printable(item) for item in value]
+        return [printable(item, levels - 1) for item in value]
     if isinstance(value, dict):
-        return {_text(name): printable(item) for name, item in value.items()}
+        return {_text(name): printable(item, levels - 1) for name, item in value.items()}
     return value
 
 

@@ -12,6 +12,9 @@ from runbook.engine.model import UNKNOWN
 
 Redact = Callable[[str], str]
 
+_DEEPEST = 128  # levels of a value that are kept: what a host says has 64 at most
+_NUMBERS = frozenset({"nan", "inf", "-inf"})
+
 
 def as_is(text: str) -> str:
     """Redact nothing."""
@@ -33,8 +36,8 @@ def load(column: str) -> Any:
     return json.loads(column, object_hook=_special)
 
 
-def plain(value: Any, redact: Redact = as_is) -> Any:
-    """Return a value as JSON knows it; what JSON lacks becomes `{"$…": …}`."""
+def plain(value: Any, redact: Redact = as_is, levels: int = _DEEPEST) -> Any:
+    """Return a value as JSON knows it; what JSON lacks becomes `{"$…": …}`, and a host's own `$…` becomes `$$…`."""
     if isinstance(value, str):
         return redact(value)
     if value is None or isinstance(value, bool | int):
@@ -44,22 +47,34 @@ def plain(value: Any, redact: Redact = as_is) -> Any:
     if value is UNKNOWN:
         return {"$unseen": True}
     if isinstance(value, enum.Enum):
-        return plain(value.value, redact)
-    if isinstance(value, Mapping):
-        return {redact(str(key)): plain(item, redact) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted((plain(item, redact) for item in value), key=str)
+        return plain(value.value, redact, levels)
     if isinstance(value, Collection) and not isinstance(value, bytes | bytearray):
-        return [plain(item, redact) for item in value]
+        return _several(value, redact, levels - 1) if levels else "…"
     if isinstance(value, bytes | bytearray):
         return redact(bytes(value).decode("utf-8", "backslashreplace"))
     return redact(str(value))
+
+
+def unescaped(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with a host's own `$…` as the host wrote it."""
+    return {key[1:] if key.startswith("$$") else key: item for key, item in found.items()}
+
+
+def _several(value: Collection[Any], redact: Redact, levels: int) -> Any:
+    if isinstance(value, Mapping):
+        return {_escaped(redact(str(key))): plain(item, redact, levels) for key, item in value.items()}
+    items = [plain(item, redact, levels) for item in value]
+    return sorted(items, key=str) if isinstance(value, set | frozenset) else items
+
+
+def _escaped(key: str) -> str:
+    return f"${key}" if key.startswith("$") else key
 
 
 def _special(found: dict[str, Any]) -> Any:
     if len(found) == 1:
         if found.get("$unseen") is True:
             return UNKNOWN
-        if isinstance(number := found.get("$number"), str):
+        if isinstance(number := found.get("$number"), str) and number in _NUMBERS:
             return float(number)
-    return found
+    return unescaped(found)

@@ -40,6 +40,9 @@ def end(turn: Turn, incident: Incident, to: IncidentState, reason: str = "") -> 
         fields=incident.after,
     )
     turn.write("holds").pop(incident.key, None)
+    said, corner = turn.write("said"), (incident.host, incident.detector)
+    if corner in said:
+        said[corner] = replace(said[corner], spent=turn.now)
     return turn.put(
         replace(incident, state=to, reason=reason, closed=turn.now, wake=None, intent=None, phase=Phase.NONE)
     )
@@ -58,6 +61,7 @@ def resumed(turn: Turn, incident: Incident) -> None:
         since=incident.since,
         fields=incident.fields,
         count=incident.count,
+        category=detector.category,
         when=detector.when.text if detector.when else "",
     )
 
@@ -112,6 +116,10 @@ def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bo
                 since=held.since,
                 hold=detector.hold,
                 when=detector.when.text if detector.when else "",
+                severity=detector.severity.value,
+                category=detector.category,
+                counted=len(held.times),
+                count=detector.count.count if detector.count else 1,
                 fields=plain(verdict),
             )
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.model import IncidentState, Outcome, StepStatus, Strategy
@@ -94,6 +95,8 @@ def woke(turn: Turn, incident: Incident) -> None:
 def resume(turn: Turn, incident: Incident, outcome: Outcome | None) -> None:
     """Go on with a recovery that an earlier run left: with its step's outcome, its verification, or its next step."""
     listed = _listed(turn, incident)
+    if incident.intent is not None and outcome is None:
+        return  # an agent that an earlier run left has it in hand
     if incident.intent is not None and outcome is not None and incident.step < len(listed):
         call = listed[incident.step]
         if outcome.status is not StepStatus.LOST:
@@ -135,7 +138,7 @@ def scope(turn: Turn, incident: Incident) -> Scope:
         "detector": incident.detector,
         "subject": incident.subject or incident.host,
         "severity": incident.severity,
-        "since": incident.since,
+        "since": datetime.fromtimestamp(incident.since, UTC).isoformat(" ", "seconds"),
     }
     detector = turn.plan.detector(incident.detector)
     extra = {"error": dict(incident.fields)} if detector.probe == "error" else {}

@@ -68,7 +68,7 @@ def finish(turn: Turn, host: str) -> None:
     """Run the `finally` steps, whatever happened before; one that fails does not stop the next."""
     work = turn.work(host)
     listed = turn.plan.runbook.finally_
-    if work.final >= len(listed):
+    if work.final >= len(listed) or not work.started:
         return
     call = listed[work.final]
     scope = turn.plan.scopes[host].bind(registers=work.registers)
@@ -109,7 +109,13 @@ def _attempt(turn: Turn, work: Work) -> None:
     began = work.began if work.attempt else turn.now
     work = turn.put_work(
         replace(
-            work, attempt=work.attempt + 1, state=OperationState.RUNNING, began=began, attempt_began=turn.now, wake=None
+            work,
+            attempt=work.attempt + 1,
+            state=OperationState.RUNNING,
+            started=True,
+            began=began,
+            attempt_began=turn.now,
+            wake=None,
         )
     )
     turn.tell("attempt.begun", host=work.host, operation=operation.name, attempt=work.attempt)

@@ -118,6 +118,7 @@ class Work:
     attempt_began: float = 0.0
     error: str = ""
     registers: Mapping[str, Any] = field(default_factory=dict)
+    started: bool = False  # an attempt was made
     final: int = 0  # the next step of `finally`
 
 
@@ -143,6 +144,11 @@ class Plan:
     every: float = 30.0
     scopes: Mapping[str, Scope] = field(default_factory=dict)  # by host: vars, host, runbook, run, secrets
 
+    def chosen(self, detector: Detector) -> bool:
+        """Tell whether --detector and --tags ask for a detector."""
+        names, tags = self.settings.detectors, self.settings.tags
+        return (not names or detector.name in names) and (not tags or bool(tags.intersection(detector.tags)))
+
     def detector(self, name: str) -> Detector:
         """Return a detector by its name."""
         found = self.runbook.detector(name)
@@ -163,6 +169,7 @@ class State:
     said: Mapping[tuple[str, str], Said] = field(default_factory=dict)  # by host and detector
     begun: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)  # recoveries, oldest first
     finished: Mapping[Key, float] = field(default_factory=dict)  # the end of the last recovery
+    catching: Mapping[tuple[str, str], float] = field(default_factory=dict)  # since when logs are being caught up with
     steps: Mapping[tuple[str, str, str], tuple[float, ...]] = field(
         default_factory=dict
     )  # host, path of the step, subject: begun at

@@ -148,5 +148,5 @@ def _strict(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1 and value.keys() <= {"$unseen", "$number"}:
             return None
-        return {key: _strict(item) for key, item in value.items()}
+        return {key: _strict(item) for key, item in codec.unescaped(value).items()}
     return [_strict(item) for item in value] if isinstance(value, list | tuple) else value

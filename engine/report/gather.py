@@ -65,11 +65,13 @@ class Gather:
 
     def _begin(self, fact: Fact) -> None:
         data = fact.data
-        hosts, detectors = data.get("hosts"), data.get("detectors")
+        hosts, detectors, named = data.get("hosts"), data.get("detectors"), data.get("operations")
         self._runs[fact.run] = replace(
             self._runs[fact.run],
             runbook=str(data.get("runbook", "")),
-            check=bool(data.get("check")) or data.get("command") == "check",
+            check=bool(data.get("check")),
+            fix=data.get("command") == "check" and not data.get("check"),
+            planned=tuple(map(str, named)) if isinstance(named, list) else (),
             detectors=detectors if isinstance(detectors, int) else 0,
             hosts={str(name): HostReport(str(name)) for name in hosts} if isinstance(hosts, list) else {},
         )
@@ -112,8 +114,16 @@ class Gather:
 
     def _pending(self, fact: Fact) -> None:
         since = fact.data.get("since", fact.at)
-        self._change(fact, state="pending", since=since, held=fact.at - since, hold=fact.data.get("hold"),
-                     evidence=evidence.sentence(fact.data, subject=_subject(fact)), **_severity(fact))  # fmt: skip
+        self._change(
+            fact,
+            state="pending",
+            since=since,
+            held=fact.at - since,
+            hold=fact.data.get("hold"),
+            count=fact.data.get("counted") or 1,
+            wanted=fact.data.get("count") or 1,
+            **_seen(fact),
+        )
 
     def _open(self, fact: Fact) -> None:
         data = fact.data
@@ -124,11 +134,7 @@ class Gather:
             reason=str(data.get("reason") or ""),
             since=data.get("since"),
             count=data.get("count") or 1,
-            category=str(data.get("category") or ""),
-            when=str(data.get("when") or ""),
-            fields=data["fields"] if isinstance(data.get("fields"), dict) else {},
-            evidence=evidence.sentence(data, subject=_subject(fact)),
-            **_severity(fact),
+            **_seen(fact),
         )
 
     def _changed(self, fact: Fact) -> None:
@@ -182,10 +188,13 @@ class Gather:
 
     def _operated(self, fact: Fact) -> None:
         data, known = fact.data, self.operation(fact)
+        state, attempts = str(data.get("state") or "succeeded"), int(data.get("attempts") or known.attempts)
+        if self.run(fact).check:  # nothing was attempted
+            state, attempts = "planned" if state == "succeeded" else state, 0
         self._operate(
             fact,
-            state=str(data.get("state") or "succeeded"),
-            attempts=int(data.get("attempts") or known.attempts),
+            state=state,
+            attempts=attempts,
             duration=_float(data.get("duration")) or sum(one.duration + (one.delay or 0.0) for one in known.tries),
             error=str(data.get("error") or ""),
         )
@@ -223,8 +232,14 @@ def _unseen(fact: Fact) -> Unseen:
     return Unseen(_detector(fact), str(fact.data.get("reason") or ""))
 
 
-def _severity(fact: Fact) -> dict[str, str]:
-    return {"severity": str(fact.data["severity"])} if fact.data.get("severity") else {}
+def _seen(fact: Fact) -> dict[str, Any]:
+    """Return what a fact tells about what a detector saw, and about the detector."""
+    data = fact.data
+    return {
+        **{name: str(data[name]) for name in ("severity", "category", "when") if data.get(name)},
+        "fields": data["fields"] if isinstance(data.get("fields"), dict) else {},
+        "evidence": evidence.sentence(data, subject=_subject(fact)),
+    }
 
 
 def _step_report(data: Mapping[str, Any]) -> StepReport:

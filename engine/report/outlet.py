@@ -1,9 +1,10 @@
-"""Where a report is written: when nobody reads it any more, the recovery goes on all the same."""
+"""Where a report is written: when it can't be read any more, the recovery goes on all the same."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,11 +25,20 @@ class Outlet:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except OSError:
+        except OSError as error:
             self._gone = True
             self._discard()
+            if not isinstance(error, BrokenPipeError):  # a reader that went away knows that it did
+                _tell(error.strerror or str(error))
 
     def _discard(self) -> None:
         """Let what is left in the stream's buffer go nowhere: Python flushes it once more when it ends."""
         with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 -- a device
             os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+def _tell(why: str) -> None:
+    """Say once that the report is lost; the exit code and the journal still tell what the run came to."""
+    with contextlib.suppress(OSError, ValueError):
+        said = f"error: the output can't be written: {why}\n  the run goes on; `runbook history` tells what it did\n"
+        sys.stderr.write(said)

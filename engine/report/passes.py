@@ -57,8 +57,14 @@ class IncidentReport:
     hold: float | None = None  # of a pending one: how long it must hold
     held: float | None = None
     count: int = 1
+    wanted: int = 1  # of a pending one: how many times it must be seen
     category: str = ""
     when: str = ""  # the condition, as it stands in the runbook
+
+    @property
+    def by_itself(self) -> bool:
+        """It was over before anything was done about it."""
+        return self.state == "cured" and "by itself" in self.reason
 
 
 @frozen
@@ -117,7 +123,8 @@ class HostReport:
             return "unknown"
         if states & UNFINISHED or any(one.state == "waiting" for one in self.operations):
             return "waiting"
-        return "healed" if "cured" in states else "well"
+        healed = any(one.state == "cured" and not one.by_itself for one in self.incidents)
+        return "healed" if healed else "well"
 
 
 @frozen
@@ -130,7 +137,10 @@ class RunReport:
     duration: float
     hosts: Mapping[str, HostReport] = field(default_factory=dict)
     check: bool = False
+    fix: bool = False  # `check --fix`
     detectors: int = 0
+    planned: tuple[str, ...] = ()  # the names of its operations
+    stopped: bool = False  # by a signal
 
 
 @frozen

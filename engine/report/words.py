@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 from runbook.engine.model import UNKNOWN
@@ -31,9 +32,9 @@ def printable_lines(text: str) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as people say it: `0.4s`, `38s`, `4m 12s`, `2h 5m`, `3d 4h`."""
-    if seconds < 0.05:
-        return "0s" if seconds <= 0 else "0.1s"
+    """Return a duration as people say it: `9ms`, `0.4s`, `38s`, `4m 12s`, `2h 5m`, `3d 4h`."""
+    if seconds < 0.0995:
+        return "0s" if seconds <= 0 else f"{max(1, round(seconds * 1000))}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + "s"
     whole = round(seconds)
@@ -69,8 +70,13 @@ def value(name: str, found: object) -> str:
         return "true" if found else "false"
     if isinstance(found, int | float):
         return _number(name, found)
-    shown = printable(str(found))
+    shown = printable(as_json(found) if isinstance(found, dict | list | tuple) else str(found))
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+
+
+def as_json(found: object) -> str:
+    """Return a value that is more than one as JSON, which is how it was given."""
+    return json.dumps(found, ensure_ascii=False, default=str)
 
 
 def _number(name: str, found: float) -> str:

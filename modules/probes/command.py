@@ -1,6 +1,5 @@
 """The `command` probe: what a program says of the host."""
 
-import json
 import shlex
 import time
 from dataclasses import field
@@ -9,6 +8,7 @@ from typing import Any, ClassVar, Iterator, Mapping, Optional, Type
 from runbook.modules.declare import Argv, Duration, Invalid, Path, Probe, Record
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
+from runbook.modules.structure import structure
 
 HEAD, TAIL = 16 * 1024, 48 * 1024  # characters of its output that are kept: where it begins, and how it ends
 
@@ -21,7 +21,7 @@ class Answer(Record):
     exit_code: int  # 0 = it says that all is well; negative: the signal that ended it
     stdout: str  # what it printed: the first 16 and the last 48 KiB
     stderr: str  # what it complained of, cut in the same way
-    json: Any  # what it printed, where that is a JSON mapping or list; else null
+    json: Any  # what it printed, where that is a JSON mapping or list of at most 64 levels; else null
     duration: Duration  # how long it ran
 
 
@@ -62,7 +62,7 @@ class Command(Probe):
             exit_code=done.exit_code,
             stdout=_kept(done.stdout),
             stderr=_kept(done.stderr),
-            json=_structure(done.stdout),
+            json=structure(done.stdout),
             duration=time.monotonic() - begun,
         )
 
@@ -71,12 +71,3 @@ def _kept(text: str) -> str:
     if len(text) <= HEAD + TAIL:
         return text
     return f"{text[:HEAD]}\n… {len(text) - HEAD - TAIL} characters left out …\n{text[-TAIL:]}"
-
-
-def _structure(text: str) -> Any:
-    if text.lstrip()[:1] not in ("{", "["):
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

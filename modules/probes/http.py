@@ -1,6 +1,5 @@
 """The `http` probe: what a web server answers."""
 
-import json
 import time
 from dataclasses import field
 from typing import Any, ClassVar, Iterator, Literal, Mapping, Optional, Tuple, Type
@@ -8,6 +7,7 @@ from typing import Any, ClassVar, Iterator, Literal, Mapping, Optional, Tuple, T
 from runbook.modules.declare import Duration, Invalid, Probe, Record
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
+from runbook.modules.structure import structure
 
 
 @frozen
@@ -19,7 +19,7 @@ class Response(Record):
     ok: bool  # the status is one of `expect`; by default any from 200 to 299
     latency: Duration  # from the first packet to the whole answer, or to the failure
     body: str  # the first 64 KiB of the answer
-    json: Any  # the answer, where it is JSON; else null
+    json: Any  # the answer, where it is JSON of at most 64 levels; else null
     error: str  # why there was no answer, such as `connection refused`; empty when there was one
     cert_days_left: Optional[float]  # days until the server's certificate ends (negative: it has); null without TLS
 
@@ -73,16 +73,7 @@ class Http(Probe):
             ok=answer.status in self.expect if self.expect else 200 <= answer.status <= 299,
             latency=time.monotonic() - begun,
             body=answer.body,
-            json=_structure(answer.body),
+            json=structure(answer.body),
             error=answer.error,
             cert_days_left=None if answer.cert_ends is None else (answer.cert_ends - host.now()) / 86400,
         )
-
-
-def _structure(text: str) -> Any:
-    if text.lstrip()[:1] not in ("{", "["):
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -406,3 +406,75 @@ detectors:
     assert marker.exists()
     assert not after.exists()
     assert b"Traceback" not in err
+
+
+def test_tags_that_nothing_bears_and_variables_that_nothing_uses_are_refused(cli, files):
+    for words in (["-t", "nosuch"], ["-t", ","], ["-e", "nosuch=1"]):
+        ran = cli("apply", files, *words)
+        assert ran.exit_code == 1, ran
+        assert ran.err.startswith("error: ")
+
+
+def test_a_secret_is_not_taken_from_the_command_line_and_is_shown_nowhere(cli):
+    book = cli.write("s.yaml", """
+name: s
+secrets: {token: {env: NOT_SET_ANYWHERE}}
+operations:
+  - {name: use, shell: {script: 'echo "got $TOKEN"; echo "$TOKEN" >&2; exit 3', env: {TOKEN: "{{ secrets.token }}"}}, timeout: 9s}
+""")
+    assert "NOT_SET_ANYWHERE" in cli("apply", book).err
+    refused = cli("apply", book, "-e", "token=hush-hush-42")
+    assert (refused.exit_code, "hush" in refused.err) == (1, False)
+    given = cli.write("secret.yaml", "token: hush-hush-42\n")
+    ran = cli("apply", book, "-e", f"@{given}", "-v")
+    assert ran.exit_code == 2
+    assert "got ***" in ran.out + ran.err
+    assert "hush" not in ran.out + ran.err
+    for file in cli.home.rglob("*"):
+        if file.is_file() and file != given:
+            assert b"hush-hush" not in file.read_bytes(), file
+
+
+def test_two_passes_of_a_runbook_never_run_at_once(cli):
+    import subprocess
+
+    book = cli.write("slow.yaml", f"""
+name: slow
+detectors:
+  - name: always
+    file: /etc/passwd
+    when: exists
+    mode: auto
+    verify: {{within: 1s}}
+    recover: [{{shell: {{script: 'echo x >> "$D/ran"; sleep 1.5', env: {{D: "{cli.home}"}}}}}}]
+""")
+    first = subprocess.Popen([sys.executable, "-m", "runbook", "apply", str(book)], env=cli.env, cwd=cli.home,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 20
+    while not (cli.home / "ran").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    second = cli("apply", book)
+    first.wait(timeout=20)
+    assert second.exit_code == 3
+    assert "another pass of `slow` is at work" in second.err
+    assert (cli.home / "ran").read_text() == "x\n"
+
+
+def test_a_line_that_a_wrong_condition_could_not_judge_is_judged_when_it_is_mended(cli):
+    text = f"""
+name: l
+detectors:
+  - name: line
+    log: {{{{paths: "{cli.home}/app.log", patterns: '(?P<what>ERR|WARN) .*', from: start}}}}
+    when: what == 'ERR' and {{condition}}
+    verify: {{{{for: 100ms, within: 2s}}}}
+    recover: [{{{{command: [touch, "{cli.home}/done"], limit: 3 per 1h}}}}]
+vars: {{{{settings: {{{{known: 1}}}}}}}}
+"""
+    cli.write("app.log", "ERR x\n")
+    book = cli.write("l.yaml", text.format(condition="settings.knwon == 1"))
+    first = cli("apply", book)
+    assert first.exit_code in (1, 4)
+    book.write_text(text.format(condition="settings.known == 1"))
+    assert cli.json("apply", book).incidents["line"]["state"] == "cured"
+    assert (cli.home / "done").exists()

@@ -586,7 +586,9 @@ detectors:
 
 def test_check_plans_what_would_wait_for_approval_and_says_that_it_waits(tmp_path):
     plan = Outcome(StepStatus.PLANNED)
-    world = health(tmp_path, ILL, recover="- shell: {script: echo}", acts={"shell": plan}, settings=Settings(check=True))
+    world = health(
+        tmp_path, ILL, recover="- shell: {script: echo}", acts={"shell": plan}, settings=Settings(check=True)
+    )
     world.go()
     assert (world.done, world.states()) == (["shell"], {"low": "waiting"})
 
@@ -607,3 +609,95 @@ def test_an_incident_that_waited_in_an_earlier_pass_is_cured_when_its_operation_
     world.again()
     assert ended(world)["download"] == "succeeded"
     assert world.states() == {"full": "cured"}
+
+
+def both(word, extra=""):
+    return f"""
+name: t
+detectors:
+  - {{name: a, health: , when: load1 < 1}}
+  - {{name: b, health: , when: cpu_percent < 5}}
+  - name: hung
+    {word}: [a, b]
+    within: 10m
+    verify: {{within: 4s}}
+    {extra}
+    recover: [{{command: [fix]}}]
+"""
+
+
+def test_a_correlation_is_cured_by_what_its_members_say_now_and_does_not_fire_again(tmp_path):
+    looks = {
+        "a": lambda w, _: seen({"load1": 9 if w.done else 0}),
+        "b": lambda w, _: seen({"cpu_percent": 50 if w.done else 1}),
+    }
+    world = World(tmp_path, both("all"), looks=looks)
+    world.go()
+    assert (world.done, world.states()) == (["command"], {"hung": "cured"})
+    world.again()
+    assert (world.done, world.states()) == (["command"], {})
+
+
+def test_within_counts_across_passes(tmp_path):
+    looks = {"a": seen({"load1": 0}), "b": seen({"cpu_percent": 50})}
+    world = World(tmp_path, both("sequence"), looks=looks)
+    world.go()
+    assert world.done == []
+    looks.update(a=seen({"load1": 9}), b=seen({"cpu_percent": 1}))
+    world.again(after=60, keep_said=True)
+    assert world.done == ["command"]
+
+
+def test_a_sequence_of_what_was_seen_at_one_look_has_no_order(tmp_path):
+    world = World(tmp_path, both("sequence"), looks={"a": seen({"load1": 0}), "b": seen({"cpu_percent": 1})})
+    world.go()
+    assert world.done == []
+
+
+def test_silence_does_not_count_while_a_log_is_not_read_to_its_end(tmp_path):
+    from dataclasses import replace as changed
+
+    behind = lambda n, *records: changed(seen(*records), state={"behind": n})  # noqa: E731
+    world = World(
+        tmp_path,
+        LOG.format(extra="verify: {for: 4s, within: 20s}"),
+        looks={"oom": events(behind(9, {"size": 1}), *[behind(9)] * 4, behind(5, {"size": 1}))},
+    )
+    world.go()
+    assert world.states() == {"oom": "cured"}
+    assert world.done == ["command"]
+    [incident] = world.state.ended.values()
+    assert incident.closed - incident.begun > 4
+
+
+def test_an_incident_whose_subject_is_gone_is_not_called_cured(tmp_path):
+    looks = {"low": seen({"memory_available": 1, "subject": "x"})}
+    world = health(tmp_path, looks, extra="mode: approve")
+    world.go()
+    looks["low"] = seen({"memory_available": 1e12, "subject": "y"})
+    world.again()
+    assert world.states() == {"low": "unverified"}
+
+
+def test_finally_is_left_out_when_no_operation_began(tmp_path):
+    text = OPERATION.format(retry="", extra="") + "finally:\n  - {command: [tidy], name: tidy}\n"
+    world = World(tmp_path, text, looks={}, settings=Settings(tags=frozenset({"none"})))
+    world.go()
+    assert world.done == []
+
+
+def test_a_step_that_an_earlier_run_still_has_in_hand_is_left_alone(tmp_path):
+    from dataclasses import replace as changed
+
+    from runbook.engine.recover.commands import Resume
+
+    world = health(tmp_path, ILL, extra="mode: approve")
+    world.go()
+    [key] = world.state.incidents
+    from runbook.engine.model import IncidentState
+    from runbook.engine.recover.state import Phase
+
+    busy = changed(world.state.incidents[key], state=IncidentState.RECOVERING, phase=Phase.RECOVER, intent="old-1")
+    world.state = changed(world.state, incidents={key: busy})
+    world.put(Resume({}))
+    assert (world.done, world.state.incidents[key].intent) == ([], "old-1")

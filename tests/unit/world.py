@@ -71,7 +71,7 @@ class World:
         scope = Scope(self.runbook, host="localhost", run={"id": "r"})
         return Plan(self.runbook, f"run{self.run}", settings, 30.0, {"localhost": scope})
 
-    def again(self, settings: Settings | None = None, *, after: float = 60.0) -> None:
+    def again(self, settings: Settings | None = None, *, after: float = 60.0, keep_said: bool = False) -> None:
         """Another pass, as cron would start it: what was in the state stays."""
         self.now += after
         live = dict(self.state.incidents)
@@ -82,7 +82,7 @@ class World:
             ended={},
             recovering=False,
             works={},
-            said={},
+            said=self.state.said if keep_said else {},
         )
         self.go()
 

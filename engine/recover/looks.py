@@ -1,0 +1,147 @@
+"""Taking in a look: holds grow and break, incidents open and clear, verifications go on, and the guards are asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runbook.engine.detect import correlate
+from runbook.engine.detect.judge import Verdict, conjunction, disjunction, judge, negation
+from runbook.engine.errors import RenderError
+from runbook.engine.model import UNKNOWN, IncidentState, Lacking, NotSeen, Seen
+from runbook.engine.recover import incident as life
+from runbook.engine.recover import ladder
+from runbook.modules import catalogue
+
+if TYPE_CHECKING:
+    from runbook.engine.model import Detector, Look, Truth
+    from runbook.engine.recover.commands import Looked
+    from runbook.engine.recover.state import Turn
+
+CATCH_UP = 60.0  # seconds that a pass goes on reading logs that were not read to their end
+
+
+def take(turn: Turn, event: Looked) -> None:
+    """Take in what a host answered."""
+    judged: list[Detector] = []
+    for detector in turn.plan.runbook.detectors:
+        look = event.looks.get(detector.name)
+        if look is None or detector.probe in correlate.CORRELATIONS:
+            continue
+        judged.append(detector)
+        behind = _behind(turn, detector, event.host, look)
+        _take(turn, detector, event.host, _judge(turn, detector, event.host, look), behind=behind)
+    _correlate(turn, event.host, judged)
+    _decide(turn, event.host, judged)
+
+
+def _correlate(turn: Turn, host: str, judged: list[Detector]) -> None:
+    """Ask the correlations that a look touched, each after the correlations among its members."""
+    waiting = [each for each in turn.plan.runbook.detectors if each.probe in correlate.CORRELATIONS]
+    seen = {detector.name for detector in judged}
+    while waiting:
+        names = {each.name for each in waiting}
+        ready = next((each for each in waiting if not names.intersection(each.members)), waiting[0])
+        waiting.remove(ready)
+        if not seen.intersection(ready.members) or not turn.plan.chosen(ready):
+            continue
+        said = {name: told for (place, name), told in turn.read("said").items() if place == host}
+        seen.add(ready.name)
+        judged.append(ready)
+        _take(turn, ready, host, [correlate.correlate(ready, said, turn.now)])
+
+
+def _behind(turn: Turn, detector: Detector, host: str, look: Look) -> bool:
+    """Tell whether a log was not read to its end; then look again at once, for a while."""
+    if not isinstance(look, Seen):
+        return False
+    trouble, behind = look.state.get("trouble"), look.state.get("behind")
+    if trouble:
+        turn.tell("look.unknown", host=host, detector=detector.name, reason=str(trouble))
+    catching = turn.write("catching")
+    key = (host, detector.name)
+    if not behind:
+        catching.pop(key, None)
+        return False
+    if turn.now - catching.setdefault(key, turn.now) < CATCH_UP and not turn.stopping:
+        turn.look(host, detector.name)
+    else:
+        reason = f"{behind} bytes of its logs are not read yet; the next pass goes on"
+        turn.tell("look.unknown", host=host, detector=detector.name, reason=reason)
+    return True
+
+
+def _judge(turn: Turn, detector: Detector, host: str, look: Look) -> list[Verdict] | str:
+    """Judge a look; text = why nothing is known."""
+    if isinstance(look, NotSeen):
+        return look.reason
+    if isinstance(look, Lacking):
+        turn.tell("look.absent", host=host, detector=detector.name, reason=look.reason)
+        return []
+    try:
+        return judge(detector, look.records, turn.plan.scopes[host], turn.now, _events(detector))
+    except RenderError as error:
+        return error.what
+
+
+def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | str, *, behind: bool = False) -> None:
+    """Take in what a look says: the holds, the incidents, those that verify, and what correlations will ask."""
+    said, key, events = turn.write("said"), (host, detector.name), _events(detector)
+    if isinstance(verdicts, str):
+        turn.tell("look.unknown", host=host, detector=detector.name, reason=verdicts, whole=True)
+        said[key] = correlate.say(said.get(key), [], UNKNOWN, turn.now)
+        _verify(turn, detector, host, [], UNKNOWN)
+        return
+    unclear = [verdict.subject or host for verdict in verdicts if verdict.holds is UNKNOWN]
+    if unclear:
+        condition = detector.when.text if detector.when else f"{detector.probe} of {', '.join(detector.members)}"
+        reason = f"can't tell whether `{condition}` holds for {', '.join(unclear[:3])}"
+        turn.tell("look.unknown", host=host, detector=detector.name, reason=reason)
+    elif key in said and said[key].holds is UNKNOWN:
+        turn.tell("look.seen", host=host, detector=detector.name)
+    overall = disjunction(verdict.holds for verdict in verdicts)
+    said[key] = correlate.say(said.get(key), verdicts, overall, turn.now)
+    if not detector.is_input:
+        for verdict in verdicts:
+            life.saw(turn, detector, host, verdict, events)
+        if not events and verdicts:
+            life.missed(turn, detector, host, {verdict.subject for verdict in verdicts})
+    _verify(turn, detector, host, verdicts, True if events and not behind else UNKNOWN)
+
+
+def _verify(turn: Turn, looked: Detector, host: str, verdicts: list[Verdict], otherwise: Truth) -> None:
+    """Tell the incidents whose verification this look serves; `otherwise` = what no record of the subject means."""
+    by_subject = {verdict.subject: verdict for verdict in verdicts}
+    for incident in list(turn.read("incidents").values()):
+        if incident.host != host or incident.state is not IncidentState.VERIFYING:
+            continue
+        detector = turn.plan.detector(incident.detector)
+        if (detector.verify.detector or detector.name) != looked.name or detector.probe == "error":
+            continue
+        verdict = by_subject.get(incident.subject)
+        if verdict is not None:
+            turn.put(replace(incident, after=life.plain(verdict)))
+            clear = negation(verdict.holds) if _events(looked) else verdict.clear
+        elif detector.verify.detector is not None and verdicts:
+            clear = conjunction(each.clear for each in verdicts)
+        else:
+            clear = otherwise
+        ladder.looked(turn, turn.read("incidents")[incident.key], clear)
+
+
+def _decide(turn: Turn, host: str, judged: list[Detector]) -> None:
+    names = {detector.name for detector in judged}
+    order = {detector.name: place for place, detector in enumerate(turn.plan.runbook.detectors)}
+    mine = [incident for incident in turn.read("incidents").values() if incident.host == host]
+    for incident in sorted(mine, key=lambda incident: order[incident.detector]):
+        current = turn.incident(incident.key)
+        if current is None or current.state not in life.ASKED_AGAIN or current.detector not in names:
+            continue
+        if current.state is IncidentState.WAITING and current.begun is not None and current.rung > 0:
+            ladder.go_on(turn, current)
+        elif life.decide(turn, current):
+            ladder.begin(turn, turn.incident(current.key) or current)
+
+
+def _events(detector: Detector) -> bool:
+    return catalogue.probe(detector.probe).events
