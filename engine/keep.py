@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from runbook.engine.fleet import Agent
     from runbook.engine.journal.facts import Fact, HoldRow
     from runbook.engine.journal.store import Journal
-    from runbook.engine.model import Runbook
+    from runbook.engine.model import Key, Runbook
     from runbook.engine.recover.commands import Command, Event
-    from runbook.engine.recover.state import Key, Plan
+    from runbook.engine.recover.state import Plan
 
 
 SAID = "*"  # in place of a subject: what a detector last said of all its subjects, for correlations

@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
-from runbook.modules import child, look
+from runbook.modules import child, look, wire
 
 _SLOW = 0.05  # seconds that a waiting look waits for a busy worker before another worker is started
 _WORKERS = 8
@@ -71,7 +71,12 @@ class Batch:
     def hear(self, descriptor: int) -> None:
         """Take what a worker says, and give it the next look."""
         worker = next(worker for worker in self._workers if worker.process.answers == descriptor)
-        messages = worker.process.hear()
+        try:
+            messages = worker.process.hear()
+        except wire.Junk as error:
+            worker.process.kill()
+            self._drop(worker, f"what was seen can't be read: {error}")
+            return
         if messages is None:
             self._lost(worker)
             return

@@ -114,6 +114,7 @@ class Step:
     timeout: ClassVar[float] = 300.0  # seconds, unless the runbook says otherwise
     needs: ClassVar[Tuple[str, ...]] = ()  # packages beyond the standard library, psutil and pynvml
     writes: ClassVar[Tuple[str, ...]] = ()  # names of PATH parameters that it deletes, writes, moves or owns below
+    pathlike: ClassVar[Tuple[str, ...]] = ()  # names of other parameters that are a path when they begin with a slash
 
     def check(self) -> None:
         """Raise `Invalid` where parameters contradict each other. Called by lint too, with literal values."""

@@ -11,6 +11,8 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
 
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD among the flags of /proc/PID/stat
+
 
 @frozen
 class Completed:
@@ -36,6 +38,7 @@ class Process:
     cpu_seconds: float = 0.0
     name: str = ""  # as the kernel calls it: 15 letters of the program's name
     cgroup: str = ""  # as systemd sees it, such as /system.slice/vllm.service; "" for kernel threads
+    kernel: bool = False  # a thread of the kernel's own; in a container its usual numbers belong to others
 
     @property
     def command(self) -> str:
@@ -149,6 +152,7 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
             cpu_seconds=(int(fields[11]) + int(fields[12])) / tick,
             name=comm,
             cgroup=_cgroup(name) if argv else "",
+            kernel=bool(int(fields[6]) & _KERNEL_THREAD),
         )
 
 

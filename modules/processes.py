@@ -3,12 +3,12 @@
 import re
 from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Pattern, Sequence, Set, Tuple
 
+from runbook.modules import cut
 from runbook.modules.declare import Failed, Invalid
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host, Process
 
 INIT = 1
-KERNEL = 2  # the parent of the kernel's threads
 
 
 @frozen
@@ -45,7 +45,7 @@ class Table:
 
     def strangers(self) -> List[Process]:
         """Return all but our own processes and the kernel's."""
-        return [process for process in self.by_pid.values() if process.pid not in self.ours and not kernel(process)]
+        return [process for process in self.by_pid.values() if process.pid not in self.ours and not process.kernel]
 
     def matching(self, pattern: "Pattern[str]") -> List[Process]:
         """Return the living processes, none of ours, whose command line matches."""
@@ -60,11 +60,6 @@ def table(host: Host) -> Table:
         children[process.parent] = (*children.get(process.parent, ()), process.pid)
     partial = Table(by_pid, children, frozenset())
     return Table(by_pid, children, frozenset(_ours(host.pid(), partial)))
-
-
-def kernel(process: Process) -> bool:
-    """A thread of the kernel's own."""
-    return KERNEL in {process.pid, process.parent}
 
 
 def pattern(text: str, parameter: str = "match") -> "Pattern[str]":
@@ -103,8 +98,10 @@ def described(processes: Sequence[Process], most: int = 3) -> str:
 
 
 def shortened(process: Process, width: int = 60) -> str:
-    """Return the command line, cut to a readable length."""
-    return process.command if len(process.command) <= width else process.command[: width - 1] + "…"
+    """Return the command line, cut to a readable length, and never within a word: it may be half a password."""
+    if len(process.command) <= width:
+        return process.command
+    return f"{cut.start(process.command, width - 1) or process.name}…"
 
 
 def _ours(own: int, table: Table) -> Set[int]:

@@ -4,7 +4,7 @@ import os
 import re
 import stat
 from dataclasses import replace
-from typing import List, Optional, Tuple
+from typing import FrozenSet, List, NamedTuple, Optional, Tuple
 
 from runbook.modules import writable
 from runbook.modules.actions import Action, Delete, Entry, Run, Signal, Target, Until
@@ -17,6 +17,16 @@ from runbook.modules.unit import Daemon, Steady, Unit
 SLACK = 10.0  # seconds by which a process may be younger than the file that names it: clocks are set, btime is rounded
 _TICKS = os.sysconf("SC_CLK_TCK")  # clock ticks a second in /proc/PID/stat
 _LENGTH = 4096
+_LINKS = 40  # on the way to a pidfile, as many as the kernel follows
+_TRIES = 5  # readings of a pidfile that is replaced at the same time
+
+
+class Pidfile(NamedTuple):
+    """What a pidfile says, and whom it has to be believed."""
+
+    pid: Optional[int]
+    written: float
+    writers: FrozenSet[int]  # users who could have written it: its owner, and those of the links that lead to it
 
 
 def check(unit: Unit, *, starts: bool) -> None:
@@ -35,19 +45,19 @@ def look(host: Host, unit: Unit) -> Daemon:
     seen = table(host)
     if found is None:
         return Daemon("stopped", alive=False, orphans=_orphans(host, unit, seen, None), reason="it has no pidfile")
-    named, written = found
+    named = found.pid
     if named is None:
         return Daemon("stale", alive=False, orphans=_orphans(host, unit, seen, None), reason="its pidfile names no pid")
     process = seen.by_pid.get(named)
     if process is None:
         _visible(host, seen, named)
-        orphans = _orphans(host, unit, seen, named)
+        orphans = _orphans(host, unit, seen, named, left_by=found)
         return Daemon("stale", alive=False, orphans=orphans, reason=f"process {named} is gone")
     if process.zombie:
-        orphans = _orphans(host, unit, seen, named)
+        orphans = _orphans(host, unit, seen, named, left_by=found)
         reason = f"process {named} is dead, but its parent {process.parent} has not taken note of it"
         return Daemon("zombie", alive=False, pid=named, orphans=orphans, reason=reason)
-    stranger = _stranger(host, unit, process, written)
+    stranger = _stranger(host, unit, process, found)
     if stranger:
         return Daemon("stale", alive=False, orphans=_orphans(host, unit, seen, None), reason=stranger)
     own = seen.tree([named]) | (seen.session(named) if process.session == named else set())
@@ -93,13 +103,13 @@ def _start(host: Host, unit: Unit, discarded: List[Action]) -> List[Action]:
     return [*discarded, begin, Until(what, steady, within=unit.within)]
 
 
-def _started(host: Host, unit: Unit, before: Optional[Tuple[Optional[int], float]]) -> Daemon:
+def _started(host: Host, unit: Unit, before: Optional[Pidfile]) -> Daemon:
     """Look at a daemon that was begun: a new pidfile of a dead process, or no trace at all, is its end."""
     daemon = look(host, unit)
     if daemon.alive:
         return daemon
     written = _read(unit.name)
-    if written is not None and written[0] is not None and written != before:
+    if written is not None and written.pid is not None and written != before:
         return replace(daemon, ended=True)
     if unit.match is None:
         return daemon  # whatever is being started may look like anything
@@ -152,31 +162,69 @@ def _discard(host: Host, unit: Unit) -> List[Action]:
     return [Delete(directory, (Entry(name, seen.st_dev, seen.st_ino, seen.st_size),))]
 
 
-def _read(path: str) -> Optional[Tuple[Optional[int], float]]:
-    """Return the pid that a file names (None: none) and when it was written; None without a file."""
+def _read(path: str) -> Optional[Pidfile]:
+    """Return what a pidfile says; None without a file.
+
+    Raises:
+        Unclear: it can't be read, or is no file.
+    """
+    for _ in range(_TRIES):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Unclear(f"{path} can't be read: {error.strerror}") from error
+        try:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                raise Unclear(f"{path} is not a file, so it is no pidfile")
+            first = os.read(descriptor, _LENGTH)
+        finally:
+            os.close(descriptor)
+        writers = _writers(path, about)
+        if writers is not None:
+            number = re.match(rb"\s*(\d{1,10})\b", first)  # PostgreSQL writes more lines below
+            pid = int(number[1]) if number else 0
+            return Pidfile(pid if pid > INIT else None, about.st_mtime, writers)
+    raise Unclear(f"{path} is replaced again and again while it is read")
+
+
+def _writers(path: str, about: os.stat_result) -> Optional[FrozenSet[int]]:
+    """Return who could have made a path lead to this file; None when it leads to another one by now."""
+    owners = {about.st_uid}
+    here, links = "/", 0
+    ahead = path.split("/")[::-1]
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+        while ahead:
+            here = os.path.normpath(os.path.join(here, ahead.pop()))
+            if not stat.S_ISLNK((seen := os.lstat(here)).st_mode):
+                continue
+            owners.add(seen.st_uid)
+            ahead += os.readlink(here).split("/")[::-1]
+            here = "/" if ahead[-1] == "" else os.path.dirname(here)
+            links += 1
+            if links > _LINKS:
+                return None
+        seen = os.lstat(here)
+    except OSError:
         return None
-    except OSError as error:
-        raise Unclear(f"{path} can't be read: {error.strerror}") from error
-    try:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise Unclear(f"{path} is not a file, so it is no pidfile")
-        first = os.read(descriptor, _LENGTH)
-    finally:
-        os.close(descriptor)
-    number = re.match(rb"\s*(\d{1,10})\b", first)  # PostgreSQL writes more lines below
-    pid = int(number[1]) if number else 0
-    return (pid if pid > INIT else None, about.st_mtime)
+    return frozenset(owners) if (seen.st_dev, seen.st_ino) == (about.st_dev, about.st_ino) else None
 
 
-def _stranger(host: Host, unit: Unit, process: Process, written: float) -> str:
+def _forger(host: Host, process: Process, writers: FrozenSet[int]) -> Optional[int]:
+    """Return a user who could have written the pidfile and has no business with the process; root always has."""
+    return min(writers - {0, host.uid(), process.uid}, default=None)
+
+
+def _stranger(host: Host, unit: Unit, process: Process, found: Pidfile) -> str:
     """Why a living process is not the one that the pidfile meant; empty when it is."""
+    forger = _forger(host, process, found.writers)
+    if forger is not None:
+        return f"uid {forger} could write the pidfile, so it is not believed about process {process.pid} of uid {process.uid}"
     if unit.match is not None and not pattern(unit.match).search(process.command):
         return f"process {process.pid} is another one now ({shortened(process)})"
-    if _began(host, process) > written + SLACK:
+    if _began(host, process) > found.written + SLACK:
         return f"process {process.pid} is younger than the pidfile, so it is another one ({shortened(process)})"
     return ""
 
@@ -192,12 +240,33 @@ def _visible(host: Host, seen: Table, pid: int) -> None:
 
 
 def _orphans(
-    host: Host, unit: Unit, seen: Table, main: Optional[int], own: "Optional[set[int]]" = None
+    host: Host,
+    unit: Unit,
+    seen: Table,
+    main: Optional[int],
+    own: "Optional[set[int]]" = None,
+    left_by: Optional[Pidfile] = None,
 ) -> Tuple[Process, ...]:
     """Return what matches outside the daemon, and what is left of the session of a dead one."""
     candidates = {one.pid: one for one in (seen.matching(pattern(unit.match)) if unit.match is not None else ())}
-    if main is not None and own is None:
-        left = (seen.by_pid[pid] for pid in seen.session(main) - {main})
-        candidates.update({one.pid: one for one in left if not one.zombie})
+    if left_by is not None:
+        candidates.update({one.pid: one for one in _left(host, unit, seen, left_by)})
     mine = {*(own or ()), *(seen.ancestors(main) if main is not None else ())}
     return tuple(outside(host, seen, mine, sorted(candidates.values(), key=lambda one: one.pid)))
+
+
+def _left(host: Host, unit: Unit, seen: Table, found: Pidfile) -> List[Process]:
+    """Return the session of a dead daemon, as far as it is surely its own: numbers are given out again."""
+    leader = seen.by_pid.get(found.pid or 0)
+    latest = found.written + SLACK
+    held = leader is not None and _began(host, leader) <= latest  # a zombie keeps its number, and so its session
+    regex = pattern(unit.match) if unit.match is not None else None
+    members = (seen.by_pid[pid] for pid in seen.session(found.pid or 0) - {found.pid})
+    return [
+        one
+        for one in members
+        if not one.zombie
+        and (held or _began(host, one) <= latest)
+        and (regex is None or regex.search(one.command))
+        and _forger(host, one, found.writers) is None
+    ]

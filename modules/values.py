@@ -34,14 +34,15 @@ def build(cls: Type[Module], params: Mapping[str, Any]) -> Module:
 
 
 def paths(module: Union[Step, Probe], names: "typing.Container[str]") -> Iterator[str]:
-    """Yield the values of the named parameters that are paths."""
+    """Yield the values of the named parameters that are paths, by their kind or because they begin with a slash."""
+    pathlike = getattr(module, "pathlike", ())
     for field in dataclasses.fields(module):
-        if field.name in names and _kind(field.type) is Kind.PATH:
-            value = getattr(module, field.name)
-            if isinstance(value, str):
-                yield value
-            elif isinstance(value, (tuple, list)):
-                yield from (item for item in value if isinstance(item, str))
+        always = _kind(field.type) is Kind.PATH
+        if field.name not in names or not (always or field.name in pathlike):
+            continue
+        value = getattr(module, field.name)
+        given = (value,) if isinstance(value, str) else value if isinstance(value, (tuple, list)) else ()
+        yield from (item for item in given if isinstance(item, str) and (always or item.startswith("/")))
 
 
 def travelling(record: Record, subject: Optional[str]) -> Dict[str, Any]:

@@ -41,6 +41,10 @@ class Answer:
     cert_ends: Optional[float] = None  # seconds since the epoch
 
 
+class _Elsewhere(Exception):
+    """What was sent is not sent on, for it was meant for another server."""
+
+
 def fetch(request: Request, timeout: float, env: Mapping[str, str]) -> Answer:
     """Ask, following redirects; the answer is there within `timeout` seconds, whatever the other side does."""
     opened: List[http.client.HTTPConnection] = []
@@ -65,7 +69,7 @@ def _follow(
             request = _redirected(request, answer)
         except ValueError as error:
             return replace(answer, status=0, error=f"redirected to what is no address: {error}")
-        except PermissionError as error:
+        except _Elsewhere as error:
             return replace(answer, status=0, error=str(error))
     return replace(answer, status=0, error=f"more than {REDIRECTS} redirects")
 
@@ -77,7 +81,7 @@ def _redirected(request: Request, answer: Answer) -> Request:
     if parts(url)[:3] == parts(request.url)[:3]:
         return replace(request, url=url)
     if request.body is not None:
-        raise PermissionError(f"redirected to another server, {url}, which was not meant to get the body")
+        raise _Elsewhere(f"redirected to another server, {url}, which was not meant to get the body")
     return replace(request, url=url, headers={})  # any of them may be a secret, whatever its name
 
 

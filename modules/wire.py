@@ -7,11 +7,13 @@ import dataclasses
 import enum
 import json
 import os
+import re
 import struct
 from typing import Any, Dict, Iterator, List
 
 LARGEST = 64 << 20  # bytes of one frame
 _LENGTH = struct.Struct("!I")
+_NUMBERED = re.compile(rb'\{"seq":(\d{1,15}),')
 
 
 class Junk(Exception):
@@ -37,9 +39,12 @@ def encode(message: Dict[str, Any]) -> bytes:
     """Return the frame of a message.
 
     Raises:
-        Junk: it is too large for one.
+        Junk: it is too large for one, or nested too deeply.
     """
-    return frame(json.dumps(message, default=plain, separators=(",", ":")).encode("ascii"))
+    try:
+        return frame(json.dumps(message, default=plain, separators=(",", ":")).encode("ascii"))
+    except RecursionError as error:
+        raise Junk("a message that is nested too deeply to travel") from error
 
 
 def frame(body: bytes) -> bytes:
@@ -68,7 +73,10 @@ def result(
 
 
 class Reader:
-    """Puts messages together from whatever arrives."""
+    """Puts messages together from whatever arrives.
+
+    An answer that bears its number but can't be read comes out as `{"seq": …, "unreadable": why}`.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -100,7 +108,10 @@ class Reader:
             try:
                 message = json.loads(body)
             except (ValueError, RecursionError) as error:
-                raise Junk(f"a frame that is no JSON: {error}") from error
+                numbered = _NUMBERED.match(body)
+                if numbered is None:
+                    raise Junk(f"a frame that is no JSON: {error}") from error
+                message = {"seq": int(numbered[1]), "unreadable": str(error)}
             if not isinstance(message, dict):
                 raise Junk("a frame that is no JSON object")
             yield message

@@ -54,6 +54,7 @@ class Agent:
         self._queued = bytearray()  # until the agent is ready
         self._ready = False
         self._seq = 0
+        self._looking: dict[int, list[str]] = {}  # the ids of the looks that were asked for, by request
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
         self._words: deque[str] = deque(maxlen=_LINES)
         self._closed = False
@@ -69,6 +70,8 @@ class Agent:
         """Send a request and return the number that its answers bear."""
         self._seq += 1
         frame = wire.encode({**request, "seq": self._seq})
+        if request.get("op") == "probe":
+            self._looking[self._seq] = [str(spec["id"]) for spec in request["specs"]]
         (self._outgoing if self._ready else self._queued).extend(frame)
         self._flush()
         return self._seq
@@ -260,9 +263,20 @@ class Agent:
             if "seq" in message:
                 if message["seq"] is None:
                     raise self._unreachable(f"the agent gave up: {message.get('error')}")
-                self._arrived.append((int(message["seq"]), message))
+                self._arrived.append((int(message["seq"]), self._read(message)))
             else:
                 self._shake_hands(message)
+
+    def _read(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return an answer; in the place of one that can't be read, one that says so."""
+        ids = self._looking.pop(int(message["seq"]), None)
+        if "unreadable" not in message:
+            return message
+        reason = f"the agent's answer can't be read: {message['unreadable']}"
+        if ids is not None:
+            looks = [{"id": one, "status": "unknown", "reason": reason} for one in ids]
+            return {"seq": message["seq"], "looks": looks}
+        return {"seq": message["seq"], "result": wire.result("lost", reason)}
 
     def _shake_hands(self, message: Mapping[str, Any]) -> None:
         if message.get("need"):

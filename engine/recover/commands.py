@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from runbook.engine.model import Look, Order, Outcome, Truth
-    from runbook.engine.recover.state import Key
+    from runbook.engine.model import Key, Look, Order, Outcome, Truth
 
 
 @frozen

@@ -14,8 +14,8 @@ from runbook.engine.recover.steps import impacts
 
 if TYPE_CHECKING:
     from runbook.engine.detect.judge import Verdict
-    from runbook.engine.model import Detector
-    from runbook.engine.recover.state import Key, Turn
+    from runbook.engine.model import Detector, Key
+    from runbook.engine.recover.state import Turn
 
 ASKED_AGAIN = (IncidentState.OPEN, IncidentState.WAITING, IncidentState.OBSERVED, IncidentState.SUPPRESSED)
 

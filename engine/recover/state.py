@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from runbook.engine.detect.correlate import Said
     from runbook.engine.detect.hold import Hold
     from runbook.engine.language.render import Scope
-    from runbook.engine.model import Detector, Order, Runbook, StepCall
+    from runbook.engine.model import Detector, Key, Order, Runbook, StepCall
     from runbook.engine.recover.commands import Command
 
-Key = tuple[str, str, str]  # host, detector, subject
 
 NAMED = ("operation", "step", "detector", "subject")  # what a fact is about, beside its data
 

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from runbook.engine.report.passes import HostReport, IncidentReport, OperationReport, StepReport
 
 _SIGNS: Final = {
-    **dict.fromkeys(("cured", "succeeded", "done", "planned"), ("✔", "green")),
+    **dict.fromkeys(("cured", "succeeded", "done"), ("✔", "green")),
     **dict.fromkeys(("unhealed", "interrupted", "failed", "refused", "timeout", "lost"), ("✘", "red")),
-    **dict.fromkeys(("open", "recovering", "observed", "suppressed", "unreachable"), ("!", "yellow")),
+    **dict.fromkeys(("open", "recovering", "observed", "suppressed", "unreachable", "stopped"), ("!", "yellow")),
     **dict.fromkeys(("unverified", "unknown"), ("?", "yellow")),
     **dict.fromkeys(("waiting", "verifying", "running"), ("…", "cyan")),
-    **dict.fromkeys(("pending", "skipped", "absent"), ("-", "dim")),
+    **dict.fromkeys(("pending", "skipped", "absent", "planned"), ("-", "dim")),
 }
+_PAST: Final = {"tell": "told", "wait": "waited", "wait until": "waited until"}  # what the engine itself did
 _INDENT: Final = " " * 10
 _DIFF_LINES: Final = 40
 _OUTPUT_LINES: Final = 10
@@ -41,7 +42,7 @@ class Blocks:
         if self._less and one.state == "cured":
             return lines
         if one.evidence:
-            times = f" ({one.count} times)" if one.count > 1 else ""
+            times = f" ({one.count} times)" if one.count > 1 and one.state != "pending" else ""
             lines += self._row("saw", one.evidence + times)
         for step in one.steps:
             lines += self.step(step)
@@ -82,7 +83,8 @@ class Blocks:
         if one.state == "skipped" and not self._more:
             return []
         label, said = _did(one, name)
-        spent = f" ({words.duration(one.duration)})" if one.duration >= 0.1 and one.state != "planned" else ""
+        timed = one.duration >= 0.1 and one.state != "planned" and one.module != "wait"
+        spent = f" ({words.duration(one.duration)})" if timed else ""
         lines = self._row(label, said + spent, "red" if one.failed else "")
         if one.error and one.state in ("done", "planned"):
             lines += self._row("", words.printable(_one_line(one.error)))
@@ -95,6 +97,24 @@ class Blocks:
         label, said = _did(one, words.printable(one.title or one.module))
         room = self._paint.columns - len(_INDENT)
         return self._row(label, words.cut(said, room), "red" if one.failed else "")
+
+    def closing(self, one: StepReport, host: str = "") -> list[str]:
+        """Return the block of a `finally` step."""
+        title = f"finally · {words.printable(one.title or one.module)}" + (f" on {words.printable(host)}" if host else "")
+        verdict = {"done": "done", "planned": "would run", "timeout": "timed out"}.get(one.state, one.state)
+        spent = f" in {words.duration(one.duration)}" if one.state == "done" and one.duration >= 0.1 else ""
+        error = words.printable(_one_line(one.error))
+        why = self._row("why", error) if error else []
+        return [self._head(one.state, title, verdict + spent), *why, *self._diff(one), *self._output(one)]
+
+    def skipped(self, names: Sequence[str], reason: str, host: str = "") -> list[str]:
+        """Return the one line of the operations that were not reached, for one reason."""
+        right = f"skipped: {words.printable(_one_line(reason))}"
+        listed = ", ".join(words.printable(name) for name in names)
+        more = words.amount(len(names), "operation")
+        room = self._paint.columns - 4 - words.width(right)
+        where = f" on {words.printable(host)}" if host else ""
+        return [self._head("skipped", (listed if words.width(listed + where) <= room else more) + where, right)]
 
     def unseen(self, state: str, title: str, host: str, reason: str) -> list[str]:
         """Return the block of a detector that could not look, or of a host that did not answer."""
@@ -159,11 +179,13 @@ def _title(one: IncidentReport, host: str) -> str:
 def _right(one: IncidentReport) -> str:
     spent = words.duration(one.duration) if one.duration is not None else ""
     if one.state == "cured":
-        if "by itself" in one.reason:
+        if one.by_itself:
             return "over by itself"
         return f"cured in {spent}" if spent else "cured"
     if one.state == "unhealed":
         return f"unhealed after {spent}" if spent else "unhealed"
+    if one.state == "pending" and one.wanted > 1:
+        return f"pending, {one.count} of {one.wanted} times"
     if one.state == "pending" and one.hold:
         return f"pending, {words.duration(one.held or 0)} of {words.duration(one.hold)}"
     if one.state == "verifying":
@@ -173,7 +195,7 @@ def _right(one: IncidentReport) -> str:
 
 def _operated(one: OperationReport) -> str:
     spent = words.duration(one.duration) if one.duration else ""
-    if any(step.state == "planned" for step in one.steps):
+    if one.state == "planned":
         return "would run"
     if one.state == "succeeded":
         done = f"done in {spent}" if spent else "done"
@@ -208,10 +230,13 @@ def _why(one: IncidentReport) -> str:
 
 
 def _did(one: StepReport, name: str) -> tuple[str, str]:
-    told = (f"{action.get('action', '')} {action.get('what', '')}" for action in one.actions)
+    verbs = _PAST if one.state == "done" else {}
+    told = [f"{verbs.get(word := action.get('action', ''), word)} {action.get('what', '')}" for action in one.actions]
     what = ", ".join(words.printable(text.strip()) for text in told)
     error = words.printable(_one_line(one.error))
     if one.state == "planned":
+        if what.startswith(f"{name} "):  # a word of the engine: `wait 1s` says it all
+            return "would", what
         return "would", f"{name}: {what}" if what else f"{name}: nothing to do"
     if one.state == "done":
         if not one.changed and not what:

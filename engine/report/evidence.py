@@ -30,8 +30,13 @@ def _parts(fields: Mapping[str, Any], condition: str, subject: str) -> list[str]
     asked = [name for name in dict.fromkeys(_NAME.findall(condition)) if name in fields]
     told = [name for name in _TELLING if fields.get(name) and name not in asked]
     shown = asked or ([] if told else [name for name, found in fields.items() if _plain(found, subject)][:_MOST])
-    said = [f"{name.removesuffix('_percent').replace('_', ' ')} {words.value(name, fields[name])}" for name in shown]
+    said = [f"{_called(name)} {words.value(name, fields[name])}" for name in shown]
     return [words.value(name, fields[name]) for name in told[:1]] + said
+
+
+def _called(name: str) -> str:
+    """Return a field as people call it; what is no field's name is a detector's, before what that one saw."""
+    return name.removesuffix("_percent").replace("_", " ") if name.isidentifier() else f"{words.printable(name)}:"
 
 
 def _plain(found: object, subject: str) -> bool:

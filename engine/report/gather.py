@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.journal.facts import Fact
 
+STOPPED = "the run was stopped"
 
 class Gather:
     """Takes facts in, in the order in which they happened; secrets are left outside."""
@@ -47,7 +48,10 @@ class Gather:
 
     def report(self, *, stopped: bool = False) -> PassReport:
         """Return what it has come to so far."""
-        return PassReport(tuple(self._runs.values()), stopped=stopped)
+        runs = tuple(self._runs.values())
+        if stopped and runs:  # the last one: no other begins after a signal
+            runs = (*runs[:-1], _cut_short(runs[-1]))
+        return PassReport(runs, stopped=stopped)
 
     def run(self, fact: Fact) -> RunReport:
         """Return the run that a fact belongs to."""
@@ -70,7 +74,6 @@ class Gather:
             self._runs[fact.run],
             runbook=str(data.get("runbook", "")),
             check=bool(data.get("check")),
-            fix=data.get("command") == "check" and not data.get("check"),
             planned=tuple(map(str, named)) if isinstance(named, list) else (),
             detectors=detectors if isinstance(detectors, int) else 0,
             hosts={str(name): HostReport(str(name)) for name in hosts} if isinstance(hosts, list) else {},
@@ -172,6 +175,9 @@ class Gather:
             host = self._host(fact)
             self._put(fact, replace(host, steps=(*host.steps, step)))
 
+    def _attempting(self, fact: Fact) -> None:
+        self._operate(fact, state="running", attempts=int(fact.data.get("attempt") or 1))
+
     def _attempt(self, fact: Fact) -> None:
         data, tries = fact.data, self.operation(fact).tries
         attempt = AttemptReport(bool(data.get("ok")), str(data.get("error") or ""), _float(data.get("duration")))
@@ -211,6 +217,17 @@ def clean(fact: Fact, redact: codec.Redact) -> Fact:
         step=redact(fact.step),
         data=codec.plain(dict(fact.data), redact),
     )
+
+
+def _cut_short(run: RunReport) -> RunReport:
+    """Say of a run that was stopped which operations it left, and which it did not reach."""
+    hosts = {}
+    for name, host in run.hosts.items():
+        known = tuple(replace(one, state="stopped") if one.state == "running" else one for one in host.operations)
+        reached = {one.name for one in known}
+        left = (OperationReport(each, "skipped", error=STOPPED) for each in run.planned if each not in reached)
+        hosts[name] = replace(host, operations=(*known, *left))
+    return replace(run, hosts=hosts)
 
 
 def _same(one: IncidentReport, fact: Fact) -> bool:
@@ -276,6 +293,7 @@ _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "incident.ended": Gather._ended,  # noqa: SLF001
     "guard.refused": Gather._refused,  # noqa: SLF001
     "step.ended": Gather._step,  # noqa: SLF001
+    "attempt.begun": Gather._attempting,  # noqa: SLF001
     "attempt.ended": Gather._attempt,  # noqa: SLF001
     "attempt.delayed": Gather._delayed,  # noqa: SLF001
     "operation.ended": Gather._operated,  # noqa: SLF001

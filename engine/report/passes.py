@@ -137,10 +137,8 @@ class RunReport:
     duration: float
     hosts: Mapping[str, HostReport] = field(default_factory=dict)
     check: bool = False
-    fix: bool = False  # `check --fix`
     detectors: int = 0
-    planned: tuple[str, ...] = ()  # the names of its operations
-    stopped: bool = False  # by a signal
+    planned: tuple[str, ...] = ()  # the names of its operations, as far as they are known
 
 
 @frozen

@@ -6,13 +6,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
+from runbook.engine.report.passes import BAD
 
 if TYPE_CHECKING:
     from runbook.engine.report.passes import PassReport
 
-_NAMED: Final = {"cured": "healed", "verifying": "not seen cured yet"}
+_NAMED: Final = {"cured": "healed", "cleared": "over by itself", "verifying": "not seen cured yet"}
 _ORDER: Final = (
     "cured",
+    "cleared",
     "unhealed",
     "interrupted",
     "unverified",
@@ -38,6 +40,7 @@ _NEXT: Final = (
     ("open", "this needs a person"),
     ("pending", "run it again, or with --now to wait for no hold"),
     ("cured", "nothing is left to do"),
+    ("cleared", "nothing is left to do"),
 )
 
 
@@ -72,7 +75,7 @@ def count(report: PassReport) -> Counter[str]:
     """Return how many incidents are in each state, and what else went wrong."""
     counts: Counter[str] = Counter()
     for host in report.hosts:
-        counts.update(incident.state for incident in host.incidents)
+        counts.update("cleared" if incident.by_itself else incident.state for incident in host.incidents)
         counts.update("failed" for operation in host.operations if operation.state == "failed")
         counts.update("waiting" for operation in host.operations if operation.state == "waiting" and not host.incidents)
         counts.update("step" for step in host.steps if step.failed)
@@ -88,17 +91,19 @@ def _next(report: PassReport, counts: Counter[str]) -> str:
 
 
 def _would(report: PassReport, counts: Counter[str]) -> str:
-    """Say what `apply` would do about what `check` found."""
-    found = [incident for host in report.hosts for incident in host.incidents if incident.state == "open"]
-    curable = sum(any(step.state == "planned" for step in incident.steps) for incident in found)
+    """Say what `apply` would try about what `check` found; whether that heals is seen afterwards."""
+    found = [incident for host in report.hosts for incident in host.incidents if incident.state in BAD]
+    curable = sum(
+        incident.state == "open" and any(step.state == "planned" for step in incident.steps) for incident in found
+    )
     waiting, together = counts["waiting"], curable + counts["waiting"]
     if curable and waiting:
-        return f"`runbook apply` would heal {curable}, with --yes {together}"
+        return f"`runbook apply` would try to heal {curable}, with --yes {together}"
     if not together:
         return ""
     whole = together == len(found) + waiting
     which = ("it" if together == 1 else "them") if whole else f"{together} of them"
-    return f"`runbook apply{' --yes' if waiting else ''}` would heal {which}"
+    return f"`runbook apply{' --yes' if waiting else ''}` would try to heal {which}"
 
 
 def _well(report: PassReport) -> str:
@@ -108,9 +113,11 @@ def _well(report: PassReport) -> str:
         return "nothing to do: no host was looked at"
     operations = sum(one.state == "succeeded" for host in report.hosts for one in host.operations)
     detectors = sum(run.detectors for run in report.runs)
+    planned = sum(one.state == "planned" for host in report.hosts for one in host.operations)
     told = [words.amount(operations, "operation") + " done"] if operations else []
+    told += [words.amount(planned, "operation") + " would run"] if planned else []
     told += [words.amount(detectors, "detector")] if detectors else []
     spent = sum(run.duration for run in report.runs)
     told += [words.duration(spent)] if spent >= 0.05 else []
     aside = f" ({', '.join(told)})" if told else ""
-    return f"{who}{'' if operations else ', nothing to do'}{aside}"
+    return f"{who}{'' if operations or planned else ', nothing to do'}{aside}"

@@ -37,6 +37,7 @@ class TextReporter:
         self._live = Live(stream) if on_terminal(stream) and verbosity >= 0 else None
         self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
         self._headed = ""  # the run whose heading was written last
+        self._left: dict[tuple[str, str, str], list[str]] = {}  # run, host and reason: operations that were skipped
         self._short = False  # the last block was a line; the next one, if a line too, follows without a gap
 
     def fact(self, fact: Fact) -> None:
@@ -44,6 +45,8 @@ class TextReporter:
         fact = self._gather.add(fact)
         if self._live:
             self._live.follow(fact, several=len(self._gather.run(fact).hosts) > 1)
+        if fact.kind != "operation.ended":
+            self._skipped()
         if fact.kind == "incident.ended":
             self._incident(fact)
         elif fact.kind == "operation.ended":
@@ -59,6 +62,7 @@ class TextReporter:
     def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
         """Write what has not ended by itself, the hosts that are well, and the last line."""
         report = summary or self._gather.report(stopped=stopped)
+        self._skipped()
         for run in report.runs:
             for host in run.hosts.values():
                 self._rest(run, host)
@@ -81,9 +85,10 @@ class TextReporter:
 
     def _operation(self, fact: Fact) -> None:
         one = self._gather.operation(fact)
-        if one.state == "skipped" and self._verbosity <= 0:
-            return
         self._told.add((fact.run, fact.host, one.name))
+        if one.state == "skipped":
+            self._left.setdefault((fact.run, fact.host, one.error), []).append(one.name)
+            return
         if self._verbosity < 0 and one.state == "succeeded":
             return
         run = self._gather.run(fact)
@@ -97,15 +102,18 @@ class TextReporter:
         name = _named(run, host.name)
         for operation in host.operations:
             told = (run.run_id, host.name, operation.name) in self._told
-            if not told and (operation.state not in ("succeeded", "skipped", "pending") or self._verbosity > 0):
+            if not told and operation.state == "skipped":
+                self._left.setdefault((run.run_id, host.name, operation.error), []).append(operation.name)
+            elif not told and (operation.state not in ("succeeded", "pending") or self._verbosity > 0):
                 self._block(run, self._blocks.operation(operation, name))
+        self._skipped()
         for one in host.incidents:
             ended = bool(one.id) and (run.run_id, host.name, one.id) in self._told
             if not ended and not (self._verbosity < 0 and one.state in ("pending", "cured")):
                 self._block(run, self._blocks.incident(one, name))
-        worth = [step for step in host.steps if step.failed or step.phase != "finally" or self._verbosity > 0]
-        if lines := [line for step in worth for line in self._blocks.step(step)]:
-            self._block(run, lines)
+        for step in host.steps:
+            if step.failed or self._verbosity > 0:
+                self._block(run, self._blocks.closing(step, name))
         for unseen in host.unknown:
             self._block(run, self._blocks.unseen("unknown", unseen.detector, name, unseen.reason))
         if host.unreachable:

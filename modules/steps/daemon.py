@@ -26,6 +26,7 @@ class Daemon(Step):
 
     impact = Impact.DISRUPTIVE  # but see `effective_impact`
     writes = ("log",)
+    pathlike = ("unit",)
 
     unit: str  # the unit as its manager names it, or the absolute path of a pidfile
     state: Literal["started", "stopped"] = "started"  # what it should be

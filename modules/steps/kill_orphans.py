@@ -16,8 +16,9 @@ from runbook.modules.unit import Scope, Unit
 class KillOrphans(Step):
     """Kill processes of a daemon's kind that nobody looks after, with all that descends from them: TERM, then KILL.
 
-    With a `unit`: what matches outside it, and what its last run left behind. With `match` alone: what matches and has
-    lost its parent, which is every daemon of that kind too. Never the unit's own processes, those of another service,
+    With a `unit`: what matches outside it, and what its last run left behind; of a pidfile's last run only what matches
+    too, where there is a `match`. With `match` alone: what matches and has lost its parent, which is every daemon of
+    that kind too. Never the unit's own processes, those of another service,
     of a container or a batch job, the agent, its parents, or init.
 
     Example:
@@ -26,6 +27,7 @@ class KillOrphans(Step):
     """
 
     impact = Impact.DISRUPTIVE
+    pathlike = ("unit",)
 
     unit: Optional[str] = None  # the unit as its manager names it, or the absolute path of a pidfile
     match: Optional[Regex] = None  # which command lines belong to the daemon

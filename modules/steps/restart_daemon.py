@@ -28,6 +28,7 @@ class RestartDaemon(Step):
     impact = Impact.DISRUPTIVE
     idempotent = False
     writes = ("log",)
+    pathlike = ("unit",)
 
     unit: str  # the unit as its manager names it, or the absolute path of a pidfile
     manager: services.ManagerName = "auto"  # auto: a path is a pidfile, everything else is systemd's
