@@ -40,6 +40,7 @@ class Kind(enum.Enum):
     TIME = "time"  # seconds since the epoch
     PATH = "path"  # a file or directory on the host
     REGEX = "regex"  # a Python regular expression
+    GLOB = "glob"  # a pattern of file names: *, ?, [a-z], **; host text is refused in it
     ARGV = "argv"  # a command as a list; a string is split before templating, no shell
     SCRIPT = "script"  # a shell script; host text is refused in it
     CONDITION = "condition"  # an expression over a record's fields; reaches a module only as text
@@ -55,6 +56,7 @@ Watt = Annotated[float, Kind.WATT]
 Time = Annotated[float, Kind.TIME]
 Path = Annotated[str, Kind.PATH]
 Regex = Annotated[str, Kind.REGEX]
+Glob = Annotated[str, Kind.GLOB]
 Argv = Annotated[Tuple[str, ...], Kind.ARGV]
 Script = Annotated[str, Kind.SCRIPT]
 Condition = Annotated[str, Kind.CONDITION]

@@ -2,27 +2,34 @@
 
 import contextlib
 import os
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
+from runbook.modules import cut
 from runbook.modules import writable as entries
+from runbook.modules.mask import Mask
 from runbook.modules.tree import Tree
 
 HEAD, TAIL = 16 << 10, 48 << 10  # bytes of a step's output that are kept
+SHOWN = 300  # characters of a line in a message
+_LINE = 4096  # bytes in which the last line is looked for
 
 
 class Output:
-    """What programs printed: its head and its tail."""
+    """What programs printed: its head and its tail, masked before they are cut, and cut between lines."""
 
-    def __init__(self) -> None:
+    def __init__(self, mask: Optional[Mask] = None) -> None:
+        self._mask = mask or Mask()
+        self._open = b""  # the last bytes, as long as a secret may have begun in them
         self._head = bytearray()
         self._tail = bytearray()
         self._dropped = 0
 
     def add(self, data: bytes) -> None:
         """Take what was printed."""
+        masked, self._open = self._mask.split(self._open + data)
         room = HEAD - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
+        self._head += masked[:room]
+        self._tail += masked[room:]
         excess = len(self._tail) - TAIL
         if excess > 0:
             self._dropped += excess
@@ -30,13 +37,27 @@ class Output:
 
     def text(self) -> str:
         """Return what was kept, with a word about what was not."""
-        gap = b"\n... %d bytes left out ...\n" % self._dropped if self._dropped else b""
-        return (bytes(self._head) + gap + bytes(self._tail)).decode("utf-8", "replace")
+        head, tail = self._head.decode("utf-8", "replace"), self._rest(self._tail)
+        if not self._dropped:
+            return self._rest(self._head + self._tail)
+        kept, end = cut.before(head), cut.after(tail)
+        dropped = self._dropped + len(head[len(kept) :].encode()) + len(tail[: len(tail) - len(end)].encode())
+        return f"{kept}\n... {dropped} bytes left out ...\n{end}"
 
-    def last_line(self) -> str:
-        """Return the last line that is not empty."""
-        lines = (bytes(self._head) + bytes(self._tail[-4096:])).decode("utf-8", "replace").strip().splitlines()
-        return lines[-1].strip()[:300] if lines else ""
+    def last_line(self, *, ended: bool = False) -> str:
+        """Return the last line that is not empty; `ended` leaves out one that is still being printed."""
+        last = bytes(self._tail[-_LINE:] if len(self._tail) >= _LINE else (self._head + self._tail)[-_LINE:])
+        near = last.decode("utf-8", "replace") if ended else self._rest(last)
+        if len(self._head) + len(self._tail) > _LINE:
+            near = cut.after(near)
+        if ended:
+            near = near[: max(near.rfind("\n"), near.rfind("\r")) + 1]
+        lines = near.strip().splitlines()
+        return cut.start(lines[-1].strip(), SHOWN) if lines else ""
+
+    def _rest(self, before: Union[bytes, bytearray]) -> str:
+        """Return bytes with what is still open behind them."""
+        return bytes(before).decode("utf-8", "replace") + self._mask.text(self._open.decode("utf-8", "replace"))
 
 
 class Hands:
@@ -49,12 +70,14 @@ class Hands:
         progress: Callable[[str], None],
         *,
         diff: bool = False,
+        mask: Optional[Mask] = None,
     ) -> None:
         self.writable = tuple(writable)
         self.keep_undo = keep_undo  # must return before the thing is done
         self.progress = progress
         self.diff = diff
-        self.output = Output()
+        self.mask = mask or Mask()
+        self.output = Output(self.mask)
         self.exit_code: Optional[int] = None
         self.data: Dict[str, Any] = {}
         self.actions: List[Dict[str, Any]] = []

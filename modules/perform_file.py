@@ -8,6 +8,7 @@ import os
 import stat
 from typing import Any, Dict, Mapping, Optional, Tuple
 
+from runbook.modules import cut
 from runbook.modules.actions import Move, Write
 from runbook.modules.declare import Failed, Refused
 from runbook.modules.frozen import frozen
@@ -37,7 +38,8 @@ def write(hands: Hands, action: Write, doing: bool) -> Tuple[str, bool]:
     if before is not None and before.content == action.content:
         return f"{action.path} (as it should be)", False
     if hands.diff:
-        hands.diffs.append(diff(action.path, b"" if before is None else before.content, action.content))
+        old = b"" if before is None else before.content
+        hands.diffs.append(diff(action.path, hands.mask.value(old), hands.mask.value(action.content)))
     what = f"{action.path} ({size(len(action.content))}{', new' if before is None else ''})"
     if doing:
         undo: Dict[str, Any] = {"undo": "write", "path": action.path, "wrote": _digest(action.content)}
@@ -137,7 +139,7 @@ def diff(path: str, before: bytes, after: bytes) -> str:
 
     lines = difflib.unified_diff(old, new, path, path)
     text = "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
-    return text if len(text) <= _DIFF else text[:_DIFF] + "\n… the rest is left out\n"
+    return text if len(text) <= _DIFF else cut.before(text[:_DIFF]) + "\n… the rest is left out\n"
 
 
 def _place(hands: Hands, path: str) -> Tuple[Tree, str, int, str]:

@@ -9,6 +9,7 @@ import subprocess
 import time
 from typing import Any, Sequence, Tuple
 
+from runbook.modules import cut
 from runbook.modules.actions import Run
 from runbook.modules.declare import Failed, Refused
 from runbook.modules.hands import Hands
@@ -21,7 +22,7 @@ _SHOWN = 300  # characters of a command line in a report
 def shown(argv: Sequence[str]) -> str:
     """Return a command line as a person would type it."""
     line = " ".join(shlex.quote(word) for word in argv)
-    return line if len(line) <= _SHOWN else line[:_SHOWN] + " …"
+    return line if len(line) <= _SHOWN else cut.start(line, _SHOWN) + " …"
 
 
 def run(hands: Hands, action: Run, doing: bool) -> Tuple[str, bool]:
@@ -111,7 +112,7 @@ def _hear(program: "subprocess.Popen[bytes]", hands: Hands) -> bool:
         return True
     if data:
         hands.output.add(data)
-        hands.progress(hands.output.last_line())
+        hands.progress(hands.output.last_line(ended=True))
     return bool(data)
 
 

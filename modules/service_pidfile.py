@@ -221,7 +221,8 @@ def _stranger(host: Host, unit: Unit, process: Process, found: Pidfile) -> str:
     """Why a living process is not the one that the pidfile meant; empty when it is."""
     forger = _forger(host, process, found.writers)
     if forger is not None:
-        return f"uid {forger} could write the pidfile, so it is not believed about process {process.pid} of uid {process.uid}"
+        about = f"process {process.pid}, which runs as uid {process.uid}"
+        return f"the pidfile is not believed about {about}: uid {forger} could have written it"
     if unit.match is not None and not pattern(unit.match).search(process.command):
         return f"process {process.pid} is another one now ({shortened(process)})"
     if _began(host, process) > found.written + SLACK:

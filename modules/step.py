@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Type
 
-from runbook.modules import catalogue, look, tree, values, wire
+from runbook.modules import catalogue, cut, look, mask, tree, values, wire
 from runbook.modules.child import Write
 from runbook.modules.declare import Failed, Invalid, Refused, Step, Unclear
 from runbook.modules.hands import Hands
@@ -17,6 +17,7 @@ from runbook.modules.perform import Performance, undo_all
 from runbook.modules.wire import result
 
 _PROGRESS = 0.25  # seconds between two words of progress
+_TOLD = 500  # characters of progress
 _PATIENCE = 0.9  # of a step's time may be spent on waiting for its subject
 
 
@@ -101,12 +102,12 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
     except Exception as problem:  # noqa: BLE001 -- whatever a module does, the step has an end
         import traceback
 
-        traceback.print_exc()
+        sys.stderr.write(hands.mask.text(traceback.format_exc()))
         status, error = "failed", f"{type(problem).__name__}: {problem}"
     finally:
         _silence()
         hands.close()
-    return result(
+    answer = result(
         status,
         error,
         changed=any(action["changed"] for action in hands.actions) or (hands.touched and status != "done"),
@@ -117,6 +118,8 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
         diff="".join(hands.diffs),
         duration=time.monotonic() - began,
     )
+    said = {name: hands.mask.value(answer[name]) for name in ("error", "data", "actions", "diff")}
+    return {**answer, **said}  # the output was masked before it was cut
 
 
 def _carry_out(order: Mapping[str, Any], hands: Hands) -> None:
@@ -153,10 +156,12 @@ def _hands(order: Mapping[str, Any], keep_undo: Any, write: Write) -> Hands:
         now = time.monotonic()
         if now - spoken >= _PROGRESS:
             spoken = now
-            write(wire.encode({"progress": text[-500:]}))
+            told = secrets.text(text)
+            write(wire.encode({"progress": told if len(told) <= _TOLD else cut.after(told[-_TOLD:])}))
 
+    secrets = mask.of(order.get("params") or {}, order.get("secret") or ())
     writable: Sequence[str] = order.get("writable") or ()
-    return Hands(tuple(writable), keep_undo, progress, diff=bool(order.get("diff")))
+    return Hands(tuple(writable), keep_undo, progress, diff=bool(order.get("diff")), mask=secrets)
 
 
 def _alarm(timeout: float) -> None:

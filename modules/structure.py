@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 DEEPEST = 64  # levels of mappings and lists
+_SEVERAL = (dict, list, tuple)
 _DIGITS = 1000  # of a whole number; Python refuses to read more than a few thousand
 
 
@@ -21,11 +22,11 @@ def structure(text: str) -> Any:
 def shallow(value: Any) -> bool:
     """Tell whether a value has no more levels than travel; it does not recurse itself."""
     level = [value]
-    for _ in range(DEEPEST + 1):
-        level = [item for outer in level if isinstance(outer, (dict, list, tuple)) for item in _items(outer)]
+    for _ in range(DEEPEST):
+        level = [item for outer in level if isinstance(outer, _SEVERAL) for item in _items(outer)]
         if not level:
             return True
-    return False
+    return not any(isinstance(item, _SEVERAL) for item in level)
 
 
 def _items(outer: Any) -> Any:

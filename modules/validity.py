@@ -9,6 +9,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tuple
 
 from runbook.modules.frozen import frozen
+from runbook.modules.regular_file import Irregular, reading
 
 Format = Literal["json", "yaml", "toml", "safetensors", "zip", "sha256"]
 
@@ -63,6 +64,8 @@ def judge(path: str, form: Format, until: float, known: Mapping[str, Any]) -> Tu
             _CHECKS[form](path, until)
     except Unsound as error:
         verdict = Verdict(valid=False, reason=str(error))
+    except Irregular:
+        verdict = Verdict(valid=False, reason="not a regular file")
     except Untold as error:
         return Verdict(valid=None, reason=str(error)), {"hashed": hashed} if hashed else {}
     else:
@@ -77,10 +80,10 @@ def _mark(path: str) -> "list[int]":
 
 
 def _text(path: str) -> str:
-    size = os.stat(path).st_size
-    if size > LARGEST_TEXT:
-        raise Untold(f"{size} bytes are too many to be parsed")
-    with open(path, "rb") as file:
+    with reading(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_TEXT:
+            raise Untold(f"{size} bytes are too many to be parsed")
         content = file.read(LARGEST_TEXT)
     if not content.strip():
         raise Unsound("the file is empty")
@@ -138,8 +141,8 @@ def _package(name: str, project: str) -> Any:
 
 
 def _safetensors(path: str, until: float) -> None:  # noqa: ARG001 -- the shape of a check
-    size = os.stat(path).st_size
-    with open(path, "rb") as file:
+    with reading(path) as file:
+        size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         if len(start) < 8:
             raise Unsound(f"{size} bytes are too few for a header")
@@ -190,7 +193,7 @@ def _zip(path: str, until: float) -> None:
     import zlib
 
     try:
-        with zipfile.ZipFile(path) as archive:
+        with reading(path) as file, zipfile.ZipFile(file) as archive:
             for entry in archive.infolist():
                 with archive.open(entry) as content:  # its checksum is compared when its end is read
                     while content.read(BLOCK):
@@ -210,14 +213,14 @@ def _sha256(path: str, until: float, known: Mapping[str, Any], hashed: Dict[str,
         target = os.path.join(folder, name)
         try:
             mark = _mark(target)
-            if not os.path.isfile(target):
-                raise Unsound(f"{name} is no file")
             if known.get(name, [None])[0] == mark:
                 found: Optional[str] = known[name][1]
             else:
                 found = None if late else _digest(target, until)
         except FileNotFoundError as error:
             raise Unsound(f"{name} is missing") from error
+        except Irregular as error:
+            raise Unsound(f"{name} is no file") from error
         if found is None:
             late = late or name
             continue
@@ -242,7 +245,7 @@ def _digest(path: str, until: float) -> Optional[str]:
     import hashlib
 
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with reading(path) as file:
         while True:
             block = file.read(BLOCK)
             if not block:

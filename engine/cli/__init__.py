@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 from runbook import __version__
@@ -11,6 +12,8 @@ from runbook import __version__
 def main() -> None:
     """Run the command line; a user's error becomes a message and its exit code, never a traceback."""
     gc.set_threshold(50_000, 20, 20)  # a command makes much that stays, and searching it again and again costs a tenth
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        _opened()
     code: object = 0
     try:
         if sys.argv[1:] == ["--version"]:
@@ -26,3 +29,13 @@ def main() -> None:
         code = _ending.told(error, sys.argv[1:])
     gc.freeze()  # the interpreter would search all of it once more on its way out
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _opened() -> None:
+    """Put something in the place of closed standard streams, lest the journal's file becomes one of them."""
+    for number, name, how in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            # Opened for reading, stdout fails at the first write as a full disk does: what is not printed is told.
+            os.open(os.devnull, how)
+            stream = open(number, "r" if number == 0 else "w", encoding="utf-8", closefd=False)  # noqa: SIM115 -- for good
+            setattr(sys, name, stream)

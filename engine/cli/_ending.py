@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runbook import __version__
 from runbook.engine.errors import RunbookInvalid, UserError
 from runbook.engine.report.words import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+VERSION = ".".join(__version__.split(".")[:2])
+LATER = frozenset({"-i", "--inventory", "-l", "--limit", "--forks", "--list-hosts"})  # fleets come later
 USAGE, BUG, OUTPUT, STOPPED, NO_READER = 1, 70, 74, 130, 141
-_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
 
 def told(error: BaseException, words: Sequence[str]) -> int:
@@ -64,12 +67,18 @@ def told(error: BaseException, words: Sequence[str]) -> int:
 
 def message(error: UserError) -> str:
     """Return an error as it is shown: `error: where: what`, and below it how to mend it."""
-    head = f"{error.where}: {error.what}" if error.where else error.what
+    what = error.what
+    if isinstance(error.__cause__, OSError) and error.__cause__.strerror:  # without its number and its quotes
+        what = what.replace(str(error.__cause__), error.__cause__.strerror.lower())
+    head = f"{error.where}: {what}" if error.where else what
     return "\n  ".join(["error: " + printable(head), *(printable_lines(error.mend) if error.mend else [])])
 
 
 def _usage(error: click.ClickException) -> str:
-    lines = ["error: " + "\n".join(printable_lines(error.format_message()))]
+    if isinstance(error, click.NoSuchOption) and error.option_name in LATER:
+        return f"error: {error.option_name} is not in this version ({VERSION})"
+    said = error.format_message().replace("is not a valid integer range", "is not a whole number")
+    lines = ["error: " + "\n".join(printable_lines(said))]
     if isinstance(error, click.UsageError) and error.ctx is not None:
         lines.append(f"  `{error.ctx.command_path} --help` says more")
     return "\n".join(lines)
@@ -87,7 +96,8 @@ def _system(error: OSError) -> int:
     why = error.strerror or str(error)
     if error.filename is None and error.errno in _OUTPUT:
         _silenced()
-        _say(f"error: the output can't be written: {printable(why)}")
+        what = "stdout is closed" if error.errno == errno.EBADF else printable(why)
+        _say(f"error: the output can't be written: {what}")
         return OUTPUT
     named = f"{error.filename}: " if error.filename is not None else ""
     _say(f"error: {printable(named + why)}\n  `runbook -vv …` shows where it happened")

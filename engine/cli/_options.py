@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runbook.engine.start import Request, Session
 
 Command = Any  # a click callback
+STOPPED = 130  # the exit code
 
 
 def values(wrapped: Command) -> Command:
@@ -95,8 +96,13 @@ def conduct(sessions: Sequence[Session], form: str, verbosity: int) -> int:
     told = reporter(form, sys.stdout, verbosity=verbosity, redact=start.redactor(sessions))  # type: ignore[arg-type]
     stopped = False
     for session in sessions:
-        with interruptible(session.interrupt):
-            stopped = session.run(told) or stopped
+        try:
+            with interruptible(session.interrupt):
+                stopped = session.run(told) or stopped
+        except (KeyboardInterrupt, UserError) as error:
+            with contextlib.suppress(UserError):  # the journal itself may be what went wrong
+                session.close(getattr(error, "exit_code", STOPPED))
+            raise
         if stopped:
             break
     report = told.finish(stopped=stopped)
@@ -211,4 +217,5 @@ class interruptible:  # noqa: N801 -- reads as a word: with interruptible(…)
         del number, frame
         if self._interrupt() > 1:
             raise KeyboardInterrupt
-        click.echo("stopping: what is begun is awaited; once more ends at once", err=True)
+        below = "\n" if sys.stderr.isatty() else ""  # not behind the clock of the step in hand
+        click.echo(f"{below}stopping: what is begun is awaited (again: end at once)", err=True)

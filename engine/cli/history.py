@@ -53,8 +53,15 @@ def asked(since: float, runbook: str, host: str, detector: str) -> Asked:
 
 def nothing(journal: Journal, question: Asked) -> str:
     """Return what to say when there is nothing to show."""
+    from runbook.engine.journal import queries
+    from runbook.engine.language.nearest import nearest
+
     if not journal.exists:
         return f"Nothing yet: there is no journal at {journal.path}. `runbook apply quickstart` begins one."
+    if question.detector and question.detector not in (known := queries.detectors(journal)):
+        meant = nearest(question.detector, known)
+        instead = f"did you mean `{meant}`?" if meant else "it has never fired, or it has another name"
+        return f"Nothing about a detector `{question.detector}` in the journal at {journal.path}: {instead}"
     narrowed = question.runbook or question.host or question.detector
     hint = "--since all looks at everything" if question.since else "nothing has run yet"
     return f"Nothing {'about that ' if narrowed else ''}in the journal at {journal.path} ({hint})."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
 
 from runbook.engine.cli import _names
+from runbook.engine.report.paint import paint_for
 
 
 @click.command("lint", short_help="Find what is wrong with runbooks before they run.")
@@ -33,7 +33,7 @@ def command(
 
     A comment `# noqa: RB012` silences a rule on its line. The exit code is 1 where there is an error.
     """
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    colour = paint_for(sys.stdout).colour
     if explain is not None:
         from runbook.engine.language.lint import explain as pages
 

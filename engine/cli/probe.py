@@ -129,4 +129,6 @@ def _shown(kind: Kind | None, value: Any) -> str:
         return words.size(value)
     if kind is Kind.PERCENT:
         return f"{value:.1f}%"
+    if isinstance(value, dict | list | tuple):
+        return words.as_json(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from typing import Any
 
 import click
@@ -15,7 +17,7 @@ from runbook.engine.cli import _options as options
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--check", is_flag=True, help="Change nothing; say what would be done.")
 @click.option("--diff", is_flag=True, help="Show the changes to files as unified diffs.")
-@click.option("--writable", multiple=True, metavar="DIRECTORY", help="A tree in which it may write and delete.")
+@click.option("--writable", multiple=True, metavar="DIR", help="A tree in which it may write and delete.")
 @click.option("--timeout", metavar="DURATION", help="How long it may take.")
 @options.output
 def command(**given: Any) -> int:
@@ -43,10 +45,14 @@ def command(**given: Any) -> int:
         timeout = units.duration(str(given["timeout"])) if given["timeout"] else None
     except ValueError as error:
         raise UserError(str(error), where="--timeout") from error
-    call = StepCall(module, _arguments.parameters(cls, given["words"]), (), timeout=timeout)
-    runbook = Runbook(
-        "run", "", writable=tuple(given["writable"]), operations=(Operation(module, call, (), timeout=timeout),)
-    )
+    params = _arguments.parameters(cls, given["words"])
+    writable = tuple(os.path.abspath(tree) for tree in given["writable"])  # noqa: PTH100 -- links stay as they are
+    lacking = next((str(params[name]) for name in cls.writes if params.get(name)), "")
+    if lacking and not writable:
+        mend = f"name the tree in which it may: --writable {shlex.quote(lacking)}"
+        raise UserError(f"{module} writes to {lacking}, and nothing is writable", mend=mend)
+    call = StepCall(module, params, (), timeout=timeout)
+    runbook = Runbook("run", "", writable=writable, operations=(Operation(module, call, (), timeout=timeout),))
     check = bool(given["check"])
     request = start.Request(runbook, "run", Settings(check=check), diff=bool(given["diff"]), commits=not check,
                             journal=given["journal"])  # fmt: skip

@@ -70,19 +70,21 @@ def cooldown(detector: Detector, ended: float | None, now: float) -> Refusal | N
     return Refusal("cooldown", f"cooling down for another {format_duration(left)}", ended + detector.cooldown)
 
 
-def limit(bound: Limit | None, begun: Sequence[float], now: float, what: str = "recoveries") -> Refusal | None:
-    """Refuse where as many have begun in the sliding window as the limit allows."""
+def limit(
+    bound: Limit | None, begun: Sequence[float], now: float, one: str = "recovery", many: str = "recoveries"
+) -> Refusal | None:
+    """Refuse where as many have begun in the sliding window as the limit allows; what is counted has two names."""
     if bound is None:
         return None
     counted = [at for at in begun if bound.per is None or at > now - bound.per]
     if len(counted) < bound.count:
         return None
-    window = "ever" if bound.per is None else f"per {format_duration(bound.per)}"
+    reached = f"limit reached: {bound.count} {one if bound.count == 1 else many}"
     if bound.per is None:
-        return Refusal("limit", f"limit reached: {bound.count} {what} {window}")
+        return Refusal("limit", f"{reached} ever")
     until = sorted(counted)[-bound.count] + bound.per
     wait = format_duration(max(1.0, round(until - now)))
-    return Refusal("limit", f"limit reached: {bound.count} {what} {window}; the next may begin in {wait}", until)
+    return Refusal("limit", f"{reached} per {format_duration(bound.per)}; the next may begin in {wait}", until)
 
 
 def impact(rung: Rung, impacts: Sequence[Impact], caps: Caps) -> Refusal | None:

@@ -66,6 +66,7 @@ def run(
         "step": order.module,
         "params": dict(order.params),
         "host_text": sorted(order.host_text),
+        "secret": sorted(order.secret),
         "writable": list(writable),
         "timeout": order.timeout,
         "check": check,

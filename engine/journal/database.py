@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import shutil
 import sqlite3
+import tempfile
 import time
-from typing import TYPE_CHECKING
 
 from runbook.engine.errors import JournalUnusable
 from runbook.engine.journal import faults, schema
-
-if TYPE_CHECKING:
-    import pathlib
 
 
 def empty(place: pathlib.Path) -> sqlite3.Connection:
@@ -42,12 +41,12 @@ def to_read(place: pathlib.Path, patience: float) -> sqlite3.Connection:
     try:
         try:
             _refuse_foreign(connection, place)
-        except sqlite3.OperationalError:
-            # A directory that can't be written has no shared memory; without a log beside it, the file alone is it all.
-            if place.with_name(f"{place.name}-wal").exists():
+        except sqlite3.OperationalError as error:
+            if faults.busy(error):
                 raise
+            # Where nothing can be written, or the disk is full, there is no shared memory to read a log with.
             connection.close()
-            connection = _connect(f"{address}&immutable=1", patience)
+            connection = _copied(place, patience) if _logged(place) else _connect(f"{address}&immutable=1", patience)
             _refuse_foreign(connection, place)
         version = _version(connection)
         _refuse_older(version, place)
@@ -58,6 +57,29 @@ def to_read(place: pathlib.Path, patience: float) -> sqlite3.Connection:
         connection.close()
         return empty(place)
     return connection
+
+
+def _logged(place: pathlib.Path) -> bool:
+    """Tell whether a run that was killed left something in the log; without it, the file alone is it all."""
+    log = place.with_name(f"{place.name}-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _copied(place: pathlib.Path, patience: float) -> sqlite3.Connection:
+    """Open a copy of the file and its log; nobody writes to them, or there would be shared memory."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- any disk but the full one
+    with tempfile.TemporaryDirectory(prefix="runbook-", dir=memory) as folder:
+        copy = pathlib.Path(folder) / "journal.db"
+        shutil.copyfile(place, copy)
+        shutil.copyfile(place.with_name(f"{place.name}-wal"), copy.with_name("journal.db-wal"))
+        connection = _connect(str(copy), patience)
+        try:
+            _version(connection)  # opens all its files, so that their names may go
+            connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 def _connect(database: str, patience: float) -> sqlite3.Connection:

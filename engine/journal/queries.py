@@ -18,6 +18,9 @@ _TOLD: Final = (
     *("guard.refused", "step.ended", "attempt.ended", "attempt.delayed", "operation.ended"),
     *("look.unknown", "look.seen", "host.unreachable"),
 )  # fmt: skip
+_BEGUN: Final = ("run.begun", "attempt.begun")  # what a run was at, of one that was stopped or killed
+STOPPED: Final = 130  # the exit code
+_NAMING: Final = ("events", "incidents", "cursors")  # the tables that name detectors
 _MOST: Final = 1000  # facts of one run that are told
 
 
@@ -48,6 +51,11 @@ class PastRun:
     exit_code: int | None
     by: str
     facts: tuple[Fact, ...] = ()  # none: it found nothing and did nothing
+
+    @property
+    def stopped(self) -> bool:
+        """A signal ended it before it was through."""
+        return self.exit_code == STOPPED
 
 
 @frozen
@@ -120,9 +128,16 @@ def history(journal: Journal, asked: Asked) -> Iterator[PastRun]:
         (asked.since, asked.runbook, asked.runbook),
     )
     for row in rows:
-        facts = _facts(journal, row[0], asked)
+        whole = row[4] is not None and row[5] != STOPPED
+        facts = _facts(journal, row[0], asked, _TOLD if whole else (*_BEGUN, *_TOLD))
         if facts or not asked.narrow:
             yield PastRun(*(*row, facts))
+
+
+def detectors(journal: Journal) -> list[str]:
+    """Return the names of the detectors that anything in the journal is about."""
+    named = " UNION ".join(f"SELECT detector FROM {table}" for table in _NAMING)  # noqa: S608 -- tables of ours
+    return [name for (name,) in journal.ask(f"{named} ORDER BY 1") if name]
 
 
 def stats(journal: Journal, asked: Asked) -> Stats:
@@ -134,14 +149,14 @@ def stats(journal: Journal, asked: Asked) -> Stats:
     )
 
 
-def _facts(journal: Journal, run: str, asked: Asked) -> tuple[Fact, ...]:
+def _facts(journal: Journal, run: str, asked: Asked, kinds: tuple[str, ...]) -> tuple[Fact, ...]:
     rows = journal.ask(
         f"""
         SELECT kind, at, run, host, detector, subject, incident, operation, step, data FROM events
-        WHERE run = ? AND kind IN ({_places(_TOLD)}) AND (? = '' OR host = ?) AND (? = '' OR detector = ?)
+        WHERE run = ? AND kind IN ({_places(kinds)}) AND (? = '' OR host = ?) AND (? = '' OR detector = ?)
         ORDER BY seq LIMIT ?
         """,  # noqa: S608 -- question marks
-        (run, *_TOLD, asked.host, asked.host, asked.detector, asked.detector, _MOST),
+        (run, *kinds, asked.host, asked.host, asked.detector, asked.detector, _MOST),
     )
     return tuple(Fact(*(*row[:9], codec.load(row[9]))) for row in rows)
 

@@ -207,12 +207,15 @@ def _operation_names(items: Any) -> list[str]:
 def _told_apart(operations: Iterable[Operation]) -> tuple[Operation, ...]:
     """Number the operations that bear no name of their own and the same module: `command`, `command 2`."""
     found: list[Operation] = []
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
     for operation in operations:
-        name, number = operation.name, 1
-        while not operation.step.name and name in {other.name for other in found}:
-            number += 1
-            name = f"{operation.name} {number}"
-        found.append(dataclasses.replace(operation, name=name))
+        name = operation.name
+        while not operation.step.name and name in taken:
+            numbers[operation.name] = numbers.get(operation.name, 1) + 1
+            name = f"{operation.name} {numbers[operation.name]}"
+        taken.add(name)
+        found.append(operation if name == operation.name else dataclasses.replace(operation, name=name))
     return tuple(found)
 
 

@@ -18,6 +18,7 @@ _KINDS: Mapping[Kind, str] = {
     Kind.CELSIUS: "temperature",
     Kind.WATT: "power",
     Kind.REGEX: "regular expression",
+    Kind.GLOB: "pattern of file names",
     Kind.ARGV: "command line",
     Kind.SCRIPT: "shell script",
 }

@@ -142,6 +142,7 @@ KINDS.update(
         Kind.TIME: _time,
         Kind.PATH: _path,
         Kind.REGEX: _regex,
+        Kind.GLOB: text,
         Kind.ARGV: _argv,
         Kind.SCRIPT: text,
         Kind.CONDITION: _condition,

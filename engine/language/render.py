@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.errors import RenderError
 from runbook.engine.language import params
 from runbook.engine.language.kinds import is_template
+from runbook.engine.language.programs import loads_code, reads_code
 from runbook.engine.language.scope import Scope, value
 from runbook.engine.language.taint import Refused, host_text, mentioned, reached, registered, secret
-from runbook.engine.language.words import BY_ENV, argv, reads_code
+from runbook.engine.language.words import BY_ENV, argv
 from runbook.engine.model import Order
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind
@@ -155,11 +156,14 @@ def _value(name: str, kind: Kind | None, raw: Any, scope: Scope, filled: _Filled
         filled.secret.add(name)
     if kind is Kind.SCRIPT:
         _harmless_script(raw, scope, hosts=hosts, hides=hides)
-    if kind is Kind.REGEX and hosts:
+    if kind in {Kind.REGEX, Kind.GLOB} and hosts:
+        what = "a regular expression" if kind is Kind.REGEX else "a pattern of names"
         raise Refused(
-            f"host text ({_culprits(raw, scope)}) can't be a regular expression",
+            f"host text ({_culprits(raw, scope)}) can't be {what}",
             mend="compare it in `when`, or write the pattern into the runbook",
         )
+    if name == "env" and hosts and isinstance(raw, Mapping):
+        _harmless_variables(raw, scope)
     if kind is Kind.ARGV:
         if hides:
             raise Refused(
@@ -208,6 +212,15 @@ def _harmless_script(raw: Any, scope: Scope, *, hosts: bool, hides: bool) -> Non
         )
     if hides:
         raise Refused("a secret can't be part of a script", mend=BY_ENV)
+
+
+def _harmless_variables(given: Mapping[str, Any], scope: Scope) -> None:
+    for variable, raw in given.items():
+        if loads_code(variable) and host_text(mentioned(raw), scope):
+            raise Refused(
+                f"host text ({_culprits(raw, scope)}) in {variable} would be code for what reads it",
+                mend="give it by a variable of your own name",
+            )
 
 
 def _culprits(raw: Any, scope: Scope) -> str:

@@ -36,6 +36,7 @@ _KINDS: dict[Kind, Schema] = {
     Kind.TIME: {"type": ["string", "number"], "title": "time"},
     Kind.PATH: {"type": "string", "minLength": 1, "title": "path"},
     Kind.REGEX: {"type": "string", "title": "regular expression"},
+    Kind.GLOB: {"type": ["string", "integer"], "title": "pattern of file names"},
     Kind.ARGV: {
         "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "number"]}}],
         "title": "command line, or a list of its words",

@@ -52,7 +52,11 @@ def _named(item: Schema, description: str, **more: Any) -> Schema:
 
 
 MODES = ["observe", "approve", "auto"]
-_MODE = _choice("mode", "What happens by itself: nothing, after an approval, everything.", MODES, default="auto")
+_MODE = _choice(
+    "mode",
+    "What happens by itself: nothing, after an approval, everything. Without it, the impact of the steps decides.",
+    MODES,
+)
 
 TASK_KEYS: Schema = {
     "name": _text("What people call it; default the module's name."),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Detector, StepCall
 
 HOST_TEXT: Final = frozenset({"incident", "error"})  # beside the registered names and the fields of records
+_REGISTERED: Final = "_registered"
 SECRETS: Final = frozenset({"secrets"})
 
 
@@ -23,8 +24,13 @@ class Refused(RenderError):
 class Knowing(Protocol):
     """A scope: a runbook, and the names that are host text at the moment."""
 
-    runbook: Runbook
-    host_names: frozenset[str]
+    @property
+    def runbook(self) -> Runbook:
+        """Whose vars are followed."""
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """What stands for host text."""
 
 
 def mentioned(given: Any) -> frozenset[str]:
@@ -53,7 +59,11 @@ def reached(names: Iterable[str], runbook: Runbook) -> frozenset[str]:
 
 def registered(runbook: Runbook) -> frozenset[str]:
     """Return the names under which a runbook's steps register their results."""
-    return frozenset(call.register for call in _calls(runbook) if call.register)
+    kept = vars(runbook)  # asked at every look, and never another answer
+    if _REGISTERED not in kept:
+        kept[_REGISTERED] = frozenset(call.register for call in _calls(runbook) if call.register)
+    found: frozenset[str] = kept[_REGISTERED]
+    return found
 
 
 def host_text(names: Iterable[str], known: Knowing | Runbook, fields: Iterable[str] = ()) -> bool:

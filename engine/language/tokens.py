@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LONGEST: Final = 10_000  # characters of one expression
 NESTING: Final = 30  # of brackets
 INVERSIONS: Final = 100  # of `not` in one expression
+DIGITS: Final = 300  # of one number
 ENVIRONMENT: Final = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 -- no page is made of it
 
 _BINARY = frozenset({"and", "or", "not", "in", "is", "if", "else"})
@@ -103,7 +104,7 @@ def tokens(raw: list[Raw], ends: dict[int, int]) -> Iterator[Token]:
                 ends[at] = raw[place - 1][0] + len(raw[place - 1][2])
                 yield Token(at, "float", cast("str", amount))  # Jinja's own numbers are no str either
             else:
-                yield Token(at, kind, cast("str", _number(value, kind)))
+                yield Token(at, kind, cast("str", _number(value, kind, at)))
         elif kind == "string":
             yield Token(at, kind, _unescaped(value[1:-1]))
         elif kind == "operator":
@@ -114,8 +115,10 @@ def tokens(raw: list[Raw], ends: dict[int, int]) -> Iterator[Token]:
             yield Token(at, kind, value)
 
 
-def _number(text: str, kind: str) -> float:
+def _number(text: str, kind: str, at: int) -> float:
     digits = text.replace("_", "")
+    if len(digits) > DIGITS:
+        raise Syntax(f"a number has at most {DIGITS} digits", at)
     return int(digits, 0) if kind == "integer" else float(digits)
 
 

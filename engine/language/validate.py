@@ -14,6 +14,8 @@ from runbook.engine.language.nearest import nearest
 from runbook.engine.language.wording import Leaf, Problem, article, expected, refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runbook.engine.model import Path
 
 __all__ = ["Problem", "validate"]
@@ -31,6 +33,7 @@ _TYPES: dict[str, Any] = {
         not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
     ),
 }
+_PATIENCE = 200  # names that are compared with all others
 _TASKS = {"step": "module", "operation": "module", "detector": "probe", "probe": "probe"}
 
 
@@ -44,6 +47,8 @@ class _Walker:
         self.root = root
         self.resolved: dict[str, Schema] = {}
         self.leaves: dict[int, list[Leaf]] = {}
+        self.places: dict[str, list[str]] | None = None
+        self.patience = _PATIENCE
 
     def walk(self, value: Any, schema: Schema, path: Path) -> list[Problem]:
         schema = self.follow(schema)
@@ -154,15 +159,11 @@ class _Walker:
             return [problem, *(self.unknown(key, schema, path, present[0]) for key in unknown)]
         if present:
             return [self.unknown(key, schema, path, present[0]) for key in unknown]
-        from difflib import get_close_matches
-
         common = [key for key in schema["properties"] if key not in modules]
-        homes = self.homes()
-        # Only a slip of the pen makes another key of a common one; `gpu_power_limit` is a module, and no `limit`.
-        meant = [key for key in unknown if key not in homes and not get_close_matches(key, common, 1, 0.75)]
+        meant = [key for key in unknown if key not in self.homes() and not self.slipped(key, common, modules)]
         problems = [self.unknown(key, schema, path) for key in unknown if key not in meant]
         for key in meant:
-            near = nearest(key, modules)
+            near = self.near(key, modules)
             hint = f"did you mean {near}?" if near else f"`runbook doc` lists the {noun}s"
             problems.append(Problem((*path, key), f"there is no {noun} `{key}`", hint, key=True, code="RB008"))
         if not meant:
@@ -171,6 +172,17 @@ class _Walker:
                 hint = "name what looks at the host, such as `http: http://127.0.0.1:8000/health`"
             problems.append(Problem(path, f"this {title} names no {noun}", hint, code="RB009"))
         return problems
+
+    def slipped(self, key: str, common: list[str], modules: list[str]) -> bool:
+        """Tell whether a key is a common one with a slip of the pen; `gpu_power_limit` is a module, and no `limit`."""
+        from difflib import SequenceMatcher, get_close_matches
+
+        self.patience -= 1
+        near = get_close_matches(key, common, 1, 0.75) if self.patience >= 0 else []
+        other = get_close_matches(key, modules, 1, 0.75) if near else []
+        if not other:
+            return bool(near)
+        return SequenceMatcher(None, near[0], key).ratio() > SequenceMatcher(None, other[0], key).ratio()
 
     def unknown(self, key: str, schema: Schema, path: Path, module: str | None = None) -> Problem:
         title = schema.get("title", "")
@@ -189,7 +201,7 @@ class _Walker:
         homes = self.homes().get(key, [])
         if homes:
             return f"it belongs to {' or '.join(article(home) for home in homes[:3])}"
-        near = nearest(key, properties)
+        near = self.near(key, properties)
         if near:
             return f"did you mean {near}?"
         if properties and len(properties) <= 12:
@@ -198,13 +210,21 @@ class _Walker:
 
     def homes(self) -> dict[str, list[str]]:
         """Return where each key of the language belongs."""
+        if self.places is not None:
+            return self.places
         found: dict[str, list[str]] = {}
         places = ["step", "operation", "detector", "block", "verify", "retry", "pool", "component", "secret"]
         for schema in (self.root, *(self.root["$defs"][place] for place in places)):
             for key, value in schema["properties"].items():
                 if not str(value.get("$ref", "")).startswith(("#/$defs/step.", "#/$defs/probe.")):
                     found.setdefault(key, []).append(schema["title"])
+        self.places = found
         return found
+
+    def near(self, key: str, choices: Iterable[str]) -> str | None:
+        """Return the name that was meant, for as many as anybody reads."""
+        self.patience -= 1
+        return nearest(key, choices) if self.patience >= 0 else None
 
 
 def _fits(value: Any, kinds: str | list[str] | None) -> bool:

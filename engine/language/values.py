@@ -33,6 +33,7 @@ class Reader:
         self.findings: list[Finding] = list(read.problems)
         self.vars: Mapping[str, Any] = {}
         self._dead: set[Path] = set()
+        self._around: set[Path] = set()  # what holds something dead, and the dead themselves
 
     @property
     def sound(self) -> bool:
@@ -54,10 +55,11 @@ class Reader:
                 rule = source.RULES[problem.code]
                 self.findings.append(Finding(problem.code, rule, "error", problem.message, span, problem.hint))
             self._dead.add(problem.path)
+            self._around.update(problem.path[:length] for length in range(len(problem.path) + 1))
 
     def dead(self, path: Path) -> bool:
         """Whether the structure of the value at a path, or of anything in it, is wrong."""
-        return any(wrong[: len(path)] == path for wrong in self._dead)
+        return path in self._around
 
     def get(self, mapping: Mapping[str, Any], key: str, path: Path, default: Any = None) -> Any:
         """Return a key's value, or the default where it is not there or was found wrong."""

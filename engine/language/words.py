@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from runbook.engine.errors import RenderError
-from runbook.engine.language import grammar
+from runbook.engine.language import grammar, peril
 from runbook.engine.language.closures import closure
 from runbook.engine.language.expression import Expression, names_of, parse
 from runbook.engine.language.kinds import is_template
@@ -18,12 +17,8 @@ from runbook.engine.language.scope import Scope, value
 from runbook.engine.language.taint import Refused, host_text, mentioned
 from runbook.engine.language.text import text
 
+HOST_TEXT: Final = "\ufffd"  # stands for a word that a host wrote, where words are judged by their places
 BY_ENV: Final = 'give it by `env: {NAME: …}` and write "$NAME" in the script'
-_SHELLS: Final = re.compile(
-    r"(ba|da|z|k|a|fi|tc|c)?sh|busybox|python[0-9.]*|perl|ruby|node|php|lua|su|env|[gm]?awk|g?sed"
-)
-_CODE: Final = re.compile(r"-[A-Za-z]*[ceESr]|--(command|eval|execute|expression|split-string|run)")
-_JOINING: Final = frozenset({"ssh", "watch", "eval"})  # programs that give their words to a shell
 _PLACE = "\ue000{}\ue001"  # private-use characters: no shell syntax, and in no command that anybody writes
 _PLACES = re.compile("\ue000(\\d+)\ue001")
 
@@ -88,9 +83,27 @@ def argv(raw: Any, scope: Scope) -> list[str]:
     else:
         raise RenderError("a command is a text or a list of words")
     made: list[str] = []
+    judged: list[str] = []  # the same, but host text is judged by its place alone
     for word in words:
-        made.append(_word(word, made, scope))
+        made.append(_word(word, judged, scope))
+        judged.append(HOST_TEXT if _is_host_text(word, scope) else made[-1])
     return made
+
+
+def reading(word: Expression, before: Sequence[str], scope: Scope) -> tuple[peril.Reading, str]:
+    """Tell how a word with host text would be read, and what the runbook itself wrote at its beginning.
+
+    Args:
+        word: its template.
+        before: the words before it; HOST_TEXT stands for those that hosts wrote.
+        scope: what its templates may name.
+    """
+    prefix = _prefix(word, scope)
+    return peril.read(before, prefix), prefix
+
+
+def _is_host_text(word: Any, scope: Scope) -> bool:
+    return isinstance(word, Expression) and host_text(word.names, scope)
 
 
 def _word(word: Any, before: list[str], scope: Scope) -> str:
@@ -102,27 +115,18 @@ def _word(word: Any, before: list[str], scope: Scope) -> str:
         made = text(found)
     except RenderError as error:
         raise RenderError(f"'{shown}' {error.what}", mend=error.mend) from error
-    if isinstance(word, Expression) and host_text(word.names, scope):
+    if _is_host_text(word, scope):
         _harmless_word(word, made, before, scope)
     return made
 
 
-def reads_code(words: Sequence[str]) -> bool:
-    """Tell whether a command is an interpreter, which may take what it reads for code."""
-    return any(_SHELLS.fullmatch(os.path.basename(word)) for word in words)  # noqa: PTH119 -- text, not looked up
-
-
 def _harmless_word(word: Expression, made: str, before: list[str], scope: Scope) -> None:
     shown = f"host text ('{word.text}')"
-    if not before:
-        raise Refused(f"{shown} can't name the program", mend="write the program's name into the runbook")
-    programs = [os.path.basename(each) for each in before]  # noqa: PTH119 -- text, not looked up
-    if programs[0] in _JOINING or (_CODE.fullmatch(before[-1]) and any(map(_SHELLS.fullmatch, programs[:-1]))):
-        raise Refused(
-            f"{shown} would be code for {programs[0]}",
-            mend=f"use `shell`: {BY_ENV}",
-        )
-    if made.startswith("-") and "--" not in before and not _prefix(word, scope).strip("-"):
+    found, prefix = reading(word, before, scope)
+    if found.peril:
+        mend = "write the program's name into the runbook" if not before else f"use `shell`: {BY_ENV}"
+        raise Refused(f"{shown} {found.peril}", mend=mend)
+    if made.startswith("-") and not prefix.strip("-") and not found.ended(before):
         raise Refused(f"{shown} is '{made[:40]}', which would be an option", mend="put the word -- before it")
     if "\0" in made:
         raise Refused(f"{shown} holds a NUL character, which no command takes")

@@ -207,9 +207,8 @@ def rung_refusal(turn: Turn, incident: Incident, number: int) -> guards.Refusal 
     refusal = guards.rung_mode(rung, found, detector, caps, incident.approved)
     for step in rung.steps:
         place = (incident.host, ".".join(str(part) for part in step.path), incident.subject)
-        refusal = refusal or guards.limit(
-            step.limit, turn.read("steps").get(place, ()), turn.now, f"runs of {step.title}"
-        )
+        begun, title = turn.read("steps").get(place, ()), step.title
+        refusal = refusal or guards.limit(step.limit, begun, turn.now, f"run of {title}", f"runs of {title}")
     return refusal or guards.impact(rung, found, caps)
 
 

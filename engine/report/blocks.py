@@ -74,7 +74,9 @@ class Blocks:
         if error and (len(one.tries) <= 1 or error != errors[-1]):
             lines += self._row("why", error)
         for step in one.steps:
-            lines += self.step(step) if step.state == "planned" else self._diff(step) + self._output(step)
+            if step.state == "planned":
+                lines += self._row("would", _what(step) or "nothing to do")
+            lines += self._diff(step) + self._output(step)
         return lines
 
     def step(self, one: StepReport) -> list[str]:
@@ -100,7 +102,8 @@ class Blocks:
 
     def closing(self, one: StepReport, host: str = "") -> list[str]:
         """Return the block of a `finally` step."""
-        title = f"finally · {words.printable(one.title or one.module)}" + (f" on {words.printable(host)}" if host else "")
+        where = f" on {words.printable(host)}" if host else ""
+        title = f"finally · {words.printable(one.title or one.module)}{where}"
         verdict = {"done": "done", "planned": "would run", "timeout": "timed out"}.get(one.state, one.state)
         spent = f" in {words.duration(one.duration)}" if one.state == "done" and one.duration >= 0.1 else ""
         error = words.printable(_one_line(one.error))
@@ -159,7 +162,8 @@ class Blocks:
         return painted
 
     def _output(self, one: StepReport) -> list[str]:
-        if not one.output.strip() or not (self._more or one.failed):
+        said = one.output.strip()
+        if not said or not (self._more or one.failed) or ("\n" not in said and said in one.error):
             return []
         lines = words.printable_lines(one.output.strip("\n"))
         shown = lines if self._more else lines[-_OUTPUT_LINES:]
@@ -230,9 +234,7 @@ def _why(one: IncidentReport) -> str:
 
 
 def _did(one: StepReport, name: str) -> tuple[str, str]:
-    verbs = _PAST if one.state == "done" else {}
-    told = [f"{verbs.get(word := action.get('action', ''), word)} {action.get('what', '')}" for action in one.actions]
-    what = ", ".join(words.printable(text.strip()) for text in told)
+    what = _what(one)
     error = words.printable(_one_line(one.error))
     if one.state == "planned":
         if what.startswith(f"{name} "):  # a word of the engine: `wait 1s` says it all
@@ -246,6 +248,13 @@ def _did(one: StepReport, name: str) -> tuple[str, str]:
         return "skip", name
     verdict = {"timeout": "timed out", "lost": "lost: nobody knows how it ended"}.get(one.state, one.state)
     return "tried", f"{name}: {verdict}{': ' + error if error else ''}"
+
+
+def _what(one: StepReport) -> str:
+    """Return what a step did, or would do."""
+    verbs = _PAST if one.state == "done" else {}
+    told = [f"{verbs.get(word := action.get('action', ''), word)} {action.get('what', '')}" for action in one.actions]
+    return ", ".join(words.printable(text.strip()) for text in told)
 
 
 def _diff_style(line: str) -> tuple[str, ...]:

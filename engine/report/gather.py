@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 STOPPED = "the run was stopped"
 
+
 class Gather:
     """Takes facts in, in the order in which they happened; secrets are left outside."""
 
@@ -48,7 +49,7 @@ class Gather:
 
     def report(self, *, stopped: bool = False) -> PassReport:
         """Return what it has come to so far."""
-        runs = tuple(self._runs.values())
+        runs = tuple(_ordered(run) for run in self._runs.values())
         if stopped and runs:  # the last one: no other begins after a signal
             runs = (*runs[:-1], _cut_short(runs[-1]))
         return PassReport(runs, stopped=stopped)
@@ -69,12 +70,13 @@ class Gather:
 
     def _begin(self, fact: Fact) -> None:
         data = fact.data
-        hosts, detectors, named = data.get("hosts"), data.get("detectors"), data.get("operations")
+        hosts, detectors = data.get("hosts"), data.get("detectors")
         self._runs[fact.run] = replace(
             self._runs[fact.run],
             runbook=str(data.get("runbook", "")),
             check=bool(data.get("check")),
-            planned=tuple(map(str, named)) if isinstance(named, list) else (),
+            planned=_names(data.get("operations")),
+            order=_names(data.get("order")),
             detectors=detectors if isinstance(detectors, int) else 0,
             hosts={str(name): HostReport(str(name)) for name in hosts} if isinstance(hosts, list) else {},
         )
@@ -217,6 +219,21 @@ def clean(fact: Fact, redact: codec.Redact) -> Fact:
         step=redact(fact.step),
         data=codec.plain(dict(fact.data), redact),
     )
+
+
+def _names(found: object) -> tuple[str, ...]:
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
+def _ordered(run: RunReport) -> RunReport:
+    """Put incidents in the order of their detectors in the file, then of their subjects, however they came."""
+    hosts = {}
+    for name, host in run.hosts.items():
+        seen = dict.fromkeys((*run.order, *(one.detector for one in host.incidents)))
+        place = {detector: number for number, detector in enumerate(seen)}
+        incidents = sorted(host.incidents, key=lambda one, place=place: (place[one.detector], one.subject))  # type: ignore[misc]
+        hosts[name] = replace(host, incidents=tuple(incidents))
+    return replace(run, hosts=hosts)
 
 
 def _cut_short(run: RunReport) -> RunReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ class Outlet:
             self._gone = True
             self._discard()
             if not isinstance(error, BrokenPipeError):  # a reader that went away knows that it did
-                _tell(error.strerror or str(error))
+                _tell("stdout is closed" if error.errno == errno.EBADF else error.strerror or str(error))
 
     def _discard(self) -> None:
         """Let what is left in the stream's buffer go nowhere: Python flushes it once more when it ends."""
@@ -40,5 +41,5 @@ class Outlet:
 def _tell(why: str) -> None:
     """Say once that the report is lost; the exit code and the journal still tell what the run came to."""
     with contextlib.suppress(OSError, ValueError):
-        said = f"error: the output can't be written: {why}\n  the run goes on; `runbook history` tells what it did\n"
+        said = f"error: the output can't be written: {why}\n  the run goes on without it\n"
         sys.stderr.write(said)

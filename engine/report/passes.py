@@ -138,6 +138,7 @@ class RunReport:
     hosts: Mapping[str, HostReport] = field(default_factory=dict)
     check: bool = False
     detectors: int = 0
+    order: tuple[str, ...] = ()  # the names of its detectors, as far as they are known
     planned: tuple[str, ...] = ()  # the names of its operations, as far as they are known
 
 

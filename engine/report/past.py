@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -21,15 +22,18 @@ if TYPE_CHECKING:
     from runbook.engine.report.paint import Paint
 
 
+_UNDER = " " * 18  # beneath what follows the clock
+
+
 def gathered(run: PastRun) -> RunReport:
     """Return what a run of the past came to, as its own report said it."""
     gather = Gather()
     for fact in run.facts:
         gather.add(fact)
-    runs = gather.report().runs
+    runs = gather.report(stopped=run.stopped).runs
     hosts = runs[0].hosts if runs else {}
     duration = (run.ended if run.ended is not None else run.facts[-1].at if run.facts else run.started) - run.started
-    return RunReport(run.runbook, run.id, run.started, duration, hosts, check=run.command == "check")
+    return RunReport(run.runbook, run.id, run.started, duration, hosts)
 
 
 def history_lines(paint: Paint, runs: Iterable[PastRun], *, limit: int, full: bool = False) -> Iterator[str]:
@@ -100,27 +104,49 @@ def _quiet(paint: Paint, group: Sequence[PastRun]) -> str:
     if len(group) > 1:
         since = _clock(oldest.started, beside=newest.started)
         return f"{when}  {name}: {len(group)} runs since {since}, all well"
-    return f"{when}  {name} {newest.command}: {_verdict(paint, newest, 'well' if newest.exit_code == 0 else '')}"
+    return f"{when}  {_called(newest)}: {_verdict(paint, newest, 'well' if newest.exit_code == 0 else '')}"
 
 
 def _entry(paint: Paint, blocks: Blocks, run: PastRun, *, full: bool) -> Iterator[str]:
     report = gathered(run)
-    came_to = counted(PassReport((report,))) or "nothing found"
-    head = f"{_clock(run.started)}  {words.printable(run.runbook)} {run.command}: {_verdict(paint, run, came_to)}"
-    yield paint(head, "bold")
+    done = sum(one.state == "succeeded" for host in report.hosts.values() for one in host.operations)
+    came_to = counted(PassReport((report,))) or (f"{words.amount(done, 'operation')} done" if done else "")
+    if not came_to and run.ended is not None and not run.stopped:
+        came_to = "nothing found"
+    if run.stopped:
+        came_to = f"stopped, {came_to}" if came_to else "stopped"
+    head = f"{_called(run)}: {_verdict(paint, run, came_to)}"
+    first, *more = words.wrapped(head, paint.columns - len(_UNDER))
+    yield paint(f"{_clock(run.started)}  {first}", "bold")
+    yield from (_UNDER + paint(line, "bold") for line in more)
     for host in report.hosts.values():
         name = host.name if host.name != "localhost" else ""
         for operation in host.operations:
             lines = blocks.operation(operation, name)
-            if operation.state not in ("skipped", "running"):
+            if operation.state != "skipped":
                 yield from _indented(lines if full else lines[:1])
+        for reason, group in itertools.groupby(host.operations, key=lambda one: one.state == "skipped" and one.error):
+            if reason:
+                yield from _indented(blocks.skipped([one.name for one in group], str(reason), name))
         for incident in host.incidents:
             lines = blocks.incident(incident, name)
             yield from _indented(lines if full else [*lines[:1], *_short(blocks, incident.steps)])
+        for step in host.steps:
+            if step.failed or full:
+                lines = blocks.closing(step, name)
+                yield from _indented(lines if full else lines[:1])
         for unseen in host.unknown:
             yield from _indented(blocks.unseen("unknown", unseen.detector, name, unseen.reason))
     if full:
         yield f"  run {run.id} by {words.printable(run.by)}"
+
+
+def _called(run: PastRun) -> str:
+    """Return what was run, and how: `check` that is journalled is `check --fix`, and `run` has no runbook."""
+    name = words.printable(run.runbook)
+    if run.command == "check":
+        return f"{name} check --fix"
+    return name if name == run.command else f"{name} {run.command}"
 
 
 def _short(blocks: Blocks, steps: Sequence[StepReport]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from runbook.engine.journal import codec
@@ -11,13 +12,13 @@ from runbook.engine.report.gather import Gather
 from runbook.engine.report.live import Live
 from runbook.engine.report.outlet import Outlet
 from runbook.engine.report.paint import Paint, on_terminal, paint_for
-from runbook.engine.report.summary import summary_line
+from runbook.engine.report.summary import counted, summary_line
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from runbook.engine.journal.facts import Fact
-    from runbook.engine.report.passes import HostReport, PassReport, RunReport
+    from runbook.engine.report.passes import HostReport, OperationReport, PassReport, RunReport
 
 _COLOURS = {0: "green", 3: "cyan", 4: "yellow"}
 
@@ -37,7 +38,7 @@ class TextReporter:
         self._live = Live(stream) if on_terminal(stream) and verbosity >= 0 else None
         self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
         self._headed = ""  # the run whose heading was written last
-        self._left: dict[tuple[str, str, str], list[str]] = {}  # run, host and reason: operations that were skipped
+        self._left: list[tuple[RunReport, str, OperationReport]] = []  # skipped ones that were not told yet
         self._short = False  # the last block was a line; the next one, if a line too, follows without a gap
 
     def fact(self, fact: Fact) -> None:
@@ -67,6 +68,8 @@ class TextReporter:
             for host in run.hosts.values():
                 self._rest(run, host)
             self._well(run)
+        if self._verbosity < 0 and report.exit_code == 0 and not (report.stopped or counted(report)):
+            return report
         said, colour = summary_line(report), _COLOURS.get(report.exit_code, "red")
         if words.width(said) > self._paint.columns:
             said = said.replace(": ", ":\n", 1)
@@ -86,13 +89,24 @@ class TextReporter:
     def _operation(self, fact: Fact) -> None:
         one = self._gather.operation(fact)
         self._told.add((fact.run, fact.host, one.name))
-        if one.state == "skipped":
-            self._left.setdefault((fact.run, fact.host, one.error), []).append(one.name)
-            return
-        if self._verbosity < 0 and one.state == "succeeded":
-            return
         run = self._gather.run(fact)
+        if one.state == "skipped":
+            self._left.append((run, fact.host, one))
+            return
+        if self._verbosity < 0 and one.state in ("succeeded", "planned"):
+            return
         self._block(run, self._blocks.operation(one, _named(run, fact.host)))
+
+    def _skipped(self) -> None:
+        """Write a line for operations that were skipped one after the other for the same reason."""
+        left, self._left = self._left, []
+        for _, group in itertools.groupby(left, key=lambda one: (one[0].run_id, one[1], one[2].error)):
+            (run, host, first), *others = group
+            asked_for = not first.error or "--tags" in first.error  # its own `when`, and what somebody left out
+            if self._verbosity >= (1 if asked_for else 0):
+                names = [first.name, *(one.name for _, _, one in others)]
+                reason = first.error or "its `when` does not hold"
+                self._block(run, self._blocks.skipped(names, reason, _named(run, host)))
 
     def _notified(self, fact: Fact) -> None:
         lines = words.printable_lines(str(fact.data.get("message") or ""))
@@ -103,7 +117,7 @@ class TextReporter:
         for operation in host.operations:
             told = (run.run_id, host.name, operation.name) in self._told
             if not told and operation.state == "skipped":
-                self._left.setdefault((run.run_id, host.name, operation.error), []).append(operation.name)
+                self._left.append((run, host.name, operation))
             elif not told and (operation.state not in ("succeeded", "pending") or self._verbosity > 0):
                 self._block(run, self._blocks.operation(operation, name))
         self._skipped()

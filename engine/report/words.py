@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 
+from runbook.engine.language import units
 from runbook.engine.model import UNKNOWN
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -32,17 +33,12 @@ def printable_lines(text: str) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration as people say it: `9ms`, `0.4s`, `38s`, `4m 12s`, `2h 5m`, `3d 4h`."""
+    """Return a duration as people say it: `9ms`, `0.4s`, `38s`, `4m12s`, `2h5m`, `3d4h`."""
     if seconds < 0.0995:
         return "0s" if seconds <= 0 else f"{max(1, round(seconds * 1000))}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + "s"
-    whole = round(seconds)
-    for unit, size, smaller, small in (("d", 86400, "h", 3600), ("h", 3600, "m", 60), ("m", 60, "s", 1)):
-        if whole >= size:
-            rest = whole % size // small
-            return f"{whole // size}{unit} {rest}{smaller}" if rest else f"{whole // size}{unit}"
-    return f"{whole}s"
+    return units.format_duration(round(seconds))
 
 
 def size(count: float) -> str:

@@ -8,11 +8,14 @@ from typing import List, Optional
 
 from runbook.modules.frozen import frozen
 from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
-from runbook.modules.logs.match import Hit, Matcher
+from runbook.modules.logs.match import Hit, Matcher, TooSlow
 from runbook.modules.logs.rotation import LONGEST, Place
 
 BLOCK = 256 * 1024
 COUNTED = 256 * 1024 * 1024  # bytes that are read to number a line where the beginning was never read
+BLOCK_TIME = 0.5  # seconds of processor time to match a block; one that takes longer is matched line by line
+LINE_TIME = 0.25  # for a line of such a block; one that takes longer is passed over
+SHORTEST_TIME = 0.02  # for a line, after several that were passed over
 QUIET = 2.0  # seconds without a change after which an unfinished last line is taken as it stands
 
 _SEPARATOR = re.compile(rb"\r\n|\n|\r")
@@ -33,6 +36,7 @@ class Room:
 
     records: int = 10_000
     characters: int = 6 * 1024 * 1024  # of evidence
+    passed_over: int = 0  # lines that could not be matched in time
     until: float = 0.0  # on the monotonic clock
 
     @property
@@ -60,6 +64,7 @@ class Reading:
         self.cursor = replace(cursor)
         self._path = place.path
         self.lines: List[Line] = []
+        self.passed_over: List[str] = []  # the pattern that was too slow, for each line that was given up
         self._before = cursor
         self._descriptor = descriptor
         self._matcher = matcher
@@ -67,6 +72,7 @@ class Reading:
         self._now = now
         self._first = os.pread(descriptor, min(HEAD, cursor.offset), 0)
         self._last = os.pread(descriptor, min(TAIL, cursor.offset), max(0, cursor.offset - TAIL))
+        self._goes_on = _returns(self._last)  # a lone carriage return stands before the cursor
 
     def run(self) -> "Reading":
         """Read to the end, or as far as there is room."""
@@ -78,7 +84,7 @@ class Reading:
             if not self.cursor.skipping:
                 end = _whole(buffer)
                 if end:
-                    buffer = buffer[self._lines(buffer[:end]) :]
+                    buffer = buffer[self._block(buffer[:end]) :]
                 elif len(buffer) >= LONGEST:
                     buffer = self._long(buffer)
             if not block:
@@ -117,14 +123,43 @@ class Reading:
             self._consume(bytes(min(HEAD, hole)))
             self.cursor.offset = data
 
-    def _lines(self, part: bytes) -> int:
-        """Match whole lines; return how many bytes of them were taken in."""
+    def _block(self, part: bytes) -> int:
+        """Match whole lines; return how many bytes of them were taken in, which is more than none."""
+        try:
+            return self._lines(part, BLOCK_TIME)
+        except TooSlow:
+            taken = 0
+            for found in _SEPARATOR.finditer(part):
+                if taken and not self._room.left:
+                    break
+                taken += self._line(part[taken : found.end()])
+            return taken
+
+    def _line(self, line: bytes) -> int:
+        try:
+            return self._lines(line, self._line_time)
+        except TooSlow as slow:
+            self._pass_over(slow)
+            self.cursor.matched = self.cursor.tried = False
+            self._consume(line)
+            return len(line)
+
+    @property
+    def _line_time(self) -> float:
+        return max(SHORTEST_TIME, LINE_TIME / (1 + self._room.passed_over))
+
+    def _pass_over(self, slow: TooSlow) -> None:
+        self._room.passed_over += 1
+        self.passed_over.append(str(slow))
+
+    def _lines(self, part: bytes, limit: float) -> int:
+        hits = self._matcher.hits(part, limit, goes_on=self._goes_on)
         known = self.cursor.matched
         self.cursor.matched = self.cursor.tried = False
         ends: Optional[List[int]] = None
         base = self.cursor.offset
         only_feeds = b"\r" not in part
-        for hit in self._matcher.hits(part):
+        for hit in hits:
             if known and hit.index == 0:
                 continue  # it was taken when it had no end yet
             if ends is None:
@@ -141,9 +176,7 @@ class Reading:
     def _long(self, buffer: bytes) -> bytes:
         """Take the beginning of a line that is longer than patterns are given."""
         if not self.cursor.matched:
-            for hit in self._matcher.hits(buffer[:LONGEST]):
-                self._add(hit, self.cursor.offset, 0)
-                break
+            self._first_hit(buffer[:LONGEST])
         self.cursor.matched = self.cursor.tried = False
         self._consume(buffer[:LONGEST])
         self.cursor.skipping = True
@@ -169,10 +202,18 @@ class Reading:
         """Take the last line as it stands; the cursor stays before it, for it may yet grow."""
         self.cursor.tried = True
         if not self.cursor.matched:
-            for hit in self._matcher.hits(rest):
-                self._add(hit, self.cursor.offset, 0)
-                self.cursor.matched = True
-                break
+            self.cursor.matched = self._first_hit(rest)
+
+    def _first_hit(self, part: bytes) -> bool:
+        """Take the first match of a line that has no end yet."""
+        try:
+            hit = next(self._matcher.hits(part, self._line_time, goes_on=self._goes_on), None)
+        except TooSlow as slow:
+            self._pass_over(slow)
+            return False
+        if hit is not None:
+            self._add(hit, self.cursor.offset, 0)
+        return hit is not None
 
     @property
     def torn(self) -> bool:
@@ -197,9 +238,15 @@ class Reading:
         if len(self._first) < HEAD:
             self._first += part[: HEAD - len(self._first)]
         self._last = (self._last + part)[-TAIL:]
+        if part.strip(b"\0"):  # NUL bytes are no text: what they follow counts
+            self._goes_on = _returns(part)
         self.cursor.offset += len(part)
         if self.cursor.lines is not None:
             self.cursor.lines += part.count(b"\n")
+
+
+def _returns(part: bytes) -> bool:
+    return part.rstrip(b"\0").endswith(b"\r")
 
 
 def _whole(buffer: bytes) -> int:

@@ -39,6 +39,11 @@ class Place:
         """It is the log itself."""
         return self.path == self.log
 
+    def holds(self, descriptor: int) -> bool:
+        """Tell whether an open file is the one that was found here, and not one that took its place since."""
+        found = os.fstat(descriptor)
+        return (found.st_dev, found.st_ino) == (self.found.st_dev, self.found.st_ino)
+
 
 def bases(name: str) -> Iterator[str]:
     """Yield the names of logs that a file could be a rotated one of."""
@@ -163,6 +168,8 @@ def at_end(place: Place, descriptor: int) -> Cursor:
     tail = os.pread(descriptor, min(TAIL, offset), max(0, offset - TAIL))
     return replace(
         fresh(place),
+        device=found.st_dev,
+        inode=found.st_ino,
         offset=offset,
         lines=None if offset else 0,
         head=fingerprint(head),

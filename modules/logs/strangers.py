@@ -37,7 +37,7 @@ class Strangers:
             copy: the cursor in it, where it was a copy of the log when it was last looked at.
         """
         with opened(place.path) as descriptor:
-            if descriptor is None:
+            if descriptor is None or not place.holds(descriptor):
                 return None
             if place.live:
                 remounted = [c for c in self.lost if c.log == place.log and c.device != place.found.st_dev]

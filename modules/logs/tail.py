@@ -43,6 +43,7 @@ class Tail:
         self._claimed: Set[Tuple[int, int]] = set()
         self._cursors: Dict[str, List[Cursor]] = {}
         self._behind = 0
+        self._passed_over: Dict[str, List[str]] = {}  # by file, the patterns that were too slow for a line each
 
     def new(self, patterns: Sequence[str], first: From) -> List[Line]:
         """Return the matching lines that are new.
@@ -66,7 +67,18 @@ class Tail:
             "cursors": {pattern: [cursor.store() for cursor in cursors] for pattern, cursors in self._cursors.items()},
             "folders": {path: self._folders[path].changed for path in settled},
             "behind": self._behind,  # bytes that are left for the next look
+            **self._trouble(),
         }
+
+    def _trouble(self) -> Dict[str, Any]:
+        if not self._passed_over:
+            return {}
+        told = []
+        for path, slow in self._passed_over.items():
+            lines = "1 line was" if len(slow) == 1 else f"{len(slow)} lines were"
+            patterns = ", ".join(f"`{pattern}`" for pattern in sorted(set(slow))[:3])
+            told.append(f"{path}: {lines} passed over that could not be matched in time by {patterns}")
+        return {"passed_over": sum(map(len, self._passed_over.values())), "trouble": "; ".join(told)}
 
     def _pattern(self, pattern: str, first: From) -> List[Line]:
         before = self._kept.get("cursors", {}).get(pattern)
@@ -79,7 +91,14 @@ class Tail:
         for place, cursor in sorted(work, key=lambda item: (item[0].found.st_mtime_ns, item[0].live)):
             read = self._read(place, cursor)
             kept.append(read.cursor if read else cursor)
-            lines += read.lines if read else []
+            if read is None:  # it changed since we looked at it: the next look sees what became of it
+                self._await(place, cursor)
+                continue
+            lines += read.lines
+            if read.passed_over:
+                self._passed_over.setdefault(place.path, []).extend(read.passed_over)
+            if not self._room.left:
+                self._behind += max(0, read.cursor.size - read.cursor.offset)
         self._cursors[pattern] = kept
         return lines
 
@@ -133,13 +152,18 @@ class Tail:
             if own.idle(place.found):
                 own = replace(own, log=place.log) if own.path == place.path else _renamed(own, place)
                 idle.append(own)
-            elif _fits(own, place, self._now):
+            else:
+                fits = _fits(own, place, self._now)
+                if fits is None:
+                    self._await(place, own)
+                    idle.append(own)
+                    continue
+                if not fits:
+                    cut.append(own)
+                    strange.append((place, None))
+                    continue
                 own = adopted(own, place)
                 work.append((place, own))
-            else:
-                cut.append(own)
-                strange.append((place, None))
-                continue
             if place.live:
                 live[place.log] = own
         cut += [cursor for cursors in free.values() for cursor in cursors if cursor.cut]
@@ -149,13 +173,18 @@ class Tail:
         for place, own in sorted(strange, key=lambda item: (item[0].live, -item[0].found.st_mtime_ns)):
             begin = strangers.begin(place, own)
             if begin is None:
-                self._unsettled.add(os.path.dirname(os.path.realpath(place.path)))
+                self._await(place, own)
                 idle += [own] if own else []
             elif begin.read:
                 work.append((place, begin.cursor))
             else:
                 idle.append(begin.cursor)
         return [*idle, *self._missing(strangers.left())], work
+
+    def _await(self, place: Place, own: Optional[Cursor]) -> None:
+        """Leave a file to the next look, for it is being rotated at this moment."""
+        self._unsettled.add(os.path.dirname(os.path.realpath(place.path)))
+        self._behind += max(1, place.found.st_size - (own.offset if own else 0))
 
     def _missing(self, lost: List[Cursor]) -> List[Cursor]:
         since = [replace(cursor, missing=cursor.missing or self._now) for cursor in lost if cursor.offset]
@@ -166,16 +195,11 @@ class Tail:
         with opened(place.path) as descriptor:
             if descriptor is None:
                 return None
-            found = os.fstat(descriptor)
-            same = (found.st_dev, found.st_ino) == (place.found.st_dev, place.found.st_ino)
-            if not same or found.st_size < cursor.offset or not cursor.begins(descriptor):
-                return None  # it changed since we looked at it: the next look sees what became of it
-            read = Reading(place, descriptor, cursor, self._matcher, room=self._room, now=self._now).run()
-            if read.torn:
+            shorter = os.fstat(descriptor).st_size < cursor.offset
+            if not place.holds(descriptor) or shorter or not cursor.begins(descriptor):
                 return None
-            if not self._room.left:
-                self._behind += max(0, found.st_size - read.cursor.offset)
-            return read
+            read = Reading(place, descriptor, cursor, self._matcher, room=self._room, now=self._now).run()
+            return None if read.torn else read
 
 
 def _logs(pattern: str) -> List[str]:
@@ -204,9 +228,12 @@ def _known(place: Place, free: Dict[int, List[Cursor]]) -> Optional[Cursor]:
     return best
 
 
-def _fits(cursor: Cursor, place: Place, now: float) -> bool:
+def _fits(cursor: Cursor, place: Place, now: float) -> Optional[bool]:
+    """Tell whether the cursor goes on in the file; None where another one has taken its place meanwhile."""
     with opened(place.path) as descriptor:
-        return descriptor is not None and cursor.fits(descriptor, os.fstat(descriptor), now)
+        if descriptor is None or not place.holds(descriptor):
+            return None
+        return cursor.fits(descriptor, os.fstat(descriptor), now)
 
 
 def _renamed(cursor: Cursor, place: Place) -> Cursor:

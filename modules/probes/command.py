@@ -5,6 +5,7 @@ import time
 from dataclasses import field
 from typing import Any, ClassVar, Iterator, Mapping, Optional, Type
 
+from runbook.modules import cut
 from runbook.modules.declare import Argv, Duration, Invalid, Path, Probe, Record
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
@@ -70,4 +71,5 @@ class Command(Probe):
 def _kept(text: str) -> str:
     if len(text) <= HEAD + TAIL:
         return text
-    return f"{text[:HEAD]}\n… {len(text) - HEAD - TAIL} characters left out …\n{text[-TAIL:]}"
+    begins, ends = cut.before(text[:HEAD]), cut.after(text[-TAIL:])
+    return f"{begins}\n… {len(text) - len(begins) - len(ends)} characters left out …\n{ends}"

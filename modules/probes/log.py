@@ -36,6 +36,9 @@ class Log(Probe):
     takes in all that is there, which suits an `apply` by hand after a crash. A file that appears later is read from its
     beginning in both cases. The last line waits for its end, or for two seconds without a change.
 
+    A lone carriage return, as progress bars write it, ends a line too, but neither `^` nor `$` matches there: a quoted
+    text may hold one. A line that a pattern can't be matched with in time is passed over, and the detector says so.
+
     Named groups become fields: `(?P<rank>\d+)` is the number `rank`. The first pattern in order names the line.
 
     Example:

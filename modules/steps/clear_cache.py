@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, 
 
 from runbook.modules import tree
 from runbook.modules.actions import Action, Delete
-from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Size, Step, Unclear
+from runbook.modules.declare import Duration, Failed, Glob, Impact, Invalid, Path, Size, Step, Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.tree import Found
@@ -66,7 +66,7 @@ class ClearCache(Step):
     writes = ("path",)
 
     path: Path  # the directory that holds the cache
-    match: Optional[Tuple[str, ...]] = None  # globs of the names or paths to delete; without any, every file
+    match: Optional[Tuple[Glob, ...]] = None  # globs of the names or paths to delete; without any, every file
     older_than: Optional[Duration] = None  # only what was last changed longer ago
     keep: Optional[int] = None  # how many of the newest always stay
     until_free: Optional[Size] = None  # stop when the file system has so much free space

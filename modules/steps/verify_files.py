@@ -5,9 +5,10 @@ import time
 from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Union
 
 from runbook.modules.actions import Action
-from runbook.modules.declare import Failed, Impact, Invalid, Path, Step, Unclear
+from runbook.modules.declare import Failed, Glob, Impact, Invalid, Path, Step, Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
+from runbook.modules.regular_file import reading
 
 SUFFIXES = {
     "json": (".json",),
@@ -37,10 +38,11 @@ class VerifyFiles(Step):
     """
 
     impact = Impact.NONE
+    pathlike = ("sha256",)
     timeout = 3600.0
 
     path: Path  # a file, or the directory that holds the files
-    files: Tuple[str, ...] = ()  # names or globs of files that must be there
+    files: Tuple[Glob, ...] = ()  # names or globs of files that must be there
     sha256: Optional[Union[Mapping[str, str], str]] = None  # checksums by name, or the path of a list from sha256sum
     valid: Optional[Literal["json", "yaml", "toml", "safetensors", "zip"]] = None  # what their content must be
 
@@ -146,7 +148,7 @@ def _digest(path: str) -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with reading(path) as file:
         for block in iter(lambda: file.read(BLOCK), b""):
             digest.update(block)
     return digest.hexdigest()

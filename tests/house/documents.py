@@ -24,7 +24,7 @@ _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "DATE"),
     (re.compile(r"/tmp/runbook-\w+"), "SCRATCH"),
     (re.compile(r"\b(?:pid )?\(?\b\d{2,7}\)"), "PID"),
-    (re.compile(r"\b\d+(?:\.\d+)?(?:s|m|h|ms)\b(?: \d+s)?"), "TIME"),
+    (re.compile(r"\b(?:\d+(?:\.\d+)?(?:ms|[smhd]))+\b"), "TIME"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "ID"),
     (re.compile(r"/\S*/python3?[.\d]*\b"), "PYTHON"),
 )

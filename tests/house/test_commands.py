@@ -35,6 +35,12 @@ def call(*words, cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, **enviro
     )
 
 
+def because(error, cause):
+    """An error with the one that led to it."""
+    error.__cause__ = cause
+    return error
+
+
 def command(name):
     found = group.get_command(click.Context(group), name)
     assert found is not None
@@ -101,6 +107,12 @@ def test_an_unknown_command_gives_the_nearest_name(tmp_path):
         (["new", "a/b/c"], "a/b/c.yaml: its directory is not there"),
         (["new", "../.."], "can't be a runbook's name"),
         (["completion", "csh"], "'csh' is not one of"),
+        (["history", "--limit", "x"], "'x' is not a whole number"),
+        (["lint", "--explain", "RB999"], "there is no rule `RB999`"),
+        (["status"], "`runbook status` is not in this version (0.1)"),
+        (["apply", "x", "-i", "hosts.yaml"], "-i is not in this version (0.1)"),
+        (["apply", "x", "--forks", "3"], "--forks is not in this version (0.1)"),
+        (["run", "clear_cache", "path=/srv/x", "older_than=1d"], "--writable /srv/x"),
     ],
     ids=lambda part: " ".join(map(repr, part)) if isinstance(part, list) else "",
 )
@@ -119,6 +131,37 @@ def test_a_full_output_is_a_message(tmp_path):
         done = call("doc", cwd=tmp_path, stdout=full)
     assert done.returncode == 74
     assert done.stderr == "error: the output can't be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", [["doc"], ["history"], ["lint", "quickstart"]], ids=" ".join)
+def test_a_closed_output_is_a_message(words, tmp_path):
+    done = closed(">&-", *words, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (74, "error: the output can't be written: stdout is closed\n")
+
+
+@pytest.mark.parametrize(("where", "why"), [(">&-", "stdout is closed"), (">/dev/full", "No space left on device")])
+@pytest.mark.parametrize("form", ["text", "json", "jsonl"])
+def test_a_recovery_is_not_stopped_by_its_output(where, why, form, tmp_path):
+    (tmp_path / "x.yaml").write_text("name: x\noperations: [{name: t, command: [touch, done], timeout: 9s}]\n")
+    done = closed(where, "apply", "x.yaml", "--format", form, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == f"error: the output can't be written: {why}\n  the run goes on without it\n"
+    assert "done in" in call("history", cwd=tmp_path).stdout
+
+
+def test_all_streams_may_be_closed(tmp_path):
+    (tmp_path / "x.yaml").write_text("name: x\noperations: [{name: t, command: [touch, done], timeout: 9s}]\n")
+    done = closed("<&- >&- 2>&-", "apply", "x.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "done in" in call("history", cwd=tmp_path).stdout
+
+
+def closed(streams, *words, cwd):
+    """Call with streams that are closed, or lead nowhere."""
+    script = f'exec "$@" {streams}'
+    env = {**os.environ, "RUNBOOK_JOURNAL": str(Path(cwd, "journal.db"))}
+    argv = ["sh", "-c", script, "sh", *RUNBOOK, *words]
+    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_reader_that_leaves_is_no_error(tmp_path):
@@ -156,6 +199,8 @@ def test_an_interrupt_is_130_without_a_traceback(tmp_path):
          "error: a.yaml:3:1: it is gone\n  bring it back\n"),
         (UserError("bell \a and \x1b[2J"), 1, "error: bell \\x07 and \\x1b[2J\n"),
         (PermissionError(13, "Permission denied", "/etc/shadow"), 1, "error: /etc/shadow: Permission denied\n"),
+        (because(UserError("can't be read: [Errno 13] Permission denied: '/x'"), PermissionError(13, "Permission denied", "/x")),
+         1, "error: can't be read: permission denied\n"),
         (OSError(28, "No space left on device"), 74, "error: the output can't be written: No space left on device\n"),
         (ValueError("boo\x1b"), 70, "error: this is a bug in runbook: ValueError: boo\\x1b\n  `runbook -vv …`"),
     ],

@@ -1,6 +1,7 @@
 # ruff: noqa: PTH110, PTH208
 # os and not pathlib: names are compared as the kernel tells them
 import os
+import re
 import sys
 import threading
 import time
@@ -160,7 +161,7 @@ def test_an_undo_brings_back_what_the_step_changed_and_is_done_once(agent, tmp_p
 
 
 def test_a_full_output_is_capped(agent):
-    outcome = agent.run("i1", command(sys.executable, "-c", "print('x' * 1_000_000); print('the end')"))
+    outcome = agent.run("i1", command(sys.executable, "-c", "print('line\\n' * 200_000); print('the end')"))
     assert 60_000 < len(outcome.output) < 66_000
     assert outcome.output.endswith("the end\n")
 
@@ -197,3 +198,54 @@ def test_a_step_is_quick(agent):
     began = time.monotonic()
     agent.run("i1", command("true"))
     assert time.monotonic() - began < 2
+
+
+SECRET = "s3cr3t-t0k3n-0123456789"
+SPEAK = "import os, sys; t = os.environ['T']; print('got', t); sys.stdout.flush(); sys.exit(f'{t} is wrong')"
+
+
+@pytest.mark.parametrize("names", [{"env"}, {"env.T"}])
+def test_a_secret_is_masked_on_the_host_before_anything_is_kept_or_sent(agent, tmp_path, names):
+    order = Order("command", {"argv": [sys.executable, "-c", SPEAK], "env": {"T": SECRET}}, secret=frozenset(names))
+    told = []
+    outcome = agent.run("i1", order, progress=told.append)
+    assert outcome.output == "got ***\n*** is wrong\n"
+    assert outcome.error.endswith("exit code 1: *** is wrong")
+    assert agent.ask("i1") == outcome
+    assert told
+    assert SECRET not in repr([outcome, told])
+    assert SECRET not in kept(tmp_path / "j/agent")
+
+
+def test_a_secret_in_a_difference_and_in_data_is_masked_and_in_the_file_is_not(agent, tmp_path):
+    (tmp_path / "a.json").write_text('{"a": 1}\n')
+    order = Order("edit_config", {"path": str(tmp_path / "a.json"), "set": {"a": SECRET}}, secret=frozenset({"set"}))
+    outcome = agent.run("i1", order, writable=[str(tmp_path)], diff=True)
+    assert '+{"a": "***"}' in outcome.diff
+    assert (tmp_path / "a.json").read_text() == f'{{"a": "{SECRET}"}}\n'
+    assert SECRET not in repr(outcome)
+    assert SECRET not in kept(tmp_path / "j/agent")
+
+
+def test_no_part_of_a_secret_stands_at_a_cut_even_when_the_host_does_not_know_it(agent):
+    speak = f"import sys; sys.stdout.write(('x' * int(sys.argv[1])) + ' ' + {SECRET + ' '!r} * 20_000)"
+    for shift in range(0, 24, 5):
+        outcome = agent.run(f"i{shift}", command(sys.executable, "-c", speak, str(shift)))
+        left = re.sub(r"\n\.\.\. \d+ bytes left out \.\.\.\n", " ", outcome.output.replace(SECRET, ""))
+        assert len(left) < len(outcome.output) // 2
+        assert left.split() == ["x" * shift] * bool(shift)
+
+
+def test_no_part_of_a_secret_stands_at_the_cut_of_an_error(agent):
+    for shift in range(270, 300, 3):
+        speak = f"import sys; sys.exit('x' * {shift} + ' {SECRET}')"
+        outcome = agent.run(f"i{shift}", command(sys.executable, "-c", speak))
+        error = outcome.error.replace(SECRET, "").rstrip()
+        assert error.endswith("x" * shift)
+
+
+def kept(directory):
+    """Return all that the agent keeps, but its code."""
+    return "".join(
+        path.read_text(errors="replace") for path in directory.rglob("*") if path.is_file() and "code" not in path.parts
+    )

@@ -162,6 +162,41 @@ def test_a_full_disk_refuses_the_intent_and_keeps_what_was_written(tmp_path):
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare to mount a disk"
 )
+@pytest.mark.parametrize("killed", [False, True], ids=["closed", "killed"])
+def test_a_journal_on_a_full_disk_can_be_read(tmp_path, killed):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    code = f"""
+        import os
+        journal = open_journal(sys.argv[1] + "/journal.db")
+        write(journal, "kept")
+        if {killed}:
+            os._exit(0)  # what was written is in the log alone
+        journal.close()
+    """
+    program = tmp_path / "write.py"
+    program.write_text(textwrap.dedent(WRITER) + textwrap.dedent(code))
+    asked = (
+        "import sys; from runbook.engine.journal.store import open_journal; "
+        "print([row.id for row in open_journal(sys.argv[1], read_only=True).open_incidents('llm')])"
+    )
+    script = (
+        f'mount -t tmpfs -o size=1m tmpfs "{disk}" && "{sys.executable}" "{program}" "{disk}" && '
+        f'rm -f "{disk}/journal.db-shm" && {{ head -c 2000000 /dev/zero > "{disk}/full" 2>/dev/null; '
+        f'"{sys.executable}" -c "{asked}" "{disk}/journal.db"; }}'
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    if "mount:" in done.stderr and not os.environ.get("CI"):
+        pytest.skip(f"no mounting here: {done.stderr.strip()}")
+    assert (done.stdout, done.stderr) == ("['kept']\n", "")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="needs root and unshare to mount a disk"
+)
 def test_a_disk_that_is_full_from_the_start_is_a_message(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

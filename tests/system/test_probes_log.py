@@ -203,6 +203,127 @@ def test_what_is_left_for_the_next_look_is_told(log, watch):
     assert watch.state["behind"] == 0
 
 
+def test_the_bytes_of_files_that_were_not_opened_yet_are_left_too(tmp_path):
+    watch = Watch(tmp_path / "*.log", tmp_path / "other" / "*.log")
+    assert watch.look() == []
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "a.log", *range(10_000))
+    write(tmp_path / "b.log", 1)
+    write(tmp_path / "other" / "c.log", 2, 3)
+    assert len(watch.look()) == 10_000
+    assert watch.state["behind"] == 3 * len("line 1\n")
+    assert sorted(watch.numbers()) == [1, 2, 3]
+    assert watch.state["behind"] == 0
+
+
+def test_a_fault_behind_a_flood_is_found_by_looking_on_while_behind(log):
+    watch = Watch(log, patterns={"noise": "noise", "fatal": "^fatal"})
+    watch.look()
+    log.write_text("noise\n" * 25_000 + "fatal\n")
+    found = [record.signature for record in watch.look()]
+    while watch.state["behind"]:
+        found += [record.signature for record in watch.look()]
+    assert found.count("fatal") == 1
+
+
+def test_a_look_that_had_no_time_at_all_is_behind(log, watch, monkeypatch):
+    write(log, 1)
+    monkeypatch.setattr(tail, "BUDGET", -1.0)
+    watch.look()
+    assert watch.state["behind"] == len("line 1\n")
+
+
+def test_a_file_that_is_cut_while_it_is_looked_at_leaves_the_look_behind(log, watch, monkeypatch):
+    write(log, 1, 2, 3)
+    monkeypatch.setattr(tail.Reading, "torn", True)
+    assert watch.look() == []
+    assert watch.state["behind"] > 0
+    monkeypatch.undo()
+    assert watch.numbers() == [1, 2, 3]
+    assert watch.state["behind"] == 0
+
+
+def test_a_log_that_is_renamed_between_finding_and_opening_it_is_not_read_again(log, watch, monkeypatch):
+    write(log, 1, 2)
+    assert watch.numbers() == [1, 2]
+    write(log, 3)
+    fits = tail._fits
+
+    def rotate_first(*about):
+        monkeypatch.undo()
+        log.rename(f"{log}.1")
+        write(log, 4)
+        return fits(*about)
+
+    monkeypatch.setattr(tail, "_fits", rotate_first)
+    found = watch.numbers()
+    assert watch.state["behind"] > 0
+    assert sorted(found + watch.numbers() + watch.numbers()) == [3, 4]
+    assert watch.state["behind"] == 0
+
+
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["whole", "without end"])
+def test_a_line_that_keeps_a_pattern_busy_is_passed_over_and_told_and_the_others_are_found(log, end):
+    slow = r"(?P<x>.*) error: (?P<y>.*) failed"
+    watch = Watch(log, patterns={"slow": slow, "line": r"line (?P<n>\d+)"})
+    watch.look()
+    log.write_bytes(b"line 1\na error: b failed\nline 2\n" + b" failed" + b" error: " * 8000 + end)
+    os.utime(log, (time.time() - 60, time.time() - 60))
+    begun = time.process_time()
+    found = watch.look(later=5)
+    assert time.process_time() - begun < 5
+    assert [(record.signature, record.line_no) for record in found] == [("line", 1), ("slow", 2), ("line", 3)]
+    assert watch.state["passed_over"] == 1
+    assert watch.state["trouble"] == (f"{log}: 1 line was passed over that could not be matched in time by `{slow}`")
+    with log.open("a") as file:
+        file.write(("" if end else "\n") + "line 5\n")
+    assert [record.line_no for record in watch.look(later=5)] == [5]
+    if end:
+        assert "trouble" not in watch.state
+
+
+def test_many_such_lines_end_a_look_in_time_and_the_next_one_goes_on(log, monkeypatch):
+    watch = Watch(log, patterns={"slow": "^(a+)+$", "line": r"line (?P<n>\d+)"})
+    watch.look()
+    log.write_bytes(b"line 1\n" + (b"a" * 40 + b"b\n") * 30 + b"line 32\n")
+    monkeypatch.setattr(tail, "BUDGET", 0.5)
+    found, looks, passed_over = [], 0, 0
+    while not looks or watch.state["behind"]:
+        found += [record.line_no for record in watch.look()]
+        looks += 1
+        passed_over += watch.state.get("passed_over", 0)
+    assert found == [1, 32]
+    assert passed_over == 30
+    assert 1 < looks < 40  # each takes in a line at least, however busy the host is
+
+
+def test_the_beginning_of_an_endless_line_that_is_too_slow_is_passed_over(log):
+    watch = Watch(log, patterns=("(?P<x>.*) error: (?P<y>.*) failed",))
+    watch.look()
+    log.write_bytes(b" failed" + b" error: " * 20_000 + b"\na error: b failed\n")
+    assert [record.line_no for record in watch.look()] == [2]
+    assert watch.state["passed_over"] == 1
+
+
+def test_no_line_begins_where_a_carriage_return_was_the_last_thing_read(log):
+    watch = Watch(log, patterns=("^FATAL",))
+    watch.look()
+    with log.open("ab", buffering=0) as file:
+        file.write(b"user said: \rFA")
+        assert watch.look() == []
+        file.write(b"TAL\n")
+        assert watch.look() == []
+        file.write(b"FATAL\n")
+        assert [record.line_no for record in watch.look()] == [2]
+
+
+def test_no_line_begins_behind_a_carriage_return_at_which_a_block_ends(log):
+    watch = Watch(log, patterns=("^FATAL",), from_="start")
+    block = b"x" * 99 + b"\n"
+    log.write_bytes(block * 2621 + b"y" * 43 + b"\r" + b"FATAL" + b"z" * 40_000 + b"\nFATAL\n")
+    assert [record.line_no for record in watch.look()] == [2623]
+
+
 def test_a_look_without_time_left_goes_on_at_the_next(log, watch, monkeypatch):
     write(log, 1)
     monkeypatch.setattr(tail, "BUDGET", -1.0)

@@ -44,6 +44,10 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(302, Location=f"/hop/{left - 1}" if left else "/json")
         elif path == "/away":
             self.answer(302, Location=f"http://localhost:{self.server.server_port}/echo")
+        elif path == "/idna":
+            self.answer(200, b"all is well", Content_Type=f"text/plain; charset={self.headers['X-Charset']}")
+        elif path == "/deep":
+            self.answer(200, b'{"a":' * 900 + b"1" + b"}" * 900)
         elif path == "/lost":
             self.answer(302, Location="ftp://127.0.0.1/")
         elif path == "/large":
@@ -63,6 +67,10 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/see":
             self.answer(303, Location="/echo")
+        elif self.path == "/hand-over":
+            self.answer(307, Location=f"http://localhost:{self.server.server_port}/x")
+        elif self.path == "/stay":
+            self.answer(307, Location="/x")
         else:
             self.answer(201, body)
 
@@ -150,10 +158,28 @@ def test_a_redirect_after_a_post_is_asked_for_by_get(server):
     assert ask(f"{server}/see", method="POST", body="x").body == "GET None None"
 
 
-def test_a_password_is_not_carried_to_another_server(server):
+def test_no_header_is_carried_to_another_server(server):
     headers = {"Authorization": "Bearer secret", "X-Test": "yes"}
     assert ask(f"{server}/echo", headers=headers).body == "GET yes Bearer secret"
-    assert ask(f"{server}/away", headers=headers).body == "GET yes None"
+    assert ask(f"{server}/away", headers=headers).body == "GET None None"
+
+
+def test_a_body_is_sent_on_by_the_same_server_and_not_to_another_one(server):
+    assert ask(f"{server}/stay", method="POST", body="token").body == "token"
+    record = ask(f"{server}/hand-over", method="POST", body="token")
+    assert record.status == 0
+    assert "which was not meant to get the body" in record.error
+
+
+@pytest.mark.parametrize("charset", ["idna", "hex", "no-such", "rot13", "undefined", "utf-8", '"a\'b"'])
+def test_a_charset_that_is_none_for_text_is_no_failure(server, charset):
+    record = ask(f"{server}/idna", headers={"X-Charset": charset})
+    assert (record.status, record.body) == (200, "all is well")
+
+
+def test_an_answer_that_is_nested_beyond_measure_is_no_json(server):
+    record = ask(f"{server}/deep")
+    assert (record.status, record.json) == (200, None)
 
 
 def test_a_redirect_to_what_is_no_web_address_is_an_error(server):

@@ -1,13 +1,17 @@
 import io
+import os
 import subprocess
 import sys
+import threading
 import zipfile
 
 import pytest
 
 from runbook.engine.fleet import messages, pack
+from runbook.engine.fleet.agent import Agent
 from runbook.engine.fleet.messages import Spec
 from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Order, Outcome, Record, Seen, StepStatus
+from runbook.modules import wire
 from runbook.modules.wire import result
 
 
@@ -62,7 +66,10 @@ def test_the_loader_is_a_few_lines_that_take_the_bootstrap_from_standard_input()
     ("answer", "expected"),
     [
         (
-            look("seen", records=[{"subject": "0", "fields": {"t": 1, "p": {"$unseen": True}, "d": {"a": [1]}}}]),
+            look(
+                "seen",
+                records=[{"subject": "0", "fields": {"t": 1, "p": None, "d": {"a": [1]}}, "unseen": ["p"]}],
+            ),
             Seen((Record("0", {"t": 1, "p": UNKNOWN, "d": {"a": [1]}}),), {}),
         ),
         (look("seen", state={"offset": 7}), Seen((), {"offset": 7})),
@@ -107,3 +114,49 @@ def test_a_request_for_looks_carries_parameters_state_and_deadline():
     (spec,) = messages.probe([Spec("a", "log", {"paths": ("/x",)}, {"offset": 3}, 5.0)])["specs"]
     expected = {"id": "a", "probe": "log", "params": {"paths": ("/x",)}, "state": {"offset": 3}, "deadline": 5.0}
     assert spec == expected
+
+
+def test_what_a_host_sends_in_our_own_marks_is_a_value_like_any_other():
+    fields = {"json": {"$unseen": True}, "other": [{"$number": "nan"}]}
+    seen = messages.looks({"looks": [look("seen", records=[{"subject": "", "fields": fields}])]})["x"]
+    assert seen.records[0].fields == fields
+
+
+def test_what_is_nested_too_deeply_is_cut_and_breaks_nothing():
+    deep = "x"
+    for _ in range(5000):
+        deep = {"a": [deep]}
+    assert "…" in str(messages.printable(deep))
+
+
+def connected():
+    """An agent whose other ends are ours: what it reads of answers, we write."""
+    requests, answers, log = os.pipe(), os.pipe(), os.pipe()
+    agent = Agent("gpu01", requests[1], answers[0], log[0], base=None, ended=lambda: None)
+    os.write(answers[1], wire.encode({"ready": {"python": "3.11"}}))
+    return agent, answers[1], (requests[0], answers[1], log[1])
+
+
+@pytest.mark.parametrize("poison", [b"[" * 100_000, b"1" * 100_000, b"{"], ids=["deep", "long number", "torn"])
+def test_an_answer_that_cannot_be_read_is_unknown_and_the_next_ones_arrive(poison):
+    agent, answers, ours = connected()
+    seq = agent.send(messages.probe([Spec("a", "http"), Spec("b", "port")]))
+    other = agent.send(messages.run("i1", Order("wait", {})))
+    third = agent.send(messages.ask("i1"))
+    os.set_blocking(answers, True)
+    frames = [b'{"seq":%d,"x":%s}' % (number, poison) for number in (seq, other)]
+    told = b"".join(map(wire.frame, frames)) + wire.encode({"seq": third, "known": "lost", "result": None})
+    writer = threading.Thread(target=os.write, args=(answers, told))
+    writer.start()
+    arrived = {}
+    while len(arrived) < 3:
+        arrived.update(agent.receive(10.0))
+    writer.join()
+    looks = messages.looks(arrived[seq])
+    assert {name: type(found) for name, found in looks.items()} == {"a": NotSeen, "b": NotSeen}
+    assert "can't be read" in looks["a"].reason
+    assert messages.outcome(arrived[other]).status is StepStatus.LOST
+    assert "can't be read" in messages.outcome(arrived[other]).error
+    agent.close()
+    for descriptor in ours:
+        os.close(descriptor)

@@ -175,7 +175,7 @@ def test_stats_are_tables(journal):
         ["server", "down", "3", "1", "1", "1", "50%", "20s", "30s", "30s"],
         [],
         ["STEP", "attempts", "ok", "failed", "rate", "mean", "p95"],
-        ["restart_daemon", "2", "2", "0", "100%", "50s", "1m", "20s"],
+        ["restart_daemon", "2", "2", "0", "100%", "50s", "1m20s"],
         [],
         ["OPERATION", "attempts", "ok", "failed", "rate", "mean", "p95"],
         ["download", "3", "2", "1", "67%", "20s", "30s"],
@@ -206,3 +206,60 @@ def test_a_since_that_is_no_duration_says_what_is(journal):
     result = CliRunner().invoke(history.command, ["--since", "last week"])
     assert result.exit_code == 2
     assert "30s, 10m" in result.output
+
+
+def test_a_detector_that_nothing_is_known_of_is_told_as_such(journal):
+    journal.close()
+    options = ["--journal", journal.path, "--detector"]
+    misspelt = CliRunner().invoke(history.command, [*options, "servr down"]).output
+    assert misspelt == (
+        f"Nothing about a detector `servr down` in the journal at {journal.path}: did you mean `server down`?\n"
+    )
+    strange = CliRunner().invoke(stats.command, [*options, "nosuch"]).output
+    assert strange == (
+        f"Nothing about a detector `nosuch` in the journal at {journal.path}:"
+        " it has never fired, or it has another name\n"
+    )
+
+
+def stopped_run(journal, name, **how):
+    begun = {"runbook": "llm", "hosts": ["localhost"], "operations": ["fetch", "build", "serve"], "command": "apply"}
+    about = {"host": "localhost", "operation": "fetch"}
+    facts = [
+        Fact("run.begun", NOW, name, data=begun),
+        Fact("operation.ended", NOW, name, **about, data={"state": "succeeded", "attempts": 1, "duration": 2.0}),
+        Fact("attempt.begun", NOW, name, host="localhost", operation="build", data={"attempt": 1}),
+    ]
+    run(journal, name, NOW, facts, **how)
+
+
+def test_a_run_that_was_stopped_is_told_as_such_with_what_it_left(journal):
+    stopped_run(journal, "s1", exit_code=130)
+    text = ask(history.command, journal, "--limit", "1")
+    assert "llm apply: stopped, 1 operation done (1m)\n  ✔ fetch " in text
+    assert "  ! build                                                                stopped\n" in text
+    assert "  - serve                                           skipped: the run was stopped\n" in text
+
+
+def test_a_run_that_was_killed_shows_what_it_was_at(journal):
+    stopped_run(journal, "s2", ended=False)
+    text = ask(history.command, journal, "--limit", "1")
+    assert "llm apply: 1 operation done, did not end: it was killed, or\n                  runs still\n" in text
+    assert "  … build                                                                running\n" in text
+
+
+def test_a_check_that_is_in_the_journal_is_one_with_fix(journal):
+    journal.begin_run(RunStart("c1", "llm", "llm.yaml", "d", "check", NOW, "root@here"))
+    journal.end_run("c1", NOW + 1.0, 0)
+    assert "llm check --fix: well (1s)\n" in ask(history.command, journal, "--since", "1h", "--runbook", "llm")
+    document = json.loads(ask(history.command, journal, "--format", "json", "--limit", "1"))
+    assert (document["runs"][0]["command"], document["runs"][0]["check"]) == ("check", False)
+
+
+def test_a_long_headline_is_broken_at_80_columns(journal):
+    with journal.transaction() as batch:
+        for number, state in enumerate(("waiting", "observed", "suppressed", "open", "verifying", "unhealed")):
+            about = {"host": "h", "detector": f"d{number}", "incident": f"x{number}"}
+            batch.event(Fact("incident.changed", NOW, "r3", **about, data={"to": state}))
+    text = ask(history.command, journal, "--limit", "1")
+    assert max(map(len, text.splitlines())) <= 80

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from runbook.engine.errors import JournalUnusable
-from runbook.engine.journal import schema
+from runbook.engine.journal import codec, schema
 from runbook.engine.journal.facts import Fact, HoldRow, IncidentRow, IntentRow, Recovery, RunStart, StepBegun
 from runbook.engine.journal.store import open_journal
 from runbook.engine.model import UNKNOWN, Outcome, StepStatus
@@ -284,3 +284,22 @@ def test_a_migration_that_fails_leaves_the_journal_as_it_was(journal, monkeypatc
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize("hostile", [{"$number": "abc"}, {"$number": "nan"}, {"$unseen": True}, {"$$unseen": True}])
+def test_what_a_host_says_in_our_own_marks_comes_back_as_it_was_said(journal, hostile):
+    with journal.transaction() as batch:
+        batch.incident(incident(data={"fields": {"json": hostile}, "unseen": UNKNOWN, "far": float("inf")}))
+    (found,) = journal.open_incidents("llm")
+    assert found.data == {"fields": {"json": hostile}, "unseen": UNKNOWN, "far": float("inf")}
+
+
+def test_a_mark_that_an_older_version_wrote_without_a_number_is_a_mapping():
+    assert codec.load('{"$number":"abc"}') == {"$number": "abc"}
+
+
+def test_what_is_nested_without_end_is_cut():
+    deep = "x"
+    for _ in range(5000):
+        deep = {"a": [deep]}
+    assert "…" in str(codec.load(codec.dump(deep)))

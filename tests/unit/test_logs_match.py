@@ -1,13 +1,15 @@
 """Which lines match, and what is made of them: the same as the regular expressions alone would say."""
 
 import re
+import threading
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook.modules.logs.literals import Literals, numeric_groups, required
-from runbook.modules.logs.match import LiteralMatcher, cleaned
+from runbook.modules.logs.match import LiteralMatcher, TooSlow, cleaned
 
 
 @pytest.mark.parametrize(
@@ -109,3 +111,63 @@ def test_lines_match_as_by_the_expressions_alone(lines, ending, patterns):
 def test_noise_keeps_its_number_of_lines(noise):
     separators = len(re.findall(rb"\r\n|\n|\r", noise))
     assert cleaned(noise).count("\n") == separators
+
+
+def lines(pattern, block, **options):
+    return [(hit.index, hit.line) for hit in LiteralMatcher([pattern]).hits(block, **options)]
+
+
+@pytest.mark.parametrize("forged", [rb"x\rFATAL: y", rb"x\r\0FATAL: y", rb"x\r\x1b[1mFATAL: y", rb"\rFATAL: y"])
+@pytest.mark.parametrize("anchor", ["^", r"\A", "(?m)^", r"(?<![^\n])"])
+def test_no_line_begins_behind_a_lone_carriage_return(forged, anchor):
+    block = forged.decode("unicode_escape").encode() + b"\n"
+    assert lines(rf"{anchor}\s*FATAL", block) == []
+    assert lines("FATAL", block) != []
+
+
+@pytest.mark.parametrize("pattern", ["failed$", r"failed\Z", "(?m)failed$"])
+def test_no_line_ends_at_a_lone_carriage_return(pattern):
+    assert lines(pattern, b"failed\rly easy\nfailed\n") == [(2, "failed")]
+
+
+def test_a_block_that_goes_on_behind_a_carriage_return_begins_no_line():
+    assert lines("^FATAL", b"FATAL\nFATAL\n", goes_on=True) == [(1, "FATAL")]
+
+
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_lines_with_the_ends_of_any_system_begin_and_end(ending):
+    assert lines("^bad$", ending.join([b"bad", b"x", b"bad", b""])) == [(0, "bad"), (2, "bad")]
+
+
+def test_a_state_of_a_progress_bar_is_a_line_without_the_carriage_returns_around_it():
+    [hit] = LiteralMatcher([r"loss=(?P<loss>.*)"]).hits(b" 1%\r 2% loss=nan\r 3%\n")
+    assert (hit.index, hit.line, hit.groups) == (1, " 2% loss=nan", {"loss": "nan"})
+
+
+POISON = b" failed" + b" error:" * 8000
+
+
+def test_lines_that_keep_a_pattern_busy_are_given_up_and_the_pattern_is_told():
+    pattern = r"(?P<x>.*) error: (?P<y>.*) failed"
+    begun = time.process_time()
+    with pytest.raises(TooSlow, match=re.escape(pattern)):
+        LiteralMatcher([pattern]).hits(b" error: x failed\n" + POISON.replace(b":", b": ") + b"\n", 0.1)
+    assert time.process_time() - begun < 5
+
+
+def test_a_matcher_that_gave_up_once_matches_on():
+    matcher = LiteralMatcher(["(a+)+$"])
+    with pytest.raises(TooSlow):
+        matcher.hits(b"a" * 64 + b"b\n", 0.05)
+    assert [hit.line for hit in matcher.hits(b"aaa\n", 0.05)] == ["aaa"]
+    deadline = time.process_time() + 0.2
+    while time.process_time() < deadline:  # a clock that still ran would end this
+        pass
+
+
+def test_a_thread_that_cannot_be_interrupted_matches_all_the_same():
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(LiteralMatcher(["bad"]).hits(b"bad\n", 0.001)))
+    thread.start()
+    thread.join()
+    assert len(found) == 1

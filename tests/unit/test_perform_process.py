@@ -116,13 +116,42 @@ def test_what_a_program_leaves_running_with_its_output_open_is_not_waited_for(ha
 def test_output_is_capped_to_its_head_and_tail():
     output = Output()
     for _ in range(100):
-        output.add(b"a" * 1000)
+        output.add(b"a" * 999 + b"\n")
     output.add(b"the end")
-    text = output.text()
-    assert text.startswith("a" * HEAD)
-    assert text.endswith("the end")
-    assert "bytes left out" in text
-    assert len(text) < HEAD + TAIL + 100
+    head, gap, tail = output.text().partition("\n... 35000 bytes left out ...\n")
+    assert gap
+    assert head == ("a" * 999 + "\n") * 16  # whole lines
+    assert tail == ("a" * 999 + "\n") * 49 + "the end"
+
+
+def test_a_line_that_is_longer_than_what_is_kept_is_cut_between_words():
+    output = Output()
+    output.add(b"word " * 20_000)
+    assert set(output.text().split("\n")[0].split()) == {"word"}
+    assert set(output.text().split("\n")[2].split()) == {"word"}
+    assert len(output.text()) > HEAD + TAIL - 100
+
+
+@pytest.mark.parametrize("at", [HEAD - 3, HEAD, HEAD + 100_000 - TAIL - 3])
+def test_a_secret_on_a_cut_shows_no_part_of_itself(at):
+    output = Output()
+    output.add(b"x " * ((at - 9) // 2) + b"s3cr3t-t0k3n " + b"y " * ((HEAD + 100_000 - at) // 2))
+    assert "s3c" not in output.text()
+    assert "k3n" not in output.text()
+
+
+def test_an_error_names_whole_words_of_a_long_last_line(hands):
+    words = "w" * 290 + " s3cr3t-t0k3n-0123456789"
+    with pytest.raises(Failed, match=f"^sh: exit code 1: {'w' * 290}$"):
+        do(hands, Run(("sh", "-c", 'echo "$0"; exit 1', words)))
+
+
+def test_progress_leaves_out_a_line_that_is_still_being_printed():
+    output = Output()
+    output.add(b"one\ntwo half a s3cr")
+    assert output.last_line(ended=True) == "one"
+    output.add(b"3t\r")
+    assert output.last_line(ended=True) == "two half a s3cr3t"
 
 
 def test_a_program_over_its_time_is_ended_with_its_whole_group(hands, tmp_path):

@@ -155,3 +155,58 @@ FAILED = fact("operation.ended", host="gpu05", operation="serve", data={"state":
 def test_the_exit_code_is_the_first_that_applies(facts, code):
     begun = fact("run.begun", data={"runbook": "llm", "hosts": ["gpu04", "gpu05"]})
     assert json.loads(told("json", begun, *facts))["exit_code"] == code
+
+
+def test_a_pending_incident_has_its_severity_category_and_fields():
+    data = {"since": 990.0, "severity": "high", "category": "disk", "when": "size > 1", "fields": {"size": 2},
+            "counted": 2, "count": 3}  # fmt: skip
+    document = json.loads(told("json", PASS[0], fact("incident.pending", host="gpu04", detector="x", data=data)))
+    (incident,) = document["runs"][0]["hosts"]["gpu04"]["incidents"]
+    shown = ("state", "severity", "category", "when", "fields", "count")
+    assert [incident[name] for name in shown] == ["pending", "high", "disk", "size > 1", {"size": 2}, 2]
+
+
+def test_operations_of_a_check_are_planned_and_never_attempted():
+    begun = fact("run.begun", data={"runbook": "llm", "hosts": ["gpu04"], "check": True})
+    about = {"host": "gpu04", "operation": "serve"}
+    document = json.loads(told(
+        "json",
+        begun,
+        fact("attempt.begun", **about, data={"attempt": 1}),
+        fact("attempt.ended", **about, data={"ok": True, "module": "command", "status": "planned", "attempt": 1}),
+        fact("operation.ended", **about, data={"state": "succeeded", "attempts": 1}),
+    ))  # fmt: skip
+    (operation,) = document["runs"][0]["hosts"]["gpu04"]["operations"]
+    assert (operation["state"], operation["attempts"]) == ("planned", 0)
+
+
+class Broken(io.StringIO):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, text):
+        raise self.error
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "text"])
+def test_a_report_that_can_not_be_written_is_said_and_stops_nothing(form, capsys):
+    one = reporter(form, Broken(OSError(28, "No space left on device")))
+    for each in PASS:
+        one.fact(each)
+    assert one.finish().exit_code == 2
+    assert capsys.readouterr().err.count("the output can't be written: No space left on device") == 1
+    one = reporter(form, Broken(BrokenPipeError(32, "Broken pipe")))
+    one.finish()
+    assert capsys.readouterr().err == ""
+
+
+def test_incidents_come_in_the_order_of_the_file_and_then_of_their_subjects():
+    def opened(name, detector, subject, kind="incident.opened"):
+        return fact(kind, host="gpu04", detector=detector, subject=subject, incident=name)
+
+    begun = fact("run.begun", data={"runbook": "llm", "hosts": ["gpu04"], "order": ["first", "second", "third"]})
+    facts = (opened("i1", "third", "", "incident.resumed"), opened("i2", "first", "b"), opened("i3", "first", "a"))
+    document = json.loads(told("json", begun, *facts))
+    shown = [(one["detector"], one["subject"]) for one in document["runs"][0]["hosts"]["gpu04"]["incidents"]]
+    assert shown == [("first", "a"), ("first", "b"), ("third", "")]

@@ -94,6 +94,20 @@ def test_a_healed_incident_is_only_counted_when_quiet():
     assert told(begun(), *HEALED, verbosity=-1) == ("1 healed: nothing is left to do\n", 0)
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [(), (fact("operation.ended", 0.1, operation="deploy", state="succeeded", attempts=1, duration=0.1),)],
+    ids=["nothing to do", "operation done"],
+)
+def test_nothing_is_said_of_a_healthy_host_when_quiet(facts):
+    assert told(begun(), *facts, fact("run.ended", 0.2, host=""), verbosity=-1) == ("", 0)
+
+
+def test_what_could_not_be_seen_is_said_when_quiet():
+    text, _ = told(begun(), fact("look.unknown", about=("", "server down", ""), reason="no rights"), verbosity=-1)
+    assert "1 unknown" in text
+
+
 def test_more_is_said_when_asked_for_more():
     text, _ = told(begun(), *HEALED[:1], stepped(2.0, output="Started vllm.\n", exit_code=0), *HEALED[2:], verbosity=1)
     assert "          │ Started vllm.\n" in text
@@ -225,7 +239,7 @@ llm-deploy on localhost  check: nothing is changed
           +batch: 32
     would restart_daemon: nothing to do
 
-1 open: `runbook apply` would heal it
+1 open: `runbook apply` would try to heal it
 """,
         2,
     )  # fmt: skip
@@ -236,9 +250,9 @@ def test_check_says_what_approval_would_add():
     waiting = ("i2", "disk full", "/data")
     parked = [opened(waiting), moved("waiting", about=waiting, reason="destructive")]
     text, code = told(begun(check=True), *planned, *parked)
-    assert (text.splitlines()[-1], code) == ("1 open, 1 waiting: `runbook apply` would heal 1, with --yes 2", 2)
+    assert (text.splitlines()[-1], code) == ("1 open, 1 waiting: `runbook apply` would try to heal 1, with --yes 2", 2)
     text, code = told(begun(check=True), *parked)
-    assert (text.splitlines()[-1], code) == ("1 waiting: `runbook apply --yes` would heal it", 3)
+    assert (text.splitlines()[-1], code) == ("1 waiting: `runbook apply --yes` would try to heal it", 3)
 
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\r\n\x9bx \x00 {bold}[red]"
@@ -357,6 +371,8 @@ llm-deploy on localhost
     try 2 exit code 2 (after 12s)
           │ make: *** [all] Error 1
 
+- serve                                             skipped: `build vllm` failed
+
 1 operation failed: mend what is shown above, then run it again
 """,
         2,
@@ -388,10 +404,10 @@ def test_an_operation_that_succeeded_at_last_says_what_went_wrong_before():
         == """\
 llm-deploy on localhost
 
-✔ download                                    done in 4m 12s, at the 2nd attempt
+✔ download                                     done in 4m12s, at the 2nd attempt
     try 1 Connection reset (after 12s)
 
-localhost is well (1 operation done, 7 detectors, 4m 12s)
+localhost is well (1 operation done, 7 detectors, 4m12s)
 """
     )
 
@@ -510,3 +526,124 @@ print(told.finish().exit_code, file=sys.stderr)
         assert (process.stderr.read(), process.wait(timeout=60)) == ("2\n", 0)
     finally:
         process.stderr.close()
+
+
+def test_what_check_can_not_promise_is_not_counted_as_healed():
+    observed = ("i3", "gpu ill", "GPU-0")
+    planned = [opened(), stepped(status="planned"), moved("open", reason="check")]
+    looked = [opened(observed), moved("observed", about=observed, reason="mode is observe")]
+    text, code = told(begun(check=True), *planned, *looked)
+    assert (text.splitlines()[-1], code) == ("1 open, 1 observed: `runbook apply` would try to heal 1 of them", 2)
+
+
+def test_check_with_fix_changes_things_and_does_not_say_otherwise():
+    waiting = [opened(), moved("waiting", reason="destructive")]
+    text, _ = told(begun(command="check", check=False), *waiting)
+    assert text.startswith("llm-deploy on localhost\n")
+    assert text.endswith("1 waiting: rerun with --yes to approve\n")
+
+
+def test_operations_that_check_looks_at_would_run():
+    planned = {"module": "command", "status": "planned", "ok": True, "actions": [{"action": "run", "what": "true"}]}
+    text, code = told(
+        begun(check=True),
+        fact("attempt.begun", operation="serve", attempt=1),
+        fact("attempt.ended", operation="serve", attempt=1, **planned),
+        fact("operation.ended", operation="serve", state="succeeded", attempts=1),
+    )
+    assert code == 0
+    assert (
+        text
+        == """\
+llm-deploy on localhost  check: nothing is changed
+
+- serve                                                                would run
+    would run true
+
+localhost is well (1 operation would run, 7 detectors)
+"""
+    )
+
+
+def test_operations_that_are_skipped_for_one_reason_fold_into_a_line():
+    def skipped(name, error):
+        return fact("operation.ended", operation=name, state="skipped", attempts=0, error=error)
+
+    failed = fact("operation.ended", operation="build", state="failed", attempts=1, error="exit code 2")
+    one = "`build` failed"
+    text, _ = told(begun(), failed, skipped("serve", one), skipped("upload", one), skipped("x", "left out by --tags"))
+    assert f"\n- serve, upload{'skipped: `build` failed':>65}\n" in text
+    assert "--tags" not in text
+    text, _ = told(begun(), failed, *(skipped(f"an operation, the {number}th", one) for number in range(9)))
+    assert f"\n- 9 operations{'skipped: `build` failed':>66}\n" in text
+
+
+def test_a_run_that_was_stopped_says_what_it_left_and_did_not_reach():
+    stream = io.StringIO()
+    reporter = TextReporter(stream, paint=Paint())
+    for one in (
+        begun(operations=["fetch", "build", "serve", "announce"]),
+        fact("operation.ended", 1.0, operation="fetch", state="succeeded", attempts=1, duration=1.0),
+        fact("attempt.begun", 1.0, operation="build", attempt=1),
+    ):
+        reporter.fact(one)
+    assert reporter.finish(stopped=True).exit_code == 130
+    assert (
+        stream.getvalue()
+        == """\
+llm-deploy on localhost
+
+✔ fetch                                                               done in 1s
+! build                                                                  stopped
+- serve, announce                                   skipped: the run was stopped
+
+stopped: run it again to go on
+"""
+    )
+
+
+def test_a_finally_step_that_failed_is_told_by_its_name():
+    sweep = {"module": "command", "title": "sweep", "phase": "finally", "duration": 0.4}
+    text, code = told(begun(), fact("step.ended", **sweep, status="failed", error="exit code 1", output="a\nb\n"))
+    assert code == 2
+    assert "✘ finally · sweep                                                         failed\n    why   exit" in text
+    assert "          │ a\n          │ b\n" in text
+    assert "finally" not in told(begun(), fact("step.ended", **sweep, status="done"))[0]
+    assert "✔ finally · sweep" in told(begun(), fact("step.ended", **sweep, status="done"), verbosity=1)[0]
+
+
+def test_what_was_over_by_itself_is_not_called_healed():
+    text, code = told(begun(), *HEALED, opened(("i2", "x", "")), ended("cured", 9.0, ("i2", "x", ""),
+                      reason="cleared by itself"))  # fmt: skip
+    assert (text.splitlines()[-1], code) == ("1 healed, 1 over by itself: nothing is left to do", 0)
+
+
+def test_what_is_counted_says_how_many_times_it_was_seen():
+    pending = fact("incident.pending", detector="oops", subject="", since=START, hold=0.0, counted=2, count=3,
+                   fields={"line": "oops"})  # fmt: skip
+    text, _ = told(begun(), pending)
+    assert "- oops                                                     pending, 2 of 3 times\n    saw   oops\n" in text
+
+
+def test_what_the_engine_itself_did_reads_as_a_sentence():
+    def engine(module, action, what, **data):
+        return stepped(module=module, title=module, actions=[{"action": action, "what": what}], **data)
+
+    text, _ = told(
+        begun(),
+        opened(),
+        engine("wait", "wait", "1s", duration=1.0),
+        engine("wait_for", "wait until", "open", duration=3.0),
+        engine("notify", "tell", "vllm is back", duration=0.0),
+        ended("cured", 5.0),
+    )
+    assert "    did   wait: waited 1s\n    did   wait_for: waited until open (3s)\n" in text
+    assert "    did   notify: told vllm is back\n" in text
+    text, _ = told(begun(check=True), opened(), engine("wait", "wait", "1s", status="planned"))
+    assert "    would wait 1s\n" in text
+
+
+def test_output_that_the_error_repeats_is_shown_once():
+    text, _ = told(begun(), opened(), stepped(status="failed", error="exit code 1: no broom", output="no broom\n"),
+                   ended("unhealed", 1.0))  # fmt: skip
+    assert text.count("no broom") == 1

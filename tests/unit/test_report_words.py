@@ -10,17 +10,20 @@ from runbook.engine.report import evidence, words
     ("seconds", "shown"),
     [
         (0, "0s"),
-        (0.004, "0.1s"),
+        (0.0002, "1ms"),
+        (0.009, "9ms"),
+        (0.0994, "99ms"),
+        (0.0996, "0.1s"),
         (0.44, "0.4s"),
         (2.0, "2s"),
         (9.94, "9.9s"),
         (9.96, "10s"),
         (59.4, "59s"),
         (59.6, "1m"),
-        (252, "4m 12s"),
+        (252, "4m12s"),
         (3599.7, "1h"),
-        (7500, "2h 5m"),
-        (90000, "1d 1h"),
+        (7500, "2h5m"),
+        (90000, "1d1h"),
     ],
 )
 def test_a_duration_reads_as_people_say_it(seconds, shown):
@@ -83,6 +86,17 @@ def test_values_that_are_missing_or_unknown_have_words():
 
 def test_a_sentence_that_came_along_is_taken_as_it_is():
     assert evidence.sentence({"evidence": "3 of 4\x1b[2J", "fields": {"x": 1}}) == r"3 of 4\x1b[2J"
+
+
+def test_a_value_of_many_parts_is_shown_as_json():
+    fields = {"json": {"temp": 91, "ok": True}, "tags": ["a", None]}
+    shown = evidence.sentence({"when": "json.temp > 90 and tags", "fields": fields})
+    assert shown == 'json {"temp": 91, "ok": true}, tags ["a", null]'
+
+
+def test_what_the_members_of_a_correlation_saw_stands_behind_their_names():
+    fields = {"disk full": "disk used 97%", "slow": "latency 9s"}
+    assert evidence.sentence({"fields": fields}) == "disk full: disk used 97%, slow latency 9s"
 
 
 def test_a_very_long_value_is_cut():

@@ -56,3 +56,19 @@ def test_a_message_over_the_limit_is_not_sent(monkeypatch):
     monkeypatch.setattr(wire, "LARGEST", 100)
     with pytest.raises(Junk, match="more than"):
         wire.encode({"a": "x" * 200})
+
+
+def test_a_message_nested_too_deeply_is_not_sent():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(Junk, match="nested too deeply"):
+        wire.encode({"a": deep})
+
+
+def test_an_answer_that_cannot_be_read_still_bears_its_number_and_hides_no_other():
+    stream = wire.frame(b'{"seq":7,"looks":' + b"[" * 100_000) + wire.encode({"seq": 8})
+    unreadable, next_one = Reader().feed(stream)
+    assert unreadable["seq"] == 7
+    assert unreadable["unreadable"]
+    assert next_one == {"seq": 8}

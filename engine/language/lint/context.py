@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language.lint import calls, regexes, uses
+from runbook.engine.language.taint import HOST_TEXT, registered
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -131,6 +132,11 @@ class Context:
         here = self.data.get("recoveries")
         own = here if isinstance(here, dict) else {}
         return {name: rungs for name, rungs in self.runbook.recoveries.items() if name in own}
+
+    @cached_property
+    def host_names(self) -> frozenset[str]:
+        """The names that stand for what a host wrote, beside the fields of records."""
+        return HOST_TEXT | registered(self.runbook)
 
     @cached_property
     def calls(self) -> list[Call]:

@@ -137,7 +137,7 @@ def _of_probe(name: str, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     found: dict[str, Any] = dict(params.record_fields(catalogue.probe(name)))
     if name in {"log", "error"}:
-        for text in _leaves(given):
+        for text in _leaves(given.get("patterns", ())):
             if not isinstance(text, str):
                 return None  # a template: its groups are not known here
             found.update(dict.fromkeys(_GROUP.findall(text)))

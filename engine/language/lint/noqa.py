@@ -1,8 +1,8 @@
 """`# noqa: RB012` on the line of a finding silences it there.
 
 A comment without a code silences every warning of its line and no error: what would fail or endanger has to be named.
-Nothing silences RB001, since a file that can't be read has no comments to trust. A comment that silences nothing is
-itself a warning (RB016), so that they don't outlive their reason.
+Nothing silences RB001, since a file that can't be read has no comments to trust, nor RB050, since silence carries
+nothing out. A comment that silences nothing is itself a warning (RB016), so that they don't outlive their reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 UNUSED = "RB016"
 _CODES = r"[A-Za-z]+[0-9]+(?:[ \t]*,[ \t]*[A-Za-z]+[0-9]+)*"
 _COMMENT = re.compile(rf"#\s*noqa\b(?::[ \t]*(?P<codes>{_CODES}))?", re.IGNORECASE)
-_NEVER = frozenset({"RB001", UNUSED})
+_NEVER = frozenset({"RB001", "RB050", UNUSED})
 
 
 @dataclass

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import nodes
 
+from runbook.engine.language.faults import CORRELATIONS
 from runbook.engine.language.lint import known
 from runbook.engine.language.lint.calls import probe_class
 
@@ -51,8 +52,8 @@ def check(context: Context) -> Iterator[Remark]:
     """Judge detectors of states."""
     for detector in context.detectors:
         cls = probe_class(detector.probe)
-        if cls is None or cls.events or detector.members:
-            continue
+        if cls is None or cls.events or detector.probe in CORRELATIONS:
+            continue  # a correlation is about its members' incidents, and holds while they do
         if detector.when is None:
             if context.within((*detector.path, "when")) is not None:
                 continue  # there is one, and it does not parse

@@ -38,14 +38,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook.engine.language import params
-from runbook.engine.language.lint.rules.rb029_host_text_as_code import culprits
+from runbook.engine.language.lint import commands
 from runbook.modules.declare import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from runbook.engine.language.lint.calls import Call
     from runbook.engine.language.lint.context import Context, Remark
 
 CODE = "RB030"
@@ -55,22 +53,9 @@ LEVEL = "warning"
 
 def check(context: Context) -> Iterator[Remark]:
     """Judge the words of command lines behind the program."""
-    for call in context.calls:
-        fields = params.fields(call.cls) if call.cls is not None else {}
-        for name, value in call.step.params.items():
-            if name in fields and fields[name].kind is Kind.ARGV and isinstance(value, (list, tuple)):
-                path = context.parameter(call.step.path, call.step.module, name)
-                for found in _bare(context, call, value):
-                    message = f"what a host wrote ({found}) could be read as an option"
-                    yield context.remark(path, message, "put the word -- before it", word=found)
-
-
-def _bare(context: Context, call: Call, words: Sequence[object]) -> Iterator[str]:
-    for index, word in enumerate(words):
-        if word == "--":
-            return
-        found = culprits(context, call, word)
-        first = getattr(word, "parts", ("",))[0]
-        literal = first if isinstance(first, str) else ""
-        if index and found and not literal.strip("-"):
-            yield found[0]
+    for given in commands.parameters(context):
+        if given.kind is Kind.ARGV and commands.culprits(context, given.call, given.value):
+            for word in commands.words(context, given):
+                if not (word.reading.peril or word.prefix.strip("-") or word.reading.ended(word.before)):
+                    message = f"what a host wrote ({word.culprit}) could be read as an option"
+                    yield context.remark(given.path, message, "put the word -- before it", word=word.culprit)
