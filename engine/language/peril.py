@@ -153,7 +153,7 @@ def _contained(words: Sequence[str], at: int, prefix: str) -> Reading:
     start = next((place for place in range(at + 1, len(words)) if words[place] in {"exec", "run", "shell"}), None)
     if start is None:
         return Reading(at)
-    if "--" in words[start:]:
+    if name in {"kubectl", "oc", "lxc"} and "--" in words[start:]:
         return _command(words, words.index("--", start) + 1, prefix)
     program, doubtful, waits, missing = _started(words, start, "itdTPq", 1)
     for place in doubtful:
@@ -207,7 +207,7 @@ def _interpreted(kind: str, args: Sequence[str], prefix: str) -> _Place:
         if word == "--" or (word == "-" and kind == "shell"):
             operand = place if place < len(args) else None
             if coded:
-                return _Place("data", free=not magic)
+                return _Place("code" if magic else "data", free=True)
             break
         if len(word) > 1 and (word[0] == "-" or (word[0] == "+" and kind == "shell")):
             has_code, waiting, ends = _option(options, kind, word)

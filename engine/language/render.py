@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.errors import RenderError
 from runbook.engine.language import params
 from runbook.engine.language.kinds import is_template
-from runbook.engine.language.programs import loads_code, reads_code
 from runbook.engine.language.scope import Scope, value
 from runbook.engine.language.taint import Refused, host_text, mentioned, reached, registered, secret
 from runbook.engine.language.words import BY_ENV, argv
@@ -136,8 +135,11 @@ def _fill(cls: type[Step | Probe], given: Mapping[str, Any], scope: Scope) -> _F
         filled.values = params.coerce(cls, filled.values, rendered=True, literal_only=True)
     except params.Wrong as wrong:
         raise RenderError(str(wrong)) from wrong
-    if "stdin" in filled.host_text and reads_code(filled.values.get("argv", ())):
-        raise Refused("stdin: host text would be code for the program", mend=f"use `shell`: {BY_ENV}")
+    if "stdin" in filled.host_text and "argv" in filled.values:
+        from runbook.engine.language.programs import reads_code
+
+        if reads_code(filled.values["argv"]):
+            raise Refused("stdin: host text would be code for the program", mend=f"use `shell`: {BY_ENV}")
     return filled
 
 
@@ -215,6 +217,8 @@ def _harmless_script(raw: Any, scope: Scope, *, hosts: bool, hides: bool) -> Non
 
 
 def _harmless_variables(given: Mapping[str, Any], scope: Scope) -> None:
+    from runbook.engine.language.programs import loads_code
+
     for variable, raw in given.items():
         if loads_code(variable) and host_text(mentioned(raw), scope):
             raise Refused(

@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.errors import RenderError
-from runbook.engine.language import grammar, peril
+from runbook.engine.language import grammar
 from runbook.engine.language.closures import closure
 from runbook.engine.language.expression import Expression, names_of, parse
 from runbook.engine.language.kinds import is_template
@@ -18,6 +18,9 @@ from runbook.engine.language.taint import Refused, host_text, mentioned
 from runbook.engine.language.text import text
 
 HOST_TEXT: Final = "\ufffd"  # stands for a word that a host wrote, where words are judged by their places
+if TYPE_CHECKING:
+    from runbook.engine.language.peril import Reading
+
 BY_ENV: Final = 'give it by `env: {NAME: …}` and write "$NAME" in the script'
 _PLACE = "\ue000{}\ue001"  # private-use characters: no shell syntax, and in no command that anybody writes
 _PLACES = re.compile("\ue000(\\d+)\ue001")
@@ -90,7 +93,7 @@ def argv(raw: Any, scope: Scope) -> list[str]:
     return made
 
 
-def reading(word: Expression, before: Sequence[str], scope: Scope) -> tuple[peril.Reading, str]:
+def reading(word: Expression, before: Sequence[str], scope: Scope) -> tuple[Reading, str]:
     """Tell how a word with host text would be read, and what the runbook itself wrote at its beginning.
 
     Args:
@@ -98,6 +101,8 @@ def reading(word: Expression, before: Sequence[str], scope: Scope) -> tuple[peri
         before: the words before it; HOST_TEXT stands for those that hosts wrote.
         scope: what its templates may name.
     """
+    from runbook.engine.language import peril  # much is known of programs, and most runbooks need none of it
+
     prefix = _prefix(word, scope)
     return peril.read(before, prefix), prefix
 

@@ -228,3 +228,11 @@ def test_vv_shows_the_traceback_of_a_bug(words, capsys):
 )
 def test_less_than_vv_shows_none(words):
     assert not _ending.wants_traceback(words)
+
+
+def test_a_run_that_an_error_ended_is_not_taken_for_one_that_was_killed(tmp_path):
+    text = "name: x\nwritable: ['{{ host }}/x']\noperations: [{name: t, wait: 1s}]\n"
+    (tmp_path / "x.yaml").write_text(text)
+    done = call("apply", "x.yaml", cwd=tmp_path)
+    assert (done.returncode, "no absolute path" in done.stderr) == (1, True)
+    assert "x apply: exit code 1 (" in call("history", cwd=tmp_path).stdout

@@ -184,7 +184,9 @@ def test_host_text_that_is_data_passes_whatever_it_is(argv, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "argv", [["timeout", "--", "10", "rm", X], ["sudo", "--", "rm", X], ["rm", X], ["python3", "run.py", X]], ids=" ".join
+    "argv",
+    [["timeout", "--", "10", "rm", X], ["sudo", "--", "rm", X], ["rm", X], ["python3", "run.py", X]],
+    ids=" ".join,
 )
 def test_two_dashes_count_for_the_program_that_gets_the_word(argv, tmp_path):
     with pytest.raises(render.Refused, match="would be an option"):
@@ -201,7 +203,9 @@ def test_host_text_in_a_variable_that_loads_code_is_refused(variable, tmp_path):
     assert order(["true"], env={"JOB": made(X)})
 
 
-@pytest.mark.parametrize("argv", [["bash"], ["ssh", "node1"], ["sudo", "sh", "-s"], ["xargs", "rm"], ["awk", "-f", "-"]])
+@pytest.mark.parametrize(
+    "argv", [["bash"], ["ssh", "node1"], ["sudo", "sh", "-s"], ["xargs", "rm"], ["awk", "-f", "-"]]
+)
 def test_host_text_is_no_input_of_what_reads_code(argv, tmp_path):
     with pytest.raises(render.Refused, match="stdin: host text would be code"):
         order(argv, stdin=made(X))
