@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 
 MASK = "***"
 SHORTEST = 4  # characters of a parameter that a secret went into
-_SHORTEST_PART = 8  # characters of a part of one: a shorter part would match by chance
+SHORTEST_PART = 8  # characters of a part of one: a shorter part would match by chance
 _PASSWORD = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")  # user:password@ of an address
 
 
@@ -73,8 +73,8 @@ def of(params: Mapping[str, Any], names: Iterable[str]) -> Mask:
             value = value.get(key)
         exact = isinstance(value, str)  # else: some of these values hold a secret, and some do not
         for text in _texts(value):
-            for part in _parts(text, SHORTEST if exact else _SHORTEST_PART):
-                forms.update(_forms(part))
+            for part in _parts(text, SHORTEST if exact else SHORTEST_PART):
+                forms.update(printed(part))
     return Mask(forms)
 
 
@@ -96,12 +96,12 @@ def _parts(text: str, shortest: int) -> Iterator[str]:
         yield text
         yield whole
     for part in (*text.splitlines(), *text.split()):
-        if len(part.strip()) >= _SHORTEST_PART:
+        if len(part.strip()) >= SHORTEST_PART:
             yield part.strip()
     yield from (found for found in _PASSWORD.findall(text) if len(found) >= SHORTEST)
 
 
-def _forms(part: str) -> Iterator[str]:
+def printed(part: str) -> Iterator[str]:
     """Yield how a text may be printed: as it is, escaped for JSON, Python and URLs, and in base64."""
     escapes: Tuple[Callable[[str], str], ...] = (
         lambda text: json.dumps(text)[1:-1],
@@ -120,7 +120,7 @@ def _forms(part: str) -> Iterator[str]:
         for before in range(3):  # bytes that may stand before it in a longer text such as `user:token`
             made = alphabet(b"\0" * before + plain).decode().rstrip("=")
             inner = made[(0, 2, 3)[before] : len(made) - (1 if (before + len(plain)) % 3 else 0)]
-            if len(inner) >= _SHORTEST_PART:
+            if len(inner) >= SHORTEST_PART:
                 yield inner
             if not before:
                 yield made

@@ -154,7 +154,9 @@ def _value(name: str, kind: Kind | None, raw: Any, scope: Scope, filled: _Filled
     hosts, hides = host_text(names, scope), secret(names, scope)
     if hosts:
         filled.host_text.add(name)
-    if hides:
+    if hides and isinstance(raw, Mapping):
+        filled.secret.update(f"{name}.{key}" for key, each in raw.items() if secret(mentioned(each), scope))
+    elif hides:
         filled.secret.add(name)
     if kind is Kind.SCRIPT:
         _harmless_script(raw, scope, hosts=hosts, hides=hides)

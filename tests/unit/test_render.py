@@ -231,7 +231,7 @@ def test_the_command_line_is_split_before_templating_with_quotes_inside_template
 
 def test_secrets_are_marked_and_never_words_or_script():
     made = order("shell", script="login", env={"TOKEN": "{{ secrets.token }}"})
-    assert made.secret == {"env"}
+    assert made.secret == {"env.TOKEN"}
     assert made.params["env"] == {"TOKEN": SECRETS["token"]}
     refused("a secret can't stand in a command's words", "command", argv="curl -H {{ secrets.token }}")
     refused(
