@@ -194,6 +194,8 @@ class Session:
             "command": request.command,
             "hosts": [HOST],
             "check": request.settings.check,
+            "operations": [operation.name for operation in runbook.operations if request.settings.operations],
+            "order": [detector.name for detector in runbook.detectors],
             "detectors": sum(plan.chosen(detector) for detector in runbook.detectors),
         }
         self._tell(observer, keeper, self._fact("run.begun", data=data))

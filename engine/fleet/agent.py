@@ -317,5 +317,5 @@ class Agent:
             self._words.extend(data.decode("utf-8", "replace").splitlines())
 
     def _unreachable(self, what: str) -> HostUnreachable:
-        said = "\n  ".join(word for word in self._words if word.strip())
+        said = "\n  ".join(word for word in self._words if word.strip() and word.strip() not in what)
         return HostUnreachable(what, where=self.host, mend=f"its last words:\n  {said}" if said else "")

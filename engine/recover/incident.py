@@ -62,7 +62,7 @@ def resumed(turn: Turn, incident: Incident) -> None:
         fields=incident.fields,
         count=incident.count,
         category=detector.category,
-        when=detector.when.text if detector.when else "",
+        when=turn.plan.condition(detector),
     )
 
 
@@ -115,7 +115,7 @@ def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bo
                 subject=key[2],
                 since=held.since,
                 hold=detector.hold,
-                when=detector.when.text if detector.when else "",
+                when=turn.plan.condition(detector),
                 severity=detector.severity.value,
                 category=detector.category,
                 counted=len(held.times),
@@ -151,7 +151,7 @@ def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, si
         fields=incident.fields,
         count=count,
         category=detector.category,
-        when=detector.when.text if detector.when else "",
+        when=turn.plan.condition(detector),
     )
     return turn.put(incident)
 

@@ -148,6 +148,12 @@ class Plan:
         names, tags = self.settings.detectors, self.settings.tags
         return (not names or detector.name in names) and (not tags or bool(tags.intersection(detector.tags)))
 
+    def condition(self, detector: Detector) -> str:
+        """Return what a detector asks, as text; a correlation asks what its members do."""
+        if detector.when is not None:
+            return detector.when.text
+        return ", ".join(self.condition(self.detector(name)) for name in detector.members)
+
     def detector(self, name: str) -> Detector:
         """Return a detector by its name."""
         found = self.runbook.detector(name)

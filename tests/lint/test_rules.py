@@ -55,3 +55,16 @@ def test_a_rule_says_of_itself_what_its_documentation_says():
     for rule in catalogue.rules():
         documented = catalogue.documented(rule.CODE)
         assert (documented.name, documented.level) == (rule.NAME, rule.LEVEL)
+
+
+def test_a_template_in_the_paths_of_a_log_hides_no_field(tmp_path):
+    text = (
+        "name: x\nvars: {root: /var/log}\ndetectors:\n  - name: d\n"
+        "    log: {paths: ['{{ root }}/x.log'], patterns: 'rank (?P<rank>[0-9]+)'}\n    when: rnak > 1\n"
+    )
+    assert "RB018" in {finding.code for finding in findings(tmp_path, text)}
+
+
+def test_a_correlation_whose_member_is_not_defined_has_no_missing_condition(tmp_path):
+    text = "name: x\ndetectors:\n  - {name: d, all: [nothing]}\n"
+    assert "RB023" not in {finding.code for finding in findings(tmp_path, text)}

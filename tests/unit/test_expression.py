@@ -343,3 +343,8 @@ def test_an_expression_knows_its_names_and_equals_another_of_the_same_text():
     assert condition.names == {"incident", "vars_x", "x", "y"}
     assert condition == parse(condition.text, template=False)
     assert condition != parse(condition.text, template=True)
+
+
+def test_a_number_of_thousands_of_digits_is_a_syntax_error():
+    with pytest.raises(Syntax, match="a number has at most 300 digits"):
+        parse("load1 > 1" + "0" * 5000, template=False)

@@ -379,3 +379,10 @@ def test_operations_without_a_name_of_their_own_are_told_apart(tmp_path):
     file.write_text("name: r\noperations: [{command: [a]}, {command: [b]}, {command: [c], name: command 3}]\n")
     names = [operation.name for operation in load.load(file).operations]
     assert names == ["command", "command 2", "command 3"]
+
+
+def test_operations_without_names_are_numbered_in_their_order(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text("name: x\noperations:\n" + "  - wait: 1s\n" * 3000, encoding="utf-8")
+    names = [operation.name for operation in load.load(file).operations]
+    assert names == ["wait", *(f"wait {number}" for number in range(2, 3001))]

@@ -95,11 +95,21 @@ def words(context: Context, given: Given) -> Iterator[Word]:
             before.append(str(places.told(word, scope) or ""))
 
 
-def told(context: Context, call: Call, value: Any) -> list[str]:
-    """Return a command's words as far as they can be told."""
-    scope = _scope(context, call)
-    listed = value if isinstance(value, (list, tuple)) else str(value or "").split()
-    return [places.told(word, scope) or "" for word in listed]
+def reads_code(context: Context, given: Given) -> bool:
+    """Tell whether the command beside a parameter takes its input for code, as far as its words can be told."""
+    from runbook.engine.language import programs
+
+    argv = given.beside.get("argv")
+    scope = _scope(context, given.call)
+    listed = argv if isinstance(argv, (list, tuple)) else str(argv or "").split()
+    return programs.reads_code([places.told(word, scope) or "" for word in listed])
+
+
+def loads_code(variable: str) -> bool:
+    """Tell whether programs take code from an environment variable."""
+    from runbook.engine.language import programs
+
+    return programs.loads_code(variable)
 
 
 def _scope(context: Context, call: Call) -> Scope:

@@ -62,4 +62,5 @@ def _is_code(wanted: str) -> bool:
 
 def _next_to(wanted: str, codes: dict[str, str]) -> str:
     number = int(re.sub(r"\D", "", wanted))
-    return min(codes, key=lambda code: abs(int(code[2:]) - number))
+    near = min(codes, key=lambda code: abs(int(code[2:]) - number))
+    return near if abs(int(near[2:]) - number) < 10 else ""

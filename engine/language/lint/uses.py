@@ -85,6 +85,8 @@ def _uses_of_detector(context: Context, detector: Detector) -> Iterator[Use]:
 
 def _uses_of_step(context: Context, call: Call) -> Iterator[Use]:
     step = call.step
+    if step.when is None and not _has_expressions(call):
+        return
     reach = known.of_step(context, call)
     if step.when is not None:
         path = (*step.path, "when")
@@ -97,6 +99,12 @@ def _uses_of_step(context: Context, call: Call) -> Iterator[Use]:
             continue
         for path, found in expressions(value, start):
             yield Use(found, path, reach, call=call)
+
+
+def _has_expressions(call: Call) -> bool:
+    """Tell whether a step has any: what may stand in them costs more to tell, the more steps ran before it."""
+    given = call.step.params
+    return next(expressions(given, ()), None) is not None or any(_is_condition(call, name) for name in given)
 
 
 def _is_condition(call: Call, name: str) -> bool:

@@ -45,7 +45,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from runbook.engine.language import programs
 from runbook.engine.language.lint import commands
 from runbook.engine.language.lint.commands import culprits
 from runbook.modules.declare import Kind
@@ -80,9 +79,7 @@ def check(context: Context) -> Iterator[Remark]:
             yield from _words(context, given)
         elif given.name == "env" and isinstance(given.value, Mapping):
             yield from _environment(context, given)
-        elif given.name == "stdin" and programs.reads_code(
-            commands.told(context, given.call, given.beside.get("argv"))
-        ):
+        elif given.name == "stdin" and commands.reads_code(context, given):
             message = f"what a host wrote ({found[0]}) would be code for the program that reads it"
             yield context.remark(given.path, message, "use `shell`, and give it by `env: {NAME: …}`", word=found[0])
 
@@ -97,7 +94,7 @@ def _words(context: Context, given: Given) -> Iterator[Remark]:
 
 def _environment(context: Context, given: Given) -> Iterator[Remark]:
     for variable, value in given.value.items():
-        found = culprits(context, given.call, value) if programs.loads_code(variable) else []
-        if found:
+        found = culprits(context, given.call, value)
+        if found and commands.loads_code(variable):
             message = f"what a host wrote ({found[0]}) in {variable} would be code for what reads it"
             yield context.remark(given.path, message, "give it by a variable of your own name", word=found[0])
