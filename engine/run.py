@@ -123,11 +123,11 @@ class Pass:
         return self._budget > 0 and not self._interrupts
 
     def _detectors(self) -> list[Detector]:
-        wanted = [detector for detector in self.state.plan.runbook.detectors if self.state.plan.chosen(detector)]
-        needed = {name for detector in wanted for name in (*detector.members, detector.verify.detector)}
-        return [
-            detector for detector in self.state.plan.runbook.detectors if detector in wanted or detector.name in needed
-        ]
+        plan = self.state.plan
+        wanted = [detector for detector in plan.runbook.detectors if plan.chosen(detector)]
+        names = {detector.name for detector in wanted}
+        names |= {name for detector in wanted for name in (*detector.members, detector.verify.detector) if name}
+        return [detector for detector in plan.runbook.detectors if detector.name in names]
 
     def _look(self, detectors: Sequence[Detector]) -> None:
         names = tuple(d.name for d in detectors if not catalogue.probe(d.probe).engine)

@@ -70,8 +70,9 @@ class Agent:
         """Send a request and return the number that its answers bear."""
         self._seq += 1
         frame = wire.encode({**request, "seq": self._seq})
-        if request.get("op") == "probe":
-            self._looking[self._seq] = [str(spec["id"]) for spec in request["specs"]]
+        specs = request.get("specs")
+        if isinstance(specs, list):
+            self._looking[self._seq] = [str(spec["id"]) for spec in specs]
         (self._outgoing if self._ready else self._queued).extend(frame)
         self._flush()
         return self._seq

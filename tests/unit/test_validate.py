@@ -180,7 +180,9 @@ def test_every_problem_is_found():
     assert len(problems(document)) == 5
 
 
-@pytest.mark.parametrize(("written", "meant"), [("procces", "process"), ("helth", "health"), ("httpp", "http"), ("commnd", "command")])
+@pytest.mark.parametrize(
+    ("written", "meant"), [("procces", "process"), ("helth", "health"), ("httpp", "http"), ("commnd", "command")]
+)
 def test_a_misspelt_probe_is_an_unknown_probe_with_the_nearest_name(written, meant):
     problems = validate({"name": "x", "detectors": [{"name": "d", written: "a"}]}, schema.core())
     assert [(problem.code, meant in problem.hint) for problem in problems] == [("RB008", True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import RenderError
@@ -113,8 +114,11 @@ def loads_code(variable: str) -> bool:
 
 
 def _scope(context: Context, call: Call) -> Scope:
-    scope = places.scope(context, sorted(known.registered(context)))
-    scope.host_names = scope.host_names | _fields(context, call)
+    fields = _fields(context, call)
+    if not fields:
+        return context.later
+    scope = copy(context.later)
+    scope.host_names = scope.host_names | fields
     return scope
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runbook.engine.language.lint.calls import Call
     from runbook.engine.language.lint.regexes import Pattern
     from runbook.engine.language.lint.uses import Use
+    from runbook.engine.language.scope import Scope
     from runbook.engine.language.source import Source
     from runbook.engine.model import Detector, Edit, Path, Runbook, Rung, Span
 
@@ -137,6 +138,13 @@ class Context:
     def host_names(self) -> frozenset[str]:
         """The names that stand for what a host wrote, beside the fields of records."""
         return HOST_TEXT | registered(self.runbook)
+
+    @cached_property
+    def later(self) -> Scope:
+        """A scope in which all that is known only later has a mark for a value."""
+        from runbook.engine.language.lint import known, places
+
+        return places.scope(self, sorted(known.registered(self)))
 
     @cached_property
     def calls(self) -> list[Call]:
