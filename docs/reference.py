@@ -153,7 +153,9 @@ def _anchor(rule: catalogue.Documented) -> str:
 
 def _commands() -> Iterator[str]:
     yield "Each page is what `--help` prints. Exit codes: [How it decides](../decisions.md#exit-codes)."
-    context = click.Context(runbook, info_name="runbook", terminal_width=100, max_content_width=100)
+    context = click.Context(
+        runbook, info_name="runbook", terminal_width=100, max_content_width=100, **runbook.context_settings
+    )
     for name in runbook.list_commands(context):
         command = runbook.get_command(context, name)
         assert command is not None
