@@ -74,6 +74,11 @@ class Reading:
         self._last = os.pread(descriptor, min(TAIL, cursor.offset), max(0, cursor.offset - TAIL))
         self._goes_on = _returns(self._last)  # a lone carriage return stands before the cursor
 
+    @property
+    def continues(self) -> bool:
+        """What stands before the cursor, as this will take it for, is what was read."""
+        return (fingerprint(self._first), fingerprint(self._last)) == (self._before.head, self._before.tail)
+
     def run(self) -> "Reading":
         """Read to the end, or as far as there is room."""
         buffer = b""

@@ -45,15 +45,15 @@ class Strangers:
             resumed = self._resume([*self.cut, *self.lost], place, descriptor)
             if resumed is not None:
                 return resumed
-            longer = [cursor for cursor in self.cut if cursor.log == place.log and place.found.st_size < cursor.offset]
-            if any(copy or cursor.shares_head(descriptor) for cursor in longer):
+            if any(_shorter(place, descriptor, cursor) for cursor in self.cut):
                 return _end(place, descriptor)  # copied before its last lines were written, and these were read
-            if place.log in self._live:
-                within = _within(self._live[place.log], place.log, descriptor)
+            live = self._live.get(place.log)
+            if live is not None or any(cursor.log == place.log for cursor in self.cut):
+                within = _within(live, place.log, descriptor)
                 if within is None:
                     return None
                 if within:
-                    return _end(place, descriptor, copy=True)
+                    return _copy(place, descriptor, live or fresh(place))  # a log that was cut is read anew
             if copy:
                 return Begin(replace(adopted(copy, place), tried=False))
             new = place.found.st_mtime_ns >= self._newest - SLACK
@@ -61,7 +61,7 @@ class Strangers:
 
     def _resume(self, cursors: List[Cursor], place: Place, descriptor: int) -> Optional[Begin]:
         for cursor in cursors:
-            if cursor.offset and place.found.st_size >= cursor.offset and cursor.begins(descriptor):
+            if cursor.offset and _reaches(descriptor, cursor) and cursor.begins(descriptor):
                 if any(cursor is resumed for resumed in self._resumed):
                     return _end(place, descriptor)  # a second copy
                 self._resumed.append(cursor)
@@ -75,16 +75,45 @@ class Strangers:
         return [*self.lost, *cut]
 
 
-def _end(place: Place, descriptor: int, *, copy: bool = False) -> Begin:
-    return Begin(replace(at_end(place, descriptor), copy=copy), read=False)
+def _reaches(descriptor: int, cursor: Cursor) -> bool:
+    """Tell whether an open file holds as much as was read.
+
+    Its size is asked for anew: a copy that was being made when it was found is whole by the time its log is cut.
+    """
+    return os.fstat(descriptor).st_size >= cursor.offset
 
 
-def _within(live: Cursor, log: str, descriptor: int) -> Optional[bool]:
+def _shorter(place: Place, descriptor: int, cursor: Cursor) -> bool:
+    """Tell whether a file is a copy of less than what was read of a log before it was cut."""
+    return cursor.log == place.log and not _reaches(descriptor, cursor) and cursor.shares_head(descriptor)
+
+
+def _end(place: Place, descriptor: int) -> Begin:
+    return Begin(at_end(place, descriptor), read=False)
+
+
+def _copy(place: Place, descriptor: int, live: Cursor) -> Begin:
+    """Begin where the log itself was read to: it may be cut before the rest of it is read."""
+    within = _reaches(descriptor, live)
+    cursor = adopted(live, place) if within else at_end(place, descriptor)
+    return Begin(replace(cursor, copy=True), read=False)
+
+
+def followed(copy: Cursor, live: Cursor) -> Cursor:
+    """Return where to begin in a copy when its log is cut, now that the log itself has been read further."""
+    with opened(live.path) as whole, opened(copy.path) as part:
+        if whole is None or part is None or not copied(whole, part) or not live.begins(whole):
+            return copy  # cut already
+        place = Place(copy.log, copy.path, os.fstat(part))
+        return _copy(place, part, live).cursor if place.found.st_ino == copy.inode else copy
+
+
+def _within(live: Optional[Cursor], log: str, descriptor: int) -> Optional[bool]:
     """Tell whether a log holds all of a file; None where the log is being rotated at this moment."""
     with opened(log) as whole:
         if whole is None:
-            return None
+            return None if live else False
         if copied(whole, descriptor):
             return True
-        unchanged = os.fstat(whole).st_size >= live.offset and live.begins(whole)
+        unchanged = live is None or (_reaches(whole, live) and live.begins(whole))
         return False if unchanged else None

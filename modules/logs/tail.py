@@ -1,6 +1,7 @@
 """What is new in a set of logs since the last look: every line that rotation has left, once."""
 
 import os
+import stat
 import time
 from dataclasses import replace
 from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Set, Tuple
@@ -20,7 +21,7 @@ from runbook.modules.logs.rotation import (
     opened,
     places,
 )
-from runbook.modules.logs.strangers import Strangers
+from runbook.modules.logs.strangers import Strangers, followed
 
 BUDGET = 10.0  # seconds of reading in one look; the next one goes on where it ended
 MISSED = 7 * 86400.0  # seconds for which a file that can't be found is remembered: its disk may come back
@@ -95,6 +96,8 @@ class Tail:
                 self._await(place, cursor)
                 continue
             lines += read.lines
+            if place.live:
+                kept = [followed(c, read.cursor) if c.copy and c.log == place.log else c for c in kept]
             if read.passed_over:
                 self._passed_over.setdefault(place.path, []).extend(read.passed_over)
             if not self._room.left:
@@ -196,10 +199,10 @@ class Tail:
             if descriptor is None:
                 return None
             shorter = os.fstat(descriptor).st_size < cursor.offset
-            if not place.holds(descriptor) or shorter or not cursor.begins(descriptor):
+            read = Reading(place, descriptor, cursor, self._matcher, room=self._room, now=self._now)
+            if not place.holds(descriptor) or shorter or not read.continues:
                 return None
-            read = Reading(place, descriptor, cursor, self._matcher, room=self._room, now=self._now).run()
-            return None if read.torn else read
+            return None if read.run().torn else read
 
 
 def _logs(pattern: str) -> List[str]:
@@ -214,9 +217,13 @@ def _logs(pattern: str) -> List[str]:
 
 
 def _refusal(path: str) -> str:
-    if not os.path.exists(path) or os.path.isfile(path):
+    try:
+        mode = os.stat(path).st_mode  # asked for once: a log may come and go between two questions
+    except (OSError, ValueError):
         return ""
-    return f"{path} is a directory: write {path}/*" if os.path.isdir(path) else f"{path} is no file, so it is not read"
+    if stat.S_ISREG(mode):
+        return ""
+    return f"{path} is a directory: write {path}/*" if stat.S_ISDIR(mode) else f"{path} is no file, so it is not read"
 
 
 def _known(place: Place, free: Dict[int, List[Cursor]]) -> Optional[Cursor]:

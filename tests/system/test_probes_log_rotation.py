@@ -209,7 +209,7 @@ def test_a_log_that_is_written_and_rotated_while_it_is_read_gives_every_line_onc
     def writing():
         chance = random.Random(7)
         number = 0
-        while number < total:
+        while number < total and not done.is_set():
             with lock, log.open("ab", buffering=0) as file:
                 count = min(chance.randint(1, 400), total - number)
                 text = b"".join(b"line %d\n" % n for n in range(number, number + count))
@@ -221,14 +221,16 @@ def test_a_log_that_is_written_and_rotated_while_it_is_read_gives_every_line_onc
                 with lock:
                     rotate(log)
                     log.touch()
-        done.set()
 
-    thread = threading.Thread(target=writing)
+    thread = threading.Thread(target=writing, daemon=True)
     thread.start()
     seen = []
-    while not done.is_set():
+    until = time.monotonic() + 60
+    while thread.is_alive() and time.monotonic() < until:
         seen += watch.numbers()
-    thread.join()
+    done.set()
+    thread.join(10)
+    assert not thread.is_alive()
     seen += watch.numbers() + watch.numbers() + watch.numbers()
     assert sorted(seen) == list(range(total))
 
