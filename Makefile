@@ -11,7 +11,7 @@ help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
 demo: $(VENV)/runbook.stamp ## Install into .venv and heal six real faults in a scratch directory
-	RUNBOOK_AGENT_DIR=$(abspath $(VENV)) $(BIN)/runbook apply quickstart
+	RUNBOOK_AGENT_DIR="$(CURDIR)/$(VENV)" $(BIN)/runbook apply quickstart
 
 test: debian $(VENV)/test.stamp check pytest ## Install what the tests need, and run them all
 

@@ -73,6 +73,23 @@ def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, di
     return state, journal.cursors(name, host)
 
 
+def row(incident: Incident, runbook: str, now: float) -> IncidentRow:
+    """Return an incident as the journal keeps it."""
+    return IncidentRow(
+        incident.id,
+        runbook,
+        incident.detector,
+        incident.host,
+        incident.subject,
+        incident.state.value,
+        incident.severity,
+        incident.opened,
+        now,
+        incident.closed,
+        _data(incident),
+    )
+
+
 class Keeper:
     """Writes a pass into the journal. Without one (`--check`, `check`) it keeps nothing and counts nothing."""
 
@@ -144,7 +161,7 @@ class Keeper:
             for fact in facts:
                 batch.event(fact)
             for incident in changed:
-                batch.incident(self._row(incident, now))
+                batch.incident(row(incident, self._runbook, now))
             for key, hold in holds:
                 data = {"times": list(hold.times)} if hold is not None and hold.times else {}
                 batch.hold(self._runbook, key[1], key[0], key[2], hold.since if hold else None, now, data)
@@ -177,21 +194,6 @@ class Keeper:
             return [(event.intent, event.outcome)]
         outcomes: Mapping[str, Outcome] = getattr(event, "outcomes", {})
         return list(outcomes.items())
-
-    def _row(self, incident: Incident, now: float) -> IncidentRow:
-        return IncidentRow(
-            incident.id,
-            self._runbook,
-            incident.detector,
-            incident.host,
-            incident.subject,
-            incident.state.value,
-            incident.severity,
-            incident.opened,
-            now,
-            incident.closed,
-            _data(incident),
-        )
 
 
 def _changed(before: State, after: State) -> list[Incident]:

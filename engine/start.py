@@ -10,7 +10,7 @@ import secrets as randomness
 import shutil
 import tempfile
 import time
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.store import open_journal, who
 from runbook.engine.language import lint, render, source
 from runbook.engine.language import load as loading
-from runbook.engine.recover.state import Plan, Settings
+from runbook.engine.model import IncidentState
+from runbook.engine.recover.state import Plan, Settings, State
 from runbook.engine.run import Pass
 from runbook.modules.frozen import frozen
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from runbook.engine.run import Observer
 
 HOST = "localhost"
+SCRATCH = "runbook-"  # how the names of scratch directories begin
 
 
 @frozen
@@ -151,6 +153,7 @@ class Session:
             every = runbook.every if isinstance(runbook.every, float) else 60.0
             plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope})
             state, cursors = keep.load(plan, self._journal, HOST, time.time())
+            state = self._without_old_scratch(state)
             keeper = keep.Keeper(self._journal if request.commits else None, runbook.name, HOST, cursors)
             self._begin(observer, keeper, plan)
             try:
@@ -200,6 +203,20 @@ class Session:
         }
         self._tell(observer, keeper, self._fact("run.begun", data=data))
 
+    def _without_old_scratch(self, state: State) -> State:
+        """End the incidents about scratch directories that went with an earlier run, stopped before its end."""
+        start = str(Path(tempfile.gettempdir()).resolve() / SCRATCH)
+        over = [each for each in state.incidents.values() if each.subject.startswith(start)]
+        over = [each for each in over if not Path(each.subject).exists()]
+        if self._request.commits and self._journal is not None and over:
+            reason = "the scratch directory of its run is gone"
+            with self._journal.transaction() as batch:
+                for each in over:
+                    ended = replace(each, state=IncidentState.UNVERIFIED, reason=reason, closed=time.time())
+                    batch.incident(keep.row(ended, self._request.runbook.name, time.time()))
+        kept = {key: each for key, each in state.incidents.items() if each not in over}
+        return replace(state, incidents=kept)
+
     def _tell(self, observer: Observer, keeper: keep.Keeper, fact: Fact) -> None:
         keeper.fact(fact)
         observer.fact(fact)
@@ -209,12 +226,12 @@ class Session:
 
     def _about_run(self, stack: contextlib.ExitStack) -> dict[str, str]:
         """Return `run`; its scratch directory is made where a runbook mentions it, and removed at the end."""
-        about = {"id": self.run_id, "scratch": str(Path(tempfile.gettempdir()) / f"runbook-{self.run_id}")}
+        about = {"id": self.run_id, "scratch": str(Path(tempfile.gettempdir()) / f"{SCRATCH}{self.run_id}")}
         files = {self._request.runbook.file, *(detector.origin for detector in self._request.runbook.detectors)}
         mentioned = any("run.scratch" in Path(file).read_text(encoding="utf-8") for file in files if file)
         if self._request.settings.check or not mentioned:
             return about
-        about["scratch"] = os.path.realpath(tempfile.mkdtemp(prefix="runbook-"))
+        about["scratch"] = os.path.realpath(tempfile.mkdtemp(prefix=SCRATCH))
         stack.callback(shutil.rmtree, about["scratch"], ignore_errors=True)
         return about
 

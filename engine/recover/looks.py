@@ -29,8 +29,8 @@ def take(turn: Turn, event: Looked) -> None:
         if look is None or detector.probe in correlate.CORRELATIONS:
             continue
         judged.append(detector)
-        behind = _behind(turn, detector, event.host, look)
-        _take(turn, detector, event.host, _judge(turn, detector, event.host, look), behind=behind)
+        partial = _partial(turn, detector, event.host, look)
+        _take(turn, detector, event.host, _judge(turn, detector, event.host, look), partial=partial)
     _correlate(turn, event.host, judged)
     _decide(turn, event.host, judged)
 
@@ -51,17 +51,25 @@ def _correlate(turn: Turn, host: str, judged: list[Detector]) -> None:
         _take(turn, ready, host, [correlate.correlate(ready, said, turn.now)])
 
 
-def _behind(turn: Turn, detector: Detector, host: str, look: Look) -> bool:
-    """Tell whether a log was not read to its end; then look again at once, for a while."""
+def _partial(turn: Turn, detector: Detector, host: str, look: Look) -> bool:
+    """Tell whether a log was not read to its end, or is not there, so that its silence means nothing.
+
+    What is left is read at once, for a while.
+    """
     if not isinstance(look, Seen):
         return False
-    trouble, behind = look.state.get("trouble"), look.state.get("behind")
+    key, catching = (host, detector.name), turn.write("catching")
+    trouble, behind, nothing = (look.state.get(name) for name in ("trouble", "behind", "nothing"))
     if trouble:
         turn.tell("look.unknown", host=host, detector=detector.name, reason=str(trouble))
-    catching = turn.write("catching")
-    key = (host, detector.name)
+    if nothing:
+        if turn.recovering and key not in catching:
+            catching[key] = turn.now
+            turn.tell("look.absent", host=host, detector=detector.name, reason=str(nothing))
+        return True
     if not behind:
-        catching.pop(key, None)
+        if catching.pop(key, None) is not None and not trouble:
+            turn.tell("look.seen", host=host, detector=detector.name)
         return False
     if turn.now - catching.setdefault(key, turn.now) < CATCH_UP and not turn.stopping:
         turn.look(host, detector.name)
@@ -84,7 +92,7 @@ def _judge(turn: Turn, detector: Detector, host: str, look: Look) -> list[Verdic
         return error.what
 
 
-def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | str, *, behind: bool = False) -> None:
+def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | str, *, partial: bool = False) -> None:
     """Take in what a look says: the holds, the incidents, those that verify, and what correlations will ask."""
     said, key, events = turn.write("said"), (host, detector.name), _events(detector)
     if isinstance(verdicts, str):
@@ -106,7 +114,7 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
             life.saw(turn, detector, host, verdict, events)
         if not events and verdicts:
             life.missed(turn, detector, host, {verdict.subject for verdict in verdicts})
-    _verify(turn, detector, host, verdicts, True if events and not behind else UNKNOWN)
+    _verify(turn, detector, host, verdicts, True if events and not partial else UNKNOWN)
 
 
 def _verify(turn: Turn, looked: Detector, host: str, verdicts: list[Verdict], otherwise: Truth) -> None:

@@ -107,7 +107,10 @@ class Gather:
 
     def _seen(self, fact: Fact) -> None:
         host = self._host(fact)
-        self._put(fact, replace(host, unknown=tuple(one for one in host.unknown if one.detector != _detector(fact))))
+        unknown, absent = (
+            tuple(one for one in group if one.detector != _detector(fact)) for group in (host.unknown, host.absent)
+        )
+        self._put(fact, replace(host, unknown=unknown, absent=absent))
 
     def _absent(self, fact: Fact) -> None:
         host = self._host(fact)

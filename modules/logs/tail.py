@@ -44,6 +44,8 @@ class Tail:
         self._claimed: Set[Tuple[int, int]] = set()
         self._cursors: Dict[str, List[Cursor]] = {}
         self._behind = 0
+        self._nothing: List[str] = []  # patterns that match no file
+        self._asked = 0
         self._passed_over: Dict[str, List[str]] = {}  # by file, the patterns that were too slow for a line each
 
     def new(self, patterns: Sequence[str], first: From) -> List[Line]:
@@ -68,6 +70,7 @@ class Tail:
             "cursors": {pattern: [cursor.store() for cursor in cursors] for pattern, cursors in self._cursors.items()},
             "folders": {path: self._folders[path].changed for path in settled},
             "behind": self._behind,  # bytes that are left for the next look
+            **({"nothing": f"no file at {', '.join(self._nothing)}"} if len(self._nothing) == self._asked else {}),
             **self._trouble(),
         }
 
@@ -87,6 +90,9 @@ class Tail:
         logs = _logs(pattern)
         gone = sorted({cursor.log for cursor in known} - set(logs))
         there = list(self._places([*logs, *gone], known, first=before is None))
+        self._asked += 1
+        if not there:
+            self._nothing.append(pattern)
         kept, work = self._first(there, first) if before is None else self._settled(there, known)
         lines: List[Line] = []
         for place, cursor in sorted(work, key=lambda item: (item[0].found.st_mtime_ns, item[0].live)):

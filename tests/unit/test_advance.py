@@ -701,3 +701,14 @@ def test_a_step_that_an_earlier_run_still_has_in_hand_is_left_alone(tmp_path):
     world.state = changed(world.state, incidents={key: busy})
     world.put(Resume({}))
     assert (world.done, world.state.incidents[key].intent) == ([], "old-1")
+
+
+def test_a_log_that_is_not_there_is_shown_and_its_silence_cures_nothing(tmp_path):
+    from dataclasses import replace as changed
+
+    gone = changed(seen(), state={"nothing": "no file at /x.log"})
+    looks = {"oom": lambda w, _: gone if w.done else seen({"size": 1})}
+    world = World(tmp_path, LOG.format(extra="verify: {for: 4s, within: 20s}"), looks=looks)
+    world.go()
+    assert world.states() == {"oom": "unverified"}
+    assert world.reasons("look.absent") == ["no file at /x.log"]
