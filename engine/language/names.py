@@ -24,6 +24,7 @@ __all__ = [
     "Compared",
     "Member",
     "Mention",
+    "bare",
     "attributes",
     "impossible",
     "literals",
@@ -31,6 +32,7 @@ __all__ = [
     "mentions",
     "names",
     "nearest",
+    "opposites",
 ]
 
 MIRRORED: Final = {"gt": "lt", "lt": "gt", "gteq": "lteq", "lteq": "gteq", "eq": "eq", "ne": "ne"}
@@ -136,6 +138,43 @@ def literals(expression: Expression) -> tuple[Compared, ...]:
             elif isinstance(node, nodes.Test) and node.name in COMPARING and len(node.args) == 1:
                 found.extend(_pair(node.node, COMPARING[node.name], node.args[0], expression.ends))
     return tuple(sorted(found, key=lambda literal: literal.offset))
+
+
+def opposites(expression: Expression) -> dict[int, str]:
+    """Return what each bare word of a comparison is compared with, by the word's offset: a field, or its path."""
+    found: dict[int, str] = {}
+    for tree in expression.expressions:
+        for node in grammar.walk(tree):
+            if isinstance(node, nodes.Compare):
+                left = node.expr
+                for part in node.ops:
+                    _oppose(left, part.expr, found)
+                    left = part.expr
+            elif isinstance(node, nodes.Test) and node.name in COMPARING and len(node.args) == 1:
+                _oppose(node.node, node.args[0], found)
+    return found
+
+
+def _oppose(left: nodes.Expr, right: nodes.Expr, found: dict[int, str]) -> None:
+    listed = right.items if isinstance(right, (nodes.List, nodes.Tuple)) else [right]
+    for one, other in [(left, item) for item in listed] + [(item, left) for item in listed]:
+        if isinstance(one, nodes.Name):
+            found.setdefault(one.lineno, _dotted(other) or "")
+
+
+def bare(expression: Expression) -> frozenset[int]:
+    """Return the offsets of the words that are conditions by themselves, or parts of one joined by and, or, not."""
+    found: set[int] = set()
+    waiting: list[nodes.Node] = list(expression.expressions)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (nodes.And, nodes.Or)):
+            waiting += [node.left, node.right]
+        elif isinstance(node, nodes.Not):
+            waiting.append(node.node)
+        elif isinstance(node, nodes.Name):
+            found.add(node.lineno)
+    return frozenset(found)
 
 
 def compared(node: nodes.Node) -> list[Compared]:

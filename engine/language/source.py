@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20
 _BREAK = re.compile(r"\r\n|\n|\r")
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
+_RUN = re.compile(f"{_UNWRITABLE.pattern}+")
 _FOLD = r"[ \t]*(?:(?:\r\n|\n|\r)[ \t]*)+|"
 _FLOW = {
     "": re.compile(f"{_FOLD}.", re.DOTALL),
@@ -52,6 +53,7 @@ RULES = {
     "RB013": "use",
     "RB014": "closed-set",
     "RB015": "duplicate-name",
+    "RB050": "not-yet",
 }
 
 
@@ -186,6 +188,11 @@ def read(path: str | pathlib.Path) -> Source:
 
 def parse(text: str, file: str) -> Source:
     """Parse a runbook's text; `file` is the name that findings show."""
+    if (at := text.find("\0")) >= 0:
+        source = Source(file, text)
+        note = Note("RB001", "this is not a text file: it contains a NUL character", at, at + 1, "give a runbook's file")
+        source.problems.append(source.finding(note))
+        return source
     notes = list(_unwritable(text))
     readable = _UNWRITABLE.sub("\ufffd", text[1:]) if notes else text.removeprefix("\ufeff")
     if notes and not text.startswith("\ufeff"):
@@ -203,13 +210,12 @@ def parse(text: str, file: str) -> Source:
 
 
 def _unwritable(text: str) -> Iterable[Note]:
-    for found in _UNWRITABLE.finditer(text):
-        if found.start() == 0 and found.group() == "\ufeff":
-            continue
-        code = ord(found.group())
-        what = "NUL character" if code == 0 else f"character U+{code:04X} that can't be seen"
-        hint = "delete it" if code == 0 else f'delete it, or write "\\u{code:04x}" in double quotes'
-        yield Note("RB001", f"the file contains a {what}", found.start(), found.end(), hint)
+    for found in _RUN.finditer(text, 1 if text.startswith("\ufeff") else 0):
+        code, count = ord(found.group()[0]), found.end() - found.start()
+        more = f", and {count - 1} more like it" if count > 1 else ""
+        hint = f'delete it, or write "\\u{code:04x}" in double quotes'
+        message = f"the file contains a character U+{code:04X} that can't be seen{more}"
+        yield Note("RB001", message, found.start(), found.end(), hint)
 
 
 def _unreadable(file: str, message: str, hint: str = "") -> Source:

@@ -62,6 +62,8 @@ def pieces(text: str, start: int, *, closed: bool) -> tuple[list[Raw], int]:
 def _unlexed(text: str, at: int, message: str) -> Syntax:
     character = text[at : at + 1]
     hints = {"&": "write and", "!": "write not, or != between two values", "?": "write a if condition else b"}
+    if character in "“”„‘’‚«»" and character:
+        return Syntax(f"'{character}' is no quote of an expression: write '", at)
     if character in hints:
         return Syntax(f"'{character}' has no meaning here: {hints[character]}", at)
     if character in {"'", '"'}:

@@ -170,6 +170,8 @@ def nearest_unit(word: str) -> str | None:
         return None
     if lower.startswith("milli"):
         return "ms"
+    if lower.startswith(("perc", "pct")):
+        return "%"
     for pattern, unit in _FAMILIES:
         if pattern.match(lower):
             return unit

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.language import later
 from runbook.engine.language import schema as schemas
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.wording import Leaf, Problem, article, expected, refused
@@ -129,18 +130,20 @@ class _Walker:
                 problems += self.walk(each, additional, (*path, key))
         if "propertyNames" in schema:
             problems += _names(value, schema["propertyNames"]["pattern"], path)
+        if schema.get("title") in _TASKS:
+            strange = self.task(value, schema, unknown, path)
+        else:
+            strange = [self.unknown(key, schema, path) for key in unknown]
+            if "oneOf" in schema:
+                strange += _one_of(value, schema, path)
+        meant = {problem.hint for problem in strange}  # a slip of the pen is told once, not as a missing key as well
+        coming = any(problem.code == later.CODE and len(problem.path) == len(path) + 1 for problem in strange)
         problems += [
             Problem(path, f"`{key}` is missing", f"write `{key}:` here", key=True)
             for key in schema.get("required", ())
-            if key not in value
+            if key not in value and _meant(key) not in meant and not coming
         ]
-        if schema.get("title") in _TASKS:
-            problems += self.task(value, schema, unknown, path)
-        else:
-            problems += [self.unknown(key, schema, path) for key in unknown]
-            if "oneOf" in schema:
-                problems += _one_of(value, schema, path)
-        return problems
+        return problems + strange
 
     def task(self, value: dict[str, Any], schema: Schema, unknown: list[str], path: Path) -> list[Problem]:
         """Judge that there is exactly one module among the keys."""
@@ -160,11 +163,19 @@ class _Walker:
         if present:
             return [self.unknown(key, schema, path, present[0]) for key in unknown]
         common = [key for key in schema["properties"] if key not in modules]
-        meant = [key for key in unknown if key not in self.homes() and not self.slipped(key, common, modules)]
+        coming = later.MODULES[noun]
+        meant = [
+            key
+            for key in unknown
+            if key in coming or (key not in self.homes() and not self.slipped(key, common, modules))
+        ]
         problems = [self.unknown(key, schema, path) for key in unknown if key not in meant]
         for key in meant:
+            if key in coming:
+                problems.append(Problem((*path, key), later.said(f"`{key}`"), later.MEND, key=True, code=later.CODE))
+                continue
             near = self.near(key, modules)
-            hint = f"did you mean {near}?" if near else f"`runbook doc` lists the {noun}s"
+            hint = _meant(near) if near else f"`runbook doc` lists the {noun}s"
             problems.append(Problem((*path, key), f"there is no {noun} `{key}`", hint, key=True, code="RB008"))
         if not meant:
             hint = "a step is a module's name and its parameters, such as `wait: 10s`"
@@ -189,6 +200,8 @@ class _Walker:
         owner = f"no key of {article(title)}" if title else "no key here"
         if title.startswith("parameters of "):
             owner = f"no parameter of {title.removeprefix('parameters of ')}"
+            if key in later.PARAMETERS.get(title.removeprefix("parameters of "), ()):
+                return Problem((*path, key), later.said(f"`{key}`"), later.MEND, key=True, code=later.CODE)
         message = f"`{key}` is {owner}"
         return Problem((*path, key), message, self.remedy(key, schema, module), key=True, code="RB007")
 
@@ -203,7 +216,7 @@ class _Walker:
             return f"it belongs to {' or '.join(article(home) for home in homes[:3])}"
         near = self.near(key, properties)
         if near:
-            return f"did you mean {near}?"
+            return _meant(near)
         if properties and len(properties) <= 12:
             return f"there {'is' if len(properties) == 1 else 'are'} {', '.join(properties)}"
         return ""
@@ -225,6 +238,10 @@ class _Walker:
         """Return the name that was meant, for as many as anybody reads."""
         self.patience -= 1
         return nearest(key, choices) if self.patience >= 0 else None
+
+
+def _meant(name: str) -> str:
+    return f"did you mean {name}?"
 
 
 def _fits(value: Any, kinds: str | list[str] | None) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Span
 
 _FINER = frozenset({"RB025", "RB028"})
+_COMPARED = frozenset({"RB020", "RB021"})  # they say which comparison it is that can't be true
 
 
 def check(examined: Examined) -> list[Finding]:
@@ -37,9 +38,11 @@ def _ask(rule: catalogue.Rule, context: Context) -> Iterator[Finding]:
 
 
 def _finer(findings: list[Finding]) -> list[Finding]:
-    """Leave out what the loader said of a parameter where a rule says it of the one text in it that is wrong."""
+    """Leave out what is said of a whole where something in it is what is wrong, and is told."""
     finer = [found.span for found in findings if found.code in _FINER]
-    return [found for found in findings if found.code != "RB011" or not any(_holds(found.span, s) for s in finer)]
+    compared = [found.span for found in findings if found.code in _COMPARED]
+    cause = {"RB011": finer, "RB022": compared}
+    return [found for found in findings if not any(_holds(found.span, span) for span in cause.get(found.code, ()))]
 
 
 def _holds(outer: Span, inner: Span) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import names, params
 from runbook.engine.language.lint import known
+from runbook.engine.model import Severity
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind
 from runbook.modules.frozen import frozen
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from runbook.engine.language.lint.context import Context
     from runbook.engine.language.lint.known import Known
     from runbook.engine.model import Detector, Path
+
+
+_SEVERITIES = tuple(member.value for member in Severity)
 
 
 @frozen
@@ -36,6 +40,17 @@ class Use:
     def mentions(self) -> tuple[names.Mention, ...]:
         """Every mention of a name in it."""
         return names.mentions(self.expression)
+
+    @cached_property
+    def opposites(self) -> dict[int, str]:
+        """What each bare word of its comparisons is compared with."""
+        return names.opposites(self.expression)
+
+    def choices(self, name: str) -> tuple[object, ...]:
+        """Return the closed set that something has its values from, or nothing."""
+        if name == "incident.severity":
+            return _SEVERITIES
+        return tuple(getattr((self.fields or {}).get(name), "choices", ()))
 
     @cached_property
     def literals(self) -> tuple[names.Compared, ...]:

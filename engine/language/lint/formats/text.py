@@ -74,7 +74,8 @@ def _pointed(finding: Finding, line: str) -> tuple[str, str]:
     before, marked, after = line[:begin], line[begin : max(stop, begin + 1)], line[max(stop, begin + 1) :]
     if finding.code == _CLEAR:  # what is reported must not be spread by reporting it
         marked, after = marked[:3] + "*" * max(len(marked) - 3, 0), ""
-    before, marked, after = visible(before), visible(marked), visible(after)
+    most = _WIDEST + 1  # a line may be a megabyte long, and no more of it than this is shown
+    before, marked, after = visible(before[-most:]), visible(marked[:most]), visible(after[:most])
     cut = ""
     if width(before) > _LEFT and width(before) + width(marked) + width(after) > _WIDEST:
         before, cut = _end(before, _LEFT - 1), "…"

@@ -63,6 +63,8 @@ def check(context: Context) -> Iterator[Remark]:
                     yield context.remark_in(use, *place, f"`{mention.name}` has no `{mention.keys[0]}`", hint)
             elif use.fields is None and mention.name not in later:
                 hint = _hint(mention.name, names, f"define it: `vars: {{{mention.name}: …}}`")
+                if mention.name in use.choices(use.opposites.get(mention.offset, "")):
+                    hint = f"write '{mention.name}' in quotes"
                 yield context.remark_in(use, *place, f"`{mention.name}` is not defined here", hint)
 
 

@@ -41,18 +41,18 @@ None: the nearest member may not be the one that was meant.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language.nearest import nearest
-from runbook.engine.model import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbook.engine.language.lint.context import Context, Remark
-    from runbook.engine.language.lint.uses import Use
 
-_SEVERITIES = tuple(member.value for member in Severity)
+_MODE = re.compile("[0-7]{4}")
+_EQUAL = frozenset({"==", "!=", "in", "not in"})
 
 CODE = "RB020"
 NAME = "unknown-member"
@@ -63,7 +63,14 @@ def check(context: Context) -> Iterator[Remark]:
     """Judge the literals that closed sets are compared with."""
     for use in context.uses:
         for literal in use.literals:
-            choices = _choices(literal.name, use)
+            choices = use.choices(literal.name)
+            if _is_mode((use.fields or {}).get(literal.name)) and not _MODE.fullmatch(str(literal.value)):
+                if isinstance(literal.value, str) and literal.operator in _EQUAL:
+                    near = literal.value.removeprefix("0o").rjust(4, "0")
+                    hint = f"write '{near if _MODE.fullmatch(near) else '0600'}'"
+                    message = f"`{literal.name}` is four octal digits, and never '{literal.value}'"
+                    yield context.remark_in(use, literal.offset, literal.end, message, hint)
+                continue
             if not choices or not isinstance(literal.value, str) or literal.value in choices:
                 continue
             near = nearest(literal.value, choices)
@@ -72,8 +79,6 @@ def check(context: Context) -> Iterator[Remark]:
             yield context.remark_in(use, literal.offset, literal.end, message, hint)
 
 
-def _choices(name: str, use: Use) -> tuple[object, ...]:
-    if name == "incident.severity":
-        return _SEVERITIES
-    field = (use.fields or {}).get(name)
-    return tuple(getattr(field, "choices", ()))
+def _is_mode(field: Any) -> bool:
+    """Tell whether a field is a file's permissions, which are text."""
+    return field is not None and field.name == "mode" and field.owner.__module__.endswith(".file")

@@ -1,0 +1,28 @@
+"""Names of the language that later versions bring, so that they are told apart from slips of the pen."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MODULES: Final = {
+    "probe": frozenset({"gpu", "progress", "metric", "slurm", "component"}),
+    "module": frozenset(
+        {
+            *("hf_download", "hf_cache", "build", "reconnect", "http_request", "collect", "snapshot", "restore"),
+            *("signal", "kill_gpu_processes", "resubmit", "requeue", "cancel", "failover", "gpu_power_limit"),
+            *("drain_node", "resume_node", "prune_checkpoints", "reset_gpu", "reboot"),
+        }
+    ),
+}
+PARAMETERS: Final = {
+    "log": frozenset({"kernel", "journal", "docker", "signatures"}),
+    "error": frozenset({"signatures"}),
+}
+MANAGERS: Final = frozenset({"supervisor", "runit", "docker"})
+CODE: Final = "RB050"
+MEND: Final = "a later version brings it; `runbook doc` lists what there is"
+
+
+def said(what: str) -> str:
+    """Return the message about something that comes later."""
+    return f"{what} is not in this version (0.1)"
