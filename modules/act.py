@@ -84,6 +84,6 @@ class Act:
 
 
 def _work(order: Mapping[str, Any], ledger: Ledger, write: child.Write) -> None:
-    from runbook.modules import step  # by the child, so that an agent that only looks has not imported it
+    from runbook.modules.acting import step  # by the child, so that an agent that only looks has not imported it
 
     (step.undo if order["op"] == "undo" else step.run)(order, ledger, write)

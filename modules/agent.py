@@ -58,7 +58,7 @@ class Agent:
         self._reader = wire.Reader()
         self._outgoing = bytearray(wire.encode({"ready": {"python": sys.version.split()[0], "pid": os.getpid()}}))
         self._work: List[Union[Batch, Act]] = []
-        self._wanted = ["runbook.modules.step"]  # imports that spare a child some time
+        self._wanted = ["runbook.modules.acting.step"]  # imports that spare a child some time
         self._tidy = True
         self._failed = False
         self._woken, waker = os.pipe()

@@ -49,8 +49,10 @@ def private(directory: str) -> None:
             make(path)
             seen = os.lstat(path)
         except OSError as error:
-            end(f"the agent's directory {directory} can't be used: {path}: {error.strerror}; "
-                "$RUNBOOK_AGENT_DIR names another place")
+            end(
+                f"the agent's directory {directory} can't be used: {path}: {error.strerror}; "
+                "$RUNBOOK_AGENT_DIR names another place"
+            )
         last, mine, kind = path == directory, os.geteuid(), seen.st_mode & KIND
         wrong = ""
         if kind == LINK and (last or seen.st_uid):

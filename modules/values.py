@@ -6,7 +6,7 @@ import typing
 from typing import Any, Dict, Iterator, Mapping, Optional, Type, TypeVar, Union
 
 from runbook.modules.declare import UNSEEN, Invalid, Kind, Probe, Record, Step, Unclear
-from runbook.modules.structure import DEEPEST, shallow
+from runbook.modules.formats.structure import DEEPEST, shallow
 
 Module = TypeVar("Module", Step, Probe)
 

@@ -190,7 +190,9 @@ def parse(text: str, file: str) -> Source:
     """Parse a runbook's text; `file` is the name that findings show."""
     if (at := text.find("\0")) >= 0:
         source = Source(file, text)
-        note = Note("RB001", "this is not a text file: it contains a NUL character", at, at + 1, "give a runbook's file")
+        note = Note(
+            "RB001", "this is not a text file: it contains a NUL character", at, at + 1, "give a runbook's file"
+        )
         source.problems.append(source.finding(note))
         return source
     notes = list(_unwritable(text))

@@ -88,7 +88,12 @@ def expected(leaves: list[Leaf], value: Any, path: Path) -> Problem:
     choices = [choice for leaf in leaves for choice in leaf.schema.get("enum", ())]
     types = {kind for leaf in leaves for kind in _listed(leaf.schema.get("type"))}
     hint = ""
-    if isinstance(value, int | float) and "string" in types and not choices and not any(leaf.title in _QUANTITIES for leaf in leaves):
+    if (
+        isinstance(value, int | float)
+        and "string" in types
+        and not choices
+        and not any(leaf.title in _QUANTITIES for leaf in leaves)
+    ):
         written = str(value).lower() if isinstance(value, bool) else str(value)
         hint = f'write "{written}" in quotes'
     elif choices and value is not None:

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Iterator, Mapping, Optional, Type
 
 from runbook.modules import cut
 from runbook.modules.declare import Argv, Duration, Invalid, Path, Probe, Record
+from runbook.modules.formats.structure import structure
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.structure import structure
 
 HEAD, TAIL = 16 * 1024, 48 * 1024  # characters of its output that are kept: where it begins, and how it ends
 

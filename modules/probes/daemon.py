@@ -2,12 +2,12 @@
 
 from typing import Any, Iterator, List, Mapping, Optional
 
-from runbook.modules import services
+from runbook.modules.daemons import services
+from runbook.modules.daemons.unit import Daemon as Seen
+from runbook.modules.daemons.unit import Scope, State, Unit
 from runbook.modules.declare import Duration, Probe, Record, Regex
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.unit import Daemon as Seen
-from runbook.modules.unit import Scope, State, Unit
 
 
 @frozen

@@ -9,10 +9,10 @@ from typing import Any, Callable, ClassVar, Dict, Iterator, List, Optional, Tupl
 
 from runbook.modules.declare import UNSEEN, Duration, Invalid, Path, Probe, Record, Size, Unclear
 from runbook.modules.extent import Extent
+from runbook.modules.formats.validity import Format, judge
 from runbook.modules.frozen import frozen
 from runbook.modules.globs import expand, wild
 from runbook.modules.host import Host
-from runbook.modules.validity import Format, judge
 
 BUDGET = 10.0  # seconds for the walk below directories, and the same again for the content
 

@@ -5,9 +5,9 @@ from dataclasses import field
 from typing import Any, ClassVar, Iterator, Literal, Mapping, Optional, Tuple, Type
 
 from runbook.modules.declare import Duration, Invalid, Probe, Record
+from runbook.modules.formats.structure import structure
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.structure import structure
 
 
 @frozen

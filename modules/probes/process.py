@@ -4,11 +4,11 @@ import os
 import pwd
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from runbook.modules.daemons.processes import Table, pattern, table
 from runbook.modules.declare import Absent, Duration, Invalid, Percent, Probe, Record, Regex, Size
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.host import Process as Seen
-from runbook.modules.processes import Table, pattern, table
 
 _SAMPLE = 0.2  # seconds between two samples at a first look
 _FRESH = 1.0  # seconds; a kept sample younger than this says too little

@@ -7,12 +7,12 @@ import re
 import stat
 from typing import Any, Dict, List, Optional, Tuple
 
-from runbook.modules import tree
+from runbook.modules.acting import tree
+from runbook.modules.acting.tree import Found
 from runbook.modules.actions import Action, Entry, Own
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Refused, Step
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.tree import Found
 
 Change = Tuple[Optional[int], Optional[int], Optional[int]]  # uid, gid and mode; None where it is right
 

@@ -6,15 +6,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, Optional, Sequence, Set, Tuple
 
-from runbook.modules import tree
+from runbook.modules.acting import tree
+from runbook.modules.acting.tree import Found
 from runbook.modules.actions import Action, Delete
 from runbook.modules.declare import Duration, Failed, Glob, Impact, Invalid, Path, Size, Step, Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.tree import Found
 
 if TYPE_CHECKING:
-    from runbook.modules.validity import Format
+    from runbook.modules.formats.validity import Format
 
 FORMS: "Dict[str, Format]" = {".json": "json", ".safetensors": "safetensors", ".zip": "zip", ".npz": "zip"}
 PARTIAL = (".incomplete", ".part", ".partial")
@@ -205,7 +205,7 @@ def _emptied(below: Sequence[Found], files: Sequence[Found], empty_too: Set[str]
 
 def _sound(path: str, thing: Found, now: float, until: float) -> Optional[bool]:
     """Tell whether a file is sound; None where that can't be told."""
-    from runbook.modules.validity import judge
+    from runbook.modules.formats.validity import judge
 
     if not thing.file:
         return None

@@ -7,9 +7,10 @@ import stat
 from dataclasses import field
 from typing import Any, Dict, List, Literal, Mapping, Tuple
 
-from runbook.modules import config_files, tree
+from runbook.modules.acting import tree
 from runbook.modules.actions import Action, Write
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Refused, Step
+from runbook.modules.formats import config_files
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 

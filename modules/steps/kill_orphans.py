@@ -2,14 +2,14 @@
 
 from typing import List, Optional
 
-from runbook.modules import services
 from runbook.modules.actions import Action, Signal
+from runbook.modules.daemons import services
+from runbook.modules.daemons.orphans import outside, parentless, targets
+from runbook.modules.daemons.processes import pattern, table
+from runbook.modules.daemons.unit import Scope, Unit
 from runbook.modules.declare import Duration, Failed, Impact, Invalid, Regex, Step
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.orphans import outside, parentless, targets
-from runbook.modules.processes import pattern, table
-from runbook.modules.unit import Scope, Unit
 
 
 @frozen

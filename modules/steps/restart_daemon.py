@@ -2,12 +2,12 @@
 
 from typing import List, Optional
 
-from runbook.modules import services
 from runbook.modules.actions import Action
+from runbook.modules.daemons import services
+from runbook.modules.daemons.unit import Scope, Unit
 from runbook.modules.declare import Argv, Duration, Impact, Path, Regex, Step
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.unit import Scope, Unit
 
 
 @frozen

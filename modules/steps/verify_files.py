@@ -4,11 +4,11 @@ import os
 import time
 from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Union
 
+from runbook.modules.acting.regular_file import reading
 from runbook.modules.actions import Action
 from runbook.modules.declare import Failed, Glob, Impact, Invalid, Path, Step, Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.regular_file import reading
 
 SUFFIXES = {
     "json": (".json",),
@@ -106,7 +106,7 @@ class VerifyFiles(Step):
     def _unsound(self, files: List[Tuple[str, str]], until: float) -> Iterator[str]:
         if self.valid is None:
             return
-        from runbook.modules.validity import judge
+        from runbook.modules.formats.validity import judge
 
         for name, path in files:
             try:
@@ -120,7 +120,7 @@ class VerifyFiles(Step):
 
     def _unlike(self, until: float) -> Iterator[str]:
         """Yield the files that have another checksum than they should."""
-        from runbook.modules.validity import judge
+        from runbook.modules.formats.validity import judge
 
         if isinstance(self.sha256, str):
             listed = os.path.join(self.path, self.sha256)

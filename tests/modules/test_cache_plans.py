@@ -8,10 +8,10 @@ from case_host import FakeHost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbook.modules import tree
+from runbook.modules.acting import tree
+from runbook.modules.acting.tree import Found
 from runbook.modules.steps.chown import Chown
 from runbook.modules.steps.clear_cache import ClearCache
-from runbook.modules.tree import Found
 
 NOW = 1_700_000_000
 FREE = 1000

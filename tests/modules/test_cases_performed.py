@@ -8,9 +8,9 @@ import pytest
 
 from runbook.engine.language import params as parameters
 from runbook.modules import catalogue
+from runbook.modules.acting.hands import Hands
+from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Delete
-from runbook.modules.hands import Hands
-from runbook.modules.perform import Performance, undo_all
 
 FILES = {"write", "delete", "own"}
 

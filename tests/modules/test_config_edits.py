@@ -13,8 +13,8 @@ from case_host import FakeHost
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.modules.config_files import Edits, change, language, same
 from runbook.modules.declare import Failed
+from runbook.modules.formats.config_files import Edits, change, language, same
 from runbook.modules.steps.edit_config import EditConfig
 
 MARK = "the value to be changed"

@@ -10,11 +10,11 @@ import pytest
 
 SCRIPT = """
 import json, os, subprocess, sys
-from runbook.modules import tree
+from runbook.modules.acting import tree
 from runbook.modules.actions import Delete, Own, Write, Move, Entry
-from runbook.modules.hands import Hands
+from runbook.modules.acting.hands import Hands
 from runbook.modules.host import Host
-from runbook.modules.perform import Performance
+from runbook.modules.acting.perform import Performance
 
 tmp = sys.argv[1]
 def mount(source, target): subprocess.run(["mount", "--bind", source, target], check=True)

@@ -10,12 +10,12 @@ import time
 
 import pytest
 
-from runbook.modules import tree
+from runbook.modules.acting import tree
+from runbook.modules.acting.hands import Hands
+from runbook.modules.acting.perform import Performance
 from runbook.modules.actions import Delete, Own, Write
 from runbook.modules.declare import Failed, Refused
-from runbook.modules.hands import Hands
 from runbook.modules.host import Host
-from runbook.modules.perform import Performance
 
 SECONDS = 2.0
 EXCHANGE = 2  # RENAME_EXCHANGE: there is no moment in which the name is missing

@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from runbook.modules import extent, validity
+from runbook.modules import extent
 from runbook.modules.declare import UNSEEN, Unclear
+from runbook.modules.formats import validity
 from runbook.modules.host import Host
 from runbook.modules.probes import file as file_probe
 from runbook.modules.probes.command import Command

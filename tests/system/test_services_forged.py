@@ -143,7 +143,7 @@ def test_the_second_process_of_a_container_is_seen_with_its_children():
     script = (
         "import os, time\n"
         "from runbook.modules.host import Host\n"
-        "from runbook.modules.processes import table\n"
+        "from runbook.modules.daemons.processes import table\n"
         "second = os.fork()\n"
         "if not second:\n"
         "    child = os.fork()\n"

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from runbook.modules import mask
-from runbook.modules.hands import HEAD, TAIL, Output
+from runbook.modules.acting.hands import HEAD, TAIL, Output
 from runbook.modules.mask import MASK
 
 SECRET = "p@ss w0rd/ä\"'\\"

@@ -5,10 +5,10 @@ import stat
 
 import pytest
 
+from runbook.modules.acting.hands import Hands
+from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Move, Write
 from runbook.modules.declare import Failed, Refused
-from runbook.modules.hands import Hands
-from runbook.modules.perform import Performance, undo_all
 
 
 class Bench:

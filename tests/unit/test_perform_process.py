@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from runbook.modules import perform_signal
+from runbook.modules.acting import perform_signal
+from runbook.modules.acting.hands import HEAD, TAIL, Hands, Output
+from runbook.modules.acting.perform import Performance
 from runbook.modules.actions import Do, Run, Signal, Target, Until
 from runbook.modules.declare import Failed, Refused, Unclear
-from runbook.modules.hands import HEAD, TAIL, Hands, Output
-from runbook.modules.perform import Performance
 
 STUBBORN = "import signal,sys,time;signal.signal(15,signal.SIG_IGN);print('up',flush=True);time.sleep(60)"
 

@@ -5,12 +5,12 @@ import stat
 
 import pytest
 
-from runbook.modules import tree
+from runbook.modules.acting import tree
+from runbook.modules.acting.hands import Hands
+from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Delete, Entry, Own
 from runbook.modules.declare import Failed, Refused
-from runbook.modules.hands import Hands
 from runbook.modules.host import Host
-from runbook.modules.perform import Performance, undo_all
 
 
 class Bench:

@@ -3,7 +3,7 @@ import socket
 
 import pytest
 
-from runbook.modules.regular_file import Irregular, reading
+from runbook.modules.acting.regular_file import Irregular, reading
 
 
 def test_a_file_is_read_also_through_a_link(tmp_path):

@@ -12,8 +12,8 @@ from runbook.engine.journal import codec
 from runbook.engine.model import UNKNOWN
 from runbook.modules import values, wire
 from runbook.modules.declare import UNSEEN, Record, Unclear
+from runbook.modules.formats.structure import DEEPEST, structure
 from runbook.modules.frozen import frozen
-from runbook.modules.structure import DEEPEST, structure
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.text(),

@@ -5,10 +5,10 @@ import pwd
 
 import pytest
 
-from runbook.modules import tree, writable
+from runbook.modules.acting import tree, writable
+from runbook.modules.acting.tree import DEEPEST, Tree
 from runbook.modules.declare import Refused
 from runbook.modules.host import Host
-from runbook.modules.tree import DEEPEST, Tree
 
 
 def paths(root):

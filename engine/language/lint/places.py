@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import RenderError
 from runbook.engine.language.scope import Scope, value
+from runbook.modules.acting.writable import plain
 from runbook.modules.declare import Refused
-from runbook.modules.writable import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 
 from runbook.engine.language.lint import known, places
 from runbook.engine.language.taint import host_text, mentioned
-from runbook.modules.writable import homes, refusal
+from runbook.modules.acting.writable import homes, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,9 +6,9 @@ import signal
 import time
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
+from runbook.modules.acting.hands import Hands, counted
 from runbook.modules.actions import Signal, Target, Until
 from runbook.modules.declare import Failed, Refused, Unclear
-from runbook.modules.hands import Hands, counted
 
 _AFTER_KILL = 5.0  # seconds for a process to go after KILL
 _ENDING = {"TERM", "INT", "QUIT", "KILL", "ABRT"}  # signals after which a process is expected to end

@@ -4,11 +4,11 @@ import re
 from typing import Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.actions import Action, Run, Until
+from runbook.modules.daemons.orphans import outside
+from runbook.modules.daemons.processes import Table, pattern, table
+from runbook.modules.daemons.unit import Daemon, Scope, State, Steady, Unit
 from runbook.modules.declare import UNSEEN, Absent, Failed, Invalid, Unclear
 from runbook.modules.host import Completed, Host, Process
-from runbook.modules.orphans import outside
-from runbook.modules.processes import Table, pattern, table
-from runbook.modules.unit import Daemon, Scope, State, Steady, Unit
 
 _NAME = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*")
 _ASKED = (

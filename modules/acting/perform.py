@@ -3,10 +3,10 @@
 import os
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Type
 
-from runbook.modules import perform_file, perform_process, perform_signal, perform_tree
+from runbook.modules.acting import perform_file, perform_process, perform_signal, perform_tree
+from runbook.modules.acting.hands import Hands
 from runbook.modules.actions import Action, Delete, Do, Move, Own, Run, Signal, Until, Write
 from runbook.modules.declare import Failed, Refused
-from runbook.modules.hands import Hands
 
 Act = Callable[[Hands, Any, bool], Tuple[str, bool]]  # (what, changed); the third argument: do it, not only say it
 

@@ -7,13 +7,14 @@ import sys
 import time
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Type
 
-from runbook.modules import catalogue, cut, look, mask, tree, values, wire
+from runbook.modules import catalogue, cut, look, mask, values, wire
+from runbook.modules.acting import tree
+from runbook.modules.acting.hands import Hands
+from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.child import Write
 from runbook.modules.declare import Failed, Invalid, Refused, Step, Unclear
-from runbook.modules.hands import Hands
 from runbook.modules.host import Host
 from runbook.modules.ledger import Ledger
-from runbook.modules.perform import Performance, undo_all
 from runbook.modules.wire import result
 
 _PROGRESS = 0.25  # seconds between two words of progress

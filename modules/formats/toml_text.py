@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from runbook.modules.json_text import Uneditable, newline
+from runbook.modules.formats.json_text import Uneditable, newline
 
 KEY = r"(?:[A-Za-z0-9_-]+|\"(?:[^\"\\]|\\.)*\"|'[^']*')"
 KEYS = rf"{KEY}(?:[ \t]*\.[ \t]*{KEY})*"

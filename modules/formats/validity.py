@@ -8,8 +8,8 @@ import struct
 import time
 from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tuple
 
+from runbook.modules.acting.regular_file import Irregular, reading
 from runbook.modules.frozen import frozen
-from runbook.modules.regular_file import Irregular, reading
 
 Format = Literal["json", "yaml", "toml", "safetensors", "zip", "sha256"]
 

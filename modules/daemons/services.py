@@ -2,11 +2,12 @@
 
 from typing import Callable, List, Literal, Mapping
 
-from runbook.modules import service_pidfile, service_systemd
 from runbook.modules.actions import Action
+from runbook.modules.daemons import pidfile as service_pidfile
+from runbook.modules.daemons import systemd as service_systemd
+from runbook.modules.daemons.processes import pattern
+from runbook.modules.daemons.unit import Manager, Unit
 from runbook.modules.declare import Absent, Failed, Invalid, Unclear
-from runbook.modules.processes import pattern
-from runbook.modules.unit import Manager, Unit
 
 ManagerName = Literal["auto", "systemd", "pidfile"]
 MANAGERS: Mapping[str, Manager] = {"systemd": service_systemd, "pidfile": service_pidfile}

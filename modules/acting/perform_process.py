@@ -10,10 +10,10 @@ import time
 from typing import Any, Sequence, Tuple
 
 from runbook.modules import cut
+from runbook.modules.acting.hands import Hands
+from runbook.modules.acting.perform_signal import pidfd
 from runbook.modules.actions import Run
 from runbook.modules.declare import Failed, Refused
-from runbook.modules.hands import Hands
-from runbook.modules.perform_signal import pidfd
 
 _GRACE = 2.0  # seconds between TERM and KILL for a program whose time is over
 _SHOWN = 300  # characters of a command line in a report

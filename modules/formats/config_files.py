@@ -6,7 +6,7 @@ import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from runbook.modules.declare import Failed
-from runbook.modules.json_text import Uneditable
+from runbook.modules.formats.json_text import Uneditable
 
 SUFFIXES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 Path = Tuple[Union[str, int], ...]
@@ -46,7 +46,7 @@ def change(text: str, kind: str, edits: Edits) -> Changed:
 
 def language(kind: str) -> Any:
     """Return the module that reads and edits texts of a format: json_text, yaml_text or toml_text."""
-    return importlib.import_module(f"runbook.modules.{kind}_text")
+    return importlib.import_module(f"runbook.modules.formats.{kind}_text")
 
 
 def split(key: str) -> List[str]:

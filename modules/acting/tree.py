@@ -11,7 +11,7 @@ import re
 import stat
 from typing import Iterator, List, NamedTuple, Sequence, Set, Tuple
 
-from runbook.modules import writable as entries
+from runbook.modules.acting import writable as entries
 from runbook.modules.actions import Entry
 from runbook.modules.declare import Failed, Refused
 from runbook.modules.host import Host

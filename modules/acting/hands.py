@@ -5,9 +5,9 @@ import os
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from runbook.modules import cut
-from runbook.modules import writable as entries
+from runbook.modules.acting import writable as entries
+from runbook.modules.acting.tree import Tree
 from runbook.modules.mask import Mask
-from runbook.modules.tree import Tree
 
 HEAD, TAIL = 16 << 10, 48 << 10  # bytes of a step's output that are kept
 SHOWN = 300  # characters of a line in a message

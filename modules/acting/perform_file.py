@@ -9,11 +9,11 @@ import stat
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from runbook.modules import cut
+from runbook.modules.acting.hands import Hands, size
+from runbook.modules.acting.tree import Tree
 from runbook.modules.actions import Move, Write
 from runbook.modules.declare import Failed, Refused
 from runbook.modules.frozen import frozen
-from runbook.modules.hands import Hands, size
-from runbook.modules.tree import Tree
 
 _LARGEST = 64 << 20  # bytes of a file whose previous content is kept for the undo
 _DIFF = 64 << 10

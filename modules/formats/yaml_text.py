@@ -5,7 +5,7 @@ PyYAML says where a value stands; it is not among what travels with the modules,
 
 from typing import Any, Dict, List, Sequence, Tuple, Union
 
-from runbook.modules.json_text import Uneditable, cut, newline
+from runbook.modules.formats.json_text import Uneditable, cut, newline
 
 WIDEST = 1 << 30  # never fold a line
 

@@ -6,13 +6,13 @@ import stat
 from dataclasses import replace
 from typing import FrozenSet, List, NamedTuple, Optional, Tuple
 
-from runbook.modules import writable
+from runbook.modules.acting import writable
 from runbook.modules.actions import Action, Delete, Entry, Run, Signal, Target, Until
+from runbook.modules.daemons.orphans import outside
+from runbook.modules.daemons.processes import INIT, Table, pattern, permitted, shortened, table
+from runbook.modules.daemons.unit import Daemon, Steady, Unit
 from runbook.modules.declare import Failed, Invalid, Refused, Unclear
 from runbook.modules.host import Host, Process
-from runbook.modules.orphans import outside
-from runbook.modules.processes import INIT, Table, pattern, permitted, shortened, table
-from runbook.modules.unit import Daemon, Steady, Unit
 
 SLACK = 10.0  # seconds by which a process may be younger than the file that names it: clocks are set, btime is rounded
 _TICKS = os.sysconf("SC_CLK_TCK")  # clock ticks a second in /proc/PID/stat

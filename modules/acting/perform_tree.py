@@ -5,10 +5,10 @@ import os
 import stat
 from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from runbook.modules.acting.hands import Hands, counted, size
+from runbook.modules.acting.tree import Tree, mounts_below
 from runbook.modules.actions import Delete, Entry, Own
 from runbook.modules.declare import Failed, Refused
-from runbook.modules.hands import Hands, counted, size
-from runbook.modules.tree import Tree, mounts_below
 
 _NAMED = 5  # problems that are told in full
 _LIVELY = 1000  # entries between two words of progress

@@ -4,9 +4,9 @@ import re
 from typing import Collection, Dict, List, Optional, Sequence
 
 from runbook.modules.actions import Target
+from runbook.modules.daemons.processes import INIT, Table, permitted, shortened
 from runbook.modules.declare import Unclear
 from runbook.modules.host import Host, Process
-from runbook.modules.processes import INIT, Table, permitted, shortened
 
 # Groups of container runtimes and of batch systems: their processes are theirs, whatever their command line says.
 _CONTAINER = re.compile(r"(^|/)[^/]*(docker|libpod|crio|containerd|kubepods|lxc|machine\.slice|slurm)[^/]*(/[^/]*)?")
