@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Final, cast
 
 from jinja2 import Environment, StrictUndefined, TemplateSyntaxError
@@ -62,7 +63,7 @@ def pieces(text: str, start: int, *, closed: bool) -> tuple[list[Raw], int]:
 def _unlexed(text: str, at: int, message: str) -> Syntax:
     character = text[at : at + 1]
     hints = {"&": "write and", "!": "write not, or != between two values", "?": "write a if condition else b"}
-    if character in "“”„‘’‚«»" and character:
+    if not character.isascii() and unicodedata.category(character) in {"Pi", "Pf", "Ps"}:  # quotes of a word processor
         return Syntax(f"'{character}' is no quote of an expression: write '", at)
     if character in hints:
         return Syntax(f"'{character}' has no meaning here: {hints[character]}", at)

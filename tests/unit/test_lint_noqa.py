@@ -48,7 +48,7 @@ def test_a_code_on_another_line_silences_nothing_and_is_superfluous(codes):
 
 
 def test_a_comment_without_codes_silences_warnings_and_no_errors(codes):
-    text = "name: example\nvars:\n  unused: 1{}\n"
+    text = "name: example\nfinally: [notify: done]\nvars:\n  unused: 1{}\n"
     assert codes(text.format("")) == ["RB048"]
     assert codes(text.format("  # noqa")) == []
     assert codes(written("stat != 200", "  # noqa")) == ["RB018", "RB016"]
@@ -88,4 +88,4 @@ def test_line_ends_of_windows_change_nothing(codes, end):
 
 
 def test_letters_beyond_ascii_before_it_change_nothing(codes):
-    assert codes("description: 'größe 中文 😀'\nname: example\nvars:\n  unused: '😀' # noqa: RB048\n") == []
+    assert codes("description: 'größe 中文 😀'\nname: example\nfinally: [notify: done]\nvars:\n  unused: '😀' # noqa: RB048\n") == []

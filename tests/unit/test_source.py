@@ -178,8 +178,12 @@ def test_tabs_within_a_text_of_several_lines_are_its_own_business():
     assert found("a: |\n  if x:\n  \tindented\n  \tmore\nb: 'one\n\n  \ttwo'\n") == []
 
 
-def test_nul_and_control_characters_are_reported_where_they_stand():
-    assert found("a: x\nb: \0\nc: \x1b[1m\nd: yes\n") == [("RB001", 2, 4), ("RB001", 3, 4), ("RB003", 4, 4)]
+def test_control_characters_are_reported_where_they_stand_each_run_once():
+    assert found("a: x\nb: \x1b[1m\nc: \x01\x02\nd: yes\n") == [("RB001", 2, 4), ("RB001", 3, 4), ("RB003", 4, 4)]
+
+
+def test_a_nul_character_makes_a_file_no_text_and_nothing_else_is_said():
+    assert found("a: x\nb: \0\nc: \0\nd: yes\n") == [("RB001", 2, 4)]
 
 
 def test_invisible_line_breaks_are_reported():

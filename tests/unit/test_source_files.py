@@ -65,3 +65,15 @@ def test_a_byte_order_mark_is_no_problem_and_moves_no_column(tmp_path):
     assert [(each.span.line, each.span.column) for each in read.problems] == [(1, 7), (2, 4)]
     assert [read.text[slice(*read.offset(each.span))] for each in read.problems] == ["yes", "no"]
     assert read.data == {"name": True, "b": False}
+
+
+def test_a_megabyte_of_nul_characters_is_one_finding(tmp_path):
+    path = tmp_path / "zeros.yaml"
+    path.write_bytes(b"\0" * 900_000)
+    [problem] = source.read(path).problems
+    assert "not a text file" in problem.message
+
+
+def test_a_run_of_invisible_characters_is_one_finding():
+    [problem] = [found for found in source.parse("\x01" * 900_000, "x").problems if "U+0001" in found.message]
+    assert "and 899999 more" in problem.message

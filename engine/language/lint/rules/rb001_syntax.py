@@ -16,6 +16,8 @@ detectors: [
 ```yaml
 name: example
 detectors: []
+finally:
+  - notify: done
 ```
 
 ## Fix

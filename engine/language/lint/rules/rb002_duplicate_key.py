@@ -20,6 +20,8 @@ name: example
 description: port {{ port }}
 vars:
   port: 8001
+finally:
+  - notify: done
 ```
 
 ## Fix

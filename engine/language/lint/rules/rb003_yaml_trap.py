@@ -18,6 +18,8 @@ rollback: yes
 ```yaml
 name: example
 rollback: false
+finally:
+  - notify: done
 ```
 
 ## Fix

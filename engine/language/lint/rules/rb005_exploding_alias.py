@@ -24,6 +24,8 @@ name: example
 vars:
   ports: [8000, 8001]
 description: "{{ ports }}"
+finally:
+  - notify: done
 ```
 
 ## Fix

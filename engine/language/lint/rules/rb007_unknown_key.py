@@ -17,6 +17,8 @@ cooldwon: 1m
 ```yaml
 name: example
 cooldown: 1m
+finally:
+  - notify: done
 ```
 
 ## Fix

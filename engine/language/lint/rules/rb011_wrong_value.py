@@ -16,6 +16,8 @@ cooldown: 2 minuts
 ```yaml
 name: example
 cooldown: 2m
+finally:
+  - notify: done
 ```
 
 ## Fix

@@ -16,6 +16,8 @@ use: [./no-such-runbook.yaml]
 ```yaml
 name: example
 use: []
+finally:
+  - notify: done
 ```
 
 ## Fix

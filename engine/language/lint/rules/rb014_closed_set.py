@@ -16,6 +16,8 @@ mode: automatic
 ```yaml
 name: example
 mode: approve
+finally:
+  - notify: done
 ```
 
 ## Fix

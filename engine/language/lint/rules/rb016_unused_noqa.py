@@ -9,11 +9,15 @@ A comment that outlives its reason will silence the next, real finding on its li
 ## Example
 ```yaml
 name: example # noqa: RB036
+finally:
+  - notify: done
 ```
 
 ## Use instead
 ```yaml
 name: example
+finally:
+  - notify: done
 ```
 
 ## Fix

@@ -66,8 +66,8 @@ def check(context: Context) -> Iterator[Remark]:
             choices = use.choices(literal.name)
             if _is_mode((use.fields or {}).get(literal.name)) and not _MODE.fullmatch(str(literal.value)):
                 if isinstance(literal.value, str) and literal.operator in _EQUAL:
-                    near = literal.value.removeprefix("0o").rjust(4, "0")
-                    hint = f"write '{near if _MODE.fullmatch(near) else '0600'}'"
+                    padded = literal.value.removeprefix("0o").rjust(4, "0")
+                    hint = f"write '{padded if _MODE.fullmatch(padded) else '0600'}'"
                     message = f"`{literal.name}` is four octal digits, and never '{literal.value}'"
                     yield context.remark_in(use, literal.offset, literal.end, message, hint)
                 continue

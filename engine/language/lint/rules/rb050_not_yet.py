@@ -11,6 +11,8 @@ A guard or a fallback that is ignored in silence is worse than none.
 ```yaml
 name: example
 become: true
+finally:
+  - notify: done
 ```
 
 ## Use instead

@@ -1,0 +1,63 @@
+"""What later versions bring, and what is told once: neither is a slip of the pen."""
+
+import pytest
+
+from runbook.engine.language import load
+from runbook.engine.language.lint import check
+
+
+@pytest.fixture
+def lint(tmp_path):
+    def run(text):
+        path = tmp_path / "runbook.yaml"
+        path.write_text(text, encoding="utf-8")
+        return [(found.code, found.message, found.hint) for found in check(load.examine(path))]
+
+    return run
+
+
+@pytest.mark.parametrize("probe", ["gpu", "progress", "metric", "slurm", "component"])
+def test_a_probe_of_a_later_version_is_told_so(lint, probe):
+    told = lint(f"name: x\ndetectors:\n  - {{name: d, {probe}: y, when: z}}\n")
+    assert [(code, message) for code, message, _ in told] == [("RB050", f"`{probe}` is not in this version (0.1)")]
+
+
+@pytest.mark.parametrize("step", ["reboot", "signal", "hf_download", "gpu_power_limit", "collect", "failover"])
+def test_a_step_of_a_later_version_is_told_so(lint, step):
+    told = lint(f"name: x\nfinally:\n  - {step}: y\n")
+    assert [(code, message) for code, message, _ in told] == [("RB050", f"`{step}` is not in this version (0.1)")]
+
+
+@pytest.mark.parametrize("key", ["kernel", "journal", "docker", "signatures"])
+def test_a_parameter_of_a_later_version_is_told_so_and_nothing_is_missing(lint, key):
+    [(code, message, _)] = lint(f"name: x\ndetectors:\n  - {{name: d, log: {{{key}: y}}}}\n")
+    assert (code, message) == ("RB050", f"`{key}` is not in this version (0.1)")
+
+
+def test_a_manager_of_a_later_version_is_told_so(lint):
+    text = "name: x\ndetectors:\n  - {name: d, daemon: {unit: y, manager: docker}, when: not alive}\n"
+    assert lint(text) == [("RB050", "'docker' is not in this version (0.1)", "write one of auto, systemd, pidfile")]
+
+
+def test_a_misspelt_parameter_is_not_missing_as_well(lint):
+    text = "name: x\nfinally:\n  - edit_config: {pth: /srv/x, set: {a: b}}\n"
+    assert lint(text) == [("RB007", "`pth` is no parameter of edit_config", "did you mean path?")]
+
+
+def test_a_closed_set_lists_its_words_for_a_number(lint):
+    [(_, _, hint)] = lint("name: x\nfault_tolerance: 2\n")
+    assert hint == "write one of none, low, medium, high, critical"
+
+
+@pytest.mark.parametrize(
+    ("when", "code", "part"),
+    [
+        ("!alive", "RB001", "write: not alive"),
+        ("state == “running”", "RB010", "write '"),
+        ("uptime > 90 percent", "RB010", "did you mean 90%?"),
+    ],
+)
+def test_what_another_language_would_take_is_told_in_ours(lint, when, code, part):
+    [(found, message, hint)] = lint(f"name: x\ndetectors:\n  - name: d\n    daemon: y\n    when: {when}\n")
+    assert found == code
+    assert part in message + hint
