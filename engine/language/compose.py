@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 MAX_VALUES = 50_000  # after the expansion of aliases; a MiB of YAML written by hand has fewer
 _TAB = re.compile(r"^(?: |- )*-?\t[ \t]*(?=\S)", re.MULTILINE)
-_CONDITIONS = ("when", "clear")
 _PLAIN_TAGS = {"!", "tag:yaml.org,2002:str"}
 _MAP_TAGS = {"!", "tag:yaml.org,2002:map"}
 _SEQ_TAGS = {"!", "tag:yaml.org,2002:seq"}
@@ -280,10 +279,8 @@ class _Composer:
         start = event.start_mark.index
         written = self.text[start : start + 80].split(maxsplit=1)
         shown = next((word for word in written if word.startswith("!")), event.tag)
-        message = f"the tag {shown} has no place in a runbook"
-        hint = "delete it; secrets stand under `secrets`"
-        frame = self.stack[-1] if self.stack else None
-        if frame is not None and frame.key in _CONDITIONS:
+        message, hint = f"the tag {shown} has no place in a runbook", "delete it; secrets stand under `secrets`"
+        if self.stack and self.stack[-1].key in {"when", "clear"}:
             message, hint = f"{shown} is read as a tag, not as an expression", f"write: not {shown.lstrip('!')}"
         self.note("RB001", message, start, start + len(shown), hint=hint)
 

@@ -177,7 +177,9 @@ class _Walker:
             near = self.near(key, modules)
             hint = _meant(near) if near else f"`runbook doc` lists the {noun}s"
             problems.append(Problem((*path, key), f"there is no {noun} `{key}`", hint, key=True, code="RB008"))
-        if not meant:
+        if not meant and (early := next((key for key in value if key in coming), None)):  # it is a key besides
+            problems.append(Problem((*path, early), later.said(f"`{early}`"), later.MEND, key=True, code=later.CODE))
+        elif not meant:
             hint = "a step is a module's name and its parameters, such as `wait: 10s`"
             if noun == "probe":
                 hint = "name what looks at the host, such as `http: http://127.0.0.1:8000/health`"

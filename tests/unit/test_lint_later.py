@@ -18,24 +18,24 @@ def lint(tmp_path):
 
 @pytest.mark.parametrize("probe", ["gpu", "progress", "metric", "slurm", "component"])
 def test_a_probe_of_a_later_version_is_told_so(lint, probe):
-    told = lint(f"name: x\ndetectors:\n  - {{name: d, {probe}: y, when: z}}\n")
+    told = lint(f"name: x\ndetectors:\n  - {{name: d, {probe}: srv, when: z}}\n")
     assert [(code, message) for code, message, _ in told] == [("RB050", f"`{probe}` is not in this version (0.1)")]
 
 
 @pytest.mark.parametrize("step", ["reboot", "signal", "hf_download", "gpu_power_limit", "collect", "failover"])
 def test_a_step_of_a_later_version_is_told_so(lint, step):
-    told = lint(f"name: x\nfinally:\n  - {step}: y\n")
+    told = lint(f"name: x\nfinally:\n  - {step}: srv\n")
     assert [(code, message) for code, message, _ in told] == [("RB050", f"`{step}` is not in this version (0.1)")]
 
 
 @pytest.mark.parametrize("key", ["kernel", "journal", "docker", "signatures"])
 def test_a_parameter_of_a_later_version_is_told_so_and_nothing_is_missing(lint, key):
-    [(code, message, _)] = lint(f"name: x\ndetectors:\n  - {{name: d, log: {{{key}: y}}}}\n")
+    [(code, message, _)] = lint(f"name: x\ndetectors:\n  - {{name: d, log: {{{key}: srv}}}}\n")
     assert (code, message) == ("RB050", f"`{key}` is not in this version (0.1)")
 
 
 def test_a_manager_of_a_later_version_is_told_so(lint):
-    text = "name: x\ndetectors:\n  - {name: d, daemon: {unit: y, manager: docker}, when: not alive}\n"
+    text = "name: x\ndetectors:\n  - {name: d, daemon: {unit: srv, manager: docker}, when: not alive}\n"
     assert lint(text) == [("RB050", "'docker' is not in this version (0.1)", "write one of auto, systemd, pidfile")]
 
 
@@ -58,6 +58,6 @@ def test_a_closed_set_lists_its_words_for_a_number(lint):
     ],
 )
 def test_what_another_language_would_take_is_told_in_ours(lint, when, code, part):
-    [(found, message, hint)] = lint(f"name: x\ndetectors:\n  - name: d\n    daemon: y\n    when: {when}\n")
+    [(found, message, hint)] = lint(f"name: x\ndetectors:\n  - name: d\n    daemon: srv\n    when: {when}\n")
     assert found == code
     assert part in message + hint

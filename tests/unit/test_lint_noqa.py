@@ -88,4 +88,9 @@ def test_line_ends_of_windows_change_nothing(codes, end):
 
 
 def test_letters_beyond_ascii_before_it_change_nothing(codes):
-    assert codes("description: 'größe 中文 😀'\nname: example\nfinally: [notify: done]\nvars:\n  unused: '😀' # noqa: RB048\n") == []
+    assert (
+        codes(
+            "description: 'größe 中文 😀'\nname: example\nfinally: [notify: done]\nvars:\n  unused: '😀' # noqa: RB048\n"
+        )
+        == []
+    )

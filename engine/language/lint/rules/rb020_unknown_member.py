@@ -2,7 +2,7 @@
 
 ## What it does
 Finds comparisons of a field that has a closed set of values (a state, an action, a severity) with a text that is none
-of them.
+of them, and of a file's `mode` with a text that is not four octal digits.
 
 ## Why is this bad
 `state == 'dead'` is never true where the state is called `failed`: the fault would never be found.

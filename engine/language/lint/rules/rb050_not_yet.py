@@ -2,7 +2,8 @@
 
 ## What it does
 Finds keys that are valid and that this version would ignore: pools and failover, redundancy, fallbacks, rollback,
-breakers, fault tolerance, other hosts, other users, keyrings, `strategy: parallel`.
+breakers, fault tolerance, other hosts, other users, keyrings, `strategy: parallel`. Also steps, probes, parameters and
+managers that a later version brings: they are no slips of the pen.
 
 ## Why is this bad
 A guard or a fallback that is ignored in silence is worse than none.
