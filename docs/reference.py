@@ -6,7 +6,9 @@ A test compares the pages with what this makes, so that they can't go stale.
 
 from __future__ import annotations
 
+import difflib
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,5 +172,17 @@ def write() -> None:
         (HERE / name).write_text(text, encoding="utf-8")
 
 
+def differences() -> str:
+    """Return in what the pages differ from the code, as a diff; empty when they are fresh."""
+    found: list[str] = []
+    for name, text in pages().items():
+        page = HERE / name
+        there = page.read_text(encoding="utf-8") if page.exists() else ""
+        found += difflib.unified_diff(there.splitlines(), text.splitlines(), name, "the code", lineterm="", n=0)
+    return "\n".join(found)
+
+
 if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(differences() or None)
     write()
