@@ -1,0 +1,16 @@
+"""What holds for all tests: a skip says what a laptop lacks; where CI=true everything is there, so a skip is a failure."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped where CI=true: {call.excinfo.value if call.excinfo else ''}"
+    return report
