@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runbook.engine.recover.state import Plan
 
 
+FOR_REPORTS = frozenset({"look.well"})  # kinds of facts that are not kept
 SAID = "*"  # in place of a subject: what a detector last said of all its subjects, for correlations
 
 
@@ -153,6 +154,7 @@ class Keeper:
         self._cursors.update(moved)
         changed = [] if before is after else _changed(before, after)
         results = self._results(event)
+        facts = [fact for fact in facts if fact.kind not in FOR_REPORTS]
         acts = [command for command in commands if isinstance(command, Act)]
         holds, said = _holds(before, after), _told(before, after)
         if self._journal is None or not (facts or changed or holds or said or moved or acts or results):

@@ -85,15 +85,17 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
         for runbook in loaded
     ]
     verbosity = -1 if given["quiet"] else given["verbose"]
-    return conduct([start.Session(request) for request in requests], given["form"], verbosity)
+    sessions = [start.Session(request) for request in requests]
+    return conduct(sessions, given["form"], verbosity, health=name == "check")
 
 
-def conduct(sessions: Sequence[Session], form: str, verbosity: int) -> int:
+def conduct(sessions: Sequence[Session], form: str, verbosity: int, *, health: bool = False) -> int:
     """Run sessions one after the other, report, and return the exit code."""
     from runbook.engine import start
     from runbook.engine.report.reporter import reporter
 
-    told = reporter(form, sys.stdout, verbosity=verbosity, redact=start.redactor(sessions))  # type: ignore[arg-type]
+    redact = start.redactor(sessions)
+    told = reporter(form, sys.stdout, verbosity=verbosity, health=health, redact=redact)  # type: ignore[arg-type]
     stopped = False
     for session in sessions:
         try:
@@ -144,7 +146,13 @@ def _request(
     if given["tags"]:
         _tagged(tags, runbook)
     settings = Settings(
-        caps, bool(given.get("check")), bool(given.get("now")), tags, frozenset(given["detectors"]), operations
+        caps,
+        bool(given.get("check")),
+        bool(given.get("now")),
+        tags,
+        frozenset(given["detectors"]),
+        operations,
+        health=name == "check",
     )
     return Request(runbook, name, settings, wait, bool(given["diff"]), commits, given["journal"], secrets)
 

@@ -8,6 +8,7 @@ run.ended          exit_code duration
 look.unknown       reason; here and below, `detector` stands in the data where the fact names none
 look.seen          after an unknown look: the detector can be asked again
 look.absent        reason
+look.well          holds (of an input) fields when; no subject: nothing was there; for reports alone
 host.unreachable   reason
 incident.pending   since hold fields when; detector_pending subject_pending where the fact names none
 incident.resumed   of an earlier run: state reason opened severity since fields when count; for reports alone

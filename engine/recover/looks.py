@@ -109,12 +109,31 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
         turn.tell("look.seen", host=host, detector=detector.name)
     overall = disjunction(verdict.holds for verdict in verdicts)
     said[key] = correlate.say(said.get(key), verdicts, overall, turn.now)
+    if turn.plan.settings.health:
+        _tell_well(turn, detector, host, verdicts, partial=partial)
     if not detector.is_input:
         for verdict in verdicts:
             life.saw(turn, detector, host, verdict, events)
         if not events and verdicts:
             life.missed(turn, detector, host, {verdict.subject for verdict in verdicts})
     _verify(turn, detector, host, verdicts, True if events and not partial else UNKNOWN)
+
+
+def _tell_well(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict], *, partial: bool) -> None:
+    """Tell of each subject that is well, and of inputs that hold: they open nothing, and a health report has them."""
+    if not verdicts and not partial:
+        turn.tell("look.well", host=host, detector=detector.name)
+    for verdict in verdicts:
+        if verdict.holds is False or (verdict.holds is True and detector.is_input):
+            turn.tell(
+                "look.well",
+                host=host,
+                detector=detector.name,
+                subject=verdict.subject,
+                holds=verdict.holds,
+                fields=life.plain(verdict),
+                when=turn.plan.condition(detector),
+            )
 
 
 def _verify(turn: Turn, looked: Detector, host: str, verdicts: list[Verdict], otherwise: Truth) -> None:

@@ -131,6 +131,7 @@ class Settings:
     tags: frozenset[str] = frozenset()
     detectors: frozenset[str] = frozenset()
     operations: bool = True
+    health: bool = False  # tell of what is well, too
 
 
 @frozen

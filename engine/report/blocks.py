@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runbook.engine.report.paint import Paint
     from runbook.engine.report.passes import HostReport, IncidentReport, OperationReport, StepReport
 
-_SIGNS: Final = {
+SIGNS: Final = {
     **dict.fromkeys(("cured", "succeeded", "done"), ("✔", "green")),
     **dict.fromkeys(("unhealed", "interrupted", "failed", "refused", "timeout", "lost"), ("✘", "red")),
     **dict.fromkeys(("open", "recovering", "observed", "suppressed", "unreachable", "stopped"), ("!", "yellow")),
@@ -132,7 +132,7 @@ class Blocks:
         return [self._paint("✔", "green") + " " + words.cut(line, self._paint.columns - 2)]
 
     def _head(self, state: str, title: str, right: str) -> str:
-        sign, colour = _SIGNS.get(state, ("-", "dim"))
+        sign, colour = SIGNS.get(state, ("-", "dim"))
         room = self._paint.columns - 2 - words.width(right) - 2
         if words.width(title) > room:
             *first, last = words.wrapped(title, self._paint.columns - 2)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RunReport,
         StepReport,
         Unseen,
+        Well,
     )
 
 
@@ -83,6 +84,7 @@ def _host(host: HostReport) -> dict[str, Any]:
         "incidents": [_incident(one) for one in host.incidents],
         "unknown": [_unseen(one) for one in host.unknown],
         "absent": [_unseen(one) for one in host.absent],
+        **({"well": [_well(one) for one in host.well]} if host.well else {}),
         "steps": [_step(one) for one in host.steps],
     }
 
@@ -136,6 +138,10 @@ def _step(one: StepReport) -> dict[str, Any]:
 
 def _unseen(one: Unseen) -> dict[str, Any]:
     return {"detector": one.detector, "reason": one.reason}
+
+
+def _well(one: Well) -> dict[str, Any]:
+    return {"detector": one.detector, "subject": one.subject, "evidence": one.evidence, "fields": dict(one.fields)}
 
 
 def _seconds(value: float) -> float:

@@ -17,6 +17,7 @@ from runbook.engine.report.passes import (
     RunReport,
     StepReport,
     Unseen,
+    Well,
 )
 
 if TYPE_CHECKING:
@@ -116,6 +117,13 @@ class Gather:
         host = self._host(fact)
         others = tuple(one for one in host.absent if one.detector != _detector(fact))
         self._put(fact, replace(host, absent=(*others, _unseen(fact))))
+
+    def _well(self, fact: Fact) -> None:
+        host, about = self._host(fact), (_detector(fact), fact.subject)
+        others = tuple(one for one in host.well if (one.detector, one.subject) != about)
+        seen = _seen(fact)
+        new = Well(*about, seen["evidence"], seen["fields"], holds=bool(fact.data.get("holds")))
+        self._put(fact, replace(host, well=(*others, new)))
 
     def _unreachable(self, fact: Fact) -> None:
         self._put(fact, replace(self._host(fact), unreachable=str(fact.data.get("reason") or "unreachable")))
@@ -305,6 +313,7 @@ _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "look.unknown": Gather._unknown,  # noqa: SLF001 -- the class's own table
     "look.seen": Gather._seen,  # noqa: SLF001
     "look.absent": Gather._absent,  # noqa: SLF001
+    "look.well": Gather._well,  # noqa: SLF001
     "host.unreachable": Gather._unreachable,  # noqa: SLF001
     "incident.pending": Gather._pending,  # noqa: SLF001
     "incident.opened": Gather._open,  # noqa: SLF001

@@ -99,6 +99,17 @@ class Unseen:
 
 
 @frozen
+class Well:
+    """A subject that a detector looked at and found no fault with; of an input: whether its condition holds."""
+
+    detector: str
+    subject: str
+    evidence: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    holds: bool = False
+
+
+@frozen
 class HostReport:
     """One host of a run."""
 
@@ -107,6 +118,7 @@ class HostReport:
     incidents: tuple[IncidentReport, ...] = ()
     unknown: tuple[Unseen, ...] = ()
     absent: tuple[Unseen, ...] = ()
+    well: tuple[Well, ...] = ()  # told by `check`
     steps: tuple[StepReport, ...] = ()  # of `finally`, and of `runbook run`
     unreachable: str = ""  # the reason
 

@@ -33,6 +33,7 @@ def reporter(
     stream: TextIO,
     *,
     verbosity: int = 0,
+    health: bool = False,
     redact: codec.Redact = codec.as_is,
 ) -> Reporter:
     """Return the reporter of `--format`.
@@ -41,6 +42,7 @@ def reporter(
         form: text, json or jsonl.
         stream: where it writes, usually sys.stdout.
         verbosity: -1 for -q, 0, 1 for -v.
+        health: a table of all that was looked at comes first.
         redact: takes the secrets out of a text; nothing is shown that has not gone through it.
     """
     if form == "json":
@@ -51,6 +53,10 @@ def reporter(
         from runbook.engine.report.events import EventReporter
 
         return EventReporter(stream, redact)
+    if health:
+        from runbook.engine.report.health import HealthReporter
+
+        return HealthReporter(stream, verbosity=verbosity, redact=redact)
     from runbook.engine.report.text import TextReporter
 
     return TextReporter(stream, verbosity=verbosity, redact=redact)

@@ -39,6 +39,7 @@ class TextReporter:
         self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
         self._headed = ""  # the run whose heading was written last
         self._left: list[tuple[RunReport, str, OperationReport]] = []  # skipped ones that were not told yet
+        self._tabled: set[str] = set()  # the runs of which a table has told all that could not be seen
         self._short = False  # the last block was a line; the next one, if a line too, follows without a gap
 
     def fact(self, fact: Fact) -> None:
@@ -128,6 +129,8 @@ class TextReporter:
         for step in host.steps:
             if step.failed or self._verbosity > 0:
                 self._block(run, self._blocks.closing(step, name))
+        if run.run_id in self._tabled:
+            return
         for unseen in host.unknown:
             self._block(run, self._blocks.unseen("unknown", unseen.detector, name, unseen.reason))
         if host.unreachable:

@@ -1,0 +1,151 @@
+"""The health report of `check`: a table of all that was looked at, then what is to be told of what is wrong."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from runbook.engine.report import words
+from runbook.engine.report.blocks import SIGNS
+from runbook.engine.report.passes import BAD, UNFINISHED
+from runbook.engine.report.text import TextReporter
+from runbook.modules.frozen import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runbook.engine.journal.facts import Fact
+    from runbook.engine.report.paint import Paint
+    from runbook.engine.report.passes import HostReport, IncidentReport, PassReport, RunReport
+
+_HEADS: Final = ("STATE", "WHAT", "WHERE", "SAW", "SINCE")
+_WIDEST: Final = (12, 28, 30)  # columns of state, what and where
+_NARROWEST: Final = 16  # of what was seen
+_GAP: Final = "  "
+_MOST: Final = 3  # lines of one row
+_WELL: Final = frozenset({"well", "holds"})
+_DAY: Final = 86400.0
+
+
+@frozen
+class Row:
+    """One subject of one detector on one host."""
+
+    state: str
+    what: str
+    where: str
+    saw: str
+    since: str = ""
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """What stands in columns of their own width."""
+        return (self.state, self.what, self.where)
+
+
+class HealthReporter(TextReporter):
+    """Writes the table when everything was looked at."""
+
+    def fact(self, fact: Fact) -> None:
+        """Take in what happened; only what a runbook wants people to be told is written at once."""
+        fact = self._gather.add(fact)
+        if self._live:
+            self._live.follow(fact, several=len(self._gather.run(fact).hosts) > 1)
+        if fact.kind == "notified":
+            self._notified(fact)
+
+    def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
+        """Write the table, what more there is to say of what is wrong, and the last line."""
+        report = summary or self._gather.report(stopped=stopped)
+        for run in report.runs:
+            rows = [row for row in _rows(run) if self._verbosity >= 0 or row.state not in (*_WELL, "absent")]
+            if rows:
+                self._block(run, _table(self._paint, rows))
+            self._told |= {(run.run_id, host.name, one.id) for host in run.hosts.values() for one in _brief(host)}
+            self._tabled.add(run.run_id)
+        return super().finish(report, stopped=stopped)
+
+
+def _brief(host: HostReport) -> Iterator[IncidentReport]:
+    """Yield the incidents of which the table has told everything."""
+    for one in host.incidents:
+        if one.id and not (one.steps or one.reason):
+            yield one
+
+
+def _rows(run: RunReport) -> list[Row]:
+    order = {name: place for place, name in enumerate(run.order)}
+    several = len(run.hosts) > 1
+    rows = [(order.get(row.what, len(order)), row) for host in run.hosts.values() for row in _of(host, run, several)]
+    return [row for _, row in sorted(rows, key=lambda item: item[0])]
+
+
+def _of(host: HostReport, run: RunReport, several: bool) -> Iterator[Row]:
+    def where(subject: str) -> str:
+        return f"{host.name}: {subject}" if several and subject else subject or host.name
+
+    fired = {(one.detector, one.subject) for one in host.incidents}
+    unseen = {one.detector for one in (*host.unknown, *host.absent)}
+    for one in host.well:
+        if (one.detector, one.subject) not in fired and not (one.detector in unseen and not one.subject):
+            nothing = "" if one.subject or one.fields else "nothing new"
+            yield Row("holds" if one.holds else "well", one.detector, where(one.subject), one.evidence or nothing)
+    for incident in host.incidents:
+        since = incident.since if incident.since is not None and incident.since < run.started - 1 else None
+        saw = (incident.after if incident.state == "cured" else "") or incident.evidence
+        times = f" ({incident.count} times)" if incident.count > 1 else ""
+        yield Row(incident.state, incident.detector, where(incident.subject), saw + times, _since(since, run.started))
+    for state, several_unseen in (("unknown", host.unknown), ("absent", host.absent)):
+        yield from (Row(state, one.detector, where(""), one.reason) for one in several_unseen)
+    if host.unreachable:
+        yield Row("unreachable", "", host.name, host.unreachable)
+
+
+def _since(since: float | None, now: float) -> str:
+    """Return how long it has been so, with the time of day where it began today; nothing = only now."""
+    if since is None:
+        return ""
+    lasted = words.duration(now - since)
+    return f"{datetime.fromtimestamp(since).astimezone():%H:%M}, {lasted}" if now - since < _DAY else lasted
+
+
+def _table(paint: Paint, rows: Sequence[Row]) -> list[str]:
+    widths = [
+        min(most, max(words.width(words.printable(text)) for text in (head, *(row.cells[place] for row in rows))))
+        for place, (head, most) in enumerate(zip(_HEADS[:3], _WIDEST, strict=True))
+    ]
+    last = max(len(row.since) for row in rows)
+    last = max(last, len(_HEADS[4])) if last else 0
+    room = paint.columns - 2 - sum(widths) - 3 * len(_GAP) - (last + len(_GAP) if last else 0)
+    while room < _NARROWEST and widths[2] > _NARROWEST:
+        widths[2], room = widths[2] - 1, room + 1
+    room = max(room, _NARROWEST)
+    heads = [text + " " * (wide - len(text)) for text, wide in zip(_HEADS[:3], widths, strict=True)]
+    since = _GAP + _HEADS[4] if last else ""
+    lines = [paint(("  " + _GAP.join([*heads, f"{_HEADS[3]:<{room}}" if last else _HEADS[3]]) + since).rstrip(), "dim")]
+    for row in rows:
+        sign, colour = SIGNS.get(row.state, SIGNS["cured"] if row.state in _WELL else ("-", "dim"))
+        saw = words.wrapped(words.printable(row.saw), room)
+        if len(saw) > _MOST:
+            saw = [*saw[: _MOST - 1], words.cut(" ".join(saw[_MOST - 1 :]), room)]
+        cells = [_filled(words.printable(text), wide) for text, wide in zip(row.cells, widths, strict=True)]
+        cells[2] = _filled(_ending(words.printable(row.where), widths[2]), widths[2])
+        cells[0] = paint(cells[0], colour)
+        if row.state in BAD | UNFINISHED:
+            cells[1] = paint(cells[1], "bold")
+        first = _GAP.join([*cells, _filled(saw[0] if saw else "", room) if row.since else saw[0] if saw else ""])
+        lines.append(f"{paint(sign, colour)} {first}{_GAP + row.since if row.since else ''}".rstrip())
+        lines += [" " * (2 + sum(widths) + 3 * len(_GAP)) + more for more in saw[1:]]
+    return lines
+
+
+def _ending(text: str, wide: int) -> str:
+    """Cut a text at its begin: paths differ at their ends."""
+    while words.width(text) > wide:
+        text = "…" + text[len(text) - min(len(text) - 2, wide - 1) :]
+    return text
+
+
+def _filled(text: str, wide: int) -> str:
+    cut = words.cut(text, wide)
+    return cut + " " * (wide - words.width(cut))
