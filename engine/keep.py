@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.detect import components
+from runbook.engine.detect.components import Attempt
 from runbook.engine.detect.correlate import Said
 from runbook.engine.detect.hold import Hold
 from runbook.engine.journal.facts import IncidentRow, IntentRow
@@ -61,6 +63,13 @@ def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, di
     for step in journal.steps_begun(name, host, since):
         place = (step.host, step.path, step.subject)
         steps[place] = (*steps.get(place, ()), step.at)
+    attempts = {
+        (host, component): tuple(
+            Attempt(*row)
+            for row in journal.attempts(name, host, operations, components.window(plan.runbook, component))
+        )
+        for component, operations in components.fed(plan.runbook).items()
+    }
     state = State(
         plan,
         recovering=False,
@@ -70,6 +79,7 @@ def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, di
         finished=finished,
         steps=steps,
         said=said,
+        attempts=attempts,
     )
     return state, journal.cursors(name, host)
 

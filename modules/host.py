@@ -125,6 +125,12 @@ class Host:
         tick = os.sysconf("SC_CLK_TCK")
         return list(_processes(page, tick))
 
+    def gpus(self) -> Sequence[Mapping[str, Any]]:
+        """What the NVIDIA driver tells of each GPU, as `nvml.read` has it."""
+        from runbook.modules.nvml import read
+
+        return read()
+
 
 def _processes(page: int, tick: int) -> Iterator[Process]:
     for name in sorted((n for n in os.listdir("/proc") if n.isdigit()), key=int):

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.language.names import members
 from runbook.engine.model import UNKNOWN, Record, Unknown
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def judge(
         RenderError: a condition names what is not defined.
     """
     base = _asked(detector, scope)
-    judged = [_verdict(detector, record, {**base, **record.fields}, now, events) for record in records]
+    judged = [
+        _verdict(detector, record, {**base, **members(detector.probe, record.fields)}, now, events)
+        for record in records
+    ]
     if detector.match == "all":
         return [_everyone(judged)] if judged else []
     return _by_subject(judged) if events else judged

@@ -173,6 +173,22 @@ class Journal:
                 found[place] = Recovery(detector, name, subject, found[place].begun, at)
         return [one for one in found if (one.begun if one.ended is None else one.ended) >= since]
 
+    def attempts(
+        self, runbook: str, host: str, operations: Sequence[str], most: int
+    ) -> list[tuple[float, bool, float]]:
+        """Return when the last attempts of some operations ended, whether they succeeded, and their seconds."""
+        named = ", ".join("?" * len(operations))
+        rows = self.ask(
+            f"""
+            SELECT at, status, duration FROM events
+            WHERE runbook = ? AND host = ? AND kind = 'attempt.ended' AND operation IN ({named})
+                AND status NOT IN ('planned', 'skipped')
+            ORDER BY seq DESC LIMIT ?
+            """,  # noqa: S608 -- question marks
+            (runbook, host, *operations, most),
+        )
+        return [(at, status in {"done", "ok"}, duration or 0.0) for at, status, duration in reversed(rows)]
+
     def steps_begun(self, runbook: str, host: str, since: float) -> list[StepBegun]:
         """Return the steps that began since a time, oldest first."""
         rows = self.ask(

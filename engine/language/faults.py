@@ -46,7 +46,7 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
     """Return a detector with the runbook's defaults, or None where its structure was found wrong."""
     if not isinstance(data, dict) or not isinstance(data.get("name"), str):
         return None
-    probe = next((key for key in data if key in catalogue.probe_names()), None)
+    probe = _probe(data)
     if probe is None or reader.dead((*path, probe)):
         return None
 
@@ -75,7 +75,7 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
         within=reader.seconds(*at("within")),
         severity=Severity(at("severity")[0] or "medium"),
         category=str(static("category") or "unknown"),
-        component=static("component"),
+        component=static("component") if probe != "component" else None,
         mode=Mode(at("mode")[0]) if at("mode")[0] else None,
         max_age=reader.seconds(*at("max_age"), default=600.0),
         limit=reader.limit(*at("limit")),
@@ -95,6 +95,12 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
         become=bool(at("become")[0]),
         become_user=static("become_user"),
     )
+
+
+def _probe(data: Mapping[str, Any]) -> str | None:
+    """Return a detector's probe. `component` is one where no other is; else it says whom the detector is about."""
+    found = [key for key in data if key in catalogue.probe_names()]
+    return next((key for key in found if key != "component"), found[0] if found else None)
 
 
 def operation(reader: Reader, data: Any, path: Path, names: Names) -> Operation | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
-    "probe": frozenset({"gpu", "progress", "metric", "slurm", "component"}),
+    "probe": frozenset({"slurm"}),
     "module": frozenset(
         {
             *("hf_download", "hf_cache", "build", "reconnect", "http_request", "collect", "snapshot", "restore"),

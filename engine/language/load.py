@@ -167,9 +167,19 @@ def _runbook(reader: Reader, data: dict[str, Any], brought: use.Brought) -> Runb
         use=tuple(name for name, _ in reader.items(*at("use"))),
     )
     _failovers(reader, runbook, names)
+    _components(reader, runbook)
     _twice(reader, data, "detector")
     _twice(reader, data, "operation")
     return runbook
+
+
+def _components(reader: Reader, runbook: Runbook) -> None:
+    """Report detectors that ask for a component which no operation feeds, and nothing declares."""
+    known = {*runbook.components, *(each.component for each in runbook.operations if each.component)}
+    for detector in runbook.detectors:
+        wanted = detector.params.get("name") if detector.probe == "component" and not detector.origin else None
+        if isinstance(wanted, str):
+            steps.name_of(reader, wanted, known, "component", (*detector.path, "component"))
 
 
 def _pool(reader: Reader, name: str, data: Any, path: Path) -> Pool:

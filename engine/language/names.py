@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import nodes
 
-from runbook.engine.language import grammar
+from runbook.engine.language import grammar, params
 from runbook.engine.language.filters import COMPARING, DEFAULT, DEFINED
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.truth import Member
+from runbook.modules import catalogue
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -230,11 +232,19 @@ def impossible(expression: Expression, fields: Mapping[str, Parameter]) -> str |
     return contradiction.impossible(expression, fields)
 
 
-def members(fields: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record's values with those of closed sets as members, so that they compare by their place."""
-    made = dict(values)
-    for name, field in fields.items():
-        value = made.get(name)
-        if field.choices and isinstance(value, str):
-            made[name] = Member(value, field.choices)
-    return made
+@cache
+def orders(probe: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the fields of a probe's records that are of closed sets, with the members in their order."""
+    fields = params.record_fields(catalogue.probe(probe))
+    return {name: field.choices for name, field in fields.items() if field.choices}
+
+
+def members(probe: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record's values with those of closed sets as members, so that they compare by their place.
+
+    Example:
+        >>> members("component", {"level": "critical"})["level"].order
+        ('healthy', 'degraded', 'unhealthy', 'critical')
+    """
+    known = {name: order for name, order in orders(probe).items() if isinstance(values.get(name), str)}
+    return {**values, **{name: Member(values[name], order) for name, order in known.items()}} if known else values

@@ -68,7 +68,7 @@ def core() -> Schema:
         "step": _task("step", "One call of a module that changes something.", STEP_KEYS, steps),
         "operation": _task("operation", "A step that the runbook itself runs.", OPERATION_KEYS, steps),
         "detector": {
-            **_task("detector", "A probe, a condition, guards, and the recovery.", DETECTOR_KEYS, probes),
+            **_detector(probes),
             "required": ["name"],
         },
         "probe": _task("probe", "One probe and its parameters.", {}, probes),
@@ -137,6 +137,15 @@ def _task(title: str, description: str, keys: Schema, modules: Schema) -> Schema
     }
     # A `oneOf` without alternatives is no schema; `not: {}` says the same: nothing fits.
     return {**made, "oneOf": [{"required": [name]} for name in modules]} if modules else {**made, "not": {}}
+
+
+def _detector(probes: Schema) -> Schema:
+    """A task whose module key is a probe; `component` is the probe only where there is no other."""
+    made = _task("detector", "A probe, a condition, guards, and the recovery.", DETECTOR_KEYS, probes)
+    others = [{"required": [name]} for name in probes if name != "component"]
+    choices = [{**choice, "not": {"anyOf": others}} if choice["required"] == ["component"] else choice
+               for choice in made["oneOf"]]  # fmt: skip
+    return {**made, "oneOf": choices}
 
 
 def _module(name: str, cls: type[Step | Probe]) -> Schema:

@@ -149,7 +149,9 @@ class _Walker:
         """Judge that there is exactly one module among the keys."""
         title, noun = schema["title"], _TASKS[schema["title"]]
         modules = [part["required"][0] for part in schema.get("oneOf", ())]
+        keys = {part["required"][0] for part in schema.get("oneOf", ()) if "not" in part}  # beside another module
         present = [key for key in value if key in modules]
+        present = [key for key in present if key not in keys] or present
         if len(present) > 1:
             names = " and ".join((", ".join(present[:-1]), present[-1]))
             problem = Problem(
@@ -177,9 +179,7 @@ class _Walker:
             near = self.near(key, modules)
             hint = _meant(near) if near else f"`runbook doc` lists the {noun}s"
             problems.append(Problem((*path, key), f"there is no {noun} `{key}`", hint, key=True, code="RB008"))
-        if not meant and (early := next((key for key in value if key in coming), None)):  # it is a key besides
-            problems.append(Problem((*path, early), later.said(f"`{early}`"), later.MEND, key=True, code=later.CODE))
-        elif not meant:
+        if not meant:
             hint = "a step is a module's name and its parameters, such as `wait: 10s`"
             if noun == "probe":
                 hint = "name what looks at the host, such as `http: http://127.0.0.1:8000/health`"
@@ -229,7 +229,8 @@ class _Walker:
             return self.places
         found: dict[str, list[str]] = {}
         places = ["step", "operation", "detector", "block", "verify", "retry", "pool", "component", "secret"]
-        for schema in (self.root, *(self.root["$defs"][place] for place in places)):
+        there = [self.root["$defs"][place] for place in places if place in self.root["$defs"]]
+        for schema in (self.root, *there):
             for key, value in schema["properties"].items():
                 if not str(value.get("$ref", "")).startswith(("#/$defs/step.", "#/$defs/probe.")):
                     found.setdefault(key, []).append(schema["title"])

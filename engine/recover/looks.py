@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runbook.engine.detect import correlate
+from runbook.engine.detect import components, correlate
 from runbook.engine.detect.judge import Verdict, conjunction, disjunction, judge, negation
 from runbook.engine.errors import RenderError
+from runbook.engine.language import render
 from runbook.engine.model import UNKNOWN, IncidentState, Lacking, NotSeen, Seen
 from runbook.engine.recover import incident as life
 from runbook.engine.recover import ladder
@@ -25,7 +26,7 @@ def take(turn: Turn, event: Looked) -> None:
     """Take in what a host answered."""
     judged: list[Detector] = []
     for detector in turn.plan.runbook.detectors:
-        look = event.looks.get(detector.name)
+        look = event.looks.get(detector.name) or _known(turn, detector, event.host)
         if look is None or detector.probe in correlate.CORRELATIONS:
             continue
         judged.append(detector)
@@ -33,6 +34,18 @@ def take(turn: Turn, event: Looked) -> None:
         _take(turn, detector, event.host, _judge(turn, detector, event.host, look), partial=partial)
     _correlate(turn, event.host, judged)
     _decide(turn, event.host, judged)
+
+
+def _known(turn: Turn, detector: Detector, host: str) -> Look | None:
+    """Return what the engine itself knows: no host is asked about a component."""
+    if detector.probe != "component" or not turn.plan.chosen(detector):
+        return None
+    runbook, known = turn.plan.runbook, turn.read("attempts")
+    try:
+        wanted = render.probe("component", detector.params, turn.plan.scopes[host], path=detector.path).get("name")
+    except RenderError as error:
+        return NotSeen(error.what)
+    return components.look(wanted, {name: known.get((host, name), ()) for name in components.fed(runbook)})
 
 
 def _correlate(turn: Turn, host: str, judged: list[Detector]) -> None:
@@ -84,7 +97,8 @@ def _judge(turn: Turn, detector: Detector, host: str, look: Look) -> list[Verdic
     if isinstance(look, NotSeen):
         return look.reason
     if isinstance(look, Lacking):
-        turn.tell("look.absent", host=host, detector=detector.name, reason=look.reason)
+        if turn.recovering:  # the look before the operations may yet be answered otherwise
+            turn.tell("look.absent", host=host, detector=detector.name, reason=look.reason)
         return []
     try:
         return judge(detector, look.records, turn.plan.scopes[host], turn.now, _events(detector))

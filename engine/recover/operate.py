@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.detect import components
 from runbook.engine.detect.judge import Verdict
 from runbook.engine.model import UNKNOWN, IncidentState, OperationState, Record, Retry, StepStatus
 from runbook.engine.recover import incident as life
@@ -142,6 +143,11 @@ def _attempt_ended(
         title=operation.name,
         **ladder.told(outcome),
     )
+    if operation.component is not None and not turn.plan.settings.check and outcome.status is not StepStatus.SKIPPED:
+        key = (work.host, operation.component)
+        attempt = components.Attempt(turn.now, outcome.ok, outcome.duration)
+        most = components.window(turn.plan.runbook, operation.component)
+        turn.write("attempts")[key] = (*turn.read("attempts").get(key, ()), attempt)[-most:]
     registers = dict(work.registers)
     if operation.step.register:
         registers[operation.step.register] = ladder.registered(outcome)

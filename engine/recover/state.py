@@ -13,6 +13,7 @@ from runbook.engine.recover.commands import Happened, LookAt, Wait
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
+    from runbook.engine.detect.components import Attempt
     from runbook.engine.detect.correlate import Said
     from runbook.engine.detect.hold import Hold
     from runbook.engine.language.render import Scope
@@ -175,6 +176,7 @@ class State:
     said: Mapping[tuple[str, str], Said] = field(default_factory=dict)  # by host and detector
     begun: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)  # recoveries, oldest first
     finished: Mapping[Key, float] = field(default_factory=dict)  # the end of the last recovery
+    attempts: Mapping[tuple[str, str], tuple[Attempt, ...]] = field(default_factory=dict)  # by host and component
     catching: Mapping[tuple[str, str], float] = field(default_factory=dict)  # since when logs are being caught up with
     steps: Mapping[tuple[str, str, str], tuple[float, ...]] = field(
         default_factory=dict

@@ -9,6 +9,7 @@ from runbook.engine.detect.judge import disjunction, truth
 from runbook.engine.errors import RenderError
 from runbook.engine.language import expression, render
 from runbook.engine.language import params as parameters
+from runbook.engine.language.names import members
 from runbook.engine.language.units import format_duration
 from runbook.engine.model import UNKNOWN, Impact, Lacking, NotSeen, Outcome, StepStatus
 from runbook.engine.recover.commands import Act, LookAt, Notify
@@ -94,7 +95,9 @@ def probed(turn: Turn, task: Task, look: Look) -> Outcome | None:
     else:
         when = expression.parse(task.order.params["when"], template=False)
         scope = turn.plan.scopes[task.owner.host]
-        seen = disjunction(truth(when, scope.bind(record=record.fields)) for record in look.records)
+        probe = next(iter(task.order.params["probe"]))
+        found = [members(probe, record.fields) for record in look.records]
+        seen = disjunction(truth(when, scope.bind(record=fields)) for fields in found)
         told = f"{when.text} does not hold"
     if seen is True:
         return _waited(turn, task, when.text)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fake_gpus import gpus, nvml, old_gpus, old_nvml  # noqa: F401 -- fixtures
 
 
 @dataclass(frozen=True)

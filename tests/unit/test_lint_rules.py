@@ -233,7 +233,7 @@ def test_a_named_recovery_counts_for_each_detector_that_uses_it(codes):
     [
         "strategy: parallel",
         "pools: {a: {members: [{name: x}]}}",
-        "components: {hub: {window: 5}}",
+        "components: {hub: {breaker: {failures: 3}}}",
         "fault_tolerance: low",
         "become: true",
         "rollback: true",

@@ -129,9 +129,10 @@ def test_a_condition_that_can_be_true_is_left_alone(text):
 
 
 def test_a_records_closed_sets_become_members_that_compare():
-    made = names.members(FIELDS, {"state": "busy", "temperature": 5.0, "named": "x"})
-    assert made == {"state": "busy", "temperature": 5.0, "named": "x"}
-    assert condition("state > 'idle' and state < 'gone'").evaluate(made) is True
+    made = names.members("component", {"name": "hub", "level": "critical", "error_rate": 60.0})
+    assert made == {"name": "hub", "level": "critical", "error_rate": 60.0}
+    assert condition("level > 'unhealthy' and level >= 'degraded'").evaluate(made) is True
+    assert condition("level < 'unhealthy'").evaluate(made) is False
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runbook.modules import catalogue
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -38,9 +40,9 @@ if TYPE_CHECKING:
     from runbook.engine.model import Path
 
 _LATER = "a later version will carry it out; until then, leave it out"
-_ANYWHERE = ("pools", "components", "fault_tolerance", "component", "become", "become_user", "rollback")
-_OPERATION = ("pool", "prefer", "fallback", "redundancy", "rollback", "component")
-_DETECTOR = ("component", "become", "become_user", "rollback")
+_ANYWHERE = ("pools", "fault_tolerance", "component", "become", "become_user", "rollback")
+_OPERATION = ("pool", "prefer", "fallback", "redundancy", "rollback")
+_DETECTOR = ("become", "become_user", "rollback")
 _STEP = ("delegate_to", "become", "become_user", "python")
 _HERE = ("localhost", ["localhost"])
 
@@ -54,6 +56,9 @@ def check(context: Context) -> Iterator[Remark]:
     data = context.data
     for path in (*_given(data, (), _ANYWHERE), *_choices(data, ())):
         yield _not_yet(context, path)
+    components = data.get("components")
+    for name, given in components.items() if isinstance(components, dict) else ():
+        yield from (_not_yet(context, path) for path in _given(given, ("components", name), ("breaker",)))
     secrets = data.get("secrets")
     for name, given in secrets.items() if isinstance(secrets, dict) else ():
         if isinstance(given, dict) and "keyring" in given:
@@ -62,7 +67,8 @@ def check(context: Context) -> Iterator[Remark]:
         for found in _given(operation, path, (*_OPERATION, *_STEP)):
             yield _not_yet(context, found)
     for path, detector in _items(data, "detectors"):
-        for found in (*_given(detector, path, _DETECTOR), *_choices(detector, path)):
+        about = ("component",) if _probed(detector) else ()
+        for found in (*_given(detector, path, (*_DETECTOR, *about)), *_choices(detector, path)):
             yield _not_yet(context, found)
     for path in _blocks(context):
         for found in _given(context.within(path), path, _STEP):
@@ -96,6 +102,11 @@ def _choices(data: object, path: Path) -> Iterator[Path]:
         yield (*path, "strategy")
     if isinstance(data, dict) and data.get("hosts", "localhost") not in _HERE:
         yield (*path, "hosts")
+
+
+def _probed(detector: object) -> bool:
+    """Tell whether a detector has a probe beside `component`, which then says whom it is about."""
+    return isinstance(detector, dict) and any(key in catalogue.probe_names() for key in detector if key != "component")
 
 
 def _items(data: Mapping[str, object], key: str) -> Iterator[tuple[Path, object]]:

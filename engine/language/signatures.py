@@ -1,0 +1,294 @@
+"""The catalogue of failures: what lines of logs mean, which comes first, and what to do about it.
+
+It is read when somebody asks for it: the files that come with runbook, then the user's, of which later ones win.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import field, replace
+from fnmatch import fnmatchcase
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine.errors import RunbookInvalid, UserError
+from runbook.engine.language import signature_files as files
+from runbook.engine.language.nearest import nearest
+from runbook.engine.model import Severity
+from runbook.modules.frozen import frozen
+from runbook.modules.logs.patterns import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from runbook.engine.language.signature_files import Part
+
+SCOPES: Final = ("kernel", "job", "app", "serve", "hub", "build")
+SEVERITIES: Final = tuple(severity.value for severity in Severity)
+CATEGORIES: Final = (
+    *("network", "api", "rate_limit", "authentication", "resource", "database", "validation", "timeout"),
+    *("configuration", "hardware", "unknown"),
+)
+ROLES: Final = ("root", "cascade", "confirmation", "advice")
+ACTIONS: Final = ("ignore", "app", "update", "reset", "reboot", "vendor")  # by what they cost, as in modules/xid.py
+REQUIRED: Final = ("title", "pattern", "severity", "category", "role")  # of an entry that is not there yet
+_FLAGS = re.compile(r"\(\?([aimsx]+)\)")
+_GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
+_XIDS = "xid.csv"
+
+
+@frozen
+class Signature:
+    """One failure that logs tell of."""
+
+    id: str
+    title: str  # a few words: the headline of an incident
+    scope: str  # kernel, job, app, serve, hub or build
+    pattern: tuple[str, ...]  # a line is one where any of these regular expressions is found
+    severity: Severity
+    category: str
+    role: str  # root, cascade, confirmation or advice
+    retryable: bool = False
+    causes: tuple[str, ...] = ()  # ids, and patterns of ids, of what this one brings about
+    yields: tuple[str, ...] = ()  # ids, and patterns of ids, that may name its lines before it does
+    meaning: str = ""
+    advice: str = ""
+    action: str | None = None  # what the GPU calls for, of kernel ones
+    lines: int = 1  # over how many lines a match may reach
+    event: str = ""  # hits of one event that stand close together are one record
+    match: tuple[str, ...] = ()  # lines that are one; only where samples were asked for
+    near_miss: tuple[str, ...] = ()  # lines that are none
+    files: tuple[str, ...] = ()  # where it is written, then where it is overridden
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The named groups of its patterns."""
+        return tuple(dict.fromkeys(name for pattern in self.pattern for name in _GROUP.findall(pattern)))
+
+
+@frozen
+class Xid:
+    """What one code of the NVIDIA driver calls for."""
+
+    code: int
+    action: str
+    mnemonic: str = ""
+    meaning: str = ""
+    note: str = ""  # what else decides, and where sources disagree
+    companions: Mapping[str, str] = field(default_factory=dict)  # codes (* = any) that decide where they are reported with it, and what then
+    nvidia: str = ""  # what NVIDIA's catalogue says to do at once, and to investigate
+    gpud: str = ""  # how gpud reads it
+    files: tuple[str, ...] = ()  # where it was overridden
+
+
+class Catalogue:
+    """The signatures, in order of precedence: the first that matches names the line."""
+
+    def __init__(self, signatures: Mapping[str, Signature], users: Sequence[Part] = ()) -> None:
+        self.signatures = signatures
+        self._users = users
+
+    def chosen(self, globs: Iterable[str]) -> tuple[Signature, ...]:
+        """Return the signatures that ids and patterns of ids (`cuda.*`) name, in order of precedence.
+
+        Raises:
+            UserError: one names none.
+        """
+        wanted: set[str] = set()
+        for glob in globs:
+            found = [name for name in self.signatures if fnmatchcase(name, glob)]
+            if not found:
+                raise UserError(*self.unknown(glob)[:1], mend=self.unknown(glob)[1])
+            wanted.update(found)
+        return tuple(signature for name, signature in self.signatures.items() if name in wanted)
+
+    def unknown(self, glob: str) -> tuple[str, str]:
+        """Return what is wrong with a name that names nothing, and how to mend it."""
+        near = nearest(glob, self.signatures)
+        if near is None:
+            areas = sorted({name.partition(".")[0] for name in self.signatures})
+            area = nearest(glob.partition(".")[0], areas)
+            near = f"{area}.*" if area else None
+        what = "no signature matches" if set(glob) & set("*?[") else "there is no signature"
+        return f"{what} `{glob}`", f"did you mean {near}?" if near else "`runbook doc signatures` lists them"
+
+    def patterns(self, globs: Iterable[str] = ("*",)) -> list[Pattern]:
+        """Return what lines are held against; a signature whose alternatives share a group's name has several.
+
+        Raises:
+            UserError: a glob names no signature.
+        """
+        return [
+            Pattern(found.id, regex, found.role, found.lines, found.event)
+            for found in self.chosen(globs)
+            for regex in joined(found.pattern)
+        ]
+
+    @cached_property
+    def xid(self) -> Mapping[int, Xid]:
+        """The Xid codes, with what the user's files say of them."""
+        table = dict(xids())
+        for part in self._users:
+            for code, given in part.codes.items():
+                known = table.get(code) or Xid(code, "vendor", note="not in the bundled table")
+                told = {key: given[key] for key in ("action", "mnemonic", "meaning", "note") if key in given}
+                table[code] = replace(known, **told, files=(*known.files, part.source.file))
+        return dict(sorted(table.items()))
+
+
+def catalogue(extra: Sequence[str] = (), *, samples: bool = False) -> Catalogue:
+    """Return the catalogue: what comes with runbook, and the user's files over it.
+
+    Args:
+        extra: files or directories of signatures beside those in the usual places; they win.
+        samples: with the lines that each signature must and must not match.
+
+    Raises:
+        RunbookInvalid: one of the user's files is wrong; carries every finding.
+        UserError: a file of `extra` is not there.
+    """
+    return _catalogue(files.stamp(files.users(extra)), samples)
+
+
+def joined(patterns: Sequence[str]) -> list[str]:
+    """Return alternatives as one regular expression, or as few as their groups' names allow."""
+    if len(patterns) == 1:
+        return list(patterns)
+    made: list[tuple[set[str], list[str]]] = []
+    for pattern in patterns:
+        names = set(_GROUP.findall(pattern))
+        if not made or names & made[-1][0]:
+            made.append((set(), []))
+        made[-1][0].update(names)
+        made[-1][1].append(_scoped(pattern) if len(patterns) > 1 else pattern)
+    return ["|".join(parts) for _, parts in made]
+
+
+@lru_cache(maxsize=1)
+def xids() -> Mapping[int, Xid]:
+    """Return the Xid codes that come with runbook."""
+    with (files.folder() / _XIDS).open(encoding="utf-8", newline="") as opened:
+        rows = list(csv.DictReader(line for line in opened if not line.startswith("#")))
+    return {
+        int(row["xid"]): Xid(
+            code=int(row["xid"]),
+            action=row["action"],
+            mnemonic=row["mnemonic"],
+            meaning=row["description"],
+            note=row["note"],
+            companions=dict(pair.split(":") for pair in row["companions"].split()),
+            nvidia="; ".join(filter(None, (row["nvidia_immediate"], row["nvidia_investigatory"]))),
+            gpud=row["gpud"],
+        )
+        for row in rows
+    }
+
+
+def xid_source() -> str:
+    """Return where the table of Xid codes comes from, and its edition."""
+    with (files.folder() / _XIDS).open(encoding="utf-8") as opened:
+        return " ".join(line[1:].strip() for line in opened if line.startswith("#"))
+
+
+def merged(known: Mapping[str, Signature], part: Part) -> dict[str, Signature]:
+    """Return signatures with those of a file over them; what is new in a user's file comes first."""
+    new: dict[str, Signature] = {}
+    found = dict(known)
+    for entry in part.entries:
+        name = entry["id"]
+        if entry.get("off") is True:
+            found.pop(name, None)
+        elif name in found:
+            found[name] = _over(found[name], entry, part.source.file)
+        else:
+            new[name] = _made(entry, part.source.file)
+    return {**found, **new} if part.bundled else {**new, **found}
+
+
+@lru_cache(maxsize=4)
+def _catalogue(users: tuple[tuple[str, int, int], ...], samples: bool) -> Catalogue:
+    import pathlib
+
+    signatures = dict(_bundled(samples))
+    parts = [files.read(pathlib.Path(name)) for name, *_ in users]
+    findings = []
+    for part in parts:
+        from runbook.engine.language.lint import signatures as lint
+
+        wrong = [found for found in lint.check(part.source, signatures) if found.level == "error"]
+        findings += wrong
+        if not wrong:
+            signatures = merged(signatures, part)
+    if findings:
+        raise RunbookInvalid(findings)
+    return Catalogue(signatures, parts)
+
+
+def bundled_without(path: Path) -> dict[str, Signature]:
+    """Return the signatures that come with runbook, without those of a file that may be one of theirs."""
+    return {name: found for name, found in _bundled(samples=False).items() if str(path) not in found.files}
+
+
+@lru_cache(maxsize=2)
+def _bundled(samples: bool) -> Mapping[str, Signature]:
+    parts = [files.read_bundled(path.resolve(), samples=samples) for path in files.bundled()]
+    found: dict[str, Signature] = {}
+    for part in sorted(parts, key=lambda part: part.precedence):
+        found = merged(found, part)
+    return found
+
+
+def _made(entry: Mapping[str, Any], file: str) -> Signature:
+    return Signature(
+        id=entry["id"],
+        title=entry["title"],
+        scope=entry.get("scope", "app"),
+        pattern=_several(entry["pattern"]),
+        severity=Severity(entry["severity"]),
+        category=entry["category"],
+        role=entry["role"],
+        retryable=entry.get("retryable", False),
+        causes=_several(entry.get("causes")),
+        yields=_several(entry.get("yields")),
+        meaning=_prose(entry.get("meaning")),
+        advice=_prose(entry.get("advice")),
+        action=entry.get("action"),
+        lines=entry.get("lines", 1),
+        event=entry.get("event", ""),
+        match=_several(entry.get("match")),
+        near_miss=_several(entry.get("near_miss")),
+        files=(file,),
+    )
+
+
+def _over(known: Signature, entry: Mapping[str, Any], file: str) -> Signature:
+    told: dict[str, Any] = {key: entry[key] for key in entry if key not in {"id", "off"}}
+    for key in ("pattern", "causes", "yields", "match", "near_miss"):
+        if key in told:
+            told[key] = _several(told[key])
+    for key in ("meaning", "advice"):
+        if key in told:
+            told[key] = _prose(told[key])
+    if "severity" in told:
+        told["severity"] = Severity(told["severity"])
+    if "pattern" in told:  # the samples were of the pattern that it had
+        told = {"match": (), "near_miss": (), **told}
+    return replace(known, **told, files=(*known.files, file))
+
+
+def _several(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _prose(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _scoped(pattern: str) -> str:
+    """Return a pattern as an alternative: flags at its begin hold for itself alone."""
+    flags = _FLAGS.match(pattern)
+    return f"(?{flags[1]}:{pattern[flags.end() :]})" if flags else f"(?:{pattern})"

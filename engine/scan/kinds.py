@@ -1,0 +1,73 @@
+"""One signature's kinds: an Xid is as bad as its code, and each code is a trouble of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine.language.signatures import ACTIONS
+from runbook.engine.model import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runbook.engine.language.signatures import Catalogue, Signature, Xid
+
+_CODE: Final = "xid"  # the group that holds a code of the table
+_WORST: Final = {
+    "app": Severity.MEDIUM,
+    "update": Severity.MEDIUM,
+    "reset": Severity.HIGH,
+    "reboot": Severity.CRITICAL,
+    "vendor": Severity.CRITICAL,
+}
+_DO: Final = {
+    "app": "Restart the application.",
+    "update": "Update the driver or the firmware.",
+    "reset": "Drain the node, end what uses the GPU, and reset it (nvidia-smi -r -i N).",
+    "reboot": "Drain the node and reboot it.",
+    "vendor": "Drain the node and call the vendor.",
+}
+
+
+def kind(catalogue: Catalogue, signature: Signature, groups: Mapping[str, Any]) -> tuple[Signature, str]:
+    """Return a signature as what was seen of it makes it, and the name of that kind; one without kinds as it is."""
+    code = groups.get(_CODE)
+    if not isinstance(code, int | str) or not str(code).isdecimal():
+        return signature, ""
+    return _kinds(catalogue)(signature.id, int(code)), str(int(code))
+
+
+@lru_cache(maxsize=2)
+def _kinds(catalogue: Catalogue) -> Any:
+    @lru_cache(maxsize=1024)
+    def known(name: str, code: int) -> Signature:
+        signature, xid = catalogue.signatures[name], catalogue.xid.get(code)
+        return signature if xid is None else _of_xid(signature, xid, catalogue.xid)
+
+    return known
+
+
+def _of_xid(signature: Signature, xid: Xid, table: Mapping[int, Xid]) -> Signature:
+    what = xid.meaning or xid.mnemonic.replace("_", " ").lower()
+    lesser = {
+        other.code
+        for other in table.values()
+        if other.code != xid.code and (_cost(other) < _cost(xid) or xid.code in other.companions)
+    } - set(xid.companions)
+    return replace(
+        signature,
+        title=f"Xid {xid.code}: {what}" if what else f"Xid {xid.code}",
+        severity=_WORST.get(xid.action, Severity.LOW),
+        role="advice" if xid.action == "ignore" else signature.role,
+        causes=(*signature.causes, *(f"{signature.id}:{code}" for code in sorted(lesser))),
+        meaning=f"The NVIDIA driver reports {xid.mnemonic.replace('_', ' ').lower() or what or 'a fault'} of a GPU"
+        + (f"; {xid.note}." if xid.note else "."),
+        advice=_DO.get(xid.action, signature.advice),
+        action=xid.action,
+    )
+
+
+def _cost(xid: Xid) -> int:
+    return ACTIONS.index(xid.action) if xid.action in ACTIONS else 0

@@ -1,0 +1,165 @@
+"""Reading the files of a scan one after the other, and putting what was seen in order of cause."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine.detect import cascade
+from runbook.engine.scan import find, kinds
+from runbook.modules.frozen import frozen
+from runbook.modules.logs import scan as reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from runbook.engine.detect.cascade import Incident, Seen
+    from runbook.engine.language.signatures import Catalogue, Signature
+    from runbook.engine.scan.find import Left, Source
+    from runbook.modules.logs.scan import FileScan, Sighting, Spot
+
+    Each = Callable[[str, int | None, Signature], None]  # path, line, signature
+
+CONTEXT: Final = 2  # lines around a spot, at the least: they tell one crash without a time from another
+_KEPT: Final = 16 << 20  # characters of lines and their surroundings that are kept over all files
+_SHORT: Final = 400  # characters of a line when that is used up
+
+
+@frozen
+class Asked:
+    """What of each file is read."""
+
+    since: float | None = None
+    last_lines: int | None = None
+    context: int = CONTEXT
+
+
+@frozen
+class Scanned:
+    """What a scan came to."""
+
+    incidents: tuple[Incident, ...]  # in order of cause; their evidence is a `Spot`
+    files: tuple[FileScan, ...]  # that were read, without what was found in them
+    left: tuple[Left, ...] = ()  # what was not read, or not to its end
+    matched: int = 0  # lines that a signature names, those of advice among them
+    took: float = 0.0
+
+    @property
+    def lines(self) -> int:
+        """How many lines were read."""
+        return sum(file.lines for file in self.files)
+
+    @property
+    def bytes(self) -> int:
+        """How much was read."""
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def unreadable(self) -> tuple[Left, ...]:
+        """What somebody wanted to be read, and could not."""
+        return tuple(one for one in self.left if one.unreadable)
+
+    @property
+    def exit_code(self) -> int:
+        """2 where something crashed; 1 where nothing could be read; 4 where something could not; else 0."""
+        if self.incidents:
+            return 2
+        if not self.files:
+            return 1
+        return 4 if self.unreadable else 0
+
+
+def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, each: Each | None = None) -> Scanned:
+    """Read what is to be read.
+
+    Args:
+        found: the files, in order.
+        catalogue: what is looked for.
+        asked: how much of each file is read.
+        each: called for every line and signature that matches it, in order.
+    """
+    started = time.monotonic()
+    patterns = catalogue.patterns()
+    gathering = _Gathering(catalogue)
+    for one in found:
+        if isinstance(one, find.Left):
+            gathering.left.append(one)
+            continue
+        try:
+            scanned = reader.scan(
+                one.path if one.stream is None else one.stream,
+                patterns,
+                since=asked.since,
+                last_lines=asked.last_lines,
+                context=max(CONTEXT, asked.context),
+                each=None if each is None else _naming(each, one.path, catalogue.signatures),
+            )
+        finally:
+            find.close(one)
+        gathering.add(one, scanned)
+    incidents = cascade.incidents(gathering.seen)
+    return Scanned(
+        tuple(incidents),
+        tuple(gathering.files),
+        tuple(gathering.left),
+        gathering.matched,
+        time.monotonic() - started,
+    )
+
+
+def _naming(each: Each, path: str, signatures: Mapping[str, Signature]) -> Callable[[int | None, str], None]:
+    return lambda line_no, name: each(path, line_no, signatures[name])
+
+
+class _Gathering:
+    """What was seen so far, with evidence as long as there is room for it."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.seen: list[Seen] = []
+        self.files: list[FileScan] = []
+        self.left: list[Left] = []
+        self.matched = 0
+        self._catalogue = catalogue
+        self._room = _KEPT
+
+    def add(self, source: Source, scanned: FileScan) -> None:
+        """Take in what one file held."""
+        if scanned.trouble:
+            self.left.append(find.Left(source.path, scanned.trouble, unreadable=True))
+        if scanned.trouble and not scanned.bytes:
+            return
+        self.files.append(reader.FileScan(source.path, scanned.lines, scanned.bytes, {}, scanned.trouble))
+        for name, sighting in scanned.found.items():
+            self.matched += sighting.count
+            self._keep(source, self._catalogue.signatures[name], sighting)
+
+    def _keep(self, source: Source, signature: Signature, sighting: Sighting) -> None:
+        hidden = sighting.count - len(sighting.spots)
+        for place, spot in enumerate(sighting.spots, 1):
+            kind, variant = kinds.kind(self._catalogue, signature, spot.groups)
+            following = hidden if place == min(reader.FIRST, len(sighting.spots)) else 0
+            self.seen.append(
+                cascade.Seen(
+                    sign=kind,
+                    source=source.path,
+                    line=spot.line_no or place,
+                    time=spot.time,
+                    count=1 + following,
+                    variant=variant,
+                    near=source.near,
+                    reach=_reach(spot.groups),
+                    evidence=self._evidence(spot),
+                )
+            )
+
+    def _evidence(self, spot: Spot) -> Spot:
+        if self._room > 0:
+            self._room -= len(spot.line) + sum(map(len, spot.before)) + sum(map(len, spot.after))
+            return spot
+        return reader.Spot(spot.line_no, spot.line[:_SHORT], spot.time, {}, lines=spot.lines)
+
+
+def _reach(groups: Mapping[str, Any]) -> float:
+    """Return how long a timeout says that it has waited for what did not come, and two minutes."""
+    waited = groups.get("ms")
+    return waited / 1000 + 120 if isinstance(waited, int | float) else 0.0

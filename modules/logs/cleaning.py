@@ -1,0 +1,78 @@
+"""What stands in a log, as lines of text: without colours, NUL bytes, carriage returns and docker's wrapping."""
+
+import json
+import re
+from typing import List, NamedTuple, Optional, Tuple
+
+WIDEST = 64 * 1024  # bytes of a line that are given to the patterns
+
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]{0,2048}(?:\x07|\x1b\\)|[@-Z\\-_]|[ -/][0-~])")
+_DOCKER = b'{"log":"'
+_BREAKS = str.maketrans("\r\n", "  ")
+
+
+class Text(NamedTuple):
+    """A block of lines as the patterns see it."""
+
+    data: bytes  # lines parted by line feeds; one that a lone carriage return ends has it still, before the line feed
+    stamps: Optional[List[str]] = None  # the times that docker wrote beside the lines; None where there are none
+
+
+def cleaned(block: bytes) -> Text:
+    """Return a block's lines: one for each separator (line feed, carriage return, or both), cut to 64 KiB each."""
+    stamps = None
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\r\n")
+    if len(block) > WIDEST and _holds_long(block):
+        block = b"\n".join(map(_cut, block.split(b"\n")))
+    if _DOCKER in block:
+        block, stamps = _unwrapped(block)
+    if b"\0" in block:
+        block = block.replace(b"\0", b" ")
+    if b"\x1b" in block:
+        block = _ANSI.sub(b"", block)
+    return Text(block, stamps)
+
+
+def _holds_long(block: bytes) -> bool:
+    """Tell whether a line may be too long, by looking for an end in each stretch of the longest length."""
+    at = 0
+    while at + WIDEST < len(block):
+        end = block.rfind(b"\n", at, at + WIDEST + 1)
+        if end < 0:
+            return True
+        at = end + 1
+    return False
+
+
+def _cut(line: bytes) -> bytes:
+    if len(line) <= WIDEST:
+        return line
+    return line[:WIDEST] + (b"\r" if line.endswith(b"\r") else b"")
+
+
+def _unwrapped(block: bytes) -> Tuple[bytes, Optional[List[str]]]:
+    """Return the lines with those that docker wrote as JSON unwrapped, and their times."""
+    lines = block.split(b"\n")
+    stamps = [""] * len(lines)
+    some = False
+    for index, line in enumerate(lines):
+        if line.startswith(_DOCKER):
+            inner = _inner(line)
+            if inner is not None:
+                lines[index], stamps[index] = inner
+                some = True
+    return (b"\n".join(lines), stamps) if some else (block, None)
+
+
+def _inner(line: bytes) -> Optional[Tuple[bytes, str]]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or not isinstance(record.get("log"), str) or "stream" not in record:
+        return None
+    stamp = record.get("time")
+    text = record["log"].rstrip("\r\n").translate(_BREAKS)  # one that it quotes is no end of a line
+    end = b"\r" if line.endswith(b"\r") else b""
+    return text.encode("utf-8", "replace") + end, stamp if isinstance(stamp, str) else ""

@@ -1,0 +1,92 @@
+"""Components: their error rate and level, from the attempts of the operations that need them."""
+
+from dataclasses import replace
+
+import pytest
+
+from runbook.engine.detect.components import Attempt, level, look
+from runbook.engine.errors import RunbookInvalid
+from runbook.engine.language import load
+from runbook.engine.model import Lacking, Seen
+from tests.unit.world import DONE, World, failed
+
+RUNBOOK = """
+name: example
+components: {hub: {window: 10}}
+operations:
+  - name: download
+    command: [fetch]
+    component: hub
+    retry: {strategy: immediate, attempts: 8}
+detectors:
+  - name: hub ill
+    component: hub
+    when: level >= 'unhealthy'
+"""
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [(0, "healthy"), (4.99, "healthy"), (5, "degraded"), (19.9, "degraded"), (20, "unhealthy"), (50, "critical")],
+)
+def test_the_level_follows_the_error_rate(rate, expected):
+    assert level(rate) == expected
+
+
+def test_below_five_attempts_nothing_is_said():
+    attempts = [Attempt(1.0, ok=False, seconds=1.0)] * 4
+    assert look("hub", {"hub": attempts}) == Lacking("it takes 5 attempts to say anything: `hub` has 4")
+
+
+def test_the_mean_latency_is_that_of_successes():
+    attempts = [Attempt(1.0, ok=True, seconds=2.0)] * 3 + [Attempt(1.0, ok=False, seconds=60.0)] * 2
+    found = look(None, {"hub": attempts, "idle": []})
+    assert isinstance(found, Seen)
+    (record,) = found.records
+    assert record.subject == "hub"
+    assert dict(record.fields) == {
+        "name": "hub", "error_rate": 40.0, "attempts": 5, "latency_mean": 2.0, "level": "unhealthy",
+    }  # fmt: skip
+
+
+def test_a_components_failures_open_an_incident(tmp_path):
+    left = [failed("503")] * 5
+    world = World(tmp_path, RUNBOOK, looks={}, acts={"download": lambda _: left.pop(0) if left else DONE})
+    world.go()
+    opened = [told for told in world.told if told.kind == "incident.opened"]
+    assert [(told.detector, told.subject, told.data["fields"]["level"]) for told in opened] == [
+        ("hub ill", "hub", "critical")
+    ]
+
+
+def test_only_the_last_attempts_count(tmp_path):
+    left = [failed("503")] * 2
+    world = World(tmp_path, RUNBOOK, looks={}, acts={"download": lambda _: left.pop(0) if left else DONE})
+    before = {("localhost", "hub"): tuple(Attempt(float(at), ok=False, seconds=1.0) for at in range(10))}
+    world.state = replace(world.state, attempts=before)
+    world.go()
+    (kept,) = world.state.attempts.values()
+    assert [attempt.ok for attempt in kept] == [False] * 9 + [True]
+
+
+def test_a_component_that_nothing_feeds_is_refused(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(RUNBOOK.replace("component: hub\n    when", "component: hob\n    when"), encoding="utf-8")
+    with pytest.raises(RunbookInvalid) as refused:
+        load.load(file)
+    (finding,) = refused.value.findings
+    assert (finding.code, finding.message, finding.hint) == (
+        "RB012",
+        "there is no component `hob`",
+        "did you mean hub?",
+    )
+
+
+def test_beside_another_probe_component_says_whom_a_detector_is_about(tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(RUNBOOK + "  - {name: web, http: 'http://127.0.0.1/', component: hub, when: not ok}\n")
+    found = load.load(file).detectors
+    assert [(each.name, each.probe, each.component) for each in found] == [
+        ("hub ill", "component", None),
+        ("web", "http", "hub"),
+    ]
