@@ -8,13 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.engine.detect import errors as failures
-from runbook.engine.detect.correlate import CORRELATIONS
 from runbook.engine.errors import RenderError
 from runbook.engine.fleet import Spec, messages
 from runbook.engine.fleet.bounded import within
 from runbook.engine.journal.facts import Fact
 from runbook.engine.language import render
-from runbook.engine.model import UNKNOWN, NotSeen, Outcome, Seen
+from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Outcome, Seen
 from runbook.engine.recover import operate
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.commands import (
@@ -204,7 +203,10 @@ class Pass:
         scope = self.state.plan.scopes[self.host]
         for name in command.detectors:
             detector = self.state.plan.detector(name)
-            if detector.probe in CORRELATIONS or catalogue.probe(detector.probe).engine:
+            if catalogue.probe(detector.probe).engine:
+                continue
+            if not self.state.plan.concerns(detector, self.host):
+                looks[name] = Lacking(f"its `hosts: {detector.hosts}` leave {self.host} out")
                 continue
             try:
                 params = render.probe(detector.probe, detector.params, scope, path=detector.path)

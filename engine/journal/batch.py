@@ -29,14 +29,14 @@ class Batch:
 
     def begin_run(self, run: RunStart) -> None:
         """Write down that a run began."""
-        self._write(
+        self.write(
             "INSERT INTO runs (id, runbook, file, digest, command, started, started_by) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (run.id, run.runbook, run.file, run.digest, run.command, run.started, run.by),
         )
 
     def end_run(self, run_id: str, ended: float, exit_code: int) -> None:
         """Write down how a run ended."""
-        self._write("UPDATE runs SET ended = ?, exit_code = ? WHERE id = ?", (ended, exit_code, run_id))
+        self.write("UPDATE runs SET ended = ?, exit_code = ? WHERE id = ?", (ended, exit_code, run_id))
 
     def event(self, fact: Fact) -> None:
         """Append what happened."""
@@ -48,7 +48,7 @@ class Batch:
         subject = fact.subject or str(data.get("subject_pending") or "")
         columns = (fact.run, fact.host, detector, subject, fact.incident, fact.operation, fact.step)
         measured = (data.get("module") or None, status, _number(data.get("duration")), _number(data.get("since")))
-        self._write(
+        self.write(
             "INSERT INTO events (at, kind, run, host, detector, subject, incident, operation, step,"
             " module, status, duration, since, data, runbook) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
             " coalesce((SELECT runbook FROM runs WHERE id = ?), ''))",
@@ -57,7 +57,7 @@ class Batch:
 
     def incident(self, row: IncidentRow) -> None:
         """Write how an incident stands now, over how it stood before."""
-        self._write(
+        self.write(
             "INSERT INTO incidents"
             " (id, runbook, detector, host, subject, state, severity, opened, updated, closed, data)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
@@ -82,9 +82,9 @@ class Batch:
         """Write since when a condition holds; None: it does not hold any more."""
         key = (runbook, host, detector, subject)
         if since is None:
-            self._write("DELETE FROM holds WHERE runbook = ? AND host = ? AND detector = ? AND subject = ?", key)
+            self.write("DELETE FROM holds WHERE runbook = ? AND host = ? AND detector = ? AND subject = ?", key)
             return
-        self._write(
+        self.write(
             "INSERT INTO holds (runbook, host, detector, subject, since, seen, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET since = excluded.since, seen = excluded.seen, data = excluded.data",
             (*key, since, seen, codec.dump(data, self._redact)),
@@ -92,7 +92,7 @@ class Batch:
 
     def cursor(self, runbook: str, detector: str, host: str, state: Mapping[str, Any]) -> None:
         """Write what a detector's probe is to be handed at the next look."""
-        self._write(
+        self.write(
             "INSERT INTO cursors (runbook, host, detector, state) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET state = excluded.state",
             (runbook, host, detector, codec.dump(state, self._redact)),
@@ -100,7 +100,7 @@ class Batch:
 
     def intent(self, row: IntentRow) -> None:
         """Write what is about to be sent to a host."""
-        self._write(
+        self.write(
             "INSERT INTO intents"
             " (id, run, host, subject, incident, operation, module, title, params, at, epoch, runbook)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT runbook FROM runs WHERE id = ?), ''))",
@@ -127,14 +127,15 @@ class Batch:
             "diff": outcome.diff,
             "duration": outcome.duration,
         }
-        written = self._write(
+        written = self.write(
             "UPDATE intents SET ended = ?, outcome = ? WHERE id = ? AND ended IS NULL",
             (at, codec.dump(told, self._redact), intent_id),
         )
         if not written:
             raise ValueError(f"intent {intent_id} is unknown, or has its result already")
 
-    def _write(self, statement: str, values: Sequence[Any]) -> int:
+    def write(self, statement: str, values: Sequence[Any]) -> int:
+        """Write by a statement of this room; return how many rows it changed."""
         if self._connection is None:
             raise RuntimeError("the transaction of this batch is over")
         clean = [codec.text(value, self._redact) if isinstance(value, str) else value for value in values]

@@ -1,7 +1,7 @@
 """The journal's tables: one script for each version of the schema, applied in order, never changed once released.
 
 `events` is the truth and append-only. `incidents`, `holds` and `cursors` are what the next pass goes on from;
-`intents` says what was sent to a host and what became of it.
+`intents` says what was sent to a host and what became of it; `crashes`, what scans found in logs.
 """
 
 from __future__ import annotations
@@ -62,6 +62,21 @@ MIGRATIONS: Final = (
         ended REAL, outcome TEXT
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX intents_open ON intents (runbook, host) WHERE ended IS NULL;
+    """,
+    """
+    CREATE TABLE crashes (
+        id INTEGER PRIMARY KEY, signature TEXT NOT NULL, variant TEXT NOT NULL, host TEXT NOT NULL,
+        severity TEXT NOT NULL, title TEXT NOT NULL, first REAL NOT NULL, last REAL NOT NULL, timed INTEGER NOT NULL,
+        line TEXT NOT NULL, kept REAL NOT NULL
+    ) STRICT;
+    CREATE INDEX crashes_by_signature ON crashes (signature, variant, first);
+
+    CREATE TABLE crash_files (
+        crash INTEGER NOT NULL REFERENCES crashes (id), path TEXT NOT NULL, file TEXT NOT NULL, mark TEXT NOT NULL,
+        line_no INTEGER, count INTEGER NOT NULL,
+        PRIMARY KEY (crash, path)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX crash_files_by_mark ON crash_files (mark);
     """,
 )
 

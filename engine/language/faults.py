@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import steps
@@ -61,6 +62,11 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
     given = steps.parameters(reader, catalogue.probe(probe), data[probe], (*path, probe))
     subject = at("subject")
     hosts = reader.words(*at("hosts"))
+    for wrong in (term[1:] for pattern in hosts for term in pattern.split(",") if term.startswith("~")):
+        try:
+            re.compile(wrong)
+        except re.error as error:
+            reader.add("RB011", f"`~{wrong}` is no regular expression: {error}", (*path, "hosts"))
     return Detector(
         name=data["name"],
         probe=probe,

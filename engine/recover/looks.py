@@ -40,6 +40,8 @@ def _known(turn: Turn, detector: Detector, host: str) -> Look | None:
     """Return what the engine itself knows: no host is asked about a component."""
     if detector.probe != "component" or not turn.plan.chosen(detector):
         return None
+    if not turn.plan.concerns(detector, host):
+        return Lacking(f"its `hosts: {detector.hosts}` leave {host} out")
     runbook, known = turn.plan.runbook, turn.read("attempts")
     try:
         wanted = render.probe("component", detector.params, turn.plan.scopes[host], path=detector.path).get("name")
@@ -56,7 +58,7 @@ def _correlate(turn: Turn, host: str, judged: list[Detector]) -> None:
         names = {each.name for each in waiting}
         ready = next((each for each in waiting if not names.intersection(each.members)), waiting[0])
         waiting.remove(ready)
-        if not seen.intersection(ready.members) or not turn.plan.chosen(ready):
+        if not seen.intersection(ready.members) or not (turn.plan.chosen(ready) and turn.plan.concerns(ready, host)):
             continue
         said = {name: told for (place, name), told in turn.read("said").items() if place == host}
         seen.add(ready.name)

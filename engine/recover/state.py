@@ -8,6 +8,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide.guards import Caps
+from runbook.engine.inventory.patterns import covers
 from runbook.engine.model import IncidentState, OperationState
 from runbook.engine.recover.commands import Happened, LookAt, Wait
 from runbook.modules.frozen import frozen
@@ -149,6 +150,10 @@ class Plan:
         """Tell whether --detector and --tags ask for a detector."""
         names, tags = self.settings.detectors, self.settings.tags
         return (not names or detector.name in names) and (not tags or bool(tags.intersection(detector.tags)))
+
+    def concerns(self, detector: Detector, host: str) -> bool:
+        """Tell whether a detector's `hosts` name a host."""
+        return detector.hosts is None or covers(detector.hosts, host)
 
     def condition(self, detector: Detector) -> str:
         """Return what a detector asks, as text; a correlation asks what its members do."""

@@ -117,8 +117,9 @@ def _table(paint: Paint, rows: Sequence[Row]) -> list[str]:
     last = max(len(row.since) for row in rows)
     last = max(last, len(_HEADS[4])) if last else 0
     room = paint.columns - 2 - sum(widths) - 3 * len(_GAP) - (last + len(_GAP) if last else 0)
-    while room < _NARROWEST and widths[2] > _NARROWEST:
-        widths[2], room = widths[2] - 1, room + 1
+    while room < _NARROWEST and max(widths[1:]) > _NARROWEST // 2:
+        widths[1 if widths[1] > widths[2] else 2] -= 1
+        room += 1
     room = max(room, _NARROWEST)
     heads = [text + " " * (wide - len(text)) for text, wide in zip(_HEADS[:3], widths, strict=True)]
     since = _GAP + _HEADS[4] if last else ""

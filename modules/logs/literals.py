@@ -29,13 +29,13 @@ class Literals:
 def required(pattern: str) -> Optional[Literals]:
     """Return the literals that every match holds, or None where there are none to speak of."""
     flags = re.compile(pattern).flags
-    folded = _folds(pattern, flags)
-    texts = _best(_sre.parse(pattern), folded)
+    folds = folded(pattern, flags)
+    texts = _best(_sre.parse(pattern), folds)
     if texts is None or len(texts) > LONGEST_LIST or min(len(text) for text in texts) < SHORTEST:
         return None
-    if folded and not all(text.isascii() for text in texts):
+    if folds and not all(text.isascii() for text in texts):
         return None
-    return Literals(tuple(sorted(texts)), folded)
+    return Literals(tuple(sorted(texts)), folds)
 
 
 @lru_cache(maxsize=4096)
@@ -54,7 +54,7 @@ def numeric_groups(pattern: str) -> Mapping[str, type]:
     return kinds
 
 
-def _folds(pattern: str, flags: int) -> bool:
+def folded(pattern: str, flags: int) -> bool:
     """Tell whether case is ignored anywhere, so that literals are compared in lower case."""
     return bool(flags & re.IGNORECASE) or re.search(r"\(\?[a-zA-Z]*i[a-zA-Z]*(-[a-z]+)?:", pattern) is not None
 

@@ -8,13 +8,17 @@ here: `\w` takes any byte of a letter that is not ASCII, a look-ahead is dropped
 import importlib
 import re
 import sys
-from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple, Union
+
+from runbook.modules.frozen import frozen
+from runbook.modules.logs.literals import folded
 
 _sre = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 
 HIGH = frozenset(range(0x80, 0x100))
 ASCII = frozenset(range(0x80))
 _NEWLINE = frozenset(b"\n")
+_FOLDING = frozenset(b"kKsSiI")  # letters that characters above ASCII fold to
 _DIGIT = frozenset(b"0123456789")
 _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _SPACE = frozenset(b" \t\n\r\f\v\x1c\x1d\x1e\x1f")
@@ -23,25 +27,29 @@ _LONGEST = 64  # bytes: a longer bounded stretch of anything is as good as an un
 _NAMED = {"DIGIT": _DIGIT, "WORD": _WORD, "SPACE": _SPACE}
 
 
-class Bytes(NamedTuple):
+@frozen
+class Bytes:
     """One byte of a set."""
 
     members: FrozenSet[int]
 
 
-class Many(NamedTuple):
+@frozen
+class Many:
     """One behind the other; none is the empty text."""
 
     parts: "Tuple[Node, ...]"
 
 
-class OneOf(NamedTuple):
+@frozen
+class OneOf:
     """One of several; of none nothing matches."""
 
     branches: "Tuple[Node, ...]"
 
 
-class Times(NamedTuple):
+@frozen
+class Times:
     """The same several times."""
 
     part: "Node"
@@ -49,7 +57,8 @@ class Times(NamedTuple):
     most: Optional[int]
 
 
-class At(NamedTuple):
+@frozen
+class At:
     """A place between bytes: `^`, `$` or `b`, a word's border."""
 
     place: str
@@ -67,7 +76,8 @@ def superset(pattern: str, lines: int = 1) -> Node:
         re.error: it is no regular expression.
     """
     parsed = _sre.parse(pattern)
-    node = _Translation(several=lines > 1).sequence(parsed, parsed.state.flags)
+    folds = folded(pattern, parsed.state.flags)
+    node = _Translation(several=lines > 1, folds=folds).sequence(parsed, parsed.state.flags)
     return _trimmed(node, several=lines > 1)
 
 
@@ -85,8 +95,9 @@ def nullable(node: Node) -> bool:
 
 
 class _Translation:
-    def __init__(self, *, several: bool) -> None:
+    def __init__(self, *, several: bool, folds: bool) -> None:
         self._several = several
+        self._folds = folds
 
     def sequence(self, parsed: Iterable[Any], flags: int) -> Node:
         items = list(parsed)
@@ -129,7 +140,7 @@ class _Translation:
 
     def _once(self, name: str, argument: Any, flags: int) -> Node:
         """Return one character: one byte where it is ASCII, up to four where it is not."""
-        if name == "LITERAL" and argument >= 0x80 and argument != 0xFFFD and not flags & re.IGNORECASE:
+        if name == "LITERAL" and argument >= 0x80 and argument != 0xFFFD and not self._folds:
             return Many(tuple(Bytes(frozenset([byte])) for byte in chr(argument).encode("utf-8", "surrogatepass")))
         members = self._members(name, argument, flags)
         if not members & HIGH:
@@ -140,19 +151,37 @@ class _Translation:
     def _members(self, name: str, argument: Any, flags: int) -> FrozenSet[int]:
         """Return the bytes that may stand in such a character: all high ones if any character above ASCII may."""
         if name == "LITERAL":
-            found = _folded(_character(argument), flags)
+            found = self._item(name, argument, flags)
         elif name == "NOT_LITERAL":
-            found = (ASCII | HIGH) - (_folded(_character(argument), flags) & ASCII)
+            found = self._others([("LITERAL", argument)], flags)
         elif name == "ANY":
             found = ASCII | HIGH if flags & re.DOTALL else (ASCII | HIGH) - _NEWLINE
         elif name == "ANY_ALL":
             found = ASCII | HIGH
         else:
             negated = str(argument[0][0]) == "NEGATE"
-            found = frozenset().union(*(_item(str(item), value, flags) for item, value in argument[negated:]))
+            found = frozenset().union(*(self._item(str(item), value, flags) for item, value in argument[negated:]))
             if negated:
-                found = HIGH | (ASCII - _surely(argument[1:], flags))
+                found = self._others(argument[1:], flags)
         return self._legal(found)
+
+    def _others(self, items: Iterable[Any], flags: int) -> FrozenSet[int]:
+        """Return what a negated set may match."""
+        surely = [(str(name), value) for name, value in items if str(name) != "LITERAL" or value < 0x80]
+        members = frozenset().union(*(self._item(name, value, flags) & ASCII for name, value in surely))
+        return HIGH | (ASCII - members) | (_FOLDING if self._folds else frozenset())
+
+    def _item(self, name: str, value: Any, flags: int) -> FrozenSet[int]:
+        if name == "CATEGORY":
+            return _category(str(value), flags)
+        if name == "RANGE":
+            found = frozenset(range(value[0], min(value[1], 0x7F) + 1)) | (HIGH if value[1] >= 0x80 else frozenset())
+        else:
+            found = frozenset([value]) if value < 0x80 else HIGH
+        if flags & re.IGNORECASE:
+            letters = bytes(code for code in found if code < 0x80)
+            found |= frozenset(letters.lower() + letters.upper())
+        return found | _FOLDING if self._folds and found & HIGH else found
 
     def _legal(self, members: FrozenSet[int]) -> FrozenSet[int]:
         return members if self._several else members - _NEWLINE
@@ -163,35 +192,15 @@ class _Translation:
         if len(items) == 1 and str(items[0][0]) in ("LITERAL", "NOT_LITERAL", "ANY", "ANY_ALL", "IN"):
             members = self._members(str(items[0][0]), items[0][1], flags)
             if members & HIGH:  # so many bytes at least, and four times that at most
-                most_bytes = None if bounded is None or bounded * 4 > _LONGEST else bounded * 4
+                most_bytes = None if bounded is None else bounded * 4
+                if most_bytes is not None and most_bytes > _LONGEST and not self._several:
+                    most_bytes = None
                 return Times(Bytes(members), least, most_bytes)
             return Times(Bytes(members), least, bounded)
         part = self.sequence(items, flags)
         if nullable(part):
             least = 0
         return Times(part, least, bounded)
-
-
-def _character(code: int) -> FrozenSet[int]:
-    return frozenset([code]) if code < 0x80 else HIGH
-
-
-def _folded(members: FrozenSet[int], flags: int) -> FrozenSet[int]:
-    """Add the other case of letters; what is above ASCII and folds to a letter is the twin's business."""
-    if not flags & re.IGNORECASE:
-        return members
-    letters = bytes(code for code in members if code < 0x80)
-    found = members | frozenset(letters.lower()) | frozenset(letters.upper())
-    return found | frozenset(b"kKsSiI") if members & HIGH else found
-
-
-def _item(name: str, value: Any, flags: int) -> FrozenSet[int]:
-    if name == "LITERAL":
-        return _folded(_character(value), flags)
-    if name == "RANGE":
-        codes = frozenset(range(value[0], min(value[1], 0x7F) + 1))
-        return _folded(codes | HIGH if value[1] >= 0x80 else codes, flags)
-    return _category(str(value), flags)
 
 
 def _category(name: str, flags: int) -> FrozenSet[int]:
@@ -202,11 +211,6 @@ def _category(name: str, flags: int) -> FrozenSet[int]:
     if kind.startswith("NOT_"):
         return (ASCII - members) | HIGH
     return members if flags & re.ASCII else members | HIGH
-
-
-def _surely(items: Iterable[Any], flags: int) -> FrozenSet[int]:
-    """Return the ASCII characters that a set holds whatever else it does."""
-    return frozenset().union(*(_item(str(name), value, flags) & ASCII for name, value in items))
 
 
 def _begins_word(item: Any, flags: int) -> bool:
@@ -221,7 +225,7 @@ def _ends_word(item: Any, flags: int) -> bool:
 def _edge(item: Any, flags: int, end: int) -> bool:
     name, argument = str(item[0]), item[1]
     if name in ("LITERAL", "IN"):
-        members = _Translation(several=True)._members(name, argument, flags)  # noqa: SLF001 -- this file's own
+        members = _Translation(several=True, folds=False)._members(name, argument, flags)  # noqa: SLF001 -- this file's own
         return members <= _WORD
     if name == "SUBPATTERN":
         inner = list(argument[3])

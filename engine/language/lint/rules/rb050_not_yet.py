@@ -100,7 +100,7 @@ def _given(data: object, path: Path, keys: tuple[str, ...]) -> Iterator[Path]:
 def _choices(data: object, path: Path) -> Iterator[Path]:
     if isinstance(data, dict) and data.get("strategy") == "parallel":
         yield (*path, "strategy")
-    if isinstance(data, dict) and data.get("hosts", "localhost") not in _HERE:
+    if not path and isinstance(data, dict) and data.get("hosts", "localhost") not in _HERE:
         yield (*path, "hosts")
 
 
