@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Protocol
 
 from runbook.modules.declare import Impact
 from runbook.modules.frozen import frozen
+from runbook.modules.logs.patterns import Pattern
 
 Key = tuple[str, str, str]  # what an incident is about: host, detector, subject
 Path = tuple[str | int, ...]  # where a value stands in a YAML document: ("detectors", 2, "when")
@@ -255,6 +256,7 @@ class ErrorMatch:
     """Which failures of which operations an `error` detector is about."""
 
     patterns: tuple[str, ...] = ()
+    signatures: tuple[Pattern, ...] = ()  # what entries of the catalogue look for
     exit_codes: tuple[int, ...] = ()
     during: tuple[str, ...] = ()  # operations' names; none = all
 

@@ -199,7 +199,8 @@ class Pass:
             seq = self._agent.send(messages.probe([spec]))
             self._asked[seq] = (command.intent, ())
             return
-        specs, looks = [], {}
+        specs: list[Spec] = []
+        looks: dict[str, Look] = {}
         scope = self.state.plan.scopes[self.host]
         for name in command.detectors:
             detector = self.state.plan.detector(name)

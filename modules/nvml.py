@@ -83,24 +83,6 @@ def read() -> List[Dict[str, Any]]:
     return readings
 
 
-def indexes() -> Dict[str, int]:
-    """Return the index of each GPU by its PCI address, as `address` writes it.
-
-    Raises:
-        Absent, Unclear: as with `read`.
-    """
-    with _opened() as nvml:
-        found: List[Dict[str, Any]] = []
-        with suppress(nvml.NVMLError):
-            for index in range(nvml.nvmlDeviceGetCount()):
-                reading = {"index": index}
-                with suppress(nvml.NVMLError):
-                    reading.update(_pci(nvml, nvml.nvmlDeviceGetHandleByIndex(index)))
-                found.append(reading)
-    _locate(found)
-    return {reading["pci"]: reading["index"] for reading in found if "pci" in reading}
-
-
 def address(written: str) -> Optional[str]:
     """Return a PCI address in one form, `0000:3b:00`, however it is written: `PCI:0000:3b:00`, `00000000:3B:00.0`."""
     match = _ADDRESS.search(written.strip().strip("()"))

@@ -28,6 +28,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Optional[str] = None
     verify: bool = True
+    largest: int = LARGEST  # bytes of the answer's body that are read
 
 
 @frozen
@@ -98,8 +99,8 @@ def _ask(request: Request, timeout: float, env: Mapping[str, str], opened: List[
         connection.request(request.method, target, body, headers)
         response = connection.getresponse()
         location = response.getheader("Location") if response.status in (301, 302, 303, 307, 308) else None
-        body_read = response.read(LARGEST)
-        if response.length and len(body_read) < LARGEST:
+        body_read = response.read(request.largest)
+        if response.length and len(body_read) < request.largest:
             raise http.client.IncompleteRead(body_read, response.length)
         return Answer(response.status, _decoded(body_read, response.headers), location=location, cert_ends=cert_ends)
     except ssl.SSLCertVerificationError as error:

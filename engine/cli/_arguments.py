@@ -58,9 +58,14 @@ def parameters(cls: type[Step | Probe], words: Sequence[str]) -> dict[str, Any]:
         given[first] = loose if many else _value(loose[0], first)
     try:
         params.build(cls, given, rendered=False)
-        return params.coerce(cls, given)
+        values = params.coerce(cls, given)
     except params.Wrong as wrong:
         raise UserError(str(wrong), mend=_listed(cls)) from wrong
+    if "signatures" not in values:
+        return values
+    from runbook.engine.language import chosen
+
+    return chosen.resolved(cls, values)
 
 
 def _takes_words(cls: type[Step | Probe]) -> bool:

@@ -111,8 +111,8 @@ def incidents(seen: Iterable[Seen]) -> list[Incident]:
 
     Sightings of one root in several sources are one incident; the earliest is where it began.
     """
-    order = {source: place for place, source in enumerate(dict.fromkeys(one.source for one in (known := list(seen))))}
-    known = [one for one in known if one.sign.role != ADVICE]
+    known = [one for one in seen if one.sign.role != ADVICE]
+    order = {source: place for place, source in enumerate(dict.fromkeys(one.source for one in known))}
     above = parents(known)
     groups: defaultdict[tuple[str, str], defaultdict[tuple[str, str], list[Seen]]]
     groups = defaultdict(lambda: defaultdict(list))
@@ -125,9 +125,7 @@ def incidents(seen: Iterable[Seen]) -> list[Incident]:
     return sorted(found, key=lambda one: _place(one, order))
 
 
-def _incident(
-    key: tuple[str, str], members: dict[tuple[str, str], list[Seen]], order: dict[str, int]
-) -> Incident:
+def _incident(key: tuple[str, str], members: dict[tuple[str, str], list[Seen]], order: dict[str, int]) -> Incident:
     folded = {each: Folded(some[0].sign, _sorted(some, order)) for each, some in members.items()}
     root = folded.pop(key)
     began = _sorted([one.first for one in folded.values()], order)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from runbook.modules.logs.literals import numeric_groups
 
-    from runbook.engine.model import Detector
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from runbook.engine.model import Detector, ErrorMatch
+    from runbook.modules.logs.patterns import Pattern
 
 
 def about(detectors: Iterable[Detector], operation: str) -> list[Detector]:
@@ -30,7 +33,52 @@ def matches(detector: Detector, fields: Mapping[str, Any]) -> bool:
     error = detector.error
     if error is None:
         return False
-    if error.exit_codes and fields["exit_code"] in error.exit_codes:
+    if not (error.patterns or error.signatures or error.exit_codes):
         return True
+    return fields["exit_code"] in error.exit_codes or _found(error, fields) is not None
+
+
+def told(detector: Detector, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a failed attempt that matched, with the signature and its named groups."""
+    error = detector.error
+    if error is None:
+        return dict(fields)
+    groups = {name: None for regex in _regexes(error) for name in re.compile(regex).groupindex}
+    found = None if fields["exit_code"] in error.exit_codes else _found(error, fields)
+    if found is None:
+        return {**groups, **fields}
+    match, pattern = found
+    kinds = numeric_groups(match.re.pattern)
+    named = {name: _typed(value, kinds.get(name)) for name, value in match.groupdict().items()}
+    own = {"signature": pattern.name, "role": pattern.role} if pattern is not None else {}
+    return {**groups, **named, **fields, **own}
+
+
+def _found(error: ErrorMatch, fields: Mapping[str, Any]) -> tuple[re.Match[str], Pattern | None] | None:
+    """Return what is found in what the attempt said: by the detector's own patterns, or else by a signature.
+
+    Of signatures the first root comes before whatever follows from one.
+    """
     text = f"{fields['message']}\n{fields['output']}"
-    return any(re.search(pattern, text) for pattern in error.patterns)
+    for regex in error.patterns:
+        own = re.search(regex, text)
+        if own is not None:
+            return own, None
+    for pattern in sorted(error.signatures, key=lambda each: each.role != "root"):
+        match = re.search(pattern.regex, text)
+        if match is not None:
+            return match, pattern
+    return None
+
+
+def _regexes(error: ErrorMatch) -> Iterator[str]:
+    yield from error.patterns
+    yield from (pattern.regex for pattern in error.signatures)
+
+
+def _typed(text: str | None, kind: type | None) -> Any:
+    """Return digits as a number, as in the records of a log."""
+    try:
+        return text if text is None or kind is None or len(text) > 18 else kind(text)
+    except ValueError:
+        return text

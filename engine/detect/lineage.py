@@ -64,11 +64,12 @@ def parents(seen: Sequence[Seen]) -> list[int | None]:
     above: list[int | None] = [None] * len(seen)
     last: dict[tuple[tuple[str, str], str], int] = {}
     for place, one in enumerate(seen):
-        bonds = []
-        for other, said in causes[one.key]:
-            for candidate in indexes[other].around(one, seen):
-                if (bond := _bond(seen[candidate], one, said=said)) is not None:
-                    bonds.append((bond, candidate))
+        bonds = [
+            (bond, candidate)
+            for other, said in causes[one.key]
+            for candidate in indexes[other].around(one, seen)
+            if (bond := _bond(seen[candidate], one, said=said)) is not None
+        ]
         before = last.get((one.key, one.source))
         for _, candidate in sorted(bonds):
             if not _leads(above, place, candidate):

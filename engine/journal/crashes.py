@@ -100,14 +100,14 @@ def rates(journal: Journal, since: float, now: float, host: str = "") -> list[Si
         (since, host, host),
     )
     files = defaultdict(list)
-    for crash, file, path, count in journal.ask(
+    for crash, path, count in journal.ask(
         """
-        SELECT crash, crash_files.file, path, count FROM crash_files JOIN crashes ON crashes.id = crash
+        SELECT crash, path, count FROM crash_files JOIN crashes ON crashes.id = crash
         WHERE last >= ? AND (? = '' OR host = ?)
         """,
         (since, host, host),
     ):
-        files[crash].append((file or path, count))
+        files[crash].append((path, count))
     groups = defaultdict(list)
     for row in rows:
         groups[row[:2]].append(row)
@@ -124,7 +124,7 @@ def _rate(
         title=rows[-1][3],
         severity=rows[-1][2],
         crashes=len(rows),
-        files=len({file for file, _ in seen}),
+        files=len({path for path, _ in seen}),
         lines=sum(count for _, count in seen),
         hosts=len({row[6] for row in rows}),
         first=min(row[4] for row in rows),
@@ -208,9 +208,15 @@ def _merge(journal: Journal, batch: Batch, crash: Crash, same: Sequence[int], no
             " last = max(last, ?), severity = ?, title = ? WHERE id = ?",
             (crash.first, crash.line[:_LINE], crash.first, crash.last, crash.severity, crash.title, known),
         )
+    paths = tuple(file.path for file in crash.files)
     for file in crash.files:
-        moved = "UPDATE OR REPLACE crash_files SET path = ? WHERE crash = ? AND file = ? AND file <> '' AND path <> ?"
-        batch.write(moved, (file.path, known, file.file, file.path))
+        batch.write(  # rotation gave it another name
+            f"""
+            UPDATE OR IGNORE crash_files SET path = ?
+            WHERE crash = ? AND file = ? AND file <> '' AND mark = ? AND path NOT IN ({", ".join("?" * len(paths))})
+            """,  # noqa: S608 -- question marks
+            (file.path, known, file.file, file.mark, *paths),
+        )
         batch.write(
             "INSERT INTO crash_files (crash, path, file, mark, line_no, count) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET file = excluded.file, line_no = excluded.line_no,"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import RenderError, RunbookInvalid, UserError
 from runbook.engine.language import signatures
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from runbook.engine.language.signatures import Catalogue, Signature
     from runbook.modules.declare import Probe, Step
     from runbook.modules.logs.patterns import Pattern
-
-CODE: Final = "xid"  # the group of a signature that holds a code of the NVIDIA driver
 
 
 def names(given: Any) -> tuple[str, ...] | None:
@@ -70,12 +68,10 @@ def said(error: UserError) -> str:
 def _travelling(catalogue: Catalogue, globs: tuple[str, ...]) -> dict[str, Any]:
     chosen = catalogue.chosen(globs)
     made: dict[str, Any] = {
-        "patterns": [
-            [each.name, each.regex, each.role, each.lines, each.event] for each in catalogue.patterns(globs)
-        ],
+        "patterns": [[each.name, each.regex, each.role, each.lines, each.event] for each in catalogue.patterns(globs)],
         "actions": {each.id: each.action for each in chosen if each.action is not None},
     }
-    if any(CODE in each.groups for each in chosen):
+    if any(each.tells_xid for each in chosen):
         made["xid"] = {
             str(xid.code): {
                 "action": xid.action,

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.language import steps
+from runbook.engine.language import chosen, steps
 from runbook.engine.language.structure import GUARD_KEYS
 from runbook.engine.model import (
     Backoff,
@@ -245,6 +245,7 @@ def _error(reader: Reader, given: Mapping[str, Any], path: Path, names: Names) -
     codes = [reader.static(item.text, at) if hasattr(item, "evaluate") else item for item in listed("exit_codes")]
     return ErrorMatch(
         patterns=tuple(str(pattern) for pattern in patterns if pattern is not None),
+        signatures=chosen.patterns(given.get("signatures")) if "signatures" in given else (),
         exit_codes=tuple(int(code) for code in codes if isinstance(code, int | float)),
         during=tuple(during),
     )

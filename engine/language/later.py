@@ -15,8 +15,7 @@ MODULES: Final = {
     ),
 }
 PARAMETERS: Final = {
-    "log": frozenset({"kernel", "journal", "docker", "signatures"}),
-    "error": frozenset({"signatures"}),
+    "log": frozenset({"kernel", "journal", "docker"}),
 }
 MANAGERS: Final = frozenset({"supervisor", "runit", "docker"})
 CODE: Final = "RB050"

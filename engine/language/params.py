@@ -78,7 +78,7 @@ def fields(cls: Class) -> Mapping[str, Parameter]:
     found = {}
     for item in dataclasses.fields(cls):
         hint = hints[item.name]
-        if get_origin(hint) is ClassVar or not item.init:
+        if get_origin(hint) is ClassVar or not item.init or item.name.startswith("_"):  # what the engine fills in
             continue
         default = item.default
         if item.default_factory is not dataclasses.MISSING:

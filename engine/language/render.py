@@ -135,6 +135,10 @@ def _fill(cls: type[Step | Probe], given: Mapping[str, Any], scope: Scope) -> _F
         filled.values = params.coerce(cls, filled.values, rendered=True, literal_only=True)
     except params.Wrong as wrong:
         raise RenderError(str(wrong)) from wrong
+    if "signatures" in filled.values:
+        from runbook.engine.language import chosen
+
+        filled.values = chosen.resolved(cls, filled.values)
     if "stdin" in filled.host_text and "argv" in filled.values:
         from runbook.engine.language.programs import reads_code
 

@@ -35,7 +35,7 @@ ROLES: Final = ("root", "cascade", "confirmation", "advice")
 ACTIONS: Final = ("ignore", "app", "update", "reset", "reboot", "vendor")  # by what they cost, as in modules/xid.py
 REQUIRED: Final = ("title", "pattern", "severity", "category", "role")  # of an entry that is not there yet
 _FLAGS = re.compile(r"\(\?([aimsx]+)\)")
-_GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
+GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
 _XIDS = "xid.csv"
 
 
@@ -65,7 +65,12 @@ class Signature:
     @property
     def groups(self) -> tuple[str, ...]:
         """The named groups of its patterns."""
-        return tuple(dict.fromkeys(name for pattern in self.pattern for name in _GROUP.findall(pattern)))
+        return tuple(dict.fromkeys(name for pattern in self.pattern for name in GROUP.findall(pattern)))
+
+    @property
+    def tells_xid(self) -> bool:
+        """Whether its lines bear a code of the NVIDIA driver."""
+        return any("NVRM: Xid" in pattern or "(?P<xid>" in pattern for pattern in self.pattern)
 
 
 @frozen
@@ -77,7 +82,9 @@ class Xid:
     mnemonic: str = ""
     meaning: str = ""
     note: str = ""  # what else decides, and where sources disagree
-    companions: Mapping[str, str] = field(default_factory=dict)  # codes (* = any) that decide where they are reported with it, and what then
+    companions: Mapping[str, str] = field(
+        default_factory=dict
+    )  # codes (* = any) that decide where they are reported with it, and what then
     nvidia: str = ""  # what NVIDIA's catalogue says to do at once, and to investigate
     gpud: str = ""  # how gpud reads it
     files: tuple[str, ...] = ()  # where it was overridden
@@ -158,7 +165,7 @@ def joined(patterns: Sequence[str]) -> list[str]:
         return list(patterns)
     made: list[tuple[set[str], list[str]]] = []
     for pattern in patterns:
-        names = set(_GROUP.findall(pattern))
+        names = set(GROUP.findall(pattern))
         if not made or names & made[-1][0]:
             made.append((set(), []))
         made[-1][0].update(names)

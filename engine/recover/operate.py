@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.detect import components
+from runbook.engine.detect import components, errors
 from runbook.engine.detect.judge import Verdict
 from runbook.engine.model import UNKNOWN, IncidentState, OperationState, Record, Retry, StepStatus
 from runbook.engine.recover import incident as life
@@ -165,6 +165,8 @@ def _failed(turn: Turn, work: Work, operation: Operation, outcome: Outcome, matc
         if truth is UNKNOWN:
             turn.tell("look.unknown", host=work.host, detector=name, reason="its pattern did not end in time")
     detector = next((each for each in turn.plan.runbook.detectors if matched.get(each.name) is True), None)
+    if detector is not None:  # that its patterns are quick on this text was seen by whoever asked them
+        record = replace(record, fields=errors.told(detector, record.fields))
     name = detector.name if detector else ""
     count = work.failures.get(name, 0) + 1
     work = turn.put_work(replace(work, failures={**work.failures, name: count}))
@@ -290,6 +292,8 @@ def failure(operation: str, attempt: int, outcome: Outcome) -> dict[str, Any]:
         "signal": -code if code is not None and code < 0 else None,
         "output": outcome.output,
         "attempt": attempt,
+        "signature": None,
+        "role": None,
     }
 
 

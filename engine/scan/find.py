@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 _NOT_LOGS: Final = ("/proc", "/sys", "/dev")  # what looks like files there waits, or never ends
 _DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
-_ONE_OF_MANY: Final = re.compile(r"\d{1,4}|(?:global|local)?[_-]?(?:rank|node|worker|task|gpu|host|replica)[_-]?\d+", re.IGNORECASE)
+_ONE_OF_MANY: Final = re.compile(
+    r"\d{1,4}|(?:global|local)?[_-]?(?:rank|node|worker|task|gpu|host|replica)[_-]?\d+", re.IGNORECASE
+)
 _KINDS: Final = (
     (stat.S_ISFIFO, "a pipe: `cat FILE | runbook scan -` reads one"),
     (stat.S_ISSOCK, "a socket"),
@@ -168,7 +170,7 @@ def _file(path: str, about: os.stat_result, near: str, *, named: bool) -> Source
 def _natural(name: str) -> list[tuple[int, str]]:
     """Sort rank10 behind rank9."""
     parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if place % 2 and len(part) < 18 else (0, part) for place, part in enumerate(parts)]  # noqa: PLR2004 -- digits of an int64
+    return [(int(part), "") if place % 2 and len(part) < 18 else (0, part) for place, part in enumerate(parts)]
 
 
 def _why(error: OSError | ValueError) -> str:

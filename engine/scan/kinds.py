@@ -51,22 +51,25 @@ def _kinds(catalogue: Catalogue) -> Any:
 
 def _of_xid(signature: Signature, xid: Xid, table: Mapping[int, Xid]) -> Signature:
     what = xid.meaning or xid.mnemonic.replace("_", " ").lower()
-    lesser = {
-        other.code
-        for other in table.values()
-        if other.code != xid.code and (_cost(other) < _cost(xid) or xid.code in other.companions)
-    } - set(xid.companions)
+    lesser = [other.code for other in table.values() if _follows(other, xid)]
     return replace(
         signature,
         title=f"Xid {xid.code}: {what}" if what else f"Xid {xid.code}",
         severity=_WORST.get(xid.action, Severity.LOW),
         role="advice" if xid.action == "ignore" else signature.role,
-        causes=(*signature.causes, *(f"{signature.id}:{code}" for code in sorted(lesser))),
+        causes=(*signature.causes, *(f"{signature.id}:{code}" for code in lesser)),
         meaning=f"The NVIDIA driver reports {xid.mnemonic.replace('_', ' ').lower() or what or 'a fault'} of a GPU"
         + (f"; {xid.note}." if xid.note else "."),
         advice=_DO.get(xid.action, signature.advice),
         action=xid.action,
     )
+
+
+def _follows(other: Xid, xid: Xid) -> bool:
+    """Tell whether a code, seen with another, is that one's consequence: the worse decides, or the table says which."""
+    if other.code == xid.code or {"*", str(other.code)} & set(xid.companions):
+        return False
+    return bool({"*", str(xid.code)} & set(other.companions)) or _cost(other) < _cost(xid)
 
 
 def _cost(xid: Xid) -> int:

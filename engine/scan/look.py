@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from runbook.engine.detect import cascade
 from runbook.engine.scan import find, kinds
@@ -13,7 +13,7 @@ from runbook.modules.logs import scan as reader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from runbook.engine.detect.cascade import Incident, Seen
+    from runbook.engine.detect.cascade import Folded, Incident, Seen
     from runbook.engine.language.signatures import Catalogue, Signature
     from runbook.engine.scan.find import Left, Source
     from runbook.modules.logs.scan import FileScan, Sighting, Spot
@@ -105,6 +105,16 @@ def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, eac
         gathering.matched,
         time.monotonic() - started,
     )
+
+
+def signature(folded: Folded) -> Signature:
+    """Return the catalogue's entry of what was seen."""
+    return cast("Signature", folded.sign)
+
+
+def spot(seen: Seen) -> Spot:
+    """Return the line of a sighting."""
+    return cast("Spot", seen.evidence)
 
 
 def _naming(each: Each, path: str, signatures: Mapping[str, Signature]) -> Callable[[int | None, str], None]:

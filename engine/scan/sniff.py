@@ -1,4 +1,4 @@
-"""Telling logs from what is none by a file's first bytes: a scan of a directory meets models, archives and core dumps."""
+"""Telling logs from what is none by a file's first bytes: directories hold models, archives and core dumps, too."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _SAMPLE: Final = 4096
+_TELLING: Final = 1024  # bytes that tell a file from others
 _MAGIC: Final = (
     (b"\x7fELF", "a program or a core dump"),
     (b"PK\x03\x04", "a zip archive"),
@@ -43,29 +44,42 @@ def binary(path: str, *, named: bool) -> str:
     """
     if not named and path.lower().endswith(_NAMES):
         return "a binary file"
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 -- a descriptor
-        sample = file.read(_SAMPLE)
-        if (packed := _packing(sample)) is not None:
-            sample = _unpacked(packed, path)
-        elif sample and not sample.strip(b"\0"):  # a hole, as copytruncate leaves one where a program writes on
-            file.seek(-min(_SAMPLE, os.fstat(descriptor).st_size), os.SEEK_END)
-            sample = file.read(_SAMPLE)
+    found = _begin(path)
     for magic, word in _MAGIC:
-        if sample.startswith(magic):
+        if found.startswith(magic):
             return word.replace("PATH", path)
-    text = sample.replace(b"\0", b"")
+    text = found.replace(b"\0", b"")
     strange = len(text) - len(text.translate(None, _CONTROL))
-    if sample and (not text or strange > _MUCH * len(text)):
+    if found and (not text or strange > _MUCH * len(text)):
         return "a binary file"
     return ""
 
 
-def _packing(sample: bytes) -> str | None:
+def sample(path: str) -> bytes:
+    """Return a regular file's first 1 KiB, unpacked; nothing where it is none, or can't be read."""
+    try:
+        return _begin(path)[:_TELLING] if os.path.isfile(path) else b""  # noqa: PTH113 -- as the person wrote it
+    except (OSError, ValueError):
+        return b""
+
+
+def _begin(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 -- a descriptor
+        found = file.read(_SAMPLE)
+        if (packing := _packing(found)) is not None:
+            return _unpacked(packing, path)
+        if found and not found.strip(b"\0"):  # a hole, as copytruncate leaves one where a program writes on
+            file.seek(-min(_SAMPLE, os.fstat(descriptor).st_size), os.SEEK_END)
+            found = file.read(_SAMPLE)
+        return found
+
+
+def _packing(found: bytes) -> str | None:
     for magic, name in ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "lzma")):
-        if sample.startswith(magic):
+        if found.startswith(magic):
             return name
-    return "" if sample.startswith(b"\x28\xb5\x2f\xfd") else None
+    return "" if found.startswith(b"\x28\xb5\x2f\xfd") else None
 
 
 def _unpacked(packing: str, path: str) -> bytes:
@@ -77,7 +91,7 @@ def _unpacked(packing: str, path: str) -> bytes:
     opener: Callable[..., Any] = importlib.import_module(packing).open
     try:
         with opener(path) as file:
-            sample: bytes = file.read(_SAMPLE)
+            found: bytes = file.read(_SAMPLE)
     except (OSError, EOFError, ValueError):
         return b""
     except Exception as error:  # lzma's own kind, without importing it
@@ -85,4 +99,4 @@ def _unpacked(packing: str, path: str) -> bytes:
             raise
         return b""
     else:
-        return sample
+        return found

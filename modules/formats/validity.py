@@ -1,4 +1,4 @@
-"""Whether a file is a sound JSON, YAML, TOML, safetensors or zip file, or the files of a sha256 list are as it says."""
+"""Whether a file is sound: JSON, YAML, TOML, safetensors, zip, torch, a sha256 list with its files, a checkpoint."""
 
 import importlib
 import json
@@ -11,7 +11,11 @@ from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tu
 from runbook.modules.acting.regular_file import Irregular, reading
 from runbook.modules.frozen import frozen
 
-Format = Literal["json", "yaml", "toml", "safetensors", "zip", "sha256"]
+Format = Literal["json", "yaml", "toml", "safetensors", "zip", "torch", "sha256", "checkpoint"]
+SUFFIXES: "Mapping[str, Format]" = {
+    ".json": "json", ".safetensors": "safetensors", ".zip": "zip", ".npz": "zip",
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), "torch"),
+}  # fmt: skip
 
 LARGEST_TEXT = 64 * 1024 * 1024  # bytes of a text that are parsed
 LARGEST_HEADER = 100_000_000  # what the safetensors library itself takes at most
@@ -21,6 +25,7 @@ _BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1,
     "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
+_OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch before 1.6, pickled
 _LISTED = re.compile(r"\\?(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
 _BSD_LISTED = re.compile(r"SHA256 \((?P<name>.+)\) = (?P<digest>[0-9a-fA-F]{64})")
 
@@ -54,12 +59,13 @@ def judge(path: str, form: Format, until: float, known: Mapping[str, Any]) -> Tu
         OSError: the file can't be read.
     """
     mark = _mark(path)
-    if known.get("mark") == mark and form != "sha256":
+    several = _SEVERAL.get(form)
+    if known.get("mark") == mark and several is None:
         return Verdict(known["valid"], known["reason"]), dict(known)
     hashed: Dict[str, Any] = {}
     try:
-        if form == "sha256":
-            _sha256(path, until, known.get("hashed", {}), hashed)
+        if several is not None:
+            several(path, until, known.get("hashed", {}), hashed)
         else:
             _CHECKS[form](path, until)
     except Unsound as error:
@@ -205,6 +211,64 @@ def _zip(path: str, until: float) -> None:
         raise Untold(str(error)) from error
 
 
+def _torch(path: str, until: float) -> None:
+    """What `torch.save` writes: a zip file with a pickle in it; before 1.6 it was pickles one after the other."""
+    import zipfile
+
+    with reading(path) as file:
+        start = file.read(len(_OLD_TORCH))
+        if not start:
+            raise Unsound("the file is empty")
+        if start.startswith(_OLD_TORCH):
+            raise Untold("written by a torch before 1.6: only torch itself can tell")
+        if not start.startswith(b"PK"):
+            raise Unsound("neither of torch's formats: it may be cut off or overwritten")
+    _zip(path, until)
+    with reading(path) as file, zipfile.ZipFile(file) as archive:
+        if not any(name.endswith("data.pkl") for name in archive.namelist()):
+            raise Unsound("a zip file without the data.pkl of a torch file")
+
+
+def _checkpoint(path: str, until: float, known: Mapping[str, Any], judged: Dict[str, Any]) -> None:
+    """Judge each file by its suffix, and the weights that an index names; what is known is not read again."""
+    names = sorted(_below(path)) if os.path.isdir(path) else [""]
+    if not names:
+        raise Unsound("the directory is empty")
+    late = ""
+    for name in names:
+        target = os.path.join(path, name) if name else path
+        form = SUFFIXES.get(os.path.splitext(target)[1].lower())
+        if form is None:
+            continue
+        if time.monotonic() > until:
+            late = late or name
+            continue
+        before = known.get(name, {})
+        verdict, judged[name] = judge(target, form, until, before)
+        if verdict.valid is False:
+            raise Unsound(f"{name}: {verdict.reason}" if name else verdict.reason)
+        if name.endswith(".index.json"):
+            _shards(target)
+    if late:
+        raise Untold(f"{len(judged)} of {len(names)} files are read; the next look goes on with {late}")
+    if not judged:
+        raise Untold("no file in it has a format that can be checked")
+
+
+def _below(path: str) -> Iterator[str]:
+    for folder, _, files in os.walk(path):
+        for name in files:
+            yield os.path.relpath(os.path.join(folder, name), path)
+
+
+def _shards(index: str) -> None:
+    listed = json.loads(_text(index))
+    weights = listed.get("weight_map") if isinstance(listed, dict) else None
+    for name in sorted({str(name) for name in weights.values()}) if isinstance(weights, dict) else ():
+        if not os.path.isfile(os.path.join(os.path.dirname(index), name)):
+            raise Unsound(f"{os.path.basename(index)} names {name}, which is missing")
+
+
 def _sha256(path: str, until: float, known: Mapping[str, Any], hashed: Dict[str, Any]) -> None:
     folder = os.path.dirname(path)
     listed = dict(_listed(_text(path)))
@@ -261,4 +325,9 @@ _CHECKS: Dict[str, Callable[[str, float], None]] = {
     "toml": _toml,
     "safetensors": _safetensors,
     "zip": _zip,
+    "torch": _torch,
 }
+_SEVERAL: "Dict[str, Callable[[str, float, Mapping[str, Any], Dict[str, Any]], None]]" = {
+    "sha256": _sha256,
+    "checkpoint": _checkpoint,
+}  # files that stand for several

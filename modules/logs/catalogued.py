@@ -1,9 +1,11 @@
 """The entries of the catalogue that a detector names, as they travel to a host."""
 
-from typing import Any, List, Mapping, Tuple
+import re
+from typing import Any, Iterable, List, Mapping, Tuple
 
 from runbook.modules.logs.patterns import Pattern
 
+_GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
 PARAMETER = "_catalogue"  # the parameter of a module that the engine fills in; nobody writes it
 
 
@@ -12,8 +14,7 @@ def patterns(travelled: Mapping[str, Any]) -> List[Pattern]:
     return [Pattern(*given) for given in travelled.get("patterns", ())]
 
 
-def groups(travelled: Mapping[str, Any]) -> Tuple[str, ...]:
-    """Return the named groups of all of them."""
-    import re
-
-    return tuple(sorted({group for each in patterns(travelled) for group in re.compile(each.regex).groupindex}))
+def groups(regexes: Iterable[str]) -> Tuple[str, ...]:
+    """Return the fields that named groups are, without compiling; an NVLink5 error has its sub-code beside them."""
+    found = {group for regex in regexes for group in _GROUP.findall(regex)}
+    return tuple(sorted(found | ({"subcode"} if "intr" in found else set())))

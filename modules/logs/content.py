@@ -14,6 +14,11 @@ FIRST = 4 * 1024  # unpacked bytes that are kept for good
 DEAREST = 256 * 1024 * 1024  # bytes of memory that unpacking may take: an xz file can ask for any number
 
 _MAGIC = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
+_LONGEST = 6  # bytes of these
+
+
+class Slow(Exception):
+    """It takes too long to unpack."""
 
 
 class Content(Protocol):
@@ -108,22 +113,28 @@ class Packed:
     def _more(self) -> None:
         """Unpack some more, or come to the end."""
         if time.monotonic() > self._until:
-            raise Unclear("it takes too long to unpack")
+            raise Slow
         if not self._input and (self._unpacker is None or getattr(self._unpacker, "needs_input", True)):
-            self._input = os.pread(self.descriptor, RAW, self._raw)
-            self._raw += len(self._input)
-            if not self._input:
+            if not self._feed():
                 self._ended, self._closed = True, self._unpacker is None and self._raw > 0
                 return
         if self._unpacker is None:
             self._input = self._input.lstrip(b"\0")  # padding between members
             if not self._input:
                 return
+            if len(self._input) < _LONGEST:
+                self._feed()
             self._unpacker = _unpacker(self._input)
             if self._unpacker is None:  # what stands behind the last member is not ours
                 self._ended, self._closed = True, self._raw > len(self._input)
                 return
         self._unpack()
+
+    def _feed(self) -> bool:
+        found = os.pread(self.descriptor, RAW, self._raw)
+        self._raw += len(found)
+        self._input += found
+        return bool(found)
 
     def _unpack(self) -> None:
         unpacker = self._unpacker

@@ -2,9 +2,12 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Union
+
+from runbook.modules.logs.content import Content
 
 HEAD = 1024  # first bytes of a file that tell it from others
 TAIL = 256  # bytes before the offset that tell a file from one rewritten in its place
@@ -33,16 +36,25 @@ class Cursor:
     cut: bool = False  # its bytes are no longer at its place; a copy may hold them
     copy: bool = False  # of the log as it is now: nothing in it is new until the log itself is cut
     missing: Optional[float] = None  # since when the file can't be found
+    packed: bool = False  # the offset counts what is unpacked; `tried` then says that it was read to its end
+    recent: Optional[Dict[str, Any]] = None  # events that may go on, as `events.Recent` stores them
 
     @classmethod
-    def load(cls, kept: Mapping[str, Any]) -> "Cursor":
+    def load(cls, kept: Union[str, Mapping[str, Any]]) -> "Cursor":
         """Return a cursor from what `store` made; what a newer version added is left out."""
+        if isinstance(kept, str):
+            device, inode, size, changed, rest = kept.lstrip("?").split(" ", 4)
+            known = {"device": int(device), "inode": int(inode), "size": int(size), "changed": int(changed)}
+            kept = {**known, **json.loads(rest)}
         return cls(**{name: value for name, value in kept.items() if name in _NAMES})
 
-    def store(self) -> Dict[str, Any]:
-        """Return it as JSON, without what has its default."""
-        given = dataclasses.asdict(self)
-        return {name: value for name, value in given.items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
+    def store(self) -> str:
+        """Return it as text, which begins with the `stamp` of the file where nothing is to be done while it has that."""
+        rest = {name: getattr(self, name) for name in _REST}
+        text = json.dumps({n: v for n, v in rest.items() if n not in _DEFAULTS or v != _DEFAULTS[n]})
+        read = self.offset == self.size or self.tried
+        mark = "" if read and self.missing is None and not self.cut else "?"
+        return f"{mark}{self.device} {self.inode} {self.size} {self.changed} {text}"
 
     def idle(self, found: os.stat_result) -> bool:
         """Nothing happened to the file since it was read to its end."""
@@ -53,27 +65,35 @@ class Cursor:
             and (self.offset == self.size or self.tried)
         )
 
-    def fits(self, descriptor: int, found: os.stat_result, now: float) -> bool:
+    def fits(self, content: Content, found: os.stat_result, now: float) -> bool:
         """Tell whether an open file is the one that was read so far: the same bytes, and perhaps more.
 
         A file exactly as long as what was read of it, but written to since, was begun anew: a server that dies with
         the same words at each start. Not so within two seconds: a write sets the time before it sets the size.
         """
+        if content.packed or self.packed:
+            return content.packed == self.packed and content.reaches(self.offset) and self.begins(content)
         if found.st_size < self.offset:
             return False
         touched = 0 < self.offset == self.size == found.st_size and self.changed != found.st_mtime_ns
         if touched and found.st_ino == self.inode and now - found.st_mtime > SETTLED:
             return False
-        return self.begins(descriptor)
+        return self.begins(content)
 
-    def begins(self, descriptor: int) -> bool:
+    def begins(self, content: Content) -> bool:
         """Tell whether an open file begins with what was read."""
-        tail = os.pread(descriptor, min(TAIL, self.offset), max(0, self.offset - TAIL))
-        return self.shares_head(descriptor) and fingerprint(tail) == self.tail
+        if not self.shares_head(content):
+            return False
+        return fingerprint(content.pread(min(TAIL, self.offset), max(0, self.offset - TAIL))) == self.tail
 
-    def shares_head(self, descriptor: int) -> bool:
+    def shares_head(self, content: Content) -> bool:
         """Tell whether an open file has the same first bytes."""
-        return fingerprint(os.pread(descriptor, self.head_length, 0)) == self.head
+        return fingerprint(content.pread(self.head_length, 0)) == self.head
+
+
+def stamp(found: os.stat_result) -> str:
+    """Return what tells a file that was not touched from one that was."""
+    return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} "
 
 
 def fingerprint(content: bytes) -> str:
@@ -83,3 +103,4 @@ def fingerprint(content: bytes) -> str:
 
 _NAMES = {field.name for field in dataclasses.fields(Cursor)}
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Cursor) if f.default is not dataclasses.MISSING}
+_REST = [f.name for f in dataclasses.fields(Cursor) if f.name not in {"device", "inode", "size", "changed"}]

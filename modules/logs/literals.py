@@ -28,9 +28,9 @@ class Literals:
 @lru_cache(maxsize=4096)
 def required(pattern: str) -> Optional[Literals]:
     """Return the literals that every match holds, or None where there are none to speak of."""
-    flags = re.compile(pattern).flags
-    folds = folded(pattern, flags)
-    texts = _best(_sre.parse(pattern), folds)
+    parsed = _sre.parse(pattern)
+    folds = folded(pattern, parsed.state.flags)
+    texts = _best(parsed, folds)
     if texts is None or len(texts) > LONGEST_LIST or min(len(text) for text in texts) < SHORTEST:
         return None
     if folds and not all(text.isascii() for text in texts):
@@ -65,7 +65,7 @@ def _best(parsed: Iterable[Any], folded: bool) -> Optional[Set[str]]:
     run = ""
     for operation, argument in parsed:
         name = str(operation)
-        if name == "LITERAL":
+        if name == "LITERAL" and argument != 0x0A:  # a text of several lines is looked for line by line
             run += chr(argument)
             continue
         if name == "AT":

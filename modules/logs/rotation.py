@@ -9,19 +9,22 @@ import os
 import re
 import stat
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
+from runbook.modules.logs.content import Content, packed
 from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
 
 LONGEST = 64 * 1024  # bytes of a line that are given to the patterns; the rest of it is passed over
 
+COMPARED = 1024 * 1024  # bytes of a packed file that are compared with one that it may be a copy of
+
 TICK = 50_000_000  # nanoseconds in which a directory may change twice and show one time
 
+_DIGIT = re.compile(r"\d")
 _NUMBERED = re.compile(r"(?P<base>.+?)(?:[.\-_]\d[\d.\-_:TZ]*|\.old|\.prev)")
 _BEFORE_SUFFIX = re.compile(r"(?P<base>.+?)(?:\.\d{1,3}|[.\-_]\d{4}-?\d\d-?\d\d[\d.\-_:TZ]*)(?P<suffix>\.[A-Za-z]\w*)")
 
@@ -39,14 +42,19 @@ class Place:
         """It is the log itself."""
         return self.path == self.log
 
-    def holds(self, descriptor: int) -> bool:
+    def holds(self, content: Content) -> bool:
         """Tell whether an open file is the one that was found here, and not one that took its place since."""
-        found = os.fstat(descriptor)
+        found = os.fstat(content.descriptor)
         return (found.st_dev, found.st_ino) == (self.found.st_dev, self.found.st_ino)
 
 
 def bases(name: str) -> Iterator[str]:
     """Yield the names of logs that a file could be a rotated one of."""
+    if packed(name):
+        name = name.rpartition(".")[0]
+        yield name
+    if not name[-1:].isdigit() and not name.endswith((".old", ".prev")) and _DIGIT.search(name) is None:
+        return  # most names, and these questions are dear
     numbered = _NUMBERED.fullmatch(name)
     if numbered is not None:
         yield numbered["base"]
@@ -124,48 +132,48 @@ def regular(path: str) -> Optional[os.stat_result]:
     return result if stat.S_ISREG(result.st_mode) else None
 
 
-@contextmanager
-def opened(path: str) -> Iterator[Optional[int]]:
-    """Open a file while it is looked at; None where it is gone. It does not wait, whatever the path has become.
-
-    Raises:
-        Unclear: it can't be read.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except FileNotFoundError:
-        yield None
-        return
-    except OSError as error:
-        raise Unclear(f"{path} can't be read: {error.strerror}") from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def adopted(cursor: Cursor, place: Place) -> Cursor:
+def adopted(cursor: Cursor, place: Place, content: Optional[Content] = None) -> Cursor:
     """Return the cursor as one in another file of the same content."""
     path, device, inode = os.path.realpath(place.path), place.found.st_dev, place.found.st_ino
-    size = cursor.size if (device, inode) == (cursor.device, cursor.inode) else 0  # another file has another past
+    same = (device, inode) == (cursor.device, cursor.inode)
     return replace(
-        cursor, log=place.log, path=path, device=device, inode=inode, size=size, missing=None, cut=False, copy=False
+        cursor,
+        log=place.log,
+        path=path,
+        device=device,
+        inode=inode,
+        size=cursor.size if same else 0,  # another file has another past
+        missing=None,
+        cut=False,
+        copy=False,
+        packed=cursor.packed if content is None else content.packed,
     )
 
 
 def fresh(place: Place) -> Cursor:
     """Return a cursor before the first line."""
-    return Cursor(place.log, os.path.realpath(place.path), place.found.st_dev, place.found.st_ino)
+    return Cursor(
+        place.log, os.path.realpath(place.path), place.found.st_dev, place.found.st_ino, packed=packed(place.path)
+    )
 
 
-def at_end(place: Place, descriptor: int) -> Cursor:
-    """Return a cursor behind the last whole line; the unfinished one behind it counts when it is finished."""
-    found = os.fstat(descriptor)
+def at_end(place: Place, content: Content) -> Cursor:
+    """Return a cursor behind the last whole line; the unfinished one behind it counts when it is finished.
+
+    Of a packed file the end is not looked for: it is done with as it is.
+    """
+    found = os.fstat(content.descriptor)
     begin = max(0, found.st_size - LONGEST)
-    end = os.pread(descriptor, LONGEST, begin)
-    offset = begin + max(end.rfind(b"\n"), end.rfind(b"\r")) + 1
-    head = os.pread(descriptor, min(HEAD, offset), 0)
-    tail = os.pread(descriptor, min(TAIL, offset), max(0, offset - TAIL))
+    end = b"" if content.packed else content.pread(LONGEST, begin)
+    offset = 0 if content.packed else begin + max(end.rfind(b"\n"), end.rfind(b"\r")) + 1
+    return placed(place, content, offset, size=found.st_size if content.packed else begin + len(end))
+
+
+def placed(place: Place, content: Content, offset: int, size: int) -> Cursor:
+    """Return a cursor at the beginning of a line."""
+    found = os.fstat(content.descriptor)
+    head = content.pread(min(HEAD, offset), 0)
+    tail = content.pread(min(TAIL, offset), max(0, offset - TAIL))
     return replace(
         fresh(place),
         device=found.st_dev,
@@ -175,16 +183,32 @@ def at_end(place: Place, descriptor: int) -> Cursor:
         head=fingerprint(head),
         head_length=len(head),
         tail=fingerprint(tail),
-        size=begin + len(end),
+        size=size,
         changed=found.st_mtime_ns,
         tried=True,
+        packed=content.packed,
     )
 
 
-def copied(whole: int, part: int) -> bool:
+def copied(whole: Content, part: Content) -> bool:
     """Tell whether the second open file is a copy of the first, perhaps not yet of all of it, or of anything."""
-    size = os.fstat(part).st_size
-    if size > os.fstat(whole).st_size:
+    if part.packed:
+        return _unpacks(whole, part)
+    size = os.fstat(part.descriptor).st_size
+    if size > os.fstat(whole.descriptor).st_size:
         return False
     spots = (0, size // 2, max(0, size - TAIL))
-    return all(os.pread(whole, min(TAIL, size - at), at) == os.pread(part, min(TAIL, size - at), at) for at in spots)
+    return all(whole.pread(min(TAIL, size - at), at) == part.pread(min(TAIL, size - at), at) for at in spots)
+
+
+def _unpacks(whole: Content, part: Content) -> bool:
+    """Tell whether the second open file is, as far as is looked at, a packed copy of the first."""
+    if whole.packed:
+        return False
+    for at in range(0, COMPARED, LONGEST):
+        block = part.pread(LONGEST, at)
+        if whole.pread(len(block), at) != block:
+            return False
+        if len(block) < LONGEST:
+            break
+    return True

@@ -1,6 +1,6 @@
 """The `error` probe: an operation's attempt that failed."""
 
-from typing import ClassVar, Optional, Tuple, Type
+from typing import ClassVar, Literal, Optional, Tuple, Type
 
 from runbook.modules.declare import Invalid, Probe, Record, Regex
 from runbook.modules.frozen import frozen
@@ -16,6 +16,8 @@ class FailedAttempt(Record):
     signal: Optional[str]  # the signal that ended its program, such as KILL
     output: str  # the end of what it printed
     attempt: int  # the number of the attempt, from 1
+    signature: Optional[str]  # the entry of the catalogue that matches; null where it was something else
+    role: Optional[Literal["root", "cascade", "confirmation", "advice"]]  # of the signature
 
 
 @frozen
@@ -23,7 +25,7 @@ class Error(Probe):
     """An operation's attempt fails with a message or an exit code: its recovery runs, then comes the next attempt.
 
     The first detector in the file that matches is the one that counts. Without any parameter it matches every
-    failure.
+    failure. `runbook doc signatures` lists the catalogue; what it calls advice is no evidence here.
 
     Example:
         - name: disk full
@@ -37,6 +39,7 @@ class Error(Probe):
     engine: ClassVar[bool] = True
 
     patterns: Tuple[Regex, ...] = ()  # regular expressions; one of them is found in the message or the output
+    signatures: Tuple[str, ...] = ()  # entries of the catalogue by id, such as hub.gated, or hub.* for several
     exit_codes: Tuple[int, ...] = ()  # the program's exit code is one of these; -9 is the signal KILL
     during: Tuple[str, ...] = ()  # only these operations; none named = all
 

@@ -5,7 +5,7 @@ import os
 import pwd
 import stat
 import time
-from typing import Any, Callable, ClassVar, Dict, Iterator, List, Optional, Tuple, Type
+from typing import Any, Callable, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple, Type
 
 from runbook.modules.declare import UNSEEN, Duration, Invalid, Path, Probe, Record, Size, Unclear
 from runbook.modules.extent import Extent
@@ -56,29 +56,40 @@ class File(Probe):
     record: ClassVar[Type[Record]] = Found
     subject: ClassVar[Optional[str]] = "path"
 
-    path: Path  # a path, or a pattern with `*`, `?`, `[a-z]` in a name or `**` for any directories
-    format: Optional[Format] = None  # what its content should be; a sha256 list is checked with the files it names
+    path: Tuple[Path, ...]  # paths, or patterns with `*`, `?`, `[a-z]` in a name or `**` for any depth; one record each
+    format: Optional[Format] = None  # what its content should be; `checkpoint`: all that is below, by the files' names
     recursive: bool = True  # false: directories count as they stand, and their size is unknown
 
     def check(self) -> None:
         """Refuse a path that depends on where the agent happens to run."""
-        if not self.path.startswith(("/", "~/")):
-            raise Invalid(f"`{self.path}` is not a whole path: begin it with /")
+        for path in self.path:
+            if not path.startswith(("/", "~/")):
+                raise Invalid(f"`{path}` is not a whole path: begin it with /")
+        if not self.path:
+            raise Invalid("there is no path to look at")
 
     def look(self, host: Host) -> Iterator[Record]:
-        """Look at all matches and make one record of them."""
-        path = os.path.expanduser(self.path)
+        """Look at each path; all matches of a pattern make one record."""
+        judged: Dict[str, Any] = {}
+        for path in dict.fromkeys(self.path):
+            yield self._found(path, host, judged)
+        if judged:
+            host.remember(judged=judged)
+
+    def _found(self, given: str, host: Host, judged: Dict[str, Any]) -> Found:
+        path = os.path.expanduser(given)
         pattern = wild(path) and not os.path.lexists(path)
         matches = [(match, found) for match, found in _stats(expand(path) if pattern else [path])]
         if not matches:
-            yield _nothing(self.path)
-            return
+            return _nothing(given)
         extent, times = self._extent(matches)
-        valid, reason = self._valid([match for match, found in matches if not stat.S_ISDIR(found.st_mode)], host)
+        whole_too = self.format == "checkpoint"
+        files = [match for match, found in matches if whole_too or not stat.S_ISDIR(found.st_mode)]
+        valid, reason = self._valid(files, host.remembered.get("judged", {}), judged)
         whole = extent.complete
         now = host.now()
-        yield Found(
-            path=self.path,
+        return Found(
+            path=given,
             exists=True,
             size=extent.size if whole else UNSEEN,
             age=max(0.0, now - max(times)) if whole else UNSEEN,
@@ -115,12 +126,10 @@ class File(Probe):
                 times.append(below.oldest)
         return whole, times
 
-    def _valid(self, files: List[str], host: Host) -> Tuple[Any, str]:
+    def _valid(self, files: List[str], known: Mapping[str, Any], kept: Dict[str, Any]) -> Tuple[Any, str]:
         if self.format is None or not files:
             return None, ""
         until = time.monotonic() + BUDGET
-        known = host.remembered.get("judged", {})
-        kept: Dict[str, Any] = {}
         valid, reason = True, ""
         for file in files:
             try:
@@ -132,7 +141,6 @@ class File(Probe):
                 break
             if verdict.valid is None and valid is True:
                 valid, reason = UNSEEN, f"{file}: {verdict.reason}"
-        host.remember(judged=kept)
         return valid, reason
 
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Any, Callable, ClassVar, Iterator, Optional, Tuple, Type
+from typing import Any, Callable, ClassVar, Dict, Iterator, Optional, Tuple, Type
 
 from runbook.modules.declare import UNSEEN, Duration, Invalid, Path, Percent, Probe, Record, Size, Unclear
 from runbook.modules.frozen import frozen
@@ -44,45 +44,52 @@ class Health(Probe):
     record: ClassVar[Type[Record]] = Vitals
     subject: ClassVar[Optional[str]] = "path"
 
-    path: Optional[Path] = None  # a file or directory on the file system to look at; default /
+    path: Tuple[Path, ...] = ()  # files or directories on the file systems to look at, a record each; default /
 
     def check(self) -> None:
         """Refuse a path that depends on where the agent happens to run."""
-        if self.path is not None and not self.path.startswith("/"):
-            raise Invalid(f"`{self.path}` is not a whole path: begin it with /")
+        for path in self.path:
+            if not path.startswith("/"):
+                raise Invalid(f"`{path}` is not a whole path: begin it with /")
 
     def look(self, host: Host) -> Iterator[Record]:
-        """Read it all once."""
+        """Read it all once, and the disk of each path."""
         import psutil
+
+        busy = _busy(host, psutil.cpu_times)
 
         load1 = _seen(lambda: os.getloadavg()[0])
         memory = _seen(psutil.virtual_memory)
         swap = _seen(psutil.swap_memory)
-        disk = self._disk()
-        yield Vitals(
-            path=self.path or "",
-            cpu_percent=_busy(host, psutil.cpu_times),
-            load1=load1,
-            load_per_cpu=UNSEEN if load1 is UNSEEN else load1 / (psutil.cpu_count() or 1),
-            memory_available=UNSEEN if memory is UNSEEN else int(memory.available),
-            memory_used_percent=UNSEEN if memory is UNSEEN else float(memory.percent),
-            swap_used_percent=UNSEEN if swap is UNSEEN else float(swap.percent),
-            disk_free=disk.f_bavail * disk.f_frsize,
-            disk_used_percent=_share(disk.f_blocks - disk.f_bfree, disk.f_blocks - disk.f_bfree + disk.f_bavail),
-            inodes_used_percent=_share(disk.f_files - disk.f_ffree, disk.f_files) if disk.f_files else None,
-            open_files_percent=_seen(_open_files),
-            pressure_memory=_seen(_pressure),
-            uptime=_seen(lambda: host.now() - host.boot_time()),
-        )
+        shared = {
+            "cpu_percent": busy,
+            "load1": load1,
+            "load_per_cpu": UNSEEN if load1 is UNSEEN else load1 / (psutil.cpu_count() or 1),
+            "memory_available": UNSEEN if memory is UNSEEN else int(memory.available),
+            "memory_used_percent": UNSEEN if memory is UNSEEN else float(memory.percent),
+            "swap_used_percent": UNSEEN if swap is UNSEEN else float(swap.percent),
+            "open_files_percent": _seen(_open_files),
+            "pressure_memory": _seen(_pressure),
+            "uptime": _seen(lambda: host.now() - host.boot_time()),
+        }
+        for path in self.path or ("",):
+            yield Vitals(path=path, **shared, **self._disk(path))
 
-    def _disk(self) -> os.statvfs_result:
-        path = self.path or "/"
+    def _disk(self, path: str) -> Dict[str, Any]:
+        """Return the fields about a disk; of one of several paths that can't be asked they are not seen."""
         try:
-            return os.statvfs(path)
-        except FileNotFoundError:
-            raise Unclear(f"{path} is not there, so nothing is known of its disk") from None
+            disk = os.statvfs(path or "/")
         except OSError as error:
+            if len(self.path) > 1:
+                return dict.fromkeys(("disk_free", "disk_used_percent", "inodes_used_percent"), UNSEEN)
+            if isinstance(error, FileNotFoundError):
+                raise Unclear(f"{path} is not there, so nothing is known of its disk") from None
             raise Unclear(f"the disk of {path} can't be read: {error.strerror}") from error
+        return {
+            "disk_free": disk.f_bavail * disk.f_frsize,
+            "disk_used_percent": _share(disk.f_blocks - disk.f_bfree, disk.f_blocks - disk.f_bfree + disk.f_bavail),
+            "inodes_used_percent": _share(disk.f_files - disk.f_ffree, disk.f_files) if disk.f_files else None,
+        }
 
 
 def _seen(ask: Callable[[], Any]) -> Any:

@@ -1,12 +1,13 @@
 """The `log` probe: lines of log files that match."""
 
-from dataclasses import make_dataclass
+from dataclasses import field, make_dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Dict, Iterator, Literal, Mapping, Optional, Tuple, Type, Union
+from typing import Any, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Type, Union
 
 from runbook.modules.declare import Invalid, Path, Probe, Record, Regex, Time
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
+from runbook.modules.logs.patterns import Pattern
 
 _FILLED = ("time", "gpu", "job", "action")  # fields that a group of the same name fills
 
@@ -21,9 +22,9 @@ class LogLine(Record):
     time: Optional[Time]  # when it was written, where it begins with a time
     signature: str  # the name of the pattern that matches, or the pattern itself where it has no name
     role: Optional[Literal["root", "cascade", "confirmation", "advice"]]  # of the signature
-    gpu: Any  # the GPU it is about, from the group `gpu`
-    job: Any  # the job it is about, from the group `job`
-    action: Any  # what is to be done about it, from the group `action`
+    gpu: Any  # the GPU it is about: its index, where the line tells its PCI address, or the group `gpu`
+    job: Any  # the job it is about: of the process or cgroup that the line tells, or the group `job`
+    action: Optional[Literal["ignore", "app", "update", "reset", "reboot", "vendor"]]  # what it calls for; or a group
 
 
 @frozen
@@ -39,7 +40,9 @@ class Log(Probe):
     A lone carriage return, as progress bars write it, ends a line too, but neither `^` nor `$` matches there: a quoted
     text may hold one. A line that a pattern can't be matched with in time is passed over, and the detector says so.
 
-    Named groups become fields: `(?P<rank>\d+)` is the number `rank`. The first pattern in order names the line.
+    Named groups become fields: `(?P<rank>\d+)` is the number `rank`. The first pattern in order names the line; those
+    of `signatures` come behind your own. `runbook doc signatures` lists the catalogue. For lines of the NVIDIA driver
+    (`kmsg.xid`) `action` is what they call for, `gpu` the GPU's index, and `job` the Slurm job of the process.
 
     Example:
         - name: out of memory
@@ -53,8 +56,10 @@ class Log(Probe):
     events: ClassVar[bool] = True
 
     paths: Tuple[Path, ...]  # files, and patterns with `*`, `?`, `[a-z]` in a name or `**` for any directories
-    patterns: Union[Tuple[Regex, ...], Mapping[str, Regex]]  # regular expressions; a mapping gives them names
+    patterns: Union[Tuple[Regex, ...], Mapping[str, Regex]] = ()  # regular expressions; a mapping gives them names
+    signatures: Tuple[str, ...] = ()  # entries of the catalogue by id, such as kmsg.xid, or cuda.* for several
     from_: Literal["end", "start"] = "end"  # where the very first look begins; later ones go on where it ended
+    _catalogue: Mapping[str, Any] = field(default_factory=dict)  # what the engine knows of `signatures`
 
     def check(self) -> None:
         """Refuse what matches nothing or everything, and groups that would hide a field."""
@@ -63,8 +68,9 @@ class Log(Probe):
         for path in self.paths:
             if not path.startswith(("/", "~/")):
                 raise Invalid(f"`{path}` is not a whole path: begin it with /")
-        if not self.paths or not self.patterns:
-            raise Invalid(f"there are no {'patterns' if self.paths else 'paths'}: nothing could match")
+        if not self.paths or not (self.patterns or self.signatures):
+            missing = "patterns and no signatures" if self.paths else "paths"
+            raise Invalid(f"there are no {missing}: nothing could match")
         for pattern in _texts(self.patterns):
             compiled = re.compile(pattern)
             if compiled.search("") is not None:
@@ -75,30 +81,41 @@ class Log(Probe):
 
     def look(self, host: Host) -> Iterator[Record]:
         """Read on where the last look ended."""
-        from runbook.modules.logs.match import LiteralMatcher
+        from runbook.modules.logs import catalogued
+        from runbook.modules.logs.match import matcher
         from runbook.modules.logs.moment import written
         from runbook.modules.logs.tail import Tail
 
-        groups = _groups(self.patterns)
-        tail = Tail(host.remembered, LiteralMatcher(self.patterns), host.now())
+        patterns = [*_named(self.patterns), *catalogued.patterns(self._catalogue)]
+        groups = catalogued.groups(pattern.regex for pattern in patterns)
+        roles = {pattern.name: pattern.role for pattern in patterns}
+        tail = Tail(host.remembered, matcher(patterns, 0), host.now())
         lines = tail.new(self.paths, self.from_)
         host.remember(**tail.keep())
+        events = []
         for line in lines:
             named: Dict[str, Any] = {**dict.fromkeys(groups), **line.hit.groups}
             stamp = named.pop("time", None)
             moment = written(line.hit.line if stamp is None else str(stamp), host.now())
-            filled = {name: named.pop(name, None) for name in _FILLED[1:]}
-            made: Any = _record(tuple(sorted(named)))
-            yield made(
-                path=line.path,
-                line_no=line.number,
-                line=line.hit.line,
-                time=moment,
-                signature=line.hit.name,
-                role=None,
-                **filled,
-                **named,
+            events.append(
+                {
+                    "path": line.path,
+                    "line_no": line.number,
+                    "line": line.hit.line,
+                    "time": moment,
+                    "signature": line.hit.name,
+                    "role": roles.get(line.hit.name),
+                    **dict.fromkeys(_FILLED[1:]),
+                    **named,
+                }
             )
+        if events and self._catalogue:
+            from runbook.modules import xid
+
+            xid.settle(events, self._catalogue, host.now())
+        for event in events:
+            made: Any = _record(tuple(sorted(event.keys() - LogLine.__dataclass_fields__.keys())))
+            yield made(**event)
 
 
 @lru_cache(maxsize=256)
@@ -107,10 +124,9 @@ def _record(names: Tuple[str, ...]) -> Type[Record]:
     return make_dataclass("LogLine", [(name, Any) for name in names], bases=(LogLine,), frozen=True)
 
 
-def _groups(patterns: Union[Tuple[str, ...], Mapping[str, str]]) -> Tuple[str, ...]:
-    import re
-
-    return tuple(sorted({group for pattern in _texts(patterns) for group in re.compile(pattern).groupindex}))
+def _named(patterns: Union[Tuple[str, ...], Mapping[str, str]]) -> List[Pattern]:
+    named = patterns.items() if isinstance(patterns, Mapping) else [(pattern, pattern) for pattern in patterns]
+    return [Pattern(name, regex) for name, regex in named]
 
 
 def _texts(patterns: Union[Tuple[str, ...], Mapping[str, str]]) -> Tuple[str, ...]:

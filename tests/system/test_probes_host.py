@@ -147,7 +147,7 @@ def test_a_tree_too_large_to_be_walked_in_time_has_no_size(tmp_path, monkeypatch
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("x")
     monkeypatch.setattr(file_probe, "BUDGET", -1.0)
-    record = look(File(str(tmp_path / "a")))
+    record = look(File((str(tmp_path / "a"),)))
     assert (record.exists, record.size, record.count, record.age) == (True, UNSEEN, UNSEEN, UNSEEN)
     assert record.mode == "0755"
 
@@ -155,7 +155,7 @@ def test_a_tree_too_large_to_be_walked_in_time_has_no_size(tmp_path, monkeypatch
 def test_a_loop_of_links_below_a_directory_is_not_followed(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "up").symlink_to("..")
-    assert look(File(str(tmp_path / "a"))).count == 1
+    assert look(File((str(tmp_path / "a"),))).count == 1
 
 
 def test_a_walk_stays_on_its_file_system():
@@ -168,14 +168,14 @@ def test_what_was_judged_is_not_read_again_until_it_changes(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("{}")
     host = Host()
-    assert look(File(str(path), "json"), host).valid is True
+    assert look(File((str(path),), "json"), host).valid is True
     before = path.stat()
     path.write_text("{,")
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     again = Host(remembered=host.kept)
-    assert look(File(str(path), "json"), again).valid is True, "the same size and time: not read"
+    assert look(File((str(path),), "json"), again).valid is True, "the same size and time: not read"
     os.utime(path)
-    assert look(File(str(path), "json"), Host(remembered=again.kept)).valid is False
+    assert look(File((str(path),), "json"), Host(remembered=again.kept)).valid is False
 
 
 def test_checksums_that_take_longer_than_a_look_go_on_in_the_next(tmp_path, monkeypatch):
@@ -228,7 +228,7 @@ SOUND = {
 def test_what_is_broken_is_not_valid_and_says_why(tmp_path, form, content):
     path = tmp_path / "x"
     path.write_bytes(content)
-    record = look(File(str(path), form))
+    record = look(File((str(path),), form))
     assert record.valid is False
     assert record.reason.startswith(f"{path}: ")
 
@@ -237,7 +237,7 @@ def test_what_is_broken_is_not_valid_and_says_why(tmp_path, form, content):
 def test_what_is_sound_is_valid(tmp_path, form, content):
     path = tmp_path / "x"
     path.write_bytes(content)
-    record = look(File(str(path), form))
+    record = look(File((str(path),), form))
     assert (record.valid, record.reason) == (True, "")
 
 
@@ -249,6 +249,6 @@ def test_a_format_that_this_python_can_not_read_is_unseen_and_says_what_to_insta
         raise ImportError(name)
 
     monkeypatch.setattr(validity.importlib, "import_module", missing)
-    record = look(File(str(path), "yaml"))
+    record = look(File((str(path),), "yaml"))
     assert record.valid is UNSEEN
     assert "python3 -m pip install PyYAML" in record.reason

@@ -44,7 +44,7 @@ def test_a_table_of_all_that_was_looked_at_in_the_order_of_the_file():
     assert lines[3] == "? unknown  server  localhost  the look did not end within 30 s"
     assert lines[4] == "- absent   gpu     localhost  no NVIDIA driver"
     assert lines[5] == "✔ well     crash   localhost  nothing new"
-    assert lines[-1] == "1 open, 1 unknown: this needs a person"
+    assert lines[-1] == "1 open, 1 unknown: see why above, then run it again"
 
 
 def test_quiet_shows_only_what_is_wrong_and_nothing_when_all_is_well():

@@ -142,8 +142,25 @@ def _of_probe(name: str, given: Mapping[str, Any]) -> Mapping[str, Any] | None:
                 return None  # a template: its groups are not known here
             found.update(dict.fromkeys(_GROUP.findall(text)))
         if "signatures" in given:
-            return None
+            return _with_signatures(found, given)
     return found
+
+
+def _with_signatures(found: dict[str, Any], given: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Add the named groups of the signatures that are meant; None where they can't be told."""
+    from runbook.engine.language import chosen
+    from runbook.modules.logs import catalogued
+
+    several = chosen.found(given["signatures"])
+    if several is None:
+        return None
+    groups = dict.fromkeys(catalogued.groups(pattern for each in several for pattern in each.pattern))
+    own = given.get("patterns", ())
+    ids = tuple(each.id for each in several)
+    if isinstance(own, Mapping):
+        ids = (*own, *ids)
+    named = replace(found["signature"], choices=ids) if not own or isinstance(own, Mapping) else found["signature"]
+    return {**groups, **found, "signature": named}
 
 
 def trees(expression: Any) -> tuple[nodes.Expr, ...]:

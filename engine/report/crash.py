@@ -1,0 +1,242 @@
+"""The text of a scan, for somebody woken at night: the root first, what it led to, what it means, and what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from runbook.engine.report import words
+from runbook.engine.scan.look import signature, spot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runbook.engine.detect.cascade import Folded, Incident, Seen
+    from runbook.engine.journal.crashes import Past
+    from runbook.engine.report.paint import Paint
+    from runbook.engine.scan.find import Left
+    from runbook.engine.scan.look import Scanned
+
+_SIGNS: Final = {"critical": ("✘", "red"), "high": ("✘", "red"), "medium": ("!", "yellow"), "low": ("-", "dim")}
+_INDENT: Final = " " * 10
+_FEW: Final = 3  # files, kinds and reasons that are named without -v
+_ROWS: Final = 4  # rows of a terminal that one line of a log may take
+_ADVICE: Final = 2000  # characters
+
+
+class CrashText:
+    """Writes incidents for one reader: this wide, in colours or not, with more or less in them."""
+
+    def __init__(self, paint: Paint, *, verbosity: int = 0, context: int = 2) -> None:
+        self._paint = paint
+        self._more = verbosity > 0
+        self._less = verbosity < 0
+        self._context = context
+
+    def lines(self, scanned: Scanned, past: Mapping[tuple[str, str], Past]) -> list[str]:
+        """Return the whole report."""
+        if self._less:
+            shown = [line for one in scanned.incidents for line in self._brief(one)]
+        else:
+            shown = [line for one in scanned.incidents for line in (*self.incident(one, past), "")]
+        left = self._left(scanned)
+        if self._less and not scanned.incidents and not scanned.unreadable:
+            return []
+        gap = [""] if left and not self._less else []
+        return [*shown, *left, *gap, *self._last(scanned)]
+
+    def incident(self, one: Incident, past: Mapping[tuple[str, str], Past]) -> list[str]:
+        """Return the block of an incident."""
+        told = signature(one.root)
+        lines = [self._head(told.severity.value, told.title, told.id)]
+        lines += self._row("where", _where(one.root))
+        lines += self._evidence(one.root.first)
+        if others := _others(one.root, everything=self._more):
+            lines += self._row("also", others)
+        if told.meaning:
+            lines += self._row("means", words.printable(told.meaning))
+        if told.advice:
+            lines += self._row("do", words.printable(told.advice), "bold")
+        lines += self._cascades(one.cascades)
+        if before := _before(past.get(one.root.first.key)):
+            lines += self._row("past", before)
+        return lines
+
+    def _head(self, severity: str, title: str, name: str) -> str:
+        sign, colour = _SIGNS[severity]
+        room = self._paint.columns - 2
+        title, right = words.printable(title), f"{severity} · {words.printable(name)}"
+        first, *more = words.wrapped(title, room)
+        last = more[-1] if more else first
+        gap = room - words.width(last) - words.width(right)
+        painted = [self._paint(line, "bold") for line in (first, *more)]
+        if gap >= 2:  # two spaces part columns
+            painted[-1] += " " * gap + self._paint(right, colour)
+        else:
+            painted.append(" " * max(0, room - words.width(right)) + self._paint(right, colour))
+        return f"{self._paint(sign, colour)} " + "\n  ".join(painted)
+
+    def _brief(self, one: Incident) -> list[str]:
+        """Return an incident in one line: when, what, where, how often, and how much follows from it."""
+        told = signature(one.root)
+        place = _place(one.root.first)
+        times = f", {one.root.count} times" if one.root.count > 1 else ""
+        led = f", led to {_and_more([each.sign.id for each in one.cascades])}" if one.cascades else ""
+        when = f"{_clock(one.root.first.time)} " if one.root.first.time is not None else ""
+        sign, colour = _SIGNS[told.severity.value]
+        what = f"{told.severity.value} {words.printable(told.id)}: {words.printable(told.title)}"
+        return [f"{self._paint(sign, colour)} {when}{what}, {place}{times}{led}"]
+
+    def _evidence(self, seen: Seen) -> list[str]:
+        """Return the lines of the log: the root's whole, those around it as far as they fit."""
+        one = spot(seen)
+        own = one.line.split("\n")
+        begin = None if one.line_no is None else one.line_no - one.lines + 1
+        before = one.before[len(one.before) - min(len(one.before), self._context) :]
+        after = one.after[: self._context]
+        rows = [
+            *((text, False) for text in before),
+            *((text, True) for text in own),
+            *((text, False) for text in after),
+        ]
+        first = None if begin is None else begin - len(before)
+        digits = len(str((first or 0) + len(rows)))
+        room = self._paint.columns - len(_INDENT) - (0 if first is None else digits + 1) - 2
+        lines: list[str] = []
+        for place, (text, is_root) in enumerate(rows):
+            number = "" if first is None else f"{first + place:>{digits}} "
+            shown = words.printable(text.expandtabs(4).rstrip())
+            if not is_root:
+                lines.append(_INDENT + self._paint(f"{number}│ {words.cut(shown, room)}".rstrip(), "dim"))
+                continue
+            pieces = words.wrapped(words.cut(shown, room * _ROWS), room)
+            lines.append(
+                f"{_INDENT}{self._paint(number, 'dim')}{self._paint('│', 'red')} {self._paint(pieces[0], 'bold')}"
+            )
+            under = " " * len(number)
+            lines += [f"{_INDENT}{under}{self._paint('│', 'red')} {self._paint(piece, 'bold')}" for piece in pieces[1:]]
+        return lines
+
+    def _cascades(self, cascades: Sequence[Folded]) -> list[str]:
+        lines: list[str] = []
+        for number, one in enumerate(cascades):
+            told = signature(one)
+            times = f", {one.count} times" if one.count > 1 else ""
+            files = f" in {len(one.sources)} files" if len(one.sources) > 1 else ""
+            said = f"{words.printable(told.id)}: {words.printable(told.title)} ({_place(one.first)}{times}{files})"
+            lines += self._row("led to" if not number else "", said)
+        return lines
+
+    def _row(self, label: str, text: str, style: str = "") -> list[str]:
+        first, *rest = words.wrapped(words.cut(text, _ADVICE), self._paint.columns - len(_INDENT))
+        head = f"  {self._paint(f'{label:<7}', 'dim')} {self._paint(first, style) if style else first}"
+        return [head, *(_INDENT + (self._paint(line, style) if style else line) for line in rest)]
+
+    def _left(self, scanned: Scanned) -> list[str]:
+        """Return what was not read: what could not is always named, what is no log only when asked for more."""
+        unreadable = scanned.unreadable
+        shown = unreadable if self._more else unreadable[:_FEW]
+        lines = [self._unread(one) for one in shown]
+        if len(shown) < len(unreadable):
+            lines.append(self._paint(f"  … and {len(unreadable) - len(shown)} more (-v names them)", "dim"))
+        skipped = [one for one in scanned.left if not one.unreadable]
+        if self._less or not skipped:
+            return lines
+        if self._more or len(skipped) <= _FEW:
+            lines += [
+                self._paint("-", "dim") + f" {words.printable(one.path)}: skipped, {words.printable(one.why)}"
+                for one in skipped
+            ]
+            return lines
+        kinds = Counter(one.why.partition(":")[0] for one in skipped).most_common(_FEW)
+        named = ", ".join(f"{number} {words.printable(why)}" for why, number in kinds)
+        lines.append(self._paint("-", "dim") + f" {len(skipped)} files skipped: {named} (-v names them)")
+        return lines
+
+    def _unread(self, one: Left) -> str:
+        said = one.why if one.why.startswith(one.path) else f"{one.path}: {one.why}"
+        return self._paint("?", "yellow") + f" {words.printable(said)}"
+
+    def _last(self, scanned: Scanned) -> list[str]:
+        said, colour = last_line(scanned), {0: "green", 2: "red"}.get(scanned.exit_code, "yellow")
+        if words.width(said) > self._paint.columns:
+            said = said.replace(": ", ":\n", 1)
+        return [self._paint(part, "bold", colour) for line in said.split("\n")
+                for part in words.wrapped(line, self._paint.columns)]  # fmt: skip
+
+
+def last_line(scanned: Scanned) -> str:
+    """Return one line: what the scan came to, and what is next."""
+    read = words.amount(len(scanned.files), "file")
+    much = f"{words.amount(scanned.lines, 'line')}, {words.size(scanned.bytes)}, {words.duration(scanned.took)}"
+    unread = f", {len(scanned.unreadable)} could not be read" if scanned.unreadable else ""
+    if not scanned.files:
+        return f"nothing was read{unread}: name logs, or directories that hold some"
+    if not scanned.incidents:
+        following = ": see why above, and scan again" if unread else ""
+        nothing = "nothing wrong found" if scanned.lines else "nothing to read"
+        return f"{nothing} in {read} ({much}){unread}{following}"
+    first = scanned.incidents[0].root
+    counts = Counter(signature(one.root).severity for one in scanned.incidents)
+    kinds = ", ".join(f"{counts[each]} {each.value}" for each in sorted(counts, key=lambda each: -each.rank))
+    what = f"{words.amount(len(scanned.incidents), 'incident')} ({kinds})"
+    begin = "begin with the first, " if len(scanned.incidents) > 1 else ""
+    return f"{what} in {read} ({much}){unread}: {begin}`runbook doc {words.printable(signature(first).id)}` says more"
+
+
+def _where(root: Folded) -> str:
+    first, last = root.first, root.last
+    said = _place(first)
+    if first.time is not None:
+        said += f" at {_clock(first.time)}"
+    if root.count > 1:
+        said += f", the first of {root.count}"
+        if len(root.sources) > 1:
+            said += f" in {len(root.sources)} files"
+        if last.time is not None and first.time is not None and last.time > first.time:
+            said += f", the last at {_clock(last.time, beside=first.time)}"
+    return said
+
+
+def _others(root: Folded, *, everything: bool) -> str:
+    firsts: dict[str, Seen] = {}
+    for one in root.seen:
+        if one.source != root.first.source:
+            firsts.setdefault(one.source, one)
+    shown = list(firsts.values()) if everything else list(firsts.values())[:_FEW]
+    said = ", ".join(map(_place, shown))
+    more = len(firsts) - len(shown)
+    return f"{said} and {words.amount(more, 'file')} more" if more else said
+
+
+def _before(past: Past | None) -> str:
+    if past is None or not past.crashes or past.first is None or past.last is None:
+        return ""
+    when = f"on {_day(past.last)}" if past.crashes == 1 else f"since {_day(past.first)}, the last on {_day(past.last)}"
+    crashes = "1 crash" if past.crashes == 1 else f"{past.crashes} crashes"
+    return f"{crashes} of this kind before, {when}"
+
+
+def _place(seen: Seen) -> str:
+    number = spot(seen).line_no
+    path = words.printable("standard input" if seen.source == "-" else seen.source)
+    return path if number is None else f"{path}:{number}"
+
+
+def _clock(at: float | None, *, beside: float | None = None) -> str:
+    """Return local time; the day is left out beside a time of the same day."""
+    if at is None:
+        return ""
+    time = datetime.fromtimestamp(at).astimezone()
+    same = beside is not None and datetime.fromtimestamp(beside).astimezone().date() == time.date()
+    return f"{time:%H:%M:%S}" if same else f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def _day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d}"
+
+
+def _and_more(names: Sequence[str]) -> str:
+    shown = ", ".join(map(words.printable, names[:_FEW]))
+    return shown + (f" and {len(names) - _FEW} more" if len(names) > _FEW else "")
