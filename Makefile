@@ -28,8 +28,10 @@ debian: ## Install the Debian packages of the tests, where that is possible
 	@sh tests/debian.sh
 
 schema: $(VENV)/runbook.stamp ## Make schemas/ anew from the module classes
-	$(BIN)/runbook schema > schemas/runbook.schema.json.new
-	mv schemas/runbook.schema.json.new schemas/runbook.schema.json
+	for what in runbook signatures; do \
+	    $(BIN)/runbook schema $$what > schemas/$$what.schema.json.new && \
+	    mv schemas/$$what.schema.json.new schemas/$$what.schema.json || exit 1; \
+	done
 
 docs: $(VENV)/docs.stamp ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet

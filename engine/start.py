@@ -20,6 +20,7 @@ from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.store import open_journal, who
 from runbook.engine.language import lint, render, source
 from runbook.engine.language import load as loading
+from runbook.engine.language.signature_files import is_signatures
 from runbook.engine.model import IncidentState
 from runbook.engine.recover.state import Plan, Settings, State
 from runbook.engine.run import Pass
@@ -58,6 +59,9 @@ def load(path: Path, extra: Mapping[str, Any]) -> Runbook:
     """
     examined = loading.examine(path, extra_vars=extra)
     errors = [finding for finding in lint.check(examined) if finding.level == "error"]
+    if is_signatures(examined.source.data):
+        mend = "name its entries in a runbook, as in `log: {signatures: [cuda.*]}`; `runbook lint` checks the file"
+        raise UserError("this is a file of signatures, not a runbook", where=str(path), mend=mend)
     if errors or examined.runbook is None:
         raise RunbookInvalid(errors)
     return examined.runbook

@@ -6,11 +6,15 @@ Golden cases answer these questions from data, so a probe or a plan is a pure fu
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
 
+Shared = TypeVar("Shared")
+_AT_ONCE = 0.1  # seconds for which the processes are those of one moment
+_LATELY = 1.0  # the same for GPUs: their own counters are no younger
+_LONGEST = 65536  # bytes of a process's command line
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD among the flags of /proc/PID/stat
 
 
@@ -59,6 +63,7 @@ class Host:
     remembered: Mapping[str, Any] = field(default_factory=dict)  # what this probe kept at its last look
     kept: Dict[str, Any] = field(default_factory=dict)  # what it wants to be given next time
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    moment: Optional[Dict[str, Any]] = None  # what looks of one moment share; a step shares nothing
 
     def remember(self, **values: Any) -> None:
         """Keep values (JSON) for this probe's next look: a cursor, a sample, the start of a clock."""
@@ -75,6 +80,18 @@ class Host:
                 if line.startswith("btime "):
                     return float(line.split()[1])
         raise Unclear("/proc/stat names no boot time")
+
+    def uptime(self) -> float:
+        """Seconds since the machine started, those in which it slept as well; nobody can set this clock."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def boot_id(self) -> str:
+        """What tells this boot from others; empty where the kernel does not say."""
+        try:
+            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+                return file.read().strip()
+        except OSError:
+            return ""
 
     def pid(self) -> int:
         """The process that looks: the agent, or a fork of it."""
@@ -119,26 +136,35 @@ class Host:
         code, output, errors = ask(argv, {**self.env, "LC_ALL": "C", **(env or {})}, cwd, timeout)
         return Completed(code, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"))
 
-    def processes(self) -> Sequence[Process]:
-        """Every process that can be seen, by pid."""
+    def processes(self, *, anew: bool = False) -> Sequence[Process]:
+        """Every process that can be seen, by pid; looks of one moment get the same answer, unless asked `anew`."""
         page = os.sysconf("SC_PAGE_SIZE")
         tick = os.sysconf("SC_CLK_TCK")
-        return list(_processes(page, tick))
+        return self._shared("processes", 0.0 if anew else _AT_ONCE, lambda: list(_processes(page, tick)))
 
     def gpus(self) -> Sequence[Mapping[str, Any]]:
         """What the NVIDIA driver tells of each GPU, as `nvml.read` has it."""
         from runbook.modules.nvml import read
 
-        return read()
+        return self._shared("gpus", _LATELY, read)
+
+    def _shared(self, name: str, fresh: float, ask: Callable[[], Shared]) -> Shared:
+        """Return what another look of this moment was told, if that is fresh, else ask."""
+        if self.moment is None:
+            return ask()
+        at, known = self.moment.get(name, (0.0, None))
+        if known is None or time.monotonic() - at > fresh:
+            known = ask()
+            self.moment[name] = time.monotonic(), known
+        answer: Shared = known
+        return answer
 
 
 def _processes(page: int, tick: int) -> Iterator[Process]:
     for name in sorted((n for n in os.listdir("/proc") if n.isdigit()), key=int):
         try:
-            with open(f"/proc/{name}/stat", "rb") as file:
-                stat = file.read()
-            with open(f"/proc/{name}/cmdline", "rb") as file:
-                words = file.read(65536).split(b"\0")
+            stat = _content(f"/proc/{name}/stat")
+            words = _content(f"/proc/{name}/cmdline").split(b"\0")
             uid = os.stat(f"/proc/{name}").st_uid
         except OSError:
             continue  # it ended while we looked
@@ -165,8 +191,17 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
 def _cgroup(pid: str) -> str:
     """The group in systemd's own hierarchy; a host of cgroup v2 has only one."""
     try:
-        with open(f"/proc/{pid}/cgroup", "rb") as lines:
-            groups = dict(line.rstrip(b"\n").split(b":", 2)[1:] for line in lines)
+        lines = _content(f"/proc/{pid}/cgroup").splitlines()
     except OSError:
         return ""  # it ended while we looked
+    groups = dict(line.split(b":", 2)[1:] for line in lines)
     return groups.get(b"name=systemd", groups.get(b"", b"")).decode("utf-8", "replace")
+
+
+def _content(path: str) -> bytes:
+    """Return what a small file of /proc holds; a buffered reader would take three times as long."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _LONGEST)
+    finally:
+        os.close(descriptor)

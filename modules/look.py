@@ -5,7 +5,7 @@ import os
 import struct
 import sys
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 
 from runbook.modules import catalogue, values, wire
 from runbook.modules.declare import Absent, Invalid, Unclear
@@ -16,11 +16,16 @@ _INDEX = struct.Struct("!I")
 _SHARED = {"psutil", "pynvml", "runbook", *getattr(sys, "stdlib_module_names", ())}
 
 
-def look(spec: Mapping[str, Any]) -> Dict[str, Any]:
-    """Look once. Whatever goes wrong is an answer."""
+def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+    """Look once. Whatever goes wrong is an answer.
+
+    Args:
+        spec: what to look at.
+        moment: what looks that follow one another at once share; it is filled.
+    """
     began = time.monotonic()
     answer: Dict[str, Any] = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": "", "state": {}}
-    host = Host(remembered=spec.get("state") or {})
+    host = Host(remembered=spec.get("state") or {}, moment=moment)
     try:
         answer["records"] = _records(spec, host)
         answer["state"] = host.kept
@@ -84,12 +89,13 @@ def unknown(spec: Mapping[str, Any], reason: str, duration: float) -> Dict[str, 
 def serve(specs: List[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None]) -> None:
     """Look at what is asked for by its index until there is nothing more."""
     known = set(sys.modules)
+    moment: Dict[str, Any] = {}
     while True:
         index = os.read(tasks, _INDEX.size)  # written in one piece, so read in one
         if len(index) < _INDEX.size:
             return
         spec = specs[_INDEX.unpack(index)[0]]
-        answer = look(spec)
+        answer = look(spec, moment)
         write(framed(spec, answer, shareable(known)))
         known = set(sys.modules)
 

@@ -1,19 +1,25 @@
-"""Where the probes `progress` and `metric` take their numbers from: JSON, a log, a page of metrics, a program, a file."""
+"""Where `progress` and `metric` take numbers from: JSON, a log, a page of metrics, a program, a file's size."""
 
 import os
 import re
 import shlex
-from dataclasses import field
+from dataclasses import field as made_by
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules import numbers, prometheus
-from runbook.modules.declare import Invalid, Unclear
+from runbook.modules.declare import Invalid
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.numbers import NoNumber
 
 GLANCE = 256 * 1024  # bytes at the end of a log in which its last number is looked for at the first look
 _WEB = ("http://", "https://")
+_NEEDS = {"json": ("field",), "log": ("pattern",), "url": ("metric",), "file": (), "command": ()}
+_WAYS = {
+    "field": "the path to the number, such as metrics.loss",
+    "pattern": r"a regular expression with a group for the number, such as 'loss=(?P<value>\S+)'",
+    "metric": 'the name of the metric, such as vllm:num_requests_waiting or name{label="value"}',
+}
 
 
 @frozen
@@ -23,7 +29,7 @@ class Sample:
     series: str  # whose it is: a path, a metric with its labels, a command line
     value: float
     time: Optional[float] = None  # when it was true, where the source says so
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = made_by(default_factory=dict)
     counter: bool = False  # it only rises, until it begins anew
 
 
@@ -32,13 +38,13 @@ class Source:
     """One place that numbers come from, as a runbook names it."""
 
     json: Optional[str] = None
-    field: Optional[str] = None
     log: Optional[str] = None
-    pattern: Optional[str] = None
     url: Optional[str] = None
-    metric: Optional[str] = None
-    command: Tuple[str, ...] = ()
     file: Optional[str] = None
+    command: Tuple[str, ...] = ()
+    field: Optional[str] = None
+    pattern: Optional[str] = None
+    metric: Optional[str] = None
     timeout: float = 5.0
 
     @property
@@ -46,43 +52,43 @@ class Source:
         """What it is called: a path, an address, a command line."""
         return self.json or self.log or self.url or self.file or shlex.join(self.command)
 
-    def check(self, allowed: Sequence[str]) -> None:
-        """Refuse none or several places, and words that do not go together.
+    @property
+    def path(self) -> Optional[str]:
+        """The file that it is, if it is one."""
+        path = self.log or self.file or (None if self.address else self.json)
+        return None if path is None else os.path.expanduser(path)
 
-        Args:
-            allowed: the parameters that name a place.
-        """
-        given = [name for name in allowed if getattr(self, name)]
+    @property
+    def address(self) -> Optional[str]:
+        """The web address that it is, if it is one."""
+        return self.url or (self.json if self.json is not None and self.json.startswith(_WEB) else None)
+
+    def check(self, places: Sequence[str]) -> None:
+        """Refuse none or several of the places that a probe knows, and words that do not go together."""
+        given = [name for name in places if getattr(self, name)]
         if len(given) != 1:
-            which = "two places" if given else "no place"
-            raise Invalid(f"it names {which} to take a number from: write one of {', '.join(allowed)}")
-        needs = {"json": ["field"], "log": ["pattern"], "url": ["metric"], "file": [], "command": []}[given[0]]
-        takes = ["field", "pattern", "metric"] if given[0] == "command" else needs
-        for name in ("field", "pattern", "metric"):
-            if getattr(self, name) is None and name in needs:
-                raise Invalid(f"`{given[0]}` needs `{name}`: {_MEANING[name]}")
-            if getattr(self, name) is not None and name not in takes:
-                raise Invalid(f"`{name}` does not go with `{given[0]}`")
-        if sum(getattr(self, name) is not None for name in takes) > 1:
-            raise Invalid("`field`, `pattern` and `metric` are three ways to find a number: write one of them")
-        self._places()
+            which = "several places" if given else "no place"
+            raise Invalid(f"there is {which} to take a number from: write one of {', '.join(places)}")
+        [place] = given
+        ways = [way for way in _WAYS if getattr(self, way) is not None]
+        for way in _NEEDS[place]:
+            if way not in ways:
+                raise Invalid(f"`{place}` needs `{way}`: {_WAYS[way]}")
+        for way in ways:
+            if place != "command" and way not in _NEEDS[place]:
+                raise Invalid(f"`{way}` does not go with `{place}`")
+        if len(ways) > 1:
+            raise Invalid(f"{' and '.join(ways)} are two ways to find one number: write one of them")
         self._words()
 
-    def _places(self) -> None:
+    def _words(self) -> None:
         from runbook.modules.web_address import parts
 
-        for path in (self.json, self.log, self.file):
-            if path is not None and not path.startswith(("/", "~/", *(_WEB if path is self.json else ()))):
-                raise Invalid(f"`{path}` is not a whole path: begin it with /")
-        for address in (self.json, self.url):
-            if address is not None and address.startswith(_WEB) or address is not None and address is self.url:
-                try:
-                    parts(address)
-                except ValueError as error:
-                    raise Invalid(str(error)) from error
-
-    def _words(self) -> None:
+        if self.path is not None and not self.path.startswith("/"):
+            raise Invalid(f"`{self.path}` is not a whole path: begin it with /")
         try:
+            if self.address is not None:
+                parts(self.address)
             if self.field is not None:
                 numbers.path(self.field)
             if self.metric is not None:
@@ -93,17 +99,14 @@ class Source:
             raise Invalid(f"`{self.pattern}` matches an empty line, and so every line")
 
     def written(self) -> Optional[float]:
-        """Return when the file behind it was last written; None where there is none."""
-        path = self.log or self.file or (self.json if self.json and not self.json.startswith(_WEB) else None)
-        if path is None:
-            return None
+        """Return when the file was last written; None where there is none."""
         try:
-            return os.stat(os.path.expanduser(path)).st_mtime
+            return None if self.path is None else os.stat(self.path).st_mtime
         except (OSError, ValueError):
             return None
 
     def read(self, host: Host, kept: Mapping[str, Any]) -> "Tuple[List[Sample], Dict[str, Any]]":
-        """Return the numbers that are there now (of a log: those that are new), and what the next look has to be given.
+        """Return the numbers that are there now (of a log: the new ones), and what the next look has to be given.
 
         Raises:
             FileNotFoundError: the file is not there.
@@ -111,52 +114,108 @@ class Source:
             Unclear: it can't be looked at.
         """
         if self.log is not None:
-            return self._log(host, kept)
+            return self._lines(host, kept)
         if self.file is not None:
-            try:
-                return [Sample(self.name, float(os.stat(os.path.expanduser(self.file)).st_size))], {}
-            except (FileNotFoundError, NotADirectoryError) as error:
-                raise FileNotFoundError(self.file) from error
-            except OSError as error:
-                raise NoNumber(f"{self.file} can't be looked at: {error.strerror}") from error
+            return [Sample(self.file, _size(os.path.expanduser(self.file)))], {}
         return list(self._in(self._text(host))), {}
 
+    def _lines(self, host: Host, kept: Mapping[str, Any]) -> "Tuple[List[Sample], Dict[str, Any]]":
+        """Read on where the last look ended; at the first, the last number that is there is the first sample."""
+        from runbook.modules.logs.match import matcher
+        from runbook.modules.logs.moment import written
+        from runbook.modules.logs.patterns import Pattern
+        from runbook.modules.logs.tail import Tail
+
+        expression = re.compile(self.pattern or "")
+        finder = matcher([Pattern(self.pattern or "", self.pattern or "")], 0)
+        tail = Tail(kept, finder, host.now())
+        lines = [] if kept else [hit.line for hit in finder.hits(_end(str(self.path)))][-1:]
+        lines += [line.hit.line for line in tail.new([str(self.log)], "end")]
+        found = []
+        for line in lines:
+            match = expression.search(line)
+            value = None if match is None else numbers.in_match(match)
+            if match is not None and value is not None:
+                series, labels = _labelled(str(self.log), match.groupdict())
+                found.append(Sample(series, value, written(line, host.now()), labels))
+        return found, tail.keep()
+
     def _text(self, host: Host) -> str:
-        address = self.url or (self.json if self.json and self.json.startswith(_WEB) else None)
-        if address is not None:
-            return self._page(address, host)
-        if self.json is not None:
-            return numbers.content(os.path.expanduser(self.json))
+        if self.address is not None:
+            from runbook.modules.web import Request, fetch
+
+            answer = fetch(Request("GET", self.address, largest=numbers.LARGEST), self.timeout, host.env)
+            if answer.error or answer.status != 200:
+                raise NoNumber(f"{self.address} gives no page: {answer.error or f'status {answer.status}'}")
+            return answer.body
+        if self.path is not None:
+            return numbers.content(self.path)
         done = host.run(*self.command, timeout=self.timeout)
         if done.exit_code:
             said = (done.stderr or done.stdout).strip().splitlines()[-1:]
             raise NoNumber(f"{self.name} ends with exit code {done.exit_code}{': ' + said[0][:200] if said else ''}")
         return done.stdout
 
-    def _page(self, address: str, host: Host) -> str:
-        from runbook.modules.web import Request, fetch
-
-        answer = fetch(Request("GET", address, largest=numbers.LARGEST), self.timeout, host.env)
-        if answer.error or answer.status != 200:
-            raise NoNumber(f"{address} gives no page: {answer.error or f'status {answer.status}'}")
-        return answer.body
-
     def _in(self, text: str) -> Iterator[Sample]:
         if self.metric is not None:
-            wanted = prometheus.selector(self.metric)
-            found = [Sample(s.name, s.value, s.time, s.labels, s.counter) for s in prometheus.series(text, wanted)]
-            if not found:
-                near = [name for name in prometheus.names(text) if wanted.name in name or name in wanted.name][:5]
-                also = f"; there is {', '.join(near)}" if near and near != [wanted.name] else ""
-                raise NoNumber(f"{self.name} has no `{self.metric}`{also}")
-            yield from found
+            yield from self._series(text)
         elif self.field is not None:
-            value = numbers.in_json(text, self.field, self.name)
-            yield Sample(self.name if self.json is None else f"{self.name}:{self.field}", value)
+            yield Sample(self.name, numbers.in_json(text, self.field, self.name))
         elif self.pattern is not None:
+            latest = {}
             for match in re.finditer(self.pattern, text):
                 value = numbers.in_match(match)
                 if value is not None:
-                    yield Sample(*_labelled(self.name, match.groupdict()), value)
+                    series, labels = _labelled(self.name, match.groupdict())
+                    latest[series] = Sample(series, value, labels=labels)
+            yield from latest.values()
         else:
             yield Sample(self.name, numbers.as_a_whole(text, self.name))
+
+    def _series(self, page: str) -> Iterator[Sample]:
+        wanted = prometheus.selector(self.metric or "")
+        found = list(prometheus.series(page, wanted))
+        if not found:
+            alike = [name for name in prometheus.names(page) if wanted.name.split(":")[-1] in name][:5]
+            also = f"; it has {', '.join(alike)}" if alike else ""
+            raise NoNumber(f"{self.name} has no series `{self.metric}`{also}")
+        for one in found:
+            yield Sample(one.name, one.value, one.time, one.labels, one.counter)
+
+
+def told(cursor: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what the engine is to know of a log: that it was not read to its end, or lines that were passed over."""
+    return {name: cursor[name] for name in ("behind", "trouble") if cursor.get(name)}
+
+
+def _labelled(name: str, groups: Mapping[str, Optional[str]]) -> "Tuple[str, Dict[str, str]]":
+    """Return the series that a match belongs to: its named groups but `value` are labels."""
+    labels = {key: str(text) for key, text in sorted(groups.items()) if key != "value" and text is not None}
+    shown = ",".join(f'{key}="{text}"' for key, text in labels.items())
+    return (f"{name}{{{shown}}}" if shown else name), labels
+
+
+def _size(path: str) -> float:
+    try:
+        return float(os.stat(path).st_size)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(path) from error
+    except (OSError, ValueError) as error:
+        raise NoNumber(f"{path} can't be looked at: {getattr(error, 'strerror', error)}") from error
+
+
+def _end(path: str) -> bytes:
+    """Return the last whole lines of a log."""
+    from runbook.modules.acting.regular_file import reading
+
+    try:
+        with reading(path) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - GLANCE))
+            found = file.read(GLANCE)
+    except FileNotFoundError:
+        return b""  # it may come yet
+    except OSError as error:
+        raise NoNumber(f"{path} can't be read: {error.strerror}") from error
+    whole = found[found.find(b"\n") + 1 :] if size > GLANCE else found
+    return whole[: whole.rfind(b"\n") + 1]

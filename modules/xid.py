@@ -26,10 +26,8 @@ VERDICTS: Mapping[str, str] = {  # NVML's words
 _NUMBERS = {0: "none", 1: "reset", 2: "reboot", 3: "app", 4: "reset"}  # of Xid 154; its texts differ by version
 _VERDICT_CODE = 154
 _NVLINK5 = range(144, 151)
-_LINE = re.compile(r"NVRM: Xid \((?:PCI:)?(?P<pci>[0-9a-fA-F:.]{7,16})\): (?P<code>\d{1,4})")
-_CHANGED = re.compile(
-    r"recovery action changed from 0x[0-9a-fA-F]{1,8} \([^)]{0,80}\) to 0x(?P<number>[0-9a-fA-F]{1,8})"
-)
+_LINE = re.compile(r"\bXid:? {1,4}\((?:PCI:)?(?P<pci>[0-9a-fA-F:.]{5,20})[^)]{0,20}\): {1,3}(?P<code>\d{1,4})\b")
+_CHANGED = re.compile(r"recovery action changed from 0x\w{1,8} \([^)]{0,80}\) to 0x(?P<number>[0-9a-fA-F]{1,8})")
 _PID = re.compile(r"\bpid=(?P<pid>\d{1,10})\b")
 Event = Dict[str, Any]  # a record's fields: line, time, signature, and the named groups
 
@@ -78,8 +76,9 @@ class _Told:
         self._table: Mapping[str, Mapping[str, Any]] = travelled.get("xid") or {}
         self._own = (travelled.get("actions") or {}).get(event.get("signature"))
         found = _LINE.search(line) if self._table else None
-        self.code = int(found["code"]) if found is not None else None
-        written = found["pci"] if found is not None else event.get("pci")
+        code = str(event.get("xid") or (found["code"] if found is not None else ""))
+        self.code = int(code) if self._table and code.isdecimal() and len(code) < 5 else None
+        written = event.get("pci") or (found["pci"] if found is not None else None)
         self.pci = nvml.address(written) if isinstance(written, str) else None
         self.changed: Optional[str] = None  # the driver's verdict, where this is the line that tells it
         change = _CHANGED.search(line) if self.code == _VERDICT_CODE else None
@@ -130,7 +129,8 @@ def _job(event: Event, job: Callable[[int, Optional[float]], Optional[int]]) -> 
             return found
     pid = event.get("pid")
     if pid is None:
-        written = _PID.search(str(event.get("line", ""))) if "NVRM: Xid" in str(event.get("line", "")) else None
+        line = str(event.get("line", ""))
+        written = _PID.search(line) if _LINE.search(line) is not None else None
         pid = written["pid"] if written is not None else None
     if pid is None or not str(pid).isdigit() or len(str(pid)) > 10:
         return None

@@ -1,4 +1,4 @@
-"""What shells complete: names of bundled runbooks, runbook files, steps and probes."""
+"""What shells complete: names of bundled runbooks, runbook files, steps, probes and signatures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import click
     from click.shell_completion import CompletionItem
+
+_LISTS = ("signatures", "xid")
 
 
 def runbooks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -43,6 +45,26 @@ def probes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 def modules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Complete the names of steps and probes."""
     return sorted({*steps(ctx, param, incomplete), *probes(ctx, param, incomplete)})
+
+
+def explained(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete what `doc` explains: steps, probes, and signatures once their area is begun."""
+    found = modules(ctx, param, incomplete)
+    return [*found, *signatures(ctx, param, incomplete), *(n for n in _LISTS if n.startswith(incomplete))]
+
+
+def signatures(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the ids of signatures, whole areas first."""
+    from runbook.engine.errors import UserError
+    from runbook.engine.language import signatures
+
+    del ctx, param
+    try:
+        ids = [name for name in signatures.catalogue().signatures if name.startswith(incomplete)]
+    except UserError:  # a file of the user's is wrong: other commands say so
+        return []
+    areas = sorted({f"{name.partition('.')[0]}.*" for name in ids})
+    return areas if "." not in incomplete and len(areas) > 1 else sorted(ids)
 
 
 def bundled() -> list[str]:

@@ -110,4 +110,4 @@ def _warn(error: UserError) -> None:
     from runbook.engine.cli._ending import message
 
     said = message(error).removeprefix("error: ")
-    click.echo(f"warning: not kept in the journal: {said}", err=True)
+    click.echo(f"warning: what was found is not kept: {said}", err=True)

@@ -53,7 +53,7 @@ class _Index:
 
 
 def parents(seen: Sequence[Seen]) -> list[int | None]:
-    """Return for each sighting the place of what led to it, or None for a root; nothing leads to itself."""
+    """Return for each sighting the place of what it follows from, at once or at length; None for a root."""
     indexes = _indexed(seen)
     signs = {one.key: one.sign for one in seen}
     causes: dict[tuple[str, str], list[tuple[tuple[str, str], bool]]] = {
@@ -71,13 +71,10 @@ def parents(seen: Sequence[Seen]) -> list[int | None]:
             if (bond := _bond(seen[candidate], one, said=said)) is not None
         ]
         before = last.get((one.key, one.source))
-        for _, candidate in sorted(bonds):
-            if not _leads(above, place, candidate):
-                above[place] = candidate
-                break
-        else:
-            if before is not None and above[before] is not None and _goes_on(seen[before], one):
-                above[place] = above[before]
+        candidates = [candidate for _, candidate in sorted(bonds)]
+        if before is not None and above[before] is not None and _goes_on(seen[before], one):
+            candidates.append(before)
+        above[place] = next((top for each in candidates if (top := _top(above, each)) != place), None)
         last[one.key, one.source] = place
     return above
 
@@ -122,15 +119,17 @@ def _bond(cause: Seen, one: Seen, *, said: bool) -> Bond | None:
     if not after and seconds is None and not (said or (same and lines <= _LINES)):
         return None
     away = lines * _PER_LINE if seconds is None else abs(seconds)
+    far = lines > _LINES if seconds is None else away > max(REACH, one.reach)
     stranger = 0.0 if same else 1.0 if seconds is not None else 2.0
-    return (0.0 if said else 1.0, _ROLES[cause.sign.role], float(after), float(stranger > 1), away, stranger, lines)
+    fits = 2.0 if far else 0.0 if said else 1.0
+    return (fits, _ROLES[cause.sign.role], float(after), float(stranger > 1), away, stranger, lines)
 
 
 def _may_follow(cause: Seen, one: Seen, seconds: float | None, lines: int, *, said: bool) -> bool:
     """Tell whether a cause may come after what it brought about."""
     deeper = depth(cause.sign) < depth(one.sign)
     rises = _ROLES[cause.sign.role] < _ROLES[one.sign.role]
-    if not (rises or (deeper and said)):
+    if not (rises or (said and (deeper or one.sign.role != "root"))):
         return False
     if seconds is None:
         return lines <= _LINES_AFTER
@@ -141,15 +140,12 @@ def _may_follow(cause: Seen, one: Seen, seconds: float | None, lines: int, *, sa
 def _goes_on(before: Seen, one: Seen) -> bool:
     """Tell whether it is the same trouble still: it came again and again since."""
     if before.time is None or one.time is None:
-        return True
+        return one.line - before.line <= _LINES * before.count
     return one.time - before.time <= REACH * before.count
 
 
-def _leads(above: Sequence[int | None], place: int, candidate: int) -> bool:
-    """Tell whether a candidate is itself a consequence of a place."""
-    at: int | None = candidate
-    while at is not None:
-        if at == place:
-            return True
-        at = above[at]
-    return False
+def _top(above: Sequence[int | None], place: int) -> int:
+    """Return the root that a sighting belongs to, as far as is known."""
+    while (parent := above[place]) is not None:
+        place = parent
+    return place

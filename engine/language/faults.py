@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.language import chosen, steps
+from runbook.engine.language import steps
 from runbook.engine.language.structure import GUARD_KEYS
 from runbook.engine.model import (
     Backoff,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from runbook.engine.language.values import Reader
+    from runbook.modules.logs.patterns import Pattern
 
 CORRELATIONS = ("all", "any", "sequence")
 _DEFAULT_WITHIN = 60.0
@@ -245,7 +246,15 @@ def _error(reader: Reader, given: Mapping[str, Any], path: Path, names: Names) -
     codes = [reader.static(item.text, at) if hasattr(item, "evaluate") else item for item in listed("exit_codes")]
     return ErrorMatch(
         patterns=tuple(str(pattern) for pattern in patterns if pattern is not None),
-        signatures=chosen.patterns(given.get("signatures")) if "signatures" in given else (),
+        signatures=_signatures(given),
         exit_codes=tuple(int(code) for code in codes if isinstance(code, int | float)),
         during=tuple(during),
     )
+
+
+def _signatures(given: Mapping[str, Any]) -> tuple[Pattern, ...]:
+    if "signatures" not in given:
+        return ()
+    from runbook.engine.language import chosen
+
+    return chosen.patterns(given["signatures"])

@@ -17,7 +17,6 @@ MODULES: Final = {
 PARAMETERS: Final = {
     "log": frozenset({"kernel", "journal", "docker"}),
 }
-MANAGERS: Final = frozenset({"supervisor", "runit", "docker"})
 CODE: Final = "RB050"
 MEND: Final = "a later version brings it; `runbook doc` lists what there is"
 

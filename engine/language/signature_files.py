@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from runbook.engine.language.source import Source
+    from runbook.engine.model import Path
 
 SUFFIXES = (".yaml", ".yml")
 SITE = pathlib.Path("/etc/runbook/signatures")
@@ -125,11 +126,14 @@ def is_code(key: object) -> bool:
 
 
 def untrapped(read: Source) -> Source:
-    """Take back what was said of keys that are numbers where they are Xid codes."""
+    """Take back what was said of keys that look like something else: Xid codes, and `off`."""
     given = read.data.get("xid") if isinstance(read.data, dict) else None
-    if isinstance(given, dict):
-        codes = {read.span(("xid", key), key=True) for key in given if is_code(key)}
-        read.problems = [found for found in read.problems if not (found.code == "RB003" and found.span in codes)]
+    keys: list[Path] = [("xid", key) for key in given if is_code(key)] if isinstance(given, dict) else []
+    listed = enumerate(_listed(read.data, "signatures"))
+    keys += [("signatures", number, "off") for number, item in listed if isinstance(item, dict) and "off" in item]
+    if read.problems and keys:
+        meant = {read.span(path, key=True) for path in keys}
+        read.problems = [found for found in read.problems if not (found.code == "RB003" and found.span in meant)]
     return read
 
 

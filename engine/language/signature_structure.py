@@ -21,7 +21,7 @@ def document() -> Schema:
         "$schema": _DIALECT,
         "$id": "urn:runbook:schema:signatures:1",
         "title": "file of signatures",
-        "description": "What lines of logs mean, and what to do about it; entries of the same id override earlier ones.",
+        "description": "What lines of logs mean, and what to do about it; an entry of a known id overrides it.",
         "type": "object",
         "properties": {
             "signatures": {

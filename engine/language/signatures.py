@@ -20,7 +20,7 @@ from runbook.modules.frozen import frozen
 from runbook.modules.logs.patterns import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from runbook.engine.language.signature_files import Part
@@ -34,6 +34,7 @@ CATEGORIES: Final = (
 ROLES: Final = ("root", "cascade", "confirmation", "advice")
 ACTIONS: Final = ("ignore", "app", "update", "reset", "reboot", "vendor")  # by what they cost, as in modules/xid.py
 REQUIRED: Final = ("title", "pattern", "severity", "category", "role")  # of an entry that is not there yet
+_XID = re.compile(r"(?<!S)Xid|\(\?P<xid>")
 _FLAGS = re.compile(r"\(\?([aimsx]+)\)")
 GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
 _XIDS = "xid.csv"
@@ -70,7 +71,7 @@ class Signature:
     @property
     def tells_xid(self) -> bool:
         """Whether its lines bear a code of the NVIDIA driver."""
-        return any("NVRM: Xid" in pattern or "(?P<xid>" in pattern for pattern in self.pattern)
+        return any(_XID.search(pattern) for pattern in self.pattern)
 
 
 @frozen
@@ -107,19 +108,10 @@ class Catalogue:
         for glob in globs:
             found = [name for name in self.signatures if fnmatchcase(name, glob)]
             if not found:
-                raise UserError(*self.unknown(glob)[:1], mend=self.unknown(glob)[1])
+                what, mend = unknown(glob, self.signatures)
+                raise UserError(what, mend=mend)
             wanted.update(found)
         return tuple(signature for name, signature in self.signatures.items() if name in wanted)
-
-    def unknown(self, glob: str) -> tuple[str, str]:
-        """Return what is wrong with a name that names nothing, and how to mend it."""
-        near = nearest(glob, self.signatures)
-        if near is None:
-            areas = sorted({name.partition(".")[0] for name in self.signatures})
-            area = nearest(glob.partition(".")[0], areas)
-            near = f"{area}.*" if area else None
-        what = "no signature matches" if set(glob) & set("*?[") else "there is no signature"
-        return f"{what} `{glob}`", f"did you mean {near}?" if near else "`runbook doc signatures` lists them"
 
     def patterns(self, globs: Iterable[str] = ("*",)) -> list[Pattern]:
         """Return what lines are held against; a signature whose alternatives share a group's name has several.
@@ -157,6 +149,19 @@ def catalogue(extra: Sequence[str] = (), *, samples: bool = False) -> Catalogue:
         UserError: a file of `extra` is not there.
     """
     return _catalogue(files.stamp(files.users(extra)), samples)
+
+
+def unknown(glob: str, ids: Collection[str]) -> tuple[str, str]:
+    """Return what is wrong with a name that names nothing, and how to mend it."""
+    several = bool(set(glob) & set("*?["))
+    near = None if several else nearest(glob, ids)
+    if near is None:
+        area = nearest(glob.partition(".")[0], {name.partition(".")[0] for name in ids})
+        near = f"{area}.*" if area else None
+    return (
+        f"{'no signature matches' if several else 'there is no signature'} `{glob}`",
+        f"did you mean {near}?" if near else "`runbook doc signatures` lists them",
+    )
 
 
 def joined(patterns: Sequence[str]) -> list[str]:
@@ -218,7 +223,7 @@ def merged(known: Mapping[str, Signature], part: Part) -> dict[str, Signature]:
 def _catalogue(users: tuple[tuple[str, int, int], ...], samples: bool) -> Catalogue:
     import pathlib
 
-    signatures = dict(_bundled(samples))
+    signatures = dict(bundled(samples=samples))
     parts = [files.read(pathlib.Path(name)) for name, *_ in users]
     findings = []
     for part in parts:
@@ -235,11 +240,12 @@ def _catalogue(users: tuple[tuple[str, int, int], ...], samples: bool) -> Catalo
 
 def bundled_without(path: Path) -> dict[str, Signature]:
     """Return the signatures that come with runbook, without those of a file that may be one of theirs."""
-    return {name: found for name, found in _bundled(samples=False).items() if str(path) not in found.files}
+    return {name: found for name, found in bundled(samples=False).items() if str(path) not in found.files}
 
 
 @lru_cache(maxsize=2)
-def _bundled(samples: bool) -> Mapping[str, Signature]:
+def bundled(*, samples: bool) -> Mapping[str, Signature]:
+    """Return the signatures that come with runbook, in order of precedence."""
     parts = [files.read_bundled(path.resolve(), samples=samples) for path in files.bundled()]
     found: dict[str, Signature] = {}
     for part in sorted(parts, key=lambda part: part.precedence):

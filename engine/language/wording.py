@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.language import later, units
+from runbook.engine.language import units
 from runbook.engine.language.nearest import nearest
 from runbook.modules.frozen import frozen
 
@@ -43,8 +43,6 @@ def refused(leaves: list[Leaf], value: Any, path: Path) -> Problem:
     """Say why a scalar fits none of the alternatives of its type."""
     choices = [choice for leaf in leaves for choice in leaf.schema.get("enum", ())]
     if choices and isinstance(value, str):
-        if "systemd" in choices and value in later.MANAGERS:
-            return Problem(path, later.said(got(value)), f"write one of {', '.join(choices)}", code=later.CODE)
         near = nearest(value, choices)
         hint = f"did you mean {near}?" if near else f"write one of {', '.join(map(str, choices))}"
         if not any(leaf.title in _QUANTITIES for leaf in leaves):

@@ -36,15 +36,12 @@ class CrashText:
 
     def lines(self, scanned: Scanned, past: Mapping[tuple[str, str], Past]) -> list[str]:
         """Return the whole report."""
-        if self._less:
-            shown = [line for one in scanned.incidents for line in self._brief(one)]
-        else:
-            shown = [line for one in scanned.incidents for line in (*self.incident(one, past), "")]
         left = self._left(scanned)
-        if self._less and not scanned.incidents and not scanned.unreadable:
-            return []
-        gap = [""] if left and not self._less else []
-        return [*shown, *left, *gap, *self._last(scanned)]
+        if self._less:
+            brief = [line for one in scanned.incidents for line in self._brief(one)]
+            return brief + left + (self._last(scanned) if scanned.stopped or not scanned.files else [])
+        shown = [line for one in scanned.incidents for line in (*self.incident(one, past), "")]
+        return [*shown, *left, *([""] if left else []), *self._last(scanned)]
 
     def incident(self, one: Incident, past: Mapping[tuple[str, str], Past]) -> list[str]:
         """Return the block of an incident."""
@@ -171,6 +168,8 @@ def last_line(scanned: Scanned) -> str:
     read = words.amount(len(scanned.files), "file")
     much = f"{words.amount(scanned.lines, 'line')}, {words.size(scanned.bytes)}, {words.duration(scanned.took)}"
     unread = f", {len(scanned.unreadable)} could not be read" if scanned.unreadable else ""
+    if scanned.stopped and not scanned.incidents:
+        return f"stopped: nothing wrong found so far in {read} ({much}){unread}"
     if not scanned.files:
         return f"nothing was read{unread}: name logs, or directories that hold some"
     if not scanned.incidents:
@@ -180,7 +179,8 @@ def last_line(scanned: Scanned) -> str:
     first = scanned.incidents[0].root
     counts = Counter(signature(one.root).severity for one in scanned.incidents)
     kinds = ", ".join(f"{counts[each]} {each.value}" for each in sorted(counts, key=lambda each: -each.rank))
-    what = f"{words.amount(len(scanned.incidents), 'incident')} ({kinds})"
+    what = f"{'stopped, ' * scanned.stopped}{words.amount(len(scanned.incidents), 'incident')}"
+    what += f" ({kinds})" if len(scanned.incidents) > 1 else ""
     begin = "begin with the first, " if len(scanned.incidents) > 1 else ""
     return f"{what} in {read} ({much}){unread}: {begin}`runbook doc {words.printable(signature(first).id)}` says more"
 

@@ -11,11 +11,12 @@ from runbook.modules.frozen import frozen
 from runbook.modules.logs import scan as reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runbook.engine.detect.cascade import Folded, Incident, Seen
     from runbook.engine.language.signatures import Catalogue, Signature
     from runbook.engine.scan.find import Left, Source
+    from runbook.modules.logs.patterns import Pattern
     from runbook.modules.logs.scan import FileScan, Sighting, Spot
 
     Each = Callable[[str, int | None, Signature], None]  # path, line, signature
@@ -43,6 +44,7 @@ class Scanned:
     left: tuple[Left, ...] = ()  # what was not read, or not to its end
     matched: int = 0  # lines that a signature names, those of advice among them
     took: float = 0.0
+    stopped: bool = False  # somebody did not wait for its end
 
     @property
     def lines(self) -> int:
@@ -62,6 +64,8 @@ class Scanned:
     @property
     def exit_code(self) -> int:
         """2 where something crashed; 1 where nothing could be read; 4 where something could not; else 0."""
+        if self.stopped:
+            return 130
         if self.incidents:
             return 2
         if not self.files:
@@ -81,22 +85,15 @@ def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, eac
     started = time.monotonic()
     patterns = catalogue.patterns()
     gathering = _Gathering(catalogue)
-    for one in found:
-        if isinstance(one, find.Left):
-            gathering.left.append(one)
-            continue
-        try:
-            scanned = reader.scan(
-                one.path if one.stream is None else one.stream,
-                patterns,
-                since=asked.since,
-                last_lines=asked.last_lines,
-                context=max(CONTEXT, asked.context),
-                each=None if each is None else _naming(each, one.path, catalogue.signatures),
-            )
-        finally:
-            find.close(one)
-        gathering.add(one, scanned)
+    stopped = False
+    try:
+        for one in found:
+            if isinstance(one, find.Left):
+                gathering.left.append(one)
+            else:
+                gathering.add(one, _read(one, patterns, asked, _naming(each, one.path, catalogue.signatures)))
+    except KeyboardInterrupt:  # what was read so far may say it all
+        stopped = True
     incidents = cascade.incidents(gathering.seen)
     return Scanned(
         tuple(incidents),
@@ -104,7 +101,22 @@ def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, eac
         tuple(gathering.left),
         gathering.matched,
         time.monotonic() - started,
+        stopped,
     )
+
+
+def _read(source: Source, patterns: Sequence[Pattern], asked: Asked, each: reader.Each | None) -> FileScan:
+    try:
+        return reader.scan(
+            source.path if source.stream is None else source.stream,
+            patterns,
+            since=asked.since,
+            last_lines=asked.last_lines,
+            context=max(CONTEXT, asked.context),
+            each=each,
+        )
+    finally:
+        find.close(source)
 
 
 def signature(folded: Folded) -> Signature:
@@ -117,8 +129,8 @@ def spot(seen: Seen) -> Spot:
     return cast("Spot", seen.evidence)
 
 
-def _naming(each: Each, path: str, signatures: Mapping[str, Signature]) -> Callable[[int | None, str], None]:
-    return lambda line_no, name: each(path, line_no, signatures[name])
+def _naming(each: Each | None, path: str, signatures: Mapping[str, Signature]) -> reader.Each | None:
+    return None if each is None else lambda line_no, name: each(path, line_no, signatures[name])
 
 
 class _Gathering:
@@ -152,7 +164,7 @@ class _Gathering:
                 cascade.Seen(
                     sign=kind,
                     source=source.path,
-                    line=spot.line_no or place,
+                    line=_order(spot, place),
                     time=spot.time,
                     count=1 + following,
                     variant=variant,
@@ -167,6 +179,13 @@ class _Gathering:
             self._room -= len(spot.line) + sum(map(len, spot.before)) + sum(map(len, spot.after))
             return spot
         return reader.Spot(spot.line_no, spot.line[:_SHORT], spot.time, {}, lines=spot.lines)
+
+
+def _order(spot: Spot, place: int) -> int:
+    """Return a line's place in its file; of the end of a long file, whose lines have no numbers, that in time."""
+    if spot.line_no is not None:
+        return spot.line_no
+    return place if spot.time is None else round(spot.time * 1000)
 
 
 def _reach(groups: Mapping[str, Any]) -> float:

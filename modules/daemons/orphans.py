@@ -1,10 +1,11 @@
 """Which processes are orphans: of a daemon's kind, but outside it, and with nobody else who looks after them."""
 
 import re
-from typing import Collection, Dict, List, Optional, Sequence
+from typing import Collection, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from runbook.modules.actions import Target
-from runbook.modules.daemons.processes import INIT, Table, permitted, shortened
+from runbook.modules.daemons.processes import INIT, Table, pattern, permitted, shortened, table
+from runbook.modules.daemons.unit import Unit
 from runbook.modules.declare import Unclear
 from runbook.modules.host import Host, Process
 
@@ -26,6 +27,17 @@ def outside(host: Host, table: Table, own: Collection[int], candidates: Sequence
         if _SERVICE.search(one.cgroup) and one.cgroup not in kept:
             kept[one.cgroup] = _kept(host, table, one.cgroup)
     return [one for one in found if not _belongs(one, kept)]
+
+
+def around(host: Host, unit: Unit, main: Optional[int]) -> "Tuple[FrozenSet[int], Tuple[Process, ...]]":
+    """Return a daemon's own processes and its orphans: what matches outside it; nothing where it has no `match`."""
+    if unit.match is None:
+        return frozenset([main] if main else []), ()
+    seen = table(host)
+    own = seen.tree([main]) if main else set()
+    above = seen.ancestors(main) if main else ()
+    found = outside(host, seen, {*own, *above}, seen.matching(pattern(unit.match)))
+    return frozenset(own), tuple(sorted(found, key=lambda one: one.pid))
 
 
 def parentless(table: Table, candidates: Sequence[Process]) -> List[Process]:

@@ -48,6 +48,8 @@ def look(host: Host, unit: Unit) -> Daemon:
     named = found.pid
     if named is None:
         return Daemon("stale", alive=False, orphans=_orphans(host, unit, seen, None), reason="its pidfile names no pid")
+    if named not in seen.by_pid:
+        seen = table(host, anew=True)  # a look before this one may have taken the picture before it started
     process = seen.by_pid.get(named)
     if process is None:
         _visible(host, seen, named)
@@ -91,6 +93,8 @@ def restart(host: Host, unit: Unit) -> List[Action]:
 
 
 def _start(host: Host, unit: Unit, discarded: List[Action]) -> List[Action]:
+    if not unit.start:
+        raise Failed(f"{unit.name} does not say how to start the daemon: add `start: [program, argument, …]`")
     if "/" not in unit.start[0] and host.which(unit.start[0]) is None:
         raise Failed(f"`start`: there is no program {unit.start[0]} on the agent's PATH")
     what = f"{unit.name} names a living process that stays for {unit.settle:g} s"

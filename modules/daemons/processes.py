@@ -16,7 +16,7 @@ class Table:
     """The processes of one moment."""
 
     by_pid: Mapping[int, Process]
-    children: Mapping[int, Tuple[int, ...]]
+    children: Mapping[int, Sequence[int]]
     ours: FrozenSet[int]  # the agent, its parents and its forks
 
     def ancestors(self, pid: int) -> List[int]:
@@ -52,12 +52,12 @@ class Table:
         return [found for found in self.strangers() if not found.zombie and pattern.search(found.command)]
 
 
-def table(host: Host) -> Table:
-    """Look at every process."""
-    by_pid = {process.pid: process for process in host.processes()}
-    children: Dict[int, Tuple[int, ...]] = {}
+def table(host: Host, *, anew: bool = False) -> Table:
+    """Look at every process; `anew`, where one that was just named must be among them."""
+    by_pid = {process.pid: process for process in host.processes(anew=anew)}
+    children: Dict[int, List[int]] = {}
     for process in by_pid.values():
-        children[process.parent] = (*children.get(process.parent, ()), process.pid)
+        children.setdefault(process.parent, []).append(process.pid)
     partial = Table(by_pid, children, frozenset())
     return Table(by_pid, children, frozenset(_ours(host.pid(), partial)))
 

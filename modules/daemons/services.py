@@ -1,23 +1,27 @@
-"""Which manager looks after a daemon; a path is a pidfile, everything else is for the first manager that answers."""
+"""Which manager looks after a daemon."""
 
 from typing import Callable, List, Literal, Mapping
 
 from runbook.modules.actions import Action
-from runbook.modules.daemons import pidfile as service_pidfile
-from runbook.modules.daemons import systemd as service_systemd
+from runbook.modules.daemons import auto, docker, pidfile, runit, supervisor, systemd
 from runbook.modules.daemons.processes import pattern
 from runbook.modules.daemons.unit import Manager, Unit
 from runbook.modules.declare import Absent, Failed, Invalid, Unclear
 
-ManagerName = Literal["auto", "systemd", "pidfile"]
-MANAGERS: Mapping[str, Manager] = {"systemd": service_systemd, "pidfile": service_pidfile}
+ManagerName = Literal["auto", "systemd", "supervisor", "runit", "docker", "pidfile"]
+MANAGERS: Mapping[str, Manager] = {
+    "auto": auto,
+    "systemd": systemd,
+    "supervisor": supervisor,
+    "runit": runit,
+    "docker": docker,
+    "pidfile": pidfile,
+}
 
 
-def manager(name: ManagerName, unit: Unit) -> Manager:
-    """Return the manager of that name; for `auto` the one that the unit's name belongs to."""
-    if name != "auto":
-        return MANAGERS[name]
-    return MANAGERS["pidfile" if unit.name.startswith("/") else "systemd"]
+def manager(name: ManagerName) -> Manager:
+    """Return the manager of that name."""
+    return MANAGERS[name]
 
 
 def check(name: ManagerName, unit: Unit, *, starts: bool = False) -> None:
@@ -30,7 +34,7 @@ def check(name: ManagerName, unit: Unit, *, starts: bool = False) -> None:
         raise Invalid("`unit` holds a NUL, which no name does")
     if unit.match is not None:
         pattern(unit.match)
-    manager(name, unit).check(unit, starts=starts)
+    manager(name).check(unit, starts=starts)
 
 
 def planned(plan: Callable[[], List[Action]]) -> List[Action]:

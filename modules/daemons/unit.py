@@ -26,6 +26,7 @@ class Unit:
     stop: Tuple[str, ...] = ()  # how to ask it to stop; without: TERM
     cwd: Optional[str] = None
     log: Optional[str] = None  # gets its output
+    config: Optional[str] = None  # supervisor's configuration file
     grace: float = 10.0  # seconds from TERM to KILL
     settle: float = 1.0  # seconds it must live before it counts as started
     within: float = 30.0  # seconds in which it must have started

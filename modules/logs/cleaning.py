@@ -8,6 +8,10 @@ WIDEST = 64 * 1024  # bytes of a line that are given to the patterns
 
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]{0,2048}(?:\x07|\x1b\\)|[@-Z\\-_]|[ -/][0-~])")
 _DOCKER = b'{"log":"'
+_FOLDING = [  # by single bytes first, which are found ten times as fast
+    ([bytes([byte]) for byte in character.encode()], character.encode(), letter)
+    for character, letter in (("\u017f", b"s"), ("\u0130", b"i"), ("\u0131", b"i"), ("\u212a", b"k"))
+]
 _BREAKS = str.maketrans("\r\n", "  ")
 
 
@@ -18,20 +22,47 @@ class Text(NamedTuple):
     stamps: Optional[List[str]] = None  # the times that docker wrote beside the lines; None where there are none
 
 
-def cleaned(block: bytes) -> Text:
-    """Return a block's lines: one for each separator (line feed, carriage return, or both), cut to 64 KiB each."""
-    stamps = None
+def cleaned(block: bytes, *, docker: bool = True) -> Text:
+    """Return a block's lines: one for each separator (line feed, carriage return, or both), cut to 64 KiB each.
+
+    Without `docker`, its lines are left as they are: `unwrapped` can follow.
+    """
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\r\n")
     if len(block) > WIDEST and _holds_long(block):
         block = b"\n".join(map(_cut, block.split(b"\n")))
-    if _DOCKER in block:
-        block, stamps = _unwrapped(block)
+    block = _legible(block)
+    return unwrapped(block) if docker and _DOCKER in block else Text(block)
+
+
+def unwrapped(block: bytes) -> Text:
+    """Return the lines with those that docker wrote as JSON unwrapped."""
+    lines = block.split(b"\n")
+    stamps = [""] * len(lines)
+    for index, line in enumerate(lines):
+        if line.startswith(_DOCKER):
+            inner = _inner(line)
+            if inner is not None:
+                lines[index], stamps[index] = inner
+    return Text(_legible(b"\n".join(lines)), stamps if any(stamps) else None)
+
+
+def unfolded(text: bytes) -> Optional[bytes]:
+    """Return a text with ASCII letters for the characters that `(?i)` takes for them; None where there are none."""
+    if text.isascii() or not any(all(byte in text for byte in single) for single, _, _ in _FOLDING):
+        return None
+    made = text
+    for _, character, letter in _FOLDING:
+        made = made.replace(character, letter)
+    return made if len(made) != len(text) else None
+
+
+def _legible(block: bytes) -> bytes:
     if b"\0" in block:
         block = block.replace(b"\0", b" ")
     if b"\x1b" in block:
         block = _ANSI.sub(b"", block)
-    return Text(block, stamps)
+    return block
 
 
 def _holds_long(block: bytes) -> bool:
@@ -49,20 +80,6 @@ def _cut(line: bytes) -> bytes:
     if len(line) <= WIDEST:
         return line
     return line[:WIDEST] + (b"\r" if line.endswith(b"\r") else b"")
-
-
-def _unwrapped(block: bytes) -> Tuple[bytes, Optional[List[str]]]:
-    """Return the lines with those that docker wrote as JSON unwrapped, and their times."""
-    lines = block.split(b"\n")
-    stamps = [""] * len(lines)
-    some = False
-    for index, line in enumerate(lines):
-        if line.startswith(_DOCKER):
-            inner = _inner(line)
-            if inner is not None:
-                lines[index], stamps[index] = inner
-                some = True
-    return (b"\n".join(lines), stamps) if some else (block, None)
 
 
 def _inner(line: bytes) -> Optional[Tuple[bytes, str]]:

@@ -31,8 +31,8 @@ class Cursor:
     changed: int = 0  # its modification time then, in nanoseconds
     seen: float = 0.0  # since when it has been of that size, as far as looks tell
     skipping: bool = False  # the offset is within a line that was taken already: the rest of it is nothing new
-    tried: bool = False  # the unfinished last line was looked at as it stands
-    matched: bool = False  # and matched, so that its completion is nothing new
+    tried: bool = False  # the unfinished last line, or traceback, was looked at as it stands
+    held: int = 0  # so many lines behind the offset have matched as they stand: their completion is nothing new
     cut: bool = False  # its bytes are no longer at its place; a copy may hold them
     copy: bool = False  # of the log as it is now: nothing in it is new until the log itself is cut
     missing: Optional[float] = None  # since when the file can't be found
@@ -40,20 +40,25 @@ class Cursor:
     recent: Optional[Dict[str, Any]] = None  # events that may go on, as `events.Recent` stores them
 
     @classmethod
-    def load(cls, kept: Union[str, Mapping[str, Any]]) -> "Cursor":
+    def load(cls, kept: Union[str, Mapping[str, Any]], place: str = "") -> "Cursor":
         """Return a cursor from what `store` made; what a newer version added is left out."""
         if isinstance(kept, str):
             device, inode, size, changed, rest = kept.lstrip("?").split(" ", 4)
             known = {"device": int(device), "inode": int(inode), "size": int(size), "changed": int(changed)}
-            kept = {**known, **json.loads(rest)}
+            kept = {"log": place, "path": place, **known, **json.loads(rest)}
         return cls(**{name: value for name, value in kept.items() if name in _NAMES})
 
-    def store(self) -> str:
-        """Return it as text, which begins with the `stamp` of the file where nothing is to be done while it has that."""
+    def store(self, place: str = "") -> str:
+        """Return it as text, to be kept under the place at which its file is asked for.
+
+        While the file is as it was, and nothing is to be done, the text begins with its `stamp`.
+        """
         rest = {name: getattr(self, name) for name in _REST}
-        text = json.dumps({n: v for n, v in rest.items() if n not in _DEFAULTS or v != _DEFAULTS[n]})
+        usual = {**_DEFAULTS, "log": place, "path": place}
+        given = {name: value for name, value in rest.items() if name not in usual or value != usual[name]}
         read = self.offset == self.size or self.tried
         mark = "" if read and self.missing is None and not self.cut else "?"
+        text = json.dumps(given, separators=(",", ":"))
         return f"{mark}{self.device} {self.inode} {self.size} {self.changed} {text}"
 
     def idle(self, found: os.stat_result) -> bool:

@@ -6,7 +6,7 @@ left to ask but each file's own state, and ten thousand idle files cost one ques
 
 import os
 import time
-from typing import Dict, Iterable, List, Mapping, Optional, Set
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set
 
 from runbook.modules.logs.cursor import stamp
 
@@ -18,15 +18,16 @@ _NOWHERE = "-"
 class Ground:
     """The directories of one look, each asked once."""
 
-    def __init__(self, kept: Mapping[str, object], now: float) -> None:
-        before = kept.get("folders")
-        searched = kept.get("searched")
-        fresh = isinstance(searched, (int, float)) and 0 <= now - searched < AGAIN
-        self._before: Mapping[str, str] = before if isinstance(before, dict) and fresh else {}
-        self._patterns: Mapping[str, List[str]] = kept.get("ground", {})  # type: ignore[assignment]
-        self.searched = float(searched) if fresh and isinstance(searched, (int, float)) else now
+    def __init__(self, kept: Mapping[str, Any], now: float) -> None:
+        searched = kept.get("searched", 0.0)
+        fresh = 0 <= now - searched < AGAIN
+        self._before: Mapping[str, str] = kept.get("folders", {}) if fresh else {}
+        self._patterns: Mapping[str, List[str]] = kept.get("ground", {})
+        self._searched = searched if fresh else now
+        self._began = time.time_ns()
         self._marks: Dict[str, str] = {}
         self._unsettled: Set[str] = set()
+        self._doubted: Set[str] = set()
         self._new: Dict[str, List[str]] = {}
 
     def mark(self, folder: str) -> str:
@@ -36,7 +37,7 @@ class Ground:
             try:
                 result = os.stat(folder)
                 found = stamp(result)
-                if result.st_mtime_ns >= time.time_ns() - TICK:
+                if result.st_mtime_ns >= self._began - TICK:
                     self._unsettled.add(folder)
             except OSError:
                 found = _NOWHERE
@@ -54,16 +55,16 @@ class Ground:
 
     def doubt(self, folder: str) -> None:
         """Let the next look search a directory again, whatever its time."""
-        self._unsettled.add(folder)
+        self._doubted.add(folder)
 
     def stand(self, pattern: str, folders: Optional[Iterable[str]] = None) -> None:
         """Keep the directories that a pattern depends on: those of the last look, or new ones."""
-        self._new[pattern] = list(self._patterns[pattern]) if folders is None else sorted(set(folders))
+        self._new[pattern] = sorted({*(self._patterns[pattern] if folders is None else folders), *self._doubted})
         for folder in self._new[pattern]:
             self.mark(folder)
 
-    def keep(self) -> Dict[str, object]:
+    def keep(self) -> Dict[str, Any]:
         """Return what the next look has to be given."""
-        wanted = {folder for folders in self._new.values() for folder in folders} - self._unsettled
+        wanted = {folder for folders in self._new.values() for folder in folders} - self._unsettled - self._doubted
         marks = {folder: self._marks[folder] for folder in sorted(wanted)}
-        return {"folders": marks, "ground": self._new, "searched": self.searched}
+        return {"folders": marks, "ground": self._new, "searched": self._searched}

@@ -1,11 +1,11 @@
 """The judge of candidates: a line matches if Python's `re` says so, and what is told of it is the same everywhere."""
 
 import re
-from typing import Any, Dict, Iterator, List, Mapping, Match, NamedTuple, Optional, Sequence, Tuple
+from typing import AbstractSet, Any, Iterable, Iterator, List, Mapping, Match, NamedTuple, Optional, Sequence, Tuple
 from typing import Pattern as Regex
 
-from runbook.modules.logs.cleaning import Text, cleaned
-from runbook.modules.logs.engines.engine import Engine
+from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
+from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
 from runbook.modules.logs.literals import numeric_groups
 from runbook.modules.logs.patience import Expired, Patience
 from runbook.modules.logs.patterns import Pattern
@@ -13,10 +13,10 @@ from runbook.modules.logs.patterns import Pattern
 KEPT = 8 * 1024  # characters of a line, and of a group, that are kept
 
 
-class Hit(NamedTuple):
+class Hit(NamedTuple):  # a dataclass takes ten times as long to make
     """A line that matches."""
 
-    index: int  # separators (line feed, carriage return) between the block's begin and the line, where the match ends
+    index: int  # type: ignore[assignment]  # separators (line feed, carriage return) between the block's begin and the line, where the match ends
     line: str  # the line as text, cleaned; cut around the match where it is long; several are joined by line feeds
     name: str  # the pattern's name
     groups: Mapping[str, Any]
@@ -27,13 +27,17 @@ class Hit(NamedTuple):
 class TooSlow(Exception):
     """The lines could not be matched in time; the message is the pattern that was being looked for."""
 
+    def __init__(self, regex: str, number: int = -1) -> None:
+        super().__init__(regex)
+        self.number = number
+
 
 class Found(NamedTuple):
-    """A match."""
+    """A pattern matches in a line."""
 
-    start: int  # where the line that it ends in begins, in the text
+    start: int  # where the line that the match ends in begins, in the text
     number: int  # of the pattern
-    match: "Match[str]"
+    match: "Optional[Match[str]]"  # None where the engine's word was taken for it
 
 
 class Judge:
@@ -46,60 +50,138 @@ class Judge:
     def __init__(self, patterns: Sequence[Pattern], engine: Engine) -> None:
         self.patterns = tuple(patterns)
         self.engine = engine
-        self._reach = max((pattern.lines for pattern in patterns), default=1)
+        self.reach = max((pattern.lines for pattern in patterns), default=1)
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
+
+    def prepare(self) -> None:
+        """Compile all the expressions, which otherwise waits for the first line that may match."""
+        for number, pattern in enumerate(self.patterns):
+            numeric_groups(pattern.regex)
+            self._compile(number)
 
     def hits(
         self, block: bytes, limit: float = 60.0, *, goes_on: bool = False, before: bytes = b"", every: bool = False
     ) -> Iterator[Hit]:
         """Return the lines that match, in order, each with the first pattern in order that does."""
-        text = cleaned(block)
         head = b""
-        if before and self._reach > 1:
-            head = last_lines(cleaned(before).data, self._reach - 1)
-        data = head + text.data
-        found = self.found(data, limit, begin=len(head), goes_on=goes_on and not head, every=every)
-        return self._told(Text(data, text.stamps), found, len(head))
+        if before and self.reach > 1:
+            head = last_lines(cleaned(before).data, self.reach - 1)
+        text, marks = self.candidates(block, head)
+        found = self.found(text.data, marks, limit, goes_on=goes_on and not head, every=every)
+        return self._told(text, found, len(head))
+
+    def candidates(self, block: bytes, head: bytes = b"") -> "Tuple[Text, List[Tuple[int, int]]]":
+        """Return a block as text behind some that is cleaned already, and the (offset, pattern) pairs to be judged."""
+        text = cleaned(block, docker=not self.engine.sees_docker)
+        data = head + text.data if head else text.data
+        marks = self._marks(data)
+        if self.engine.sees_docker and any(number == DOCKER_LINE for _, number in marks):
+            text = unwrapped(text.data)
+            data = head + text.data if head else text.data
+            marks = [mark for mark in self._marks(data) if mark[1] != DOCKER_LINE]
+        if head:
+            marks = [mark for mark in marks if mark[0] >= len(head)]
+        marks.sort()
+        return Text(data, text.stamps), marks
+
+    def _marks(self, data: bytes) -> List[Tuple[int, int]]:
+        marks = list(self.engine.candidates(data))
+        twin = unfolded(data)
+        return marks + _moved(self.engine.candidates(twin), twin, data) if twin is not None else marks
 
     def found(
-        self, data: bytes, limit: float, *, begin: int = 0, goes_on: bool = False, every: bool = False
+        self,
+        data: bytes,
+        marks: Sequence[Tuple[int, int]],
+        limit: float,
+        *,
+        goes_on: bool = False,
+        every: bool = False,
+        trusted: AbstractSet[int] = frozenset(),
     ) -> List[Found]:
-        """Return the matches that end behind `begin`, in order.
+        """Return what of the candidates matches, in order.
+
+        Args:
+            data: the text.
+            marks: the candidates, sorted.
+            limit: seconds of processor time.
+            goes_on: before the text stands a lone carriage return.
+            every: every pattern of a line, not only the first that matches.
+            trusted: patterns of which the engine is believed.
 
         Raises:
             TooSlow: it took longer than the limit.
         """
-        trying = [""]
+        if trusted and (goes_on or b"\r" in data or not data.isascii()):
+            trusted = frozenset()
+        trying = [0]
         try:
             with Patience(limit):
-                return list(self._found(data, begin, trying, goes_on=goes_on, every=every))
+                return self._found(data, marks, trying, trusted, goes_on=goes_on, every=every)
         except Expired:
-            raise TooSlow(trying[0]) from None
+            number = trying[0]
+            raise TooSlow(self.patterns[number].regex, number) from None
 
-    def _found(self, data: bytes, begin: int, trying: List[str], *, goes_on: bool, every: bool) -> Iterator[Found]:
-        lines: Dict[int, List[int]] = {}
-        for at, number in self.engine.candidates(data):
-            start = data.rfind(b"\n", 0, at) + 1
-            if start >= begin:
-                lines.setdefault(start, []).append(number)
-        for start in sorted(lines):
-            numbers = lines[start]
-            end = data.find(b"\n", start)
-            end = len(data) if end < 0 else end
+    def _found(
+        self,
+        data: bytes,
+        marks: Sequence[Tuple[int, int]],
+        trying: List[int],
+        trusted: AbstractSet[int],
+        *,
+        goes_on: bool,
+        every: bool,
+    ) -> List[Found]:
+        found: List[Found] = []
+        plain = b"\r" not in data and not goes_on
+        find, rfind, size = data.find, data.rfind, len(data)
+        count, at = len(marks), 0
+        while at < count:
+            offset, number = marks[at]
+            at += 1
+            start = rfind(b"\n", 0, offset) + 1
+            end = find(b"\n", offset)
+            if end < 0:
+                end = size
+            numbers: Iterable[int] = (number,)
+            if at < count and marks[at][0] <= end:
+                several = {number}
+                while at < count and marks[at][0] <= end:
+                    several.add(marks[at][1])
+                    at += 1
+                numbers = sorted(several)
             line: Optional[str] = None
             skip = 0
-            for number in sorted(set(numbers)) if len(numbers) > 1 else numbers:
-                trying[0] = self.patterns[number].regex
-                if self.patterns[number].lines > 1:
+            for number in numbers:
+                if number in trusted:
+                    match = None
+                elif self.patterns[number].lines > 1:
+                    trying[0] = number
                     match = self._reaching(number, data, start, end, goes_on=goes_on)
+                    if match is None:
+                        continue
                 else:
                     if line is None:
-                        line, skip = _line(data, start, end, goes_on=goes_on)
+                        line = data[start:end].decode("utf-8", "replace")
+                        if not plain and (data[start - 2 : start - 1] == b"\r" if start else goes_on):
+                            line, skip = f"\r{line}", 1
+                    trying[0] = number
                     match = (self._compiled[number] or self._compile(number)).search(line, skip)
-                if match is not None:
-                    yield Found(start, number, match)
-                    if not every:
-                        break
+                    if match is None:
+                        continue
+                found.append(Found(start, number, match))
+                if not every:
+                    break
+        return found
+
+    def exact(self, number: int) -> bool:
+        """Tell whether the engine's word can be taken for a pattern in lines of ASCII."""
+        return number in self.engine.exact
+
+    def match(self, data: bytes, start: int, number: int, *, goes_on: bool = False) -> "Optional[Match[str]]":
+        """Return the match of a pattern in the line that begins there."""
+        end = data.find(b"\n", start)
+        return self._reaching(number, data, start, len(data) if end < 0 else end, goes_on=goes_on)
 
     def _compile(self, number: int) -> "Regex[str]":
         compiled = self._compiled[number] = re.compile(self.patterns[number].regex)
@@ -110,37 +192,52 @@ class Judge:
         first = start
         for _ in range(self.patterns[number].lines - 1):
             first = data.rfind(b"\n", 0, max(0, first - 1)) + 1
-        window, skip = _line(data, first, end, goes_on=goes_on)
+        window, at = data[first:end].decode("utf-8", "replace"), 0
         if "\r" in window:
             window = window.replace("\r\n", "\r")
-        last = max(window.rfind("\n"), window.rfind("\r", 0, len(window) - 1)) + 1
+        if data[first - 2 : first - 1] == b"\r" if first else goes_on:
+            window, at = f"\r{window}", 1  # it is not where a line begins
+        last = len(window) - len(data[start:end].decode("utf-8", "replace"))
         pattern = self._compiled[number] or self._compile(number)
-        at: int = skip
-        while True:
+        while at <= len(window):
             match = pattern.search(window, at)
             if match is None or match.end() >= last:
                 return match
             at = _next_line(window, match.start())  # one that begins further on may end in the line
+        return None
 
     def _told(self, text: Text, found: Sequence[Found], begin: int) -> Iterator[Hit]:
         index, counted = 0, begin
         for start, number, match in found:
             index += text.data.count(b"\n", counted, start)
             counted = start
-            stamp = text.stamps[index] if text.stamps else ""
-            yield self.told(index, number, match, stamp)
+            assert match is not None
+            yield self.told(index, number, match, text.stamps[index] if text.stamps else "")
 
     def told(self, index: int, number: int, match: "Match[str]", stamp: str = "") -> Hit:
         """Return what is told of a match."""
         pattern = self.patterns[number]
         numeric = numeric_groups(pattern.regex) if match.re.groupindex else {}
         groups = {name: _value(value, numeric.get(name)) for name, value in match.groupdict().items()}
-        lines = 1
-        if pattern.lines > 1:
-            lines += match.string.count("\n", match.start(), match.end())
-            lines += match.string.count("\r", match.start(), match.end())
-            lines -= match.end() == len(match.string) and match.string.endswith("\r", match.start())
-        return Hit(index, _window(match, pattern.lines), pattern.name, groups, lines, stamp)
+        if pattern.lines == 1:
+            return Hit(index, _window(match), pattern.name, groups, 1, stamp)
+        window = match.string.rstrip("\r").replace("\r", "\n")
+        begin = window.rfind("\n", 0, match.start()) + 1
+        return Hit(index, window[begin:][:KEPT], pattern.name, groups, 1 + window.count("\n", begin), stamp)
+
+
+def _moved(marks: Iterable[Tuple[int, int]], twin: bytes, data: bytes) -> List[Tuple[int, int]]:
+    """Return a twin's candidates by where the same lines begin in the text itself."""
+    moved: List[Tuple[int, int]] = []
+    index = counted = start = 0
+    for offset, number in sorted(marks):
+        lines = twin.count(b"\n", counted, offset)
+        counted = max(counted, offset)
+        index += lines
+        for _ in range(lines):
+            start = data.find(b"\n", start) + 1
+        moved.append((start, number))
+    return moved
 
 
 def last_lines(text: bytes, number: int) -> bytes:
@@ -153,28 +250,14 @@ def last_lines(text: bytes, number: int) -> bytes:
     return text[at:]
 
 
-def _line(data: bytes, start: int, end: int, *, goes_on: bool) -> Tuple[str, int]:
-    """Return a line with the carriage returns around it, so that they are neither its begin nor its end.
-
-    The number is where it begins itself.
-    """
-    line = data[start:end].decode("utf-8", "replace")
-    if data[start - 2 : start - 1] == b"\r" if start else goes_on:
-        return f"\r{line}", 1
-    return line, 0
-
-
 def _next_line(window: str, at: int) -> int:
     ends = [end for end in (window.find("\n", at), window.find("\r", at)) if end >= 0]
     return min(ends, default=len(window)) + 1
 
 
-def _window(match: "Match[str]", lines: int) -> str:
+def _window(match: "Match[str]") -> str:
     """Return the line, or as much of it as is kept, so that the match can be seen."""
     line = match.string
-    if lines > 1:
-        begin = max(line.rfind("\n", 0, match.start()), line.rfind("\r", 0, match.start())) + 1
-        return line[begin:].strip("\r").replace("\r", "\n")[:KEPT]
     if "\r" in line:
         line = line.strip("\r")
     if len(line) <= KEPT or match.start() < KEPT // 2:

@@ -4,13 +4,22 @@ An engine names the lines that may match, by whatever is fastest; each is then g
 order. So the engines differ in speed and in nothing else.
 """
 
-from typing import Iterator, List, Mapping, Protocol, Sequence, Union
+import importlib
+import os
+from functools import lru_cache
+from typing import Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
-from runbook.modules.logs.engines.literals import LiteralEngine
+from runbook.modules.declare import Unclear
 from runbook.modules.logs.judging import KEPT, Hit, Judge, TooSlow
 from runbook.modules.logs.patterns import Pattern
 
-__all__ = ["KEPT", "Hit", "LiteralMatcher", "Matcher", "TooSlow", "matcher", "prepare"]
+__all__ = ["KEPT", "Hit", "LiteralMatcher", "Matcher", "TooSlow", "judge", "matcher", "prepare"]
+
+
+ENGINES = ("hyperscan", "re2", "grep", "literals")  # the fastest first
+MOST = 64  # sets of patterns that are kept ready
+_ENGINES = "runbook.modules.logs.engines"
+SMALL = 1024 * 1024  # bytes that are not worth the making of an engine
 
 
 class Matcher(Protocol):
@@ -34,14 +43,58 @@ class Matcher(Protocol):
 
 
 def matcher(patterns: Sequence[Pattern], backlog: int) -> Matcher:
-    """Return what finds these patterns' lines in so many bytes; `prepare` makes it cheap."""
-    del backlog
-    return Judge(patterns, LiteralEngine(patterns))
+    """Return what finds these patterns' lines in so many bytes; what `prepare` was called for costs nothing.
+
+    Raises:
+        Unclear: `RUNBOOK_SCANNER` names an engine that this host has not.
+    """
+    return judge(patterns, backlog)
+
+
+def judge(patterns: Sequence[Pattern], backlog: int) -> Judge:
+    """Return the same, with all that a judge of candidates can do."""
+    asked = tuple(patterns)
+    forced = os.environ.get("RUNBOOK_SCANNER", "")
+    if forced:
+        if forced not in ENGINES:
+            raise Unclear(f"RUNBOOK_SCANNER={forced} names no engine; there are {', '.join(ENGINES)}")
+        made = _judge(asked, forced)
+        if made is None:
+            raise Unclear(f"RUNBOOK_SCANNER={forced}: this host has no {forced}")
+        return made
+    if backlog <= SMALL:
+        return _best.get(asked) or _sure(asked)
+    if asked not in _best:
+        while len(_best) >= MOST:
+            del _best[next(iter(_best))]
+        _best[asked] = next(filter(None, (_judge(asked, name) for name in ENGINES)))
+    return _best[asked]
 
 
 def prepare(patterns: Sequence[Pattern]) -> None:
-    """Do what can be done before the first line is there."""
-    matcher(patterns, 0)
+    """Do what can be done before the first line is there, for small backlogs."""
+    judge(patterns, 0).prepare()
+
+
+_best: Dict[
+    Tuple[Pattern, ...], Judge
+] = {}  # those of large backlogs that were made already: they are as good for small
+
+
+def _sure(patterns: Tuple[Pattern, ...]) -> Judge:
+    made = _judge(patterns, "literals")
+    assert made is not None
+    return made
+
+
+@lru_cache(maxsize=MOST)
+def _judge(patterns: Tuple[Pattern, ...], name: str) -> Optional[Judge]:
+    """Return a judge with an engine; None where the host has not got it."""
+    try:
+        engine = importlib.import_module(f"{_ENGINES}.{name}").made(patterns)
+    except ImportError:
+        return None
+    return Judge(patterns, engine)
 
 
 def LiteralMatcher(patterns: Union[Sequence[str], Mapping[str, str]]) -> Matcher:  # noqa: N802 -- for its callers of now

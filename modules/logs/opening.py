@@ -2,10 +2,25 @@
 
 import os
 import stat
+import zlib
+from collections import deque
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Iterator, Optional, Union
+from typing import IO, Any, BinaryIO, Callable, Deque, Iterator, Optional, Tuple, Union
+
+from runbook.modules.logs.cleaning import WIDEST
 
 BLOCK = 256 * 1024
+COUNTED = 256 * 1024 * 1024  # bytes that are read to number the lines behind them
+HELD = 64 * 1024 * 1024  # bytes of last lines that are held where they can't be sought
+
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma", b"\x28\xb5\x2f\xfd": "zstd"}
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 class Unreadable(Exception):
@@ -13,40 +28,177 @@ class Unreadable(Exception):
 
 
 class Blocks:
-    """The blocks of a log; `trouble` says why the end was not reached, if it was not."""
+    """A log in blocks of whole lines.
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.trouble = ""
+    Of a line that is longer than the patterns are given, what they are not given may be missing.
+    """
+
+    def __init__(self, name: str, read: Callable[[int], bytes], size: Optional[int] = None) -> None:
+        self._name = name
+        self._read = read
+        self._left = size  # what is appended while it is read is left to another time
+        self.first: Optional[int] = 1  # the number of the first line; None where it is not known
+        self.bytes = 0  # that were read so far
+        self.trouble = ""  # why the end was not reached
 
     def __iter__(self) -> Iterator[bytes]:
-        data = self._stream.read()
-        if data:
-            yield data
+        rest = b""
+        while True:
+            chunk = self._more()
+            if not chunk:
+                break
+            buffer = rest + chunk if rest else chunk
+            end = _whole(buffer)
+            if end:
+                yield buffer[:end]
+                rest = buffer[end:]
+            elif len(buffer) > WIDEST:
+                rest = buffer[:WIDEST] + (b"\r" if buffer.endswith(b"\r") else b"")
+            else:
+                rest = buffer
+        if rest:
+            yield rest
+
+    def _more(self) -> bytes:
+        if self._left == 0:
+            return b""
+        try:
+            chunk = self._read(BLOCK if self._left is None else min(BLOCK, self._left))
+        except (EOFError, zlib.error, ValueError) as error:
+            self.trouble = f"{self._name} is damaged: it could be unpacked only in part ({error})"
+            return b""
+        except OSError as error:
+            self.trouble = f"{self._name}: {error.strerror or error}, after {self.bytes} bytes"
+            return b""
+        except Exception as error:
+            if type(error).__name__ not in ("LZMAError", "ZstdError"):
+                raise
+            self.trouble = f"{self._name} is damaged: it could be unpacked only in part ({error})"
+            return b""
+        self.bytes += len(chunk)
+        if self._left is not None:
+            if not chunk:
+                self.trouble = f"{self._name} was cut while it was read: {self._left} bytes of it are missing"
+            self._left -= len(chunk)
+        return chunk
+
+    def last(self, number: int) -> Iterator[bytes]:
+        """Return the blocks of the last lines, of a log in which they can't be sought."""
+        held: Deque[Tuple[bytes, int]] = deque()
+        lines = size = total = 0
+        for block in self:
+            count = block.count(b"\n")
+            held.append((block, count))
+            lines, size, total = lines + count, size + len(block), total + count
+            while len(held) > 1 and (lines - held[0][1] > number or size > HELD):
+                gone, count = held.popleft()
+                lines, size = lines - count, size - len(gone)
+        if not held:
+            return
+        whole = held[-1][0].endswith(b"\n")
+        first, count = held[0]
+        at = 0
+        for _ in range(lines + (not whole) - number):
+            at = first.find(b"\n", at) + 1
+            lines -= 1
+        self.first = total - lines + 1
+        held[0] = first[at:], 0
+        for block, _ in held:
+            yield block
 
 
 @contextmanager
-def opened(source: Union[str, BinaryIO], last_lines: Optional[int] = None) -> Iterator[Blocks]:
-    """Open a log.
+def opened(source: Union[str, BinaryIO], last_lines: Optional[int] = None) -> Iterator[Tuple[Blocks, Iterator[bytes]]]:
+    """Open a log, whole or its last lines.
 
     Raises:
         Unreadable: it is no file, or can't be opened.
     """
     if not isinstance(source, str):
-        yield Blocks(source)
+        blocks = Blocks("the input", getattr(source, "read1", source.read))
+        yield blocks, blocks.last(last_lines) if last_lines else iter(blocks)
         return
-    try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        raise Unreadable(f"{source}: {error.strerror}") from error
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unreadable(f"{source} is no file")
-        head = file.read(6)
-        file.seek(0)
-        if head.startswith(b"\x1f\x8b"):
-            import gzip
+    with _file(source) as file:
+        found = os.fstat(file.fileno())
+        try:
+            head = os.pread(file.fileno(), 6, 0)
+        except OSError as error:
+            raise Unreadable(f"{source}: {error.strerror}") from error
+        packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
+        if packed is not None:
+            with _unpacked(source, file, packed) as unpacked:
+                blocks = Blocks(source, unpacked.read)
+                yield blocks, blocks.last(last_lines) if last_lines else iter(blocks)
+            return
+        if not last_lines or not found.st_size:  # what has no size (/proc) can't be sought in either
+            blocks = Blocks(source, file.read, found.st_size or None)
+            yield blocks, blocks.last(last_lines) if last_lines else iter(blocks)
+            return
+        begin = _begin_of_last(file.fileno(), found.st_size, last_lines)
+        blocks = Blocks(source, file.read, found.st_size - begin)
+        blocks.first = _feeds(file.fileno(), begin) + 1 if begin <= COUNTED else None
+        file.seek(begin)
+        yield blocks, iter(blocks)
 
-            yield Blocks(gzip.GzipFile(fileobj=file))
-        else:
-            yield Blocks(file)
+
+def _file(path: str) -> "IO[bytes]":
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = next((name for test, name in _KINDS if test(mode)), "no file")
+        raise Unreadable(f"{path} is {kind}, which can't be read as a log")
+    return open(descriptor, "rb", buffering=0)
+
+
+def _unpacked(path: str, file: "IO[bytes]", packed: str) -> Any:
+    if packed == "gzip":
+        import gzip
+
+        return gzip.GzipFile(fileobj=file, mode="rb")
+    if packed == "bz2":
+        import bz2
+
+        return bz2.BZ2File(file)
+    if packed == "lzma":
+        import lzma
+
+        return lzma.LZMAFile(file)
+    try:
+        from compression import zstd  # Python 3.14
+    except ImportError:
+        raise Unreadable(f"{path} is packed by zstandard: unpack it with `zstd -dc {path} | runbook scan -`") from None
+    return zstd.ZstdFile(file)
+
+
+def _whole(buffer: bytes) -> int:
+    """Return where the last whole line ends; a carriage return at the very end may be half of a line's end."""
+    end = buffer.rfind(b"\n") + 1
+    return end or buffer.rfind(b"\r", 0, len(buffer) - 1) + 1
+
+
+def _begin_of_last(descriptor: int, size: int, lines: int) -> int:
+    """Return where the last lines of a file begin."""
+    wanted = lines
+    end = size
+    if os.pread(descriptor, 1, size - 1) == b"\n":
+        end -= 1
+    while end > 0:
+        begin = max(0, end - BLOCK)
+        block = os.pread(descriptor, end - begin, begin)
+        feeds = block.count(b"\n")
+        if feeds >= wanted:
+            at = len(block)
+            for _ in range(wanted):
+                at = block.rfind(b"\n", 0, at)
+            return begin + at + 1
+        wanted -= feeds
+        end = begin
+    return 0
+
+
+def _feeds(descriptor: int, end: int) -> int:
+    return sum(os.pread(descriptor, min(BLOCK, end - at), at).count(b"\n") for at in range(0, end, BLOCK))

@@ -4,21 +4,32 @@ import os
 import re
 import time
 from dataclasses import dataclass, replace
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from runbook.modules.frozen import frozen
+from runbook.modules.logs import pieces
+from runbook.modules.logs.cleaning import cleaned
+from runbook.modules.logs.content import Content, Slow
 from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
+from runbook.modules.logs.events import HEADER, Joined, Known, Recent, Traceback, joined, merged, tracebacks
 from runbook.modules.logs.match import Hit, Matcher, TooSlow
+from runbook.modules.logs.moment import written
 from runbook.modules.logs.rotation import LONGEST, Place
 
 BLOCK = 256 * 1024
+HELD = 1024 * 1024  # bytes of a traceback that are kept back until its end is there
 COUNTED = 256 * 1024 * 1024  # bytes that are read to number a line where the beginning was never read
 BLOCK_TIME = 0.5  # seconds of processor time to match a block; one that takes longer is matched line by line
 LINE_TIME = 0.25  # for a line of such a block; one that takes longer is passed over
+UNFINISHED = 60.0  # seconds without a change after which nobody goes on packing a file
 SHORTEST_TIME = 0.02  # for a line, after several that were passed over
-QUIET = 2.0  # seconds without a change after which an unfinished last line is taken as it stands
+QUIET = 2.0  # seconds without a change after which an unfinished last line or traceback is taken as it stands
+STILL = 0.5  # the same for one that is whole, but may go on: the next traceback of a chain, the next line of a report
+PAUSE = 0.05  # seconds between two questions whether it went on
+BEFORE = 16 * 1024  # bytes before a block that patterns may reach back to
 
 _SEPARATOR = re.compile(rb"\r\n|\n|\r")
+_HEADER = HEADER.encode()
 
 
 @frozen
@@ -37,6 +48,7 @@ class Room:
     records: int = 10_000
     characters: int = 6 * 1024 * 1024  # of evidence
     passed_over: int = 0  # lines that could not be matched in time
+    patience: float = QUIET  # seconds that may be waited for the end of what is being written
     until: float = 0.0  # on the monotonic clock
 
     @property
@@ -59,20 +71,36 @@ class Reading:
     """One read of one open file, from a cursor on. `cursor` is where it ends."""
 
     def __init__(
-        self, place: Place, descriptor: int, cursor: Cursor, matcher: Matcher, *, room: Room, now: float
+        self,
+        place: Place,
+        content: Content,
+        cursor: Cursor,
+        matcher: Matcher,
+        known: Known,
+        *,
+        room: Room,
+        now: float,
     ) -> None:
         self.cursor = replace(cursor)
         self._path = place.path
         self.lines: List[Line] = []
         self.passed_over: List[str] = []  # the pattern that was too slow, for each line that was given up
+        self.trouble = ""
         self._before = cursor
-        self._descriptor = descriptor
+        self._content = content
         self._matcher = matcher
+        self._known = known
         self._room = room
         self._now = now
-        self._first = os.pread(descriptor, min(HEAD, cursor.offset), 0)
-        self._last = os.pread(descriptor, min(TAIL, cursor.offset), max(0, cursor.offset - TAIL))
+        self._began = time.monotonic()
+        self._first = content.pread(min(HEAD, cursor.offset), 0)
+        self._last = content.pread(min(TAIL, cursor.offset), max(0, cursor.offset - TAIL))
         self._goes_on = _returns(self._last)  # a lone carriage return stands before the cursor
+        reach = min(BEFORE, cursor.offset) if known.reach > 1 else 0
+        self._above = content.pread(reach, cursor.offset - reach)
+        self._feeds = 0  # line feeds that were read
+        self._recent = Recent(cursor.recent, now)
+        self._open = False  # a traceback without its end stands at the end
 
     @property
     def continues(self) -> bool:
@@ -83,19 +111,59 @@ class Reading:
         """Read to the end, or as far as there is room."""
         buffer = b""
         while self._room.left:
-            block = os.pread(self._descriptor, BLOCK, self.cursor.offset + len(buffer))
+            try:
+                block = self._content.pread(BLOCK, self.cursor.offset + len(buffer))
+            except Slow:
+                break  # the next look goes on
             buffer += block
             buffer = self._skip(buffer) if self.cursor.skipping else self._blank(buffer)
             if not self.cursor.skipping:
                 end = _whole(buffer)
                 if end:
-                    buffer = buffer[self._block(buffer[:end]) :]
+                    end = self._complete(buffer[:end])
+                    if end:
+                        buffer = buffer[self._block(buffer[:end]) :]
                 elif len(buffer) >= LONGEST:
                     buffer = self._long(buffer)
-            if not block:
+            if not block and not self._wait(buffer):
                 break
         self._finish(buffer)
         return self
+
+    def _complete(self, part: bytes) -> int:
+        """Return how much of some whole lines can be taken in before the end of what stands last has come."""
+        _, found, end = self._understood(part)
+        self._open = any(not each.ended and each.final is None for each in found) or end < len(part)
+        begun = [each.first for each in found if not each.ended]
+        if begun:
+            ends = [match.end() for match in _SEPARATOR.finditer(part)]
+            end = min(end, ends[min(begun) - 1] if min(begun) else 0)
+        return len(part) if len(part) - end > HELD else end
+
+    def _understood(self, part: bytes) -> Tuple[bytes, List[Traceback], int]:
+        """Return the lines for the patterns, the tracebacks among them, and where they are no longer whole."""
+        end = len(part)
+        if pieces.MARK in part:
+            part, end = pieces.together(part)
+        if _HEADER not in part:
+            return part, [], end
+        return part, tracebacks(cleaned(part).data.decode("utf-8", "replace").split("\n")), end
+
+    def _wait(self, rest: bytes) -> bool:
+        """Let a moment pass where a traceback or a report is just being written; tell whether to look again."""
+        event = _HEADER in rest or rest.startswith(pieces.MARK)
+        if self._content.packed or not (event or self._recent.touched) or self._room.patience <= 0:
+            return False
+        age = self._clock - os.fstat(self._content.descriptor).st_mtime
+        if age > (QUIET if event and self._open else STILL):
+            return False
+        time.sleep(PAUSE)
+        self._room.patience -= PAUSE
+        return True
+
+    @property
+    def _clock(self) -> float:
+        return self._now + time.monotonic() - self._began
 
     def _skip(self, buffer: bytes) -> bytes:
         """Pass over the rest of a line that was taken already."""
@@ -119,8 +187,10 @@ class Reading:
         return rest
 
     def _leap(self) -> None:
+        if self._content.packed:
+            return
         try:
-            data = os.lseek(self._descriptor, self.cursor.offset, os.SEEK_DATA)
+            data = os.lseek(self._content.descriptor, self.cursor.offset, os.SEEK_DATA)
         except OSError:
             return  # no more data, or a file system that does not say: the bytes are read
         if data > self.cursor.offset:
@@ -145,7 +215,7 @@ class Reading:
             return self._lines(line, self._line_time)
         except TooSlow as slow:
             self._pass_over(slow)
-            self.cursor.matched = self.cursor.tried = False
+            self.cursor.tried, self.cursor.held = False, 0
             self._consume(line)
             return len(line)
 
@@ -158,86 +228,115 @@ class Reading:
         self.passed_over.append(str(slow))
 
     def _lines(self, part: bytes, limit: float) -> int:
-        hits = self._matcher.hits(part, limit, goes_on=self._goes_on)
-        known = self.cursor.matched
-        self.cursor.matched = self.cursor.tried = False
-        ends: Optional[List[int]] = None
-        base = self.cursor.offset
-        only_feeds = b"\r" not in part
-        for hit in hits:
-            if known and hit.index == 0:
-                continue  # it was taken when it had no end yet
-            if ends is None:
-                ends = [found.end() for found in _SEPARATOR.finditer(part)]
-            begin = ends[hit.index - 1] if hit.index else 0
-            feeds = hit.index if only_feeds else part.count(b"\n", 0, begin)
-            self._add(hit, base, feeds)
+        found = self._found(part, limit)
+        self.cursor.tried = False
+        ends = [match.end() for match in _SEPARATOR.finditer(part)] if found else []
+        base, line = self.cursor.offset, self._feeds
+        for one in found:
+            begin = ends[one.hit.index - 1] if one.hit.index else 0
+            self._add(one.hit, base, part.count(b"\n", 0, begin), line)
             if not self._room.holds:
-                self._consume(part[: ends[hit.index]])
-                return ends[hit.index]
+                self._consume(part[: ends[one.last]])
+                return ends[one.last]
         self._consume(part)
         return len(part)
 
+    def _found(self, part: bytes, limit: float) -> List[Joined]:
+        """Return what matches in some lines, without what was taken when it had no end yet."""
+        text, events, _ = self._understood(part)
+        hits = list(self._matcher.hits(text, limit, goes_on=self._goes_on, before=self._above))
+        held = self.cursor.held
+        self.cursor.held = 0
+        return [one for one in joined(hits, events) if one.first >= held]
+
     def _long(self, buffer: bytes) -> bytes:
         """Take the beginning of a line that is longer than patterns are given."""
-        if not self.cursor.matched:
-            self._first_hit(buffer[:LONGEST])
-        self.cursor.matched = self.cursor.tried = False
+        self._as_it_stands(buffer[:LONGEST])
+        self.cursor.tried, self.cursor.held = False, 0
         self._consume(buffer[:LONGEST])
         self.cursor.skipping = True
         return buffer[LONGEST:]
 
     def _finish(self, rest: bytes) -> None:
         cursor, before = self.cursor, self._before
-        found = os.fstat(self._descriptor)
+        found = os.fstat(self._content.descriptor)
         cursor.tried = False
         unchanged = (before.size, before.offset) == (found.st_size, cursor.offset)
         cursor.seen = before.seen if unchanged and before.seen else self._now
-        quiet = self._now - min(found.st_mtime, cursor.seen) > QUIET  # by either clock, the disk's or ours
-        ended = found.st_size == cursor.offset + len(rest) and not cursor.skipping
-        if rest and ended and quiet and self._room.left:
-            self._unfinished(rest)
+        if self._ended(rest, found):
+            if rest:
+                cursor.held = max(cursor.held, self._as_it_stands(rest))
+            cursor.tried = bool(rest) or self._content.packed
         doubtful = 0 < before.offset == before.size == cursor.offset == found.st_size and before.inode == found.st_ino
         cursor.changed = before.changed if doubtful else found.st_mtime_ns
         cursor.size, cursor.device, cursor.inode, cursor.missing = found.st_size, found.st_dev, found.st_ino, None
         cursor.head, cursor.head_length = fingerprint(self._first), len(self._first)
         cursor.tail = fingerprint(self._last)
+        cursor.recent = self._recent.keep(self._feeds)
 
-    def _unfinished(self, rest: bytes) -> None:
-        """Take the last line as it stands; the cursor stays before it, for it may yet grow."""
-        self.cursor.tried = True
-        if not self.cursor.matched:
-            self.cursor.matched = self._first_hit(rest)
+    def _ended(self, rest: bytes, found: os.stat_result) -> bool:
+        """Tell whether all was read, and what is left has been waiting for its end long enough."""
+        cursor = self.cursor
+        if not self._room.left or cursor.skipping:
+            return False
+        quiet = self._clock - min(found.st_mtime, cursor.seen)  # by either clock, the disk's or ours
+        if self._content.packed:
+            if self._content.whole:
+                return True
+            if quiet > UNFINISHED:
+                self.trouble = f"{self._path} is packed only in part: what could be read of it was"
+            return quiet > UNFINISHED
+        whole = _HEADER in rest and not self._open and rest.endswith(b"\n")
+        return found.st_size == cursor.offset + len(rest) and quiet > (STILL if whole else QUIET)
 
-    def _first_hit(self, part: bytes) -> bool:
-        """Take the first match of a line that has no end yet."""
+    def _as_it_stands(self, part: bytes) -> int:
+        """Take what has no end yet, while the cursor stays before it; return how many of its lines are no longer new."""
+        held = self.cursor.held
         try:
-            hit = next(self._matcher.hits(part, self._line_time, goes_on=self._goes_on), None)
+            found = self._found(part, self._line_time)
         except TooSlow as slow:
             self._pass_over(slow)
-            return False
-        if hit is not None:
-            self._add(hit, self.cursor.offset, 0)
-        return hit is not None
+            return held
+        ends = [match.end() for match in _SEPARATOR.finditer(part)]
+        for one in found:
+            begin = ends[one.hit.index - 1] if one.hit.index else 0
+            self._add(one.hit, self.cursor.offset, part.count(b"\n", 0, begin), self._feeds)
+        return len(ends) + (not part.endswith((b"\n", b"\r"))) if found else held
 
     @property
     def torn(self) -> bool:
         """The file was begun anew while it was read: nothing of this is to be believed."""
-        if os.fstat(self._descriptor).st_size < self.cursor.offset:
+        if self._content.packed or not self._content.reaches(self.cursor.offset):
             return False  # cut only after the last byte was read
-        return not self.cursor.begins(self._descriptor)
+        return not self.cursor.begins(self._content)
 
-    def _add(self, hit: Hit, base: int, feeds: int) -> None:
-        if self.cursor.lines is None:
-            self.cursor.lines = self._count(base)
-        number = None if self.cursor.lines is None else self.cursor.lines + feeds + 1
+    def _add(self, hit: Hit, base: int, feeds: int, line: int) -> None:
+        event = self._known.event(hit)
+        moment = written(hit.stamp or hit.line, self._now) if event else None
+        within, record = self._recent.take(event, hit.name, line + feeds, moment) if event else (False, None)
+        if within and record is None:
+            return  # of an event that an earlier look told of
+        number = self._number(base, feeds)
+        if record is not None:
+            known = self.lines[record]
+            named = self._known.foremost(known.hit, hit)
+            other = hit if named is known.hit else known.hit
+            self.lines[record] = Line(self._path, known.number if named is known.hit else number, merged(named, other))
+            return
+        if event:
+            self._recent.begin(event, hit.name, line + feeds, moment, len(self.lines), self._clock)
         self.lines.append(Line(self._path, number, hit))
         self._room.take(hit)
+
+    def _number(self, base: int, feeds: int) -> Optional[int]:
+        if self.cursor.lines is None:
+            self.cursor.lines = self._count(base)
+        return None if self.cursor.lines is None else self.cursor.lines + feeds + 1
 
     def _count(self, end: int) -> Optional[int]:
         if end > COUNTED:
             return None
-        return sum(os.pread(self._descriptor, min(BLOCK, end - at), at).count(b"\n") for at in range(0, end, BLOCK))
+        return sum(self._content.pread(min(BLOCK, end - at), at).count(b"\n") for at in range(0, end, BLOCK))
 
     def _consume(self, part: bytes) -> None:
         if len(self._first) < HEAD:
@@ -245,6 +344,9 @@ class Reading:
         self._last = (self._last + part)[-TAIL:]
         if part.strip(b"\0"):  # NUL bytes are no text: what they follow counts
             self._goes_on = _returns(part)
+        if self._known.reach > 1:
+            self._above = (self._above + part)[-BEFORE:]
+        self._feeds += part.count(b"\n")
         self.cursor.offset += len(part)
         if self.cursor.lines is not None:
             self.cursor.lines += part.count(b"\n")

@@ -8,7 +8,6 @@ import bisect
 import os
 import re
 import stat
-import time
 from dataclasses import replace
 from functools import cached_property
 from typing import Dict, Iterator, List, Optional, Sequence
@@ -21,8 +20,6 @@ from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
 LONGEST = 64 * 1024  # bytes of a line that are given to the patterns; the rest of it is passed over
 
 COMPARED = 1024 * 1024  # bytes of a packed file that are compared with one that it may be a copy of
-
-TICK = 50_000_000  # nanoseconds in which a directory may change twice and show one time
 
 _DIGIT = re.compile(r"\d")
 _NUMBERED = re.compile(r"(?P<base>.+?)(?:[.\-_]\d[\d.\-_:TZ]*|\.old|\.prev)")
@@ -41,6 +38,11 @@ class Place:
     def live(self) -> bool:
         """It is the log itself."""
         return self.path == self.log
+
+    @property
+    def packed(self) -> bool:
+        """It is packed, by its name."""
+        return packed(self.path)
 
     def holds(self, content: Content) -> bool:
         """Tell whether an open file is the one that was found here, and not one that took its place since."""
@@ -68,11 +70,6 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        try:
-            self.changed = os.stat(path).st_mtime_ns
-        except OSError:
-            self.changed = 0
-        self.settled = 0 < self.changed < time.time_ns() - TICK  # a change from now on changes its time
 
     @cached_property
     def inodes(self) -> Dict[int, str]:

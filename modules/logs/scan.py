@@ -1,43 +1,26 @@
 """One log read from its begin to its end, in bounded memory: what matches, how often, where first and last."""
 
-import time
 from collections import deque
-from typing import Any, BinaryIO, Callable, Deque, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass, field
+from typing import BinaryIO, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.frozen import frozen
-from runbook.modules.logs.judging import Hit, TooSlow
-from runbook.modules.logs.match import matcher
-from runbook.modules.logs.moment import written
+from runbook.modules.logs.cleaning import Text
+from runbook.modules.logs.judging import Found, Judge, TooSlow, last_lines
+from runbook.modules.logs.match import judge
 from runbook.modules.logs.opening import Blocks, Unreadable, opened
 from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.sightings import FIRST, LAST, Clock, Seen, Sighting, Sketch, Spot, told
 
-FIRST = 20  # spots of a signature that are kept from the begin
-LAST = 3  # and from the end
-CONTEXT = 400  # characters of a line of context
+__all__ = ["FileScan", "Sighting", "Spot", "scan"]
 
+BLOCK_TIME = 1.0  # seconds of processor time to judge a block; one that takes longer is judged line by line
+LINE_TIME = 0.25  # for a pattern in a line of such a block; one that takes longer is passed over
+PATIENCE = 4  # lines that a pattern may be too slow for before it is left out of the rest of the file
+HELD = 8 * 1024 * 1024  # bytes of blocks that are held
+AROUND = 4096  # bytes before a spot that are looked through for a time
 
-@frozen
-class Spot:
-    """One line that matches, and what stands around it."""
-
-    line_no: Optional[int]  # from 1; None where the begin of the file was not read
-    line: str
-    time: Optional[float]  # when it was written, or the line before it that says so
-    groups: Mapping[str, Any]
-    before: Tuple[str, ...] = ()
-    after: Tuple[str, ...] = ()
-    lines: int = 1  # over how many lines the match reaches; line_no is the last of them
-
-
-@frozen
-class Sighting:
-    """One signature in one file."""
-
-    name: str
-    count: int
-    first: Spot
-    last: Spot
-    spots: Tuple[Spot, ...]  # the first 20, and the last 3
+Each = Callable[[Optional[int], str], None]
 
 
 @frozen
@@ -46,8 +29,8 @@ class FileScan:
 
     path: str
     lines: int  # that were read
-    bytes: int
-    found: Mapping[str, Sighting]
+    bytes: int  # the same, unpacked
+    found: Mapping[str, Sighting]  # by signature, in order of precedence
     trouble: str = ""  # why not all of it was read or matched
 
 
@@ -58,7 +41,7 @@ def scan(
     since: Optional[float] = None,
     last_lines: Optional[int] = None,
     context: int = 2,
-    each: Optional[Callable[[Optional[int], str], None]] = None,
+    each: Optional[Each] = None,
 ) -> FileScan:
     """Read a log and return what matches.
 
@@ -72,76 +55,204 @@ def scan(
     """
     path = source if isinstance(source, str) else "-"
     try:
-        with opened(source, last_lines) as blocks:
-            return _Scan(path, blocks, patterns, since, context, each).run()
+        with opened(source, last_lines) as (blocks, lines):
+            return _Scan(path, blocks, judge(patterns, 1 << 30), since, context, each).run(lines)
     except Unreadable as error:
         return FileScan(path, 0, 0, {}, str(error))
 
 
-class _Seen:
-    def __init__(self) -> None:
-        self.count = 0
-        self.first: List[Spot] = []
-        self.last: Deque[Spot] = deque(maxlen=LAST)
+@dataclass
+class _Block:
+    """A block, cleaned, behind the last lines of the one before."""
 
-    def sighting(self, name: str) -> Sighting:
-        spots = (*self.first, *self.last)
-        return Sighting(name, self.count, spots[0], spots[-1], spots)
+    text: Text
+    begin: int  # where the block itself begins
+    line_no: Optional[int]  # of its first line
+    spots: List[Tuple[int, int, int]] = field(default_factory=list)  # (start, pattern, how many of it up to here)
+
+    def feeds(self, begin: int, end: int) -> int:
+        """Return how many line feeds the file has in a part; a lone carriage return is none."""
+        data = self.text.data
+        return data.count(b"\n", begin, end) - (data.count(b"\r\n", begin, end) if b"\r" in data else 0)
+
+    def stamp(self, start: int) -> str:
+        """Return the time that docker wrote beside a line."""
+        return self.text.stamps[self.text.data.count(b"\n", self.begin, start)] if self.text.stamps else ""
 
 
 class _Scan:
     def __init__(
-        self,
-        path: str,
-        blocks: Blocks,
-        patterns: Sequence[Pattern],
-        since: Optional[float],
-        context: int,
-        each: Optional[Callable[[Optional[int], str], None]],
+        self, path: str, blocks: Blocks, judge: Judge, since: Optional[float], context: int, each: Optional[Each]
     ) -> None:
-        self._path, self._blocks, self._since, self._context, self._each = path, blocks, since, context, each
-        self._matcher = matcher(patterns, 1 << 30)
-        self._names = {pattern.name: number for number, pattern in enumerate(patterns)}
-        self._seen: Dict[str, _Seen] = {}
-        self._now = time.time()
+        self._path, self._blocks, self._judge = path, blocks, judge
+        self._since, self._context, self._each = since, context, each
+        self._seen: Dict[int, Seen] = {}
+        self._clock = Clock()
+        self._slow: Dict[int, int] = {}  # lines that a pattern was too slow for
+        self._trusted: Set[int] = set()
+        self._recent: Deque[_Block] = deque()  # blocks whose spots are still to be kept, as far as they will be
+        self._size = 0  # of these
+        self._carried = max(context, judge.reach - 1)  # lines that are carried over to the next block
 
-    def run(self) -> FileScan:
-        lines = [line for block in self._blocks for line in block.splitlines(keepends=True)]
-        moment: Optional[float] = None
-        texts = [line.decode("utf-8", "replace").rstrip("\r\n")[:CONTEXT] for line in lines]
-        trouble = self._blocks.trouble
-        for index, line in enumerate(lines):
-            moment = written(texts[index], self._now) or moment
-            if self._since is not None and moment is not None and moment < self._since:
-                continue
-            try:
-                hits = list(
-                    self._matcher.hits(line, 0.25, before=b"".join(lines[max(0, index - 20) : index]), every=True)
-                )
-            except TooSlow as slow:
-                trouble = trouble or f"line {index + 1} could not be matched in time by `{slow}`"
-                continue
-            for number, hit in enumerate(hits):
-                if self._each is not None:
-                    self._each(index + 1, hit.name)
-                if not number:
-                    self._keep(index, hit, moment, texts)
-        found = {
-            name: seen.sighting(name) for name, seen in sorted(self._seen.items(), key=lambda i: self._names[i[0]])
-        }
-        return FileScan(self._path, len(lines), sum(map(len, lines)), found, trouble)
+    def run(self, lines: Iterator[bytes]) -> FileScan:
+        """Read on to the end."""
+        count, head, ended = 0, b"", True
+        for raw in lines:
+            text, marks = self._judge.candidates(raw, head)
+            block = _Block(text, len(head), None if self._blocks.first is None else self._blocks.first + count)
+            if marks:
+                self._take(block, marks)
+            self._hold(block)
+            count += raw.count(b"\n")
+            ended = raw.endswith(b"\n")
+            head = last_lines(text.data, self._carried) if self._carried else b""
+        while self._recent:
+            self._settle(self._recent.popleft())
+        sightings = [self._sighting(number) for number in sorted(self._seen)]
+        found = {sighting.name: sighting for sighting in sightings if sighting is not None}
+        return FileScan(self._path, count + (not ended), self._blocks.bytes, found, self._trouble())
 
-    def _keep(self, index: int, hit: Hit, moment: Optional[float], texts: List[str]) -> None:
-        first = index - hit.lines + 1
-        spot = Spot(
-            index + 1,
-            hit.line,
-            moment,
-            hit.groups,
-            tuple(texts[max(0, first - self._context) : first]),
-            tuple(texts[index + 1 : index + 1 + self._context]),
-            hit.lines,
-        )
-        seen = self._seen.setdefault(hit.name, _Seen())
-        seen.count += 1
-        (seen.first if len(seen.first) < FIRST else seen.last).append(spot)
+    def _hold(self, block: _Block) -> None:
+        """Hold a block for a while: most of its spots will be followed by others, and need not be kept."""
+        if not self._recent and not block.spots:
+            return
+        self._recent.append(block)
+        self._size += len(block.text.data)
+        while self._recent and (self._size > HELD or not self._recent[0].spots) and len(self._recent) > 1:
+            settled = self._recent.popleft()
+            self._size -= len(settled.text.data)
+            self._settle(settled)
+
+    def _take(self, block: _Block, marks: List[Tuple[int, int]]) -> None:
+        """Judge the candidates of a block."""
+        data = block.text.data
+        if any(slow >= PATIENCE for slow in self._slow.values()):
+            marks = [mark for mark in marks if self._slow.get(mark[1], 0) < PATIENCE]
+        found = self._found(data, marks)
+        if self._since is not None:
+            found = self._late_enough(block, found)
+        if self._each is not None:
+            self._tell(block, found)
+        named: Dict[int, List[int]] = {}  # where the lines begin, by the first pattern that matches
+        before = -1
+        for start, number, _ in found:
+            if start != before:
+                before = start
+                named.setdefault(number, []).append(start)
+        for number, starts in named.items():
+            seen = self._seen.setdefault(number, Seen())
+            room, least = max(0, FIRST - seen.count), max(0, len(starts) - LAST)
+            kept = [*range(min(room, len(starts))), *range(max(room, least), len(starts))]
+            block.spots += [(starts[index], number, seen.count + index + 1) for index in kept]
+            seen.count += len(starts)
+            if seen.count >= FIRST and self._judge.exact(number):
+                self._trusted.add(number)
+        block.spots.sort()
+
+    def _found(self, data: bytes, marks: List[Tuple[int, int]]) -> List[Found]:
+        every = self._each is not None
+        try:
+            return self._judge.found(data, marks, BLOCK_TIME, every=every, trusted=self._trusted)
+        except TooSlow:
+            found: List[Found] = []
+            for offset, number in marks:
+                if self._slow.get(number, 0) >= PATIENCE:
+                    continue
+                try:
+                    found += self._judge.found(data, [(offset, number)], LINE_TIME)
+                except TooSlow:
+                    self._slow[number] = self._slow.get(number, 0) + 1
+            return sorted({(item.start, item.number): item for item in found}.values(), key=lambda item: item[:2])
+
+    def _late_enough(self, block: _Block, found: Sequence[Found]) -> List[Found]:
+        assert self._since is not None
+        late: List[Found] = []
+        data, looked, moment = block.text.data, block.begin, self._clock.latest
+        for item in found:
+            if item.start >= looked:
+                moment = self._clock.at(data, item.start, looked, block.stamp(item.start))
+                looked = item.start + 1
+            if moment is None or moment >= self._since:
+                late.append(item)
+        end = data.rfind(b"\n", 0, len(data) - 1) + 1
+        if end >= looked:
+            self._clock.at(data, end, looked, block.stamp(end))
+        return late
+
+    def _tell(self, block: _Block, found: Sequence[Found]) -> None:
+        assert self._each is not None
+        number, counted = block.line_no, block.begin
+        for item in found:
+            if number is not None:
+                number += block.feeds(counted, item.start)
+            counted = item.start
+            self._each(number, self._judge.patterns[item.number].name)
+
+    def _settle(self, block: _Block) -> None:
+        """Keep the spots of a block that are among the first, or among the last so far."""
+        data = block.text.data
+        line_no, counted, looked = block.line_no, block.begin, 0
+        for start, number, ordinal in block.spots:
+            seen = self._seen[number]
+            if ordinal > FIRST and ordinal <= seen.count - LAST:
+                continue
+            if line_no is not None:
+                line_no += block.feeds(counted, start)
+            counted = start
+            stamp = block.stamp(start)
+            moment = self._clock.latest
+            sure = ordinal <= FIRST or bool(stamp)
+            if sure:
+                moment = self._clock.at(data, start, looked, stamp)
+                looked = start
+            begin = self._begin(data, start, number)
+            sketch = Sketch(number, line_no, self._around(data, begin, start), start - begin, moment, sure)
+            seen.keep(sketch if ordinal > FIRST and len(sketch.around) <= 4 * AROUND else self._told(sketch), ordinal)
+
+    def _told(self, sketch: Sketch) -> Optional[Spot]:
+        return told(self._judge, sketch, self._clock, self._context)
+
+    def _begin(self, data: bytes, start: int, number: int) -> int:
+        """Return where the lines begin that a spot needs before its own."""
+        begin = start
+        for _ in range(self._context + self._judge.patterns[number].lines - 1):
+            begin = data.rfind(b"\n", 0, max(0, begin - 1)) + 1
+        return min(begin, data.find(b"\n", max(0, start - AROUND)) + 1)
+
+    def _around(self, data: bytes, begin: int, start: int) -> bytes:
+        """Return a spot's lines and those of context behind it, which may stand in the blocks that follow."""
+        end = data.find(b"\n", start) + 1 or len(data)
+        around, left = data[begin:end], self._context
+        following = iter(self._recent)
+        while left:
+            behind = data.find(b"\n", end) + 1 or len(data)
+            if behind > end:
+                around += data[end : min(behind, end + AROUND)]
+                left -= 1
+                end = behind
+            else:
+                block = next(following, None)
+                if block is None:
+                    break
+                data, end = block.text.data, block.begin
+        return around
+
+    def _sighting(self, number: int) -> Optional[Sighting]:
+        seen = self._seen[number]
+        spots = list(seen.first)
+        for last in seen.last:
+            spot = self._told(last) if isinstance(last, Sketch) else last
+            if spot is not None:
+                spots.append(spot)
+        if not spots:
+            return None
+        return Sighting(self._judge.patterns[number].name, seen.count, spots[0], spots[-1], tuple(spots))
+
+    def _trouble(self) -> str:
+        parts = [self._blocks.trouble] if self._blocks.trouble else []
+        for number, lines in self._slow.items():
+            name = self._judge.patterns[number].name
+            times = "1 line was" if lines == 1 else f"{lines} lines were"
+            rest = ", and then left out" if lines >= PATIENCE else ""
+            parts.append(f"{times} not matched with `{name}`, which took longer than {LINE_TIME} s{rest}")
+        return "; ".join(parts)

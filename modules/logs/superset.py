@@ -69,16 +69,24 @@ EMPTY = Many(())
 NEVER = OneOf(())
 
 
-def superset(pattern: str, lines: int = 1) -> Node:
-    """Return what finds every line that the pattern matches in; of one line, where it is a line's own.
+@frozen
+class Superset:
+    """A pattern for bytes."""
+
+    node: Node
+    exact: bool  # in lines of ASCII it finds nothing but what the pattern matches
+
+
+def superset(pattern: str, lines: int = 1) -> Superset:
+    """Return what finds every line that a pattern matches in, or that the match ends in if it may reach over several.
 
     Raises:
         re.error: it is no regular expression.
     """
     parsed = _sre.parse(pattern)
-    folds = folded(pattern, parsed.state.flags)
-    node = _Translation(several=lines > 1, folds=folds).sequence(parsed, parsed.state.flags)
-    return _trimmed(node, several=lines > 1)
+    translation = _Translation(several=lines > 1, folds=folded(pattern, parsed.state.flags))
+    node = translation.sequence(parsed, parsed.state.flags)
+    return Superset(_trimmed(node, several=lines > 1), exact=translation.exact and lines == 1)
 
 
 def nullable(node: Node) -> bool:
@@ -98,6 +106,7 @@ class _Translation:
     def __init__(self, *, several: bool, folds: bool) -> None:
         self._several = several
         self._folds = folds
+        self.exact = True
 
     def sequence(self, parsed: Iterable[Any], flags: int) -> Node:
         items = list(parsed)
@@ -118,14 +127,15 @@ class _Translation:
             return _one_of([self.sequence(branch, flags) for branch in argument[1]])
         if name == "SUBPATTERN":
             return self.sequence(argument[3], (flags | argument[1]) & ~argument[2])
+        if name == "FAILURE":
+            return NEVER
+        self.exact = self.exact and name in ("MAX_REPEAT", "MIN_REPEAT")
         if name == "ATOMIC_GROUP":
             return self.sequence(argument, flags)
         if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            return self._repeat(*argument, flags)
+            return self._repeat(argument[0], argument[1], argument[2], flags)
         if name in ("ASSERT", "ASSERT_NOT"):
             return EMPTY
-        if name == "FAILURE":
-            return NEVER
         # a reference to a group, or on condition of one: anything at all
         return Times(Bytes(self._legal(ASCII | HIGH)), 0, None)
 
@@ -136,6 +146,7 @@ class _Translation:
             return At("$")
         if place == "AT_BOUNDARY" and sure:
             return At("b")
+        self.exact = False
         return EMPTY
 
     def _once(self, name: str, argument: Any, flags: int) -> Node:
@@ -192,9 +203,8 @@ class _Translation:
         if len(items) == 1 and str(items[0][0]) in ("LITERAL", "NOT_LITERAL", "ANY", "ANY_ALL", "IN"):
             members = self._members(str(items[0][0]), items[0][1], flags)
             if members & HIGH:  # so many bytes at least, and four times that at most
-                most_bytes = None if bounded is None else bounded * 4
-                if most_bytes is not None and most_bytes > _LONGEST and not self._several:
-                    most_bytes = None
+                most_bytes = None if bounded is None or bounded * 4 > _LONGEST else bounded * 4
+                self.exact = self.exact and (bounded is None or bounded == most_bytes)
                 return Times(Bytes(members), least, most_bytes)
             return Times(Bytes(members), least, bounded)
         part = self.sequence(items, flags)
@@ -278,7 +288,11 @@ def _cut(node: Node, end: int) -> Node:
     if isinstance(node, Times):
         if not node.least:
             return EMPTY
-        return _many([node.part] * node.least) if isinstance(node.part, Bytes) else Times(node.part, node.least, node.least)
+        return (
+            _many([node.part] * node.least)
+            if isinstance(node.part, Bytes)
+            else Times(node.part, node.least, node.least)
+        )
     return node
 
 

@@ -1,128 +1,164 @@
-"""What is new in a set of logs since the last look: every line that rotation has left, once."""
+"""What is new in a set of logs since the last look: every line that rotation has left, once.
+
+Only logs about which something has changed are worked on; the cursors of the others stay as they are, unread.
+"""
 
 import os
-import stat
 import time
-from dataclasses import replace
-from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
-from runbook.modules.declare import Unclear
-from runbook.modules.globs import expand, wild
-from runbook.modules.logs.cursor import Cursor
-from runbook.modules.logs.match import Matcher
+from runbook.modules.logs.beginning import Beginning
+from runbook.modules.logs.content import Slow, opened
+from runbook.modules.logs.cursor import Cursor, stamp
+from runbook.modules.logs.events import Known
+from runbook.modules.logs.follow import Follow, Work
+from runbook.modules.logs.ground import Ground
+from runbook.modules.logs.listing import Listing, listed
+from runbook.modules.logs.match import Matcher, matcher
+from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.reading import Line, Reading, Room
-from runbook.modules.logs.rotation import (
-    Folder,
-    Place,
-    adopted,
-    at_end,
-    bases,
-    fresh,
-    opened,
-    places,
-)
-from runbook.modules.logs.strangers import Strangers, followed
+from runbook.modules.logs.rotation import Folder, Place, bases, places
+from runbook.modules.logs.strangers import followed
 
 BUDGET = 10.0  # seconds of reading in one look; the next one goes on where it ended
-MISSED = 7 * 86400.0  # seconds for which a file that can't be found is remembered: its disk may come back
-MISSED_MOST = 200
-AWAITED = 600.0  # seconds for which the copy of a log that was cut is awaited
-
-From = Literal["end", "start"]
 
 
 class Tail:
     """The files behind some paths and patterns, as far as they were read."""
 
-    def __init__(self, kept: Mapping[str, Any], matcher: Matcher, now: float, room: Optional[Room] = None) -> None:
+    def __init__(
+        self, kept: Mapping[str, Any], patterns: Sequence[Pattern], now: float, room: Optional[Room] = None
+    ) -> None:
         self._kept = kept
-        self._matcher = matcher
+        self._patterns = patterns
+        self._known = Known(patterns)
+        self._matcher: Optional[Matcher] = None
         self._now = now
         self._room = room or Room(until=time.monotonic() + BUDGET)
+        self._ground = Ground(kept, now)
         self._folders: Dict[str, Folder] = {}
-        self._unsettled: Set[str] = set()  # directories to search again at the next look
         self._claimed: Set[Tuple[int, int]] = set()
-        self._cursors: Dict[str, List[Cursor]] = {}
+        self._shelves: Dict[str, Dict[str, str]] = {}
+        self._apart: Dict[str, List[str]] = {}
         self._behind = 0
         self._nothing: List[str] = []  # patterns that match no file
-        self._asked = 0
         self._passed_over: Dict[str, List[str]] = {}  # by file, the patterns that were too slow for a line each
+        self._told: List[str] = []
 
-    def new(self, patterns: Sequence[str], first: From) -> List[Line]:
+    def new(self, wanted: Sequence[str], begin: Beginning, listing: Listing = listed) -> List[Line]:
         """Return the matching lines that are new.
 
         Args:
-            patterns: paths, and patterns of paths.
-            first: where to begin in files that are there when a pattern is looked at for the first time.
+            wanted: paths, and patterns of paths, or whatever `listing` understands.
+            begin: where to begin in files that are there when a pattern is looked at for the first time.
+            listing: says which logs are meant.
 
         Raises:
             Unclear: something at these paths can't be read.
         """
         lines: List[Line] = []
-        for pattern in dict.fromkeys(patterns):
-            lines += self._pattern(pattern, first)
+        for pattern in dict.fromkeys(wanted):
+            lines += self._pattern(pattern, begin, listing)
         return lines
 
     def keep(self) -> Dict[str, Any]:
-        """Return what the next look has to be given, as JSON."""
-        settled = [path for path, folder in self._folders.items() if folder.settled and path not in self._unsettled]
-        return {
-            "cursors": {pattern: [cursor.store() for cursor in cursors] for pattern, cursors in self._cursors.items()},
-            "folders": {path: self._folders[path].changed for path in settled},
+        """Return what the next look has to be given, as JSON; what did not change is the same object."""
+        every = len(self._nothing) == len(self._shelves)
+        kept: Dict[str, Any] = {
+            "cursors": self._shelves,
+            **({"apart": self._apart} if self._apart else {}),
+            **self._ground.keep(),
             "behind": self._behind,  # bytes that are left for the next look
-            **({"nothing": f"no file at {', '.join(self._nothing)}"} if len(self._nothing) == self._asked else {}),
+            **({"nothing": f"no file at {', '.join(self._nothing)}"} if every and self._nothing else {}),
             **self._trouble(),
         }
+        return {name: self._kept[name] if self._kept.get(name) == value else value for name, value in kept.items()}
 
     def _trouble(self) -> Dict[str, Any]:
-        if not self._passed_over:
-            return {}
-        told = []
+        told = list(self._told)
         for path, slow in self._passed_over.items():
             lines = "1 line was" if len(slow) == 1 else f"{len(slow)} lines were"
             patterns = ", ".join(f"`{pattern}`" for pattern in sorted(set(slow))[:3])
             told.append(f"{path}: {lines} passed over that could not be matched in time by {patterns}")
-        return {"passed_over": sum(map(len, self._passed_over.values())), "trouble": "; ".join(told)}
+        passed = {"passed_over": sum(map(len, self._passed_over.values()))} if self._passed_over else {}
+        return {**passed, **({"trouble": "; ".join(told)} if told else {})}
 
-    def _pattern(self, pattern: str, first: From) -> List[Line]:
+    def _pattern(self, pattern: str, begin: Beginning, listing: Listing) -> List[Line]:
         before = self._kept.get("cursors", {}).get(pattern)
-        known = [Cursor.load(cursor) for cursor in before or ()]
-        logs = _logs(pattern)
-        gone = sorted({cursor.log for cursor in known} - set(logs))
-        there = list(self._places([*logs, *gone], known, first=before is None))
-        self._asked += 1
-        if not there:
-            self._nothing.append(pattern)
-        kept, work = self._first(there, first) if before is None else self._settled(there, known)
-        lines: List[Line] = []
-        for place, cursor in sorted(work, key=lambda item: (item[0].found.st_mtime_ns, item[0].live)):
-            read = self._read(place, cursor)
-            kept.append(read.cursor if read else cursor)
-            if read is None:  # it changed since we looked at it: the next look sees what became of it
-                self._await(place, cursor)
-                continue
-            lines += read.lines
-            if place.live:
-                kept = [followed(c, read.cursor) if c.copy and c.log == place.log else c for c in kept]
-            if read.passed_over:
-                self._passed_over.setdefault(place.path, []).extend(read.passed_over)
-            if not self._room.left:
-                self._behind += max(0, read.cursor.size - read.cursor.offset)
-        self._cursors[pattern] = kept
+        if before is None:
+            return self._first(pattern, begin, listing)
+        shelf, apart = _shelf(before, self._kept.get("apart", {}).get(pattern, []))
+        firm = self._ground.firm(pattern)
+        active = {path for path, text in shelf.items() if not text.startswith(_stamp(path))}
+        if firm and not active:
+            self._shelves[pattern] = shelf
+            if apart:
+                self._apart[pattern] = apart
+            self._nothing += [] if shelf else [pattern]
+            self._ground.stand(pattern)
+            return []
+        folders: Set[str] = set()
+        logs = set(shelf) if firm else set(listing(pattern, folders))
+        lost = [Cursor.load(text) for text in apart]
+        active = {cursor.log for cursor in _loaded(shelf, active).values()}
+        if not firm:
+            active |= {cursor.log for cursor in lost}
+            active |= self._newcomers(logs, shelf, folders)
+            active |= {base for log in active for base in _bases(log) if base in logs}
+            logs |= active
+        about = _loaded(shelf, (path for path, text in shelf.items() if path in active or '"log":' in text))
+        mine = {path: cursor for path, cursor in about.items() if cursor.log in active}
+        rest = {path: text for path, text in shelf.items() if path not in mine}
+        cursors = [*mine.values(), *(cursor for cursor in lost if cursor.log in active)]
+        self._claimed.update(_identities(rest))
+        there = list(self._places(sorted(active), set() if firm else logs, cursors))
+        kept, work = self._follow(there, cursors)
+        lines = self._read_all(kept, work)
+        left = [text for text, cursor in zip(apart, lost) if cursor.log not in active]
+        self._put(pattern, kept, rest, left, None if firm else folders)
         return lines
 
-    def _places(self, logs: List[str], known: List[Cursor], *, first: bool) -> Iterator[Place]:
-        listed = set(logs)
+    def _first(self, pattern: str, begin: Beginning, listing: Listing) -> List[Line]:
+        folders: Set[str] = set()
+        logs = listing(pattern, folders)
+        there = list(self._places(logs, set(logs), [], search=True))
+        kept, work = begin.split(there, self._now)
+        lines = self._read_all(kept, work)
+        self._put(pattern, kept, {}, [], folders)
+        return lines
+
+    def _newcomers(self, logs: Set[str], shelf: Mapping[str, str], folders: Set[str]) -> Set[str]:
+        """Return the logs that are new, or beside which a name is new that rotation may have given."""
+        found: Set[str] = set()
+        links = _loaded(shelf, (path for path, text in shelf.items() if '"path":' in text))
+        aliases = {cursor.path: cursor.log for cursor in links.values()}
+        for path in logs:
+            if path not in shelf:
+                aliases.setdefault(os.path.realpath(path), path)
+                base = next((base for base in _bases(path) if base in logs or base in shelf), None)
+                if base is not None or os.path.isfile(path) or not os.path.lexists(path):
+                    found.add(base or path)
+        for folder in {*folders, *map(os.path.dirname, (*shelf, *aliases))}:
+            if not self._ground.same(folder):
+                for name in self._folder(folder).names:
+                    path = os.path.join(folder, name)
+                    if path not in shelf:
+                        known = [base for base in _bases(path) if base in shelf or base in logs or base in aliases]
+                        found.update(aliases.get(base, base) for base in known)
+        return found
+
+    def _places(
+        self, active: Sequence[str], logs: Set[str], known: List[Cursor], *, search: bool = False
+    ) -> Iterator[Place]:
         sets: Dict[str, List[Cursor]] = {}
         for cursor in known:
             sets.setdefault(cursor.log, []).append(cursor)
-        for log in logs:
-            if any(os.path.join(os.path.dirname(log), base) in listed for base in bases(os.path.basename(log))):
+        for log in active:
+            if any(base in logs for base in _bases(log)):
                 continue  # a rotated file that the pattern matches as well
             own = sets.get(log, [])
             folder = self._folder(os.path.dirname(own[0].path if own else os.path.realpath(log)))
-            search = first or folder.changed != self._kept.get("folders", {}).get(folder.path)
-            for place in places(log, own, folder, search=search):
+            for place in places(log, own, folder, search=search or not self._ground.same(folder.path)):
                 identity = place.found.st_dev, place.found.st_ino
                 if identity not in self._claimed:
                     self._claimed.add(identity)
@@ -130,124 +166,110 @@ class Tail:
 
     def _folder(self, path: str) -> Folder:
         if path not in self._folders:
+            self._ground.mark(path)  # before it is listed
             self._folders[path] = Folder(path)
         return self._folders[path]
 
-    def _first(self, there: List[Place], first: From) -> "Tuple[List[Cursor], List[Tuple[Place, Cursor]]]":
-        if first == "start":
-            return [], [(place, fresh(place)) for place in there]
-        kept = []
-        for place in there:
-            with opened(place.path) as descriptor:
-                if descriptor is not None:
-                    kept.append(at_end(place, descriptor))
-        return kept, []
-
-    def _settled(self, there: List[Place], known: List[Cursor]) -> "Tuple[List[Cursor], List[Tuple[Place, Cursor]]]":
-        """Return the cursors that stay as they are, and the files to be read with the cursor to begin at."""
-        idle: List[Cursor] = []
-        live: Dict[str, Cursor] = {}  # of the logs that are as they were, and perhaps longer
-        work: List[Tuple[Place, Cursor]] = []
-        strange: List[Tuple[Place, Optional[Cursor]]] = []
-        cut: List[Cursor] = []  # what was read is no longer at its place: a copy may hold it
-        free: Dict[int, List[Cursor]] = {}
-        for cursor in known:
-            free.setdefault(cursor.inode, []).append(cursor)
-        for place in there:
-            own = _known(place, free)
-            if own is None or own.copy:
-                strange.append((place, own))
-                continue
-            if own.idle(place.found):
-                own = replace(own, log=place.log) if own.path == place.path else _renamed(own, place)
-                idle.append(own)
-            else:
-                fits = _fits(own, place, self._now)
-                if fits is None:
-                    self._await(place, own)
-                    idle.append(own)
-                    continue
-                if not fits:
-                    cut.append(own)
-                    strange.append((place, None))
-                    continue
-                own = adopted(own, place)
-                work.append((place, own))
-            if place.live:
-                live[place.log] = own
-        cut += [cursor for cursors in free.values() for cursor in cursors if cursor.cut]
-        lost = [cursor for cursors in free.values() for cursor in cursors if not cursor.cut]
-        newest = max((cursor.changed for cursor in known), default=0)
-        strangers = Strangers(cut, lost, live, newest)
-        for place, own in sorted(strange, key=lambda item: (item[0].live, -item[0].found.st_mtime_ns)):
-            begin = strangers.begin(place, own)
-            if begin is None:
-                self._await(place, own)
-                idle += [own] if own else []
-            elif begin.read:
-                work.append((place, begin.cursor))
-            else:
-                idle.append(begin.cursor)
-        return [*idle, *self._missing(strangers.left())], work
+    def _follow(self, there: List[Place], known: List[Cursor]) -> Tuple[List[Cursor], Work]:
+        follow = Follow(there, known, self._now, self._room.until)
+        for place, own in follow.awaited:
+            self._await(place, own)
+        self._told += follow.trouble
+        return follow.idle, follow.work
 
     def _await(self, place: Place, own: Optional[Cursor]) -> None:
         """Leave a file to the next look, for it is being rotated at this moment."""
-        self._unsettled.add(os.path.dirname(os.path.realpath(place.path)))
+        self._ground.doubt(os.path.dirname(os.path.realpath(place.path)))
         self._behind += max(1, place.found.st_size - (own.offset if own else 0))
 
-    def _missing(self, lost: List[Cursor]) -> List[Cursor]:
-        since = [replace(cursor, missing=cursor.missing or self._now) for cursor in lost if cursor.offset]
-        young = [c for c in since if self._now - (c.missing or 0) < (AWAITED if c.cut else MISSED)]
-        return sorted(young, key=lambda cursor: cursor.missing or 0)[-MISSED_MOST:]
+    def _read_all(self, kept: List[Cursor], work: Work) -> List[Line]:
+        lines: List[Line] = []
+        backlog = sum(max(0, place.found.st_size - cursor.offset) for place, cursor in work)
+        for place, cursor in sorted(work, key=lambda item: (item[0].found.st_mtime_ns, item[0].live)):
+            read = self._read(place, cursor, backlog)
+            kept.append(read.cursor if read else cursor)
+            if read is None:  # it changed since we looked at it: the next look sees what became of it
+                self._await(place, cursor)
+                continue
+            lines += read.lines
+            if place.live:
+                kept[:] = [followed(c, read.cursor) if c.copy and c.log == place.log else c for c in kept]
+            if read.passed_over:
+                self._passed_over.setdefault(place.path, []).extend(read.passed_over)
+            if read.trouble:
+                self._told.append(read.trouble)
+            if not self._room.left:
+                left = read.cursor.size - read.cursor.offset
+                self._behind += int(not read.cursor.tried) if read.cursor.packed else max(0, left)
+        return lines
 
-    def _read(self, place: Place, cursor: Cursor) -> Optional[Reading]:
-        with opened(place.path) as descriptor:
-            if descriptor is None:
+    def _read(self, place: Place, cursor: Cursor, backlog: int) -> Optional[Reading]:
+        with opened(place.path, self._room.until) as content:
+            if content is None:
                 return None
-            shorter = os.fstat(descriptor).st_size < cursor.offset
-            read = Reading(place, descriptor, cursor, self._matcher, room=self._room, now=self._now)
-            if not place.holds(descriptor) or shorter or not read.continues:
+            if self._matcher is None:
+                self._matcher = matcher(self._patterns, backlog)
+            shorter = not content.packed and os.fstat(content.descriptor).st_size < cursor.offset
+            try:
+                read = Reading(place, content, cursor, self._matcher, self._known, room=self._room, now=self._now)
+                if not place.holds(content) or shorter or not read.continues:
+                    return None
+                return None if read.run().torn else read
+            except Slow:
                 return None
-            return None if read.run().torn else read
+
+    def _put(
+        self, pattern: str, kept: List[Cursor], rest: Dict[str, str], left: List[str], folders: Optional[Set[str]]
+    ) -> None:
+        shelf, apart = dict(rest), list(left)
+        for cursor in kept:
+            path = _path(cursor)
+            if cursor.missing is not None or cursor.cut or path in shelf:
+                apart.append(cursor.store())
+            else:
+                shelf[path] = cursor.store(path)
+        self._shelves[pattern] = shelf
+        if apart:
+            self._apart[pattern] = apart
+        self._nothing += [] if shelf else [pattern]
+        if folders is not None:
+            own = {os.path.dirname(cursor.path) for cursor in kept}
+            folders = {*folders, *own, *map(os.path.dirname, shelf)}
+        self._ground.stand(pattern, folders)
 
 
-def _logs(pattern: str) -> List[str]:
-    """Return the logs that a pattern means; one that is not there yet is meant too."""
-    pattern = os.path.normpath(os.path.expanduser(pattern))
-    if wild(pattern) and not os.path.lexists(pattern):
-        return [path for path in expand(pattern) if os.path.isfile(path)]
-    refusal = _refusal(pattern)
-    if refusal:
-        raise Unclear(refusal)
-    return [pattern]
+def _path(cursor: Cursor) -> str:
+    """Return where to ask whether a file is still there: the log's own name, even where that is a link."""
+    return cursor.log if cursor.path in (cursor.log, os.path.realpath(cursor.log)) else cursor.path
 
 
-def _refusal(path: str) -> str:
+def _stamp(path: str) -> str:
     try:
-        mode = os.stat(path).st_mode  # asked for once: a log may come and go between two questions
-    except (OSError, ValueError):
-        return ""
-    if stat.S_ISREG(mode):
-        return ""
-    return f"{path} is a directory: write {path}/*" if stat.S_ISDIR(mode) else f"{path} is no file, so it is not read"
+        return stamp(os.stat(path))
+    except OSError:
+        return "-"
 
 
-def _known(place: Place, free: Dict[int, List[Cursor]]) -> Optional[Cursor]:
-    """Take the cursor that was in a file of this inode, on this device if there are several."""
-    found = free.get(place.found.st_ino, [])
-    best = min(found, key=lambda cursor: (cursor.device != place.found.st_dev, cursor.missing or 0), default=None)
-    if best is not None:
-        found.remove(best)
-    return best
+def _bases(path: str) -> Iterator[str]:
+    folder, name = os.path.split(path)
+    return (os.path.join(folder, base) for base in bases(name))
 
 
-def _fits(cursor: Cursor, place: Place, now: float) -> Optional[bool]:
-    """Tell whether the cursor goes on in the file; None where another one has taken its place meanwhile."""
-    with opened(place.path) as descriptor:
-        if descriptor is None or not place.holds(descriptor):
-            return None
-        return cursor.fits(descriptor, os.fstat(descriptor), now)
+def _loaded(shelf: Mapping[str, str], paths: Iterable[str]) -> Dict[str, Cursor]:
+    return {path: Cursor.load(shelf[path], path) for path in paths}
 
 
-def _renamed(cursor: Cursor, place: Place) -> Cursor:
-    return replace(cursor, log=place.log, path=os.path.realpath(place.path))
+def _shelf(before: Any, apart: List[str]) -> Tuple[Dict[str, str], List[str]]:
+    """Return the cursors by where their files lie, and those apart; an older version kept all of them as a list."""
+    if isinstance(before, dict):
+        return before, apart
+    cursors = [Cursor.load(kept) for kept in before]
+    here = {_path(cursor): cursor for cursor in cursors if cursor.missing is None and not cursor.cut}
+    others = [cursor.store() for cursor in cursors if not any(cursor is one for one in here.values())]
+    return {path: cursor.store(path) for path, cursor in here.items()}, [*apart, *others]
+
+
+def _identities(shelf: Mapping[str, str]) -> Iterator[Tuple[int, int]]:
+    for text in shelf.values():
+        device, inode, _ = text.lstrip("?").split(" ", 2)
+        yield int(device), int(inode)

@@ -5,7 +5,7 @@ from typing import Any, Iterator, List, Mapping, Optional
 from runbook.modules.daemons import services
 from runbook.modules.daemons.unit import Daemon as Seen
 from runbook.modules.daemons.unit import Scope, State, Unit
-from runbook.modules.declare import Duration, Probe, Record, Regex
+from runbook.modules.declare import Duration, Path, Probe, Record, Regex
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
@@ -28,7 +28,7 @@ class DaemonRecord(Record):
 
 @frozen
 class Daemon(Probe):
-    """See whether a daemon runs: a unit of systemd, or whatever a pidfile names.
+    """See whether a daemon runs: for systemd, supervisor, runit, docker, or by its pidfile.
 
     A pidfile is not believed: its process must live, be no zombie, be no younger than the file, and match.
 
@@ -43,9 +43,10 @@ class Daemon(Probe):
     subject = "unit"
 
     unit: str  # the unit as its manager names it, or the absolute path of a pidfile
-    manager: services.ManagerName = "auto"  # auto: a path is a pidfile, everything else is systemd's
+    manager: services.ManagerName = "auto"  # auto: whoever knows it; a path is a pidfile, or a runit directory
     match: Optional[Regex] = None  # which command lines belong to the daemon; tells orphans and reused pids
     scope: Scope = "system"  # systemd: the system's units, or those of the user that the agent runs as
+    config: Optional[Path] = None  # supervisor: its configuration file, where that lies elsewhere than usual
 
     def check(self) -> None:
         """A name that the manager can know."""
@@ -53,7 +54,7 @@ class Daemon(Probe):
 
     def look(self, host: Host) -> Iterator[DaemonRecord]:
         """Ask the manager, and count restarts where it does not."""
-        seen = services.manager(self.manager, self._unit()).look(host, self._unit())
+        seen = services.manager(self.manager).look(host, self._unit())
         yield DaemonRecord(
             unit=self.unit,
             alive=seen.alive,
@@ -66,7 +67,7 @@ class Daemon(Probe):
         )
 
     def _unit(self) -> Unit:
-        return Unit(self.unit, scope=self.scope, match=self.match)
+        return Unit(self.unit, scope=self.scope, config=self.config, match=self.match)
 
 
 def _counted(host: Host, seen: Seen) -> int:

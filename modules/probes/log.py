@@ -81,16 +81,15 @@ class Log(Probe):
 
     def look(self, host: Host) -> Iterator[Record]:
         """Read on where the last look ended."""
-        from runbook.modules.logs import catalogued
-        from runbook.modules.logs.match import matcher
+        from runbook.modules.logs import beginning, catalogued
         from runbook.modules.logs.moment import written
         from runbook.modules.logs.tail import Tail
 
         patterns = [*_named(self.patterns), *catalogued.patterns(self._catalogue)]
         groups = catalogued.groups(pattern.regex for pattern in patterns)
         roles = {pattern.name: pattern.role for pattern in patterns}
-        tail = Tail(host.remembered, matcher(patterns, 0), host.now())
-        lines = tail.new(self.paths, self.from_)
+        tail = Tail(host.remembered, patterns, host.now())
+        lines = tail.new(self.paths, beginning.parsed(self.from_))
         host.remember(**tail.keep())
         events = []
         for line in lines:

@@ -116,7 +116,7 @@ def _cpu_percent(host: Host, found: Sequence[Seen]) -> float:
         return 0.0
     host.pause(_SAMPLE)
     pids = set(sample)
-    return _percent(sample, _sample([one for one in host.processes() if _key(one) in pids]), _SAMPLE)
+    return _percent(sample, _sample([one for one in host.processes(anew=True) if _key(one) in pids]), _SAMPLE)
 
 
 def _sample(found: Sequence[Seen]) -> Dict[str, float]:

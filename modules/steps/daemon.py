@@ -30,9 +30,10 @@ class Daemon(Step):
 
     unit: str  # the unit as its manager names it, or the absolute path of a pidfile
     state: Literal["started", "stopped"] = "started"  # what it should be
-    manager: services.ManagerName = "auto"  # auto: a path is a pidfile, everything else is systemd's
+    manager: services.ManagerName = "auto"  # auto: whoever knows it; a path is a pidfile, or a runit directory
     match: Optional[Regex] = None  # which command lines belong to the daemon; unmasks a reused pid
     scope: Scope = "system"  # systemd: the system's units, or those of the user that the agent runs as
+    config: Optional[Path] = None  # supervisor: its configuration file, where that lies elsewhere than usual
     start: Argv = ()  # pidfile: how to start it; it must write the pidfile itself
     stop: Argv = ()  # pidfile: how to ask it to stop; without, it gets TERM
     cwd: Optional[Path] = None  # pidfile: the directory that `start` and `stop` run in
@@ -52,13 +53,14 @@ class Daemon(Step):
     def plan(self, host: Host) -> List[Action]:
         """Ask its manager what is to be done."""
         unit = self._unit()
-        manager = services.manager(self.manager, unit)
+        manager = services.manager(self.manager)
         return services.planned(lambda: (manager.start if self.state == "started" else manager.stop)(host, unit))
 
     def _unit(self) -> Unit:
         return Unit(
             self.unit,
             scope=self.scope,
+            config=self.config,
             match=self.match,
             start=self.start,
             stop=self.stop,

@@ -7,7 +7,7 @@ from runbook.modules.daemons import services
 from runbook.modules.daemons.orphans import outside, parentless, targets
 from runbook.modules.daemons.processes import pattern, table
 from runbook.modules.daemons.unit import Scope, Unit
-from runbook.modules.declare import Duration, Failed, Impact, Invalid, Regex, Step
+from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Regex, Step
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
@@ -31,14 +31,15 @@ class KillOrphans(Step):
 
     unit: Optional[str] = None  # the unit as its manager names it, or the absolute path of a pidfile
     match: Optional[Regex] = None  # which command lines belong to the daemon
-    manager: services.ManagerName = "auto"  # auto: a path is a pidfile, everything else is systemd's
+    manager: services.ManagerName = "auto"  # auto: whoever knows it; a path is a pidfile, or a runit directory
     scope: Scope = "system"  # systemd: the system's units, or those of the user that the agent runs as
+    config: Optional[Path] = None  # supervisor: its configuration file, where that lies elsewhere than usual
     grace: Duration = 10.0  # time to end by themselves before KILL
 
     def check(self) -> None:
         """A unit, or a pattern that says something."""
         if self.unit is not None:
-            services.check(self.manager, Unit(self.unit, scope=self.scope, match=self.match))
+            services.check(self.manager, Unit(self.unit, scope=self.scope, config=self.config, match=self.match))
         elif self.match is None:
             raise Invalid("write a `unit`, or a `match` that tells which processes to kill")
         elif pattern(self.match).search("") is not None:
@@ -54,8 +55,8 @@ class KillOrphans(Step):
             orphans = outside(host, seen, (), parentless(seen, seen.matching(pattern(self.match or ""))))
             doomed = targets(host, seen, (), orphans)
         else:
-            unit = Unit(self.unit, scope=self.scope, match=self.match)
-            daemon = services.manager(self.manager, unit).look(host, unit)
+            unit = Unit(self.unit, scope=self.scope, config=self.config, match=self.match)
+            daemon = services.manager(self.manager).look(host, unit)
             if daemon.state == "missing":
                 raise Failed(f"there is no unit {self.unit}")
             doomed = targets(host, table(host), daemon.own, daemon.orphans) if daemon.orphans else []

@@ -67,7 +67,7 @@ class FakeHost(Host):
             raise Unclear(answer["unclear"])
         return Completed(answer.get("exit_code", 0), answer.get("stdout", ""), answer.get("stderr", ""))
 
-    def processes(self) -> Sequence[Process]:
+    def processes(self, *, anew: bool = False) -> Sequence[Process]:
         defaults = {"parent": 1, "started": 1, "state": "S", "uid": 0, "argv": ()}
         given = [{**defaults, **process} for process in self.answers.get("processes", [])]
         return [Process(**{**process, "argv": tuple(process["argv"])}) for process in given]

@@ -13,7 +13,7 @@ import pytest
 from log_watch import Watch, write
 
 from runbook.modules.declare import Unclear
-from runbook.modules.logs import tail
+from runbook.modules.logs import follow, tail
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def test_a_huge_line_is_passed_over_in_bounded_memory_and_not_read_again(log, wa
     script = (
         "import resource, sys; from runbook.modules.host import Host; from runbook.modules.probes.log import Log;"
         "base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; host = Host();"
-        f"print(len(list(Log(({str(log)!r},), ('line 1',), 'start').look(host))));"
+        f"print(len(list(Log(({str(log)!r},), ('line 1',), from_='start').look(host))));"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)"
     )
     out = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path)
@@ -247,7 +247,7 @@ def test_a_log_that_is_renamed_between_finding_and_opening_it_is_not_read_again(
     write(log, 1, 2)
     assert watch.numbers() == [1, 2]
     write(log, 3)
-    fits = tail._fits
+    fits = follow._fits
 
     def rotate_first(*about):
         monkeypatch.undo()
@@ -255,7 +255,7 @@ def test_a_log_that_is_renamed_between_finding_and_opening_it_is_not_read_again(
         write(log, 4)
         return fits(*about)
 
-    monkeypatch.setattr(tail, "_fits", rotate_first)
+    monkeypatch.setattr(follow, "_fits", rotate_first)
     found = watch.numbers()
     assert watch.state["behind"] > 0
     assert sorted(found + watch.numbers() + watch.numbers()) == [3, 4]

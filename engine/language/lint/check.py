@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runbook.engine.language.lint import catalogue, mending, noqa
 from runbook.engine.language.lint.context import Context
+from runbook.engine.language.signature_files import is_signatures
 from runbook.engine.model import Finding
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ _COMPARED = frozenset({"RB020", "RB021"})  # they say which comparison it is tha
 
 def check(examined: Examined) -> list[Finding]:
     """Return every finding about a file, in its order; one with an error must not be carried out."""
+    if is_signatures(examined.source.data):
+        from runbook.engine.language.lint import signatures
+
+        return signatures.checked(examined.source)
     found = [mending.offered(examined.source, finding) for finding in examined.findings]
     context = Context(examined.source, examined.runbook)
     for rule in catalogue.rules():

@@ -14,6 +14,10 @@ _KEYS = re.compile(
     rb"^(?:detectors|operations|recoveries|pools|use|writable|finally|max_unavailable|fault_tolerance)[ \t]*:",
     re.MULTILINE,
 )
+_SIGNATURES = re.compile(
+    rb"^(?:signatures[ \t]*:\s*(?:#[^\n]*\n\s*)*-[ \t]+\{?[ \t]*id[ \t]*:|xid[ \t]*:\s*['\"]?[0-9]+['\"]?[ \t]*:)",
+    re.MULTILINE,
+)
 _NAME = re.compile(rb"^name[ \t]*:", re.MULTILINE)
 _ENOUGH = 1 << 20
 
@@ -49,13 +53,13 @@ def _is_yaml(name: str) -> bool:
 
 
 def _is_runbook(path: Path) -> bool:
-    """Tell a runbook from an inventory, a playbook or a chart by its keys; a file that can't be read may be one."""
+    """Tell a runbook, or a file of signatures, from an inventory or a chart; a file that can't be read may be one."""
     try:
         with path.open("rb") as file:
             start = file.read(_ENOUGH)
     except OSError:
         return True
-    if _KEYS.search(start):
+    if _KEYS.search(start) or _SIGNATURES.search(start):
         return True
     return b"runbook.schema.json" in start[:4096] and _NAME.search(start) is not None
 

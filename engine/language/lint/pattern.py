@@ -21,6 +21,15 @@ _FAILING = ((12, 3.5), (24, 14))  # and four loops in a row that do fail go beyo
 _FIRST_BUDGET = 20_000
 Growth = tuple[tuple[int, float], ...]  # so many repetitions, so many times the steps
 _MANY_LOOPS = 4  # in a row: a line of 1 kB takes minutes
+_MOST_OFTEN = 1000  # what RE2 repeats at most
+_NONLINEAR = {
+    sre.ASSERT: "a look ahead or behind",
+    sre.ASSERT_NOT: "a look ahead or behind",
+    sre.GROUPREF: "a reference to a group",
+    sre.GROUPREF_EXISTS: "a condition on a group",
+    sre.ATOMIC_GROUP: "an atomic group",
+    sre.POSSESSIVE_REPEAT: "a possessive repeat",
+}
 _SOME_LOOPS = 3  # in a row: a line of 8 kB takes minutes
 
 
@@ -96,6 +105,29 @@ def unbounded(text: str) -> str | None:
     except (TooLarge, RecursionError):
         return None
     return f"{count} unbounded repeats in a row fit the same characters" if count >= _SOME_LOOPS else None
+
+
+def nonlinear(text: str) -> str | None:
+    """Return what in a pattern the engines that read a log in one go can't take, or None."""
+    tree = parser.parse(text)
+    if tree.state.flags & re.VERBOSE:
+        return "white space that is left out (x)"
+    return _nonlinear(tree)
+
+
+def _nonlinear(tree: Any) -> str | None:
+    for op, argument in tree:
+        if op in _NONLINEAR:
+            return _NONLINEAR[op]
+        if op is sre.AT and argument is sre.AT_END_STRING:
+            return "\\Z"
+        if op in REPEATS and argument[1] is not sre.MAXREPEAT and argument[1] > _MOST_OFTEN:
+            return f"a repeat of more than {_MOST_OFTEN}"
+        for body in bodies(op, argument):
+            found = _nonlinear(body)
+            if found:
+                return found
+    return None
 
 
 def _explodes(program: Program, hostile: Hostile, growth: Growth) -> bool:

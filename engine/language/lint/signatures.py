@@ -81,6 +81,10 @@ class SignatureContext:
         """Every id that is known with this file."""
         return frozenset({*self.known, *(entry.name for entry in self.entries)})
 
+    def unknown(self, glob: str) -> tuple[str, str]:
+        """Return what is wrong with a name that names nothing, and how to mend it."""
+        return signatures.unknown(glob, self.ids)
+
     def names(self, glob: str) -> bool:
         """Whether an id, or a pattern of ids, names something."""
         return glob in self.ids or any(fnmatchcase(name, glob) for name in self.ids)
@@ -103,10 +107,11 @@ def check(source: Source, known: Mapping[str, Signature]) -> list[Finding]:
         ask = getattr(rule, "check_signatures", None)
         if ask is None and rule.CODE in PATTERNS:
             ask = rule.check
-        for remark in ask(cast("Context", context)) if ask is not None else ():
-            found.append(
-                Finding(rule.CODE, rule.NAME, rule.LEVEL, remark.message, remark.span, remark.hint, remark.fixes)
-            )
+        remarks = ask(cast("Context", context)) if ask is not None else ()
+        found += [
+            Finding(rule.CODE, rule.NAME, rule.LEVEL, said.message, said.span, said.hint, said.fixes)
+            for said in remarks
+        ]
     unique = list({(each.code, each.message, each.span): each for each in found}.values())
     kept = noqa.apply(source, unique)
     return sorted(kept, key=lambda finding: (finding.span.line, finding.span.column, finding.code))

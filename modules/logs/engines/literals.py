@@ -1,17 +1,17 @@
 """Candidates by the texts that the patterns can't match without; needs nothing but Python."""
 
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import FrozenSet, Iterator, List, Optional, Sequence, Tuple
 
 from runbook.modules.logs.literals import Literals, required
 from runbook.modules.logs.patterns import Pattern
-
-_FOLDS_ELSEWHERE = tuple(letter.encode() for letter in "ſıİ\u212a")  # (?i) equates them with ASCII letters
 
 
 class LiteralEngine:
     """Looks for each pattern's literals; lines of a pattern without any are all candidates."""
 
     name = "literals"
+    sees_docker = False
+    exact: FrozenSet[int] = frozenset()
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._lines = [pattern.lines for pattern in patterns]
@@ -22,15 +22,14 @@ class LiteralEngine:
     def candidates(self, text: bytes) -> Iterator[Tuple[int, int]]:
         """Return the lines that hold one of a pattern's literals."""
         lower: Optional[bytes] = None
-        folds_elsewhere: Optional[bool] = None
         for number, literals in enumerate(self._literals):
-            if literals is not None and literals[1] and folds_elsewhere is None:
-                folds_elsewhere = not text.isascii() and any(letter in text for letter in _FOLDS_ELSEWHERE)
-                lower = text if folds_elsewhere else text.lower()
-            if literals is None or (literals[1] and folds_elsewhere):
+            if literals is None:
                 starts = _all_lines(text)
+            elif literals[1]:
+                lower = text.lower() if lower is None else lower
+                starts = _lines_with(lower, literals[0])
             else:
-                starts = _lines_with(lower if literals[1] and lower is not None else text, literals[0])
+                starts = _lines_with(text, literals[0])
             for start in starts:
                 at = start
                 for _ in range(self._lines[number]):  # the match may go on behind the literal
@@ -66,3 +65,8 @@ def _lines_with(text: bytes, literals: Sequence[bytes]) -> Iterator[int]:
             if end < 0:
                 break
             at = text.find(literal, end + 1)
+
+
+def made(patterns: Sequence[Pattern]) -> LiteralEngine:
+    """Return the engine for these patterns."""
+    return LiteralEngine(patterns)

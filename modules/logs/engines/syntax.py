@@ -2,7 +2,7 @@
 
 from typing import FrozenSet
 
-from runbook.modules.logs.superset import ASCII, HIGH, At, Bytes, Many, Node, OneOf, Times
+from runbook.modules.logs.superset import ASCII, HIGH, Bytes, Many, Node, OneOf, Times
 
 _ALL = ASCII | HIGH
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-:;,/=<>@%&#!'\"~`")
@@ -81,7 +81,13 @@ def _extended_set(members: FrozenSet[int]) -> bytes:
         return b"$x"  # behind a line's end nothing stands
     if len(members) == 1:
         [code] = members
-        return bytes([code]) if code in _PLAIN or code >= 0x80 or code < 0x20 else b"[%c]" % code if code != 0x5E else rb"\^"
+        return (
+            bytes([code])
+            if code in _PLAIN or code >= 0x80 or code < 0x20
+            else b"[%c]" % code
+            if code != 0x5E
+            else rb"\^"
+        )
     if len(members) > 128:
         others = ASCII - members - {0, 10}
         return b"[^%s]" % _bracket(others) if others else b"."

@@ -1,0 +1,398 @@
+"""`runbook scan` on real files: what it reads, what it leaves out, how it ends."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SIGNATURES = """\
+signatures:
+  - id: test.flux
+    title: the flux capacitor is empty
+    pattern: 'flux capacitor empty(?:, code (?P<xcode>\\d+))?'
+    severity: high
+    category: hardware
+    role: root
+    causes: [test.halt]
+    meaning: Nothing moves in time without it.
+    advice: Fill it with 1.21 gigawatts.
+  - id: test.halt
+    title: the time machine stopped
+    pattern: 'time machine halted'
+    severity: medium
+    category: unknown
+    role: cascade
+    meaning: Something else stopped it.
+    advice: Look above.
+  - id: test.hint
+    title: a hint
+    pattern: 'consider plutonium'
+    severity: low
+    category: unknown
+    role: advice
+    meaning: It says so each time.
+    advice: None.
+"""
+CRASH = "driving\nflux capacitor empty\ntime machine halted\n"
+
+
+@pytest.fixture
+def scan(cli):
+    """Scan with signatures of our own; what the catalogue says may change."""
+    known = cli.write("signatures.yaml", SIGNATURES)
+    cli.env["XDG_CONFIG_HOME"] = str(cli.home / "config")
+
+    def run(*words, **more):
+        return cli("scan", *words, "--signatures", known, **more)
+
+    run.cli, run.write, run.home = cli, cli.write, cli.home
+    run.incidents = lambda *words, **more: [
+        one["signature"] for one in run(*words, "--format", "json", **more).json["incidents"]
+    ]
+    return run
+
+
+def test_a_crash_is_exit_2_and_a_clean_log_exit_0(scan):
+    scan.write("bad.log", CRASH)
+    scan.write("good.log", "driving\narrived\n")
+    assert scan("bad.log").exit_code == 2
+    clean = scan("good.log")
+    assert (clean.exit_code, clean.err) == (0, "")
+    assert clean.out.startswith("nothing wrong found in 1 file (2 lines, 16 B, ")
+
+
+def test_an_empty_log_is_clean(scan):
+    scan.write("empty.log", "")
+    done = scan("empty.log")
+    assert (done.exit_code, done.out[:27]) == (0, "nothing to read in 1 file (")
+
+
+def test_lines_of_advice_alone_are_clean(scan):
+    scan.write("hint.log", "consider plutonium\n" * 5)
+    assert scan("hint.log").exit_code == 0
+
+
+def test_the_document_is_as_promised(scan):
+    scan.write("bad.log", "2026-11-22T01:00:00Z flux capacitor empty, code 7\ntime machine halted\n" * 2)
+    done = scan("bad.log", "--format", "json")
+    assert done.exit_code == 2
+    document = done.json
+    assert (document["schema"], document["files"], document["lines"]) == (1, 1, 4)
+    (incident,) = document["incidents"]
+    assert {key: incident[key] for key in ("signature", "severity", "category", "count")} == {
+        "signature": "test.flux",
+        "severity": "high",
+        "category": "hardware",
+        "count": 2,
+    }
+    root = {key: incident["root"][key] for key in ("path", "line_no", "line", "time")}
+    assert root == {
+        "path": "bad.log",
+        "line_no": 1,
+        "line": "2026-11-22T01:00:00Z flux capacitor empty, code 7",
+        "time": 1795309200.0,
+    }
+    assert incident["root"]["fields"] == {"xcode": 7}
+    (cascade,) = incident["cascades"]
+    assert (cascade["signature"], cascade["count"]) == ("test.halt", 2)
+    assert incident["meaning"] == "Nothing moves in time without it."
+    assert incident["advice"] == "Fill it with 1.21 gigawatts."
+    assert "matches" not in document
+
+
+def test_matches_are_every_line_folded_or_not(scan):
+    scan.write("bad.log", CRASH + "consider plutonium\n")
+    expected = [(2, "test.flux", "root"), (3, "test.halt", "cascade"), (4, "test.hint", "advice")]
+    document = scan("bad.log", "--matches", "--format", "json").json
+    assert [(one["line_no"], one["signature"], one["role"]) for one in document["matches"]] == expected
+    assert {one["path"] for one in document["matches"]} == {"bad.log"}
+    assert [one["signature"] for one in document["incidents"]] == ["test.flux"]
+    lines = [json.loads(line) for line in scan("bad.log", "--matches", "--format", "jsonl").out.splitlines()]
+    assert [line["event"] for line in lines] == ["match"] * 3 + ["incident", "summary"]
+    assert [(one["line_no"], one["signature"], one["role"]) for one in lines[:3]] == expected
+    assert scan("bad.log", "--matches", "--quiet").out.splitlines()[:3] == [
+        "bad.log:2: test.flux (root)",
+        "bad.log:3: test.halt (cascade)",
+        "bad.log:4: test.hint (advice)",
+    ]
+
+
+def test_no_match_is_an_empty_list(scan):
+    scan.write("good.log", "driving\n")
+    document = scan("good.log", "--matches", "--format", "json").json
+    assert (document["matches"], document["incidents"]) == ([], [])
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_packed_logs_are_read(scan, suffix, pack):
+    (scan.home / f"old.log.{suffix}").write_bytes(pack(CRASH.encode()))
+    done = scan(f"old.log.{suffix}", "--format", "json").json
+    assert (done["incidents"][0]["root"]["line_no"], done["lines"]) == (2, 3)
+
+
+def test_a_damaged_packed_log_tells_what_it_has_and_that_it_is_damaged(scan):
+    text = "".join(f"{number} {os.urandom(8).hex()}\n" for number in range(9000))
+    (scan.home / "old.log.gz").write_bytes(gzip.compress((CRASH + text).encode())[:-2000])
+    done = scan("old.log.gz")
+    assert done.exit_code == 2
+    assert "? old.log.gz is damaged" in done.out
+    clean = scan.home / "clean.log.gz"
+    clean.write_bytes(gzip.compress(text.encode())[:-2000])
+    assert scan(clean).exit_code == 4
+
+
+def test_the_standard_input_is_read(scan):
+    argv = [sys.executable, "-m", "runbook", "scan", "-", "--signatures", "signatures.yaml", "--format", "json"]
+    done = subprocess.run(
+        argv, cwd=scan.home, env=scan.cli.env, input=CRASH, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    root = json.loads(done.stdout)["incidents"][0]["root"]
+    assert (root["path"], root["line_no"]) == ("-", 2)
+
+
+def test_what_the_shell_opens_is_read(scan):
+    script = f"{sys.executable} -m runbook scan <(printf '{CRASH}') --signatures signatures.yaml -q"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=scan.home, env=scan.cli.env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "test.flux" in done.stdout
+
+
+def test_a_directory_is_read_with_all_below_it_once_in_spite_of_links(scan):
+    scan.write("logs/a/one.log", CRASH)
+    scan.write("logs/b/two.log", CRASH)
+    scan.write("elsewhere/three.log", CRASH)
+    (scan.home / "logs/a/round").symlink_to(scan.home / "logs")
+    (scan.home / "logs/b/self").symlink_to(".")
+    (scan.home / "logs/more").symlink_to(scan.home / "elsewhere")
+    (scan.home / "logs/again.log").symlink_to("a/one.log")
+    (scan.home / "logs/nothing.log").symlink_to("gone.log")
+    document = scan("logs", "--format", "json").json
+    assert document["files"] == 3
+    assert document["incidents"][0]["count"] == 3
+    assert document["unreadable"] == []
+
+
+def test_a_file_that_is_named_twice_is_read_once(scan):
+    scan.write("logs/bad.log", CRASH)
+    assert scan("logs/bad.log", "logs", "logs/bad.log", "--format", "json").json["files"] == 1
+
+
+def test_what_is_no_log_is_left_out_with_a_word(scan):
+    scan.write("logs/bad.log", CRASH)
+    os.mkfifo(scan.home / "logs/pipe")
+    (scan.home / "logs/model.safetensors").write_bytes(b'{"a":1} flux capacitor empty')
+    (scan.home / "logs/core").write_bytes(b"\x7fELF\x02\x01\x01" + bytes(4000) + b"\nflux capacitor empty\n")
+    (scan.home / "logs/noise").write_bytes(os.urandom(100_000))
+    (scan.home / "logs/noise.gz").write_bytes(gzip.compress(os.urandom(100_000)))
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = Path.cwd()
+        os.chdir(scan.home / "logs")
+        try:
+            listening.bind("socket")
+        finally:
+            os.chdir(here)
+        document = scan("logs", "--format", "json", timeout=30).json
+    skipped = {Path(one["path"]).name: one["reason"].partition(":")[0] for one in document["skipped"]}
+    assert skipped == {
+        "core": "a program or a core dump",
+        "model.safetensors": "a binary file",
+        "noise": "a binary file",
+        "noise.gz": "a binary file",
+        "pipe": "a pipe",
+        "socket": "a socket",
+    }
+    assert (document["files"], document["incidents"][0]["count"]) == (1, 1)
+
+
+def test_a_pipe_that_is_named_is_not_waited_for(scan):
+    os.mkfifo(scan.home / "pipe")
+    done = scan("pipe", timeout=30)
+    assert done.exit_code == 1
+    assert done.out.startswith("- pipe: skipped, a pipe: `cat FILE | runbook scan -` reads one\n")
+
+
+def test_devices_and_the_kernels_files_are_left_out(scan):
+    done = scan("/dev/zero", "/proc/self", timeout=30)
+    assert done.exit_code == 1
+    assert "/dev/zero: skipped, a device" in done.out
+    assert "/proc/self: skipped, not logs" in done.out
+
+
+def test_a_log_with_some_strange_bytes_is_a_log_still(scan):
+    content = b"\x1b[31mstart\x1b[0m\r\n50%\r100%\r\n" + bytes(5000) + b"\nflux capacitor \x1b[1mempty\xff\xfe\n"
+    (scan.home / "bad.log").write_bytes(content)
+    (scan.home / "hole.log").write_bytes(bytes(100_000) + CRASH.encode())
+    assert scan.incidents("bad.log") == ["test.flux"]
+    assert scan.incidents("hole.log") == ["test.flux"]
+
+
+def test_patterns_that_the_shell_did_not_expand_are(scan):
+    scan.write("logs/a/rank0.log", CRASH)
+    scan.write("logs/b/rank1.log", CRASH)
+    scan.write("logs/b/other.txt", CRASH)
+    assert scan("logs/*/rank*.log", "--format", "json").json["files"] == 2
+    assert scan("logs/**/*.txt", "--format", "json").json["files"] == 1
+    assert "logs/*.none: nothing matches" in scan("logs/*.none").out
+
+
+def test_of_directories_only_what_is_asked_for_is_read(scan):
+    scan.write("logs/a/rank0.err", CRASH)
+    scan.write("logs/a/rank0.out", CRASH)
+    scan.write("logs/b/rank1.err", CRASH)
+    assert scan("logs", "--only", "*.err", "--format", "json").json["files"] == 2
+    assert scan("logs", "--only", "a/*", "--only", "*1.err", "--format", "json").json["files"] == 3
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_is_read(scan):
+    scan.write("bad.log", CRASH)
+    scan.write("good.log", "driving\n")
+    found = scan("gone.log", "bad.log")
+    assert found.exit_code == 2
+    assert "? gone.log: there is no such file or directory\n" in found.out
+    assert scan("gone.log", "good.log").exit_code == 4
+    nothing = scan("gone.log")
+    assert (nothing.exit_code, nothing.err) == (1, "")
+    assert "nothing was read, 1 could not be read" in nothing.out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives its rights away")
+def test_a_log_without_permission_is_named(scan):
+    scan.home.chmod(0o755)
+    for folder in scan.home.parents:
+        if not folder.stat().st_mode & 0o001:
+            pytest.skip(f"{folder} is closed to others")
+    scan.write("logs/bad.log", CRASH).chmod(0o000)
+    scan.write("logs/good.log", "driving\n").chmod(0o644)
+    argv = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        sys.executable,
+        "-m",
+        "runbook",
+        "scan",
+        "logs",
+    ]
+    done = subprocess.run(
+        argv, cwd=scan.home, env=scan.cli.env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (4, "")
+    assert "? logs/bad.log: permission denied\n" in done.stdout
+
+
+def test_a_directory_without_logs_is_nothing_read(scan):
+    (scan.home / "logs").mkdir()
+    done = scan("logs")
+    assert done.exit_code == 1
+    assert done.out == "nothing was read: name logs, or directories that hold some\n"
+
+
+def test_only_the_last_lines_count_when_asked(scan):
+    scan.write("bad.log", CRASH + "driving\n" * 50)
+    assert scan("bad.log", "--last-lines", "50").exit_code == 0
+    assert scan("bad.log", "--last-lines", "52", "--format", "json").json["incidents"][0]["root"]["line_no"] == 2
+
+
+def test_only_what_was_written_since_counts_when_asked(scan):
+    scan.write("bad.log", "2026-11-20T01:00:00 flux capacitor empty\n2026-11-21T01:00:00 time machine halted\n")
+    assert scan.incidents("bad.log") == ["test.flux", "test.halt"]
+    assert scan.incidents("bad.log", "--since", "2026-11-20T12:00") == ["test.halt"]
+    assert scan("bad.log", "--since", "2026-11-22").exit_code == 0
+    lately = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(time.time() - 5400))
+    scan.write("late.log", f"{lately} flux capacitor empty\n")
+    assert (scan("late.log", "--since", "2h").exit_code, scan("late.log", "--since", "1h").exit_code) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "Missing argument 'LOG...'"),
+        (["x", "--since", "yesterday"], "Invalid value for '--since'"),
+        (["x", "--since", "2026-13-01"], "month must be in 1..12; such as 2026-11-20T10:00"),
+        (["x", "--last-lines", "0"], "Invalid value for '--last-lines'"),
+        (["x", "--signatures", "nothing.yaml"], "nothing.yaml: there is no such file"),
+        (["x", "--format", "xml"], "'xml' is not one of"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_wrong_usage_is_a_message_and_exit_1(cli, words, told):
+    done = cli("scan", *words)
+    assert (done.exit_code, done.out) == (1, "")
+    assert told in done.err
+
+
+def test_ranks_of_one_run_are_one_incident_with_all_their_files(scan):
+    for rank in range(3):
+        scan.write(f"run/{rank}/stderr.log", f"2026-11-22 01:00:0{5 - rank} flux capacitor empty\n")
+    scan.write("run/agent.log", "2026-11-22 01:00:09 time machine halted\n")
+    (incident,) = scan("run", "--format", "json").json["incidents"]
+    assert incident["root"]["path"] == "run/2/stderr.log"
+    assert sorted(one["path"] for one in incident["files"]) == [f"run/{rank}/stderr.log" for rank in range(3)]
+    assert [one["signature"] for one in incident["cascades"]] == ["test.halt"]
+
+
+def test_ranks_without_times_belong_together(scan):
+    scan.write("run/0/stderr.log", "time machine halted\n")
+    scan.write("run/1/stderr.log", "flux capacitor empty\n")
+    assert scan.incidents("run") == ["test.flux"]
+
+
+def test_the_bundled_catalogue_names_the_root_of_a_run(cli):
+    cli.write(
+        "train.log",
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB\n"
+        "torch.distributed.elastic.multiprocessing.errors.ChildFailedError:\n",
+    )
+    document = cli.json("scan", "train.log").json
+    assert document["incidents"][0]["signature"] == "cuda.oom"
+
+
+def test_an_interrupt_tells_what_was_found_so_far(scan):
+    scan.write("bad.log", CRASH)
+    argv = [
+        sys.executable,
+        "-m",
+        "runbook",
+        "scan",
+        "bad.log",
+        "-",
+        "--matches",
+        "-q",
+        "--signatures",
+        "signatures.yaml",
+    ]
+    env = {**scan.cli.env, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        argv, cwd=scan.home, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as scanning:
+        shown = scanning.stdout.readline()  # of the file; it waits for the input now, or will in a moment
+        scanning.send_signal(signal.SIGINT)
+        _, err = scanning.communicate(timeout=30)
+    assert scanning.returncode == 130
+    assert "Traceback" not in err
+    assert shown == "bad.log:2: test.flux (root)\n"
+
+
+def test_a_reader_that_leaves_ends_it_quietly(scan):
+    scan.write("bad.log", CRASH * 100_000)
+    script = f"{sys.executable} -m runbook scan bad.log --matches --signatures signatures.yaml | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script],
+        cwd=scan.home, env=scan.cli.env, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr, done.returncode) == ("bad.log:2: test.flux (root)\n", "", 141)
