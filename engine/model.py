@@ -256,9 +256,9 @@ class ErrorMatch:
     """Which failures of which operations an `error` detector is about."""
 
     patterns: tuple[str, ...] = ()
-    signatures: tuple[Pattern, ...] = ()  # what entries of the catalogue look for
     exit_codes: tuple[int, ...] = ()
     during: tuple[str, ...] = ()  # operations' names; none = all
+    signatures: tuple[Pattern, ...] | None = None  # what entries of the catalogue look for; None = none are named
 
 
 @frozen

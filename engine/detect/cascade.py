@@ -133,9 +133,17 @@ def _incident(key: tuple[str, str], members: dict[tuple[str, str], list[Seen]], 
 
 
 def _sorted(seen: Sequence[Seen], order: dict[str, int]) -> tuple[Seen, ...]:
-    """Sort by time where each has one, else by source; in one source lines stay in their order."""
-    timed = all(one.time is not None for one in seen)
-    return tuple(sorted(seen, key=lambda one: ((one.time or 0.0) if timed else 0.0, order[one.source], one.line)))
+    """Sort by time, in one source by line; what has no time stands before the first of its source that has one."""
+    begins: dict[str, float] = {}
+    for one in seen:
+        if one.time is not None:
+            begins[one.source] = min(one.time, begins.get(one.source, one.time))
+
+    def place(one: Seen) -> tuple[float, int, int]:
+        time = begins.get(one.source, float("inf")) if one.time is None else one.time
+        return time, order[one.source], one.line
+
+    return tuple(sorted(seen, key=place))
 
 
 def _place(incident: Incident, order: dict[str, int]) -> tuple[float, ...]:

@@ -33,7 +33,7 @@ def matches(detector: Detector, fields: Mapping[str, Any]) -> bool:
     error = detector.error
     if error is None:
         return False
-    if not (error.patterns or error.signatures or error.exit_codes):
+    if not (error.patterns or error.exit_codes) and error.signatures is None:
         return True
     return fields["exit_code"] in error.exit_codes or _found(error, fields) is not None
 
@@ -64,7 +64,7 @@ def _found(error: ErrorMatch, fields: Mapping[str, Any]) -> tuple[re.Match[str],
         own = re.search(regex, text)
         if own is not None:
             return own, None
-    for pattern in sorted(error.signatures, key=lambda each: each.role != "root"):
+    for pattern in sorted(error.signatures or (), key=lambda each: each.role != "root"):
         match = re.search(pattern.regex, text)
         if match is not None:
             return match, pattern
@@ -73,7 +73,7 @@ def _found(error: ErrorMatch, fields: Mapping[str, Any]) -> tuple[re.Match[str],
 
 def _regexes(error: ErrorMatch) -> Iterator[str]:
     yield from error.patterns
-    yield from (pattern.regex for pattern in error.signatures)
+    yield from (pattern.regex for pattern in error.signatures or ())
 
 
 def _typed(text: str | None, kind: type | None) -> Any:

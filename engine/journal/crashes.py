@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from runbook.engine.journal.batch import Batch
     from runbook.engine.journal.store import Journal
 
+Holds = Callable[[str, str], bool]  # a path, a fingerprint
 REACH: Final = 120.0  # seconds: sightings of one signature that are no further apart are one crash
 WEEKS: Final = 6  # of which a trend is told
 _LINE: Final = 1000  # characters of a root's line
@@ -77,8 +79,15 @@ class SignatureRate:
         return f"{self.signature} {self.variant}" if self.variant else self.signature
 
 
-def keep(journal: Journal, found: Sequence[Crash], now: float) -> dict[tuple[str, str], Past]:
-    """Write down what a scan found, in one transaction, and return by signature and kind what was known before."""
+def keep(journal: Journal, found: Sequence[Crash], now: float, holds: Holds) -> dict[tuple[str, str], Past]:
+    """Write down what a scan found, in one transaction, and return by signature and kind what was known before.
+
+    Args:
+        journal: where.
+        found: the crashes.
+        now: the time, in seconds since the epoch.
+        holds: tells whether a path still holds the file of that fingerprint; where not, rotation gave it a new name.
+    """
     with journal.transaction() as batch:
         past: dict[tuple[str, str], Past] = {}
         for crash in found:
@@ -86,7 +95,7 @@ def keep(journal: Journal, found: Sequence[Crash], now: float) -> dict[tuple[str
             key = (crash.signature, crash.variant)
             if key not in past:
                 past[key] = _past(journal, found, key)
-            _merge(journal, batch, crash, same, now)
+            _merge(journal, batch, crash, same, now, holds)
     return past
 
 
@@ -182,7 +191,7 @@ def _past(journal: Journal, found: Iterable[Crash], key: tuple[str, str]) -> Pas
     return Past(len(rows), min(row[1] for row in rows), max(row[2] for row in rows))
 
 
-def _merge(journal: Journal, batch: Batch, crash: Crash, same: Sequence[int], now: float) -> None:
+def _merge(journal: Journal, batch: Batch, crash: Crash, same: Sequence[int], now: float, holds: Holds) -> None:
     if not same:
         (known,) = journal.ask("SELECT coalesce(max(id), 0) + 1 FROM crashes")[0]
         batch.write(
@@ -208,15 +217,17 @@ def _merge(journal: Journal, batch: Batch, crash: Crash, same: Sequence[int], no
             " last = max(last, ?), severity = ?, title = ? WHERE id = ?",
             (crash.first, crash.line[:_LINE], crash.first, crash.last, crash.severity, crash.title, known),
         )
-    paths = tuple(file.path for file in crash.files)
     for file in crash.files:
-        batch.write(  # rotation gave it another name
-            f"""
-            UPDATE OR IGNORE crash_files SET path = ?
-            WHERE crash = ? AND file = ? AND file <> '' AND mark = ? AND path NOT IN ({", ".join("?" * len(paths))})
-            """,  # noqa: S608 -- question marks
-            (file.path, known, file.file, file.mark, *paths),
-        )
+        if not journal.ask("SELECT 1 FROM crash_files WHERE crash = ? AND path = ?", (known, file.path)):
+            before = journal.ask(
+                "SELECT path FROM crash_files WHERE crash = ? AND file = ? AND file <> '' AND mark = ?",
+                (known, file.file, file.mark),
+            )
+            for (path,) in before:
+                if not holds(path, file.file):
+                    moved = "UPDATE crash_files SET path = ? WHERE crash = ? AND path = ?"
+                    batch.write(moved, (file.path, known, path))
+                    break
         batch.write(
             "INSERT INTO crash_files (crash, path, file, mark, line_no, count) VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET file = excluded.file, line_no = excluded.line_no,"

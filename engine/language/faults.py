@@ -252,9 +252,9 @@ def _error(reader: Reader, given: Mapping[str, Any], path: Path, names: Names) -
     )
 
 
-def _signatures(given: Mapping[str, Any]) -> tuple[Pattern, ...]:
+def _signatures(given: Mapping[str, Any]) -> tuple[Pattern, ...] | None:
     if "signatures" not in given:
-        return ()
+        return None
     from runbook.engine.language import chosen
 
     return chosen.patterns(given["signatures"])

@@ -215,7 +215,7 @@ def _before(past: Past | None) -> str:
         return ""
     when = f"on {_day(past.last)}" if past.crashes == 1 else f"since {_day(past.first)}, the last on {_day(past.last)}"
     crashes = "1 crash" if past.crashes == 1 else f"{past.crashes} crashes"
-    return f"{crashes} of this kind before, {when}"
+    return f"{crashes} before this, {when}"
 
 
 def _place(seen: Seen) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -76,8 +77,13 @@ def _brief(host: HostReport) -> Iterator[IncidentReport]:
 def _rows(run: RunReport) -> list[Row]:
     order = {name: place for place, name in enumerate(run.order)}
     several = len(run.hosts) > 1
-    rows = [(order.get(row.what, len(order)), row) for host in run.hosts.values() for row in _of(host, run, several)]
-    return [row for _, row in sorted(rows, key=lambda item: item[0])]
+    rows = [row for host in run.hosts.values() for row in _of(host, run, several)]
+    return sorted(rows, key=lambda row: (order.get(row.what, len(order)), row.what, _natural(row.where)))
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    """Return a key that sorts numbers in a text by their size: GPU 10 behind GPU 9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", text)]
 
 
 def _of(host: HostReport, run: RunReport, several: bool) -> Iterator[Row]:
@@ -93,6 +99,7 @@ def _of(host: HostReport, run: RunReport, several: bool) -> Iterator[Row]:
     for incident in host.incidents:
         since = incident.since if incident.since is not None and incident.since < run.started - 1 else None
         saw = (incident.after if incident.state == "cured" else "") or incident.evidence
+        saw = saw.removeprefix(f"{words.printable(incident.subject)}: ") if incident.subject else saw
         times = f" ({incident.count} times)" if incident.count > 1 else ""
         yield Row(incident.state, incident.detector, where(incident.subject), saw + times, _since(since, run.started))
     for state, several_unseen in (("unknown", host.unknown), ("absent", host.absent)):

@@ -33,7 +33,7 @@ def remember(incidents: Sequence[Incident], journal: str | None, now: float) -> 
     host = socket.gethostname()
     found = [crash for incident in incidents for crash in crashes(incident.root, host, now)]
     with open_journal(journal, patience=_PATIENCE) as book:
-        return keep(book, found, now)
+        return keep(book, found, now, _holds)
 
 
 def crashes(root: Folded, host: str, now: float) -> list[Crash]:
@@ -105,6 +105,10 @@ def _crash(root: Folded, burst: Sequence[Seen], host: str, now: float) -> Crash:
 def mark(one: Spot) -> str:
     """Return what tells a line from others with the same words: itself, and what stands above it."""
     return _digest("\n".join((*one.before[-_ABOVE:], one.line)).encode("utf-8", "replace"))
+
+
+def _holds(path: str, file: str) -> bool:
+    return _digest(sniff.sample(path)) == file
 
 
 def _written(path: str, now: float) -> float:

@@ -1,7 +1,7 @@
 """The processes of one moment as a tree, and which of them nobody may count or kill: our own."""
 
 import re
-from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Pattern, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Pattern, Sequence, Set
 
 from runbook.modules import cut
 from runbook.modules.declare import Failed, Invalid

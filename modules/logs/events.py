@@ -39,6 +39,11 @@ class Traceback(NamedTuple):
     ended: bool  # a line follows that is no part of it
     own: FrozenSet[int]  # the lines that are its own: those of others may stand between them
 
+    @property
+    def within(self) -> bool:
+        """It breaks off before an exception is named."""
+        return not self.ended and (self.final is None or self.final < self.last)
+
 
 class Joined(NamedTuple):
     """Hits that are one record."""

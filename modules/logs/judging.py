@@ -1,7 +1,20 @@
 """The judge of candidates: a line matches if Python's `re` says so, and what is told of it is the same everywhere."""
 
 import re
-from typing import AbstractSet, Any, Iterable, Iterator, List, Mapping, Match, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    AbstractSet,
+    Any,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Match,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 from typing import Pattern as Regex
 
 from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
@@ -152,7 +165,10 @@ class Judge:
                 numbers = sorted(several)
             line: Optional[str] = None
             skip = 0
+            names: Set[str] = set()  # a signature may have several patterns
             for number in numbers:
+                if every and self.patterns[number].name in names:
+                    continue
                 if number in trusted:
                     match = None
                 elif self.patterns[number].lines > 1:
@@ -172,6 +188,7 @@ class Judge:
                 found.append(Found(start, number, match))
                 if not every:
                     break
+                names.add(self.patterns[number].name)
         return found
 
     def exact(self, number: int) -> bool:

@@ -133,7 +133,7 @@ class Reading:
     def _complete(self, part: bytes) -> int:
         """Return how much of some whole lines can be taken in before the end of what stands last has come."""
         _, found, end = self._understood(part)
-        self._open = any(not each.ended and each.final is None for each in found) or end < len(part)
+        self._open = any(each.within for each in found) or end < len(part)
         begun = [each.first for each in found if not each.ended]
         if begun:
             ends = [match.end() for match in _SEPARATOR.finditer(part)]

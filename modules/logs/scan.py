@@ -86,7 +86,8 @@ class _Scan:
     ) -> None:
         self._path, self._blocks, self._judge = path, blocks, judge
         self._since, self._context, self._each = since, context, each
-        self._seen: Dict[int, Seen] = {}
+        self._names = [pattern.name for pattern in judge.patterns]
+        self._seen: Dict[str, Seen] = {}
         self._clock = Clock()
         self._slow: Dict[int, int] = {}  # lines that a pattern was too slow for
         self._trusted: Set[int] = set()
@@ -108,7 +109,9 @@ class _Scan:
             head = last_lines(text.data, self._carried) if self._carried else b""
         while self._recent:
             self._settle(self._recent.popleft())
-        sightings = [self._sighting(number) for number in sorted(self._seen)]
+        sightings = [
+            self._sighting(name, self._seen[name]) for name in dict.fromkeys(self._names) if name in self._seen
+        ]
         found = {sighting.name: sighting for sighting in sightings if sighting is not None}
         return FileScan(self._path, count + (not ended), self._blocks.bytes, found, self._trouble())
 
@@ -133,20 +136,20 @@ class _Scan:
             found = self._late_enough(block, found)
         if self._each is not None:
             self._tell(block, found)
-        named: Dict[int, List[int]] = {}  # where the lines begin, by the first pattern that matches
+        named: Dict[str, List[Tuple[int, int]]] = {}
         before = -1
         for start, number, _ in found:
-            if start != before:
+            if start != before:  # the first pattern that matches names a line
                 before = start
-                named.setdefault(number, []).append(start)
-        for number, starts in named.items():
-            seen = self._seen.setdefault(number, Seen())
-            room, least = max(0, FIRST - seen.count), max(0, len(starts) - LAST)
-            kept = [*range(min(room, len(starts))), *range(max(room, least), len(starts))]
-            block.spots += [(starts[index], number, seen.count + index + 1) for index in kept]
-            seen.count += len(starts)
-            if seen.count >= FIRST and self._judge.exact(number):
-                self._trusted.add(number)
+                named.setdefault(self._names[number], []).append((start, number))
+        for name, spots in named.items():
+            seen = self._seen.setdefault(name, Seen())
+            room, least = max(0, FIRST - seen.count), max(0, len(spots) - LAST)
+            kept = [*range(min(room, len(spots))), *range(max(room, least), len(spots))]
+            block.spots += [(*spots[index], seen.count + index + 1) for index in kept]
+            seen.count += len(spots)
+            if seen.count >= FIRST:
+                self._trusted.update(number for number in {number for _, number in spots} if self._judge.exact(number))
         block.spots.sort()
 
     def _found(self, data: bytes, marks: List[Tuple[int, int]]) -> List[Found]:
@@ -186,14 +189,14 @@ class _Scan:
             if number is not None:
                 number += block.feeds(counted, item.start)
             counted = item.start
-            self._each(number, self._judge.patterns[item.number].name)
+            self._each(number, self._names[item.number])
 
     def _settle(self, block: _Block) -> None:
         """Keep the spots of a block that are among the first, or among the last so far."""
         data = block.text.data
         line_no, counted, looked = block.line_no, block.begin, 0
         for start, number, ordinal in block.spots:
-            seen = self._seen[number]
+            seen = self._seen[self._names[number]]
             if ordinal > FIRST and ordinal <= seen.count - LAST:
                 continue
             if line_no is not None:
@@ -237,16 +240,13 @@ class _Scan:
                 data, end = block.text.data, block.begin
         return around
 
-    def _sighting(self, number: int) -> Optional[Sighting]:
-        seen = self._seen[number]
+    def _sighting(self, name: str, seen: Seen) -> Optional[Sighting]:
         spots = list(seen.first)
         for last in seen.last:
             spot = self._told(last) if isinstance(last, Sketch) else last
             if spot is not None:
                 spots.append(spot)
-        if not spots:
-            return None
-        return Sighting(self._judge.patterns[number].name, seen.count, spots[0], spots[-1], tuple(spots))
+        return Sighting(name, seen.count, spots[0], spots[-1], tuple(spots)) if spots else None
 
     def _trouble(self) -> str:
         parts = [self._blocks.trouble] if self._blocks.trouble else []

@@ -9,6 +9,7 @@ from pathlib import Path
 import case as golden
 import pytest
 
+from runbook.engine.language import chosen
 from runbook.engine.language import params as parameters
 from runbook.modules import catalogue
 
@@ -24,7 +25,7 @@ def module_class(kind, name):
 
 def typed_parameters(case, raw):
     cls = module_class(case.kind, case.module)
-    return parameters.coerce(cls, parameters.spread(cls, raw))
+    return chosen.resolved(cls, parameters.coerce(cls, parameters.spread(cls, raw)))
 
 
 def lacking(why):

@@ -1,4 +1,5 @@
-// A libnvidia-ml.so.1 without a GPU. Every call reads $FAKE_NVML anew, a file of `key=value` lines:
+// A libnvidia-ml.so.1 without a GPU. Every call looks into $FAKE_NVML anew, a file of `key=value` lines of which
+// the last of a key counts:
 //
 //   count=8                     GPUs that the driver tells of; without it the driver is not loaded
 //   init=18                     an nvmlReturn_t that nvmlInit gives
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef int nvmlReturn_t;
@@ -25,20 +27,35 @@ enum { MOST = 32 };
 static struct { u32 index; } devices[MOST];
 static int initialized;
 
-static int value(const char *key, char *out, size_t size) {
+static char *lines;
+static struct stat known;
+
+static int fresh(void) {
     const char *path = getenv("FAKE_NVML");
-    FILE *file = path ? fopen(path, "r") : NULL;
-    char line[4096];
-    size_t length = strlen(key);
-    int found = 0;
+    struct stat now;
+    if (!path || stat(path, &now)) return 0;
+    if (lines && now.st_ino == known.st_ino && now.st_size == known.st_size &&
+        !memcmp(&now.st_mtim, &known.st_mtim, sizeof now.st_mtim)) return 1;
+    FILE *file = fopen(path, "r");
     if (!file) return 0;
-    while (fgets(line, sizeof line, file)) {
-        if (strncmp(line, key, length) || line[length] != '=') continue;
-        line[strcspn(line, "\r\n")] = 0;
-        snprintf(out, size, "%s", line + length + 1);
-        found = 1;
-    }
+    free(lines);
+    lines = calloc(1, (size_t)now.st_size + 2);
+    lines[0] = '\n';
+    lines[fread(lines + 1, 1, (size_t)now.st_size, file) + 1] = 0;
     fclose(file);
+    known = now;
+    return 1;
+}
+
+static int value(const char *key, char *out, size_t size) {
+    char wanted[128];
+    int found = 0;
+    if (!fresh()) return 0;
+    snprintf(wanted, sizeof wanted, "\n%s=", key);
+    for (char *at = lines; (at = strstr(at, wanted)); found = 1) {
+        at += strlen(wanted);
+        snprintf(out, size, "%.*s", (int)strcspn(at, "\r\n"), at);
+    }
     return found;
 }
 

@@ -22,8 +22,8 @@ operations:
     command: ["{python}", "-c", "import sys; sys.exit('RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB')"]
     timeout: 1m
 detectors:
-  - name: no access
-    error: {{signatures: [hf.*]}}
+  - name: slurm ended it
+    error: {{signatures: [slurm.*]}}
     retry: false
   - name: gpu full
     error: {{signatures: [cuda.*]}}
@@ -58,30 +58,30 @@ def test_lines_of_a_signature_open_an_incident_with_what_they_call_for(cli, own)
     assert done.exit_code == 0, done.out
     [incident] = done.host["incidents"]
     assert (incident["detector"], incident["subject"], incident["state"]) == ("gpu error", "0000:91:00", "cured")
-    evidence = incident["evidence"]
-    assert (evidence["signature"], evidence["role"], evidence["xid"]) == ("kmsg.xid", "root", 119)
-    assert evidence["action"] == "reset"
+    assert "action reset" in incident["evidence"]
+    assert "xid 119" in incident["evidence"]
 
 
 def test_the_users_word_about_a_code_decides(cli, own):
     own("xid:\n  13: {action: reboot}\n  119: {action: app}\n")
     [incident] = cli.json("apply", logged(cli)).host["incidents"]
-    assert (incident["subject"], incident["evidence"]["action"]) == ("0000:92:00", "reboot")
+    assert incident["subject"] == "0000:92:00"
+    assert "action reboot" in incident["evidence"]
 
 
 def test_a_failed_attempt_is_known_by_a_signature(cli, own):
     runbook = cli.write("failing.yaml", FAILING.format(python=sys.executable))
-    done = cli.json("apply", runbook)
+    done = cli("apply", runbook)
     assert done.exit_code == 2
-    [incident] = done.host["incidents"]
-    assert (incident["detector"], incident["state"]) == ("gpu full", "unhealed")
-    assert (incident["evidence"]["signature"], incident["evidence"]["role"]) == ("cuda.oom", "root")
-    assert incident["steps"][0]["module"] == "notify"
+    assert "> cuda.oom of 2.00 GiB" in done.out
+    assert "gpu full" in done.out
+    assert "slurm ended it" not in done.out
 
 
 def test_a_signature_that_was_taken_out_matches_no_more(cli, own):
     own("signatures:\n  - {id: cuda.oom, off: true}\n  - {id: cuda.error, off: true}\n")
-    done = cli.json("apply", cli.write("failing.yaml", FAILING.format(python=sys.executable)))
+    text = FAILING.format(python=sys.executable).replace("{{ incident.size }}", "memory")
+    done = cli.json("apply", cli.write("failing.yaml", text))
     assert done.exit_code == 2
     assert "cuda.oom" not in done.out
 

@@ -38,9 +38,9 @@ def test_a_table_of_all_that_was_looked_at_in_the_order_of_the_file():
     assert head == "llm-deploy on localhost  check: nothing is changed"
     lines = rest.splitlines()
     assert lines[0].split() == ["STATE", "WHAT", "WHERE", "SAW", "SINCE"]
-    assert lines[1] == "✔ well     disk    /data      disk free 90 GB"
-    assert lines[2].startswith("! open     disk    /          disk free 2 GB")
-    assert lines[2].endswith(", 4m")
+    assert lines[1].startswith("! open     disk    /          disk free 2 GB")
+    assert lines[1].endswith(", 4m")
+    assert lines[2] == "✔ well     disk    /data      disk free 90 GB"
     assert lines[3] == "? unknown  server  localhost  the look did not end within 30 s"
     assert lines[4] == "- absent   gpu     localhost  no NVIDIA driver"
     assert lines[5] == "✔ well     crash   localhost  nothing new"

@@ -79,8 +79,13 @@ def check(context: Context) -> Iterator[Remark]:
 def _covers(wide: ErrorMatch, narrow: ErrorMatch) -> bool:
     if wide.during and not (narrow.during and set(narrow.during) <= set(wide.during)):
         return False
+    if wide.signatures is not None:
+        others = narrow.patterns or narrow.exit_codes or not narrow.signatures
+        return not others and set(narrow.signatures or ()) <= set(wide.signatures)
     if not wide.patterns and not wide.exit_codes:
         return True
+    if narrow.signatures is not None:
+        return False  # what they match can't be listed
     if wide.exit_codes:
         return (wide.patterns, set(wide.exit_codes)) == (narrow.patterns, set(narrow.exit_codes))
     return bool(narrow.patterns) and all(_found(wide.patterns, text) for text in narrow.patterns)
