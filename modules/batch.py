@@ -1,30 +1,39 @@
-"""The looks of one request, served by a few forked workers, so that one that hangs holds up no other."""
+"""The looks of one request, served by a few forked workers, so that one that hangs holds up no other.
 
+The workers take what is to be looked at from one pipe, so that none waits for the agent between two looks; the agent
+hears what each of them saw, and at what it looks now.
+"""
+
+import fcntl
 import os
+import struct
+import termios
 import time
+from contextlib import suppress
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from runbook.modules import child, look, wire
 
-_SLOW = 0.05  # seconds that a waiting look waits for a busy worker before another worker is started
+_SLOW = 0.05  # seconds in which no look ends, after which another worker is started for those that wait
+_TOGETHER = 0.002  # seconds for which answers gather before they are heard: each waking costs as much as a look
+_LARGE = 32 * 1024  # bytes of answers after which there are more to come at once
 _WORKERS = 8
 _DEADLINE = 30.0  # seconds for a look that says nothing else
+_PIPE = 64 * 1024  # bytes that a pipe takes
 
 
 class _Worker:
     """A child and the look that it is busy with."""
 
-    def __init__(self, process: child.Child, tasks: int) -> None:
+    def __init__(self, process: child.Child) -> None:
         self.process = process
-        self.tasks = tasks
         self.busy: Optional[int] = None
         self.since = 0.0
 
-    def give(self, index: int, deadline: float) -> None:
-        """Let it look."""
+    def turn(self, index: Optional[int], deadline: float) -> None:
+        """Take in at what it looks now."""
         self.busy, self.since = index, time.monotonic()
-        self.process.deadline = self.since + deadline
-        os.write(self.tasks, look.task(index))
+        self.process.deadline = child.NEVER if index is None else self.since + deadline
 
 
 class Batch:
@@ -34,25 +43,30 @@ class Batch:
         self._seq = message.get("seq")
         self._specs: List[Mapping[str, Any]] = [dict(spec) for spec in message["specs"]]
         self._limits = [float(spec.get("deadline") or _DEADLINE) for spec in self._specs]
-        self._waiting = list(range(len(self._specs)))[::-1]
         self._looks: List[Optional[Dict[str, Any]]] = [None] * len(self._specs)
+        self._missing = len(self._specs)
         self._workers: List[_Worker] = []
-        self._more_at = time.monotonic()  # when another worker may be started
         self._answered = False
         self.imported: List[str] = []
         look.prepare(self._specs)
+        self._tasks = _queue(look.order(self._specs))
+        self._more_at = self._listen_at = time.monotonic()  # when another worker may start; when answers are heard
         self.tick(self._more_at)
 
     @property
     def descriptors(self) -> List[int]:
         """What to listen to."""
+        if time.monotonic() < self._listen_at:
+            return []
         return [worker.process.answers for worker in self._workers]
 
     @property
     def deadline(self) -> float:
         """When `tick` has something to do though nothing was heard."""
         times = [worker.process.deadline for worker in self._workers if worker.busy is not None]
-        if self._waiting and len(self._workers) < _WORKERS:
+        if self._listen_at > time.monotonic():
+            times.append(self._listen_at)
+        if len(self._workers) < _WORKERS and self._waiting:
             times.append(self._more_at)
         return min(times, default=child.NEVER)
 
@@ -61,15 +75,20 @@ class Batch:
         """Everything was answered."""
         return self._answered
 
+    @property
+    def _waiting(self) -> bool:
+        """There are looks that no worker has taken."""
+        return not self._answered and _left(self._tasks) > 0
+
     def answers(self) -> Iterator[Dict[str, Any]]:
         """Yield the answer, once, when every look is there."""
-        if not self._answered and all(found is not None for found in self._looks):
-            self._answered = True
+        if not self._answered and not self._missing:
             self.stop()
+            self._answered = True
             yield {"seq": self._seq, "looks": self._looks}
 
     def hear(self, descriptor: int) -> None:
-        """Take what a worker says, and give it the next look."""
+        """Take what a worker says."""
         worker = next(worker for worker in self._workers if worker.process.answers == descriptor)
         try:
             messages = worker.process.hear()
@@ -78,73 +97,92 @@ class Batch:
             self._drop(worker, f"what was seen can't be read: {error}")
             return
         if messages is None:
-            self._lost(worker)
+            self._drop(worker, "the process that looked died")
             return
         for message in messages:
-            assert worker.busy is not None
-            self._looks[worker.busy] = message["look"]
-            self.imported += message["imported"]
-            worker.busy = None
-            if self._waiting:
-                self._give(worker)
+            if "look" in message and worker.busy is not None:
+                self._saw(worker.busy, message["look"])
+                self.imported += message["imported"]
+            index = message.get("next")
+            worker.turn(index, 0.0 if index is None else self._limits[index])
+        now = time.monotonic()
+        self._more_at = now + _SLOW
+        self._listen_at = now if worker.process.heard >= _LARGE else now + _TOGETHER
 
     def tick(self, now: float) -> None:
         """Kill what is over its deadline; start another worker when looks wait for busy ones."""
         for worker in list(self._workers):
             if worker.busy is not None and now >= worker.process.deadline:
-                self._late(worker)
-        if self._waiting and len(self._workers) < _WORKERS and now >= self._more_at:
+                worker.process.kill()
+                self._drop(worker, f"the look did not end within {self._limits[worker.busy]:g} s")
+        if len(self._workers) < _WORKERS and now >= self._more_at and self._waiting:
             self._start()
+        if not self._workers and self._missing and not self._waiting:
+            self._give_up("the process that looked died")  # taken by one that died before it could say so
 
     def stop(self) -> None:
         """Let every worker go; one that still looks is killed."""
         for worker in self._workers:
             if worker.busy is not None:
                 worker.process.kill()
-            os.close(worker.tasks)
             worker.process.end()
         self._workers.clear()
+        if not self._answered:
+            os.close(self._tasks)
 
     def _start(self) -> None:
-        theirs, tasks = os.pipe()
         try:
-            process = child.fork(lambda write: look.serve(self._specs, theirs, write), child.NEVER, [theirs])
+            process = child.fork(lambda write: look.serve(self._specs, self._tasks, write), child.NEVER, [self._tasks])
         except OSError as error:
-            os.close(tasks)
             if not self._workers:
                 self._give_up(f"no process could be started to look: {error.strerror}")
             return
-        finally:
-            os.close(theirs)
-        worker = _Worker(process, tasks)
-        self._workers.append(worker)
-        self._give(worker)
+        self._workers.append(_Worker(process))
         self._more_at = time.monotonic() + _SLOW
 
-    def _give(self, worker: _Worker) -> None:
-        index = self._waiting.pop()
-        worker.give(index, self._limits[index])
-        self._more_at = max(self._more_at, worker.since + _SLOW)
-
-    def _late(self, worker: _Worker) -> None:
-        worker.process.kill()
-        limit = self._limits[worker.busy or 0]
-        self._drop(worker, f"the look did not end within {limit:g} s")
-
-    def _lost(self, worker: _Worker) -> None:
-        self._drop(worker, "the process that looked died")
+    def _saw(self, index: int, found: Dict[str, Any]) -> None:
+        if self._looks[index] is None:
+            self._missing -= 1
+        self._looks[index] = found
 
     def _drop(self, worker: _Worker, reason: str) -> None:
         self._workers.remove(worker)
-        os.close(worker.tasks)
         code = worker.process.end()
         if worker.busy is not None:
             spent = time.monotonic() - worker.since
             died = f" (signal {-code})" if code < 0 and "died" in reason else ""
-            self._looks[worker.busy] = look.unknown(self._specs[worker.busy], reason + died, spent)
+            self._saw(worker.busy, look.unknown(self._specs[worker.busy], reason + died, spent))
         self._more_at = time.monotonic()
 
     def _give_up(self, reason: str) -> None:
-        for index in self._waiting:
-            self._looks[index] = look.unknown(self._specs[index], reason, 0.0)
-        self._waiting.clear()
+        for index, found in enumerate(self._looks):
+            if found is None:
+                self._saw(index, look.unknown(self._specs[index], reason, 0.0))
+
+
+def _queue(indexes: List[int]) -> int:
+    """Return a pipe from which each reader takes the next index, until there is none."""
+    tasks, writer = os.pipe()
+    try:
+        data = b"".join(map(look.task, indexes))
+        if len(data) > _PIPE:
+            with suppress(OSError):
+                fcntl.fcntl(writer, _SET_PIPE_SIZE, len(data))
+        os.set_blocking(writer, False)
+        if os.write(writer, data) < len(data) if data else False:
+            raise ValueError(f"{len(indexes)} looks at once")
+    except (OSError, ValueError):
+        os.close(tasks)
+        raise
+    finally:
+        os.close(writer)
+    return tasks
+
+
+def _left(tasks: int) -> int:
+    """Return how many bytes wait in a pipe."""
+    found: int = struct.unpack("i", fcntl.ioctl(tasks, termios.FIONREAD, b"\0\0\0\0"))[0]
+    return found
+
+
+_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which Python names from 3.10 on

@@ -1,6 +1,7 @@
 """The agent's forked children: started with a pipe each, heard through it, killed with all that they started."""
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -23,6 +24,7 @@ class Child:
         self.pid = pid
         self.answers = answers
         self.deadline = deadline  # on the monotonic clock
+        self.heard = 0  # bytes that came at the last hearing
         self._reader = wire.Reader()
 
     def hear(self) -> Optional[List[Dict[str, Any]]]:
@@ -31,6 +33,7 @@ class Child:
             data = os.read(self.answers, 1 << 20)
         except BlockingIOError:
             return []
+        self.heard = len(data)
         return self._reader.feed(data) if data else None
 
     def end(self) -> int:
@@ -68,6 +71,7 @@ def fork(work: Callable[[Write], None], deadline: float, keep: Sequence[int] = (
         return Child(pid, answers, deadline)
     code = 1
     try:
+        gc.freeze()  # what was there before is not looked through, which would copy all of it
         os.setsid()
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -46,6 +46,7 @@ class Kind(enum.Enum):
     CONDITION = "condition"  # an expression over a record's fields; reaches a module only as text
     PROBE = "probe"  # one probe as {probe name: its parameters}; for wait_for
     SIGNAL = "signal"  # a signal's name, such as TERM
+    BEGIN = "begin"  # where a first look at a log begins: `end`, `start`, `last 1000 lines` or `since 1h`
 
 
 Duration = Annotated[float, Kind.DURATION]
@@ -62,6 +63,7 @@ Script = Annotated[str, Kind.SCRIPT]
 Condition = Annotated[str, Kind.CONDITION]
 ProbeCall = Annotated[Mapping[str, Any], Kind.PROBE]
 SignalName = Annotated[str, Kind.SIGNAL]
+Begin = Annotated[str, Kind.BEGIN]
 
 
 class Invalid(Exception):

@@ -13,6 +13,7 @@ from runbook.modules.host import Host
 
 LARGEST = 16 << 20  # bytes of one look's answer
 _INDEX = struct.Struct("!I")
+_TOGETHER = {"daemon": 0, "process": 1}  # probes that look at all processes
 _SHARED = {"psutil", "pynvml", "runbook", *getattr(sys, "stdlib_module_names", ())}
 
 
@@ -55,16 +56,17 @@ def _records(spec: Mapping[str, Any], host: Host) -> List[Dict[str, Any]]:
     return [values.travelling(record, cls.subject) for record in probe.look(host)]
 
 
-def framed(spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str]) -> bytes:
+def framed(spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str], following: Optional[int]) -> bytes:
     """Return a look as a frame; one that can't travel becomes an `unknown` that says why."""
     try:
-        frame = wire.encode({"look": look, "imported": imported})
+        frame = wire.encode({"look": look, "imported": imported, "next": following})
         if len(frame) <= LARGEST:
             return frame
         reason = f"it saw {len(frame) >> 20} MiB, more than the {LARGEST >> 20} MiB that an answer may have"
     except (TypeError, ValueError, RecursionError, wire.Junk) as error:
         reason = f"{type(error).__name__}: {error}"
-    return wire.encode({"look": unknown(spec, reason, look.get("duration", 0.0)), "imported": imported})
+    failed = unknown(spec, reason, look.get("duration", 0.0))
+    return wire.encode({"look": failed, "imported": imported, "next": following})
 
 
 def prepare(specs: Iterable[Mapping[str, Any]]) -> None:
@@ -86,18 +88,29 @@ def unknown(spec: Mapping[str, Any], reason: str, duration: float) -> Dict[str, 
     }
 
 
+def order(specs: List[Mapping[str, Any]]) -> List[int]:
+    """Return in which order to look: looks that share what they ask for follow one another."""
+    return sorted(range(len(specs)), key=lambda index: _TOGETHER.get(str(specs[index].get("probe")), len(_TOGETHER)))
+
+
 def serve(specs: List[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None]) -> None:
-    """Look at what is asked for by its index until there is nothing more."""
+    """Look at what is asked for by its index until there is nothing more; say what was seen, and what is next."""
     known = set(sys.modules)
     moment: Dict[str, Any] = {}
-    while True:
-        index = os.read(tasks, _INDEX.size)  # written in one piece, so read in one
-        if len(index) < _INDEX.size:
-            return
-        spec = specs[_INDEX.unpack(index)[0]]
+    index = _next(tasks)
+    write(wire.encode({"next": index}))
+    while index is not None:
+        spec = specs[index]
         answer = look(spec, moment)
-        write(framed(spec, answer, shareable(known)))
-        known = set(sys.modules)
+        imported = shareable(known)
+        known.update(imported)
+        index = _next(tasks)
+        write(framed(spec, answer, imported, index))
+
+
+def _next(tasks: int) -> Optional[int]:
+    data = os.read(tasks, _INDEX.size)  # written in one piece, so read in one
+    return int(_INDEX.unpack(data)[0]) if len(data) == _INDEX.size else None
 
 
 def task(index: int) -> bytes:

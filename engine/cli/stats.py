@@ -21,8 +21,7 @@ _WEEKS = 6 * 7 * 86400.0  # seconds of which a trend is told, where nobody says 
 @click.option(
     "--signatures", is_flag=True, help="The crashes that `runbook scan` found, by signature; 6 weeks of them."
 )
-@click.pass_context
-def command(ctx: click.Context, limit: int, journal: str | None, form: str, *, signatures: bool, **about: Any) -> None:
+def command(limit: int, journal: str | None, form: str, *, signatures: bool, **about: Any) -> None:
     """Show how often operations, detectors and steps worked, and how long they took; or what crashed how often.
 
     \b
@@ -34,8 +33,8 @@ def command(ctx: click.Context, limit: int, journal: str | None, form: str, *, s
     if signatures:
         for name in ("detector", "runbook"):
             if about[name]:
-                raise click.UsageError(f"crashes know no {name}: --signatures goes without --{name}", ctx)
-        told = ctx.get_parameter_source("since") is not click.core.ParameterSource.DEFAULT
+                raise click.UsageError(f"crashes know no {name}: --signatures goes without --{name}")
+        told = click.get_current_context().get_parameter_source("since") is not click.core.ParameterSource.DEFAULT
         _crashes(about["since"] if told else _WEEKS, about["host"], limit, journal, form)
         return
     from runbook.engine.journal import queries

@@ -42,7 +42,8 @@ def coercer(hint: Any) -> Coercer:
         return _sequence(hint, _anything)
     if hint in {dict, Mapping} or (isinstance(origin, type) and issubclass(origin, Mapping)):
         parts = list(get_args(hint))
-        return _mapping(coercer(parts[1]) if parts else _anything)
+        names = get_args(parts[0]) if parts and get_origin(parts[0]) is Literal else ()
+        return _mapping(coercer(parts[1]) if parts else _anything, names)
     return {str: text, int: _whole, float: number, bool: _flag}.get(hint, _anything)
 
 
@@ -146,7 +147,7 @@ def each(items: Any, inner: Coercer, rendered: bool) -> list[Any]:
     return found
 
 
-def _mapping(item: Coercer) -> Coercer:
+def _mapping(item: Coercer, names: tuple[Any, ...] = ()) -> Coercer:
     inner = templated(item)
 
     def collect(value: Any, rendered: bool) -> Mapping[str, Any]:
@@ -154,6 +155,9 @@ def _mapping(item: Coercer) -> Coercer:
             raise Misfit(f"expected a mapping, not {shown(value)}")
         found = {}
         for key, each in value.items():
+            if names and key not in names:
+                near = nearest(str(key), names)
+                raise Misfit(f"'{key}' is none of {', '.join(names)}{f'; did you mean {near}?' if near else ''}")
             try:
                 found[str(key)] = inner(each, rendered)
             except ValueError as error:

@@ -14,9 +14,7 @@ MODULES: Final = {
         }
     ),
 }
-PARAMETERS: Final = {
-    "log": frozenset({"kernel", "journal", "docker"}),
-}
+PARAMETERS: Final[dict[str, frozenset[str]]] = {}
 CODE: Final = "RB050"
 MEND: Final = "a later version brings it; `runbook doc` lists what there is"
 

@@ -16,6 +16,7 @@ Noun = Literal["step", "probe"]
 
 _KINDS: Mapping[Kind, str] = {
     Kind.CELSIUS: "temperature",
+    Kind.BEGIN: "end, start, last N lines or since DURATION",
     Kind.WATT: "power",
     Kind.REGEX: "regular expression",
     Kind.GLOB: "pattern of file names",

@@ -125,6 +125,16 @@ def _signal(value: Any, rendered: bool) -> str:
     raise Misfit(f"{shown(value)} is no signal{f'; did you mean {near}?' if near else ': write TERM, KILL or HUP'}")
 
 
+def _begin(value: Any, rendered: bool) -> str:
+    found = text(value, rendered)
+    since = re.fullmatch(r"since\s+(.+)", found)
+    if since is not None:
+        return f"since {units.duration(since[1]):g}s"
+    if found in ("end", "start") or re.fullmatch(r"last [1-9]\d{0,8} lines?", found):
+        return found
+    raise Misfit(f"expected end, start, last 1000 lines or since 1h, not {shown(found)}")
+
+
 def _by_number(value: Any) -> Any:
     try:
         return signal.Signals(int(value)).name.removeprefix("SIG") if not isinstance(value, bool) else value
@@ -147,5 +157,6 @@ KINDS.update(
         Kind.SCRIPT: text,
         Kind.CONDITION: _condition,
         Kind.SIGNAL: _signal,
+        Kind.BEGIN: _begin,
     }
 )

@@ -45,6 +45,13 @@ _KINDS: dict[Kind, Schema] = {
     Kind.CONDITION: ref("condition"),
     Kind.PROBE: ref("probe"),
     Kind.SIGNAL: {"type": ["string", "integer"], "title": "signal"},
+    Kind.BEGIN: {
+        "anyOf": [
+            {"type": "string", "pattern": r"^(end|start|last [1-9][0-9]{0,8} lines?|since .+)$"},
+            ref("template"),
+        ],
+        "title": "end, start, last 1000 lines or since 1h",
+    },
 }
 _PYTHON: dict[Any, Schema] = {
     bool: {"anyOf": [{"type": "boolean"}, ref("template")], "title": "true or false"},
@@ -202,6 +209,9 @@ def _typed(annotation: Any) -> Schema:
         item = _typed(arguments[0]) if arguments else {}
         return {"anyOf": [{"type": "array", "items": item}, _short(item) or {"type": "string"}]}
     if origin is not None and issubclass(origin, Mapping):
+        if typing.get_origin(arguments[0]) is typing.Literal:
+            properties = {name: _typed(arguments[1]) for name in typing.get_args(arguments[0])}
+            return {"type": "object", "properties": properties, "additionalProperties": False}
         return {"type": "object", "additionalProperties": _typed(arguments[1])}
     if annotation in {dict, Mapping}:
         return {"type": "object"}

@@ -114,7 +114,7 @@ class Catalogue:
         return tuple(signature for name, signature in self.signatures.items() if name in wanted)
 
     def patterns(self, globs: Iterable[str] = ("*",)) -> list[Pattern]:
-        """Return what lines are held against; a signature whose alternatives share a group's name has several.
+        """Return what lines are held against; a signature has one for each alternative that has groups, and one more.
 
         Raises:
             UserError: a glob names no signature.
@@ -165,17 +165,13 @@ def unknown(glob: str, ids: Collection[str]) -> tuple[str, str]:
 
 
 def joined(patterns: Sequence[str]) -> list[str]:
-    """Return alternatives as one regular expression, or as few as their groups' names allow."""
-    if len(patterns) == 1:
-        return list(patterns)
-    made: list[tuple[set[str], list[str]]] = []
-    for pattern in patterns:
-        names = set(GROUP.findall(pattern))
-        if not made or names & made[-1][0]:
-            made.append((set(), []))
-        made[-1][0].update(names)
-        made[-1][1].append(_scoped(pattern) if len(patterns) > 1 else pattern)
-    return ["|".join(parts) for _, parts in made]
+    """Return alternatives as few regular expressions: those with named groups first, then one of all others.
+
+    In one expression the alternative that begins first would win, and not the one that tells the most.
+    """
+    telling = [pattern for pattern in patterns if GROUP.search(pattern)]
+    plain = [pattern for pattern in patterns if not GROUP.search(pattern)]
+    return [*telling, *(plain if len(plain) == 1 else ["|".join(map(_scoped, plain))] if plain else [])]
 
 
 @lru_cache(maxsize=1)

@@ -157,8 +157,7 @@ class CrashText:
 
     def _last(self, scanned: Scanned) -> list[str]:
         said, colour = last_line(scanned), {0: "green", 2: "red"}.get(scanned.exit_code, "yellow")
-        if words.width(said) > self._paint.columns:
-            said = said.replace(": ", ":\n", 1)
+        said = said.replace(": ", ":\n", 1)  # always: the first half's length varies with the time it took
         return [self._paint(part, "bold", colour) for line in said.split("\n")
                 for part in words.wrapped(line, self._paint.columns)]  # fmt: skip
 

@@ -137,7 +137,7 @@ def incident(one: Incident, past: Mapping[tuple[str, str], Past]) -> dict[str, A
 
 def _place(seen: Seen, *, context: bool = False) -> dict[str, Any]:
     one = spot(seen)
-    place = {"path": seen.source, "line_no": one.line_no, "line": one.line, "time": seen.time}
+    place: dict[str, Any] = {"path": seen.source, "line_no": one.line_no, "line": one.line, "time": seen.time}
     if context:
         place |= {"fields": dict(one.groups), "before": list(one.before), "after": list(one.after)}
     return place

@@ -9,6 +9,7 @@ from runbook.engine.detect import cascade
 from runbook.engine.scan import find, kinds
 from runbook.modules.frozen import frozen
 from runbook.modules.logs import scan as reader
+from runbook.modules.logs import sightings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -159,7 +160,7 @@ class _Gathering:
         hidden = sighting.count - len(sighting.spots)
         for place, spot in enumerate(sighting.spots, 1):
             kind, variant = kinds.kind(self._catalogue, signature, spot.groups)
-            following = hidden if place == min(reader.FIRST, len(sighting.spots)) else 0
+            following = hidden if place == min(sightings.FIRST, len(sighting.spots)) else 0
             self.seen.append(
                 cascade.Seen(
                     sign=kind,

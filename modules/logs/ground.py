@@ -51,7 +51,7 @@ class Ground:
     def firm(self, pattern: str) -> bool:
         """Tell whether a pattern means the files that it meant at the last look, at the same places."""
         folders = self._patterns.get(pattern)
-        return folders is not None and all(map(self.same, folders))
+        return bool(folders) and all(map(self.same, folders or ()))
 
     def doubt(self, folder: str) -> None:
         """Let the next look search a directory again, whatever its time."""

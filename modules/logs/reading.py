@@ -37,8 +37,9 @@ class Line:
     """A matching line."""
 
     path: str
-    number: Optional[int]  # from 1; None where the file is too long to be counted
+    number: Optional[int]  # from 1; None where the file is too long to be counted, and where lines have none
     hit: Hit
+    time: Optional[float] = None  # when it was written, where its source says so
 
 
 @dataclass

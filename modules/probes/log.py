@@ -4,11 +4,12 @@ from dataclasses import field, make_dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Type, Union
 
-from runbook.modules.declare import Invalid, Path, Probe, Record, Regex, Time
+from runbook.modules.declare import Begin, Invalid, Path, Probe, Record, Regex, Time
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.logs.patterns import Pattern
 
+JournalKey = Literal["unit", "user_unit", "identifier", "priority", "directory"]
 _FILLED = ("time", "gpu", "job", "action")  # fields that a group of the same name fills
 
 
@@ -16,8 +17,8 @@ _FILLED = ("time", "gpu", "job", "action")  # fields that a group of the same na
 class LogLine(Record):
     """One line that matches; the pattern's named groups are fields as well, those of digits as numbers."""
 
-    path: str  # the file in which it stands
-    line_no: Optional[int]  # its number, from 1; null in a file that was first looked at far from its begin
+    path: str  # the file in which it stands; `journal`, `kernel`, or the container
+    line_no: Optional[int]  # its number, from 1; null in a file that was first looked at far from its begin, and elsewhere
     line: str  # the line, without colours; 8 KiB of it around the match where it is longer
     time: Optional[Time]  # when it was written, where it begins with a time
     signature: str  # the name of the pattern that matches, or the pattern itself where it has no name
@@ -29,13 +30,20 @@ class LogLine(Record):
 
 @frozen
 class Log(Probe):
-    r"""A line that matches appears in a log file. Each line is an event and comes up once, also after rotation.
+    r"""A line that matches appears in a log. Each line is an event and comes up once, also after rotation.
 
-    A look takes in what was written since the look before, in the file and in what rotation made of it (`x.log.1`,
-    `x.log-20260131`, `x.1.log`), whichever process looked. Where the detector looks for the first time, it begins at
-    the end: what was written before anybody watched is history, and healing it would come too late. `from: start` also
-    takes in all that is there, which suits an `apply` by hand after a crash. A file that appears later is read from its
-    beginning in both cases. The last line waits for its end, or for two seconds without a change.
+    A look takes in what was written since the look before, whichever process looked: in files and in what rotation made
+    of them (`x.log.1`, `x.log-20260131`, `x.1.log`, `x.log.2.gz`; bz2 and xz too), in the journal, the kernel's messages
+    and the JSON logs of docker's containers, one of these or several.
+
+    Where the detector looks for the first time, it begins at the end: what was written before anybody watched is
+    history, and healing it would come too late. `from: start` also takes in all that is there, which suits an `apply` by
+    hand after a crash; `from: last 1000 lines` and `from: since 1h` take in some of it. A file that appears later is read
+    from its beginning, and the kernel's messages from each new start of the machine. The last line waits for its end, or
+    for two seconds without a change.
+
+    A traceback is one record, whatever stands before its lines or between them; the pattern of its last line names it. So
+    is the kernel's report of an out-of-memory kill. `journal: {unit: vllm, priority: err}` reads entries of a unit.
 
     A lone carriage return, as progress bars write it, ends a line too, but neither `^` nor `$` matches there: a quoted
     text may hold one. A line that a pattern can't be matched with in time is passed over, and the detector says so.
@@ -55,22 +63,31 @@ class Log(Probe):
     record: ClassVar[Type[Record]] = LogLine
     events: ClassVar[bool] = True
 
-    paths: Tuple[Path, ...]  # files, and patterns with `*`, `?`, `[a-z]` in a name or `**` for any directories
+    paths: Tuple[Path, ...] = ()  # files, and patterns with `*`, `?`, `[a-z]` in a name or `**` for any directories
     patterns: Union[Tuple[Regex, ...], Mapping[str, Regex]] = ()  # regular expressions; a mapping gives them names
     signatures: Tuple[str, ...] = ()  # entries of the catalogue by id, such as kmsg.xid, or cuda.* for several
-    from_: Literal["end", "start"] = "end"  # where the very first look begins; later ones go on where it ended
+    journal: Union[bool, Mapping[JournalKey, Union[Tuple[str, ...], str]]] = False  # true, or which of its entries
+    kernel: bool = False  # what the kernel says
+    docker: Tuple[str, ...] = ()  # containers, by name or id
+    from_: Begin = "end"  # where the very first look begins; later ones go on where it ended
     _catalogue: Mapping[str, Any] = field(default_factory=dict)  # what the engine knows of `signatures`
 
     def check(self) -> None:
         """Refuse what matches nothing or everything, and groups that would hide a field."""
         import re
 
+        from runbook.modules.logs import beginning
+
         for path in self.paths:
             if not path.startswith(("/", "~/")):
                 raise Invalid(f"`{path}` is not a whole path: begin it with /")
-        if not self.paths or not (self.patterns or self.signatures):
-            missing = "patterns and no signatures" if self.paths else "paths"
-            raise Invalid(f"there are no {missing}: nothing could match")
+        if not (self.paths or self.journal or self.kernel or self.docker):
+            raise Invalid("there is nothing to read: write `paths`, `journal`, `kernel` or `docker`")
+        if not (self.patterns or self.signatures):
+            raise Invalid("there are no patterns and no signatures: nothing could match")
+        if any(name.startswith("-") or not name for name in self.docker):
+            raise Invalid("a container's name is never empty and never begins with -")
+        beginning.parsed(self.from_)
         for pattern in _texts(self.patterns):
             compiled = re.compile(pattern)
             if compiled.search("") is not None:
@@ -79,36 +96,45 @@ class Log(Probe):
                 if group in LogLine.__dataclass_fields__ and group not in _FILLED:
                     raise Invalid(f"the group `{group}` would hide the field `{group}`: give it another name")
 
+    @classmethod
+    def warm(cls, params: Mapping[str, Any]) -> None:
+        """Make ready what every look with these parameters needs."""
+        from runbook.modules.logs import catalogued, match, sources  # noqa: F401 -- imported for the looks to come
+
+        match.prepare([*_named(params.get("patterns", ())), *catalogued.patterns(params.get(catalogued.PARAMETER, {}))])
+
     def look(self, host: Host) -> Iterator[Record]:
         """Read on where the last look ended."""
-        from runbook.modules.logs import beginning, catalogued
+        from runbook.modules.logs import catalogued
         from runbook.modules.logs.moment import written
-        from runbook.modules.logs.tail import Tail
+        from runbook.modules.logs.sources import Sources
 
         patterns = [*_named(self.patterns), *catalogued.patterns(self._catalogue)]
+        sources = Sources(host, patterns, self.from_)
+        lines = sources.new(self.paths, self.journal, self.docker, kernel=self.kernel)
+        host.remember(**sources.keep())
+        if not lines:
+            return
         groups = catalogued.groups(pattern.regex for pattern in patterns)
-        roles = {pattern.name: pattern.role for pattern in patterns}
-        tail = Tail(host.remembered, patterns, host.now())
-        lines = tail.new(self.paths, beginning.parsed(self.from_))
-        host.remember(**tail.keep())
+        roles = {pattern.name: pattern.role for pattern in reversed(patterns)}
         events = []
         for line in lines:
             named: Dict[str, Any] = {**dict.fromkeys(groups), **line.hit.groups}
             stamp = named.pop("time", None)
-            moment = written(line.hit.line if stamp is None else str(stamp), host.now())
+            moment = line.time if line.time is not None else written(line.hit.stamp or line.hit.line, host.now())
             events.append(
                 {
                     "path": line.path,
                     "line_no": line.number,
                     "line": line.hit.line,
-                    "time": moment,
+                    "time": moment if stamp is None else written(str(stamp), host.now()),
                     "signature": line.hit.name,
                     "role": roles.get(line.hit.name),
                     **dict.fromkeys(_FILLED[1:]),
                     **named,
                 }
             )
-        if events and self._catalogue:
+        if self._catalogue:
             from runbook.modules import xid
 
             xid.settle(events, self._catalogue, host.now())

@@ -145,7 +145,7 @@ def test_all_rules_are_listed(lint):
     assert len(lines) >= 30
 
 
-@pytest.mark.parametrize(("wanted", "near"), [("RB555", "RB055"), ("unknwn-field", "unknown-field"), ("rb26", "RB026")])
+@pytest.mark.parametrize(("wanted", "near"), [("RB54", "RB054"), ("unknwn-field", "unknown-field"), ("rb26", "RB026")])
 def test_a_rule_that_does_not_exist_names_the_nearest(lint, wanted, near):
     with pytest.raises(UserError, match="there is no rule") as raised:
         lint("--explain", wanted)

@@ -292,7 +292,7 @@ def test_a_directory_without_logs_is_nothing_read(scan):
     (scan.home / "logs").mkdir()
     done = scan("logs")
     assert done.exit_code == 1
-    assert done.out == "nothing was read: name logs, or directories that hold some\n"
+    assert done.out == "nothing was read:\nname logs, or directories that hold some\n"
 
 
 def test_only_the_last_lines_count_when_asked(scan):

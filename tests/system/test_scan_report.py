@@ -90,7 +90,7 @@ def test_an_incident_says_what_where_why_and_what_to_do(scan):
           files)
           test.child: the launcher gave up (run/launch.log:1, 2 times)
 
-1 incident in 3 files (11 lines, 500 B, TIME):
+1 incident in 3 files (11 lines, 448 B, TIME):
 `runbook doc test.flux` says more
 """
     )

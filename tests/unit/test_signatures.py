@@ -175,13 +175,11 @@ def test_a_name_that_names_nothing_is_told_with_the_nearest(own, glob, what, men
     assert (caught.value.what, caught.value.mend) == (what, mend)
 
 
-def test_alternatives_become_one_expression_where_their_groups_allow_it():
-    joined = signatures.joined(["(?i)oom (?P<gpu>\\d+)", "killed|dead", "gpu (?P<gpu>\\d+) full"])
-    assert len(joined) == 2
-    assert re.search(joined[0], "OOM 3")["gpu"] == "3"
-    assert re.search(joined[0], "he is dead")
-    assert not re.search(joined[0], "DEAD")
-    assert re.search(joined[1], "gpu 4 full")["gpu"] == "4"
+def test_alternatives_without_groups_become_one_expression_and_those_with_groups_come_first():
+    joined = signatures.joined(["(?i)killed|dead", "oom (?P<gpu>\\d+)", "full", "gpu (?P<gpu>\\d+) full"])
+    assert joined == ["oom (?P<gpu>\\d+)", "gpu (?P<gpu>\\d+) full", "(?i:killed|dead)|(?:full)"]
+    assert re.search(joined[2], "DEAD")
+    assert not re.search(joined[2], "FULL")
     assert signatures.joined(["(?i)oom"]) == ["(?i)oom"]
 
 
