@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook.engine.cli._commands import runbook
-from runbook.engine.language import filters, manual, structure
+from runbook.engine.language import filters, manual, signatures, structure
 from runbook.engine.language.lint import catalogue
 from runbook.engine.language.lint.rules import rb050_not_yet as not_yet
 from runbook.engine.report import manual as shown
+from runbook.engine.report import signatures as shown_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +53,8 @@ def pages() -> dict[str, str]:
         "probes.md": _page("Probes", _modules("probe")),
         "steps.md": _page("Steps", _modules("step")),
         "expressions.md": _page("Filters, tests and methods", _words()),
+        "signatures.md": _page("Signatures", _signatures()),
+        "xid.md": _page("Xid codes", _xids()),
         "lint.md": _page("Lint rules", _rules()),
         "commands.md": _page("Commands", _commands()),
     }
@@ -135,6 +138,23 @@ def _words() -> Iterator[str]:
         ("Methods of text", "`line.startswith('E')`", [*filters.METHODS]),
     ):
         yield from ("", f"## {title}", "", f"{sample}: " + ", ".join(f"`{name}`" for name in sorted(names)) + ".")
+
+
+def _signatures() -> Iterator[str]:
+    found = list(signatures.bundled(samples=True).values())
+    yield (
+        f"{len(found)} failures that logs tell of, in order of precedence: the first that matches names the line. "
+        "[Signatures](../signatures.md) tells how to use them, and how to write your own; `runbook doc ID` shows one "
+        "of these sections, with all its samples and its patterns."
+    )
+    yield from ("", "| signature | severity | role | |", "|---|---|---|---|")
+    for one in found:
+        yield f"| [`{one.id}`](#{one.id.replace('.', '')}) | {one.severity.value} | {one.role} | {_cell(one.title)} |"
+    yield from ("", *shown_signatures.markdown(found))
+
+
+def _xids() -> Iterator[str]:
+    yield from shown_signatures.markdown_codes(list(signatures.xids().values()), signatures.xid_source())
 
 
 def _rules() -> Iterator[str]:

@@ -17,6 +17,7 @@ from runbook.modules.act import Act
 from runbook.modules.batch import Batch
 from runbook.modules.declare import Refused
 from runbook.modules.ledger import KEPT, Ledger
+from runbook.modules.states import States
 
 _IDLE = 0.2  # seconds without a request, after which there is time for other things
 
@@ -58,6 +59,7 @@ class Agent:
         self._reader = wire.Reader()
         self._outgoing = bytearray(wire.encode({"ready": {"python": sys.version.split()[0], "pid": os.getpid()}}))
         self._work: List[Union[Batch, Act]] = []
+        self._states = States()
         self._wanted = ["runbook.modules.acting.step"]  # imports that spare a child some time
         self._tidy = True
         self._failed = False
@@ -134,7 +136,7 @@ class Agent:
         seq, op = message.get("seq"), message.get("op")
         try:
             if op == "probe":
-                self._work.append(Batch(message))
+                self._work.append(Batch(message, self._states))
             elif op in {"run", "undo"}:
                 self._work.append(Act(message, self._ledger))
             elif op == "ask":

@@ -9,10 +9,10 @@ import os
 import struct
 import termios
 import time
-from contextlib import suppress
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from runbook.modules import child, look, wire
+from runbook.modules.states import States
 
 _SLOW = 0.05  # seconds in which no look ends, after which another worker is started for those that wait
 _TOGETHER = 0.002  # seconds for which answers gather before they are heard: each waking costs as much as a look
@@ -20,6 +20,7 @@ _LARGE = 32 * 1024  # bytes of answers after which there are more to come at onc
 _WORKERS = 8
 _DEADLINE = 30.0  # seconds for a look that says nothing else
 _PIPE = 64 * 1024  # bytes that a pipe takes
+_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which Python names from 3.10 on
 
 
 class _Worker:
@@ -39,9 +40,11 @@ class _Worker:
 class Batch:
     """One `probe` request."""
 
-    def __init__(self, message: Mapping[str, Any]) -> None:
+    def __init__(self, message: Mapping[str, Any], states: States) -> None:
         self._seq = message.get("seq")
-        self._specs: List[Mapping[str, Any]] = [dict(spec) for spec in message["specs"]]
+        self._specs: List[Dict[str, Any]] = [dict(spec) for spec in message["specs"]]
+        self._states = states
+        states.fill(self._specs)
         self._limits = [float(spec.get("deadline") or _DEADLINE) for spec in self._specs]
         self._looks: List[Optional[Dict[str, Any]]] = [None] * len(self._specs)
         self._missing = len(self._specs)
@@ -85,6 +88,7 @@ class Batch:
         if not self._answered and not self._missing:
             self.stop()
             self._answered = True
+            self._states.take(self._seq, self._specs, self._looks)
             yield {"seq": self._seq, "looks": self._looks}
 
     def hear(self, descriptor: int) -> None:
@@ -162,16 +166,14 @@ class Batch:
 
 def _queue(indexes: List[int]) -> int:
     """Return a pipe from which each reader takes the next index, until there is none."""
+    data = b"".join(map(look.task, indexes))
     tasks, writer = os.pipe()
     try:
-        data = b"".join(map(look.task, indexes))
         if len(data) > _PIPE:
-            with suppress(OSError):
-                fcntl.fcntl(writer, _SET_PIPE_SIZE, len(data))
-        os.set_blocking(writer, False)
-        if os.write(writer, data) < len(data) if data else False:
-            raise ValueError(f"{len(indexes)} looks at once")
-    except (OSError, ValueError):
+            fcntl.fcntl(writer, _SET_PIPE_SIZE, len(data))
+        if data:
+            os.write(writer, data)
+    except OSError:
         os.close(tasks)
         raise
     finally:
@@ -183,6 +185,3 @@ def _left(tasks: int) -> int:
     """Return how many bytes wait in a pipe."""
     found: int = struct.unpack("i", fcntl.ioctl(tasks, termios.FIONREAD, b"\0\0\0\0"))[0]
     return found
-
-
-_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which Python names from 3.10 on

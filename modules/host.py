@@ -6,6 +6,7 @@ Golden cases answer these questions from data, so a probe or a plan is a pure fu
 import os
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from runbook.modules.declare import Unclear
@@ -87,11 +88,7 @@ class Host:
 
     def boot_id(self) -> str:
         """What tells this boot from others; empty where the kernel does not say."""
-        try:
-            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-                return file.read().strip()
-        except OSError:
-            return ""
+        return _boot_id()
 
     def pid(self) -> int:
         """The process that looks: the agent, or a fork of it."""
@@ -158,6 +155,14 @@ class Host:
             self.moment[name] = time.monotonic(), known
         answer: Shared = known
         return answer
+
+
+@lru_cache(maxsize=1)
+def _boot_id() -> str:
+    try:
+        return _content("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+    except OSError:
+        return ""
 
 
 def _processes(page: int, tick: int) -> Iterator[Process]:

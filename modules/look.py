@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 from runbook.modules import catalogue, values, wire
 from runbook.modules.declare import Absent, Invalid, Unclear
 from runbook.modules.host import Host
+from runbook.modules.states import SAME
 
 LARGEST = 16 << 20  # bytes of one look's answer
 _INDEX = struct.Struct("!I")
@@ -26,11 +27,16 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     """
     began = time.monotonic()
     answer: Dict[str, Any] = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": "", "state": {}}
-    host = Host(remembered=spec.get("state") or {}, moment=moment)
+    moment = {} if moment is None else moment
+    env = moment.setdefault("env", dict(os.environ))
+    host = Host(remembered=spec.get("state") or {}, env=env, moment=moment)
     try:
         answer["records"] = _records(spec, host)
-        answer["state"] = host.kept
         answer["status"] = "seen"
+        if host.kept == host.remembered:
+            answer[SAME] = True
+        else:
+            answer["state"] = host.kept
     except Absent as error:
         answer["status"] = "absent"
         answer["reason"] = str(error)

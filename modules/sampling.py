@@ -121,16 +121,18 @@ class Source:
 
     def _lines(self, host: Host, kept: Mapping[str, Any]) -> "Tuple[List[Sample], Dict[str, Any]]":
         """Read on where the last look ended; at the first, the last number that is there is the first sample."""
+        from runbook.modules.logs.beginning import Beginning
         from runbook.modules.logs.match import matcher
         from runbook.modules.logs.moment import written
         from runbook.modules.logs.patterns import Pattern
         from runbook.modules.logs.tail import Tail
 
         expression = re.compile(self.pattern or "")
-        finder = matcher([Pattern(self.pattern or "", self.pattern or "")], 0)
-        tail = Tail(kept, finder, host.now())
+        patterns = [Pattern(self.pattern or "", self.pattern or "")]
+        finder = matcher(patterns, 0)
+        tail = Tail(kept, patterns, host.now())
         lines = [] if kept else [hit.line for hit in finder.hits(_end(str(self.path)))][-1:]
-        lines += [line.hit.line for line in tail.new([str(self.log)], "end")]
+        lines += [line.hit.line for line in tail.new([str(self.log)], Beginning())]
         found = []
         for line in lines:
             match = expression.search(line)

@@ -2,11 +2,13 @@
 
 In this order: what the user wrote for a code, the driver's own verdict, the table. The driver's verdict is what NVML
 says of the GPU now, for lines of the last minutes, or the line of Xid 154 about the same GPU. A verdict of "none" takes
-back a reset or a reboot, and nothing else: that a cable is loose is none of its business.
+back a reset or a reboot that a line called for ten seconds ago or earlier, and nothing else: that a cable is loose is
+none of its business.
 """
 
 import re
-from typing import Any, Callable, Dict, Literal, Mapping, Optional, Sequence
+from functools import lru_cache
+from typing import Any, Callable, Dict, Literal, Mapping, Optional, Sequence, Set
 
 from runbook.modules import gpus, jobs, nvml
 
@@ -14,6 +16,7 @@ Action = Literal["ignore", "app", "update", "reset", "reboot", "vendor"]  # by w
 ORDER = ("ignore", "app", "update", "reset", "reboot", "vendor")
 UNLISTED = "vendor"  # codes that are in no table are the support's
 FRESH = 600.0  # seconds for which a line is about the GPU as it is now
+JUDGED = 10.0  # seconds after which the driver has said what it needs: that it needs nothing may be said too early
 VERDICTS: Mapping[str, str] = {  # NVML's words
     "NONE": "none",
     "GPU_RESET": "reset",
@@ -51,21 +54,23 @@ def settle(
     told = [_Told(event, travelled) for event in events]
     known = ask() if any(one.pci is not None for one in told) else {}
     said: Dict[Optional[str], str] = {one.pci: one.changed for one in told if one.changed is not None}
+    codes: Dict[Optional[str], Set[Optional[int]]] = {}
+    for one in told:
+        codes.setdefault(one.pci, set()).add(one.code)
+    job = lru_cache(maxsize=1024)(job)  # a storm of lines names few processes
     for event, one in zip(events, told):
         if one.pci is not None and event.get("gpu") is None:
-            event["gpu"] = known.get(one.pci, {}).get("index", one.pci)
+            event["gpu"] = known.get(one.pci, {}).get("index", one.pci if one.nvidia else None)
         if event.get("job") is None:
             event["job"] = _job(event, job)
         if "intr" in event:
             event["subcode"] = _subcode(event["intr"])
-        action = one.action({other.code for other in told if other.pci == one.pci and other is not one})
+        action = one.action(codes[one.pci] - {one.code})
         if action is None or one.ours or one.changed is not None:
             event["action"] = event.get("action") if action is None else action
             continue
-        time = event.get("time")
-        fresh = not isinstance(time, (int, float)) or now - time < FRESH
-        verdict = VERDICTS.get(known.get(one.pci or "", {}).get("recovery_action", "")) if fresh else None
-        event["action"] = _ruled(action, verdict or said.get(one.pci))
+        verdict = VERDICTS.get(known.get(one.pci or "", {}).get("recovery_action", ""))
+        event["action"] = _ruled(action, verdict if _counts(verdict, event, now) else said.get(one.pci))
 
 
 class _Told:
@@ -80,6 +85,7 @@ class _Told:
         self.code = int(code) if self._table and code.isdecimal() and len(code) < 5 else None
         written = event.get("pci") or (found["pci"] if found is not None else None)
         self.pci = nvml.address(written) if isinstance(written, str) else None
+        self.nvidia = self.code is not None or "NVRM" in line  # and not the address of a disk or a network card
         self.changed: Optional[str] = None  # the driver's verdict, where this is the line that tells it
         change = _CHANGED.search(line) if self.code == _VERDICT_CODE else None
         if change is not None:
@@ -92,7 +98,7 @@ class _Told:
         """Whether the user says what this code calls for."""
         return bool(self._entry.get("ours"))
 
-    def action(self, others: "set[Optional[int]]") -> Optional[str]:
+    def action(self, others: Set[Optional[int]]) -> Optional[str]:
         """Return what the line calls for by the user's word or the table; `others` are the GPU's other codes."""
         if self.code is None:
             return self._own
@@ -103,10 +109,20 @@ class _Told:
         if self._nonfatal:
             return "ignore"
         with_others = self._entry.get("with", {})
-        codes = {str(code) for code in others if code not in (None, _VERDICT_CODE)} - {str(self.code)}
+        codes = {str(code) for code in others if code not in (None, _VERDICT_CODE)}
         decided = [with_others.get(code, with_others.get("*")) for code in codes]
         actions = [action for action in decided if action is not None]
         return max(actions, key=_rank) if actions else str(self._entry.get("action", UNLISTED))
+
+
+def _counts(verdict: Optional[str], event: Event, now: float) -> bool:
+    """Tell whether the driver says something now that is about a line: it is not old, and there was time to judge."""
+    if verdict is None:
+        return False
+    time = event.get("time")
+    if not isinstance(time, (int, float)):
+        return verdict != "none"
+    return now - time < FRESH and (verdict != "none" or now - time >= JUDGED)
 
 
 def _ruled(action: str, verdict: Optional[str]) -> str:

@@ -126,7 +126,7 @@ def _catalogue(name: str, pattern: str | None, form: Form, extra: tuple[str, ...
         return shown.document(found, codes, signatures.xid_source() if codes else "")
     if form == "markdown":
         more = ["", *shown.markdown_codes(codes, signatures.xid_source())] if codes else []
-        return "\n".join([*shown.markdown(found, catalogue), *more]).rstrip("\n")
+        return "\n".join([*shown.markdown(found), *more]).rstrip("\n")
     if one is None:
         return "\n".join(map(colours.fit, shown.listing(found, colours)))
     lines = [*shown.text(one, catalogue, colours)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import sys
 import time
@@ -12,9 +13,10 @@ import click
 from runbook.engine.errors import JournalUnusable, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from runbook.engine.journal.crashes import Past
+    from runbook.engine.scan.find import Left, Source
     from runbook.engine.scan.look import Scanned
 
 
@@ -76,7 +78,8 @@ def command(logs: tuple[str, ...], form: str, *, matches: bool, **given: Any) ->
 
         listed = Matches(stream, form)
     asked = look.Asked(given["since"], given["last_lines"], given["context"])
-    scanned = look.look(find.find(logs, given["only"]), known, asked, listed)
+    with _waiting(shown=form == "text" and not (matches or given["quiet"])) as following:
+        scanned = look.look(following(find.find(logs, given["only"])), known, asked, listed)
     past = {} if given["no_journal"] or not scanned.incidents else _remembered(scanned, given["journal"])
     if form != "text":
         from runbook.engine.report import crash_document
@@ -93,6 +96,20 @@ def command(logs: tuple[str, ...], form: str, *, matches: bool, **given: Any) ->
     if lines:
         click.echo("\n".join(map(paint.fit, lines)))
     return scanned.exit_code
+
+
+@contextlib.contextmanager
+def _waiting(*, shown: bool) -> Iterator[Callable[[Iterable[Source | Left]], Iterable[Source | Left]]]:
+    """Give what follows the reading: where somebody waits at a terminal, the file in hand is shown."""
+    from runbook.engine.report.paint import on_terminal, paint_for
+
+    if not (shown and on_terminal(sys.stderr)):
+        yield iter
+        return
+    from runbook.engine.report.waiting import Waiting
+
+    with Waiting(sys.stderr, paint_for(sys.stderr)) as waiting:
+        yield waiting.following
 
 
 def _remembered(scanned: Scanned, journal: str | None) -> Mapping[tuple[str, str], Past]:

@@ -41,6 +41,10 @@ class Sign(Protocol):
         """Return kernel, job, app, serve, hub or build."""
 
     @property
+    def category(self) -> str:
+        """Return network, resource, timeout and so on."""
+
+    @property
     def causes(self) -> Sequence[str]:
         """Return the ids, or globs of ids, of what it typically brings about; `id:variant` for one kind alone."""
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runbook.engine.detect.cascade import Seen, Sign
 
+    Key = tuple[str, str]  # a signature and its kind
     Bond = tuple[float, ...]  # how well a cause fits a consequence: the smallest fits best
 
 SETTLE: Final = 10.0  # seconds in which what belongs together comes in, in whatever order
@@ -26,7 +27,15 @@ _LINES_AFTER: Final = 500  # lines of other ranks that may come between a conseq
 _DEPTHS: Final = {"kernel": 0, "job": 1}  # by scope; all others stand above these
 _LIKELY: Final = {("cascade", "root"), ("cascade", "confirmation"), ("confirmation", "root"), ("cascade", "cascade")}
 _ROLES: Final = {"root": 0.0, "confirmation": 1.0, "cascade": 2.0}
+_TIMEOUT: Final = "timeout"
 _PER_LINE: Final = 0.01  # seconds: how lines compare with times
+
+
+class _Claim(NamedTuple):
+    """Why one signature may be the cause of another."""
+
+    said: bool  # the catalogue says so; else it is only likely, by their roles
+    turns: bool  # it may be seen after what it brought about
 
 
 class _Index:
@@ -56,19 +65,15 @@ def parents(seen: Sequence[Seen]) -> list[int | None]:
     """Return for each sighting the place of what it follows from, at once or at length; None for a root."""
     indexes = _indexed(seen)
     signs = {one.key: one.sign for one in seen}
-    causes: dict[tuple[str, str], list[tuple[tuple[str, str], bool]]] = {
-        key: [(other, said) for other, cause in signs.items()
-              if other != key and (said := _says(cause, sign, key[1])) is not None]
-        for key, sign in signs.items()
-    }  # fmt: skip
+    claims = {key: list(_claims(key, signs)) for key in signs}
     above: list[int | None] = [None] * len(seen)
-    last: dict[tuple[tuple[str, str], str], int] = {}
+    last: dict[tuple[Key, str], int] = {}
     for place, one in enumerate(seen):
         bonds = [
             (bond, candidate)
-            for other, said in causes[one.key]
+            for other, claim in claims[one.key]
             for candidate in indexes[other].around(one, seen)
-            if (bond := _bond(seen[candidate], one, said=said)) is not None
+            if (bond := _bond(seen[candidate], one, claim)) is not None
         ]
         before = last.get((one.key, one.source))
         candidates = [candidate for _, candidate in sorted(bonds)]
@@ -79,8 +84,8 @@ def parents(seen: Sequence[Seen]) -> list[int | None]:
     return above
 
 
-def _indexed(seen: Sequence[Seen]) -> dict[tuple[str, str], _Index]:
-    found: defaultdict[tuple[str, str], _Index] = defaultdict(_Index)
+def _indexed(seen: Sequence[Seen]) -> dict[Key, _Index]:
+    found: defaultdict[Key, _Index] = defaultdict(_Index)
     for place, one in sorted(enumerate(seen), key=lambda pair: pair[1].line):
         lines, places = found[one.key].by_source[one.source]
         lines.append(one.line)
@@ -98,43 +103,52 @@ def depth(sign: Sign) -> int:
     return _DEPTHS.get(sign.scope, 2)
 
 
-def _says(cause: Sign, consequence: Sign, variant: str) -> bool | None:
-    """Tell whether one brings about the other: True where the catalogue says so, False where it is likely."""
-    names = (consequence.id, f"{consequence.id}:{variant}") if variant else (consequence.id,)
-    if any(fnmatchcase(name, each) for each in cause.causes for name in names):
-        return True
-    return False if (consequence.role, cause.role) in _LIKELY else None
+def _claims(key: Key, signs: Mapping[Key, Sign]) -> Iterator[tuple[Key, _Claim]]:
+    """Yield what can have brought about a signature, and on what grounds."""
+    sign = signs[key]
+    for other, cause in signs.items():
+        if other == key:
+            continue
+        if _says(cause, key):
+            waited = _TIMEOUT == sign.category != cause.category  # for something that had gone wrong before
+            if _TIMEOUT == cause.category != sign.category and _says(sign, other):
+                continue
+            yield other, _Claim(said=True, turns=waited or depth(cause) < depth(sign) or sign.role != "root")
+        elif (sign.role, cause.role) in _LIKELY:
+            yield other, _Claim(said=False, turns=_ROLES[cause.role] < _ROLES[sign.role])
 
 
-def _bond(cause: Seen, one: Seen, *, said: bool) -> Bond | None:
+def _says(cause: Sign, consequence: Key) -> bool:
+    name, variant = consequence
+    names = (name, f"{name}:{variant}") if variant else (name,)
+    return any(fnmatchcase(each, glob) for glob in cause.causes for each in names)
+
+
+def _bond(cause: Seen, one: Seen, claim: _Claim) -> Bond | None:
     """Return how well a cause fits, None where it can't be."""
     same = cause.source == one.source
     lines = abs(cause.line - one.line) if same else 0
     seconds = None if cause.time is None or one.time is None else cause.time - one.time
     after = cause.line > one.line if same else seconds is not None and seconds > 0
-    if after and not _may_follow(cause, one, seconds, lines, said=said):
+    if after and not (claim.turns and _is_soon(cause, one, seconds, lines)):
         return None
-    if not after and seconds is not None and -seconds > max(_LONG if same and said else REACH, one.reach):
+    if not after and seconds is not None and -seconds > max(_LONG if same and claim.said else REACH, one.reach):
         return None
-    if not after and seconds is None and not (said or (same and lines <= _LINES)):
+    if not after and seconds is None and not (claim.said or (same and lines <= _LINES)):
         return None
     away = lines * _PER_LINE if seconds is None else abs(seconds)
     far = lines > _LINES if seconds is None else away > max(REACH, one.reach)
     stranger = 0.0 if same else 1.0 if seconds is not None else 2.0
-    fits = 2.0 if far else 0.0 if said else 1.0
+    fits = 2.0 if far else 0.0 if claim.said else 1.0
     return (fits, _ROLES[cause.sign.role], float(after), float(stranger > 1), away, stranger, lines)
 
 
-def _may_follow(cause: Seen, one: Seen, seconds: float | None, lines: int, *, said: bool) -> bool:
-    """Tell whether a cause may come after what it brought about."""
-    deeper = depth(cause.sign) < depth(one.sign)
-    rises = _ROLES[cause.sign.role] < _ROLES[one.sign.role]
-    if not (rises or (said and (deeper or one.sign.role != "root"))):
-        return False
+def _is_soon(cause: Seen, one: Seen, seconds: float | None, lines: int) -> bool:
+    """Tell whether a cause that comes after what it brought about does so soon enough."""
     if seconds is None:
         return lines <= _LINES_AFTER
-    confirms = one.sign.role == "confirmation"
-    return seconds <= (REACH if deeper or confirms else SETTLE)
+    elsewhere = depth(cause.sign) < depth(one.sign) or one.sign.role == "confirmation"
+    return seconds <= (REACH if elsewhere else SETTLE)
 
 
 def _goes_on(before: Seen, one: Seen) -> bool:

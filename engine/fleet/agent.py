@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.errors import HostUnreachable
 from runbook.engine.fleet import messages, pack
 from runbook.engine.model import StepStatus
-from runbook.modules import wire
+from runbook.modules import states, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -54,7 +54,8 @@ class Agent:
         self._queued = bytearray()  # until the agent is ready
         self._ready = False
         self._seq = 0
-        self._looking: dict[int, list[str]] = {}  # the ids of the looks that were asked for, by request
+        self._looking: dict[int, dict[str, Any]] = {}  # by request, the looks that were asked for and their states
+        self._told: dict[str, tuple[int, Any]] = {}  # by look, the state that it answered last, and in which request
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
         self._words: deque[str] = deque(maxlen=_LINES)
         self._closed = False
@@ -69,10 +70,11 @@ class Agent:
     def send(self, request: Mapping[str, Any]) -> int:
         """Send a request and return the number that its answers bear."""
         self._seq += 1
-        frame = wire.encode({**request, "seq": self._seq})
         specs = request.get("specs")
         if isinstance(specs, list):
-            self._looking[self._seq] = [str(spec["id"]) for spec in specs]
+            self._looking[self._seq] = {str(spec["id"]): spec.get("state") or {} for spec in specs}
+            request = {**request, "specs": [self._brief(spec) for spec in specs]}
+        frame = wire.encode({**request, "seq": self._seq})
         (self._outgoing if self._ready else self._queued).extend(frame)
         self._flush()
         return self._seq
@@ -270,14 +272,32 @@ class Agent:
 
     def _read(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return an answer; in the place of one that can't be read, one that says so."""
-        ids = self._looking.pop(int(message["seq"]), None)
+        asked = self._looking.pop(int(message["seq"]), None)
         if "unreadable" not in message:
+            if asked is not None:
+                self._remember(int(message["seq"]), message.get("looks", ()), asked)
             return message
         reason = f"the agent's answer can't be read: {message['unreadable']}"
-        if ids is not None:
-            looks = [{"id": one, "status": "unknown", "reason": reason} for one in ids]
+        if asked is not None:
+            looks = [{"id": one, "status": "unknown", "reason": reason} for one in asked]
             return {"seq": message["seq"], "looks": looks}
         return {"seq": message["seq"], "result": wire.result("lost", reason)}
+
+    def _brief(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a spec without the state that the agent itself told last."""
+        seq, state = self._told.get(str(spec["id"]), (0, None))
+        if not state or state != spec.get("state"):
+            self._told.pop(str(spec["id"]), None)
+            return spec
+        return {**{name: value for name, value in spec.items() if name != "state"}, states.OF: seq}
+
+    def _remember(self, seq: int, looks: Iterable[dict[str, Any]], asked: Mapping[str, Any]) -> None:
+        """Put in the states that are what the looks were given."""
+        for look in looks:
+            if look.get("status") == "seen":
+                if look.pop(states.SAME, False):
+                    look["state"] = asked[str(look["id"])]
+                self._told[str(look["id"])] = seq, look["state"]
 
     def _shake_hands(self, message: Mapping[str, Any]) -> None:
         if message.get("need"):

@@ -179,11 +179,15 @@ def _same(journal: Journal, crash: Crash) -> list[int]:
 
 
 def _past(journal: Journal, found: Iterable[Crash], key: tuple[str, str]) -> Past:
-    """Return what is kept of a signature, but for what this scan has found again."""
-    again = {same for crash in found if (crash.signature, crash.variant) == key for same in _same(journal, crash)}
+    """Return what is kept of a signature from before, but for what this scan has found again."""
+    these = [crash for crash in found if (crash.signature, crash.variant) == key]
+    again = {same for crash in these for same in _same(journal, crash)}
+    begun = min(crash.first for crash in these)
     rows = [
         row
-        for row in journal.ask("SELECT id, first, last FROM crashes WHERE signature = ? AND variant = ?", key)
+        for row in journal.ask(
+            "SELECT id, first, last FROM crashes WHERE signature = ? AND variant = ? AND first < ?", (*key, begun)
+        )
         if row[0] not in again
     ]
     if not rows:

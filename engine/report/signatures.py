@@ -79,16 +79,15 @@ def code(one: Xid, source: str, paint: Paint) -> Iterator[str]:
     yield from words.wrapped(source, paint.columns)
 
 
-def markdown(found: Sequence[Signature], catalogue: Catalogue) -> Iterator[str]:
+def markdown(found: Sequence[Signature]) -> Iterator[str]:
     """Yield signatures as Markdown."""
     for one in found:
         yield from (f"## {one.id}", "", f"{_sentence(one.title)}", "", f"*{nature(one)}*", "")
         for paragraph in (one.meaning, one.advice):
             if paragraph:
                 yield from (_escaped(paragraph), "")
-        names = _caused(one, catalogue)
-        if names:
-            yield from ("It brings about: " + ", ".join(f"`{name}`" for name in names) + ".", "")
+        if one.causes:
+            yield from ("It brings about " + ", ".join(f"`{glob}`" for glob in one.causes) + ".", "")
         if one.match:
             yield from (
                 "```text",

@@ -105,14 +105,17 @@ def _since(place: Place, content: Content, now: float, begin: float) -> Cursor:
     at = low
     while True:
         moment = _moment(content, at, now, whole=True)
-        if moment is None or moment[0] >= begin:
+        if moment is None:
+            break
+        if moment[0] >= begin:
+            at = moment[2] if at else 0  # lines without a time belong to the one before them
             break
         at = moment[1]
     return _unread(placed(place, content, at, 0)) if at else fresh(place)
 
 
-def _moment(content: Content, at: int, now: float, *, whole: bool = False) -> Optional[Tuple[float, int]]:
-    """Return the time of the first line behind a place that has one, and where that line ends."""
+def _moment(content: Content, at: int, now: float, *, whole: bool = False) -> Optional[Tuple[float, int, int]]:
+    """Return the time of the first line behind a place that has one, where that line ends, and where it begins."""
     block = content.pread(_TIMED, at)
     start = 0 if whole or not at else block.find(b"\n") + 1
     while 0 <= start < len(block):
@@ -122,7 +125,7 @@ def _moment(content: Content, at: int, now: float, *, whole: bool = False) -> Op
         line = block[start:end].decode("utf-8", "replace")
         moment = written(line, now)
         if moment is not None:
-            return moment, at + end + 1
+            return moment, at + end + 1, at + start
         start = end + 1
     return None
 

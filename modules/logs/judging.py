@@ -50,7 +50,7 @@ class Found(NamedTuple):
 
     start: int  # where the line that the match ends in begins, in the text
     number: int  # of the pattern
-    match: "Optional[Match[str]]"  # None where the engine's word was taken for it
+    match: "Optional[Match[str]]"  # None where only its being there was asked for
 
 
 class Judge:
@@ -65,6 +65,8 @@ class Judge:
         self.engine = engine
         self.reach = max((pattern.lines for pattern in patterns), default=1)
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
+        self._owners = [expression.pattern for expression in engine.expressions]
+        self._exact: Dict[int, Regex[bytes]] = {}  # by expression
 
     def prepare(self) -> None:
         """Compile all the expressions, which otherwise waits for the first line that may match."""
@@ -110,7 +112,7 @@ class Judge:
         *,
         goes_on: bool = False,
         every: bool = False,
-        trusted: AbstractSet[int] = frozenset(),
+        counted: AbstractSet[int] = frozenset(),
     ) -> List[Found]:
         """Return what of the candidates matches, in order.
 
@@ -120,17 +122,15 @@ class Judge:
             limit: seconds of processor time.
             goes_on: before the text stands a lone carriage return.
             every: every pattern of a line, not only the first that matches.
-            trusted: patterns of which the engine is believed.
+            counted: patterns of which only their being there is asked for.
 
         Raises:
             TooSlow: it took longer than the limit.
         """
-        if trusted and (goes_on or b"\r" in data or not data.isascii()):
-            trusted = frozenset()
         trying = [0]
         try:
             with Patience(limit):
-                return self._found(data, marks, trying, trusted, goes_on=goes_on, every=every)
+                return self._found(data, marks, trying, counted, goes_on=goes_on, every=every)
         except Expired:
             number = trying[0]
             raise TooSlow(self.patterns[number].regex, number) from None
@@ -140,50 +140,53 @@ class Judge:
         data: bytes,
         marks: Sequence[Tuple[int, int]],
         trying: List[int],
-        trusted: AbstractSet[int],
+        counted: AbstractSet[int],
         *,
         goes_on: bool,
         every: bool,
     ) -> List[Found]:
         found: List[Found] = []
         plain = b"\r" not in data and not goes_on
-        find, rfind, size = data.find, data.rfind, len(data)
+        ascii_only = plain and bool(counted) and data.isascii()
+        find, rfind, owners = data.find, data.rfind, self._owners
         count, at = len(marks), 0
         while at < count:
-            offset, number = marks[at]
+            offset, expression = marks[at]
             at += 1
-            start = rfind(b"\n", 0, offset) + 1
-            end = find(b"\n", offset)
+            start, end = rfind(b"\n", 0, offset) + 1, find(b"\n", offset)
             if end < 0:
-                end = size
-            numbers: Iterable[int] = (number,)
+                end = len(data)
+            expressions: Iterable[int] = (expression,)
             if at < count and marks[at][0] <= end:
-                several = {number}
+                several = {expression}
                 while at < count and marks[at][0] <= end:
                     several.add(marks[at][1])
                     at += 1
-                numbers = sorted(several)
-            line: Optional[str] = None
-            skip = 0
+                expressions = sorted(several)
+            line, skip, failed = None, 0, -1
             names: Set[str] = set()  # a signature may have several patterns
-            for number in numbers:
-                if every and self.patterns[number].name in names:
+            for expression in expressions:
+                number = owners[expression]
+                if number == failed or (every and self.patterns[number].name in names):
                     continue
-                if number in trusted:
-                    match = None
-                elif self.patterns[number].lines > 1:
-                    trying[0] = number
-                    match = self._reaching(number, data, start, end, goes_on=goes_on)
-                    if match is None:
+                trying[0] = number
+                if ascii_only and number in counted and self.engine.expressions[expression].exact is not None:
+                    if (self._exact.get(expression) or self._compile_exact(expression)).search(
+                        data, start, end
+                    ) is None:
                         continue
+                    match = None
                 else:
-                    if line is None:
-                        line = data[start:end].decode("utf-8", "replace")
-                        if not plain and (data[start - 2 : start - 1] == b"\r" if start else goes_on):
-                            line, skip = f"\r{line}", 1
-                    trying[0] = number
-                    match = (self._compiled[number] or self._compile(number)).search(line, skip)
+                    if self.patterns[number].lines > 1:
+                        match = self._reaching(number, data, start, end, goes_on=goes_on)
+                    else:
+                        if line is None:
+                            line = data[start:end].decode("utf-8", "replace")
+                            if not plain and (data[start - 2 : start - 1] == b"\r" if start else goes_on):
+                                line, skip = f"\r{line}", 1
+                        match = (self._compiled[number] or self._compile(number)).search(line, skip)
                     if match is None:
+                        failed = number  # and all its other alternatives
                         continue
                 found.append(Found(start, number, match))
                 if not every:
@@ -191,9 +194,9 @@ class Judge:
                 names.add(self.patterns[number].name)
         return found
 
-    def exact(self, number: int) -> bool:
-        """Tell whether the engine's word can be taken for a pattern in lines of ASCII."""
-        return number in self.engine.exact
+    def owner(self, expression: int) -> int:
+        """Return the pattern that an engine's expression belongs to."""
+        return self._owners[expression]
 
     def match(self, data: bytes, start: int, number: int, *, goes_on: bool = False) -> "Optional[Match[str]]":
         """Return the match of a pattern in the line that begins there."""
@@ -202,6 +205,12 @@ class Judge:
 
     def _compile(self, number: int) -> "Regex[str]":
         compiled = self._compiled[number] = re.compile(self.patterns[number].regex)
+        return compiled
+
+    def _compile_exact(self, expression: int) -> "Regex[bytes]":
+        text = self.engine.expressions[expression].exact
+        assert text is not None
+        compiled = self._exact[expression] = re.compile(text.encode("latin-1"), re.MULTILINE)
         return compiled
 
     def _reaching(self, number: int, data: bytes, start: int, end: int, *, goes_on: bool) -> "Optional[Match[str]]":

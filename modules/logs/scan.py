@@ -90,7 +90,8 @@ class _Scan:
         self._seen: Dict[str, Seen] = {}
         self._clock = Clock()
         self._slow: Dict[int, int] = {}  # lines that a pattern was too slow for
-        self._trusted: Set[int] = set()
+        self._left_out: Set[int] = set()  # those that were too slow for too many
+        self._counted: Set[int] = set()  # patterns of which enough spots are kept
         self._recent: Deque[_Block] = deque()  # blocks whose spots are still to be kept, as far as they will be
         self._size = 0  # of these
         self._carried = max(context, judge.reach - 1)  # lines that are carried over to the next block
@@ -129,8 +130,8 @@ class _Scan:
     def _take(self, block: _Block, marks: List[Tuple[int, int]]) -> None:
         """Judge the candidates of a block."""
         data = block.text.data
-        if any(slow >= PATIENCE for slow in self._slow.values()):
-            marks = [mark for mark in marks if self._slow.get(mark[1], 0) < PATIENCE]
+        if self._left_out:
+            marks = [mark for mark in marks if self._judge.owner(mark[1]) not in self._left_out]
         found = self._found(data, marks)
         if self._since is not None:
             found = self._late_enough(block, found)
@@ -149,23 +150,31 @@ class _Scan:
             block.spots += [(*spots[index], seen.count + index + 1) for index in kept]
             seen.count += len(spots)
             if seen.count >= FIRST:
-                self._trusted.update(number for number in {number for _, number in spots} if self._judge.exact(number))
+                self._counted.update(number for _, number in spots)
         block.spots.sort()
 
     def _found(self, data: bytes, marks: List[Tuple[int, int]]) -> List[Found]:
         every = self._each is not None
         try:
-            return self._judge.found(data, marks, BLOCK_TIME, every=every, trusted=self._trusted)
+            return self._judge.found(data, marks, BLOCK_TIME, every=every, counted=self._counted)
         except TooSlow:
             found: List[Found] = []
-            for offset, number in marks:
-                if self._slow.get(number, 0) >= PATIENCE:
-                    continue
-                try:
-                    found += self._judge.found(data, [(offset, number)], LINE_TIME)
-                except TooSlow:
-                    self._slow[number] = self._slow.get(number, 0) + 1
+            for mark in marks:
+                found += self._alone(data, mark)
             return sorted({(item.start, item.number): item for item in found}.values(), key=lambda item: item[:2])
+
+    def _alone(self, data: bytes, mark: Tuple[int, int]) -> List[Found]:
+        """Judge one candidate; it is passed over where that takes too long."""
+        number = self._judge.owner(mark[1])
+        if number in self._left_out:
+            return []
+        try:
+            return self._judge.found(data, [mark], LINE_TIME)
+        except TooSlow:
+            self._slow[number] = self._slow.get(number, 0) + 1
+            if self._slow[number] == PATIENCE:
+                self._left_out.add(number)
+            return []
 
     def _late_enough(self, block: _Block, found: Sequence[Found]) -> List[Found]:
         assert self._since is not None

@@ -1,8 +1,9 @@
 r"""A regular expression for text, as one for bytes that finds at least the same lines.
 
 Other engines know no look-around, no Unicode classes and no invalid UTF-8. What they can't say is left out or widened
-here: `\w` takes any byte of a letter that is not ASCII, a look-ahead is dropped. The result is a small tree
-(`Bytes`, `Many`, `OneOf`, `Times`, `At`) that each engine writes in its own syntax.
+here: `\w` takes any byte of a letter that is not ASCII, a look-ahead is dropped. A pattern becomes a small tree
+(`Bytes`, `Many`, `OneOf`, `Times`, `At`), which is parted into its alternatives; each is written `widened` for engines
+and `narrowed`, as exactly what it means in lines of ASCII.
 """
 
 import importlib
@@ -15,8 +16,9 @@ from runbook.modules.logs.literals import folded
 
 _sre = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 
-HIGH = frozenset(range(0x80, 0x100))
+HIGH = frozenset(range(0x80, 0x100))  # as members of a set: any character above ASCII
 ASCII = frozenset(range(0x80))
+ALTERNATIVES = 64  # into which a pattern is parted at most
 _NEWLINE = frozenset(b"\n")
 _FOLDING = frozenset(b"kKsSiI")  # letters that characters above ASCII fold to
 _DIGIT = frozenset(b"0123456789")
@@ -25,11 +27,12 @@ _SPACE = frozenset(b" \t\n\r\f\v\x1c\x1d\x1e\x1f")
 _ASCII_SPACE = frozenset(b" \t\n\r\f\v")
 _LONGEST = 64  # bytes: a longer bounded stretch of anything is as good as an unbounded one
 _NAMED = {"DIGIT": _DIGIT, "WORD": _WORD, "SPACE": _SPACE}
+_ONE = ("LITERAL", "NOT_LITERAL", "ANY", "ANY_ALL", "IN")
 
 
 @frozen
 class Bytes:
-    """One byte of a set."""
+    """One character of a set; with some of the high bytes only it is one byte."""
 
     members: FrozenSet[int]
 
@@ -71,10 +74,11 @@ NEVER = OneOf(())
 
 @frozen
 class Superset:
-    """A pattern for bytes."""
+    """A pattern's alternatives."""
 
-    node: Node
-    exact: bool  # in lines of ASCII it finds nothing but what the pattern matches
+    alternatives: Tuple[Node, ...]
+    exact: bool  # narrowed, they match the lines of ASCII that the pattern matches, and no others
+    folds: bool  # case is ignored somewhere
 
 
 def superset(pattern: str, lines: int = 1) -> Superset:
@@ -86,7 +90,10 @@ def superset(pattern: str, lines: int = 1) -> Superset:
     parsed = _sre.parse(pattern)
     translation = _Translation(several=lines > 1, folds=folded(pattern, parsed.state.flags))
     node = translation.sequence(parsed, parsed.state.flags)
-    return Superset(_trimmed(node, several=lines > 1), exact=translation.exact and lines == 1)
+    if lines > 1:
+        return Superset((_cut(node, 0),), exact=False, folds=translation.folds)
+    parted = tuple(_cut(_cut(each, 0), -1) for each in _parted(node, ALTERNATIVES))
+    return Superset(parted, exact=translation.exact, folds=translation.folds)
 
 
 def nullable(node: Node) -> bool:
@@ -102,29 +109,41 @@ def nullable(node: Node) -> bool:
     return True
 
 
+def widened(node: Node, *, folds: bool, several: bool = False) -> Node:
+    """Return what can be asked of bytes: borders of words are left out, characters above ASCII are 1 to 4 bytes."""
+    wide = _wide(node, _FOLDING if folds else frozenset())
+    return _cut(wide, 0) if several else _cut(_cut(wide, 0), -1)
+
+
+def narrowed(node: Node) -> Node:
+    """Return what it is in text of ASCII."""
+    if isinstance(node, Bytes):
+        return Bytes(node.members & ASCII)
+    if isinstance(node, Many):
+        return _many(map(narrowed, node.parts))
+    if isinstance(node, OneOf):
+        return _one_of(map(narrowed, node.branches))
+    if isinstance(node, Times):
+        return Times(narrowed(node.part), node.least, node.most)
+    return node
+
+
 class _Translation:
     def __init__(self, *, several: bool, folds: bool) -> None:
         self._several = several
-        self._folds = folds
+        self.folds = folds
         self.exact = True
 
     def sequence(self, parsed: Iterable[Any], flags: int) -> Node:
-        items = list(parsed)
-        parts: List[Node] = []
-        for index, (operation, argument) in enumerate(items):
-            if str(operation) == "AT":
-                behind = index + 1 < len(items) and _begins_word(items[index + 1], flags)
-                before = bool(index) and _ends_word(items[index - 1], flags)
-                parts.append(self._at(str(argument), flags, sure=before or behind))
-            else:
-                parts.append(self._node(str(operation), argument, flags))
-        return _many(parts)
+        return _many(self._node(str(operation), argument, flags) for operation, argument in parsed)
 
     def _node(self, name: str, argument: Any, flags: int) -> Node:
-        if name in ("LITERAL", "NOT_LITERAL", "ANY", "ANY_ALL", "IN"):
+        if name in _ONE:
             return self._once(name, argument, flags)
+        if name == "AT":
+            return self._at(str(argument), flags)
         if name == "BRANCH":
-            return _one_of([self.sequence(branch, flags) for branch in argument[1]])
+            return _one_of(self.sequence(branch, flags) for branch in argument[1])
         if name == "SUBPATTERN":
             return self.sequence(argument[3], (flags | argument[1]) & ~argument[2])
         if name == "FAILURE":
@@ -133,34 +152,32 @@ class _Translation:
         if name == "ATOMIC_GROUP":
             return self.sequence(argument, flags)
         if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            return self._repeat(argument[0], argument[1], argument[2], flags)
+            part = self.sequence(argument[2], flags)
+            most = None if argument[1] is _sre.MAXREPEAT else argument[1]
+            return Times(part, 0 if nullable(part) else argument[0], most)
         if name in ("ASSERT", "ASSERT_NOT"):
             return EMPTY
         # a reference to a group, or on condition of one: anything at all
         return Times(Bytes(self._legal(ASCII | HIGH)), 0, None)
 
-    def _at(self, place: str, flags: int, *, sure: bool) -> Node:
-        if place == "AT_BEGINNING_STRING" or (place == "AT_BEGINNING" and (not self._several or flags & re.MULTILINE)):
-            return EMPTY if self._several and place == "AT_BEGINNING_STRING" else At("^")
-        if place in ("AT_END", "AT_END_STRING") and not self._several:
-            return At("$")
-        if place == "AT_BOUNDARY" and sure:
+    def _at(self, place: str, flags: int) -> Node:
+        if place == "AT_BOUNDARY":
             return At("b")
+        if not self._several and place in ("AT_BEGINNING", "AT_BEGINNING_STRING"):
+            return At("^")
+        if not self._several and place in ("AT_END", "AT_END_STRING"):
+            return At("$")
+        if place == "AT_BEGINNING" and flags & re.MULTILINE:
+            return At("^")
         self.exact = False
         return EMPTY
 
     def _once(self, name: str, argument: Any, flags: int) -> Node:
-        """Return one character: one byte where it is ASCII, up to four where it is not."""
-        if name == "LITERAL" and argument >= 0x80 and argument != 0xFFFD and not self._folds:
+        if name == "LITERAL" and argument >= 0x80 and argument != 0xFFFD and not self.folds:
             return Many(tuple(Bytes(frozenset([byte])) for byte in chr(argument).encode("utf-8", "surrogatepass")))
-        members = self._members(name, argument, flags)
-        if not members & HIGH:
-            return Bytes(members)
-        foreign = Times(Bytes(HIGH), 1, 4)
-        return foreign if members == HIGH else OneOf((Bytes(members - HIGH), foreign))
+        return Bytes(self._members(name, argument, flags))
 
     def _members(self, name: str, argument: Any, flags: int) -> FrozenSet[int]:
-        """Return the bytes that may stand in such a character: all high ones if any character above ASCII may."""
         if name == "LITERAL":
             found = self._item(name, argument, flags)
         elif name == "NOT_LITERAL":
@@ -169,48 +186,36 @@ class _Translation:
             found = ASCII | HIGH if flags & re.DOTALL else (ASCII | HIGH) - _NEWLINE
         elif name == "ANY_ALL":
             found = ASCII | HIGH
+        elif str(argument[0][0]) == "NEGATE":
+            found = self._others(argument[1:], flags)
         else:
-            negated = str(argument[0][0]) == "NEGATE"
-            found = frozenset().union(*(self._item(str(item), value, flags) for item, value in argument[negated:]))
-            if negated:
-                found = self._others(argument[1:], flags)
+            found = frozenset().union(*(self._item(str(item), value, flags) for item, value in argument))
         return self._legal(found)
 
     def _others(self, items: Iterable[Any], flags: int) -> FrozenSet[int]:
         """Return what a negated set may match."""
-        surely = [(str(name), value) for name, value in items if str(name) != "LITERAL" or value < 0x80]
-        members = frozenset().union(*(self._item(name, value, flags) & ASCII for name, value in surely))
-        return HIGH | (ASCII - members) | (_FOLDING if self._folds else frozenset())
-
-    def _item(self, name: str, value: Any, flags: int) -> FrozenSet[int]:
-        if name == "CATEGORY":
-            return _category(str(value), flags)
-        if name == "RANGE":
-            found = frozenset(range(value[0], min(value[1], 0x7F) + 1)) | (HIGH if value[1] >= 0x80 else frozenset())
-        else:
-            found = frozenset([value]) if value < 0x80 else HIGH
-        if flags & re.IGNORECASE:
-            letters = bytes(code for code in found if code < 0x80)
-            found |= frozenset(letters.lower() + letters.upper())
-        return found | _FOLDING if self._folds and found & HIGH else found
+        surely = [
+            self._item(str(name), value, flags) for name, value in items if str(name) != "LITERAL" or value < 0x80
+        ]
+        return HIGH | (ASCII - frozenset().union(*surely))
 
     def _legal(self, members: FrozenSet[int]) -> FrozenSet[int]:
         return members if self._several else members - _NEWLINE
 
-    def _repeat(self, least: int, most: int, inner: Any, flags: int) -> Node:
-        bounded = None if most is _sre.MAXREPEAT else most
-        items = list(inner)
-        if len(items) == 1 and str(items[0][0]) in ("LITERAL", "NOT_LITERAL", "ANY", "ANY_ALL", "IN"):
-            members = self._members(str(items[0][0]), items[0][1], flags)
-            if members & HIGH:  # so many bytes at least, and four times that at most
-                most_bytes = None if bounded is None or bounded * 4 > _LONGEST else bounded * 4
-                self.exact = self.exact and (bounded is None or bounded == most_bytes)
-                return Times(Bytes(members), least, most_bytes)
-            return Times(Bytes(members), least, bounded)
-        part = self.sequence(items, flags)
-        if nullable(part):
-            least = 0
-        return Times(part, least, bounded)
+    def _item(self, name: str, value: Any, flags: int) -> FrozenSet[int]:
+        if name == "CATEGORY":
+            return _category(str(value), flags)
+        low, high = value if name == "RANGE" else (value, value)
+        found = frozenset(range(low, min(high, 0x7F) + 1))
+        if flags & re.IGNORECASE:
+            letters = bytes(found)
+            found |= frozenset(letters.lower() + letters.upper())
+        if high >= 0x80:
+            found |= HIGH
+            if self.folds:
+                found |= _FOLDING
+                self.exact = False
+        return found
 
 
 def _category(name: str, flags: int) -> FrozenSet[int]:
@@ -221,31 +226,6 @@ def _category(name: str, flags: int) -> FrozenSet[int]:
     if kind.startswith("NOT_"):
         return (ASCII - members) | HIGH
     return members if flags & re.ASCII else members | HIGH
-
-
-def _begins_word(item: Any, flags: int) -> bool:
-    """Tell whether what a pattern goes on with begins with a letter, digit or `_` of ASCII in any case."""
-    return _edge(item, flags, 0)
-
-
-def _ends_word(item: Any, flags: int) -> bool:
-    return _edge(item, flags, -1)
-
-
-def _edge(item: Any, flags: int, end: int) -> bool:
-    name, argument = str(item[0]), item[1]
-    if name in ("LITERAL", "IN"):
-        members = _Translation(several=True, folds=False)._members(name, argument, flags)  # noqa: SLF001 -- this file's own
-        return members <= _WORD
-    if name == "SUBPATTERN":
-        inner = list(argument[3])
-        return bool(inner) and _edge(inner[end], (flags | argument[1]) & ~argument[2], end)
-    if name == "BRANCH":
-        return all(len(branch) and _edge(list(branch)[end], flags, end) for branch in argument[1])
-    if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT") and argument[0]:
-        inner = list(argument[2])
-        return bool(inner) and _edge(inner[end], flags, end)
-    return False
 
 
 def _many(parts: Iterable[Node]) -> Node:
@@ -264,13 +244,24 @@ def _one_of(branches: Iterable[Node]) -> Node:
     return next(iter(kept)) if len(kept) == 1 else OneOf(tuple(kept))
 
 
-def _trimmed(node: Node, *, several: bool) -> Node:
-    """Leave out what a match can do without at its begin and, where it can't move the line, at its end."""
-    node = _cut(node, 0)
-    return node if several else _cut(node, -1)
+def _parted(node: Node, most: int) -> List[Node]:
+    """Part a pattern at the alternatives that it begins with: each then begins with a text of its own."""
+    if isinstance(node, OneOf):
+        parted = [each for branch in node.branches for each in _parted(branch, most)]
+        return parted if 0 < len(parted) <= most else [node]
+    if isinstance(node, Many):
+        for index, part in enumerate(node.parts):
+            if isinstance(part, OneOf) and len(part.branches) <= most:
+                before, behind = node.parts[:index], node.parts[index + 1 :]
+                parted = [each for branch in part.branches for each in _parted(_many([*before, branch, *behind]), most)]
+                return parted if 0 < len(parted) <= most else [node]
+            if not isinstance(part, At):
+                break
+    return [node]
 
 
 def _cut(node: Node, end: int) -> Node:
+    """Leave out what a match can do without at one of its ends."""
     if isinstance(node, Many):
         parts = list(node.parts)
         while parts:
@@ -282,21 +273,28 @@ def _cut(node: Node, end: int) -> Node:
             break
         return _many(parts)
     if isinstance(node, OneOf):
-        if any(nullable(branch) and not _anchored(branch) for branch in node.branches):
-            return EMPTY
-        return _one_of([_cut(branch, end) for branch in node.branches])
+        branches = [_cut(branch, end) for branch in node.branches]
+        return EMPTY if EMPTY in branches else _one_of(branches)
     if isinstance(node, Times):
         if not node.least:
             return EMPTY
-        return (
-            _many([node.part] * node.least)
-            if isinstance(node.part, Bytes)
-            else Times(node.part, node.least, node.least)
-        )
+        return _cut(node.part, end) if node.least == 1 else Times(node.part, node.least, node.least)
     return node
 
 
-def _anchored(node: Node) -> bool:
-    if isinstance(node, At):
-        return True
-    return isinstance(node, Many) and any(map(_anchored, node.parts))
+def _wide(node: Node, folding: FrozenSet[int]) -> Node:
+    if isinstance(node, Bytes):
+        if not node.members >= HIGH:
+            return node
+        foreign = Times(Bytes(HIGH), 1, 4)
+        return _one_of([Bytes((node.members - HIGH) | folding), foreign]) if node.members - HIGH or folding else foreign
+    if isinstance(node, Many):
+        return _many(_wide(part, folding) for part in node.parts)
+    if isinstance(node, OneOf):
+        return _one_of(_wide(branch, folding) for branch in node.branches)
+    if isinstance(node, Times):
+        if isinstance(node.part, Bytes) and node.part.members >= HIGH:
+            most = None if node.most is None or node.most * 4 > _LONGEST else node.most * 4
+            return Times(Bytes(node.part.members | folding), node.least, most)
+        return Times(_wide(node.part, folding), node.least, node.most)
+    return EMPTY if node.place == "b" else node

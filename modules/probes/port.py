@@ -49,11 +49,25 @@ class Port(Probe):
         address = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
         begun = time.monotonic()
         try:
-            outwait(lambda: socket.create_connection((name, port), self.timeout_).close(), self.timeout_)
+            if _numeric(name):
+                socket.create_connection((name, port), self.timeout_).close()
+            else:  # the lookup of a name has no time limit of its own
+                outwait(lambda: socket.create_connection((name, port), self.timeout_).close(), self.timeout_)
         except OSError as error:
             yield Endpoint(address, open=False, latency=time.monotonic() - begun, error=reason(error, self.timeout_))
         else:
             yield Endpoint(address, open=True, latency=time.monotonic() - begun, error="")
+
+
+def _numeric(name: str) -> bool:
+    """Tell whether a host is given by its address."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, name)
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def reason(error: OSError, timeout: float) -> str:

@@ -186,3 +186,24 @@ def test_host_text_in_a_users_file_can_not_move_the_cursor(cli, own):
         'signatures:\n  - {id: cuda.oom, title: "a\\eb", match: "CUDA out of memory. Tried to allocate 1 GiB \\e[2J"}\n'
     )
     assert "\x1b" not in cli("doc", "cuda.oom").out
+
+
+def test_the_driver_tells_which_gpu_it_is_and_what_it_needs(cli, own, gpus):
+    gpus.tell(3, gpu2__recovery=2)
+    log = cli.write(
+        "kern.log",
+        "NVRM: Xid (PCI:0000:3c:00): 94, pid=1, name=x, Contained\n"
+        "NVRM: Xid (PCI:0000:3d:00): 63, pid=1, name=x, Row Remapper: New row marked for remapping\n"
+        "NVRM: Xid (PCI:0000:7f:00): 63, pid=1, name=x, Row Remapper: New row marked for remapping\n",
+    )
+    done = cli.json("probe", "log", f"paths={log}", "signatures=kmsg.xid", "from=start", env=gpus.environ)
+    assert done.exit_code == 0
+    told = [(record["fields"]["gpu"], record["fields"]["action"]) for record in done.json["records"]]
+    assert told == [(1, "app"), (2, "reboot"), ("0000:7f:00", "ignore")]
+
+
+def test_a_driver_that_hangs_does_not_hold_up_its_own_lines(cli, own, gpus):
+    gpus.tell(1, gpu0__hang=1)
+    log = cli.write("kern.log", "NVRM: Xid (PCI:0000:3b:00): 119, pid=1, name=x, Timeout after 6s\n")
+    done = cli.json("probe", "log", f"paths={log}", "signatures=kmsg.xid", "from=start", env=gpus.environ)
+    assert [record["fields"]["action"] for record in done.json["records"]] == ["reset"]

@@ -15,6 +15,7 @@ class Sign:
     role: str = "root"
     severity: Severity = Severity.HIGH
     scope: str = "app"
+    category: str = "unknown"
     causes: tuple[str, ...] = ()
 
 
@@ -101,6 +102,30 @@ def test_of_cascades_without_a_root_the_one_that_brings_about_the_other_leads():
 def test_a_named_cause_of_an_earlier_run_does_not_go_before_a_likely_one_close_by():
     other = Sign("app.thing")
     assert told(seen((FULL, 1), (other, 90000), (CHILD, 90010))) == ["app.thing: torch.child_failed", "cuda.oom"]
+
+
+HANG = Sign("nccl.watchdog", severity=Severity.CRITICAL, category="timeout", causes=("torch.*",))
+
+
+def test_a_hang_that_is_told_before_its_cause_is_a_consequence_still():
+    assert told(seen((HANG, 1), (FULL, 60))) == ["cuda.oom: nccl.watchdog"]
+    assert told(seen((HANG, 1, 0.0), (FULL, 60, 30.0))) == ["nccl.watchdog", "cuda.oom"]
+
+
+def test_a_hang_brings_nothing_about_that_can_bring_it_about():
+    shared = Sign("torch.shm", causes=("nccl.*",))
+    for found in (seen((HANG, 1), (shared, 9)), seen((shared, 1), (HANG, 9))):
+        assert told(found) == ["torch.shm: nccl.watchdog"]
+
+
+def test_a_root_that_was_seen_first_does_not_follow_from_a_later_one():
+    assert told(seen((FULL, 1), (Sign("app.fault", causes=("cuda.*",)), 9))) == ["cuda.oom", "app.fault"]
+
+
+def test_of_roots_that_may_each_bring_about_the_other_the_first_is_the_root():
+    one, other = Sign("net.reset", causes=("worker.died",)), Sign("worker.died", causes=("net.reset",))
+    assert told(seen((one, 1), (other, 9))) == ["net.reset: worker.died"]
+    assert told(seen((other, 1), (one, 9))) == ["worker.died: net.reset"]
 
 
 def test_advice_is_no_incident():

@@ -59,6 +59,21 @@ def test_a_gpu_that_the_driver_does_not_know_keeps_its_address(travelled):
     assert (found["gpu"], found["action"]) == ("0000:91:00", "reboot")
 
 
+def test_the_address_of_a_disk_is_no_gpu():
+    disk = {"line": "nvme 0000:5e:00.0: AER: can't recover", "signature": "kmsg.pcie_aer", "pci": "0000:5e:00.0"}
+    near = {"line": "pcieport 0000:3b:00.0: AER: x", "signature": "kmsg.pcie_aer", "pci": "0000:3b:00.0"}
+    assert [found["gpu"] for found in settled({}, disk, near)] == [None, 0]
+
+
+def test_a_storm_of_lines_is_settled_at_once(travelled):
+    import time
+
+    began = time.process_time()
+    found = settled(travelled, *(line(13, f"pid={number % 7}, x") for number in range(20_000)), jobs={3: 33})
+    assert time.process_time() - began < 5
+    assert {event["job"] for event in found} == {None, 33}
+
+
 @pytest.mark.parametrize(
     ("others", "action"),
     [((), "reset"), ((94,), "app"), ((95,), "reset"), ((64,), "vendor"), ((94, 95), "reset"), ((31,), "reset")],
@@ -126,7 +141,7 @@ def verdict(word):
     ],
 )
 def test_the_drivers_verdict_comes_before_the_table(travelled, word, code, action):
-    assert actions(travelled, line(code), gpus=verdict(word)) == [action]
+    assert actions(travelled, line(code, time=NOW - 60), gpus=verdict(word)) == [action]
 
 
 def test_the_drivers_verdict_of_now_says_nothing_about_old_lines(travelled):
@@ -169,6 +184,12 @@ def test_the_order_of_actions_is_that_of_the_gpu_probe_and_of_the_records():
     gpu = [action for action in params.record_fields(Gpu)["action"].choices if action in xid.ORDER]
     assert tuple(gpu) == xid.ORDER == get_args(xid.Action) == params.record_fields(Log)["action"].choices
     assert xid.ORDER == signatures.ACTIONS
+
+
+def test_that_a_gpu_needs_nothing_is_not_believed_before_the_driver_had_time_to_judge(travelled):
+    times = [NOW - 3600, NOW - 60, NOW - 5, None]
+    told = [actions(travelled, line(119, time=time), gpus=verdict("NONE")) for time in times]
+    assert told == [["reset"], ["app"], ["reset"], ["reset"]]
 
 
 # whose it is

@@ -5,29 +5,19 @@
 
 import importlib
 import json
-from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
-from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
+from runbook.modules.logs.engines.engine import DOCKER_LINE, Expression, Mark, asked
 from runbook.modules.logs.engines.literals import LiteralEngine
 from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.superset import nullable, superset
 
 _DOCKER = rb"^\{\x22log\x22:\x22"
 
 
-class _Compiled(NamedTuple):
-    """What is kept of a set of patterns."""
-
-    numbers: List[int]  # of those that are in the database, in its order
-    exact: List[int]
-    others: List[int]  # that are looked for by their literals
-    database: bytes
-
-
 class HyperscanEngine:
-    """Scans for the patterns' supersets.
+    """Scans for the patterns' supersets; those that it can't compile are looked for by their literals.
 
     Raises:
         ImportError: there is neither package.
@@ -41,12 +31,13 @@ class HyperscanEngine:
         try:
             hyperscan: Any = importlib.import_module("hyperscan")
         except ImportError:
-            exact, others, self._scan = _pyperscan(patterns, self._found)
+            plan, self._scan = _pyperscan(patterns, self._found)
         else:
-            exact, others, self._scan = _kept(hyperscan, patterns, self._found)
-        self.exact: FrozenSet[int] = frozenset(exact)
-        self._others = others
-        self._rest = LiteralEngine([patterns[number] for number in others]) if others else None
+            plan, self._scan = _kept(hyperscan, patterns, self._found)
+        self.expressions = plan.expressions
+        self._others = plan.others
+        owners = [patterns[plan.expressions[number].pattern] for number in plan.others]
+        self._rest = LiteralEngine(owners) if owners else None
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the ends of what matches, and the begins of lines that docker wrote."""
@@ -58,129 +49,103 @@ class HyperscanEngine:
         return found
 
 
-class _Translated(NamedTuple):
-    written: Dict[int, bytes]
-    exact: List[int]
-    others: List[int]
+class _Plan(NamedTuple):
+    expressions: List[Expression]
+    others: List[int]  # expressions that are not in the database
 
 
-def _translated(patterns: Sequence[Pattern]) -> _Translated:
+Refused = Optional[int]  # the first expression that can't be compiled
+Compile = Callable[[Dict[int, bytes]], Tuple[Any, Refused]]
+
+
+def _compiled(patterns: Sequence[Pattern], compile_all: Compile) -> Tuple[_Plan, Dict[int, bytes], Any]:
+    """Compile what can be; the rest is left to literals."""
+    all_asked = asked(patterns)
     written: Dict[int, bytes] = {DOCKER_LINE: _DOCKER}
-    exact: List[int] = []
-    others: List[int] = []
-    for number, pattern in enumerate(patterns):
-        made = superset(pattern.regex, pattern.lines)
-        if nullable(made.node):
-            others.append(number)
-            continue
-        written[number] = perl(made.node)
-        if made.exact:
-            exact.append(number)
-    return _Translated(written, exact, others)
+    for number, each in enumerate(all_asked):
+        if each.node is not None:
+            written[number] = perl(each.node)
+    database, refused = compile_all(written)
+    while refused is not None:
+        del written[refused]
+        database, refused = compile_all(written)
+    others = [number for number in range(len(all_asked)) if number not in written]
+    return _Plan([each.expression for each in all_asked], others), written, database
 
 
-def _without_refused(made: _Translated, compiled: Callable[[Dict[int, bytes]], Any]) -> Any:
-    """Compile; what can't be is moved to the others."""
-    while True:
-        database, refused = compiled(made.written)
-        if refused is None:
-            return database
-        del made.written[refused]
-        made.others.append(refused)
-        if refused in made.exact:
-            made.exact.remove(refused)
-
-
-def _pyperscan(
-    patterns: Sequence[Pattern], found: List[Mark]
-) -> Tuple[List[int], List[int], Callable[[bytes], object]]:
+def _pyperscan(patterns: Sequence[Pattern], found: List[Mark]) -> Tuple[_Plan, Callable[[bytes], object]]:
     pyperscan: Any = importlib.import_module("pyperscan")
     multiline, go_on = pyperscan.Flag.MULTILINE, pyperscan.Scan.Continue
 
-    def compiled(written: Dict[int, bytes]) -> Tuple[Any, Optional[int]]:
+    def compile_all(written: Dict[int, bytes]) -> Tuple[Any, Refused]:
+        made = [pyperscan.Pattern(text, multiline, tag=number) for number, text in written.items()]
         try:
-            return pyperscan.BlockDatabase(
-                *(pyperscan.Pattern(text, multiline, tag=number) for number, text in written.items())
-            ), None
+            return pyperscan.BlockDatabase(*made), None
         except Exception as error:
             if type(error).__name__ != "HyperscanCompileError":
                 raise
             return None, list(written)[error.args[1]]
 
-    made = _translated(patterns)
-    database = _without_refused(made, compiled)
-
     def on_match(add: Callable[[Mark], None], number: int, _start: int, end: int) -> Any:
         add((end, number))
         return go_on
 
-    return made.exact, made.others, database.build(found.append, on_match).scan
+    plan, _, database = _compiled(patterns, compile_all)
+    return plan, database.build(found.append, on_match).scan
 
 
-def _kept(
-    hyperscan: Any, patterns: Sequence[Pattern], found: List[Mark]
-) -> Tuple[List[int], List[int], Callable[[bytes], object]]:
+def _kept(hyperscan: Any, patterns: Sequence[Pattern], found: List[Mark]) -> Tuple[_Plan, Callable[[bytes], object]]:
+    """Return what scans, from the cache if it is there."""
     key = json.dumps([hyperscan.__version__, [(pattern.regex, pattern.lines) for pattern in patterns]])
-    database = _loaded(hyperscan, store.read(key))
-    if database is None:
-        made = _compiled(hyperscan, patterns)
-        head = json.dumps([made.numbers, made.exact, made.others]).encode()
-        store.write(key, head + b"\n" + made.database)
-        database = _loaded(hyperscan, head + b"\n" + made.database)
-        assert database is not None
-    (numbers, exact, others), scanner = database
+    loaded = _loaded(hyperscan, store.read(key))
+    if loaded is None:
+        plan, written, database = _compiled(patterns, lambda written: _compile(hyperscan, written))
+        numbers = list(written)
+        database.scratch = hyperscan.Scratch(database)
+        head = json.dumps([plan.expressions, plan.others, numbers]).encode()
+        store.write(key, head + b"\n" + hyperscan.dumpb(database))
+    else:
+        plan, numbers, database = loaded
 
     def on_match(number: int, _start: int, end: int, _flags: int, add: Callable[[Mark], None]) -> None:
         add((end, numbers[number]))
 
     def scan(text: bytes) -> None:
-        scanner.scan(text, match_event_handler=on_match, context=found.append)
+        database.scan(text, match_event_handler=on_match, context=found.append)
 
-    return exact, others, scan
-
-
-def _compiled(hyperscan: Any, patterns: Sequence[Pattern]) -> _Compiled:
-    def compiled(written: Dict[int, bytes]) -> Tuple[Any, Optional[int]]:
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        try:
-            database.compile(
-                expressions=list(written.values()),
-                ids=list(range(len(written))),
-                elements=len(written),
-                flags=[hyperscan.HS_FLAG_MULTILINE] * len(written),
-            )
-        except hyperscan.error as error:
-            return None, _refused(hyperscan, written, error)
-        return database, None
-
-    made = _translated(patterns)
-    database = _without_refused(made, compiled)
-    return _Compiled(list(made.written), made.exact, made.others, hyperscan.dumpb(database))
+    return plan, scan
 
 
-def _refused(hyperscan: Any, written: Dict[int, bytes], error: Exception) -> int:
-    """Return the pattern that can't be compiled, of which the package does not tell: each is tried."""
-    for number, text in written.items():
-        try:
-            hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK).compile(
-                expressions=[text], flags=[hyperscan.HS_FLAG_MULTILINE]
-            )
-        except hyperscan.error:
-            return number
-    raise error
+def _compile(hyperscan: Any, written: Dict[int, bytes]) -> Tuple[Any, Refused]:
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        database.compile(
+            expressions=list(written.values()),
+            ids=list(range(len(written))),
+            elements=len(written),
+            flags=[hyperscan.HS_FLAG_MULTILINE] * len(written),
+        )
+    except hyperscan.error as error:
+        if len(written) == 1:
+            return None, next(iter(written))
+        for number, text in written.items():  # the package does not tell which
+            if _compile(hyperscan, {number: text})[0] is None:
+                return None, number
+        raise error from None
+    return database, None
 
 
-def _loaded(hyperscan: Any, kept: Optional[bytes]) -> Optional[Tuple[Tuple[List[int], List[int], List[int]], Any]]:
+def _loaded(hyperscan: Any, kept: Optional[bytes]) -> Optional[Tuple[_Plan, List[int], Any]]:
     if kept is None:
         return None
     head, _, dumped = kept.partition(b"\n")
     try:
-        numbers, exact, others = json.loads(head)
+        expressions, others, numbers = json.loads(head)
         database = hyperscan.loadb(dumped, hyperscan.HS_MODE_BLOCK)
         database.scratch = hyperscan.Scratch(database)
     except (ValueError, TypeError, hyperscan.error):
         return None  # of another version, or of another processor
-    return (numbers, exact, others), database
+    return _Plan([Expression(*each) for each in expressions], others), numbers, database
 
 
 def made(patterns: Sequence[Pattern]) -> HyperscanEngine:

@@ -1,7 +1,8 @@
 """Candidates by the texts that the patterns can't match without; needs nothing but Python."""
 
-from typing import FrozenSet, Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
+from runbook.modules.logs.engines.engine import Expression, Mark
 from runbook.modules.logs.literals import Literals, required
 from runbook.modules.logs.patterns import Pattern
 
@@ -11,15 +12,15 @@ class LiteralEngine:
 
     name = "literals"
     sees_docker = False
-    exact: FrozenSet[int] = frozenset()
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self.expressions = [Expression(number, None) for number in range(len(patterns))]
         self._lines = [pattern.lines for pattern in patterns]
         self._literals: List[Optional[Tuple[Tuple[bytes, ...], bool]]] = [
             _bytes(required(pattern.regex)) for pattern in patterns
         ]
 
-    def candidates(self, text: bytes) -> Iterator[Tuple[int, int]]:
+    def candidates(self, text: bytes) -> Iterator[Mark]:
         """Return the lines that hold one of a pattern's literals."""
         lower: Optional[bytes] = None
         for number, literals in enumerate(self._literals):
