@@ -47,13 +47,18 @@ def _ticks(folder: Path, logs: Path, rounds: int) -> tuple[list[float], list[flo
     with local.connect(folder / "agent") as agent:
         for turn in range(rounds + 1):
             before = _spent(), time.process_time()
-            for _ in range(_TOGETHER if turn else 3):
-                params = {"paths": (f"{logs}/*.log",), "patterns": {"oom": "CUDA out of memory", "nccl": "(?i)nccl.*timeout"}}
+            for _ in range(_TOGETHER if turn else 1):
+                params = {
+                    "paths": (f"{logs}/*.log",),
+                    "patterns": {"oom": "CUDA out of memory", "nccl": "(?i)nccl.*timeout"},
+                }
                 look = agent.probe([Spec("idle", "log", params, state)])["idle"]
                 assert isinstance(look, Seen), look
                 assert not look.records
                 state = dict(look.state)
-            if turn:
+            if not turn:
+                time.sleep(1.0)  # in which the agent imports what its first children had to
+            else:
                 host.append((_spent() - before[0]) / _TOGETHER)
                 controller.append((time.process_time() - before[1]) / _TOGETHER)
     return host, controller

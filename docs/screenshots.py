@@ -19,6 +19,17 @@ from rich.text import Text
 
 HERE = Path(__file__).parent
 COLUMNS = 80
+_CRASH = """\
+2026-11-22 04:00:00 INFO step 2600 | loss 2.31 | 4,113 tokens/s
+2026-11-22 04:00:10 [rank0]: Traceback (most recent call last):
+2026-11-22 04:00:10 [rank0]:   File "train.py", line 118, in <module>
+2026-11-22 04:00:10 [rank0]:     loss.backward()
+2026-11-22 04:00:10 [rank0]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total \
+capacity of 79.11 GiB of which 1.22 GiB is free.
+2026-11-22 04:00:12 [rank1]:[E ProcessGroupNCCL.cpp:414] Some NCCL operations have failed or timed out. Due to the \
+asynchronous nature of CUDA kernels, subsequent GPU operations might run on corrupted/incomplete data.
+2026-11-22 04:00:13 torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
+"""
 _WRONG = """\
 name: models
 writable: [/srv/models/cache]
@@ -98,6 +109,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as where:
         draw("quickstart", "runbook apply quickstart", printed(["apply", "quickstart"], where))
         (Path(where) / "models.yaml").write_text(_WRONG, encoding="utf-8")
+        (Path(where) / "rank0.log").write_text(_CRASH, encoding="utf-8")
+        draw("scan", "runbook scan rank0.log", printed(["scan", "--no-journal", "rank0.log"], where))
         draw("lint", "runbook lint models.yaml", printed(["lint", "models.yaml"], where))
 
 

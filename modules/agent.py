@@ -18,6 +18,7 @@ from runbook.modules.batch import Batch
 from runbook.modules.declare import Refused
 from runbook.modules.ledger import KEPT, Ledger
 from runbook.modules.states import States
+from runbook.modules.warming import Warming
 
 _IDLE = 0.2  # seconds without a request, after which there is time for other things
 
@@ -60,6 +61,7 @@ class Agent:
         self._outgoing = bytearray(wire.encode({"ready": {"python": sys.version.split()[0], "pid": os.getpid()}}))
         self._work: List[Union[Batch, Act]] = []
         self._states = States()
+        self._warming = Warming()
         self._wanted = ["runbook.modules.acting.step"]  # imports that spare a child some time
         self._tidy = True
         self._failed = False
@@ -88,7 +90,9 @@ class Agent:
         sources = {fd: work for work in self._work for fd in work.descriptors}
         listening = [self._woken, *sources, *([] if self._requests is None else [self._requests])]
         idle = not self._work and not self._outgoing
-        deadline = time.monotonic() + _IDLE if idle and (self._wanted or self._tidy) else child.NEVER
+        deadline = (
+            time.monotonic() + _IDLE if idle and (self._wanted or self._warming.waiting or self._tidy) else child.NEVER
+        )
         deadline = min([deadline, *(work.deadline for work in self._work)])
         ready, can_write = child.poll(listening, self._answers if self._outgoing else None, deadline)
         if can_write:
@@ -108,6 +112,7 @@ class Agent:
                 self._say(message)
             if work.done:
                 self._wanted += work.imported
+                self._warming.note(getattr(work, "specs", ()))
                 self._work.remove(work)
         if idle and not ready and not can_write:
             self._use_the_time()
@@ -180,6 +185,8 @@ class Agent:
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
             self._wanted = []
+        elif self._warming.waiting:
+            self._warming.one()
         elif self._tidy:
             self._tidy = False
             now = time.time()

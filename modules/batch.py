@@ -42,17 +42,17 @@ class Batch:
 
     def __init__(self, message: Mapping[str, Any], states: States) -> None:
         self._seq = message.get("seq")
-        self._specs: List[Dict[str, Any]] = [dict(spec) for spec in message["specs"]]
+        self.specs: List[Dict[str, Any]] = [dict(spec) for spec in message["specs"]]
         self._states = states
-        states.fill(self._specs)
-        self._limits = [float(spec.get("deadline") or _DEADLINE) for spec in self._specs]
-        self._looks: List[Optional[Dict[str, Any]]] = [None] * len(self._specs)
-        self._missing = len(self._specs)
+        states.fill(self.specs)
+        self._limits = [float(spec.get("deadline") or _DEADLINE) for spec in self.specs]
+        self._looks: List[Optional[Dict[str, Any]]] = [None] * len(self.specs)
+        self._missing = len(self.specs)
         self._workers: List[_Worker] = []
         self._answered = False
         self.imported: List[str] = []
-        look.prepare(self._specs)
-        self._tasks = _queue(look.order(self._specs))
+        look.prepare(self.specs)
+        self._tasks = _queue(look.order(self.specs))
         self._more_at = self._listen_at = time.monotonic()  # when another worker may start; when answers are heard
         self.tick(self._more_at)
 
@@ -88,7 +88,7 @@ class Batch:
         if not self._answered and not self._missing:
             self.stop()
             self._answered = True
-            self._states.take(self._seq, self._specs, self._looks)
+            self._states.take(self._seq, self.specs, self._looks)
             yield {"seq": self._seq, "looks": self._looks}
 
     def hear(self, descriptor: int) -> None:
@@ -136,7 +136,7 @@ class Batch:
 
     def _start(self) -> None:
         try:
-            process = child.fork(lambda write: look.serve(self._specs, self._tasks, write), child.NEVER, [self._tasks])
+            process = child.fork(lambda write: look.serve(self.specs, self._tasks, write), child.NEVER, [self._tasks])
         except OSError as error:
             if not self._workers:
                 self._give_up(f"no process could be started to look: {error.strerror}")
@@ -155,13 +155,13 @@ class Batch:
         if worker.busy is not None:
             spent = time.monotonic() - worker.since
             died = f" (signal {-code})" if code < 0 and "died" in reason else ""
-            self._saw(worker.busy, look.unknown(self._specs[worker.busy], reason + died, spent))
+            self._saw(worker.busy, look.unknown(self.specs[worker.busy], reason + died, spent))
         self._more_at = time.monotonic()
 
     def _give_up(self, reason: str) -> None:
         for index, found in enumerate(self._looks):
             if found is None:
-                self._saw(index, look.unknown(self._specs[index], reason, 0.0))
+                self._saw(index, look.unknown(self.specs[index], reason, 0.0))
 
 
 def _queue(indexes: List[int]) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping
 from runbook.modules import nvml
 from runbook.modules.declare import Absent, Unclear
 
-PATIENCE = 5.0  # seconds; a driver in trouble, which is when it matters, may hang for ever
+PATIENCE = 3.0  # seconds; a driver in trouble, which is when it matters, may hang for ever
 _DRIVER = "/proc/driver/nvidia/gpus"
 
 

@@ -160,22 +160,23 @@ class Host:
 @lru_cache(maxsize=1)
 def _boot_id() -> str:
     try:
-        return _content("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+        return _content("/proc/sys/kernel/random/boot_id", 64).decode("ascii").strip()
     except OSError:
         return ""
 
 
 def _processes(page: int, tick: int) -> Iterator[Process]:
     for name in sorted((n for n in os.listdir("/proc") if n.isdigit()), key=int):
+        place = f"/proc/{name}"
         try:
-            stat = _content(f"/proc/{name}/stat")
-            words = _content(f"/proc/{name}/cmdline").split(b"\0")
-            uid = os.stat(f"/proc/{name}").st_uid
+            stat = _content(place + "/stat", 4096)
+            line = _content(place + "/cmdline", _LONGEST)
+            uid = os.stat(place).st_uid
         except OSError:
             continue  # it ended while we looked
         head, _, tail = stat.rpartition(b")")
-        fields = tail.split()
-        argv = tuple(word.decode("utf-8", "replace") for word in words[:-1] if word)
+        fields = tail.split(None, 22)
+        argv = tuple(filter(None, line[: line.rfind(b"\0") + 1].decode("utf-8", "replace").split("\0")))
         comm = head.partition(b"(")[2].decode("utf-8", "replace")
         yield Process(
             pid=int(name),
@@ -188,25 +189,28 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
             rss=int(fields[21]) * page,
             cpu_seconds=(int(fields[11]) + int(fields[12])) / tick,
             name=comm,
-            cgroup=_cgroup(name) if argv else "",
+            cgroup=_cgroup(place) if argv else "",
             kernel=bool(int(fields[6]) & _KERNEL_THREAD),
         )
 
 
-def _cgroup(pid: str) -> str:
+def _cgroup(place: str) -> str:
     """The group in systemd's own hierarchy; a host of cgroup v2 has only one."""
     try:
-        lines = _content(f"/proc/{pid}/cgroup").splitlines()
+        lines = _content(place + "/cgroup", _LONGEST)
     except OSError:
         return ""  # it ended while we looked
-    groups = dict(line.split(b":", 2)[1:] for line in lines)
-    return groups.get(b"name=systemd", groups.get(b"", b"")).decode("utf-8", "replace")
+    for mark in (b":name=systemd:", b"::"):
+        _, found, rest = lines.partition(mark)
+        if found:
+            return rest.partition(b"\n")[0].decode("utf-8", "replace")
+    return ""
 
 
-def _content(path: str) -> bytes:
+def _content(path: str, most: int) -> bytes:
     """Return what a small file of /proc holds; a buffered reader would take three times as long."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, _LONGEST)
+        return os.read(descriptor, most)
     finally:
         os.close(descriptor)

@@ -185,9 +185,13 @@ class Source:
             yield Sample(one.name, one.value, one.time, one.labels, one.counter)
 
 
-def told(cursor: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return what the engine is to know of a log: that it was not read to its end, or lines that were passed over."""
-    return {name: cursor[name] for name in ("behind", "trouble") if cursor.get(name)}
+def told(cursor: Mapping[str, Any], left_out: int) -> Dict[str, Any]:
+    """Return what the engine is to know: a log not read to its end, lines passed over, series that were too many."""
+    found = {name: cursor[name] for name in ("behind", "trouble") if cursor.get(name)}
+    if left_out:
+        surplus = f"{left_out} series more than are kept: narrow them down by labels"
+        found["trouble"] = "; ".join(filter(None, [found.get("trouble"), surplus]))
+    return found
 
 
 def _labelled(name: str, groups: Mapping[str, Optional[str]]) -> "Tuple[str, Dict[str, str]]":

@@ -6,7 +6,7 @@ z-score (1.3.5.17). Means are taken first and differences after, so that large n
 """
 
 import math
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from runbook.modules.frozen import frozen
 
@@ -78,15 +78,15 @@ def slope(points: Sequence[Tuple[float, float]]) -> Optional[float]:
 
     It is the sum of (t - mean t)(v - mean v) divided by the sum of (t - mean t) squared.
     """
-    if len(points) < 2:
+    mean = _mean([value for _, value in points])
+    if len(points) < 2 or mean is None:
         return None
     first = points[0][0]
     middle = math.fsum(at - first for at, _ in points) / len(points)
-    mean = math.fsum(value for _, value in points) / len(points)
     spread = math.fsum((at - first - middle) ** 2 for at, _ in points)
     if spread <= 0.0:
         return None  # all at one moment
-    return _finite(math.fsum((at - first - middle) * (value - mean) for at, value in points) / spread)
+    return _finite(lambda: math.fsum((at - first - middle) * (value - mean) for at, value in points) / spread)
 
 
 def zscore(values: Sequence[float]) -> Optional[float]:
@@ -98,12 +98,15 @@ def zscore(values: Sequence[float]) -> Optional[float]:
     mean = _mean(before)
     if len(before) < LEAST or mean is None:
         return None
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in before) / (len(before) - 1))
-    return _finite((last[0] - mean) / max(deviation, abs(mean) * _FLAT, 1e-300))
+    squares = _finite(lambda: math.fsum((value - mean) ** 2 for value in before))
+    if squares is None:
+        return None
+    deviation = max(math.sqrt(squares / (len(before) - 1)), abs(mean) * _FLAT, 1e-300)
+    return _finite(lambda: (last[0] - mean) / deviation)
 
 
 def _mean(values: Sequence[float]) -> Optional[float]:
-    return _finite(math.fsum(values) / len(values)) if values else None
+    return _finite(lambda: math.fsum(values) / len(values)) if values else None
 
 
 def _unwrapped(points: Sequence[Tuple[float, float]]) -> List[Tuple[float, float]]:
@@ -118,5 +121,10 @@ def _unwrapped(points: Sequence[Tuple[float, float]]) -> List[Tuple[float, float
     return found
 
 
-def _finite(value: float) -> Optional[float]:
+def _finite(compute: Callable[[], float]) -> Optional[float]:
+    """Return a number; None where it is beyond all that a computer can hold."""
+    try:
+        value = compute()
+    except (OverflowError, ValueError):
+        return None
     return value if math.isfinite(value) else None

@@ -29,6 +29,9 @@ VERDICTS: Mapping[str, str] = {  # NVML's words
 _NUMBERS = {0: "none", 1: "reset", 2: "reboot", 3: "app", 4: "reset"}  # of Xid 154; its texts differ by version
 _VERDICT_CODE = 154
 _NVLINK5 = range(144, 151)
+_REGISTERS = re.compile(r"\((?P<intr>0x[0-9a-fA-F]{1,8})\s+(?P<status>0x[0-9a-fA-F]{1,8})\b")
+_CRASHES = {"RLW_REMAP": 0x3F, "RLW_SRC_TRACK": 0x0C}  # bits of the status by which such a unit ended the application
+_QUIET = {149: (38, 40)}  # sub-codes of links that a user, or the host, took down
 _LINE = re.compile(r"\bXid:? {1,4}\((?:PCI:)?(?P<pci>[0-9a-fA-F:.]{5,20})[^)]{0,20}\): {1,3}(?P<code>\d{1,4})\b")
 _CHANGED = re.compile(r"recovery action changed from 0x\w{1,8} \([^)]{0,80}\) to 0x(?P<number>[0-9a-fA-F]{1,8})")
 _PID = re.compile(r"\bpid=(?P<pid>\d{1,10})\b")
@@ -90,7 +93,7 @@ class _Told:
         change = _CHANGED.search(line) if self.code == _VERDICT_CODE else None
         if change is not None:
             self.changed = _NUMBERS.get(int(change["number"], 16))
-        self._nonfatal = self.code in _NVLINK5 and re.search(r"\bNon-?fatal\b", line, re.IGNORECASE) is not None
+        self._link = _nvlink5(self.code, line)
         self._entry = self._table.get(str(self.code), {})
 
     @property
@@ -106,13 +109,25 @@ class _Told:
             return str(self._entry["action"])
         if self.changed is not None:
             return "ignore" if self.changed == "none" else self.changed
-        if self._nonfatal:
-            return "ignore"
+        if self._link is not None:
+            return self._link
         with_others = self._entry.get("with", {})
         codes = {str(code) for code in others if code not in (None, _VERDICT_CODE)}
         decided = [with_others.get(code, with_others.get("*")) for code in codes]
         actions = [action for action in decided if action is not None]
         return max(actions, key=_rank) if actions else str(self._entry.get("action", UNLISTED))
+
+
+def _nvlink5(code: Optional[int], line: str) -> Optional[str]:
+    """Return what an NVLink5 error calls for by the rest of its line, as NVIDIA decodes it; None = by its code."""
+    if code not in _NVLINK5:
+        return None
+    found = _REGISTERS.search(line)
+    if re.search(r"\bNon-?fatal\b", line, re.IGNORECASE) is not None:
+        status = int(found["status"], 16) if found is not None else 0
+        return "app" if any(unit in line and status & bits for unit, bits in _CRASHES.items()) else "ignore"
+    quiet = found is not None and _subcode(found["intr"]) in _QUIET.get(code or 0, ())
+    return "ignore" if quiet else None
 
 
 def _counts(verdict: Optional[str], event: Event, now: float) -> bool:

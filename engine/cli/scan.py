@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from runbook.engine.scan.find import Left, Source
     from runbook.engine.scan.look import Scanned
 
+_MANY = 10  # files that are named where none could be read
+
 
 def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
     """Return a time: so long ago, or a date with or without a clock, in local time unless it names a zone."""
@@ -86,6 +88,8 @@ def command(logs: tuple[str, ...], form: str, *, matches: bool, **given: Any) ->
 
         crash_document.write(stream, form, scanned, past, listed)
         return scanned.exit_code
+    if not (scanned.files or scanned.stopped):
+        raise _nothing(scanned)
     from runbook.engine.report.crash import CrashText
     from runbook.engine.report.paint import paint_for
 
@@ -110,6 +114,15 @@ def _waiting(*, shown: bool) -> Iterator[Callable[[Iterable[Source | Left]], Ite
 
     with Waiting(sys.stderr, paint_for(sys.stderr)) as waiting:
         yield waiting.following
+
+
+def _nothing(scanned: Scanned) -> UserError:
+    """Return why nothing was read."""
+    if not scanned.left:
+        return UserError("nothing was read: there is no log", mend="name logs, or directories that hold some")
+    first, *others = scanned.unreadable or scanned.left
+    where = "" if first.why.startswith(first.path) else first.path
+    return UserError(first.why, where=where, mend="\n".join(f"{one.path}: {one.why}" for one in others[:_MANY]))
 
 
 def _remembered(scanned: Scanned, journal: str | None) -> Mapping[tuple[str, str], Past]:

@@ -59,7 +59,7 @@ class Seen:
     time: float | None = None  # seconds since the epoch
     count: int = 1  # how often from here on to the next one that is given
     variant: str = ""  # tells one kind of the signature from another, such as the code of an Xid
-    near: str = ""  # sources of one neighbourhood (a directory) belong together where no times are known
+    near: str = ""  # sources of one neighbourhood belong together where no times are known; empty: they surely do
     reach: float = 0.0  # its cause may lie so many seconds before it, as a timeout says of itself
     evidence: Any = None  # what the caller wants to find again
 

@@ -110,10 +110,16 @@ def _claims(key: Key, signs: Mapping[Key, Sign]) -> Iterator[tuple[Key, _Claim]]
         if other == key:
             continue
         if _says(cause, key):
-            waited = _TIMEOUT == sign.category != cause.category  # for something that had gone wrong before
-            if _TIMEOUT == cause.category != sign.category and _says(sign, other):
-                continue
-            yield other, _Claim(said=True, turns=waited or depth(cause) < depth(sign) or sign.role != "root")
+            both = _says(sign, other)
+            if both and _TIMEOUT == cause.category != sign.category:
+                continue  # it waited for what had gone wrong before
+            turns = (
+                sign.role != "root"
+                or depth(cause) < depth(sign)
+                or _TIMEOUT == sign.category != cause.category
+                or (not both and (cause.id == sign.id or cause.severity.rank >= sign.severity.rank))
+            )
+            yield other, _Claim(said=True, turns=turns)
         elif (sign.role, cause.role) in _LIKELY:
             yield other, _Claim(said=False, turns=_ROLES[cause.role] < _ROLES[sign.role])
 
@@ -136,6 +142,8 @@ def _bond(cause: Seen, one: Seen, claim: _Claim) -> Bond | None:
         return None
     if not after and seconds is None and not (claim.said or (same and lines <= _LINES)):
         return None
+    if seconds is None and not same and one.near and one.sign.role == "root":
+        return None  # one directory is not enough to say that what can begin by itself did not
     away = lines * _PER_LINE if seconds is None else abs(seconds)
     far = lines > _LINES if seconds is None else away > max(REACH, one.reach)
     stranger = 0.0 if same else 1.0 if seconds is not None else 2.0

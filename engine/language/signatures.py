@@ -5,9 +5,8 @@ It is read when somebody asks for it: the files that come with runbook, then the
 
 from __future__ import annotations
 
-import csv
 import re
-from dataclasses import field, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.errors import RunbookInvalid, UserError
 from runbook.engine.language import signature_files as files
 from runbook.engine.language.nearest import nearest
+from runbook.engine.language.xid_table import Xid, xid_source, xids
 from runbook.engine.model import Severity
 from runbook.modules.frozen import frozen
 from runbook.modules.logs.patterns import Pattern
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runbook.engine.language.signature_files import Part
+
+__all__ = ["Catalogue", "Signature", "Xid", "catalogue", "xid_source", "xids"]
 
 SCOPES: Final = ("kernel", "job", "app", "serve", "hub", "build")
 SEVERITIES: Final = tuple(severity.value for severity in Severity)
@@ -37,7 +39,6 @@ REQUIRED: Final = ("title", "pattern", "severity", "category", "role")  # of an 
 _XID = re.compile(r"(?<!S)Xid|\(\?P<xid>")
 _FLAGS = re.compile(r"\(\?([aimsx]+)\)")
 GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
-_XIDS = "xid.csv"
 
 
 @frozen
@@ -72,23 +73,6 @@ class Signature:
     def tells_xid(self) -> bool:
         """Whether its lines bear a code of the NVIDIA driver."""
         return any(_XID.search(pattern) for pattern in self.pattern)
-
-
-@frozen
-class Xid:
-    """What one code of the NVIDIA driver calls for."""
-
-    code: int
-    action: str
-    mnemonic: str = ""
-    meaning: str = ""
-    note: str = ""  # what else decides, and where sources disagree
-    companions: Mapping[str, str] = field(
-        default_factory=dict
-    )  # codes (* = any) that decide where they are reported with it, and what then
-    nvidia: str = ""  # what NVIDIA's catalogue says to do at once, and to investigate
-    gpud: str = ""  # how gpud reads it
-    files: tuple[str, ...] = ()  # where it was overridden
 
 
 class Catalogue:
@@ -172,32 +156,6 @@ def joined(patterns: Sequence[str]) -> list[str]:
     telling = [pattern for pattern in patterns if GROUP.search(pattern)]
     plain = [pattern for pattern in patterns if not GROUP.search(pattern)]
     return [*telling, *(plain if len(plain) == 1 else ["|".join(map(_scoped, plain))] if plain else [])]
-
-
-@lru_cache(maxsize=1)
-def xids() -> Mapping[int, Xid]:
-    """Return the Xid codes that come with runbook."""
-    with (files.folder() / _XIDS).open(encoding="utf-8", newline="") as opened:
-        rows = list(csv.DictReader(line for line in opened if not line.startswith("#")))
-    return {
-        int(row["xid"]): Xid(
-            code=int(row["xid"]),
-            action=row["action"],
-            mnemonic=row["mnemonic"],
-            meaning=row["description"],
-            note=row["note"],
-            companions=dict(pair.split(":") for pair in row["companions"].split()),
-            nvidia="; ".join(filter(None, (row["nvidia_immediate"], row["nvidia_investigatory"]))),
-            gpud=row["gpud"],
-        )
-        for row in rows
-    }
-
-
-def xid_source() -> str:
-    """Return where the table of Xid codes comes from, and its edition."""
-    with (files.folder() / _XIDS).open(encoding="utf-8") as opened:
-        return " ".join(line[1:].strip() for line in opened if line.startswith("#"))
 
 
 def merged(known: Mapping[str, Signature], part: Part) -> dict[str, Signature]:

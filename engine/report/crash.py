@@ -39,7 +39,7 @@ class CrashText:
         left = self._left(scanned)
         if self._less:
             brief = [line for one in scanned.incidents for line in self._brief(one)]
-            return brief + left + (self._last(scanned) if scanned.stopped or not scanned.files else [])
+            return brief + left + (self._last(scanned) if scanned.stopped else [])
         shown = [line for one in scanned.incidents for line in (*self.incident(one, past), "")]
         return [*shown, *left, *([""] if left else []), *self._last(scanned)]
 
@@ -170,7 +170,7 @@ def last_line(scanned: Scanned) -> str:
     if scanned.stopped and not scanned.incidents:
         return f"stopped: nothing wrong found so far in {read} ({much}){unread}"
     if not scanned.files:
-        return f"nothing was read{unread}: name logs, or directories that hold some"
+        return f"nothing was read{unread}"
     if not scanned.incidents:
         following = ": see why above, and scan again" if unread else ""
         nothing = "nothing wrong found" if scanned.lines else "nothing to read"

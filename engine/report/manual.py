@@ -31,6 +31,7 @@ def listing(pages: Sequence[Page], paint: Paint) -> Iterator[str]:
                 yield from (" " * (width + 4 + len(impact)) + line for line in more)
         yield ""
     yield "`runbook doc MODULE` tells the parameters, the fields and an example."
+    yield "`runbook doc signatures` lists the failures that logs tell of."
 
 
 def text(page: Page, paint: Paint) -> Iterator[str]:

@@ -37,7 +37,9 @@ class Source:
 
     path: str  # as it is shown
     stream: BinaryIO | None = None  # of what has no file that could be opened again
-    near: str = ""  # the same for what belongs together where no times are known
+    near: str = ""  # the same for what may belong together where no times are known; empty for what was named
+    written: float = 0.0  # when it was last written to
+    size: int | None = None  # in bytes, as it lies there; None where it can't be known
 
 
 @frozen
@@ -126,7 +128,7 @@ def _below(top: str, only: Sequence[str], seen: set[tuple[int, int]]) -> Iterato
             continue
         inner: list[str] = []
         for name in names:
-            path = os.path.join(folder, name)  # noqa: PTH118 -- as the person wrote it
+            path = name if folder == "." else os.path.join(folder, name)  # noqa: PTH118 -- as the person wrote it
             found = _member(path, os.path.relpath(path, top), only, seen)
             if isinstance(found, str):
                 inner.append(found)
@@ -151,7 +153,7 @@ def _member(path: str, below: str, only: Sequence[str], seen: set[tuple[int, int
     if (about.st_dev, about.st_ino) in seen:
         return None
     seen.add((about.st_dev, about.st_ino))
-    return _file(path, about, neighbourhood(path.rpartition("/")[0]), named=False)
+    return _file(path, about, neighbourhood(path.rpartition("/")[0] or "."), named=False)
 
 
 def _file(path: str, about: os.stat_result, near: str, *, named: bool) -> Source | Left:
@@ -159,12 +161,12 @@ def _file(path: str, about: os.stat_result, near: str, *, named: bool) -> Source
         if is_kind(about.st_mode):
             return Left(path, word)
     if not about.st_size:
-        return Source(path, near=near)
+        return Source(path, near=near, written=about.st_mtime, size=about.st_size)
     try:
         kind = sniff.binary(path, named=named)
     except OSError as error:
         return Left(path, _why(error), unreadable=True)
-    return Left(path, kind) if kind else Source(path, near=near)
+    return Left(path, kind) if kind else Source(path, near=near, written=about.st_mtime, size=about.st_size)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

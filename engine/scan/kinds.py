@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runbook.engine.language.signatures import Catalogue, Signature, Xid
 
 _CODE: Final = "xid"  # the group that holds a code of the table
+TELLING: Final = frozenset({_CODE, "ms"})  # the groups without which a sighting would be another
 _WORST: Final = {
     "app": Severity.MEDIUM,
     "update": Severity.MEDIUM,
@@ -58,8 +59,8 @@ def _of_xid(signature: Signature, xid: Xid, table: Mapping[int, Xid]) -> Signatu
         severity=_WORST.get(xid.action, Severity.LOW),
         role="advice" if xid.action == "ignore" else signature.role,
         causes=(*signature.causes, *(f"{signature.id}:{code}" for code in lesser)),
-        meaning=f"The NVIDIA driver reports {xid.mnemonic.replace('_', ' ').lower() or what or 'a fault'} of a GPU"
-        + (f"; {xid.note}." if xid.note else "."),
+        meaning=f"The NVIDIA driver reports {xid.mnemonic or 'a fault'} (Xid {xid.code})."
+        + (f" {xid.note[:1].upper()}{xid.note[1:]}." if xid.note else ""),
         advice=_DO.get(xid.action, signature.advice),
         action=xid.action,
     )

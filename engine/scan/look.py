@@ -12,7 +12,7 @@ from runbook.modules.logs import scan as reader
 from runbook.modules.logs import sightings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from runbook.engine.detect.cascade import Folded, Incident, Seen
     from runbook.engine.language.signatures import Catalogue, Signature
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 CONTEXT: Final = 2  # lines around a spot, at the least: they tell one crash without a time from another
 _KEPT: Final = 16 << 20  # characters of lines and their surroundings that are kept over all files
+_FILE: Final = 16 << 10  # bytes that are read in the time that it takes to begin with a file
+_UNPACKED: Final = 4  # bytes, guessed, of one that may be packed
+_MUCH: Final = 1 << 30
+_APART: Final = 600.0  # seconds between the ends of two runs in one directory
 _SHORT: Final = 400  # characters of a line when that is used up
 
 
@@ -84,18 +88,20 @@ def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, eac
         each: called for every line and signature that matches it, in order.
     """
     started = time.monotonic()
-    patterns = catalogue.patterns()
+    patterns = tuple(catalogue.patterns())
     gathering = _Gathering(catalogue)
-    stopped = False
+    stopped, backlog = False, 0
     try:
         for one in found:
             if isinstance(one, find.Left):
                 gathering.left.append(one)
-            else:
-                gathering.add(one, _read(one, patterns, asked, _naming(each, one.path, catalogue.signatures)))
+                continue
+            backlog += _MUCH if one.size is None else _FILE + one.size * _UNPACKED
+            named = _naming(each, one.path, catalogue.signatures)
+            gathering.add(one, _read(one, patterns, asked, named, backlog))
     except KeyboardInterrupt:  # what was read so far may say it all
         stopped = True
-    incidents = cascade.incidents(gathering.seen)
+    incidents = cascade.incidents(gathering.seen())
     return Scanned(
         tuple(incidents),
         tuple(gathering.files),
@@ -106,7 +112,9 @@ def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, eac
     )
 
 
-def _read(source: Source, patterns: Sequence[Pattern], asked: Asked, each: reader.Each | None) -> FileScan:
+def _read(
+    source: Source, patterns: Sequence[Pattern], asked: Asked, each: reader.Each | None, backlog: int
+) -> FileScan:
     try:
         return reader.scan(
             source.path if source.stream is None else source.stream,
@@ -115,6 +123,7 @@ def _read(source: Source, patterns: Sequence[Pattern], asked: Asked, each: reade
             last_lines=asked.last_lines,
             context=max(CONTEXT, asked.context),
             each=each,
+            backlog=backlog,
         )
     finally:
         find.close(source)
@@ -138,12 +147,12 @@ class _Gathering:
     """What was seen so far, with evidence as long as there is room for it."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self.seen: list[Seen] = []
         self.files: list[FileScan] = []
         self.left: list[Left] = []
         self.matched = 0
         self._catalogue = catalogue
         self._room = _KEPT
+        self._found: list[tuple[Source, Signature, int, list[Spot]]] = []
 
     def add(self, source: Source, scanned: FileScan) -> None:
         """Take in what one file held."""
@@ -154,32 +163,49 @@ class _Gathering:
         self.files.append(reader.FileScan(source.path, scanned.lines, scanned.bytes, {}, scanned.trouble))
         for name, sighting in scanned.found.items():
             self.matched += sighting.count
-            self._keep(source, self._catalogue.signatures[name], sighting)
+            self._found.append((source, self._catalogue.signatures[name], sighting.count, self._spots(sighting)))
 
-    def _keep(self, source: Source, signature: Signature, sighting: Sighting) -> None:
-        hidden = sighting.count - len(sighting.spots)
-        for place, spot in enumerate(sighting.spots, 1):
-            kind, variant = kinds.kind(self._catalogue, signature, spot.groups)
-            following = hidden if place == min(sightings.FIRST, len(sighting.spots)) else 0
-            self.seen.append(
-                cascade.Seen(
+    def seen(self) -> Iterator[Seen]:
+        """Yield all sightings, in the order of the files."""
+        runs = _runs(source for source, *_ in self._found)
+        for source, signature, count, spots in self._found:
+            for place, spot in enumerate(spots, 1):
+                kind, variant = kinds.kind(self._catalogue, signature, spot.groups)
+                hidden = count - len(spots) if place == min(sightings.FIRST, len(spots)) else 0
+                yield cascade.Seen(
                     sign=kind,
                     source=source.path,
                     line=_order(spot, place),
                     time=spot.time,
-                    count=1 + following,
+                    count=1 + hidden,
                     variant=variant,
-                    near=source.near,
+                    near=runs[source.path],
                     reach=_reach(spot.groups),
-                    evidence=self._evidence(spot),
+                    evidence=spot,
                 )
-            )
+
+    def _spots(self, sighting: Sighting) -> list[Spot]:
+        return [self._evidence(spot) for spot in sighting.spots]
 
     def _evidence(self, spot: Spot) -> Spot:
         if self._room > 0:
             self._room -= len(spot.line) + sum(map(len, spot.before)) + sum(map(len, spot.after))
             return spot
-        return reader.Spot(spot.line_no, spot.line[:_SHORT], spot.time, {}, lines=spot.lines)
+        code = {name: value for name, value in spot.groups.items() if name in kinds.TELLING}
+        return reader.Spot(spot.line_no, spot.line[:_SHORT], spot.time, code, lines=spot.lines)
+
+
+def _runs(sources: Iterable[Source]) -> dict[str, str]:
+    """Return by path what belongs together: files of one neighbourhood that were written to within minutes."""
+    runs: dict[str, str] = {}
+    before: Source | None = None
+    for source in sorted(sources, key=lambda source: (source.near, source.written)):
+        if before is not None and source.near == before.near and source.written - before.written <= _APART:
+            runs[source.path] = runs[before.path]
+        else:
+            runs[source.path] = f"{source.near} {source.written}" if source.near else ""
+        before = source
+    return runs
 
 
 def _order(spot: Spot, place: int) -> int:

@@ -114,10 +114,10 @@ class Packed:
         """Unpack some more, or come to the end."""
         if time.monotonic() > self._until:
             raise Slow
-        if not self._input and (self._unpacker is None or getattr(self._unpacker, "needs_input", True)):
-            if not self._feed():
-                self._ended, self._closed = True, self._unpacker is None and self._raw > 0
-                return
+        hungry = not self._input and (self._unpacker is None or getattr(self._unpacker, "needs_input", True))
+        if hungry and not self._feed():
+            self._ended, self._closed = True, self._unpacker is None and self._raw > 0
+            return
         if self._unpacker is None:
             self._input = self._input.lstrip(b"\0")  # padding between members
             if not self._input:

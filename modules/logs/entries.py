@@ -1,7 +1,7 @@
 """Messages that come one by one (the journal's, the kernel's), matched as the lines of a file are."""
 
 import time
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.frozen import frozen
 from runbook.modules.logs.cleaning import cleaned
@@ -110,9 +110,7 @@ class Entries:
         for one in joined(hits, _tracebacks(lines, owners, entries)):
             entry = entries[owners[one.hit.index]]
             event = self._known.event(one.hit)
-            within, record = (
-                recent.take(event, one.hit.name, one.hit.index, entry.time) if event else (False, None)
-            )
+            within, record = recent.take(event, one.hit.name, one.hit.index, entry.time) if event else (False, None)
             if record is not None:
                 made[record] = self._merged(made[record], Line(self._path, None, one.hit, entry.time))
             elif not within:

@@ -141,7 +141,9 @@ class Recent:
     def keep(self, line: int) -> Optional[Dict[str, Any]]:
         """Return what the next look has to know, which begins behind a line."""
         near = {event: known for event, known in self._begun.items() if line - known.line <= LINES}
-        return {event: [line - known.line, known.moment, known.names, known.at] for event, known in near.items()} or None
+        return {
+            event: [line - known.line, known.moment, known.names, known.at] for event, known in near.items()
+        } or None
 
 
 def _near(known: _Begun, line: int, moment: Optional[float]) -> bool:

@@ -28,6 +28,7 @@ PLACES = ("/var/log/journal", "/run/log/journal")
 MOST = 20_000  # entries of one look
 LARGEST = 16 * 1024 * 1024  # bytes of journalctl's answer in one look
 LONGEST = 1024 * 1024  # bytes of one entry; what is longer is passed over
+AGAIN = 60.0  # seconds after which journalctl is asked anyway: a file's time follows an entry a quarter of a second later
 PATIENCE = 10.0  # seconds for an answer
 
 _FIELDS = "--output-fields=MESSAGE,_PID,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT"
@@ -50,6 +51,7 @@ class Journal:
         self._cursor: Optional[str] = kept.get("cursor")
         self._time = float(kept.get("time", 0.0))
         self._files: Mapping[str, str] = kept.get("files", {})
+        self._asked_at = float(kept.get("asked", 0.0))
         self._places = [str(place) for place in _several(wanted.get("directory", PLACES))]
         self._options = [f"{OPTIONS[name]}{value}" for name, given in wanted.items() for value in _several(given)]
         self._taken: List[Tuple[Optional[str], float]] = [(self._cursor, self._time)]
@@ -64,9 +66,12 @@ class Journal:
         if self._host.which("journalctl") is None:
             raise Absent("there is no journalctl here")
         files = self._stamps()
-        if files and files == self._files:
+        if files and files == self._files and 0 <= self._host.now() - self._asked_at < AGAIN:
             return []
+        self._asked_at = self._host.now()
         entries = self._asked()
+        if not files and not entries and self._cursor is None:
+            raise Absent("there is no journal here")
         if self._first:
             self._first = False
         self._files = {} if self.behind else files
@@ -76,7 +81,7 @@ class Journal:
         """Return what the next look has to be given, when it is to begin behind so many of the entries."""
         cursor, moment = self._taken[taken]
         files = self._files if taken == len(self._taken) - 1 else {}
-        return {"cursor": cursor, "time": moment, "files": files}
+        return {"cursor": cursor, "time": moment, "files": files, "asked": self._asked_at}
 
     def _stamps(self) -> Dict[str, str]:
         """Return what changes when an entry is written; asking for it costs a hundredth of asking journalctl."""
@@ -99,7 +104,8 @@ class Journal:
             return self._read([f"--lines={self._begin.lines}"] if self._begin.lines else since)
         if self._cursor is None:
             return self._read(self._since())
-        entries = self._read([f"--after-cursor={self._cursor}"])
+        # --after-cursor would pass over the first entry where the cursor's own is gone, or is none of those wanted
+        entries = self._read([f"--cursor={self._cursor}"])
         if self._failed and "cursor" in self._failed.lower():
             return self._read(self._since())
         return entries
@@ -114,7 +120,7 @@ class Journal:
         self._failed = errors if not lines else ""
         if _PARTLY in errors:
             self.trouble = "only this user's part of the journal can be read: add the user to the group systemd-journal"
-        entries = []
+        entries, last = [], self._cursor
         for line in lines:
             record = fields_of(line)
             if record is None or "__CURSOR" not in record:
@@ -122,6 +128,8 @@ class Journal:
             moment = int(record.get("__REALTIME_TIMESTAMP", 0)) / 1e6
             if where == self._since() and moment <= self._time and len(self._taken) == 1:
                 continue  # of the entry that was read last
+            if record["__CURSOR"] == last:
+                continue
             self._cursor, self._time = str(record["__CURSOR"]), moment
             self._taken.append((self._cursor, moment))
             entries.append(_entry(record, moment))
@@ -232,7 +240,7 @@ class _Lines:
         *whole, rest = (self._rest + data).split(b"\n")
         if whole and self._skipping:
             whole, self._skipping = whole[1:], False
-        self.lines += [line for line in whole if line]
+        self.lines += [line for line in whole if line.startswith(b"{")]
         self._bytes += len(data)
         if len(rest) > LONGEST:
             rest, self._skipping = b"", True

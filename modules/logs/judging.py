@@ -4,6 +4,8 @@ import re
 from typing import (
     AbstractSet,
     Any,
+    Callable,
+    Dict,
     Iterable,
     Iterator,
     List,
@@ -12,7 +14,6 @@ from typing import (
     NamedTuple,
     Optional,
     Sequence,
-    Set,
     Tuple,
 )
 from typing import Pattern as Regex
@@ -45,12 +46,9 @@ class TooSlow(Exception):
         self.number = number
 
 
-class Found(NamedTuple):
-    """A pattern matches in a line."""
-
-    start: int  # where the line that the match ends in begins, in the text
-    number: int  # of the pattern
-    match: "Optional[Match[str]]"  # None where only its being there was asked for
+Found = Tuple[int, int, "Optional[Match[str]]"]
+"""Where the line begins that a match ends in, the number of its pattern, and the match; None where only its being there
+was asked for."""
 
 
 class Judge:
@@ -66,7 +64,7 @@ class Judge:
         self.reach = max((pattern.lines for pattern in patterns), default=1)
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
         self._owners = [expression.pattern for expression in engine.expressions]
-        self._exact: Dict[int, Regex[bytes]] = {}  # by expression
+        self._exact: Dict[int, Callable[[bytes, int, int], object]] = {}  # by expression
 
     def prepare(self) -> None:
         """Compile all the expressions, which otherwise waits for the first line that may match."""
@@ -90,7 +88,7 @@ class Judge:
         text = cleaned(block, docker=not self.engine.sees_docker)
         data = head + text.data if head else text.data
         marks = self._marks(data)
-        if self.engine.sees_docker and any(number == DOCKER_LINE for _, number in marks):
+        if self.engine.sees_docker and [1 for _, number in marks if number == DOCKER_LINE]:
             text = unwrapped(text.data)
             data = head + text.data if head else text.data
             marks = [mark for mark in self._marks(data) if mark[1] != DOCKER_LINE]
@@ -147,7 +145,7 @@ class Judge:
     ) -> List[Found]:
         found: List[Found] = []
         plain = b"\r" not in data and not goes_on
-        ascii_only = plain and bool(counted) and data.isascii()
+        exact = self._exact if counted and plain and data.isascii() else {}
         find, rfind, owners = data.find, data.rfind, self._owners
         count, at = len(marks), 0
         while at < count:
@@ -156,7 +154,7 @@ class Judge:
             start, end = rfind(b"\n", 0, offset) + 1, find(b"\n", offset)
             if end < 0:
                 end = len(data)
-            expressions: Iterable[int] = (expression,)
+            expressions: Sequence[int] = (expression,)
             if at < count and marks[at][0] <= end:
                 several = {expression}
                 while at < count and marks[at][0] <= end:
@@ -164,16 +162,14 @@ class Judge:
                     at += 1
                 expressions = sorted(several)
             line, skip, failed = None, 0, -1
-            names: Set[str] = set()  # a signature may have several patterns
+            names: List[str] = []
             for expression in expressions:
                 number = owners[expression]
                 if number == failed or (every and self.patterns[number].name in names):
-                    continue
+                    continue  # a signature may have several patterns, and a pattern several expressions
                 trying[0] = number
-                if ascii_only and number in counted and self.engine.expressions[expression].exact is not None:
-                    if (self._exact.get(expression) or self._compile_exact(expression)).search(
-                        data, start, end
-                    ) is None:
+                if number in counted and expression in exact:
+                    if not exact[expression](data, start, end):
                         continue
                     match = None
                 else:
@@ -186,12 +182,12 @@ class Judge:
                                 line, skip = f"\r{line}", 1
                         match = (self._compiled[number] or self._compile(number)).search(line, skip)
                     if match is None:
-                        failed = number  # and all its other alternatives
+                        failed = number
                         continue
-                found.append(Found(start, number, match))
+                found.append((start, number, match))
                 if not every:
                     break
-                names.add(self.patterns[number].name)
+                names.append(self.patterns[number].name)
         return found
 
     def owner(self, expression: int) -> int:
@@ -207,11 +203,11 @@ class Judge:
         compiled = self._compiled[number] = re.compile(self.patterns[number].regex)
         return compiled
 
-    def _compile_exact(self, expression: int) -> "Regex[bytes]":
-        text = self.engine.expressions[expression].exact
-        assert text is not None
-        compiled = self._exact[expression] = re.compile(text.encode("latin-1"), re.MULTILINE)
-        return compiled
+    def count(self, number: int) -> None:
+        """See that lines of ASCII can be told to match a pattern without a match being made."""
+        for expression, (owner, text) in enumerate(self.engine.expressions):
+            if owner == number and text is not None:
+                self._exact[expression] = re.compile(text.encode("latin-1"), re.MULTILINE).search
 
     def _reaching(self, number: int, data: bytes, start: int, end: int, *, goes_on: bool) -> "Optional[Match[str]]":
         """Return the match that ends in a line and may have begun in those before it."""

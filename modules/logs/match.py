@@ -53,7 +53,15 @@ def matcher(patterns: Sequence[Pattern], backlog: int) -> Matcher:
 
 def judge(patterns: Sequence[Pattern], backlog: int) -> Judge:
     """Return the same, with all that a judge of candidates can do."""
-    asked = tuple(patterns)
+    if backlog > SMALL and _last and _last[0][0] is patterns and isinstance(patterns, tuple):
+        return _last[0][1]  # of a directory of small files the hashing of all patterns would be most of the work
+    found = _chosen(tuple(patterns), backlog)
+    if backlog > SMALL:
+        _last[:] = [(patterns, found)]
+    return found
+
+
+def _chosen(asked: Tuple[Pattern, ...], backlog: int) -> Judge:
     forced = os.environ.get("RUNBOOK_SCANNER", "")
     if forced:
         if forced not in ENGINES:
@@ -76,6 +84,7 @@ def prepare(patterns: Sequence[Pattern]) -> None:
     judge(patterns, 0).prepare()
 
 
+_last: List[Tuple[Sequence[Pattern], Judge]] = []  # of the large backlog before
 _best: Dict[
     Tuple[Pattern, ...], Judge
 ] = {}  # those of large backlogs that were made already: they are as good for small

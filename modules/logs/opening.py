@@ -5,7 +5,7 @@ import stat
 import zlib
 from collections import deque
 from contextlib import contextmanager
-from typing import IO, Any, BinaryIO, Callable, Deque, Iterator, Optional, Tuple, Union
+from typing import IO, Any, BinaryIO, Callable, Deque, Iterator, List, Optional, Tuple, Union
 
 from runbook.modules.logs.cleaning import WIDEST
 
@@ -127,7 +127,7 @@ def opened(source: Union[str, BinaryIO], last_lines: Optional[int] = None) -> It
         packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
         if packed is not None:
             with _unpacked(source, file, packed) as unpacked:
-                blocks = Blocks(source, unpacked.read)
+                blocks = Blocks(source, _salvaging(unpacked.read1))
                 yield blocks, blocks.last(last_lines) if last_lines else iter(blocks)
             return
         if not last_lines or not found.st_size:  # what has no size (/proc) can't be sought in either
@@ -172,6 +172,31 @@ def _unpacked(path: str, file: "IO[bytes]", packed: str) -> Any:
     except ImportError:
         raise Unreadable(f"{path} is packed by zstandard: unpack it with `zstd -dc {path} | runbook scan -`") from None
     return zstd.ZstdFile(file)
+
+
+def _salvaging(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    """Return what reads blocks by small reads, so that what can be unpacked before a damage is not lost with it."""
+    failed: List[Exception] = []
+
+    def filled(size: int) -> bytes:
+        if failed:
+            raise failed[0]
+        parts: List[bytes] = []
+        while size > 0:
+            try:
+                part = read(size)
+            except Exception as error:
+                if not parts:
+                    raise
+                failed.append(error)
+                break
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    return filled
 
 
 def _whole(buffer: bytes) -> int:

@@ -9,7 +9,7 @@ _LONGEST = 64 * 1024  # characters that are kept of one line
 
 
 def together(part: bytes) -> Tuple[bytes, int]:
-    """Return as many lines, each text in the line of its last piece, and where the pieces of an unfinished one begin."""
+    """Return as many lines, each text in the line of its last piece, and where an unfinished one begins."""
     lines = part.split(b"\n")
     begun: Dict[str, List[Any]] = {}  # by stream: the first piece's place, the pieces, their length
     changed = False

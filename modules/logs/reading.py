@@ -291,7 +291,7 @@ class Reading:
         return found.st_size == cursor.offset + len(rest) and quiet > (STILL if whole else QUIET)
 
     def _as_it_stands(self, part: bytes) -> int:
-        """Take what has no end yet, while the cursor stays before it; return how many of its lines are no longer new."""
+        """Take what has no end yet, while the cursor stays before it; return how many lines are no longer new."""
         held = self.cursor.held
         try:
             found = self._found(part, self._line_time)

@@ -1,6 +1,6 @@
 """One log read from its begin to its end, in bounded memory: what matches, how often, where first and last."""
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import BinaryIO, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
@@ -42,6 +42,7 @@ def scan(
     last_lines: Optional[int] = None,
     context: int = 2,
     each: Optional[Each] = None,
+    backlog: int = 1 << 30,
 ) -> FileScan:
     """Read a log and return what matches.
 
@@ -52,11 +53,12 @@ def scan(
         last_lines: read only so many lines from the end.
         context: lines to keep before and behind each spot.
         each: called with (line number, name) for every pattern of every line that matches, in order.
+        backlog: bytes that are to be read in all: for a few of them no engine is made.
     """
     path = source if isinstance(source, str) else "-"
     try:
         with opened(source, last_lines) as (blocks, lines):
-            return _Scan(path, blocks, judge(patterns, 1 << 30), since, context, each).run(lines)
+            return _Scan(path, blocks, judge(patterns, backlog), since, context, each).run(lines)
     except Unreadable as error:
         return FileScan(path, 0, 0, {}, str(error))
 
@@ -137,12 +139,13 @@ class _Scan:
             found = self._late_enough(block, found)
         if self._each is not None:
             self._tell(block, found)
-        named: Dict[str, List[Tuple[int, int]]] = {}
+        named: Dict[str, List[Tuple[int, int]]] = defaultdict(list)
+        names = self._names
         before = -1
         for start, number, _ in found:
             if start != before:  # the first pattern that matches names a line
                 before = start
-                named.setdefault(self._names[number], []).append((start, number))
+                named[names[number]].append((start, number))
         for name, spots in named.items():
             seen = self._seen.setdefault(name, Seen())
             room, least = max(0, FIRST - seen.count), max(0, len(spots) - LAST)
@@ -150,7 +153,9 @@ class _Scan:
             block.spots += [(*spots[index], seen.count + index + 1) for index in kept]
             seen.count += len(spots)
             if seen.count >= FIRST:
-                self._counted.update(number for _, number in spots)
+                for number in {number for _, number in spots} - self._counted:
+                    self._counted.add(number)
+                    self._judge.count(number)
         block.spots.sort()
 
     def _found(self, data: bytes, marks: List[Tuple[int, int]]) -> List[Found]:
@@ -161,7 +166,7 @@ class _Scan:
             found: List[Found] = []
             for mark in marks:
                 found += self._alone(data, mark)
-            return sorted({(item.start, item.number): item for item in found}.values(), key=lambda item: item[:2])
+            return sorted({item[:2]: item for item in found}.values(), key=lambda item: item[:2])
 
     def _alone(self, data: bytes, mark: Tuple[int, int]) -> List[Found]:
         """Judge one candidate; it is passed over where that takes too long."""
@@ -181,9 +186,10 @@ class _Scan:
         late: List[Found] = []
         data, looked, moment = block.text.data, block.begin, self._clock.latest
         for item in found:
-            if item.start >= looked:
-                moment = self._clock.at(data, item.start, looked, block.stamp(item.start))
-                looked = item.start + 1
+            start = item[0]
+            if start >= looked:
+                moment = self._clock.at(data, start, looked, block.stamp(start))
+                looked = start + 1
             if moment is None or moment >= self._since:
                 late.append(item)
         end = data.rfind(b"\n", 0, len(data) - 1) + 1
@@ -194,11 +200,11 @@ class _Scan:
     def _tell(self, block: _Block, found: Sequence[Found]) -> None:
         assert self._each is not None
         number, counted = block.line_no, block.begin
-        for item in found:
+        for start, pattern, _ in found:
             if number is not None:
-                number += block.feeds(counted, item.start)
-            counted = item.start
-            self._each(number, self._names[item.number])
+                number += block.feeds(counted, start)
+            counted = start
+            self._each(number, self._names[pattern])
 
     def _settle(self, block: _Block) -> None:
         """Keep the spots of a block that are among the first, or among the last so far."""

@@ -1,15 +1,15 @@
-"""The sources of one `log` probe: files, the journal, the kernel, containers; those that fail do not silence the others."""
+"""The sources of one `log` probe: files, the journal, the kernel, containers; one that fails silences no other."""
 
 import time
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Union
 
 from runbook.modules.declare import Absent, Unclear
 from runbook.modules.host import Host
+from runbook.modules.logs import tail as files
 from runbook.modules.logs.beginning import parsed
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.reading import Line, Room
 from runbook.modules.logs.tail import Tail
-from runbook.modules.logs import tail as files
 
 _OWN = ("journal", "kernel", "docker")  # sources that keep what they know under their name; files keep theirs plainly
 _SUMS = ("behind", "passed_over")
@@ -33,7 +33,7 @@ class Sources:
     def new(
         self,
         paths: Sequence[str],
-        journal: Union[bool, Mapping[str, Any]],
+        journal: Union[bool, Mapping[Any, Any]],
         containers: Sequence[str],
         *,
         kernel: bool,

@@ -1,4 +1,4 @@
-"""Where to begin in files that lie where no cursor was: new logs, copies of old ones, packed ones, old ones put back."""
+"""Where to begin in files that lie where no cursor was: new logs, copies, packed ones, old ones put back."""
 
 import os
 from dataclasses import replace

@@ -9,9 +9,9 @@ and `narrowed`, as exactly what it means in lines of ASCII.
 import importlib
 import re
 import sys
+from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple, Union
 
-from runbook.modules.frozen import frozen
 from runbook.modules.logs.literals import folded
 
 _sre = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
@@ -27,31 +27,32 @@ _SPACE = frozenset(b" \t\n\r\f\v\x1c\x1d\x1e\x1f")
 _ASCII_SPACE = frozenset(b" \t\n\r\f\v")
 _LONGEST = 64  # bytes: a longer bounded stretch of anything is as good as an unbounded one
 _NAMED = {"DIGIT": _DIGIT, "WORD": _WORD, "SPACE": _SPACE}
+_IGNORECASE, _DOTALL, _MULTILINE, _ASCII = (int(flag) for flag in (re.IGNORECASE, re.DOTALL, re.MULTILINE, re.ASCII))
 _ONE = ("LITERAL", "NOT_LITERAL", "ANY", "ANY_ALL", "IN")
 
 
-@frozen
+@dataclass(frozen=True)
 class Bytes:
     """One character of a set; with some of the high bytes only it is one byte."""
 
     members: FrozenSet[int]
 
 
-@frozen
+@dataclass(frozen=True)
 class Many:
     """One behind the other; none is the empty text."""
 
     parts: "Tuple[Node, ...]"
 
 
-@frozen
+@dataclass(frozen=True)
 class OneOf:
     """One of several; of none nothing matches."""
 
     branches: "Tuple[Node, ...]"
 
 
-@frozen
+@dataclass(frozen=True)
 class Times:
     """The same several times."""
 
@@ -60,7 +61,7 @@ class Times:
     most: Optional[int]
 
 
-@frozen
+@dataclass(frozen=True)
 class At:
     """A place between bytes: `^`, `$` or `b`, a word's border."""
 
@@ -72,7 +73,7 @@ EMPTY = Many(())
 NEVER = OneOf(())
 
 
-@frozen
+@dataclass(frozen=True)
 class Superset:
     """A pattern's alternatives."""
 
@@ -89,7 +90,7 @@ def superset(pattern: str, lines: int = 1) -> Superset:
     """
     parsed = _sre.parse(pattern)
     translation = _Translation(several=lines > 1, folds=folded(pattern, parsed.state.flags))
-    node = translation.sequence(parsed, parsed.state.flags)
+    node = translation.sequence(parsed, int(parsed.state.flags))
     if lines > 1:
         return Superset((_cut(node, 0),), exact=False, folds=translation.folds)
     parted = tuple(_cut(_cut(each, 0), -1) for each in _parted(node, ALTERNATIVES))
@@ -145,7 +146,7 @@ class _Translation:
         if name == "BRANCH":
             return _one_of(self.sequence(branch, flags) for branch in argument[1])
         if name == "SUBPATTERN":
-            return self.sequence(argument[3], (flags | argument[1]) & ~argument[2])
+            return self.sequence(argument[3], (flags | int(argument[1])) & ~int(argument[2]))
         if name == "FAILURE":
             return NEVER
         self.exact = self.exact and name in ("MAX_REPEAT", "MIN_REPEAT")
@@ -167,7 +168,7 @@ class _Translation:
             return At("^")
         if not self._several and place in ("AT_END", "AT_END_STRING"):
             return At("$")
-        if place == "AT_BEGINNING" and flags & re.MULTILINE:
+        if place == "AT_BEGINNING" and flags & _MULTILINE:
             return At("^")
         self.exact = False
         return EMPTY
@@ -183,7 +184,7 @@ class _Translation:
         elif name == "NOT_LITERAL":
             found = self._others([("LITERAL", argument)], flags)
         elif name == "ANY":
-            found = ASCII | HIGH if flags & re.DOTALL else (ASCII | HIGH) - _NEWLINE
+            found = ASCII | HIGH if flags & _DOTALL else (ASCII | HIGH) - _NEWLINE
         elif name == "ANY_ALL":
             found = ASCII | HIGH
         elif str(argument[0][0]) == "NEGATE":
@@ -207,7 +208,7 @@ class _Translation:
             return _category(str(value), flags)
         low, high = value if name == "RANGE" else (value, value)
         found = frozenset(range(low, min(high, 0x7F) + 1))
-        if flags & re.IGNORECASE:
+        if flags & _IGNORECASE:
             letters = bytes(found)
             found |= frozenset(letters.lower() + letters.upper())
         if high >= 0x80:
@@ -221,17 +222,17 @@ class _Translation:
 def _category(name: str, flags: int) -> FrozenSet[int]:
     kind = name.replace("CATEGORY_", "").replace("UNI_", "")
     members = _NAMED[kind.replace("NOT_", "")]
-    if flags & re.ASCII and members is _SPACE:
+    if flags & _ASCII and members is _SPACE:
         members = _ASCII_SPACE
     if kind.startswith("NOT_"):
         return (ASCII - members) | HIGH
-    return members if flags & re.ASCII else members | HIGH
+    return members if flags & _ASCII else members | HIGH
 
 
 def _many(parts: Iterable[Node]) -> Node:
     flat: List[Node] = []
     for part in parts:
-        if part == NEVER:
+        if isinstance(part, OneOf) and not part.branches:
             return NEVER
         flat += part.parts if isinstance(part, Many) else [part]
     return flat[0] if len(flat) == 1 else Many(tuple(flat))

@@ -18,7 +18,7 @@ class LogLine(Record):
     """One line that matches; the pattern's named groups are fields as well, those of digits as numbers."""
 
     path: str  # the file in which it stands; `journal`, `kernel`, or the container
-    line_no: Optional[int]  # its number, from 1; null in a file that was first looked at far from its begin, and elsewhere
+    line_no: Optional[int]  # its number, from 1; null where lines are not numbered, or the file was begun far behind
     line: str  # the line, without colours; 8 KiB of it around the match where it is longer
     time: Optional[Time]  # when it was written, where it begins with a time
     signature: str  # the name of the pattern that matches, or the pattern itself where it has no name
@@ -33,17 +33,18 @@ class Log(Probe):
     r"""A line that matches appears in a log. Each line is an event and comes up once, also after rotation.
 
     A look takes in what was written since the look before, whichever process looked: in files and in what rotation made
-    of them (`x.log.1`, `x.log-20260131`, `x.1.log`, `x.log.2.gz`; bz2 and xz too), in the journal, the kernel's messages
-    and the JSON logs of docker's containers, one of these or several.
+    of them (`x.log.1`, `x.log-20260131`, `x.1.log`, `x.log.2.gz`; bz2 and xz too), in the journal, in what the kernel
+    says, and in the JSON logs of docker's containers: one of these, or several.
 
     Where the detector looks for the first time, it begins at the end: what was written before anybody watched is
-    history, and healing it would come too late. `from: start` also takes in all that is there, which suits an `apply` by
-    hand after a crash; `from: last 1000 lines` and `from: since 1h` take in some of it. A file that appears later is read
-    from its beginning, and the kernel's messages from each new start of the machine. The last line waits for its end, or
-    for two seconds without a change.
+    history, and healing it would come too late. `from: start` also takes in all that is there, which suits an `apply`
+    by hand after a crash; `from: last 1000 lines` and `from: since 1h` take in some of it. A file that appears later is
+    read from its beginning, and so is what the kernel says after each start of the machine. The last line waits for its
+    end, or for two seconds without a change.
 
-    A traceback is one record, whatever stands before its lines or between them; the pattern of its last line names it. So
-    is the kernel's report of an out-of-memory kill. `journal: {unit: vllm, priority: err}` reads entries of a unit.
+    A traceback is one record, whatever stands before its lines or between them, and named by its last line if that
+    matches. So is the kernel's report of an out-of-memory kill. `journal: {unit: vllm, priority: err}` reads entries of
+    one unit.
 
     A lone carriage return, as progress bars write it, ends a line too, but neither `^` nor `$` matches there: a quoted
     text may hold one. A line that a pattern can't be matched with in time is passed over, and the detector says so.

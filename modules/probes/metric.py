@@ -87,8 +87,10 @@ class Metric(Probe):
         else:
             fresh = [] if unchanged and known else [(one, min(now, one.time or now)) for one in samples]
         series = self._extended(known, fresh, now)
-        host.remember(series=series, looked=now, written=written, log=cursor, **told(cursor))
-        for name in series if self.log is not None else dict.fromkeys(sample.series for sample in samples):
+        present = dict.fromkeys(series if self.log is not None else (sample.series for sample in samples))
+        seen = [name for name in present if name in series]
+        host.remember(series=series, looked=now, written=written, log=cursor, **told(cursor, len(present) - len(seen)))
+        for name in seen:
             yield _record(name, series[name], self.window, now)
 
     def _extended(
@@ -114,7 +116,8 @@ class Metric(Probe):
                 "counter": last.counter if last else known[name]["counter"],
                 **store(kept),
             }
-        return dict(list(series.items())[-_SERIES:])
+        newest = sorted(series, key=lambda name: -load(series[name])[-1][0])  # those that were kept before come first
+        return {name: series[name] for name in newest[:_SERIES]}
 
     def _source(self) -> Source:
         return Source(

@@ -10,7 +10,7 @@ from runbook.modules.host import Host
 from runbook.modules.numbers import NoNumber
 from runbook.modules.sampling import Sample, Source, told
 
-_MOST = 1000  # series whose clocks are kept
+_MOST = 200  # series whose clocks are kept
 
 
 @frozen
@@ -81,12 +81,13 @@ class Progress(Probe):
                 raise Unclear(reason) from error
         written = source.written()
         clocks, odd = _moved(host, clocks, samples, written)
-        host.remember(clocks=clocks, log=cursor, **told(cursor))
+        present = dict.fromkeys(clocks if reason or self.log else (sample.series for sample in samples))
+        seen = [name for name in present if name in clocks]
+        host.remember(clocks=clocks, log=cursor, **told(cursor, len(present) - len(seen)))
         if not clocks:
             raise Absent(f"no line of {source.name} has matched yet")
-        seen = clocks if reason or self.log else {sample.series: clocks[sample.series] for sample in samples}
-        for name, clock in seen.items():
-            yield _record(host, name, clock, written, odd.get(name, reason))
+        for name in seen:
+            yield _record(host, name, clocks[name], written, odd.get(name, reason))
 
     def _source(self) -> Source:
         return Source(
@@ -111,8 +112,8 @@ def _moved(
             if name not in moved:
                 raise Unclear(odd[name])
         else:
-            moved[name] = _turned(host, moved.pop(name, None), finite, written)
-    return dict(list(moved.items())[-_MOST:]), odd
+            moved[name] = _turned(host, moved.get(name), finite, written)
+    return dict(list(moved.items())[:_MOST]), odd
 
 
 def _turned(

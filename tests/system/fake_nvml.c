@@ -30,27 +30,26 @@ static int initialized;
 static char *lines;
 static struct stat known;
 
-static int fresh(void) {
+static void look(void) {
     const char *path = getenv("FAKE_NVML");
     struct stat now;
-    if (!path || stat(path, &now)) return 0;
+    if (!path || stat(path, &now)) return;
     if (lines && now.st_ino == known.st_ino && now.st_size == known.st_size &&
-        !memcmp(&now.st_mtim, &known.st_mtim, sizeof now.st_mtim)) return 1;
+        !memcmp(&now.st_mtim, &known.st_mtim, sizeof now.st_mtim)) return;
     FILE *file = fopen(path, "r");
-    if (!file) return 0;
+    if (!file) return;
     free(lines);
     lines = calloc(1, (size_t)now.st_size + 2);
     lines[0] = '\n';
     lines[fread(lines + 1, 1, (size_t)now.st_size, file) + 1] = 0;
     fclose(file);
     known = now;
-    return 1;
 }
 
 static int value(const char *key, char *out, size_t size) {
     char wanted[128];
     int found = 0;
-    if (!fresh()) return 0;
+    if (!lines) return 0;
     snprintf(wanted, sizeof wanted, "\n%s=", key);
     for (char *at = lines; (at = strstr(at, wanted)); found = 1) {
         at += strlen(wanted);
@@ -74,6 +73,7 @@ static int of(u32 index, const char *name, char *out, size_t size) {
 
 static nvmlReturn_t text(Device device, const char *name, char *out, size_t size) {
     char found[64], error[96];
+    look();
     if (!initialized) return UNINITIALIZED;
     if (!device) return INVALID;
     while (of(device->index, "hang", found, sizeof found)) pause();
@@ -100,6 +100,7 @@ static nvmlReturn_t small(Device device, const char *name, u32 *out) {
 nvmlReturn_t nvmlInitWithFlags(u32 flags) {
     char count[16];
     (void)flags;
+    look();
     if (number("init")) return number("init");
     if (!value("count", count, sizeof count)) return NO_DRIVER;
     initialized = 1;
@@ -115,6 +116,7 @@ nvmlReturn_t nvmlShutdown(void) {
 const char *nvmlErrorString(nvmlReturn_t code) { return code ? "an error of the fake library" : "Success"; }
 
 nvmlReturn_t nvmlDeviceGetCount_v2(u32 *count) {
+    look();
     if (!initialized) return UNINITIALIZED;
     *count = (u32)number("count");
     return number("count.error");
@@ -122,6 +124,7 @@ nvmlReturn_t nvmlDeviceGetCount_v2(u32 *count) {
 
 nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(u32 index, Device *device) {
     char code[16];
+    look();
     if (!initialized) return UNINITIALIZED;
     if (index >= (u32)number("count") || index >= MOST) return INVALID;
     if (of(index, "handle", code, sizeof code)) return atoi(code);

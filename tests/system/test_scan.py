@@ -222,14 +222,13 @@ def test_a_pipe_that_is_named_is_not_waited_for(scan):
     os.mkfifo(scan.home / "pipe")
     done = scan("pipe", timeout=30)
     assert done.exit_code == 1
-    assert done.out.startswith("- pipe: skipped, a pipe: `cat FILE | runbook scan -` reads one\n")
+    assert (done.out, done.err) == ("", "error: pipe: a pipe: `cat FILE | runbook scan -` reads one\n")
 
 
 def test_devices_and_the_kernels_files_are_left_out(scan):
     done = scan("/dev/zero", "/proc/self", timeout=30)
     assert done.exit_code == 1
-    assert "/dev/zero: skipped, a device" in done.out
-    assert "/proc/self: skipped, not logs" in done.out
+    assert done.err == "error: /dev/zero: a device\n  /proc/self: not logs, but the kernel's own files\n"
 
 
 def test_a_log_with_some_strange_bytes_is_a_log_still(scan):
@@ -246,7 +245,7 @@ def test_patterns_that_the_shell_did_not_expand_are(scan):
     scan.write("logs/b/other.txt", CRASH)
     assert scan("logs/*/rank*.log", "--format", "json").json["files"] == 2
     assert scan("logs/**/*.txt", "--format", "json").json["files"] == 1
-    assert "logs/*.none: nothing matches" in scan("logs/*.none").out
+    assert scan("logs/*.none").err == "error: logs/*.none: nothing matches\n"
 
 
 def test_of_directories_only_what_is_asked_for_is_read(scan):
@@ -264,9 +263,12 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(scan):
     assert found.exit_code == 2
     assert "? gone.log: there is no such file or directory\n" in found.out
     assert scan("gone.log", "good.log").exit_code == 4
-    nothing = scan("gone.log")
-    assert (nothing.exit_code, nothing.err) == (1, "")
-    assert "nothing was read, 1 could not be read" in nothing.out
+    nothing = scan("gone.log", "nor-this.log")
+    why = "there is no such file or directory"
+    assert (nothing.exit_code, nothing.out) == (1, "")
+    assert nothing.err == f"error: gone.log: {why}\n  nor-this.log: {why}\n"
+    document = scan("gone.log", "--format", "json")
+    assert (document.exit_code, document.json["unreadable"]) == (1, [{"path": "gone.log", "reason": why}])
 
 
 def test_a_log_without_permission_is_named(scan):
@@ -292,7 +294,7 @@ def test_a_directory_without_logs_is_nothing_read(scan):
     (scan.home / "logs").mkdir()
     done = scan("logs")
     assert done.exit_code == 1
-    assert done.out == "nothing was read:\nname logs, or directories that hold some\n"
+    assert done.err == "error: nothing was read: there is no log\n  name logs, or directories that hold some\n"
 
 
 def test_only_the_last_lines_count_when_asked(scan):
@@ -343,6 +345,14 @@ def test_ranks_without_times_belong_together(scan):
     scan.write("run/0/stderr.log", "time machine halted\n")
     scan.write("run/1/stderr.log", "flux capacitor empty\n")
     assert scan.incidents("run") == ["test.flux"]
+
+
+def test_runs_that_ended_at_other_times_do_not_belong_together(scan):
+    scan.write("logs/1.out", "time machine halted\n")
+    scan.write("logs/2.out", "flux capacitor empty\n")
+    assert scan.incidents("logs") == ["test.flux"]
+    os.utime(scan.home / "logs/1.out", (0, time.time() - 3600))
+    assert scan.incidents("logs") == ["test.flux", "test.halt"]
 
 
 def test_the_bundled_catalogue_names_the_root_of_a_run(cli):

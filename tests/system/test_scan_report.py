@@ -152,7 +152,7 @@ def test_what_a_log_says_cannot_move_the_cursor(scan):
     evil = "\x1b]0;owned\x07\x1b[2J\x08\u202e flux capacitor empty \x9b31m\tend"
     scan.write("bad.log", f"above \x1b[1A\x9bA\n{evil}\nbelow\x07\n")
     scan.write("evil\x1b[2J.log", "flux capacitor empty\n")
-    for words in (["bad.log"], ["bad.log", "-q"], ["evil\x1b[2J.log", "--matches"], ["gone\x1b[2J"], ["."]):
+    for words in (["bad.log"], ["bad.log", "-q"], ["evil\x1b[2J.log", "--matches"], ["gone\x1b[2J", "bad.log"], ["."]):
         shown = scan(*words)
         assert not [one for one in shown if not one.isprintable() and one != "\n"], words
 
@@ -209,3 +209,26 @@ def test_a_terminal_gets_colours_and_lines_that_fit(scan, columns):
     plain = ESCAPE.sub("", shown)
     wide = [line for line in plain.splitlines() if len(line) + sum(one == "字" for one in line) > columns]
     assert wide == []
+
+
+def test_a_terminal_shows_what_is_being_read_when_it_takes_long(scan):
+    ours, theirs = pty.openpty()
+    argv = [sys.executable, "-m", "runbook", "scan", "-", "--signatures", "signatures.yaml"]
+    env = {**scan.cli.env, "TERM": "xterm"}
+    with subprocess.Popen(
+        argv, cwd=scan.home, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=theirs
+    ) as running:
+        os.close(theirs)
+        shown = b""
+        while b"reading the standard input: " not in shown:  # it waits for us as we wait for it
+            shown += os.read(ours, 65536)
+        out, _ = running.communicate(b"flux capacitor empty\n", timeout=30)
+        try:
+            while chunk := os.read(ours, 65536):
+                shown += chunk
+        except OSError:  # the other end was closed
+            pass
+    os.close(ours)
+    assert shown.endswith(b"\r\x1b[K")
+    assert b"test.flux" in out
+    assert b"reading" not in out

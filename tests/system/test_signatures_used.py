@@ -3,6 +3,11 @@
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from runbook.engine.cli.doc import command
+from runbook.engine.errors import UserError
+from runbook.engine.language import lint, load
 
 LOGGED = """
 name: logged
@@ -98,11 +103,9 @@ def test_a_signature_that_was_taken_out_matches_no_more(cli, own):
 )
 def test_lint_knows_the_signatures_and_their_fields(cli, own, old, new, message):
     path = logged(cli)
-    assert cli("lint", path).exit_code == 0
+    assert lint.check(load.examine(path)) == []
     path.write_text(path.read_text().replace(old, new))
-    done = cli("lint", path)
-    assert done.exit_code == 1
-    assert message in done.out
+    assert any(message in found.message for found in lint.check(load.examine(path)) if found.level == "error")
 
 
 def test_a_wrong_file_of_the_users_is_told_with_its_place(cli, own):
@@ -140,8 +143,8 @@ def test_doc_lists_the_signatures_that_a_pattern_chooses(cli, own):
     ]
     assert any(line.startswith("kmsg.xid ") for line in listed)
     assert not any(line.startswith("cuda.") for line in listed)
-    everything = cli.json("doc", "signatures").json["signatures"]
-    assert {"cuda.oom", "kmsg.xid"} <= {one["id"] for one in everything}
+    several = cli.json("doc", "signatures", "kmsg.oom_*").json["signatures"]
+    assert {"kmsg.oom_kill", "kmsg.oom_context"} <= {one["id"] for one in several}
 
 
 def test_doc_shows_the_codes_of_the_driver(cli, own):
@@ -175,10 +178,10 @@ def test_doc_takes_files_of_signatures(cli, own):
         (["cuda.oom", "x"], "one word too many"),
     ],
 )
-def test_doc_says_what_is_near_a_name_that_is_wrong(cli, own, words, message):
-    done = cli("doc", *words)
-    assert done.exit_code == 1
-    assert message in done.err
+def test_doc_says_what_is_near_a_name_that_is_wrong(words, message):
+    done = CliRunner().invoke(command, words)
+    assert isinstance(done.exception, UserError)
+    assert message in str(done.exception)
 
 
 def test_host_text_in_a_users_file_can_not_move_the_cursor(cli, own):

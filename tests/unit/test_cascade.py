@@ -118,8 +118,11 @@ def test_a_hang_brings_nothing_about_that_can_bring_it_about():
         assert told(found) == ["torch.shm: nccl.watchdog"]
 
 
-def test_a_root_that_was_seen_first_does_not_follow_from_a_later_one():
-    assert told(seen((FULL, 1), (Sign("app.fault", causes=("cuda.*",)), 9))) == ["cuda.oom", "app.fault"]
+def test_a_root_that_was_seen_first_does_not_follow_from_a_lesser_one():
+    worse = Sign("disk.full", causes=("cuda.*",))
+    lesser = Sign("net.closed", severity=Severity.MEDIUM, causes=("cuda.*",))
+    assert told(seen((FULL, 1), (worse, 9))) == ["disk.full: cuda.oom"]
+    assert told(seen((FULL, 1), (lesser, 9))) == ["cuda.oom", "net.closed"]
 
 
 def test_of_roots_that_may_each_bring_about_the_other_the_first_is_the_root():
@@ -194,6 +197,13 @@ def test_ranks_without_times_belong_together_by_their_directory():
     fell = seen((FULL, 7), source="run/rank1.log", near="run")
     assert told(seen((ABORT, 3), source="run/rank0.log", near="run"), fell) == ["cuda.oom: nccl.abort"]
     assert told(seen((ABORT, 3), source="old/rank0.log", near="old"), fell) == ["cuda.oom", "nccl.abort"]
+
+
+def test_without_times_a_root_follows_from_another_file_only_where_both_were_named():
+    kernel, app = seen((XID, 5, 100.0), source="kern.log"), seen((CUDA, 7), source="train.log")
+    assert told(kernel, app) == ["kmsg.xid: cuda.launch"]
+    kernel, app = seen((XID, 5), source="d/kern.log", near="d"), seen((CUDA, 7), source="d/train.log", near="d")
+    assert told(kernel, app) == ["kmsg.xid", "cuda.launch"]
 
 
 def test_kinds_of_one_signature_are_troubles_of_their_own():

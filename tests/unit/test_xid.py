@@ -99,6 +99,24 @@ def test_nvlink5_errors_that_are_not_fatal_call_for_nothing(travelled):
     assert actions(travelled, line(145, fatal), line(145, other, pci="0000:3b:00")) == ["reset", "ignore"]
 
 
+@pytest.mark.parametrize(
+    ("code", "rest", "action"),
+    [
+        (145, "RLW_REMAP Nonfatal XC1 i0 Link 13 (0x00000082 0x00000004 0x0 0x0 0x0 0x0)", "app"),
+        (145, "RLW_REMAP Nonfatal XC1 i0 Link 13 (0x00000082 0x00000100 0x0 0x0 0x0 0x0)", "ignore"),
+        (145, "RLW_SRC_TRACK Nonfatal XC1 i0 Link 13 (0x000000e2 0x00000008 0x0 0x0 0x0 0x0)", "app"),
+        (145, "RLW_SRC_TRACK Fatal XC1 i0 Link 13 (0x000000e2 0x00000010 0x0 0x0 0x0 0x0)", "reset"),
+        (149, "NETIR_LINK_EVT Fatal XC0 i0 Link 04 (0x026005c6 0x00000000 0x0 0x0 0x0 0x0)", "ignore"),
+        (149, "NETIR_LINK_EVT Fatal XC0 i0 Link 04 (0x028005c6 0x00000000 0x0 0x0 0x0 0x0)", "ignore"),
+        (149, "NETIR_LINK_EVT Fatal XC0 i0 Link 04 (0x004005c6 0x00000000 0x0 0x0 0x0 0x0)", "reset"),
+        (144, "SAW_MVB Fatal", "reset"),
+        (145, "RLW_REMAP Nonfatal", "ignore"),
+    ],
+)
+def test_an_nvlink5_error_is_decoded_as_nvidia_does(travelled, code, rest, action):
+    assert actions(travelled, line(code, rest)) == [action]
+
+
 def test_the_sub_code_of_an_nvlink5_error_is_six_bits_of_its_interrupt_information(travelled):
     [found] = settled(travelled, line(149, intr="0x0409a0c2"))
     assert found["subcode"] == (0x0409A0C2 >> 20) & 0x3F == 0

@@ -75,8 +75,16 @@ def codes() -> dict[str, str]:
 @cache
 def rules() -> tuple[Rule, ...]:
     """Return every rule that checks a loaded runbook; what the loader finds by itself has only its documentation."""
-    loaded = (importlib.import_module(f"{_FOLDER}.{file}") for file in codes().values() if not _by_loader(file))
-    return tuple(cast("Rule", module) for module in loaded)
+    return tuple(rule(code) for code, file in codes().items() if not _by_loader(file))
+
+
+def rule(code: str) -> Rule:
+    """Return one rule.
+
+    Raises:
+        KeyError: there is no rule of that code.
+    """
+    return cast("Rule", importlib.import_module(f"{_FOLDER}.{codes()[code]}"))
 
 
 @cache

@@ -1,12 +1,12 @@
 """What finds the places where a line may match: each engine is one way, and all are checked by `re` afterwards."""
 
-from typing import Iterable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.superset import Node, narrowed, nullable, superset, widened
 
-DOCKER_LINE = -1  # in the place of an expression's number: here begins a line that docker wrote
+DOCKER_LINE = 1 << 30  # in the place of an expression's number: here begins a line that docker wrote
 
 Mark = Tuple[int, int]  # an offset, and the number of the expression that may match there
 
@@ -25,7 +25,7 @@ class Engine(Protocol):
     sees_docker: bool  # it tells of docker's lines itself
     expressions: Sequence[Expression]  # in the order of the patterns
 
-    def candidates(self, text: bytes) -> Iterable[Mark]:
+    def candidates(self, text: bytes) -> List[Mark]:
         """Return candidates in any order, also several times.
 
         The offset lies in the line that the match ends in (its line feed not counted). No line that matches may be

@@ -27,13 +27,12 @@ class HyperscanEngine:
     sees_docker = True
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
-        self._found: List[Mark] = []
         try:
             hyperscan: Any = importlib.import_module("hyperscan")
         except ImportError:
-            plan, self._scan = _pyperscan(patterns, self._found)
+            plan, self._scan = _pyperscan(patterns)
         else:
-            plan, self._scan = _kept(hyperscan, patterns, self._found)
+            plan, self._scan = _kept(hyperscan, patterns)
         self.expressions = plan.expressions
         self._others = plan.others
         owners = [patterns[plan.expressions[number].pattern] for number in plan.others]
@@ -41,9 +40,7 @@ class HyperscanEngine:
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the ends of what matches, and the begins of lines that docker wrote."""
-        self._scan(text)
-        found = self._found[:]
-        self._found.clear()
+        found = self._scan(text)
         if self._rest is not None:
             found += [(at, self._others[number]) for at, number in self._rest.candidates(text)]
         return found
@@ -54,11 +51,12 @@ class _Plan(NamedTuple):
     others: List[int]  # expressions that are not in the database
 
 
+Scan = Callable[[bytes], List[Mark]]
 Refused = Optional[int]  # the first expression that can't be compiled
 Compile = Callable[[Dict[int, bytes]], Tuple[Any, Refused]]
 
 
-def _compiled(patterns: Sequence[Pattern], compile_all: Compile) -> Tuple[_Plan, Dict[int, bytes], Any]:
+def _compiled(patterns: Sequence[Pattern], compile_all: Compile) -> Tuple[_Plan, Any]:
     """Compile what can be; the rest is left to literals."""
     all_asked = asked(patterns)
     written: Dict[int, bytes] = {DOCKER_LINE: _DOCKER}
@@ -70,10 +68,10 @@ def _compiled(patterns: Sequence[Pattern], compile_all: Compile) -> Tuple[_Plan,
         del written[refused]
         database, refused = compile_all(written)
     others = [number for number in range(len(all_asked)) if number not in written]
-    return _Plan([each.expression for each in all_asked], others), written, database
+    return _Plan([each.expression for each in all_asked], others), database
 
 
-def _pyperscan(patterns: Sequence[Pattern], found: List[Mark]) -> Tuple[_Plan, Callable[[bytes], object]]:
+def _pyperscan(patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
     pyperscan: Any = importlib.import_module("pyperscan")
     multiline, go_on = pyperscan.Flag.MULTILINE, pyperscan.Scan.Continue
 
@@ -90,28 +88,38 @@ def _pyperscan(patterns: Sequence[Pattern], found: List[Mark]) -> Tuple[_Plan, C
         add((end, number))
         return go_on
 
-    plan, _, database = _compiled(patterns, compile_all)
-    return plan, database.build(found.append, on_match).scan
+    plan, database = _compiled(patterns, compile_all)
+    found: List[Mark] = []
+    scanner = database.build(found.append, on_match)
+
+    def scan(text: bytes) -> List[Mark]:
+        scanner.scan(text)
+        made = found[:]
+        found.clear()
+        return made
+
+    return plan, scan
 
 
-def _kept(hyperscan: Any, patterns: Sequence[Pattern], found: List[Mark]) -> Tuple[_Plan, Callable[[bytes], object]]:
+def _kept(hyperscan: Any, patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
     """Return what scans, from the cache if it is there."""
     key = json.dumps([hyperscan.__version__, [(pattern.regex, pattern.lines) for pattern in patterns]])
     loaded = _loaded(hyperscan, store.read(key))
     if loaded is None:
-        plan, written, database = _compiled(patterns, lambda written: _compile(hyperscan, written))
-        numbers = list(written)
+        plan, database = _compiled(patterns, lambda written: _compile(hyperscan, written))
         database.scratch = hyperscan.Scratch(database)
-        head = json.dumps([plan.expressions, plan.others, numbers]).encode()
+        head = json.dumps([plan.expressions, plan.others]).encode()
         store.write(key, head + b"\n" + hyperscan.dumpb(database))
     else:
-        plan, numbers, database = loaded
+        plan, database = loaded
 
     def on_match(number: int, _start: int, end: int, _flags: int, add: Callable[[Mark], None]) -> None:
-        add((end, numbers[number]))
+        add((end, number))
 
-    def scan(text: bytes) -> None:
+    def scan(text: bytes) -> List[Mark]:
+        found: List[Mark] = []
         database.scan(text, match_event_handler=on_match, context=found.append)
+        return found
 
     return plan, scan
 
@@ -121,7 +129,7 @@ def _compile(hyperscan: Any, written: Dict[int, bytes]) -> Tuple[Any, Refused]:
     try:
         database.compile(
             expressions=list(written.values()),
-            ids=list(range(len(written))),
+            ids=list(written),
             elements=len(written),
             flags=[hyperscan.HS_FLAG_MULTILINE] * len(written),
         )
@@ -135,17 +143,17 @@ def _compile(hyperscan: Any, written: Dict[int, bytes]) -> Tuple[Any, Refused]:
     return database, None
 
 
-def _loaded(hyperscan: Any, kept: Optional[bytes]) -> Optional[Tuple[_Plan, List[int], Any]]:
+def _loaded(hyperscan: Any, kept: Optional[bytes]) -> Optional[Tuple[_Plan, Any]]:
     if kept is None:
         return None
     head, _, dumped = kept.partition(b"\n")
     try:
-        expressions, others, numbers = json.loads(head)
+        expressions, others = json.loads(head)
         database = hyperscan.loadb(dumped, hyperscan.HS_MODE_BLOCK)
         database.scratch = hyperscan.Scratch(database)
     except (ValueError, TypeError, hyperscan.error):
         return None  # of another version, or of another processor
-    return _Plan([Expression(*each) for each in expressions], others), numbers, database
+    return _Plan([Expression(*each) for each in expressions], others), database
 
 
 def made(patterns: Sequence[Pattern]) -> HyperscanEngine:

@@ -20,8 +20,11 @@ class LiteralEngine:
             _bytes(required(pattern.regex)) for pattern in patterns
         ]
 
-    def candidates(self, text: bytes) -> Iterator[Mark]:
+    def candidates(self, text: bytes) -> List[Mark]:
         """Return the lines that hold one of a pattern's literals."""
+        return list(self._candidates(text))
+
+    def _candidates(self, text: bytes) -> Iterator[Mark]:
         lower: Optional[bytes] = None
         for number, literals in enumerate(self._literals):
             if literals is None:
