@@ -5,7 +5,7 @@ import os
 import struct
 import sys
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules import catalogue, values, wire
 from runbook.modules.declare import Absent, Invalid, Unclear
@@ -14,7 +14,7 @@ from runbook.modules.states import SAME
 
 LARGEST = 16 << 20  # bytes of one look's answer
 _INDEX = struct.Struct("!I")
-_TOGETHER = {"daemon": 0, "process": 1}  # probes that look at all processes
+_ASKS = {"daemon": "processes", "process": "processes", "gpu": "gpus"}  # what looks of one moment share
 _SHARED = {"psutil", "pynvml", "runbook", *getattr(sys, "stdlib_module_names", ())}
 
 
@@ -28,8 +28,9 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     began = time.monotonic()
     answer: Dict[str, Any] = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": "", "state": {}}
     moment = {} if moment is None else moment
-    env = moment.setdefault("env", dict(os.environ))
-    host = Host(remembered=spec.get("state") or {}, env=env, moment=moment)
+    if "env" not in moment:
+        moment["env"] = dict(os.environ)
+    host = Host(remembered=spec.get("state") or {}, env=moment["env"], moment=moment)
     try:
         answer["records"] = _records(spec, host)
         answer["status"] = "seen"
@@ -94,29 +95,36 @@ def unknown(spec: Mapping[str, Any], reason: str, duration: float) -> Dict[str, 
     }
 
 
-def order(specs: List[Mapping[str, Any]]) -> List[int]:
-    """Return in which order to look: looks that share what they ask for follow one another."""
-    return sorted(range(len(specs)), key=lambda index: _TOGETHER.get(str(specs[index].get("probe")), len(_TOGETHER)))
+def parted(specs: Sequence[Mapping[str, Any]]) -> Tuple[List[List[int]], List[int]]:
+    """Return the looks that share what they ask for, together, and the others."""
+    shares: Dict[str, List[int]] = {}
+    others: List[int] = []
+    for index, spec in enumerate(specs):
+        shared = _ASKS.get(str(spec.get("probe")))
+        (others if shared is None else shares.setdefault(shared, [])).append(index)
+    return list(shares.values()), others
 
 
-def serve(specs: List[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None]) -> None:
-    """Look at what is asked for by its index until there is nothing more; say what was seen, and what is next."""
+def serve(specs: Sequence[Mapping[str, Any]], own: Sequence[int], tasks: int, write: Callable[[bytes], None]) -> None:
+    """Look at what is one's own, and then at what is asked for, until there is nothing more; say what comes next."""
     known = set(sys.modules)
     moment: Dict[str, Any] = {}
-    index = _next(tasks)
+    mine = list(own)[::-1]
+    index = mine.pop() if mine else _next(tasks)
     write(wire.encode({"next": index}))
     while index is not None:
         spec = specs[index]
         answer = look(spec, moment)
         imported = shareable(known)
-        known.update(imported)
-        index = _next(tasks)
+        index = mine.pop() if mine else _next(tasks)
         write(framed(spec, answer, imported, index))
 
 
 def _next(tasks: int) -> Optional[int]:
-    data = os.read(tasks, _INDEX.size)  # written in one piece, so read in one
-    return int(_INDEX.unpack(data)[0]) if len(data) == _INDEX.size else None
+    try:
+        return int(_INDEX.unpack(os.read(tasks, _INDEX.size))[0])  # written in one piece, so read in one
+    except BlockingIOError:
+        return None
 
 
 def task(index: int) -> bytes:
@@ -125,5 +133,9 @@ def task(index: int) -> bytes:
 
 
 def shareable(known: "set[str]") -> List[str]:
-    """Return what was imported meanwhile and may be imported by the agent too, so that the next look need not."""
-    return [name for name in list(sys.modules) if name not in known and name.partition(".")[0] in _SHARED]
+    """Return what was imported meanwhile and may be imported by the agent too; it is known then."""
+    if len(sys.modules) == len(known):
+        return []
+    found = [name for name in list(sys.modules) if name not in known]
+    known.update(found)
+    return [name for name in found if name.partition(".")[0] in _SHARED]

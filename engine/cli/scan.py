@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,9 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     "--journal", metavar="FILE", help="Where crashes are kept; default $RUNBOOK_JOURNAL, /var/lib/runbook or yours."
 )
 @click.option("--no-journal", is_flag=True, help="Keep nothing.")
-@click.option("-v", "--verbose", count=True, help="Name every file, also what was skipped; -vv shows tracebacks.")
+@click.option(
+    "-v", "--verbose", count=True, help="Name all files of an incident, and what was skipped; -vv shows tracebacks."
+)
 @click.option("-q", "--quiet", is_flag=True, help="A line for each incident, and nothing where all is well.")
 def command(logs: tuple[str, ...], form: str, *, matches: bool, **given: Any) -> int:
     """Read logs, or directories of them, packed or not, and say what went wrong: root causes first, what followed from
@@ -73,6 +76,7 @@ def command(logs: tuple[str, ...], form: str, *, matches: bool, **given: Any) ->
     from runbook.engine.language.signatures import catalogue
     from runbook.engine.scan import find, look
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was found so far is told then, too
     stream, listed = sys.stdout, None
     known = catalogue(given["signatures"])
     if matches:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from runbook.modules.logs.literals import numeric_groups
+from runbook.modules.logs.groups import numeric_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

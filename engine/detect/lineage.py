@@ -11,6 +11,8 @@ from collections import defaultdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from runbook.engine.model import Severity
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -122,6 +124,17 @@ def _claims(key: Key, signs: Mapping[Key, Sign]) -> Iterator[tuple[Key, _Claim]]
             yield other, _Claim(said=True, turns=turns)
         elif (sign.role, cause.role) in _LIKELY:
             yield other, _Claim(said=False, turns=_ROLES[cause.role] < _ROLES[sign.role])
+        elif _hangs(sign) and _kills(cause) and depth(cause) <= depth(sign) and not _says(sign, other):
+            yield other, _Claim(said=False, turns=True)
+
+
+def _hangs(sign: Sign) -> bool:
+    """Tell whether it says of a run that it waits: for what fell, as a rule."""
+    return sign.category == _TIMEOUT and sign.severity.rank >= Severity.HIGH.rank
+
+
+def _kills(sign: Sign) -> bool:
+    return sign.role == "root" and sign.category != _TIMEOUT and sign.severity.rank >= Severity.HIGH.rank
 
 
 def _says(cause: Sign, consequence: Key) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -78,7 +80,18 @@ def _rows(run: RunReport) -> list[Row]:
     order = {name: place for place, name in enumerate(run.order)}
     several = len(run.hosts) > 1
     rows = [row for host in run.hosts.values() for row in _of(host, run, several)]
-    return sorted(rows, key=lambda row: (order.get(row.what, len(order)), row.what, _natural(row.where)))
+    rows.sort(key=lambda row: (order.get(row.what, len(order)), row.what, _natural(row.where)))
+    return [_folded(list(group)) for _, group in itertools.groupby(rows, key=_lacking)]
+
+
+def _lacking(row: Row) -> object:
+    """Return what is the same for detectors that stand in a row and lack the same thing; no two other rows share it."""
+    return (row.where, row.saw) if row.state == "absent" else id(row)
+
+
+def _folded(group: Sequence[Row]) -> Row:
+    first = group[0]
+    return first if len(group) == 1 else replace(first, what=f"{first.what}, {len(group) - 1} more")
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

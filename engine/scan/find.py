@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from runbook.engine.scan import sniff
 from runbook.modules import globs
+from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -65,7 +66,12 @@ def find(words: Sequence[str], only: Sequence[str] = ()) -> Iterator[Source | Le
         elif (descriptor := _DESCRIPTOR.fullmatch(word)) or word == "/dev/stdin":
             yield _opened(int(descriptor[1]) if descriptor else 0, word)
         else:
-            for path in _expanded(word):
+            try:
+                paths = _expanded(word)
+            except Unclear as error:
+                yield Left(word, str(error), unreadable=True)
+                continue
+            for path in paths:
                 yield from _named(path, only, seen)
 
 

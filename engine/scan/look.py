@@ -6,7 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from runbook.engine.detect import cascade
+from runbook.engine.errors import UserError
 from runbook.engine.scan import find, kinds
+from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.logs import scan as reader
 from runbook.modules.logs import sightings
@@ -99,6 +101,8 @@ def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, eac
             backlog += _MUCH if one.size is None else _FILE + one.size * _UNPACKED
             named = _naming(each, one.path, catalogue.signatures)
             gathering.add(one, _read(one, patterns, asked, named, backlog))
+    except Unclear as error:  # RUNBOOK_SCANNER names what is not there
+        raise UserError(str(error)) from error
     except KeyboardInterrupt:  # what was read so far may say it all
         stopped = True
     incidents = cascade.incidents(gathering.seen())

@@ -8,6 +8,7 @@ import socket
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
+from runbook.engine.journal import codec
 from runbook.engine.journal.crashes import REACH, Crash, CrashFile, Past, keep
 from runbook.engine.journal.store import open_journal
 from runbook.engine.scan import sniff
@@ -91,7 +92,7 @@ def _crash(root: Folded, burst: Sequence[Seen], host: str, now: float) -> Crash:
         line=spot(burst[0]).line,
         files=tuple(
             CrashFile(
-                path=os.path.abspath(path) if os.path.exists(path) else path,  # noqa: PTH100, PTH110 -- links stay
+                path=_kept(path),
                 file=_digest(sniff.sample(path)),
                 mark=mark(spot(some[0])),
                 line_no=spot(some[0]).line_no,
@@ -100,6 +101,12 @@ def _crash(root: Folded, burst: Sequence[Seen], host: str, now: float) -> Crash:
             for path, some in files.items()
         ),
     )
+
+
+def _kept(path: str) -> str:
+    """Return a path as the journal can hold it, from the root on where it is one."""
+    whole = os.path.abspath(path) if os.path.exists(path) else path  # noqa: PTH100, PTH110 -- links stay
+    return codec.text(whole)
 
 
 def mark(one: Spot) -> str:

@@ -59,28 +59,29 @@ class Entries:
         """
         while True:
             held, last = self._unfinished(entries)
-            if last is None or self._room.patience <= 0 or not self._room.left:
+            age = self._now + time.monotonic() - self._began - (last or 0.0)
+            if age > (STILL if held is None else QUIET):
+                held = None  # it has been waiting long enough
                 break
-            age = self._now + time.monotonic() - self._began - last
-            if age > (QUIET if held < len(entries) else STILL):
-                held = len(entries)  # it has been waiting long enough
+            if self._room.patience <= 0 or not self._room.left:
                 break
             time.sleep(PAUSE)
             self._room.patience -= PAUSE
             entries += more()
-        return self._matched(entries[:held] if held else entries)
+        return self._matched(entries[:held])
 
-    def _unfinished(self, entries: List[Entry]) -> Tuple[int, Optional[float]]:
+    def _unfinished(self, entries: List[Entry]) -> Tuple[Optional[int], Optional[float]]:
         """Return where a traceback begins that has no end yet, and when the last of what may go on was written."""
         lines, owners = _lines(entries)
         begun = [each for each in _tracebacks(lines, owners, entries) if not each.ended]
         if begun:
-            return owners[min(each.first for each in begun)], max(entries[owners[each.last]].time for each in begun)
+            within = [owners[each.first] for each in begun if each.within]
+            return min(within, default=None), max(entries[owners[each.last]].time for each in begun)
         if entries and any(pattern.event for pattern in self._patterns):
             for hit in self._hits(self._matcher(entries[-40:]), entries[-40:]):
                 if self._known.event(hit):
-                    return len(entries), entries[-1].time
-        return len(entries), None
+                    return None, entries[-1].time
+        return None, None
 
     def _matcher(self, entries: List[Entry]) -> Matcher:
         return matcher(self._patterns, sum(len(entry.text) for entry in entries))

@@ -20,7 +20,7 @@ from typing import Pattern as Regex
 
 from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
-from runbook.modules.logs.literals import numeric_groups
+from runbook.modules.logs.groups import numeric_groups
 from runbook.modules.logs.patience import Expired, Patience
 from runbook.modules.logs.patterns import Pattern
 
@@ -51,6 +51,9 @@ Found = Tuple[int, int, "Optional[Match[str]]"]
 was asked for."""
 
 
+Test = Callable[[bytes, int, int], object]
+
+
 class Judge:
     """A matcher of candidates.
 
@@ -64,7 +67,7 @@ class Judge:
         self.reach = max((pattern.lines for pattern in patterns), default=1)
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
         self._owners = [expression.pattern for expression in engine.expressions]
-        self._exact: Dict[int, Callable[[bytes, int, int], object]] = {}  # by expression
+        self._exact: Dict[int, Optional[Test]] = {}  # by expression; what tells of a line of ASCII whether it matches
 
     def prepare(self) -> None:
         """Compile all the expressions, which otherwise waits for the first line that may match."""
@@ -145,7 +148,8 @@ class Judge:
     ) -> List[Found]:
         found: List[Found] = []
         plain = b"\r" not in data and not goes_on
-        exact = self._exact if counted and plain and data.isascii() else {}
+        sure = self.engine.sure
+        exact = self._exact if plain and (counted or not sure) and data.isascii() else None
         find, rfind, owners = data.find, data.rfind, self._owners
         count, at = len(marks), 0
         while at < count:
@@ -168,11 +172,12 @@ class Judge:
                 if number == failed or (every and self.patterns[number].name in names):
                     continue  # a signature may have several patterns, and a pattern several expressions
                 trying[0] = number
-                if number in counted and expression in exact:
-                    if not exact[expression](data, start, end):
+                match = test = None
+                if exact is not None and (number in counted or not sure):
+                    test = exact[expression] if expression in exact else self._compile_exact(expression)
+                    if test is not None and not test(data, start, end):
                         continue
-                    match = None
-                else:
+                if test is None or number not in counted:
                     if self.patterns[number].lines > 1:
                         match = self._reaching(number, data, start, end, goes_on=goes_on)
                     else:
@@ -203,11 +208,11 @@ class Judge:
         compiled = self._compiled[number] = re.compile(self.patterns[number].regex)
         return compiled
 
-    def count(self, number: int) -> None:
-        """See that lines of ASCII can be told to match a pattern without a match being made."""
-        for expression, (owner, text) in enumerate(self.engine.expressions):
-            if owner == number and text is not None:
-                self._exact[expression] = re.compile(text.encode("latin-1"), re.MULTILINE).search
+    def _compile_exact(self, expression: int) -> "Optional[Test]":
+        text = self.engine.expressions[expression].exact
+        test = None if text is None else re.compile(text.encode("latin-1"), re.MULTILINE).search
+        self._exact[expression] = test
+        return test
 
     def _reaching(self, number: int, data: bytes, start: int, end: int, *, goes_on: bool) -> "Optional[Match[str]]":
         """Return the match that ends in a line and may have begun in those before it."""

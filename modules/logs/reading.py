@@ -102,6 +102,7 @@ class Reading:
         self._feeds = 0  # line feeds that were read
         self._recent = Recent(cursor.recent, now)
         self._open = False  # a traceback without its end stands at the end
+        self._over = False  # the waiting
 
     @property
     def continues(self) -> bool:
@@ -126,8 +127,11 @@ class Reading:
                         buffer = buffer[self._block(buffer[:end]) :]
                 elif len(buffer) >= LONGEST:
                     buffer = self._long(buffer)
-            if not block and not self._wait(buffer):
+            if block or self._wait(buffer):
+                continue
+            if self._over or not buffer:
                 break
+            self._over = True  # once more, without what is whole but might go on
         self._finish(buffer)
         return self
 
@@ -135,7 +139,7 @@ class Reading:
         """Return how much of some whole lines can be taken in before the end of what stands last has come."""
         _, found, end = self._understood(part)
         self._open = any(each.within for each in found) or end < len(part)
-        begun = [each.first for each in found if not each.ended]
+        begun = [each.first for each in found if not each.ended and (each.within or not self._over)]
         if begun:
             ends = [match.end() for match in _SEPARATOR.finditer(part)]
             end = min(end, ends[min(begun) - 1] if min(begun) else 0)
@@ -287,8 +291,7 @@ class Reading:
             if quiet > UNFINISHED:
                 self.trouble = f"{self._path} is packed only in part: what could be read of it was"
             return quiet > UNFINISHED
-        whole = _HEADER in rest and not self._open and rest.endswith(b"\n")
-        return found.st_size == cursor.offset + len(rest) and quiet > (STILL if whole else QUIET)
+        return found.st_size == cursor.offset + len(rest) and quiet > QUIET
 
     def _as_it_stands(self, part: bytes) -> int:
         """Take what has no end yet, while the cursor stays before it; return how many lines are no longer new."""

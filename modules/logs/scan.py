@@ -153,9 +153,7 @@ class _Scan:
             block.spots += [(*spots[index], seen.count + index + 1) for index in kept]
             seen.count += len(spots)
             if seen.count >= FIRST:
-                for number in {number for _, number in spots} - self._counted:
-                    self._counted.add(number)
-                    self._judge.count(number)
+                self._counted.update(number for _, number in spots)
         block.spots.sort()
 
     def _found(self, data: bytes, marks: List[Tuple[int, int]]) -> List[Found]:

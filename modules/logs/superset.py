@@ -12,8 +12,6 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple, Union
 
-from runbook.modules.logs.literals import folded
-
 _sre = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 
 HIGH = frozenset(range(0x80, 0x100))  # as members of a set: any character above ASCII
@@ -89,7 +87,7 @@ def superset(pattern: str, lines: int = 1) -> Superset:
         re.error: it is no regular expression.
     """
     parsed = _sre.parse(pattern)
-    translation = _Translation(several=lines > 1, folds=folded(pattern, parsed.state.flags))
+    translation = _Translation(several=lines > 1, folds=_folded(pattern, parsed.state.flags))
     node = translation.sequence(parsed, int(parsed.state.flags))
     if lines > 1:
         return Superset((_cut(node, 0),), exact=False, folds=translation.folds)
@@ -217,6 +215,11 @@ class _Translation:
                 found |= _FOLDING
                 self.exact = False
         return found
+
+
+def _folded(pattern: str, flags: int) -> bool:
+    """Tell whether case is ignored anywhere."""
+    return bool(flags & re.IGNORECASE) or re.search(r"\(\?[a-zA-Z]*i[a-zA-Z]*(-[a-z]+)?:", pattern) is not None
 
 
 def _category(name: str, flags: int) -> FrozenSet[int]:

@@ -239,6 +239,25 @@ def test_a_log_with_some_strange_bytes_is_a_log_still(scan):
     assert scan.incidents("hole.log") == ["test.flux"]
 
 
+def test_names_that_are_no_text_are_spelled_out(scan):
+    name = os.fsencode(scan.home) + b"/logs/\xff\n\x1b[2J.log"
+    (scan.home / "logs").mkdir()
+    Path(os.fsdecode(name)).write_text(CRASH)
+    shown = scan("logs", "--matches")
+    assert shown.exit_code == 2
+    assert "logs/\\udcff\\n\\x1b[2J.log:2" in shown.out
+    path = scan("logs", "--format", "json", "--matches").json["matches"][0]["path"]
+    assert os.fsencode(path) == b"logs/\xff\n\x1b[2J.log"
+    assert scan("logs").err == ""  # the journal takes it, too
+
+
+def test_an_engine_that_is_not_there_is_a_message(scan):
+    scan.write("bad.log", CRASH)
+    done = scan("bad.log", env={"RUNBOOK_SCANNER": "magic"})
+    assert (done.exit_code, done.out) == (1, "")
+    assert done.err.startswith("error: RUNBOOK_SCANNER=magic names no engine")
+
+
 def test_patterns_that_the_shell_did_not_expand_are(scan):
     scan.write("logs/a/rank0.log", CRASH)
     scan.write("logs/b/rank1.log", CRASH)
@@ -365,7 +384,8 @@ def test_the_bundled_catalogue_names_the_root_of_a_run(cli):
     assert document["incidents"][0]["signature"] == "cuda.oom"
 
 
-def test_an_interrupt_tells_what_was_found_so_far(scan):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_tells_what_was_found_so_far(scan, number):
     scan.write("bad.log", CRASH)
     argv = [
         sys.executable,
@@ -384,7 +404,7 @@ def test_an_interrupt_tells_what_was_found_so_far(scan):
         argv, cwd=scan.home, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as scanning:
         shown = scanning.stdout.readline()  # of the file; it waits for the input now, or will in a moment
-        scanning.send_signal(signal.SIGINT)
+        scanning.send_signal(number)
         _, err = scanning.communicate(timeout=30)
     assert scanning.returncode == 130
     assert "Traceback" not in err

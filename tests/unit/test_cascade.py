@@ -118,6 +118,14 @@ def test_a_hang_brings_nothing_about_that_can_bring_it_about():
         assert told(found) == ["torch.shm: nccl.watchdog"]
 
 
+def test_a_hang_follows_from_what_killed_a_rank_close_by_even_where_the_catalogue_does_not_say_so():
+    broken = Sign("ckpt.corrupt")
+    for found in (seen((HANG, 1), (broken, 60)), seen((broken, 1), (HANG, 60))):
+        assert told(found) == ["ckpt.corrupt: nccl.watchdog"]
+    small = Sign("hub.slow", severity=Severity.MEDIUM)
+    assert told(seen((small, 1), (HANG, 60))) == ["nccl.watchdog", "hub.slow"]
+
+
 def test_a_root_that_was_seen_first_does_not_follow_from_a_lesser_one():
     worse = Sign("disk.full", causes=("cuda.*",))
     lesser = Sign("net.closed", severity=Severity.MEDIUM, causes=("cuda.*",))

@@ -9,32 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook.modules.logs.cleaning import cleaned
-from runbook.modules.logs.literals import Literals, numeric_groups, required
+from runbook.modules.logs.groups import numeric_groups
 from runbook.modules.logs.match import LiteralMatcher, TooSlow
-
-
-@pytest.mark.parametrize(
-    ("pattern", "texts", "folded"),
-    [
-        ("CUDA out of memory", ["CUDA out of memory"], False),
-        ("(?i)CUDA out of memory", ["cuda out of memory"], True),
-        (r"Xid \((?P<pci>[^)]+)\): (?P<xid>\d+)", ["Xid ("], False),
-        ("timed? ?out|unreachable", ["time", "unreachable"], False),
-        ("connection|unreachable", ["connection", "unreachable"], False),
-        (r"(?:refused|reset) by peer\b", [" by peer"], False),
-        (r"(abc)+x", ["abc"], False),
-        (r"(abc)*xyz", ["xyz"], False),
-        (r"foo\.bar", ["foo.bar"], False),
-        (r"^panic:", ["panic:"], False),
-        (r"a(?=secret)", None, False),
-        (r"(?!secret)wanted", ["wanted"], False),
-        (r"\d+%", None, False),
-        ("x(?i:yes)", ["yes"], True),
-        ("(?i)straße", None, True),
-    ],
-)
-def test_what_every_match_must_hold_is_read_from_the_pattern(pattern, texts, folded):
-    assert required(pattern) == (None if texts is None else Literals(tuple(texts), folded))
 
 
 def test_groups_of_digits_are_whole_numbers_and_of_decimals_decimal_ones():

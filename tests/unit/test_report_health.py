@@ -86,3 +86,10 @@ def test_no_line_is_wider_than_the_terminal():
     long = {"fields": {"line": "word " * 80}, "when": "true"}
     text, _ = told(begun(order=["a" * 60], check=True), opened(("7f2c9e01", "a" * 60, "/s" * 60), **long), columns=60)
     assert max(map(len, text.splitlines())) <= 60
+
+
+def test_detectors_in_a_row_that_lack_the_same_thing_are_one_row():
+    lacking = [fact("look.absent", about=("", name, ""), reason="no NVIDIA driver") for name in ("gpu lost", "gpu hot")]
+    text, _ = told(begun(order=["gpu lost", "gpu hot"], check=True), *lacking)
+    assert text.count("no NVIDIA driver") == 1
+    assert "gpu lost, 1 more" in text

@@ -9,9 +9,7 @@ import weakref
 from typing import Iterator, List, Sequence
 
 from runbook.modules.logs.engines.lines import Finder, LineEngine
-from runbook.modules.logs.engines.syntax import extended
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.superset import Node, OneOf
 
 _END = b"\x01end of block\x01"  # a line that grep always tells, so that we know that it has read the block
 _PIECE = 64 * 1024
@@ -27,8 +25,8 @@ def made(patterns: Sequence[Pattern]) -> LineEngine:
     if grep is None or b"GNU grep" not in _version(grep):
         raise ImportError("there is no GNU grep")
 
-    def finder(node: Node) -> Finder:
-        return _Grep(grep, node).lines
+    def finder(texts: Sequence[bytes]) -> Finder:
+        return _Grep(grep, texts).lines
 
     return LineEngine("grep", patterns, finder)
 
@@ -41,10 +39,9 @@ def _version(grep: str) -> bytes:
 class _Grep:
     """A grep that waits for blocks. It begins with the first one, and anew in a process that was forked."""
 
-    def __init__(self, grep: str, node: Node) -> None:
-        branches = node.branches if isinstance(node, OneOf) else (node,)
+    def __init__(self, grep: str, texts: Sequence[bytes]) -> None:
         self._grep = grep
-        self._expressions = b"\n".join([*map(extended, branches), b"^" + _END + b"$"]) + b"\n"
+        self._texts = b"\n".join([*texts, _END]) + b"\n"
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = 0
         self._told = 0  # bytes that it was given before the block
@@ -61,7 +58,7 @@ class _Grep:
         process = self._running()
         if not text.endswith(b"\n"):
             text += b"\n"
-        out = self._exchange(process, text + _END + b"\n")
+        out = self._exchange(process, text.lower() + _END + b"\n")
         starts: List[int] = []
         at = 0
         while True:
@@ -77,10 +74,10 @@ class _Grep:
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None or self._owner != os.getpid():
             with tempfile.TemporaryFile() as file:
-                file.write(self._expressions)
+                file.write(self._texts)
                 file.flush()
                 self._process = subprocess.Popen(
-                    [self._grep, "-a", "-b", "-E", "--line-buffered", "-f", f"/dev/fd/{file.fileno()}"],
+                    [self._grep, "-a", "-b", "-F", "--line-buffered", "-f", f"/dev/fd/{file.fileno()}"],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                     env={"LC_ALL": "C", "PATH": os.defpath}, pass_fds=[file.fileno()], bufsize=0,
                 )  # fmt: skip

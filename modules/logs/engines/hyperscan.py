@@ -8,8 +8,9 @@ import json
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
-from runbook.modules.logs.engines.engine import DOCKER_LINE, Expression, Mark, asked
+from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
 from runbook.modules.logs.engines.literals import LiteralEngine
+from runbook.modules.logs.engines.plan import Expression, read
 from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.patterns import Pattern
 
@@ -25,6 +26,7 @@ class HyperscanEngine:
 
     name = "hyperscan"
     sees_docker = True
+    sure = True
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         try:
@@ -35,8 +37,7 @@ class HyperscanEngine:
             plan, self._scan = _kept(hyperscan, patterns)
         self.expressions = plan.expressions
         self._others = plan.others
-        owners = [patterns[plan.expressions[number].pattern] for number in plan.others]
-        self._rest = LiteralEngine(owners) if owners else None
+        self._rest = LiteralEngine([plan.expressions[number] for number in plan.others]) if plan.others else None
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the ends of what matches, and the begins of lines that docker wrote."""
@@ -58,17 +59,17 @@ Compile = Callable[[Dict[int, bytes]], Tuple[Any, Refused]]
 
 def _compiled(patterns: Sequence[Pattern], compile_all: Compile) -> Tuple[_Plan, Any]:
     """Compile what can be; the rest is left to literals."""
-    all_asked = asked(patterns)
+    asked = read(patterns)
     written: Dict[int, bytes] = {DOCKER_LINE: _DOCKER}
-    for number, each in enumerate(all_asked):
-        if each.node is not None:
-            written[number] = perl(each.node)
+    for number, (_, node) in enumerate(asked):
+        if node is not None:
+            written[number] = perl(node)
     database, refused = compile_all(written)
     while refused is not None:
         del written[refused]
         database, refused = compile_all(written)
-    others = [number for number in range(len(all_asked)) if number not in written]
-    return _Plan([each.expression for each in all_asked], others), database
+    others = [number for number in range(len(asked)) if number not in written]
+    return _Plan([expression for expression, _ in asked], others), database
 
 
 def _pyperscan(patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:

@@ -1,56 +1,57 @@
-"""Engines that tell only which lines may match: their patterns are named by the literals that these lines hold."""
+"""Engines that tell only which lines hold one of the patterns' texts; which it is is looked up in these lines alone."""
 
 from typing import Callable, Iterator, List, Sequence
 
-from runbook.modules.logs.engines.engine import Expression, Mark, asked
+from runbook.modules.logs.engines.engine import Mark
 from runbook.modules.logs.engines.literals import LiteralEngine
+from runbook.modules.logs.engines.plan import expressions
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.superset import Node, OneOf
+
+Finder = Callable[[bytes], Iterator[int]]
+"""What returns where the lines begin that hold one of some texts, in any case."""
 
 
 class LineEngine:
-    """Finds candidate lines by one expression of all patterns."""
+    """Finds the lines first, then what they hold."""
 
     sees_docker = False
+    sure = False
 
-    def __init__(self, name: str, patterns: Sequence[Pattern], finder: "Callable[[Node], Finder]") -> None:
+    def __init__(self, name: str, patterns: Sequence[Pattern], finder: "Callable[[Sequence[bytes]], Finder]") -> None:
         self.name = name
-        self.expressions = [Expression(number, None) for number in range(len(patterns))]
-        nodes: List[Node] = []
-        found = set()
-        for each in asked(patterns):
-            number = each.expression.pattern
-            if each.node is not None and each.lines == 1:
-                nodes.append(each.node)
-                found.add(number)
-            else:
-                found.discard(number)
-        self._found = sorted(found)
-        self._others = [number for number in range(len(patterns)) if number not in found]
-        self._names = LiteralEngine([patterns[number] for number in self._found])
-        self._rest = LiteralEngine([patterns[number] for number in self._others])
-        self._lines = finder(OneOf(tuple(nodes)))
+        self.expressions = expressions(patterns)
+        self._literals = LiteralEngine(self.expressions)
+        self._lines = finder(fewest(self._literals.texts))
 
     def candidates(self, text: bytes) -> List[Mark]:
-        """Return the lines that may match, with the patterns whose literals they hold."""
-        found = [(at, self._others[number]) for at, number in self._rest.candidates(text)]
+        """Return the lines that may match, with the expressions whose texts they hold."""
+        found = list(self._literals.anywhere(text))
         starts = list(self._lines(text))
         if not starts:
             return found
         lines: List[bytes] = []
-        begins: List[int] = []
+        where = {}
         size = 0
         for start in starts:
             end = text.find(b"\n", start)
             line = text[start : len(text) if end < 0 else end]
-            begins.append(size)
+            where[size] = start
             lines.append(line)
             size += len(line) + 1
-        where = dict(zip(begins, starts))
-        return found + [
-            (where[at], self._found[number]) for at, number in self._names.candidates(b"\n".join(lines) + b"\n")
-        ]
+        for at, number in self._literals.of_texts(b"\n".join(lines)):
+            start = where[at]
+            for _ in range(self.expressions[number].lines):
+                found.append((start, number))
+                start = text.find(b"\n", start) + 1
+                if not 0 < start < len(text):
+                    break
+        return found
 
 
-Finder = Callable[[bytes], Iterator[int]]
-"""What returns where the lines begin that may match."""
+def fewest(texts: Sequence[bytes]) -> List[bytes]:
+    """Return the texts without those that hold another: a line that holds the longer holds the shorter."""
+    kept: List[bytes] = []
+    for text in sorted(texts, key=len):
+        if not any(shorter in text for shorter in kept):
+            kept.append(text)
+    return kept

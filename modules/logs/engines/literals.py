@@ -1,53 +1,96 @@
 """Candidates by the texts that the patterns can't match without; needs nothing but Python."""
 
-from typing import Iterator, List, Optional, Sequence, Tuple
+import sys
+from typing import Dict, Iterator, List, Sequence, Set
 
-from runbook.modules.logs.engines.engine import Expression, Mark
-from runbook.modules.logs.literals import Literals, required
+from runbook.modules.logs.engines.engine import Mark
+from runbook.modules.logs.engines.plan import Expression, expressions
 from runbook.modules.logs.patterns import Pattern
+
+FEW = 100  # texts that are looked for one by one
+_GRAM = 4  # bytes
 
 
 class LiteralEngine:
-    """Looks for each pattern's literals; lines of a pattern without any are all candidates."""
+    """Looks for the texts of each expression; of one without any, every line is a candidate."""
 
     name = "literals"
     sees_docker = False
+    sure = False
 
-    def __init__(self, patterns: Sequence[Pattern]) -> None:
-        self.expressions = [Expression(number, None) for number in range(len(patterns))]
-        self._lines = [pattern.lines for pattern in patterns]
-        self._literals: List[Optional[Tuple[Tuple[bytes, ...], bool]]] = [
-            _bytes(required(pattern.regex)) for pattern in patterns
-        ]
+    def __init__(self, made: Sequence[Expression]) -> None:
+        self.expressions = made
+        self._texts: Dict[bytes, List[int]] = {}
+        self._any = [number for number, expression in enumerate(made) if expression.texts is None]
+        for number, expression in enumerate(made):
+            for text in expression.texts or ():
+                self._texts.setdefault(text.encode("latin-1"), []).append(number)
+        self._grams = _Grams(self._texts) if len(self._texts) > FEW else None
+
+    @property
+    def texts(self) -> Sequence[bytes]:
+        """What is looked for, in lower case."""
+        return list(self._texts)
+
+    @property
+    def complete(self) -> bool:
+        """Every expression has texts to look for."""
+        return not self._any
 
     def candidates(self, text: bytes) -> List[Mark]:
-        """Return the lines that hold one of a pattern's literals."""
-        return list(self._candidates(text))
+        """Return the lines that hold one of the texts."""
+        return [*self.anywhere(text), *self.of_texts(text)]
 
-    def _candidates(self, text: bytes) -> Iterator[Mark]:
-        lower: Optional[bytes] = None
-        for number, literals in enumerate(self._literals):
-            if literals is None:
-                starts = _all_lines(text)
-            elif literals[1]:
-                lower = text.lower() if lower is None else lower
-                starts = _lines_with(lower, literals[0])
-            else:
-                starts = _lines_with(text, literals[0])
-            for start in starts:
-                at = start
-                for _ in range(self._lines[number]):  # the match may go on behind the literal
-                    yield at, number
-                    at = text.find(b"\n", at) + 1
-                    if not 0 < at < len(text):
-                        break
+    def anywhere(self, text: bytes) -> Iterator[Mark]:
+        """Return every line, for the expressions that have no texts."""
+        for start in _all_lines(text) if self._any else ():
+            for number in self._any:
+                yield start, number
+
+    def of_texts(self, text: bytes) -> Iterator[Mark]:
+        """Return the lines of the others."""
+        lower = text.lower()
+        wanted = self._texts if self._grams is None else self._grams.there(lower)
+        for literal in wanted:
+            numbers = self._texts[literal]
+            for start in _lines_with(lower, literal):
+                for number in numbers:
+                    at = start
+                    for _ in range(self.expressions[number].lines):  # the match may go on behind the text
+                        yield at, number
+                        at = text.find(b"\n", at) + 1
+                        if not 0 < at < len(text):
+                            break
 
 
-def _bytes(literals: Optional[Literals]) -> Optional[Tuple[Tuple[bytes, ...], bool]]:
-    """Return the literals as UTF-8; those that stand for bytes which are none can't be looked for."""
-    if literals is None or any("\ufffd" in text or "\n" in text for text in literals.texts):
-        return None
-    return tuple(text.encode("utf-8", "surrogatepass") for text in literals.texts), literals.folded
+class _Grams:
+    """Tells which of many texts may stand in a block, by stretches of four bytes of each: one pass for all."""
+
+    def __init__(self, texts: Sequence[bytes]) -> None:
+        self._short = [text for text in texts if len(text) < _GRAM]
+        self._by_gram: Dict[int, List[bytes]] = {}
+        grams = {text: [_number(text[at : at + _GRAM]) for at in range(len(text) - _GRAM + 1)] for text in texts}
+        often: Dict[int, int] = {}
+        for found in grams.values():
+            for gram in found:
+                often[gram] = often.get(gram, 0) + 1
+        for text, found in grams.items():
+            if found:  # the one that most others share, so that there are few
+                self._by_gram.setdefault(max(found, key=lambda gram: (often[gram], gram)), []).append(text)
+        self._known = frozenset(self._by_gram)
+
+    def there(self, lower: bytes) -> List[bytes]:
+        """Return the texts that may stand in a block in lower case."""
+        found: Set[int] = set()
+        for shift in range(_GRAM):
+            end = len(lower) - (len(lower) - shift) % _GRAM
+            if end > shift:
+                found |= self._known.intersection(memoryview(lower)[shift:end].cast("I"))
+        return [*self._short, *(text for gram in found for text in self._by_gram[gram])]
+
+
+def _number(gram: bytes) -> int:
+    return int.from_bytes(gram, sys.byteorder)
 
 
 def _all_lines(text: bytes) -> Iterator[int]:
@@ -59,18 +102,16 @@ def _all_lines(text: bytes) -> Iterator[int]:
             return
 
 
-def _lines_with(text: bytes, literals: Sequence[bytes]) -> Iterator[int]:
-    """Yield where the lines begin that hold one of the literals; a line may come several times."""
-    for literal in literals:
-        at = text.find(literal)
-        while at >= 0:
-            yield text.rfind(b"\n", 0, at) + 1
-            end = text.find(b"\n", at)
-            if end < 0:
-                break
-            at = text.find(literal, end + 1)
+def _lines_with(text: bytes, literal: bytes) -> Iterator[int]:
+    at = text.find(literal)
+    while at >= 0:
+        yield text.rfind(b"\n", 0, at) + 1
+        end = text.find(b"\n", at)
+        if end < 0:
+            return
+        at = text.find(literal, end + 1)
 
 
 def made(patterns: Sequence[Pattern]) -> LiteralEngine:
     """Return the engine for these patterns."""
-    return LiteralEngine(patterns)
+    return LiteralEngine(expressions(patterns))

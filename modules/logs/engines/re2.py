@@ -1,12 +1,10 @@
-"""Candidates by RE2 (the package google-re2): one automaton for all patterns."""
+"""Candidates by RE2 (the package google-re2): one automaton for the texts of all patterns."""
 
 import importlib
 from typing import Any, Iterator, Sequence
 
 from runbook.modules.logs.engines.lines import Finder, LineEngine
-from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.superset import Node
 
 MEMORY = 32 * 1024 * 1024  # for its automaton
 
@@ -19,13 +17,13 @@ def made(patterns: Sequence[Pattern]) -> LineEngine:
     """
     re2: Any = importlib.import_module("re2")
 
-    def finder(node: Node) -> Finder:
+    def finder(texts: Sequence[bytes]) -> Finder:
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
+        options.case_sensitive = False
         options.max_mem = MEMORY
         options.never_capture = True
-        options.log_errors = False
-        compiled = re2.compile(b"(?m)" + perl(node), options)
+        compiled = re2.compile(b"|".join(map(re2.escape, texts)), options)
 
         def find(text: bytes) -> Iterator[int]:
             at = 0
@@ -39,6 +37,10 @@ def made(patterns: Sequence[Pattern]) -> LineEngine:
                 if not at:
                     return
 
-        return find
+        return find if texts else _nothing
 
     return LineEngine("re2", patterns, finder)
+
+
+def _nothing(_text: bytes) -> Iterator[int]:
+    return iter(())

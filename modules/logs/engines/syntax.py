@@ -1,4 +1,4 @@
-"""Supersets written as regular expressions of other engines."""
+"""Supersets written as regular expressions for bytes."""
 
 from typing import FrozenSet
 
@@ -9,7 +9,7 @@ _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456
 
 
 def perl(node: Node) -> bytes:
-    r"""Write it for PCRE's relatives, hyperscan and RE2, with `(?m)` meant."""
+    r"""Write it for hyperscan, and for `re` and bytes, with `(?m)` meant."""
     if isinstance(node, Bytes):
         return _perl_set(node.members)
     if isinstance(node, Many):
@@ -19,20 +19,6 @@ def perl(node: Node) -> bytes:
     if isinstance(node, Times):
         inner = perl(node.part)
         return (inner if isinstance(node.part, Bytes) else b"(?:%s)" % inner) + _times(node)
-    return rb"\b" if node.place == "b" else node.place.encode()
-
-
-def extended(node: Node) -> bytes:
-    """Write it for `LC_ALL=C grep -E`, whose lines hold neither line feeds nor NUL bytes."""
-    if isinstance(node, Bytes):
-        return _extended_set(node.members - {0, 10})
-    if isinstance(node, Many):
-        return b"".join(map(extended, node.parts))
-    if isinstance(node, OneOf):
-        return b"(%s)" % b"|".join(map(extended, node.branches)) if node.branches else b"$x"
-    if isinstance(node, Times):
-        inner = extended(node.part)
-        return (inner if isinstance(node.part, Bytes) else b"(%s)" % inner) + _times(node)
     return rb"\b" if node.place == "b" else node.place.encode()
 
 
@@ -74,31 +60,3 @@ def _ranges(members: FrozenSet[int]) -> bytes:
             written += rb"-\x%02x" % codes[end]
         at = end + 1
     return written
-
-
-def _extended_set(members: FrozenSet[int]) -> bytes:
-    if not members:
-        return b"$x"  # behind a line's end nothing stands
-    if len(members) == 1:
-        [code] = members
-        return (
-            bytes([code])
-            if code in _PLAIN or code >= 0x80 or code < 0x20
-            else b"[%c]" % code
-            if code != 0x5E
-            else rb"\^"
-        )
-    if len(members) > 128:
-        others = ASCII - members - {0, 10}
-        return b"[^%s]" % _bracket(others) if others else b"."
-    return b"[%s]" % _bracket(members)
-
-
-def _bracket(members: FrozenSet[int]) -> bytes:
-    """Write the inside of a bracket: `]` first, `^` not first, `-` last."""
-    first = b"]" if 0x5D in members else b""
-    last = (b"^" if 0x5E in members else b"") + (b"-" if 0x2D in members else b"")
-    rest = bytes(sorted(members - {0x5D, 0x5E, 0x2D}))
-    if not first and not rest and last == b"^-":
-        return b"-^"
-    return first + rest + last

@@ -1,0 +1,55 @@
+"""What engines are asked to find: the alternatives of the patterns, with the texts that none of them can do without.
+
+Reading a catalogue of some hundred patterns so closely takes the better part of a second, so it is kept.
+"""
+
+import json
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+from runbook.modules.logs.engines import store
+from runbook.modules.logs.engines.syntax import perl
+from runbook.modules.logs.needed import needed
+from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.superset import Node, narrowed, nullable, superset, widened
+
+KEPT_FROM = 24  # patterns: fewer are read as fast as they are fetched
+
+
+class Expression(NamedTuple):
+    """One alternative of a pattern."""
+
+    pattern: int  # its number
+    lines: int  # over how many a match may reach
+    exact: Optional[str]  # what is held against a line of ASCII in its place, where that is possible; bytes as Latin-1
+    texts: Optional[Tuple[str, ...]]  # of which a line of a match holds one, in lower case; bytes as Latin-1
+
+
+def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
+    """Return the alternatives, in the order of the patterns."""
+    if len(patterns) < KEPT_FROM:
+        return [expression for expression, _ in read(patterns)]
+    key = f"expressions {_key(patterns)}"
+    kept = store.read(key)
+    if kept is None:
+        made = [expression for expression, _ in read(patterns)]
+        store.write(key, json.dumps(made).encode())
+        return made
+    return [Expression(pattern, lines, exact, texts) for pattern, lines, exact, texts in json.loads(kept)]
+
+
+def read(patterns: Sequence[Pattern]) -> List[Tuple[Expression, Optional[Node]]]:
+    """Return the alternatives, and what an engine for bytes looks for; None where anything may match."""
+    made: List[Tuple[Expression, Optional[Node]]] = []
+    for number, pattern in enumerate(patterns):
+        found = superset(pattern.regex, pattern.lines)
+        for alternative in found.alternatives:
+            wide = widened(alternative, folds=found.folds, several=pattern.lines > 1)
+            exact = perl(narrowed(alternative)).decode("latin-1") if found.exact else None
+            texts = needed(wide)
+            told = None if texts is None else tuple(sorted(text.decode("latin-1") for text in texts))
+            made.append((Expression(number, pattern.lines, exact, told), None if nullable(wide) else wide))
+    return made
+
+
+def _key(patterns: Sequence[Pattern]) -> str:
+    return json.dumps([(pattern.regex, pattern.lines) for pattern in patterns])
