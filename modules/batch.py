@@ -1,7 +1,7 @@
 """The looks of one request, served by a few forked workers, so that one that hangs holds up no other.
 
-The workers take what is to be looked at from one pipe, so that none waits for the agent between two looks; looks that
-share what they ask for are given to one worker. The agent hears what each of them saw, and at what it looks now.
+The workers take what is to be looked at from one pipe, so that none waits for the agent between two looks; the agent
+hears what each of them saw, and at what it looks now.
 """
 
 import fcntl
@@ -9,7 +9,7 @@ import os
 import struct
 import termios
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from runbook.modules import child, look, wire
 from runbook.modules.states import States
@@ -18,8 +18,6 @@ _SLOW = 0.05  # seconds in which no look ends, after which another worker is sta
 _TOGETHER = 0.002  # seconds for which answers gather before they are heard: each waking costs as much as a look
 _LARGE = 32 * 1024  # bytes of answers after which there are more to come at once
 _WORKERS = 8
-_AT_ONCE = 2  # workers for many looks, where there are as many processors
-_MANY = 16
 _DEADLINE = 30.0  # seconds for a look that says nothing else
 _PIPE = 64 * 1024  # bytes that a pipe takes
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which Python names from 3.10 on
@@ -28,9 +26,8 @@ _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which Python names from 3.10 on
 class _Worker:
     """A child and the look that it is busy with."""
 
-    def __init__(self, process: child.Child, own: Sequence[int]) -> None:
+    def __init__(self, process: child.Child) -> None:
         self.process = process
-        self.own = own  # what it was given before it takes more
         self.busy: Optional[int] = None
         self.since = 0.0
 
@@ -55,16 +52,9 @@ class Batch:
         self._answered = False
         self.imported: List[str] = []
         look.prepare(self.specs)
-        shares, others = look.parted(self.specs)
-        self._tasks, self._put = _queue(len(self.specs))
-        self._add(others)
+        self._tasks = _queue(look.order(self.specs))
         self._more_at = self._listen_at = time.monotonic()  # when another worker may start; when answers are heard
-        if len(self.specs) < _MANY or (os.cpu_count() or 1) < _AT_ONCE:
-            shares = [[index for share in shares for index in share]]
-        else:
-            shares = [*shares, *[[]] * _AT_ONCE][:_AT_ONCE]
-        for share in shares if self.specs else ():
-            self._start(share)
+        self.tick(self._more_at)
 
     @property
     def descriptors(self) -> List[int]:
@@ -99,7 +89,7 @@ class Batch:
             self._answered = True
             self._states.take(self._seq, self.specs, self._looks)
             yield {"seq": self._seq, "looks": self._looks}
-            self.stop()
+            self.stop()  # nobody waits for that
 
     def hear(self, descriptor: int) -> None:
         """Take what a worker says."""
@@ -143,26 +133,17 @@ class Batch:
         self._workers.clear()
         if self._tasks >= 0:
             os.close(self._tasks)
-            os.close(self._put)
-            self._tasks = self._put = -1
+            self._tasks = -1
 
-    def _start(self, own: Sequence[int] = ()) -> None:
+    def _start(self) -> None:
         try:
-            process = child.fork(
-                lambda write: look.serve(self.specs, own, self._tasks, write), child.NEVER, [self._tasks]
-            )
+            process = child.fork(lambda write: look.serve(self.specs, self._tasks, write), child.NEVER, [self._tasks])
         except OSError as error:
             if not self._workers:
                 self._give_up(f"no process could be started to look: {error.strerror}")
-            self._add(own)
             return
-        self._workers.append(_Worker(process, own))
+        self._workers.append(_Worker(process))
         self._more_at = time.monotonic() + _SLOW
-
-    def _add(self, indexes: Sequence[int]) -> None:
-        """Let any worker take these."""
-        if indexes:
-            os.write(self._put, b"".join(map(look.task, indexes)))
 
     def _saw(self, index: int, found: Dict[str, Any]) -> None:
         if self._looks[index] is None:
@@ -176,7 +157,6 @@ class Batch:
             spent = time.monotonic() - worker.since
             died = f" (signal {-code})" if code < 0 and "died" in reason else ""
             self._saw(worker.busy, look.unknown(self.specs[worker.busy], reason + died, spent))
-        self._add([index for index in worker.own if self._looks[index] is None])
         self._more_at = time.monotonic()
 
     def _give_up(self, reason: str) -> None:
@@ -185,13 +165,21 @@ class Batch:
                 self._saw(index, look.unknown(self.specs[index], reason, 0.0))
 
 
-def _queue(most: int) -> Tuple[int, int]:
-    """Return a pipe from which each reader takes the next index, if there is one."""
-    tasks, put = os.pipe()
-    os.set_blocking(tasks, False)
-    if most * len(look.task(0)) > _PIPE:
-        fcntl.fcntl(put, _SET_PIPE_SIZE, most * len(look.task(0)))
-    return tasks, put
+def _queue(indexes: List[int]) -> int:
+    """Return a pipe from which each reader takes the next index, until there is none."""
+    data = b"".join(map(look.task, indexes))
+    tasks, writer = os.pipe()
+    try:
+        if len(data) > _PIPE:
+            fcntl.fcntl(writer, _SET_PIPE_SIZE, len(data))
+        if data:
+            os.write(writer, data)
+    except OSError:
+        os.close(tasks)
+        raise
+    finally:
+        os.close(writer)
+    return tasks
 
 
 def _left(tasks: int) -> int:

@@ -5,7 +5,7 @@ import os
 import struct
 import sys
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
 
 from runbook.modules import catalogue, values, wire
 from runbook.modules.declare import Absent, Invalid, Unclear
@@ -14,7 +14,7 @@ from runbook.modules.states import SAME
 
 LARGEST = 16 << 20  # bytes of one look's answer
 _INDEX = struct.Struct("!I")
-_ASKS = {"daemon": "processes", "process": "processes", "gpu": "gpus"}  # what looks of one moment share
+_TOGETHER = {"daemon": 0, "process": 1, "gpu": 2}  # probes that share what they ask for
 _SHARED = {"psutil", "pynvml", "runbook", *getattr(sys, "stdlib_module_names", ())}
 
 
@@ -95,36 +95,28 @@ def unknown(spec: Mapping[str, Any], reason: str, duration: float) -> Dict[str, 
     }
 
 
-def parted(specs: Sequence[Mapping[str, Any]]) -> Tuple[List[List[int]], List[int]]:
-    """Return the looks that share what they ask for, together, and the others."""
-    shares: Dict[str, List[int]] = {}
-    others: List[int] = []
-    for index, spec in enumerate(specs):
-        shared = _ASKS.get(str(spec.get("probe")))
-        (others if shared is None else shares.setdefault(shared, [])).append(index)
-    return list(shares.values()), others
+def order(specs: List[Mapping[str, Any]]) -> List[int]:
+    """Return in which order to look: looks that share what they ask for follow one another."""
+    return sorted(range(len(specs)), key=lambda index: _TOGETHER.get(str(specs[index].get("probe")), len(_TOGETHER)))
 
 
-def serve(specs: Sequence[Mapping[str, Any]], own: Sequence[int], tasks: int, write: Callable[[bytes], None]) -> None:
-    """Look at what is one's own, and then at what is asked for, until there is nothing more; say what comes next."""
+def serve(specs: List[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None]) -> None:
+    """Look at what is asked for by its index until there is nothing more; say what was seen, and what is next."""
     known = set(sys.modules)
     moment: Dict[str, Any] = {}
-    mine = list(own)[::-1]
-    index = mine.pop() if mine else _next(tasks)
+    index = _next(tasks)
     write(wire.encode({"next": index}))
     while index is not None:
         spec = specs[index]
         answer = look(spec, moment)
         imported = shareable(known)
-        index = mine.pop() if mine else _next(tasks)
+        index = _next(tasks)
         write(framed(spec, answer, imported, index))
 
 
 def _next(tasks: int) -> Optional[int]:
-    try:
-        return int(_INDEX.unpack(os.read(tasks, _INDEX.size))[0])  # written in one piece, so read in one
-    except BlockingIOError:
-        return None
+    data = os.read(tasks, _INDEX.size)  # written in one piece, so read in one
+    return int(_INDEX.unpack(data)[0]) if len(data) == _INDEX.size else None
 
 
 def task(index: int) -> bytes:

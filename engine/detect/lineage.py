@@ -109,8 +109,8 @@ def _claims(key: Key, signs: Mapping[Key, Sign]) -> Iterator[tuple[Key, _Claim]]
     """Yield what can have brought about a signature, and on what grounds."""
     sign = signs[key]
     for other, cause in signs.items():
-        if other == key:
-            continue
+        if other == key or (cause.role, sign.role) == ("cascade", "root"):
+            continue  # what can begin by itself does not follow from what can't
         if _says(cause, key):
             both = _says(sign, other)
             if both and _TIMEOUT == cause.category != sign.category:

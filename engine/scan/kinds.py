@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbook.engine.language.signatures import Catalogue, Signature, Xid
+    from runbook.modules.logs.patterns import Pattern
 
-_CODE: Final = "xid"  # the group that holds a code of the table
+_KINDS: Final = "kmsg.xid"  # the signature whose kinds are the codes of the table
+_CODE: Final = "xid"  # the group that holds the code
+_ANY: Final = re.compile(r"\(\?P<xid>\\d(?:\{[\d,]+\}|\+)\)")  # as its patterns say it
+_PART: Final = "/"  # parts a signature's name from what its kinds call for
 TELLING: Final = frozenset({_CODE, "ms"})  # the groups without which a sighting would be another
 _WORST: Final = {
     "app": Severity.MEDIUM,
@@ -32,9 +37,39 @@ _DO: Final = {
 }
 
 
+def patterns(catalogue: Catalogue) -> tuple[Pattern, ...]:
+    """Return what lines are held against.
+
+    A scan tells of the first lines of each pattern. So Xids have one for each thing that they call for: a thousand that
+    want an application restarted do not hide the one that wants a new GPU.
+    """
+    calls: dict[str, list[str]] = {}
+    for xid in catalogue.xid.values():
+        calls.setdefault(xid.action, []).append(str(xid.code))
+    found: list[Pattern] = []
+    for one in catalogue.patterns():
+        if one.name == _KINDS and _ANY.search(one.regex):
+            for action, codes in calls.items():
+                known = f"(?P<{_CODE}>{'|'.join(codes)})"
+                regex = _ANY.sub(known, one.regex)
+                found.append(replace(one, name=f"{one.name}{_PART}{action}", regex=regex))
+        found.append(one)
+    return tuple(found)
+
+
+def name(pattern: str) -> str:
+    """Return the signature that a pattern belongs to."""
+    return pattern.partition(_PART)[0]
+
+
+def is_whole(pattern: str) -> bool:
+    """Tell whether a pattern is a signature's own; where a kind's matches, that one does as well."""
+    return _PART not in pattern
+
+
 def kind(catalogue: Catalogue, signature: Signature, groups: Mapping[str, Any]) -> tuple[Signature, str]:
     """Return a signature as what was seen of it makes it, and the name of that kind; one without kinds as it is."""
-    code = groups.get(_CODE)
+    code = groups.get(_CODE) if signature.id == _KINDS else None
     if not isinstance(code, int | str) or not str(code).isdecimal():
         return signature, ""
     return _kinds(catalogue)(signature.id, int(code)), str(int(code))

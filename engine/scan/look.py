@@ -90,7 +90,7 @@ def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, eac
         each: called for every line and signature that matches it, in order.
     """
     started = time.monotonic()
-    patterns = tuple(catalogue.patterns())
+    patterns = kinds.patterns(catalogue)
     gathering = _Gathering(catalogue)
     stopped, backlog = False, 0
     try:
@@ -144,7 +144,14 @@ def spot(seen: Seen) -> Spot:
 
 
 def _naming(each: Each | None, path: str, signatures: Mapping[str, Signature]) -> reader.Each | None:
-    return None if each is None else lambda line_no, name: each(path, line_no, signatures[name])
+    if each is None:
+        return None
+
+    def tell(line_no: int | None, name: str) -> None:
+        if kinds.is_whole(name):
+            each(path, line_no, signatures[name])
+
+    return tell
 
 
 class _Gathering:
@@ -167,7 +174,9 @@ class _Gathering:
         self.files.append(reader.FileScan(source.path, scanned.lines, scanned.bytes, {}, scanned.trouble))
         for name, sighting in scanned.found.items():
             self.matched += sighting.count
-            self._found.append((source, self._catalogue.signatures[name], sighting.count, self._spots(sighting)))
+            self._found.append(
+                (source, self._catalogue.signatures[kinds.name(name)], sighting.count, self._spots(sighting))
+            )
 
     def seen(self) -> Iterator[Seen]:
         """Yield all sightings, in the order of the files."""

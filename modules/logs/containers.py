@@ -78,5 +78,5 @@ def _inspected(host: Host, wanted: str, folders: Set[str]) -> List[str]:
 
 
 def _fields(output: str) -> Tuple[str, str]:
-    path, _, kind = output.strip().partition("\t")
+    path, _, kind = output.rstrip("\n").partition("\t")
     return path, kind

@@ -28,7 +28,9 @@ PLACES = ("/var/log/journal", "/run/log/journal")
 MOST = 20_000  # entries of one look
 LARGEST = 16 * 1024 * 1024  # bytes of journalctl's answer in one look
 LONGEST = 1024 * 1024  # bytes of one entry; what is longer is passed over
-AGAIN = 60.0  # seconds after which journalctl is asked anyway: a file's time follows an entry a quarter of a second later
+AGAIN = (
+    60.0  # seconds after which journalctl is asked anyway: a file's time follows an entry a quarter of a second later
+)
 PATIENCE = 10.0  # seconds for an answer
 
 _FIELDS = "--output-fields=MESSAGE,_PID,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT"

@@ -346,7 +346,7 @@ class Reading:
         if len(self._first) < HEAD:
             self._first += part[: HEAD - len(self._first)]
         self._last = (self._last + part)[-TAIL:]
-        if part.strip(b"\0"):  # NUL bytes are no text: what they follow counts
+        if part[:1] != b"\0" or part != bytes(len(part)):  # NUL bytes are no text: what they follow counts
             self._goes_on = _returns(part)
         if self._known.reach > 1:
             self._above = (self._above + part)[-BEFORE:]

@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-DAEMON = next((path for path in ("/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald") if Path(path).exists()), "")
+DAEMON = next(
+    (path for path in ("/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald") if Path(path).exists()), ""
+)
 BOOT = 'mount -t tmpfs tmpfs /run && mkdir -p /run/log/journal && mount --bind "$1" /run/log/journal && exec "$2"'
 SEND = """
 import socket, sys
@@ -63,7 +65,14 @@ class Journald:
         self._until(lambda: self.count() >= self._sent)
 
     def count(self) -> int:
-        argv = ["journalctl", f"--directory={self.directory}", "--output=cat", "--output-fields=PRIORITY", "RUNBOOK_TEST=1", "--quiet"]
+        argv = [
+            "journalctl",
+            f"--directory={self.directory}",
+            "--output=cat",
+            "--output-fields=PRIORITY",
+            "RUNBOOK_TEST=1",
+            "--quiet",
+        ]
         return len(subprocess.run(argv, capture_output=True, check=True).stdout.splitlines())
 
     def vacuum(self) -> None:
@@ -85,5 +94,3 @@ class Journald:
             assert time.monotonic() < until, "journald does not write"
             assert self._process.poll() is None, "journald ended"
             time.sleep(0.02)
-
-

@@ -133,14 +133,26 @@ def test_a_traceback_in_json_lines_is_one_record(root):
     log = made(root, "vllm", "ab")
     watch = Watch("vllm", patterns={"any": "main", "oom": "OutOfMemoryError"})
     watch.look()
-    say(log, "Traceback (most recent call last):\n", '  File "x.py", line 1, in main\n', "torch.OutOfMemoryError: CUDA\n", "bye\n")
+    say(
+        log,
+        "Traceback (most recent call last):\n",
+        '  File "x.py", line 1, in main\n',
+        "torch.OutOfMemoryError: CUDA\n",
+        "bye\n",
+    )
     assert [record.signature for record in watch.look()] == ["oom"]
 
 
 def test_docker_is_asked_where_its_directory_is_another(tmp_path, root, monkeypatch):
     monkeypatch.setattr(containers, "ROOT", str(tmp_path / "none"))
     log = made(root, "vllm", "ab")
-    monkeypatch.setattr(Docked, "answer", lambda _, name: Completed(0, f"{log}\tjson-file\n") if name == "vllm" else Completed(1, "", "Error: No such container: x"))
+    monkeypatch.setattr(
+        Docked,
+        "answer",
+        lambda _, name: (
+            Completed(0, f"{log}\tjson-file\n") if name == "vllm" else Completed(1, "", "Error: No such container: x")
+        ),
+    )
     watch = Watch("vllm", "x")
     watch.look()
     say(log, "error 1\n")

@@ -114,7 +114,12 @@ OOM = [
     ["context", r"oom-kill:.*task_memcg=(?P<task_memcg>[^,]*)", None, 1, "oom"],
     ["begun", r"(?P<comm>\S+) invoked oom-killer", None, 1, "oom"],
 ]
-REPORT = ["python invoked oom-killer: gfp_mask=0x1", *["x"] * 60, "oom-kill:constraint=1,task_memcg=/job_7,task=y", "Memory cgroup out of memory: Killed process 77 (python)"]
+REPORT = [
+    "python invoked oom-killer: gfp_mask=0x1",
+    *["x"] * 60,
+    "oom-kill:constraint=1,task_memcg=/job_7,task=y",
+    "Memory cgroup out of memory: Killed process 77 (python)",
+]
 
 
 class Kernel(Watch):

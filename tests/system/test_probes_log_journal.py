@@ -87,7 +87,12 @@ def test_bytes_that_are_no_text_and_messages_of_several_lines_are_lines(daemon):
 def test_a_traceback_among_entries_of_others_is_one_record(daemon):
     watch = Watch(daemon, patterns={"any": "train.py", "oom": "OutOfMemoryError", "other": "chatter"})
     watch.look()
-    frames = ["Traceback (most recent call last):", '  File "train.py", line 7, in <module>', ("cron", "chatter"), "    main()"]
+    frames = [
+        "Traceback (most recent call last):",
+        '  File "train.py", line 7, in <module>',
+        ("cron", "chatter"),
+        "    main()",
+    ]
     daemon.send(*frames, "torch.OutOfMemoryError: CUDA out of memory")
     assert sorted(watch.look()) == ["chatter", "torch.OutOfMemoryError: CUDA out of memory"]
     assert watch.look() == []

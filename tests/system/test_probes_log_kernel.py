@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -93,10 +94,16 @@ def test_after_a_start_of_the_machine_all_that_the_kernel_says_is_news(mark):
 
 @real
 def test_a_pattern_may_reach_over_lines_of_two_looks(mark):
-    known = {"patterns": [["bus", rf"(?s){mark} The NVIDIA GPU (?P<pci>\S+).{{0,200}}?fallen off the bus", "root", 3, ""]]}
+    known = {
+        "patterns": [["bus", rf"(?s){mark} The NVIDIA GPU (?P<pci>\S+).{{0,200}}?fallen off the bus", "root", 3, ""]]
+    }
     watch = Watch(_catalogue=known, signatures=("bus",))
     watch.look()
-    say(f"<3>{mark} The NVIDIA GPU 0000:b3:00.0\n", "<3>(PCI ID: 10de:26b5) installed in this system has\n", "<3>fallen off the bus\n")
+    say(
+        f"<3>{mark} The NVIDIA GPU 0000:b3:00.0\n",
+        "<3>(PCI ID: 10de:26b5) installed in this system has\n",
+        "<3>fallen off the bus\n",
+    )
     [record] = watch.look()
     assert (record.signature, record.pci, record.role) == ("bus", "0000:b3:00.0", "root")
 
@@ -126,7 +133,9 @@ def test_a_real_out_of_memory_kill_is_one_record_with_all_that_its_report_says(n
     watch.look()
     done = subprocess.run([sys.executable, "-c", GREED.format(str(narrow / "cgroup.procs"))], check=False)
     assert done.returncode == -9
-    records = [record for record in watch.look() if mark in json.dumps([record.line, *vars(record).values()], default=str)]
+    records = [
+        record for record in watch.look() if mark in json.dumps([record.line, *vars(record).values()], default=str)
+    ]
     assert len(records) == 1
     [record] = records
     assert record.pid > 1
@@ -141,7 +150,7 @@ def refused(*_):
 class Answering(Host):
     """A host on which programs answer what a test says."""
 
-    programs: dict = {}
+    programs: ClassVar[dict] = {}
 
     def which(self, program):
         return f"/bin/{program}" if program in self.programs else None
@@ -169,7 +178,9 @@ def test_where_the_device_may_not_be_read_dmesg_is_asked(denied, monkeypatch):
 def test_where_the_device_may_not_be_read_the_journal_is_asked_first(denied, monkeypatch):
     entry = {"MESSAGE": "error 1", "_SOURCE_MONOTONIC_TIMESTAMP": "1000001", "__CURSOR": "x"}
     said = [json.dumps(entry) + "\n"]
-    monkeypatch.setattr(Answering, "programs", {"journalctl": lambda _: "".join(said), "dmesg": lambda _: "<1>[9.000000] no"})
+    monkeypatch.setattr(
+        Answering, "programs", {"journalctl": lambda _: "".join(said), "dmesg": lambda _: "<1>[9.000000] no"}
+    )
     watch = Watch("error", host=Answering)
     assert watch.lines() == []
     said.append(json.dumps({**entry, "MESSAGE": "error 2", "_SOURCE_MONOTONIC_TIMESTAMP": "2000001"}) + "\n")
@@ -177,7 +188,11 @@ def test_where_the_device_may_not_be_read_the_journal_is_asked_first(denied, mon
 
 
 def test_where_nobody_may_read_it_the_look_is_unclear_and_says_why(denied, monkeypatch):
-    monkeypatch.setattr(Answering, "programs", {"dmesg": Completed(1, "", "dmesg: read kernel buffer failed: Operation not permitted\n")})
+    monkeypatch.setattr(
+        Answering,
+        "programs",
+        {"dmesg": Completed(1, "", "dmesg: read kernel buffer failed: Operation not permitted\n")},
+    )
     said = "read kernel buffer failed: Operation not permitted): look as root, or let the user read the journal"
     with pytest.raises(Unclear, match=re.escape(said)):
         Watch("error", host=Answering).look()
@@ -224,7 +239,11 @@ def test_records_of_the_device_are_understood(record, message):
 
 
 def test_what_the_kernel_said_in_pieces_is_put_together():
-    pieces = [kernel.Message(1, 1.0, "CPU: "), kernel.Message(2, 1.0, "7", goes_on=True), kernel.Message(3, 9.0, "x", goes_on=True)]
+    pieces = [
+        kernel.Message(1, 1.0, "CPU: "),
+        kernel.Message(2, 1.0, "7", goes_on=True),
+        kernel.Message(3, 9.0, "x", goes_on=True),
+    ]
     assert [message.text for message in kernel._whole(iter(pieces))] == ["CPU: 7", "x"]
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from log_watch import Watch, write
@@ -66,7 +67,7 @@ def test_a_packed_file_that_moves_up_is_not_read_again(log, watch):
     write(log, 2)
     assert watch.numbers() == [1, 2]
     for age in (1, 2, 3):
-        os.rename(f"{log}.{age}.gz", f"{log}.{age + 1}.gz")
+        Path(f"{log}.{age}.gz").rename(f"{log}.{age + 1}.gz")
         assert watch.look() == []
 
 
@@ -74,8 +75,9 @@ def test_a_log_that_came_and_was_packed_between_two_looks_is_read_in_whole(log, 
     for number in (1, 2, 3):
         write(log, number)
         for age in (3, 2, 1):
-            if os.path.exists(f"{log}.{age}.gz"):
-                os.rename(f"{log}.{age}.gz", f"{log}.{age + 1}.gz")
+            older = Path(f"{log}.{age}.gz")
+            if older.exists():
+                older.rename(f"{log}.{age + 1}.gz")
         log.rename(f"{log}.1")
         pack(f"{log}.1")
     write(log, 4)
@@ -95,7 +97,7 @@ def test_a_file_that_is_just_being_packed_is_left_alone_until_its_original_is_go
         packed.write_bytes(whole[:size])
         seen += watch.numbers()
     assert seen == [3000]
-    os.unlink(f"{log}.1")
+    Path(f"{log}.1").unlink()
     assert watch.look() == []
     write(log, 3001)
     assert watch.numbers() == [3001]
@@ -108,7 +110,7 @@ def test_a_file_that_is_packed_before_it_was_ever_read_is_read_once(log, watch):
     pack(f"{log}.1")
     (log.parent / "aside").rename(f"{log}.1")  # the original is still there when it is looked at
     assert watch.numbers() == list(range(100))
-    os.unlink(f"{log}.1")
+    Path(f"{log}.1").unlink()
     assert watch.look() == []
 
 

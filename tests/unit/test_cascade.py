@@ -214,6 +214,11 @@ def test_without_times_a_root_follows_from_another_file_only_where_both_were_nam
     assert told(kernel, app) == ["kmsg.xid", "cuda.launch"]
 
 
+def test_a_root_does_not_follow_from_a_cascade():
+    reset = Sign("net.reset", "cascade", causes=("worker.*",))
+    assert told(seen((reset, 1), (Sign("worker.died"), 20))) == ["worker.died: net.reset"]
+
+
 def test_kinds_of_one_signature_are_troubles_of_their_own():
     lost = Seen(Sign("kmsg.xid", scope="kernel", causes=("kmsg.xid:45",)), "k", 1, variant="79")
     cleanup = Seen(Sign("kmsg.xid", scope="kernel"), "k", 2, variant="45")

@@ -28,12 +28,6 @@ def test_a_step_of_a_later_version_is_told_so(lint, step):
     assert [(code, message) for code, message, _ in told] == [("RB050", f"`{step}` is not in this version (0.1)")]
 
 
-@pytest.mark.parametrize("key", ["kernel", "journal", "docker"])
-def test_a_parameter_of_a_later_version_is_told_so_and_nothing_is_missing(lint, key):
-    [(code, message, _)] = lint(f"name: x\ndetectors:\n  - {{name: d, log: {{{key}: srv}}}}\n")
-    assert (code, message) == ("RB050", f"`{key}` is not in this version (0.1)")
-
-
 def test_a_manager_of_a_later_version_is_told_so(lint):
     text = "name: x\ndetectors:\n  - {name: d, daemon: {unit: srv, manager: docker}, when: not alive}\n"
     assert lint(text) == [("RB050", "'docker' is not in this version (0.1)", "write one of auto, systemd, pidfile")]

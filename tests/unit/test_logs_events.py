@@ -116,7 +116,10 @@ def spans(text):
         (GROUP, [(0, 9, None, True)]),
         (HALF, [(0, 1, None, False)]),
         (PLAIN + PLAIN, [(1, 6, 6, True), (9, 14, 14, True)]),
-        ("Traceback (most recent call last):\nTraceback (most recent call last):\n", [(0, 0, None, True), (1, 1, None, False)]),
+        (
+            "Traceback (most recent call last):\nTraceback (most recent call last):\n",
+            [(0, 0, None, True), (1, 1, None, False)],
+        ),
         ("no such thing", []),
     ],
     ids=lambda value: value.splitlines()[0][:30] if isinstance(value, str) else "",
@@ -145,7 +148,11 @@ def test_where_the_last_line_matches_nothing_the_first_that_does_names_it():
 
 
 def test_each_rank_has_a_record_of_its_own():
-    assert [(name, index) for name, index, _ in records(RANKS, any="ValueError|a.py", step="step")] == [("step", 3), ("any", 5), ("any", 7)]
+    assert [(name, index) for name, index, _ in records(RANKS, any="ValueError|a.py", step="step")] == [
+        ("step", 3),
+        ("any", 5),
+        ("any", 7),
+    ]
 
 
 def test_many_headers_cost_little_and_end():
@@ -153,7 +160,11 @@ def test_many_headers_cost_little_and_end():
     assert len(tracebacks(text.split("\n"))) == 200
 
 
-KILL = [Pattern("kill", "Killed", event="oom"), Pattern("context", "oom-kill", event="oom"), Pattern("begun", "invoked", event="oom")]
+KILL = [
+    Pattern("kill", "Killed", event="oom"),
+    Pattern("context", "oom-kill", event="oom"),
+    Pattern("begun", "invoked", event="oom"),
+]
 
 
 def test_of_an_events_hits_the_pattern_that_comes_first_names_it():

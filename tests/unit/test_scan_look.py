@@ -5,7 +5,7 @@ import pytest
 from runbook.engine.language.signatures import catalogue
 from runbook.engine.scan import find, look
 
-XID = "2026-11-22T01:02:{:02d}+00:00 n1 kernel: NVRM: Xid (PCI:0000:3b:00): {}, pid=4711, name=python3, {}\n"
+XID = "2026-11-22T01:{:02d}:{:02d}+00:00 n1 kernel: NVRM: Xid (PCI:0000:3b:00): {}, pid=4711, name=python3, {}\n"
 
 
 def scanned(*paths, **asked):
@@ -26,7 +26,7 @@ def told(*paths):
 def kernel(tmp_path):
     def write(*codes):
         path = tmp_path / "kernel.log"
-        path.write_text("".join(XID.format(at, code, "something") for at, code in enumerate(codes)))
+        path.write_text("".join(XID.format(at // 60, at % 60, code, "something") for at, code in enumerate(codes)))
         return path
 
     return write
@@ -49,6 +49,25 @@ def test_the_worse_xid_is_the_root_of_those_around_it(kernel):
 
 def test_a_companion_decides_what_a_double_bit_error_calls_for(kernel):
     assert told(kernel(48, 94)) == [("kmsg.xid", "94", "medium", [("kmsg.xid", "48")])]
+
+
+def test_an_xid_that_matters_is_not_hidden_by_a_thousand_that_do_not(kernel):
+    codes = [31] * 500 + [79] + [43] * 500 + [31] * 500
+    found = told(kernel(*codes))
+    assert found[0] == ("kmsg.xid", "79", "critical", [("kmsg.xid", "31")])
+    counted = scanned(kernel(*codes))
+    assert sum(each.count for one in counted.incidents for each in (one.root, *one.cascades)) == 1001
+    assert counted.matched == 1501
+
+
+def test_each_line_is_one_match_whatever_kind_it_is_of(kernel):
+    matches = []
+    look.look(find.find([str(kernel(79, 31, 63))]), catalogue(), look.Asked(), lambda *one: matches.append(one))
+    assert [(line_no, signature.id) for _, line_no, signature in matches] == [
+        (1, "kmsg.xid"),
+        (2, "kmsg.xid"),
+        (3, "kmsg.xid"),
+    ]
 
 
 def test_the_report_names_the_code_and_what_to_do(kernel):
