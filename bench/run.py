@@ -9,7 +9,7 @@ from pathlib import Path
 
 import measure
 
-BENCHMARKS = ("startup", "lint", "healthy")
+BENCHMARKS = ("startup", "lint", "healthy", "idle")
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from runbook.modules.frozen import frozen
 
 Shared = TypeVar("Shared")
 _AT_ONCE = 0.1  # seconds for which the processes are those of one moment
-_LATELY = 1.0  # the same for GPUs: their own counters are no younger
+_LATELY = 1.0  # the same for GPUs, whose own counters are no younger, and for when the machine started
 _LONGEST = 65536  # bytes of a process's command line
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD among the flags of /proc/PID/stat
 
@@ -76,11 +76,7 @@ class Host:
 
     def boot_time(self) -> float:
         """When the machine started, in seconds since the epoch."""
-        with open("/proc/stat", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("btime "):
-                    return float(line.split()[1])
-        raise Unclear("/proc/stat names no boot time")
+        return self._shared("boot_time", _LATELY, _boot_time)
 
     def uptime(self) -> float:
         """Seconds since the machine started, those in which it slept as well; nobody can set this clock."""
@@ -155,6 +151,14 @@ class Host:
             self.moment[name] = time.monotonic(), known
         answer: Shared = known
         return answer
+
+
+def _boot_time() -> float:
+    with open("/proc/stat", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("btime "):
+                return float(line.split()[1])
+    raise Unclear("/proc/stat names no boot time")
 
 
 @lru_cache(maxsize=1)

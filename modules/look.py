@@ -5,7 +5,7 @@ import os
 import struct
 import sys
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from runbook.modules import catalogue, values, wire
 from runbook.modules.declare import Absent, Invalid, Unclear
@@ -95,12 +95,12 @@ def unknown(spec: Mapping[str, Any], reason: str, duration: float) -> Dict[str, 
     }
 
 
-def order(specs: List[Mapping[str, Any]]) -> List[int]:
+def order(specs: Sequence[Mapping[str, Any]]) -> List[int]:
     """Return in which order to look: looks that share what they ask for follow one another."""
     return sorted(range(len(specs)), key=lambda index: _TOGETHER.get(str(specs[index].get("probe")), len(_TOGETHER)))
 
 
-def serve(specs: List[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None]) -> None:
+def serve(specs: Sequence[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None]) -> None:
     """Look at what is asked for by its index until there is nothing more; say what was seen, and what is next."""
     known = set(sys.modules)
     moment: Dict[str, Any] = {}

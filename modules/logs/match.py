@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple, Union
 
 from runbook.modules.declare import Unclear
+from runbook.modules.logs.engines import hyperscan
 from runbook.modules.logs.judging import KEPT, Hit, Judge, TooSlow
 from runbook.modules.logs.patterns import Pattern
 
@@ -70,13 +71,19 @@ def _chosen(asked: Tuple[Pattern, ...], backlog: int) -> Judge:
         if made is None:
             raise Unclear(f"RUNBOOK_SCANNER={forced}: this host has no {forced}")
         return made
+    if asked in _best:
+        return _best[asked]
     if backlog <= SMALL:
-        return _best.get(asked) or _sure(asked)
-    if asked not in _best:
-        while len(_best) >= MOST:
-            del _best[next(iter(_best))]
-        _best[asked] = next(filter(None, (_judge(asked, name) for name in ENGINES)))
-    return _best[asked]
+        return _sure(asked)
+    for name in ENGINES:
+        made = _judge(asked, name) if name != "hyperscan" or hyperscan.worth(asked, backlog) else None
+        if made is not None:
+            if made.engine.sure:
+                while len(_best) >= MOST:
+                    del _best[next(iter(_best))]
+                _best[asked] = made
+            return made
+    return _sure(asked)
 
 
 def prepare(patterns: Sequence[Pattern]) -> None:

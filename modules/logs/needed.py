@@ -8,8 +8,8 @@ SHORTEST = 3  # bytes; shorter ones stand in too many lines
 MOST = 64  # texts for one expression; more are no quicker than the expression itself
 _PRODUCT = 16  # texts that a stretch of alternatives is written out into
 _COMMON = frozenset(
-    b"error errors failed failure fail memory warning connection connect timeout timed out checkpoint nvrm nccl cuda code "
-    b"exit read write node task process server file device kernel no in of for the with not".split()
+    b"error errors failed failure fail memory warning connection connect timeout timed out checkpoint nvrm nccl cuda "
+    b"code exit read write node task process server file device kernel no in of for the with not".split()
 )
 
 Texts = FrozenSet[bytes]

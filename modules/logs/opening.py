@@ -1,5 +1,6 @@
 """Opening a log for one read through it: plain or packed, a path or a stream, and never what could keep us waiting."""
 
+import importlib
 import os
 import stat
 import zlib
@@ -168,7 +169,7 @@ def _unpacked(path: str, file: "IO[bytes]", packed: str) -> Any:
 
         return lzma.LZMAFile(file)
     try:
-        from compression import zstd  # Python 3.14
+        zstd: Any = importlib.import_module("compression.zstd")  # Python 3.14
     except ImportError:
         raise Unreadable(f"{path} is packed by zstandard: unpack it with `zstd -dc {path} | runbook scan -`") from None
     return zstd.ZstdFile(file)

@@ -5,16 +5,33 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
 from runbook.modules.logs.engines.literals import LiteralEngine
-from runbook.modules.logs.engines.plan import Expression, read
+from runbook.modules.logs.engines.plan import Expression, of, read
 from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.patterns import Pattern
 
 _DOCKER = rb"^\{\x22log\x22:\x22"
+
+
+MANY = 24  # patterns: compiling fewer takes little time and memory
+WORTH = 32 * 1024 * 1024  # bytes of backlog that are worth compiling many
+
+
+def worth(patterns: Sequence[Pattern], backlog: int) -> bool:
+    """Tell whether so large a backlog is worth the making of the engine, or whether it was made before."""
+    if backlog >= WORTH or len(patterns) < MANY:
+        return True
+    try:
+        hyperscan: Any = importlib.import_module("hyperscan")
+    except ImportError:
+        return False
+    return store.holds(_key(hyperscan, patterns))
 
 
 class HyperscanEngine:
@@ -104,15 +121,13 @@ def _pyperscan(patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
 
 def _kept(hyperscan: Any, patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
     """Return what scans, from the cache if it is there."""
-    key = json.dumps([hyperscan.__version__, [(pattern.regex, pattern.lines) for pattern in patterns]])
+    key = _key(hyperscan, patterns)
     loaded = _loaded(hyperscan, store.read(key))
+    if loaded is None and len(patterns) >= MANY and _compile_apart(patterns):
+        loaded = _loaded(hyperscan, store.read(key))
     if loaded is None:
-        plan, database = _compiled(patterns, lambda written: _compile(hyperscan, written))
-        database.scratch = hyperscan.Scratch(database)
-        head = json.dumps([plan.expressions, plan.others]).encode()
-        store.write(key, head + b"\n" + hyperscan.dumpb(database))
-    else:
-        plan, database = loaded
+        loaded = _compile_here(hyperscan, patterns, key)
+    plan, database = loaded
 
     def on_match(number: int, _start: int, end: int, _flags: int, add: Callable[[Mark], None]) -> None:
         add((end, number))
@@ -123,6 +138,46 @@ def _kept(hyperscan: Any, patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
         return found
 
     return plan, scan
+
+
+def _key(hyperscan: Any, patterns: Sequence[Pattern]) -> str:
+    return f"hyperscan {hyperscan.__version__} {of(patterns)}"
+
+
+def _compile_here(hyperscan: Any, patterns: Sequence[Pattern], key: str) -> Tuple[_Plan, Any]:
+    plan, database = _compiled(patterns, lambda written: _compile(hyperscan, written))
+    database.scratch = hyperscan.Scratch(database)
+    store.write(key, json.dumps(plan).encode() + b"\n" + hyperscan.dumpb(database))
+    return plan, database
+
+
+def _compile_apart(patterns: Sequence[Pattern]) -> bool:
+    """Compile in a process of its own, which takes with it the 60 MB that compiling a catalogue needs."""
+    if not store.usable() or not sys.executable:
+        return False
+    given = json.dumps([sys.path, [(pattern.regex, pattern.lines) for pattern in patterns]])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", _APART], input=given.encode(), capture_output=True, check=False
+        )
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+_APART = f"""
+import json, sys
+sys.path, patterns = json.load(sys.stdin)
+from {__name__} import keep
+keep(patterns)
+"""
+
+
+def keep(patterns: Sequence[Tuple[str, int]]) -> None:
+    """Compile, and put it into the cache."""
+    hyperscan: Any = importlib.import_module("hyperscan")
+    made = [Pattern(regex, regex, lines=lines) for regex, lines in patterns]
+    _compile_here(hyperscan, made, _key(hyperscan, made))
 
 
 def _compile(hyperscan: Any, written: Dict[int, bytes]) -> Tuple[Any, Refused]:

@@ -1,7 +1,7 @@
 """Candidates by the texts that the patterns can't match without; needs nothing but Python."""
 
 import sys
-from typing import Dict, Iterator, List, Sequence, Set
+from typing import Dict, Iterable, Iterator, List, Sequence, Set
 
 from runbook.modules.logs.engines.engine import Mark
 from runbook.modules.logs.engines.plan import Expression, expressions
@@ -66,7 +66,7 @@ class LiteralEngine:
 class _Grams:
     """Tells which of many texts may stand in a block, by stretches of four bytes of each: one pass for all."""
 
-    def __init__(self, texts: Sequence[bytes]) -> None:
+    def __init__(self, texts: Iterable[bytes]) -> None:
         self._short = [text for text in texts if len(text) < _GRAM]
         self._by_gram: Dict[int, List[bytes]] = {}
         grams = {text: [_number(text[at : at + _GRAM]) for at in range(len(text) - _GRAM + 1)] for text in texts}

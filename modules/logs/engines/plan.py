@@ -28,13 +28,13 @@ def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
     """Return the alternatives, in the order of the patterns."""
     if len(patterns) < KEPT_FROM:
         return [expression for expression, _ in read(patterns)]
-    key = f"expressions {_key(patterns)}"
+    key = f"expressions {of(patterns)}"
     kept = store.read(key)
     if kept is None:
         made = [expression for expression, _ in read(patterns)]
         store.write(key, json.dumps(made).encode())
         return made
-    return [Expression(pattern, lines, exact, texts) for pattern, lines, exact, texts in json.loads(kept)]
+    return [Expression(*each) for each in json.loads(kept)]
 
 
 def read(patterns: Sequence[Pattern]) -> List[Tuple[Expression, Optional[Node]]]:
@@ -51,5 +51,6 @@ def read(patterns: Sequence[Pattern]) -> List[Tuple[Expression, Optional[Node]]]
     return made
 
 
-def _key(patterns: Sequence[Pattern]) -> str:
+def of(patterns: Sequence[Pattern]) -> str:
+    """Return what the kept is known by."""
     return json.dumps([(pattern.regex, pattern.lines) for pattern in patterns])

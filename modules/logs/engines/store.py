@@ -29,6 +29,18 @@ def read(key: str) -> Optional[bytes]:
     return kept if hashlib.sha256(kept).hexdigest().encode() == digest else None
 
 
+def holds(key: str) -> bool:
+    """Tell whether something is kept under a key."""
+    directory = _directory()
+    return directory is not None and os.path.exists(os.path.join(directory, _name(key)))
+
+
+def usable() -> bool:
+    """Tell whether something can be kept."""
+    directory = _directory(make=True)
+    return directory is not None and os.access(directory, os.W_OK)
+
+
 def write(key: str, kept: bytes) -> None:
     """Keep something; where it can't be, it is made anew the next time."""
     directory = _directory(make=True)
