@@ -163,9 +163,10 @@ def _server() -> Iterator[int]:
 
 
 def _spent(pid: int) -> float:
-    """Return the seconds of processor time of a process and of its children that have ended."""
+    """Return the seconds of processor time of a process, of its children and of those of them that have ended."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(ticks) for ticks in fields[11:15]) / _TICK
+    return sum(int(ticks) for ticks in fields[11:15]) / _TICK + sum(_spent(int(child)) for child in children)
 
 
 if __name__ == "__main__":

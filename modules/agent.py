@@ -17,6 +17,7 @@ from runbook.modules.act import Act
 from runbook.modules.batch import Batch
 from runbook.modules.declare import Refused
 from runbook.modules.ledger import KEPT, Ledger
+from runbook.modules.standing import Standing
 from runbook.modules.states import States
 from runbook.modules.warming import Warming
 
@@ -62,6 +63,7 @@ class Agent:
         self._work: List[Union[Batch, Act]] = []
         self._states = States()
         self._warming = Warming()
+        self._standing = Standing()
         self._wanted = ["runbook.modules.acting.step"]  # imports that spare a child some time
         self._tidy = True
         self._failed = False
@@ -79,6 +81,7 @@ class Agent:
         for work in [work for work in self._work if isinstance(work, Batch)]:
             work.stop()
             self._work.remove(work)
+        self._standing.leave()
 
     def serve(self) -> int:
         """Go on until the controller is gone and nothing is in hand; return the exit code."""
@@ -141,7 +144,7 @@ class Agent:
         seq, op = message.get("seq"), message.get("op")
         try:
             if op == "probe":
-                self._work.append(Batch(message, self._states))
+                self._work.append(Batch(message, self._states, self._standing))
             elif op in {"run", "undo"}:
                 self._work.append(Act(message, self._ledger))
             elif op == "ask":

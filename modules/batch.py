@@ -12,6 +12,7 @@ import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from runbook.modules import child, look, wire
+from runbook.modules.standing import Standing, Worker
 from runbook.modules.states import States
 
 _SLOW = 0.05  # seconds in which no look ends, after which another worker is started for those that wait
@@ -23,32 +24,19 @@ _PIPE = 64 * 1024  # bytes that a pipe takes
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which Python names from 3.10 on
 
 
-class _Worker:
-    """A child and the look that it is busy with."""
-
-    def __init__(self, process: child.Child) -> None:
-        self.process = process
-        self.busy: Optional[int] = None
-        self.since = 0.0
-
-    def turn(self, index: Optional[int], deadline: float) -> None:
-        """Take in at what it looks now."""
-        self.busy, self.since = index, time.monotonic()
-        self.process.deadline = child.NEVER if index is None else self.since + deadline
-
-
 class Batch:
     """One `probe` request."""
 
-    def __init__(self, message: Mapping[str, Any], states: States) -> None:
+    def __init__(self, message: Mapping[str, Any], states: States, standing: Standing) -> None:
         self._seq = message.get("seq")
         self.specs: List[Dict[str, Any]] = [dict(spec) for spec in message["specs"]]
         self._states = states
+        self._standing = standing
         states.fill(self.specs)
         self._limits = [float(spec.get("deadline") or _DEADLINE) for spec in self.specs]
         self._looks: List[Optional[Dict[str, Any]]] = [None] * len(self.specs)
         self._missing = len(self.specs)
-        self._workers: List[_Worker] = []
+        self._workers: List[Worker] = []
         self._answered = False
         self.imported: List[str] = []
         look.prepare(self.specs)
@@ -106,6 +94,7 @@ class Batch:
         for message in messages:
             if "look" in message and worker.busy is not None:
                 self._saw(worker.busy, message["look"])
+                worker.stained = worker.stained or message["look"]["status"] == "unknown"
                 self.imported += message["imported"]
             index = message.get("next")
             worker.turn(index, 0.0 if index is None else self._limits[index])
@@ -127,9 +116,7 @@ class Batch:
     def stop(self) -> None:
         """Let every worker go; one that still looks is killed."""
         for worker in self._workers:
-            if worker.busy is not None:
-                worker.process.kill()
-            worker.process.end()
+            self._standing.give_back(worker)
         self._workers.clear()
         if self._tasks >= 0:
             os.close(self._tasks)
@@ -137,12 +124,12 @@ class Batch:
 
     def _start(self) -> None:
         try:
-            process = child.fork(lambda write: look.serve(self.specs, self._tasks, write), child.NEVER, [self._tasks])
+            worker = self._standing.take(self.specs, self._tasks)
         except OSError as error:
             if not self._workers:
                 self._give_up(f"no process could be started to look: {error.strerror}")
             return
-        self._workers.append(_Worker(process))
+        self._workers.append(worker)
         self._more_at = time.monotonic() + _SLOW
 
     def _saw(self, index: int, found: Dict[str, Any]) -> None:
@@ -150,9 +137,9 @@ class Batch:
             self._missing -= 1
         self._looks[index] = found
 
-    def _drop(self, worker: _Worker, reason: str) -> None:
+    def _drop(self, worker: Worker, reason: str) -> None:
         self._workers.remove(worker)
-        code = worker.process.end()
+        code = worker.end()
         if worker.busy is not None:
             spent = time.monotonic() - worker.since
             died = f" (signal {-code})" if code < 0 and "died" in reason else ""

@@ -50,7 +50,7 @@ _KINDS: dict[Kind, Schema] = {
             {"type": "string", "pattern": r"^(end|start|last [1-9][0-9]{0,8} lines?|since .+)$"},
             ref("template"),
         ],
-        "title": "end, start, last 1000 lines or since 1h",
+        "title": "one of end, start, last 1000 lines, since 1h",
     },
 }
 _PYTHON: dict[Any, Schema] = {

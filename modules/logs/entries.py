@@ -8,7 +8,7 @@ from runbook.modules.logs.cleaning import cleaned
 from runbook.modules.logs.events import HEADER, Known, Recent, Traceback, joined, merged, tracebacks
 from runbook.modules.logs.match import Matcher, TooSlow, matcher
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.reading import PAUSE, QUIET, STILL, Line, Room
+from runbook.modules.logs.room import PAUSE, QUIET, STILL, Line, Room
 
 TIME = 5.0  # seconds of processor time for the messages of one look
 LINE_TIME = 0.25  # for one message, when that was not enough

@@ -3,10 +3,9 @@
 import os
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import List, Optional, Tuple
 
-from runbook.modules.frozen import frozen
 from runbook.modules.logs import pieces
 from runbook.modules.logs.cleaning import cleaned
 from runbook.modules.logs.content import Content, Slow
@@ -14,6 +13,7 @@ from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
 from runbook.modules.logs.events import HEADER, Joined, Known, Recent, Traceback, joined, merged, tracebacks
 from runbook.modules.logs.match import Hit, Matcher, TooSlow
 from runbook.modules.logs.moment import written
+from runbook.modules.logs.room import PAUSE, QUIET, STILL, Line, Room
 from runbook.modules.logs.rotation import LONGEST, Place
 
 BLOCK = 256 * 1024
@@ -23,49 +23,10 @@ BLOCK_TIME = 0.5  # seconds of processor time to match a block; one that takes l
 LINE_TIME = 0.25  # for a line of such a block; one that takes longer is passed over
 UNFINISHED = 60.0  # seconds without a change after which nobody goes on packing a file
 SHORTEST_TIME = 0.02  # for a line, after several that were passed over
-QUIET = 2.0  # seconds without a change after which an unfinished last line or traceback is taken as it stands
-STILL = 0.5  # the same for one that is whole, but may go on: the next traceback of a chain, the next line of a report
-PAUSE = 0.05  # seconds between two questions whether it went on
 BEFORE = 16 * 1024  # bytes before a block that patterns may reach back to
 
 _SEPARATOR = re.compile(rb"\r\n|\n|\r")
 _HEADER = HEADER.encode()
-
-
-@frozen
-class Line:
-    """A matching line."""
-
-    path: str
-    number: Optional[int]  # from 1; None where the file is too long to be counted, and where lines have none
-    hit: Hit
-    time: Optional[float] = None  # when it was written, where its source says so
-
-
-@dataclass
-class Room:
-    """How much one look may still take in."""
-
-    records: int = 10_000
-    characters: int = 6 * 1024 * 1024  # of evidence
-    passed_over: int = 0  # lines that could not be matched in time
-    patience: float = QUIET  # seconds that may be waited for the end of what is being written
-    until: float = 0.0  # on the monotonic clock
-
-    @property
-    def left(self) -> bool:
-        """There is room for another block."""
-        return self.holds and time.monotonic() < self.until
-
-    @property
-    def holds(self) -> bool:
-        """There is room for another record."""
-        return self.records > 0 and self.characters > 0
-
-    def take(self, hit: Hit) -> None:
-        """Make it smaller by one record."""
-        self.records -= 1
-        self.characters -= len(hit.line) + sum(len(value) for value in hit.groups.values() if isinstance(value, str))
 
 
 class Reading:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import BinaryIO, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.frozen import frozen
@@ -96,7 +97,7 @@ class _Scan:
         self._counted: Set[int] = set()  # patterns of which enough spots are kept
         self._recent: Deque[_Block] = deque()  # blocks whose spots are still to be kept, as far as they will be
         self._size = 0  # of these
-        self._carried = max(context, judge.reach - 1)  # lines that are carried over to the next block
+        self._carried = context + judge.reach - 1  # lines that are carried over to the next block
 
     def run(self, lines: Iterator[bytes]) -> FileScan:
         """Read on to the end."""
@@ -161,23 +162,26 @@ class _Scan:
         try:
             return self._judge.found(data, marks, BLOCK_TIME, every=every, counted=self._counted)
         except TooSlow:
-            found: List[Found] = []
-            for mark in marks:
-                found += self._alone(data, mark)
-            return sorted({item[:2]: item for item in found}.values(), key=lambda item: item[:2])
+            return self._one_by_one(data, marks)
 
-    def _alone(self, data: bytes, mark: Tuple[int, int]) -> List[Found]:
-        """Judge one candidate; it is passed over where that takes too long."""
-        number = self._judge.owner(mark[1])
-        if number in self._left_out:
-            return []
-        try:
-            return self._judge.found(data, [mark], LINE_TIME)
-        except TooSlow:
-            self._slow[number] = self._slow.get(number, 0) + 1
-            if self._slow[number] == PATIENCE:
-                self._left_out.add(number)
-            return []
+    def _one_by_one(self, data: bytes, marks: List[Tuple[int, int]]) -> List[Found]:
+        """Judge each pattern in each line by itself; it is passed over where that takes too long."""
+
+        def place(mark: Tuple[int, int]) -> Tuple[int, int]:
+            return data.rfind(b"\n", 0, mark[0]) + 1, self._judge.owner(mark[1])
+
+        found: Dict[Tuple[int, str], Found] = {}
+        for (start, number), group in groupby(sorted(marks, key=place), key=place):
+            if number in self._left_out or (start, self._names[number]) in found:
+                continue
+            try:
+                for item in self._judge.found(data, sorted(group), LINE_TIME):
+                    found[start, self._names[number]] = item
+            except TooSlow:
+                self._slow[number] = self._slow.get(number, 0) + 1
+                if self._slow[number] == PATIENCE:
+                    self._left_out.add(number)
+        return list(found.values())
 
     def _late_enough(self, block: _Block, found: Sequence[Found]) -> List[Found]:
         assert self._since is not None

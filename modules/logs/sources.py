@@ -8,7 +8,7 @@ from runbook.modules.host import Host
 from runbook.modules.logs import tail as files
 from runbook.modules.logs.beginning import parsed
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.reading import Line, Room
+from runbook.modules.logs.room import Line, Room
 from runbook.modules.logs.tail import Tail
 
 _OWN = ("journal", "kernel", "docker")  # sources that keep what they know under their name; files keep theirs plainly

@@ -16,7 +16,8 @@ from runbook.modules.logs.ground import Ground
 from runbook.modules.logs.listing import Listing, listed
 from runbook.modules.logs.match import Matcher, matcher
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.reading import Line, Reading, Room
+from runbook.modules.logs.reading import Reading
+from runbook.modules.logs.room import Line, Room
 from runbook.modules.logs.rotation import Folder, Place, bases, places
 from runbook.modules.logs.strangers import followed
 

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Dict, Iterator, Literal, Mapping, Optional, Se
 from runbook.modules.declare import UNSEEN, Absent, Celsius, Invalid, Percent, Probe, Record, Size, Watt
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.nvml import NotLoaded, RecoveryAction
+from runbook.modules.nvml import NotLoaded
+from runbook.modules.nvml_questions import RecoveryAction
 
 Remedy = Literal["none", "ignore", "app", "update", "drain", "reset", "reboot", "vendor"]
 

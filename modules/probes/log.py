@@ -102,7 +102,10 @@ class Log(Probe):
         """Make ready what every look with these parameters needs."""
         from runbook.modules.logs import catalogued, match, sources  # noqa: F401 -- imported for the looks to come
 
-        match.prepare([*_named(params.get("patterns", ())), *catalogued.patterns(params.get(catalogued.PARAMETER, {}))])
+        # not compiled: that takes a second for a whole catalogue, and few of them are ever needed
+        match.matcher(
+            [*_named(params.get("patterns", ())), *catalogued.patterns(params.get(catalogued.PARAMETER, {}))], 0
+        )
 
     def look(self, host: Host) -> Iterator[Record]:
         """Read on where the last look ended."""

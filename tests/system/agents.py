@@ -53,6 +53,7 @@ class Odd(Probe):
         if self.kind == "exit": sys.exit(3)
         if self.kind == "die": os.kill(os.getpid(), 9)
         if self.kind == "regex": re.match("(a+)+$", "a" * 64 + "b")
+        if self.kind == "pid": yield OddRecord("pid", os.getpid())
         if self.kind == "print": print("garbage on stdout", flush=True)
         if self.kind == "stdin": yield OddRecord("stdin", sys.stdin.read())
         if self.kind == "huge": yield OddRecord("huge", "x" * (17 << 20))

@@ -1,5 +1,7 @@
 # ruff: noqa: PTH123
 # os and not pathlib: names are compared as the kernel tells them
+import os
+import signal
 import time
 
 import agents
@@ -119,3 +121,46 @@ def test_looks_that_are_too_much_together_are_unknown_and_the_agent_goes_on(agen
     looks = agent.probe([Spec(str(n), "odd", {"kind": "big"}) for n in range(6)])
     assert {look.reason for look in looks.values()} == {"a message of 84 MiB, more than the 64 MiB that one may have"}
     assert isinstance(agent.probe([odd("x")])["x"], Seen)
+
+
+def looker(agent):
+    """Return the pid of the process that looks."""
+    return agent.probe([odd("pid")])["pid"].records[0].fields["value"]
+
+
+def test_the_process_that_looked_looks_again_and_ends_with_the_agent(agent):
+    first = looker(agent)
+    assert looker(agent) == first
+    agent.close()
+    agents.wait_for(lambda: agents.gone(first))
+
+
+def test_a_process_that_died_between_two_looks_is_replaced(agent):
+    first = looker(agent)
+    os.kill(first, signal.SIGKILL)
+    assert looker(agent) != first
+
+
+def test_a_process_that_was_stopped_between_two_looks_holds_up_nothing(agent):
+    first = looker(agent)
+    os.kill(first, signal.SIGSTOP)
+    assert looker(agent) != first
+    agents.wait_for(lambda: agents.gone(first))
+
+
+@pytest.mark.parametrize("kind", ["unclear", "broken", "exit", "die"])
+def test_a_process_whose_look_failed_does_not_stay(agent, kind):
+    first = looker(agent)
+    agent.probe([odd(kind)])
+    assert looker(agent) != first
+    assert looker(agent) != first
+
+
+def test_a_process_that_stays_is_told_of_each_request_s_own_looks(agent):
+    for number in range(3):
+        looks = agent.probe(
+            [Spec(f"{number}-{at}", "odd", {"kind": "x", "words": ["w" * 5000, str(at)]}) for at in range(100)]
+        )
+        assert [looks[f"{number}-{at}"].records[1].fields["value"][1] for at in range(100)] == [
+            str(at) for at in range(100)
+        ]

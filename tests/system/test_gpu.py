@@ -5,26 +5,40 @@ from __future__ import annotations
 import os
 import time
 
+import fake_gpus
 import pytest
 
 from runbook.engine.fleet import Spec, local
 from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Seen
 
 
-@pytest.fixture
-def look(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def gpus(nvml, tmp_path_factory):
+    """The GPUs of all tests here, which say anew how they do."""
+    return fake_gpus.Gpus(nvml, tmp_path_factory.mktemp("gpus"))
+
+
+@pytest.fixture(scope="module")
+def old_gpus(old_nvml, tmp_path_factory):
+    return fake_gpus.Gpus(old_nvml, tmp_path_factory.mktemp("old"))
+
+
+@pytest.fixture(scope="module")
+def look(tmp_path_factory):
     """Look as the engine does: in an agent that has the library on its path."""
-    opened = []
+    agents = {}
 
     def ask(environ, deadline=30.0, state=None, **params):
-        for name, value in environ.items():
-            monkeypatch.setenv(name, value)
-        if not opened:
-            opened.append(local.connect(tmp_path / "agent"))
-        return opened[0].probe([Spec("gpu", "gpu", params, state or {}, deadline)])["gpu"]
+        place = environ["LD_LIBRARY_PATH"]
+        if place not in agents:
+            with pytest.MonkeyPatch.context() as patch:
+                for name, value in environ.items():
+                    patch.setenv(name, value)
+                agents[place] = local.connect(tmp_path_factory.mktemp("agent"))
+        return agents[place].probe([Spec("gpu", "gpu", params, state or {}, deadline)])["gpu"]
 
     yield ask
-    for agent in opened:
+    for agent in agents.values():
         agent.close()
 
 

@@ -57,5 +57,8 @@ def matching(pattern, all_lines, index, text, end):
         match = re.compile(pattern.regex).search(window, at)
         if match is None or match.end() >= begin:
             return match is not None
-        at = min(place for place in (window.find("\n", match.start()), window.find("\r", match.start())) if place >= 0) + 1
+        at = (
+            min(place for place in (window.find("\n", match.start()), window.find("\r", match.start())) if place >= 0)
+            + 1
+        )
     return False

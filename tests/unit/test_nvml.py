@@ -2,7 +2,7 @@
 
 import pytest
 
-from runbook.modules import nvml
+from runbook.modules import nvml, nvml_questions
 
 
 @pytest.mark.parametrize(
@@ -33,9 +33,9 @@ def test_only_nvidia_s_display_controllers_are_gpus(tmp_path):
 
 
 def test_throttle_reasons_have_names_and_idling_is_none():
-    assert nvml.throttles(0x1) == ()
-    assert nvml.throttles(0x48 | 0x1) == ("hw_slowdown", "hw_thermal_slowdown")
-    assert nvml.throttles(0x804) == ("sw_power_cap", "unknown_0x800")
+    assert nvml_questions.throttles(0x1) == ()
+    assert nvml_questions.throttles(0x48 | 0x1) == ("hw_slowdown", "hw_thermal_slowdown")
+    assert nvml_questions.throttles(0x804) == ("sw_power_cap", "unknown_0x800")
 
 
 def test_a_gpu_that_says_nothing_sits_where_no_other_does(tmp_path):

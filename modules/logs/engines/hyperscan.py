@@ -147,7 +147,8 @@ def _key(hyperscan: Any, patterns: Sequence[Pattern]) -> str:
 def _compile_here(hyperscan: Any, patterns: Sequence[Pattern], key: str) -> Tuple[_Plan, Any]:
     plan, database = _compiled(patterns, lambda written: _compile(hyperscan, written))
     database.scratch = hyperscan.Scratch(database)
-    store.write(key, json.dumps(plan).encode() + b"\n" + hyperscan.dumpb(database))
+    if len(patterns) >= MANY:
+        store.write(key, json.dumps(plan).encode() + b"\n" + hyperscan.dumpb(database))
     return plan, database
 
 

@@ -1,0 +1,149 @@
+"""A worker that stays from one request to the next: to fork one costs as much as some twenty looks, and it comes cold.
+
+It gets each request's looks, and the pipe to take them from, over a socket whose other end is the agent's; when that is
+closed, it ends.
+"""
+
+import json
+import os
+import struct
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Tuple
+
+from runbook.modules import child, look
+
+if TYPE_CHECKING:
+    import socket
+
+_LENGTH = struct.Struct("!I")
+_PATIENCE = 2.0  # seconds for an idle worker to take an order
+_USES = 200  # requests after which a worker has stood long enough: what leaks in a probe ends with it
+
+
+class Worker:
+    """A child that looks, and the look that it is busy with."""
+
+    def __init__(self, process: child.Child, orders: "socket.socket") -> None:
+        self.process = process
+        self.busy: Optional[int] = None
+        self.since = 0.0
+        self.idle = False  # it has said that there is nothing more for it to do
+        self.stained = False  # a look of it failed: what it has open or loaded may be why
+        self._orders = orders
+        self._uses = 1
+
+    @classmethod
+    def forked(cls, specs: Sequence[Mapping[str, Any]], tasks: int) -> "Worker":
+        """Start one that looks at what it can take, and then waits for orders."""
+        import socket  # by the agent that looks, not by every agent at its start
+
+        ours, theirs = socket.socketpair()
+        ours.settimeout(_PATIENCE)
+
+        def work(write: child.Write) -> None:
+            look.serve(specs, tasks, write)
+            os.close(tasks)
+            _stand(theirs, write)
+
+        try:
+            process = child.fork(work, child.NEVER, [tasks, theirs.fileno()])
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return cls(process, ours)
+
+    def order(self, specs: Sequence[Mapping[str, Any]], tasks: int) -> None:
+        """Let it look at something else.
+
+        Raises:
+            OSError: it is gone.
+        """
+        import socket
+
+        self.idle = False
+        body = json.dumps(specs, separators=(",", ":")).encode("ascii")
+        socket.send_fds(self._orders, [_LENGTH.pack(len(body))], [tasks])
+        self._orders.sendall(body)
+        self._uses += 1
+
+    @property
+    def fit(self) -> bool:
+        """It can be given another request."""
+        return self.idle and not self.stained and self._uses < _USES
+
+    def turn(self, index: Optional[int], deadline: float) -> None:
+        """Take in at what it looks now, and until when it may."""
+        self.busy, self.since, self.idle = index, time.monotonic(), index is None
+        self.process.deadline = child.NEVER if index is None else self.since + deadline
+
+    def end(self) -> int:
+        """Let it end, by force unless it is idle, and return how it did."""
+        if not self.idle:
+            self.process.kill()
+        self._orders.close()
+        return self.process.end()
+
+
+class Standing:
+    """The worker that waits for the next request, if one does."""
+
+    def __init__(self) -> None:
+        self._waiting: List[Worker] = []
+
+    def take(self, specs: Sequence[Mapping[str, Any]], tasks: int) -> Worker:
+        """Return a worker that looks at these.
+
+        Raises:
+            OSError: none could be started.
+        """
+        while self._waiting:
+            worker = self._waiting.pop()
+            try:
+                worker.order(specs, tasks)
+            except OSError:  # it died, or was stopped
+                worker.end()
+            else:
+                return worker
+        return Worker.forked(specs, tasks)
+
+    def give_back(self, worker: Worker) -> None:
+        """Keep a worker for the next request, or let it end."""
+        if worker.fit and not self._waiting:
+            self._waiting.append(worker)
+        else:
+            worker.end()
+
+    def leave(self) -> None:
+        """Let it end."""
+        while self._waiting:
+            self._waiting.pop().end()
+
+
+def _stand(orders: "socket.socket", write: Callable[[bytes], None]) -> None:
+    while True:
+        received = _order(orders)
+        if received is None:
+            return
+        specs, tasks = received
+        look.serve(specs, tasks, write)
+        os.close(tasks)
+
+
+def _order(orders: "socket.socket") -> Optional[Tuple[List[Mapping[str, Any]], int]]:
+    import socket
+
+    with suppress(ConnectionError):
+        head, descriptors, _, _ = socket.recv_fds(orders, _LENGTH.size, 1)
+        body = bytearray()
+        while head and len(body) < _LENGTH.unpack(head)[0]:
+            more = orders.recv(_LENGTH.unpack(head)[0] - len(body))
+            if not more:
+                return None
+            body += more
+        if head:
+            os.set_inheritable(descriptors[0], False)
+            return json.loads(body), descriptors[0]
+    return None
