@@ -9,7 +9,7 @@ from pathlib import Path
 
 import measure
 
-BENCHMARKS = ("startup", "lint", "healthy", "idle", "tick")
+BENCHMARKS = ("startup", "lint", "healthy", "idle", "tick", "scan")
 
 
 def main() -> int:

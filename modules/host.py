@@ -14,6 +14,7 @@ from runbook.modules.frozen import frozen
 
 Shared = TypeVar("Shared")
 _AT_ONCE = 0.1  # seconds for which the processes are those of one moment
+_NEVER = float("-inf")
 _LATELY = 1.0  # the same for GPUs, whose own counters are no younger, and for when the machine started
 _LONGEST = 65536  # bytes of a process's command line
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD among the flags of /proc/PID/stat
@@ -133,7 +134,7 @@ class Host:
         """Every process that can be seen, by pid; looks of one moment get the same answer, unless asked `anew`."""
         page = os.sysconf("SC_PAGE_SIZE")
         tick = os.sysconf("SC_CLK_TCK")
-        return self._shared("processes", 0.0 if anew else _AT_ONCE, lambda: list(_processes(page, tick)))
+        return self._shared("processes", _NEVER if anew else _AT_ONCE, lambda: list(_processes(page, tick)))
 
     def gpus(self) -> Sequence[Mapping[str, Any]]:
         """What the NVIDIA driver tells of each GPU, as `nvml.read` has it."""

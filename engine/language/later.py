@@ -14,7 +14,6 @@ MODULES: Final = {
         }
     ),
 }
-PARAMETERS: Final[dict[str, frozenset[str]]] = {}
 CODE: Final = "RB050"
 MEND: Final = "a later version brings it; `runbook doc` lists what there is"
 

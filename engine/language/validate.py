@@ -202,8 +202,6 @@ class _Walker:
         owner = f"no key of {article(title)}" if title else "no key here"
         if title.startswith("parameters of "):
             owner = f"no parameter of {title.removeprefix('parameters of ')}"
-            if key in later.PARAMETERS.get(title.removeprefix("parameters of "), ()):
-                return Problem((*path, key), later.said(f"`{key}`"), later.MEND, key=True, code=later.CODE)
         message = f"`{key}` is {owner}"
         return Problem((*path, key), message, self.remedy(key, schema, module), key=True, code="RB007")
 

@@ -205,10 +205,12 @@ def test_the_agent_runs_under_python_39(tmp_path, monkeypatch):
     (tmp_path / "w/c.json").write_text('{"a": 1}')
     (tmp_path / "w/old").write_text("")
     with agents.packed(monkeypatch), local.connect(tmp_path, python=python39()) as agent:
-        looks = agent.probe([Spec("f", "file", {"path": f"{tmp_path}/w/c.json"}), Spec("h", "hang", deadline=0.3)])
+        looks = agent.probe([Spec("f", "file", {"path": [f"{tmp_path}/w/c.json"]}), Spec("h", "hang", deadline=0.3)])
         assert agent.python.startswith("3.9.")
         assert isinstance(looks["f"], Seen)
         assert looks["h"].reason == "the look did not end within 0.3 s"
+        pids = [agent.probe([Spec("p", "odd", {"kind": "pid"})])["p"].records[0].fields["value"] for _ in range(3)]
+        assert len(set(pids)) == 1  # the process that looked stays
         writable = [f"{tmp_path}/w"]
         edit = Order("edit_config", {"path": f"{tmp_path}/w/c.json", "set": {"a": 2}})
         assert agent.run("i1", edit, writable=writable, diff=True).changed

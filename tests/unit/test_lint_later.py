@@ -28,11 +28,6 @@ def test_a_step_of_a_later_version_is_told_so(lint, step):
     assert [(code, message) for code, message, _ in told] == [("RB050", f"`{step}` is not in this version (0.1)")]
 
 
-def test_a_manager_of_a_later_version_is_told_so(lint):
-    text = "name: x\ndetectors:\n  - {name: d, daemon: {unit: srv, manager: docker}, when: not alive}\n"
-    assert lint(text) == [("RB050", "'docker' is not in this version (0.1)", "write one of auto, systemd, pidfile")]
-
-
 def test_a_misspelt_parameter_is_not_missing_as_well(lint):
     text = "name: x\nfinally:\n  - edit_config: {pth: /srv/x, set: {a: b}}\n"
     assert lint(text) == [("RB007", "`pth` is no parameter of edit_config", "did you mean path?")]
