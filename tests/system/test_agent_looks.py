@@ -164,3 +164,9 @@ def test_a_process_that_stays_is_told_of_each_request_s_own_looks(agent):
         assert [looks[f"{number}-{at}"].records[1].fields["value"][1] for at in range(100)] == [
             str(at) for at in range(100)
         ]
+
+
+def test_the_process_that_looks_does_not_outlive_an_agent_that_is_killed(agent):
+    first = looker(agent)
+    agents.kill(agent)
+    agents.wait_for(lambda: agents.gone(first))

@@ -214,7 +214,7 @@ def test_what_is_kept_of_many_series_and_samples_is_bounded(page, tmp_path, look
     busy()
     log.write_text("".join(f"v {n}\n" for n in range(5000)))
     assert busy.one["samples"] == 500
-    assert len(json.dumps(busy.state)) < 20_000
+    assert len(json.dumps(busy.state)) < 20_000, len(json.dumps(busy.state))
 
 
 def test_json_of_a_server_and_nan_in_it(page, looking):
