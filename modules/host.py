@@ -43,13 +43,23 @@ class Process:
     rss: int = 0  # bytes
     cpu_seconds: float = 0.0
     name: str = ""  # as the kernel calls it: 15 letters of the program's name
-    cgroup: str = ""  # as systemd sees it, such as /system.slice/vllm.service; "" for kernel threads
+    group: Optional[str] = None  # the control group, where it is known already
     kernel: bool = False  # a thread of the kernel's own; in a container its usual numbers belong to others
 
     @property
     def command(self) -> str:
         """The command line, its words joined by spaces."""
         return " ".join(self.argv)
+
+    @property
+    def cgroup(self) -> str:
+        """The control group as systemd sees it, such as /system.slice/vllm.service; empty for kernel threads.
+
+        It is read when it is asked for: few looks ask, and of few processes.
+        """
+        if self.group is not None:
+            return self.group
+        return "" if self.kernel else _cgroup(f"/proc/{self.pid}")
 
     @property
     def zombie(self) -> bool:
@@ -64,7 +74,7 @@ class Host:
     writable: Tuple[str, ...] = ()  # the only trees in which a step may write
     remembered: Mapping[str, Any] = field(default_factory=dict)  # what this probe kept at its last look
     kept: Dict[str, Any] = field(default_factory=dict)  # what it wants to be given next time
-    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     moment: Optional[Dict[str, Any]] = None  # what looks of one moment share; a step shares nothing
 
     def remember(self, **values: Any) -> None:
@@ -175,12 +185,13 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
         place = f"/proc/{name}"
         try:
             stat = _content(place + "/stat", 4096)
-            line = _content(place + "/cmdline", _LONGEST)
+            head, _, tail = stat.rpartition(b")")
+            fields = tail.split(None, 22)
+            kernel = bool(int(fields[6]) & _KERNEL_THREAD)
+            line = b"" if kernel else _content(place + "/cmdline", _LONGEST)
             uid = os.stat(place).st_uid
         except OSError:
             continue  # it ended while we looked
-        head, _, tail = stat.rpartition(b")")
-        fields = tail.split(None, 22)
         argv = tuple(filter(None, line[: line.rfind(b"\0") + 1].decode("utf-8", "replace").split("\0")))
         comm = head.partition(b"(")[2].decode("utf-8", "replace")
         yield Process(
@@ -194,8 +205,7 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
             rss=int(fields[21]) * page,
             cpu_seconds=(int(fields[11]) + int(fields[12])) / tick,
             name=comm,
-            cgroup=_cgroup(place) if argv else "",
-            kernel=bool(int(fields[6]) & _KERNEL_THREAD),
+            kernel=kernel,
         )
 
 

@@ -68,9 +68,12 @@ class FakeHost(Host):
         return Completed(answer.get("exit_code", 0), answer.get("stdout", ""), answer.get("stderr", ""))
 
     def processes(self, *, anew: bool = False) -> Sequence[Process]:
-        defaults = {"parent": 1, "started": 1, "state": "S", "uid": 0, "argv": ()}
+        defaults = {"parent": 1, "started": 1, "state": "S", "uid": 0, "argv": (), "cgroup": ""}
         given = [{**defaults, **process} for process in self.answers.get("processes", [])]
-        return [Process(**{**process, "argv": tuple(process["argv"])}) for process in given]
+        return [
+            Process(**{**process, "argv": tuple(process["argv"])}, group=group)
+            for process, group in ((process, process.pop("cgroup")) for process in given)
+        ]
 
 
 def make_files(root: Path, files: Mapping[str, Any], now: float) -> None:
