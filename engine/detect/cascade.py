@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from runbook.engine.model import Severity
 
+    _Key = tuple[str, str, str]  # a signature, its kind, a device
+
 ADVICE: Final = "advice"  # evidence of nothing
 
 
@@ -58,15 +60,28 @@ class Seen:
     line: int  # its place there: a line's number, or a count of events
     time: float | None = None  # seconds since the epoch
     count: int = 1  # how often from here on to the next one that is given
+    by: float | None = None  # where it bears no time of its own: that of a line below, before which it was written
     variant: str = ""  # tells one kind of the signature from another, such as the code of an Xid
+    device: str = ""  # what it is about, such as a GPU's address: one device's trouble is not another's
+    job: str = ""  # whose it is, where it says so: one job's trouble is not another's
     near: str = ""  # sources of one neighbourhood belong together where no times are known; empty: they surely do
     reach: float = 0.0  # its cause may lie so many seconds before it, as a timeout says of itself
     evidence: Any = None  # what the caller wants to find again
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Return what makes two sightings the same trouble."""
+    def kind(self) -> tuple[str, str]:
+        """Return what was seen, on whatever device."""
         return self.sign.id, self.variant
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return what makes two sightings the same trouble."""
+        return self.sign.id, self.variant, self.device
+
+    @property
+    def moment(self) -> float | None:
+        """Return when it was written at the latest, as far as that is known."""
+        return self.by if self.time is None else self.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,19 @@ class Incident:
         """Return the severity of the worst in it."""
         return max((one.sign.severity for one in (self.root, *self.cascades)), key=lambda severity: severity.rank)
 
+    @property
+    def earlier(self) -> tuple[Folded, ...]:
+        """Return those of its consequences that were printed above the root, in the file that it was first seen in."""
+        root = self.root.first
+        return tuple(
+            one for one in self.cascades if one.first.source == root.source and one.first.line < root.line
+        )
+
+    @property
+    def later(self) -> tuple[Folded, ...]:
+        """Return the others."""
+        return tuple(one for one in self.cascades if one not in self.earlier)
+
 
 def incidents(seen: Iterable[Seen]) -> list[Incident]:
     """Return the incidents in order of cause: what did most harm first, of equals the earliest.
@@ -118,7 +146,7 @@ def incidents(seen: Iterable[Seen]) -> list[Incident]:
     known = [one for one in seen if one.sign.role != ADVICE]
     order = {source: place for place, source in enumerate(dict.fromkeys(one.source for one in known))}
     above = parents(known)
-    groups: defaultdict[tuple[str, str], defaultdict[tuple[str, str], list[Seen]]]
+    groups: defaultdict[_Key, defaultdict[_Key, list[Seen]]]
     groups = defaultdict(lambda: defaultdict(list))
     for place, one in enumerate(known):
         top = place
@@ -129,7 +157,7 @@ def incidents(seen: Iterable[Seen]) -> list[Incident]:
     return sorted(found, key=lambda one: _place(one, order))
 
 
-def _incident(key: tuple[str, str], members: dict[tuple[str, str], list[Seen]], order: dict[str, int]) -> Incident:
+def _incident(key: _Key, members: dict[_Key, list[Seen]], order: dict[str, int]) -> Incident:
     folded = {each: Folded(some[0].sign, _sorted(some, order)) for each, some in members.items()}
     root = folded.pop(key)
     began = _sorted([one.first for one in folded.values()], order)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.detect.cascade import Seen, Sign
 
-    Key = tuple[str, str]  # a signature and its kind
+    Key = tuple[str, str, str]  # a signature, its kind, a device
     Bond = tuple[float, ...]  # how well a cause fits a consequence: the smallest fits best
 
 SETTLE: Final = 10.0  # seconds in which what belongs together comes in, in whatever order
@@ -48,18 +48,21 @@ class _Index:
         self.times: list[float] = []
         self.timed: list[int] = []
         self.untimed: dict[str, int] = {}  # by neighbourhood: the first one
+        self.of_job: dict[str, int] = {}  # the same
 
     def around(self, one: Seen, seen: Sequence[Seen]) -> Iterator[int]:
-        """Yield the nearest before and after, in its own source, and by time in all."""
+        """Yield the nearest before and after, in its own source, and by time in all; of the same job the first."""
         if (own := self.by_source.get(one.source)) is not None:
             at = bisect_left(own[0], one.line)
             yield from own[1][max(0, at - 1) : at + 1]
-        if one.time is not None:
-            at = bisect_left(self.times, one.time)
+        if one.job in self.of_job:
+            yield self.of_job[one.job]
+        if one.moment is not None:
+            at = bisect_left(self.times, one.moment)
             yield from self.timed[max(0, at - 1) : at + 2]
         if (other := self.untimed.get(one.near)) is not None:
             yield other
-        if one.time is None:
+        if one.moment is None:
             yield from (place for place in self.timed[:1] if seen[place].near == one.near)
 
 
@@ -92,9 +95,11 @@ def _indexed(seen: Sequence[Seen]) -> dict[Key, _Index]:
         lines, places = found[one.key].by_source[one.source]
         lines.append(one.line)
         places.append(place)
-        if one.time is None:
+        if one.moment is None:
             found[one.key].untimed.setdefault(one.near, place)
-    for time, place in sorted((one.time, place) for place, one in enumerate(seen) if one.time is not None):
+        if one.job:
+            found[one.key].of_job.setdefault(one.job, place)
+    for time, place in sorted((one.moment, place) for place, one in enumerate(seen) if one.moment is not None):
         found[seen[place].key].times.append(time)
         found[seen[place].key].timed.append(place)
     return dict(found)
@@ -111,6 +116,8 @@ def _claims(key: Key, signs: Mapping[Key, Sign]) -> Iterator[tuple[Key, _Claim]]
     for other, cause in signs.items():
         if other == key or (cause.role, sign.role) == ("cascade", "root"):
             continue  # what can begin by itself does not follow from what can't
+        if key[2] and other[2] and key[2] != other[2]:
+            continue  # another device; what is of none, such as a switch, may bring down several
         if _says(cause, key):
             both = _says(sign, other)
             if both and _TIMEOUT == cause.category != sign.category:
@@ -138,30 +145,38 @@ def _kills(sign: Sign) -> bool:
 
 
 def _says(cause: Sign, consequence: Key) -> bool:
-    name, variant = consequence
+    name, variant, _ = consequence
     names = (name, f"{name}:{variant}") if variant else (name,)
     return any(fnmatchcase(each, glob) for glob in cause.causes for each in names)
 
 
 def _bond(cause: Seen, one: Seen, claim: _Claim) -> Bond | None:
     """Return how well a cause fits, None where it can't be."""
+    if cause.job and one.job and cause.job != one.job:
+        return None
     same = cause.source == one.source
+    ours = claim.said and bool(one.job) and cause.job == one.job  # one job's: how long it takes does not matter
     lines = abs(cause.line - one.line) if same else 0
-    seconds = None if cause.time is None or one.time is None else cause.time - one.time
+    seconds = None if cause.moment is None or one.moment is None else cause.moment - one.moment
     after = cause.line > one.line if same else seconds is not None and seconds > 0
     if after and not (claim.turns and _is_soon(cause, one, seconds, lines)):
         return None
-    if not after and seconds is not None and -seconds > max(_LONG if same and claim.said else REACH, one.reach):
+    if not (after or ours or _reaches(one, claim, seconds, lines, same=same)):
         return None
-    if not after and seconds is None and not (claim.said or (same and lines <= _LINES)):
-        return None
-    if seconds is None and not same and one.near and one.sign.role == "root":
-        return None  # one directory is not enough to say that what can begin by itself did not
     away = lines * _PER_LINE if seconds is None else abs(seconds)
-    far = lines > _LINES if seconds is None else away > max(REACH, one.reach)
-    stranger = 0.0 if same else 1.0 if seconds is not None else 2.0
+    far = not ours and (lines > _LINES if seconds is None else away > max(REACH, one.reach))
+    stranger = 0.0 if same else 1.0 if seconds is not None or ours else 2.0
     fits = 2.0 if far else 0.0 if claim.said else 1.0
     return (fits, _ROLES[cause.sign.role], float(after), float(stranger > 1), away, stranger, lines)
+
+
+def _reaches(one: Seen, claim: _Claim, seconds: float | None, lines: int, *, same: bool) -> bool:
+    """Tell whether a cause that comes before what it brought about is near enough."""
+    if seconds is not None:
+        return -seconds <= max(_LONG if same and claim.said else REACH, one.reach)
+    if not same and one.near and one.sign.role == "root":
+        return False  # one directory is not enough to say that what can begin by itself did not
+    return claim.said or (same and lines <= _LINES)
 
 
 def _is_soon(cause: Seen, one: Seen, seconds: float | None, lines: int) -> bool:

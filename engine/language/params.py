@@ -181,6 +181,8 @@ def _coerced(parameter: Parameter, value: Any, *, rendered: bool, literal_only: 
         if literal_only:
             raise Wrong(parameter.name, "can't hold a template here: write the value itself")
         return value
+    if value == [] and parameter.default == ():
+        return ()  # as if it were not given: templates can't leave a parameter out
     try:
         return _coercers(parameter.owner)[parameter.name](value, rendered)
     except Wrong as wrong:

@@ -225,6 +225,8 @@ def _rung_failed(turn: Turn, incident: Incident, error: str) -> None:
     if detector.strategy is Strategy.PROGRESSIVE and onward.rung < len(detector.recover):
         turn.put(onward)
         _next(turn, incident.key)
+    elif turn.plan.settings.check:  # nothing was tried: it is as it was
+        life.move(turn, incident, IncidentState.OPEN, "; ".join(incident.errors), phase=Phase.NONE)
     elif detector.probe == "error":
         _rungs_done(turn, incident)
     else:

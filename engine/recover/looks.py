@@ -118,9 +118,10 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
         return
     unclear = [verdict.subject or host for verdict in verdicts if verdict.holds is UNKNOWN]
     if unclear:
+        subjects = [verdict.subject for verdict in verdicts if verdict.holds is UNKNOWN]
         condition = detector.when.text if detector.when else f"{detector.probe} of {', '.join(detector.members)}"
         reason = f"can't tell whether `{condition}` holds for {', '.join(unclear[:3])}"
-        turn.tell("look.unknown", host=host, detector=detector.name, reason=reason)
+        turn.tell("look.unknown", host=host, detector=detector.name, reason=reason, subjects=subjects)
     elif key in said and said[key].holds is UNKNOWN:
         turn.tell("look.seen", host=host, detector=detector.name)
     overall = disjunction(verdict.holds for verdict in verdicts)

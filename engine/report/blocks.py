@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
@@ -44,8 +45,12 @@ class Blocks:
         if one.evidence:
             times = f" ({one.count} times)" if one.count > 1 and one.state != "pending" else ""
             lines += self._row("saw", one.evidence + times)
+        if place := _place(one):
+            lines += self._row("at", place)
         for step in one.steps:
             lines += self.step(step)
+        if not one.steps and (advice := _advice(one)):
+            lines += self._row("do", advice)
         if now := _now(one):
             lines += self._row("now", now)
         if why := _why(one):
@@ -180,6 +185,32 @@ def _title(one: IncidentReport, host: str) -> str:
     return " · ".join(parts) + (f" on {words.printable(host)}" if host else "")
 
 
+def _place(one: IncidentReport) -> str:
+    """Return where a line of a log stands, and when it was written."""
+    path, number, at = (one.fields.get(name) for name in ("path", "line_no", "time"))
+    if "line" not in one.fields or not isinstance(path, str) or not path:
+        return ""
+    place = words.printable(path) + (f":{number}" if isinstance(number, int) else "")
+    if not isinstance(at, int | float):
+        return place
+    return f"{place} at {datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _advice(one: IncidentReport) -> str:
+    """Return what the catalogue advises about a line that one of its signatures has found."""
+    signature = one.fields.get("signature")
+    if not one.fields.get("role") or not isinstance(signature, str):
+        return ""
+    from runbook.engine.errors import UserError
+    from runbook.engine.language.signatures import catalogue
+
+    try:
+        known = catalogue().signatures.get(signature)
+    except UserError:
+        return ""  # a user's own file is wrong, which the pass has told
+    return f"{known.advice} (`runbook doc {signature}`)" if known is not None else ""
+
+
 def _right(one: IncidentReport) -> str:
     spent = words.duration(one.duration) if one.duration is not None else ""
     if one.state == "cured":
@@ -188,13 +219,18 @@ def _right(one: IncidentReport) -> str:
         return f"cured in {spent}" if spent else "cured"
     if one.state == "unhealed":
         return f"unhealed after {spent}" if spent else "unhealed"
-    if one.state == "pending" and one.wanted > 1:
-        return f"pending, {one.count} of {one.wanted} times"
-    if one.state == "pending" and one.hold:
-        return f"pending, {words.duration(one.held or 0)} of {words.duration(one.hold)}"
+    if one.state == "pending" and pending(one):
+        return f"pending, {pending(one)}"
     if one.state == "verifying":
         return "cure not seen yet"
     return {"waiting": "waiting for approval", "observed": "observed only"}.get(one.state, one.state)
+
+
+def pending(one: IncidentReport) -> str:
+    """Return how far a pending incident is."""
+    if one.wanted > 1:
+        return f"{one.count} of {one.wanted} times"
+    return f"{words.duration(one.held or 0)} of {words.duration(one.hold)}" if one.hold else ""
 
 
 def _operated(one: OperationReport) -> str:

@@ -76,6 +76,7 @@ class Gather:
             self._runs[fact.run],
             runbook=str(data.get("runbook", "")),
             check=bool(data.get("check")),
+            command=str(data.get("command") or ""),
             planned=_names(data.get("operations")),
             order=_names(data.get("order")),
             detectors=detectors if isinstance(detectors, int) else 0,
@@ -274,7 +275,10 @@ def _subject(fact: Fact) -> str:
 
 
 def _unseen(fact: Fact) -> Unseen:
-    return Unseen(_detector(fact), str(fact.data.get("reason") or ""))
+    about = fact.data.get("subjects")
+    return Unseen(
+        _detector(fact), str(fact.data.get("reason") or ""), tuple(map(str, about)) if isinstance(about, list) else ()
+    )
 
 
 def _seen(fact: Fact) -> dict[str, Any]:

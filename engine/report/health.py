@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
-from runbook.engine.report.blocks import SIGNS
+from runbook.engine.report.blocks import SIGNS, pending
 from runbook.engine.report.passes import BAD, UNFINISHED
+from runbook.engine.report.summary import count
 from runbook.engine.report.text import TextReporter
 from runbook.modules.frozen import frozen
 
@@ -27,6 +28,7 @@ _NARROWEST: Final = 16  # of what was seen
 _GAP: Final = "  "
 _MOST: Final = 3  # lines of one row
 _WELL: Final = frozenset({"well", "holds"})
+_CALM: Final = _WELL | {"absent", "pending"}
 _DAY: Final = 86400.0
 
 
@@ -61,18 +63,23 @@ class HealthReporter(TextReporter):
         """Write the table, what more there is to say of what is wrong, and the last line."""
         report = summary or self._gather.report(stopped=stopped)
         for run in report.runs:
-            rows = [row for row in _rows(run) if self._verbosity >= 0 or row.state not in (*_WELL, "absent")]
-            if rows:
-                self._block(run, _table(self._paint, rows))
-            self._told |= {(run.run_id, host.name, one.id) for host in run.hosts.values() for one in _brief(host)}
-            self._tabled.add(run.run_id)
+            rows = [row for row in _rows(run) if self._verbosity >= 0 or row.state not in _CALM]
+            cut: set[str] = set()
+            if rows and not self._silent(report):
+                self._block(run, _table(self._paint, rows, cut))
+            self._told |= {(run.run_id, host.name, one.id) for host in run.hosts.values() for one in _brief(host, cut)}
+            self._tabled[run.run_id] = cut
         return super().finish(report, stopped=stopped)
 
+    def _silent(self, report: PassReport) -> bool:
+        """With -q nothing is said where nothing is wrong, nor of what merely has to be looked at once more."""
+        return self._verbosity < 0 and report.exit_code == 0 and {state for state, number in count(report).items() if number} <= {"pending"}
 
-def _brief(host: HostReport) -> Iterator[IncidentReport]:
+
+def _brief(host: HostReport, cut: set[str]) -> Iterator[IncidentReport]:
     """Yield the incidents of which the table has told everything."""
     for one in host.incidents:
-        if one.id and not (one.steps or one.reason):
+        if one.id and not (one.steps or one.reason or "line" in one.fields or one.detector in cut):
             yield one
 
 
@@ -104,9 +111,10 @@ def _of(host: HostReport, run: RunReport, several: bool) -> Iterator[Row]:
         return f"{host.name}: {subject}" if several and subject else subject or host.name
 
     fired = {(one.detector, one.subject) for one in host.incidents}
-    unseen = {one.detector for one in (*host.unknown, *host.absent)}
+    others = {one.detector for group in (host.incidents, host.unknown, host.absent) for one in group}
+    others |= {one.detector for one in host.well if one.fields}
     for one in host.well:
-        if (one.detector, one.subject) not in fired and not (one.detector in unseen and not one.subject):
+        if (one.detector, one.subject) not in fired and (one.fields or one.detector not in others):
             nothing = "" if one.subject or one.fields else "nothing new"
             yield Row("holds" if one.holds else "well", one.detector, where(one.subject), one.evidence or nothing)
     for incident in host.incidents:
@@ -114,9 +122,13 @@ def _of(host: HostReport, run: RunReport, several: bool) -> Iterator[Row]:
         saw = (incident.after if incident.state == "cured" else "") or incident.evidence
         saw = saw.removeprefix(f"{words.printable(incident.subject)}: ") if incident.subject else saw
         times = f" ({incident.count} times)" if incident.count > 1 else ""
+        if incident.state == "pending":
+            times = f" ({pending(incident)})"
         yield Row(incident.state, incident.detector, where(incident.subject), saw + times, _since(since, run.started))
     for state, several_unseen in (("unknown", host.unknown), ("absent", host.absent)):
-        yield from (Row(state, one.detector, where(""), one.reason) for one in several_unseen)
+        for unseen in several_unseen:
+            for subject in unseen.subjects or ("",):
+                yield Row(state, unseen.detector, where(subject), unseen.reason)
     if host.unreachable:
         yield Row("unreachable", "", host.name, host.unreachable)
 
@@ -129,7 +141,8 @@ def _since(since: float | None, now: float) -> str:
     return f"{datetime.fromtimestamp(since).astimezone():%H:%M}, {lasted}" if now - since < _DAY else lasted
 
 
-def _table(paint: Paint, rows: Sequence[Row]) -> list[str]:
+def _table(paint: Paint, rows: Sequence[Row], cut: set[str]) -> list[str]:
+    """Return the lines of the table; of rows that had to be cut, the detectors are put into `cut`."""
     widths = [
         min(most, max(words.width(words.printable(text)) for text in (head, *(row.cells[place] for row in rows))))
         for place, (head, most) in enumerate(zip(_HEADS[:3], _WIDEST, strict=True))
@@ -148,6 +161,7 @@ def _table(paint: Paint, rows: Sequence[Row]) -> list[str]:
         sign, colour = SIGNS.get(row.state, SIGNS["cured"] if row.state in _WELL else ("-", "dim"))
         saw = words.wrapped(words.printable(row.saw), room)
         if len(saw) > _MOST:
+            cut.add(row.what)
             saw = [*saw[: _MOST - 1], words.cut(" ".join(saw[_MOST - 1 :]), room)]
         cells = [_filled(words.printable(text), wide) for text, wide in zip(row.cells, widths, strict=True)]
         cells[2] = _filled(_ending(words.printable(row.where), widths[2]), widths[2])

@@ -96,6 +96,7 @@ class Unseen:
 
     detector: str
     reason: str
+    subjects: tuple[str, ...] = ()  # that it is about, where others could be seen
 
 
 @frozen
@@ -149,6 +150,7 @@ class RunReport:
     duration: float
     hosts: Mapping[str, HostReport] = field(default_factory=dict)
     check: bool = False
+    command: str = ""
     detectors: int = 0
     order: tuple[str, ...] = ()  # the names of its detectors, as far as they are known
     planned: tuple[str, ...] = ()  # the names of its operations, as far as they are known

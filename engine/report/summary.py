@@ -87,7 +87,14 @@ def count(report: PassReport) -> Counter[str]:
 def _next(report: PassReport, counts: Counter[str]) -> str:
     if any(run.check for run in report.runs) and (would := _would(report, counts)):
         return would
+    if {state for state, number in counts.items() if number} == {"pending"} and _looked(report):
+        return "--now takes it for a fault; else `apply` or `watch` must have seen it for so long"
     return next((following for state, following in _NEXT if counts[state]), "")
+
+
+def _looked(report: PassReport) -> bool:
+    """Tell whether this was `check`, which remembers nothing, so that no hold ends by running it again."""
+    return all(run.command == "check" and run.check for run in report.runs)
 
 
 def _would(report: PassReport, counts: Counter[str]) -> str:
@@ -97,13 +104,14 @@ def _would(report: PassReport, counts: Counter[str]) -> str:
         incident.state == "open" and any(step.state == "planned" for step in incident.steps) for incident in found
     )
     waiting, together = counts["waiting"], curable + counts["waiting"]
+    fix = "`--fix`" if all(run.command == "check" for run in report.runs) else "`runbook apply`"
     if curable and waiting:
-        return f"`runbook apply` would try to heal {curable}, with --yes {together}"
+        return f"{fix} would try to heal {curable}, with --yes {together}"
     if not together:
         return ""
     whole = together == len(found) + waiting
     which = ("it" if together == 1 else "them") if whole else f"{together} of them"
-    return f"`runbook apply{' --yes' if waiting else ''}` would try to heal {which}"
+    return f"{fix.removesuffix('`')}{' --yes' if waiting else ''}` would try to heal {which}"
 
 
 def _well(report: PassReport) -> str:

@@ -39,7 +39,7 @@ class TextReporter:
         self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
         self._headed = ""  # the run whose heading was written last
         self._left: list[tuple[RunReport, str, OperationReport]] = []  # skipped ones that were not told yet
-        self._tabled: set[str] = set()  # the runs of which a table has told all that could not be seen
+        self._tabled: dict[str, set[str]] = {}  # runs of which a table has told; the detectors that it cut short
         self._short = False  # the last block was a line; the next one, if a line too, follows without a gap
 
     def fact(self, fact: Fact) -> None:
@@ -69,7 +69,7 @@ class TextReporter:
             for host in run.hosts.values():
                 self._rest(run, host)
             self._well(run)
-        if self._verbosity < 0 and report.exit_code == 0 and not (report.stopped or counted(report)):
+        if self._silent(report):
             return report
         said, colour = summary_line(report), _COLOURS.get(report.exit_code, "red")
         if words.width(said) > self._paint.columns:
@@ -78,6 +78,10 @@ class TextReporter:
                  for part in words.wrapped(line, self._paint.columns)]  # fmt: skip
         self._write(([""] if self._headed else []) + lines)
         return report
+
+    def _silent(self, report: PassReport) -> bool:
+        """With -q nothing is said where nothing happened."""
+        return self._verbosity < 0 and report.exit_code == 0 and not (report.stopped or counted(report))
 
     def _incident(self, fact: Fact) -> None:
         one = self._gather.incident(fact)
@@ -124,18 +128,19 @@ class TextReporter:
         self._skipped()
         for one in host.incidents:
             ended = bool(one.id) and (run.run_id, host.name, one.id) in self._told
+            ended = ended or (one.state == "pending" and run.run_id in self._tabled)
             if not ended and not (self._verbosity < 0 and one.state in ("pending", "cured")):
                 self._block(run, self._blocks.incident(one, name))
         for step in host.steps:
             if step.failed or self._verbosity > 0:
                 self._block(run, self._blocks.closing(step, name))
-        if run.run_id in self._tabled:
-            return
+        tabled = self._tabled.get(run.run_id)
         for unseen in host.unknown:
-            self._block(run, self._blocks.unseen("unknown", unseen.detector, name, unseen.reason))
-        if host.unreachable:
+            if tabled is None or unseen.detector in tabled:
+                self._block(run, self._blocks.unseen("unknown", unseen.detector, name, unseen.reason))
+        if host.unreachable and (tabled is None or not tabled.isdisjoint({"", host.name})):
             self._block(run, self._blocks.unseen("unreachable", host.name, "", host.unreachable))
-        if self._verbosity >= 0:
+        if self._verbosity >= 0 and tabled is None:
             for unseen in host.absent:
                 self._block(run, self._blocks.unseen("absent", unseen.detector, name, unseen.reason))
 

@@ -1,11 +1,11 @@
 """Whoever looks after a daemon that a runbook only names: the first manager of the host that knows it."""
 
-from typing import Iterator, List, Mapping, Optional
+from typing import Iterator, List, Mapping
 
 from runbook.modules.actions import Action
 from runbook.modules.daemons import docker, pidfile, runit, supervisor, systemd
 from runbook.modules.daemons.unit import Daemon, Manager, Unit
-from runbook.modules.declare import Absent, Invalid
+from runbook.modules.declare import Absent, Failed, Invalid
 from runbook.modules.host import Host
 
 _BY_NAME: Mapping[str, Manager] = {"systemd": systemd, "supervisor": supervisor, "runit": runit, "docker": docker}
@@ -22,7 +22,7 @@ def check(unit: Unit, *, starts: bool) -> None:
 
 def look(host: Host, unit: Unit) -> Daemon:
     """Ask the managers one after the other; where none knows it, the first that is here says that it is missing."""
-    missing: Optional[Daemon] = None
+    here: List[str] = []
     absent: List[str] = []
     for manager in _managers(unit):
         try:
@@ -32,10 +32,10 @@ def look(host: Host, unit: Unit) -> Daemon:
             continue
         if seen.state != "missing":
             return seen
-        missing = missing or seen
-    if missing is None:
+        here.append(seen.reason)
+    if not here:
         raise Absent("; ".join(absent))
-    return missing
+    return Daemon("missing", alive=False, reason="; ".join([*here, *absent]))
 
 
 def start(host: Host, unit: Unit) -> List[Action]:
@@ -69,8 +69,13 @@ def _managers(unit: Unit) -> Iterator[Manager]:
 
 
 def _own(host: Host, unit: Unit) -> Manager:
-    """Return the manager that knows it; where none does, the first that is here, to say so."""
-    here: Optional[Manager] = None
+    """Return the manager that knows it.
+
+    Raises:
+        Failed: none that is here does.
+        Absent: none is here.
+    """
+    here: List[Manager] = []
     absent: List[str] = []
     for manager in _managers(unit):
         try:
@@ -80,7 +85,9 @@ def _own(host: Host, unit: Unit) -> Manager:
             continue
         if seen.state != "missing" or manager is pidfile:
             return manager
-        here = here or manager
-    if here is None:
+        here.append(manager)
+    if not here:
         raise Absent("; ".join(absent))
-    return here
+    if len(here) == 1 and here[0] is systemd:
+        return systemd  # it says which unit has a name like that
+    raise Failed(f"no service manager of this host knows `{unit.name}`" + "".join(f"; {one}" for one in absent))

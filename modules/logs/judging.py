@@ -149,8 +149,10 @@ class Judge:
         found: List[Found] = []
         plain = b"\r" not in data and not goes_on
         sure = self.engine.sure
-        exact = self._exact if plain and (counted or not sure) and data.isascii() else None
+        exact = self._exact if counted or not sure else None
+        ascii_only = exact is not None and plain and data.isascii()
         find, rfind, owners = data.find, data.rfind, self._owners
+
         count, at = len(marks), 0
         while at < count:
             offset, expression = marks[at]
@@ -173,7 +175,11 @@ class Judge:
                     continue  # a signature may have several patterns, and a pattern several expressions
                 trying[0] = number
                 match = test = None
-                if exact is not None and (number in counted or not sure):
+                if (
+                    exact is not None
+                    and (number in counted or not sure)
+                    and (ascii_only or _lone(data, start, end, goes_on=goes_on))
+                ):
                     test = exact[expression] if expression in exact else self._compile_exact(expression)
                     if test is not None and not test(data, start, end):
                         continue
@@ -251,6 +257,13 @@ class Judge:
         window = match.string.rstrip("\r").replace("\r", "\n")
         begin = window.rfind("\n", 0, match.start()) + 1
         return Hit(index, window[begin:][:KEPT], pattern.name, groups, 1 + window.count("\n", begin), stamp)
+
+
+def _lone(data: bytes, start: int, end: int, *, goes_on: bool) -> bool:
+    """Tell whether a line of a text that is not all ASCII is, and has a carriage return at neither end."""
+    before = data[start - 2 : start - 1] == b"\r" if start else goes_on
+    line = data[start:end]
+    return not before and line.isascii() and b"\r" not in line
 
 
 def _moved(marks: Iterable[Tuple[int, int]], twin: bytes, data: bytes) -> List[Tuple[int, int]]:

@@ -114,6 +114,6 @@ def test_gpu_health_names_the_gpus_that_are_lost_and_hot(cli, gpus):
     ran = cli.json("check", "gpu-health", "--now", "-e", "memory_needed=1MB", "-e", "disk_needed=1MB", env=gpus.environ)
     assert ran.exit_code == 2
     found = {(one["detector"], one["subject"]): one["state"] for one in ran.host["incidents"]}
-    assert found[("gpu lost", "1")] == "open"
+    assert found[("gpu ill", "1")] == "open"
     assert ("gpu overheating", "2") in found
-    assert ("gpu lost", "0") not in found
+    assert ("gpu ill", "0") not in found

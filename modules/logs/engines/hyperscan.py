@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
 from runbook.modules.logs.engines.literals import LiteralEngine
-from runbook.modules.logs.engines.plan import Expression, of, read
+from runbook.modules.logs.engines.plan import Expression, of, read, texts_of
 from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.patterns import Pattern
 
@@ -76,7 +76,7 @@ Compile = Callable[[Dict[int, bytes]], Tuple[Any, Refused]]
 
 def _compiled(patterns: Sequence[Pattern], compile_all: Compile) -> Tuple[_Plan, Any]:
     """Compile what can be; the rest is left to literals."""
-    asked = read(patterns)
+    asked = read(patterns, texts=False)
     written: Dict[int, bytes] = {DOCKER_LINE: _DOCKER}
     for number, (_, node) in enumerate(asked):
         if node is not None:
@@ -86,7 +86,11 @@ def _compiled(patterns: Sequence[Pattern], compile_all: Compile) -> Tuple[_Plan,
         del written[refused]
         database, refused = compile_all(written)
     others = [number for number in range(len(asked)) if number not in written]
-    return _Plan([expression for expression, _ in asked], others), database
+    made = [expression for expression, _ in asked]
+    for number in others:
+        node = asked[number][1]
+        made[number] = made[number]._replace(texts=None if node is None else texts_of(node))
+    return _Plan(made, others), database
 
 
 def _pyperscan(patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:

@@ -37,18 +37,26 @@ def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
     return [Expression(*each) for each in json.loads(kept)]
 
 
-def read(patterns: Sequence[Pattern]) -> List[Tuple[Expression, Optional[Node]]]:
-    """Return the alternatives, and what an engine for bytes looks for; None where anything may match."""
+def read(patterns: Sequence[Pattern], *, texts: bool = True) -> List[Tuple[Expression, Optional[Node]]]:
+    """Return the alternatives, and what an engine for bytes looks for; None where anything may match.
+
+    Without `texts` these are left out, which takes half the time.
+    """
     made: List[Tuple[Expression, Optional[Node]]] = []
     for number, pattern in enumerate(patterns):
         found = superset(pattern.regex, pattern.lines)
         for alternative in found.alternatives:
             wide = widened(alternative, folds=found.folds, several=pattern.lines > 1)
             exact = perl(narrowed(alternative)).decode("latin-1") if found.exact else None
-            texts = needed(wide)
-            told = None if texts is None else tuple(sorted(text.decode("latin-1") for text in texts))
+            told = texts_of(wide) if texts else None
             made.append((Expression(number, pattern.lines, exact, told), None if nullable(wide) else wide))
     return made
+
+
+def texts_of(node: Node) -> Optional[Tuple[str, ...]]:
+    """Return the texts that an expression can't do without."""
+    texts = needed(node)
+    return None if texts is None else tuple(sorted(text.decode("latin-1") for text in texts))
 
 
 def of(patterns: Sequence[Pattern]) -> str:
