@@ -36,7 +36,7 @@ MEGABYTE = 1_000_000
 _SIZE, _DENSE, _PART, _SAMPLE = 500 * MEGABYTE, 40 * MEGABYTE, 8 * MEGABYTE, MEGABYTE // 4
 _ORDINARY = (
     "[{ts}] [rank{r}] train.py:{n}] step {s}/200000 | loss {f:.4f} | grad_norm {g:.3f} | lr 3.00e-04 | tokens/s {m}",
-    "(EngineCore_DP0 pid={m}) INFO {ts} [loggers.py:127] Engine 000: Avg prompt throughput: {g:.1f} tokens/s, Running: {r}",
+    "(EngineCore_DP0 pid={m}) INFO {ts} [loggers.py:127] Engine 000: Avg prompt throughput: {g:.1f} tokens/s, {r}",
     'INFO:     10.0.{r}.{r}:{n} - "POST /v1/chat/completions HTTP/1.1" 200 OK',
     "node{r}:{m}:{n} [{r}] NCCL INFO Channel {r:02d}/0 : {r}[{r}] -> 5[5] via P2P/CUMEM/read comm 0x{m:x} nranks 16",
     "Nov 22 04:{t:02d}:{t:02d} node{r} systemd[1]: Started session-{n}.scope - Session {n} of User ubuntu.",

@@ -237,13 +237,25 @@ def _told(before: State, after: State) -> list[tuple[tuple[str, str], Said]]:
 
 
 def _memory(told: Said) -> dict[str, Any]:
-    return {"true_at": told.true_at, "rose_at": told.rose_at, "spent": told.spent, "fields": dict(told.fields)}
+    return {
+        "true_at": told.true_at,
+        "rose_at": told.rose_at,
+        "spent": told.spent,
+        "fields": dict(told.fields),
+        "held": told.held,
+    }
 
 
 def _said(row: HoldRow) -> Said:
     data = row.data
     return Said(
-        UNKNOWN, row.seen, data.get("true_at"), data.get("rose_at"), data.get("fields") or {}, data.get("spent") or 0.0
+        UNKNOWN,
+        row.seen,
+        data.get("true_at"),
+        data.get("rose_at"),
+        data.get("fields") or {},
+        data.get("spent") or 0.0,
+        bool(data.get("held")),
     )
 
 

@@ -67,8 +67,8 @@ class Source:
         """Refuse none or several of the places that a probe knows, and words that do not go together."""
         given = [name for name in places if getattr(self, name)]
         if len(given) != 1:
-            which = "several places" if given else "no place"
-            raise Invalid(f"there is {which} to take a number from: write one of {', '.join(places)}")
+            which = "are several places" if given else "is no place"
+            raise Invalid(f"there {which} to take a number from: write one of {', '.join(places)}")
         [place] = given
         ways = [way for way in _WAYS if getattr(self, way) is not None]
         for way in _NEEDS[place]:
@@ -77,6 +77,8 @@ class Source:
         for way in ways:
             if place != "command" and way not in _NEEDS[place]:
                 raise Invalid(f"`{way}` does not go with `{place}`")
+        if self.pattern is not None and not re.compile(self.pattern).groups and _LETTERS.search(self.pattern):
+            raise Invalid(f"`{self.pattern}` takes no number out: put a group around it, as in `step (\\d+)`")
         if len(ways) > 1:
             raise Invalid(f"{' and '.join(ways)} are two ways to find one number: write one of them")
         self._words()

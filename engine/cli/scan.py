@@ -41,7 +41,8 @@ def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
 
 
 @click.command("scan", short_help="Say what went wrong, out of any log, the root first.")
-@click.argument("logs", nargs=-1, required=True, metavar="LOG...", type=click.Path())
+@click.argument("logs", nargs=-1, required=True, metavar="LOG...",
+                type=click.Path(readable=False))  # fmt: skip  # what can't be read is told, and the rest is read
 @click.option("--last-lines", type=click.IntRange(min=1), metavar="N", help="Only the last N lines of each file.")
 @click.option("--since", callback=_moment, metavar="TIME", help="Only what was written since: 2h, 2026-11-20T10:00.")
 @click.option("--only", multiple=True, metavar="GLOB", help="Of directories only the files that match, such as *.err.")

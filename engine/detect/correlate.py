@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.detect.hold import GAP
 from runbook.engine.detect.judge import Verdict, conjunction, disjunction, negation
 from runbook.engine.model import UNKNOWN, Record, Unknown
 
@@ -27,6 +28,7 @@ class Said:
     rose_at: float | None = None  # when it last began to hold
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the record that held last
     spent: float = 0.0  # of a correlation: what held before this has led to an incident that is over
+    held: bool = False  # at the last look that could tell, whichever process looked
 
 
 def say(earlier: Said | None, verdicts: Sequence[Verdict], holds: Truth, now: float) -> Said:
@@ -40,11 +42,13 @@ def say(earlier: Said | None, verdicts: Sequence[Verdict], holds: Truth, now: fl
     """
     before = earlier or Said(UNKNOWN, now)
     if holds is not True:
-        return Said(holds, now, before.true_at, before.rose_at, before.fields, before.spent)
+        held = before.held and isinstance(holds, Unknown)
+        return Said(holds, now, before.true_at, before.rose_at, before.fields, before.spent, held)
     found = next(verdict for verdict in verdicts if verdict.holds is True)
     times = [at for verdict in verdicts for at in verdict.times]
-    rose_at = min(times) if times else now if before.holds is not True else before.rose_at
-    return Said(True, now, max(times, default=now), rose_at, found.record.fields, before.spent)
+    goes_on = before.held and now - before.at <= GAP and not times
+    rose_at = before.rose_at if goes_on else min(times, default=now)
+    return Said(True, now, max(times, default=now), rose_at, found.record.fields, before.spent, held=True)
 
 
 def correlate(detector: Detector, said: Mapping[str, Said], now: float) -> Verdict:

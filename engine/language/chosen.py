@@ -72,12 +72,17 @@ def _travelling(catalogue: Catalogue, globs: tuple[str, ...]) -> dict[str, Any]:
         "actions": {each.id: each.action for each in chosen if each.action is not None},
     }
     if any(each.tells_xid for each in chosen):
-        made["xid"] = {
-            str(xid.code): {
-                "action": xid.action,
-                **({"with": dict(xid.companions)} if xid.companions else {}),
-                **({"ours": True} if xid.files else {}),
-            }
-            for xid in catalogue.xid.values()
-        }
+        made["xid"] = xid_table(catalogue)
     return made
+
+
+def xid_table(catalogue: Catalogue) -> dict[str, Any]:
+    """Return what a host has to know of each code of the NVIDIA driver."""
+    return {
+        str(xid.code): {
+            "action": xid.action,
+            **({"with": dict(xid.companions)} if xid.companions else {}),
+            **({"ours": True} if xid.files else {}),
+        }
+        for xid in catalogue.xid.values()
+    }

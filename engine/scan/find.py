@@ -49,7 +49,8 @@ class Left:
 
     path: str
     why: str
-    unreadable: bool = False  # somebody wanted it to be read, and it could not
+    unreadable: bool = False  # somebody wanted it to be read, and it could not, or not to its end
+    partly: bool = False  # some of it was read
 
 
 def find(words: Sequence[str], only: Sequence[str] = ()) -> Iterator[Source | Left]:

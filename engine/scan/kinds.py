@@ -7,34 +7,23 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook.engine.language.signatures import ACTIONS
-from runbook.engine.model import Severity
+from runbook.engine.scan import gpus
+from runbook.modules import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbook.engine.language.signatures import Catalogue, Signature, Xid
+    from runbook.engine.scan.gpus import Fault
     from runbook.modules.logs.patterns import Pattern
 
 _KINDS: Final = "kmsg.xid"  # the signature whose kinds are the codes of the table
 _CODE: Final = "xid"  # the group that holds the code
 _ANY: Final = re.compile(r"\(\?P<xid>\\d(?:\{[\d,]+\}|\+)\)")  # as its patterns say it
+_STEP: Final = re.compile(r"(\d{1,12})(?:\.\w+)?$")  # 7.batch
 _PART: Final = "/"  # parts a signature's name from what its kinds call for
-TELLING: Final = frozenset({_CODE, "ms"})  # the groups without which a sighting would be another
-_WORST: Final = {
-    "app": Severity.MEDIUM,
-    "update": Severity.MEDIUM,
-    "reset": Severity.HIGH,
-    "reboot": Severity.CRITICAL,
-    "vendor": Severity.CRITICAL,
-}
-_DO: Final = {
-    "app": "Restart the application.",
-    "update": "Update the driver or the firmware.",
-    "reset": "Drain the node, end what uses the GPU, and reset it (nvidia-smi -r -i N).",
-    "reboot": "Drain the node and reboot it.",
-    "vendor": "Drain the node and call the vendor.",
-}
+TELLING: Final = frozenset({_CODE, "pci", "code", "ms", "step", "memcg", "task_memcg"})
+"""The groups without which a sighting would be another."""
 
 
 def patterns(catalogue: Catalogue) -> tuple[Pattern, ...]:
@@ -67,38 +56,27 @@ def is_whole(pattern: str) -> bool:
     return _PART not in pattern
 
 
-def kind(catalogue: Catalogue, signature: Signature, groups: Mapping[str, Any]) -> tuple[Signature, str]:
+def kind(catalogue: Catalogue, signature: Signature, fault: Fault) -> tuple[Signature, str]:
     """Return a signature as what was seen of it makes it, and the name of that kind; one without kinds as it is."""
-    code = groups.get(_CODE) if signature.id == _KINDS else None
-    if not isinstance(code, int | str) or not str(code).isdecimal():
+    if not gpus.tells(signature):
         return signature, ""
-    return _kinds(catalogue)(signature.id, int(code)), str(int(code))
+    variant = "" if fault.code in {None, gpus.VERDICT_CODE} else str(fault.code)
+    xid = catalogue.xid.get(fault.code) if fault.code is not None else None
+    told = gpus.kind(signature, fault, xid)
+    if signature.id != _KINDS or xid is None:
+        return told, variant
+    return _causing(catalogue)(told, xid.code), variant
 
 
 @lru_cache(maxsize=2)
-def _kinds(catalogue: Catalogue) -> Any:
-    @lru_cache(maxsize=1024)
-    def known(name: str, code: int) -> Signature:
-        signature, xid = catalogue.signatures[name], catalogue.xid.get(code)
-        return signature if xid is None else _of_xid(signature, xid, catalogue.xid)
+def _causing(catalogue: Catalogue) -> Any:
+    @lru_cache(maxsize=4096)
+    def causing(told: Signature, code: int) -> Signature:
+        table = catalogue.xid
+        lesser = (f"{_KINDS}:{other.code}" for other in table.values() if _follows(other, table[code]))
+        return replace(told, causes=(*told.causes, *lesser))
 
-    return known
-
-
-def _of_xid(signature: Signature, xid: Xid, table: Mapping[int, Xid]) -> Signature:
-    what = xid.meaning or xid.mnemonic.replace("_", " ").lower()
-    lesser = [other.code for other in table.values() if _follows(other, xid)]
-    return replace(
-        signature,
-        title=f"Xid {xid.code}: {what}" if what else f"Xid {xid.code}",
-        severity=_WORST.get(xid.action, Severity.LOW),
-        role="advice" if xid.action == "ignore" else signature.role,
-        causes=(*signature.causes, *(f"{signature.id}:{code}" for code in lesser)),
-        meaning=f"The NVIDIA driver reports {xid.mnemonic or 'a fault'} (Xid {xid.code})."
-        + (f" {xid.note[:1].upper()}{xid.note[1:]}." if xid.note else ""),
-        advice=_DO.get(xid.action, signature.advice),
-        action=xid.action,
-    )
+    return causing
 
 
 def _follows(other: Xid, xid: Xid) -> bool:
@@ -109,4 +87,15 @@ def _follows(other: Xid, xid: Xid) -> bool:
 
 
 def _cost(xid: Xid) -> int:
-    return ACTIONS.index(xid.action) if xid.action in ACTIONS else 0
+    return max(0, gpus.rank(xid.action))
+
+
+def job(groups: Mapping[str, Any]) -> str:
+    """Return whose job a line is about, where it says so; an array's are numbered in ways that can't be compared."""
+    step = _STEP.match(str(groups.get("step") or ""))
+    if step is not None:
+        return step[1]
+    for name in ("task_memcg", "memcg"):
+        if (found := jobs.of_cgroup(str(groups.get(name) or ""))) is not None:
+            return str(found)
+    return ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from runbook.engine.detect import cascade
 from runbook.engine.errors import UserError
-from runbook.engine.scan import find, kinds
+from runbook.engine.scan import find, gpus, kinds
 from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.logs import scan as reader
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from runbook.modules.logs.patterns import Pattern
     from runbook.modules.logs.scan import FileScan, Sighting, Spot
 
-    Each = Callable[[str, int | None, Signature], None]  # path, line, signature
+    Each = Callable[[str, int | None, Signature, str], None]  # path, line's number, signature, line
 
 CONTEXT: Final = 2  # lines around a spot, at the least: they tell one crash without a time from another
 _KEPT: Final = 16 << 20  # characters of lines and their surroundings that are kept over all files
@@ -30,6 +31,7 @@ _FILE: Final = 16 << 10  # bytes that are read in the time that it takes to begi
 _UNPACKED: Final = 4  # bytes, guessed, of one that may be packed
 _MUCH: Final = 1 << 30
 _APART: Final = 600.0  # seconds between the ends of two runs in one directory
+_ABOVE: Final = 50  # lines above the end of a job that are of its last moments
 _SHORT: Final = 400  # characters of a line when that is used up
 
 
@@ -64,8 +66,14 @@ class Scanned:
         return sum(file.bytes for file in self.files)
 
     @property
+    def whole(self) -> int:
+        """How many files were read to their end."""
+        broken = {one.path for one in self.left if one.partly}
+        return sum(not (file.stopped or file.path in broken) for file in self.files)
+
+    @property
     def unreadable(self) -> tuple[Left, ...]:
-        """What somebody wanted to be read, and could not."""
+        """What somebody wanted to be read, and could not, or not to its end."""
         return tuple(one for one in self.left if one.unreadable)
 
     @property
@@ -100,7 +108,11 @@ def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, eac
                 continue
             backlog += _MUCH if one.size is None else _FILE + one.size * _UNPACKED
             named = _naming(each, one.path, catalogue.signatures)
-            gathering.add(one, _read(one, patterns, asked, named, backlog))
+            read = _read(one, patterns, asked, named, backlog)
+            gathering.add(one, read)
+            if read.stopped:
+                stopped = True
+                break
     except Unclear as error:  # RUNBOOK_SCANNER names what is not there
         raise UserError(str(error)) from error
     except KeyboardInterrupt:  # what was read so far may say it all
@@ -133,6 +145,21 @@ def _read(
         find.close(source)
 
 
+def needs(incident: Incident) -> tuple[str | None, str]:
+    """Return what an incident calls for, and what to do: of all that is said of its GPU the gravest goes."""
+    root = signature(incident.root)
+    device = incident.root.first.device
+    graver = [
+        one
+        for one in incident.cascades
+        if one.first.device and gpus.rank(signature(one).action) > gpus.rank(root.action)
+    ]
+    if not graver:
+        return root.action, root.advice
+    gravest = signature(max(graver, key=lambda one: gpus.rank(signature(one).action)))
+    return gravest.action, gravest.advice if device else f"{root.advice} {gravest.title}: {gravest.advice}"
+
+
 def signature(folded: Folded) -> Signature:
     """Return the catalogue's entry of what was seen."""
     return cast("Signature", folded.sign)
@@ -147,9 +174,9 @@ def _naming(each: Each | None, path: str, signatures: Mapping[str, Signature]) -
     if each is None:
         return None
 
-    def tell(line_no: int | None, name: str) -> None:
+    def tell(line_no: int | None, name: str, line: str) -> None:
         if kinds.is_whole(name):
-            each(path, line_no, signatures[name])
+            each(path, line_no, signatures[name], line)
 
     return tell
 
@@ -168,10 +195,10 @@ class _Gathering:
     def add(self, source: Source, scanned: FileScan) -> None:
         """Take in what one file held."""
         if scanned.trouble:
-            self.left.append(find.Left(source.path, scanned.trouble, unreadable=True))
-        if scanned.trouble and not scanned.bytes:
+            self.left.append(find.Left(source.path, scanned.trouble, unreadable=True, partly=scanned.bytes > 0))
+        if not scanned.bytes and (scanned.trouble or scanned.stopped):
             return
-        self.files.append(reader.FileScan(source.path, scanned.lines, scanned.bytes, {}, scanned.trouble))
+        self.files.append(replace(scanned, path=source.path, found={}))
         for name, sighting in scanned.found.items():
             self.matched += sighting.count
             self._found.append(
@@ -181,17 +208,27 @@ class _Gathering:
     def seen(self) -> Iterator[Seen]:
         """Yield all sightings, in the order of the files."""
         runs = _runs(source for source, *_ in self._found)
+        ends = _ends((source.path, signature, spots) for source, signature, _, spots in self._found)
+        lines = [
+            gpus.Told(signature, source.path, spot) for source, signature, _, spots in self._found for spot in spots
+        ]
+        said = iter(gpus.faults(self._catalogue, lines))
         for source, signature, count, spots in self._found:
             for place, spot in enumerate(spots, 1):
-                kind, variant = kinds.kind(self._catalogue, signature, spot.groups)
+                fault = next(said)
+                kind, variant = kinds.kind(self._catalogue, signature, fault)
                 hidden = count - len(spots) if place == min(sightings.FIRST, len(spots)) else 0
+                line = _order(spot, place)
                 yield cascade.Seen(
                     sign=kind,
                     source=source.path,
-                    line=_order(spot, place),
+                    line=line,
                     time=spot.time,
                     count=1 + hidden,
+                    by=_by(spot, line, ends.get(source.path)),
                     variant=variant,
+                    device=fault.device,
+                    job=kinds.job(spot.groups),
                     near=runs[source.path],
                     reach=_reach(spot.groups),
                     evidence=spot,
@@ -219,6 +256,26 @@ def _runs(sources: Iterable[Source]) -> dict[str, str]:
             runs[source.path] = f"{source.near} {source.written}" if source.near else ""
         before = source
     return runs
+
+
+def _ends(found: Iterable[tuple[str, Signature, Sequence[Spot]]]) -> dict[str, Spot]:
+    """Return by path the first line that bears a time, where it is the end of a job: often its file has no other."""
+    firsts: dict[str, tuple[Spot, Signature]] = {}
+    for path, signature, spots in found:
+        timed = next((spot for spot in spots if spot.time is not None and spot.line_no is not None), None)
+        if timed is None:
+            continue
+        known = firsts.get(path)
+        if known is None or (timed.line_no or 0) < (known[0].line_no or 0):
+            firsts[path] = timed, signature
+    return {path: spot for path, (spot, signature) in firsts.items() if signature.scope == "job"}
+
+
+def _by(spot: Spot, line: int, end: Spot | None) -> float | None:
+    """Return when a line without a time was written at the latest, where the end of its job follows soon."""
+    if spot.time is not None or end is None or not 0 <= (end.line_no or 0) - line <= _ABOVE:
+        return None
+    return end.time
 
 
 def _order(spot: Spot, place: int) -> int:

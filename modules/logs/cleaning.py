@@ -1,18 +1,19 @@
 """What stands in a log, as lines of text: without colours, NUL bytes, carriage returns and docker's wrapping."""
 
-import json
 import re
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional
+
+from runbook.modules.logs.wrapping import inner
 
 WIDEST = 64 * 1024  # bytes of a line that are given to the patterns
 
+_HOLE = re.compile(rb"^\0+", re.MULTILINE)
 _ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]{0,2048}(?:\x07|\x1b\\)|[@-Z\\-_]|[ -/][0-~])")
 _DOCKER = b'{"log":"'
 _FOLDING = [  # by single bytes first, which are found ten times as fast
     ([bytes([byte]) for byte in character.encode()], character.encode(), letter)
     for character, letter in (("\u017f", b"s"), ("\u0130", b"i"), ("\u0131", b"i"), ("\u212a", b"k"))
 ]
-_BREAKS = str.maketrans("\r\n", "  ")
 
 
 class Text(NamedTuple):
@@ -20,19 +21,26 @@ class Text(NamedTuple):
 
     data: bytes  # lines parted by line feeds; one that a lone carriage return ends has it still, before the line feed
     stamps: Optional[List[str]] = None  # the times that docker wrote beside the lines; None where there are none
+    cut: int = 0  # lines that were longer than patterns are given
 
 
 def cleaned(block: bytes, *, docker: bool = True) -> Text:
     """Return a block's lines: one for each separator (line feed, carriage return, or both), cut to 64 KiB each.
 
-    Without `docker`, its lines are left as they are: `unwrapped` can follow.
+    NUL bytes that a line begins with are left out: the hole that truncation leaves under a program that goes on
+    writing. Without `docker`, its lines are left as they are: `unwrapped` can follow.
     """
+    cut = 0
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\r\n")
+    if b"\0" in block and (block.startswith(b"\0") or b"\n\0" in block):
+        block = _HOLE.sub(b"", block)
     if len(block) > WIDEST and _holds_long(block):
-        block = b"\n".join(map(_cut, block.split(b"\n")))
+        lines = block.split(b"\n")
+        cut = sum(len(line) - line.endswith(b"\r") > WIDEST for line in lines)
+        block = b"\n".join(map(_cut, lines))
     block = _legible(block)
-    return unwrapped(block) if docker and _DOCKER in block else Text(block)
+    return unwrapped(block) if docker and _DOCKER in block else Text(block, cut=cut)
 
 
 def unwrapped(block: bytes) -> Text:
@@ -44,7 +52,7 @@ def unwrapped(block: bytes) -> Text:
             inner = _inner(line)
             if inner is not None:
                 lines[index], stamps[index] = inner
-    return Text(_legible(b"\n".join(lines)), stamps if any(stamps) else None)
+    return Text(b"\n".join(lines), stamps if any(stamps) else None)
 
 
 def unfolded(text: bytes) -> Optional[bytes]:
@@ -80,16 +88,3 @@ def _cut(line: bytes) -> bytes:
     if len(line) <= WIDEST:
         return line
     return line[:WIDEST] + (b"\r" if line.endswith(b"\r") else b"")
-
-
-def _inner(line: bytes) -> Optional[Tuple[bytes, str]]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("log"), str) or "stream" not in record:
-        return None
-    stamp = record.get("time")
-    text = record["log"].rstrip("\r\n").translate(_BREAKS)  # one that it quotes is no end of a line
-    end = b"\r" if line.endswith(b"\r") else b""
-    return text.encode("utf-8", "replace") + end, stamp if isinstance(stamp, str) else ""

@@ -1,7 +1,6 @@
 """The journal of systemd, asked through journalctl: entries behind a cursor, so many at once."""
 
 import glob
-import json
 import os
 import select
 import signal
@@ -15,6 +14,7 @@ from runbook.modules.host import Host
 from runbook.modules.logs.beginning import Beginning
 from runbook.modules.logs.cursor import stamp
 from runbook.modules.logs.entries import Entry, cleaned_text
+from runbook.modules.logs.wrapping import fields_of, text_of
 
 Wanted = Mapping[str, Union[str, Tuple[str, ...]]]
 OPTIONS = {  # of journalctl, by what a runbook calls them
@@ -147,26 +147,6 @@ class Journal:
             raise Unclear("the journal can't be read: add the user to the group systemd-journal, or look as root")
         if said and _PARTLY not in errors and "Hint" not in said:
             raise Unclear(f"journalctl: {said}")
-
-
-def fields_of(line: Union[str, bytes]) -> Optional[Dict[str, Any]]:
-    """Return an entry's fields; None for what is no entry."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def text_of(value: Any) -> bytes:
-    """Return a field's text: bytes that are no UTF-8 come as numbers, several fields of one name as a list."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace")
-    if isinstance(value, list):
-        if all(isinstance(item, int) and 0 <= item < 256 for item in value):
-            return bytes(value)
-        return b"\n".join(text_of(item) for item in value)
-    return b""
 
 
 def _entry(record: Mapping[str, Any], moment: float) -> Entry:

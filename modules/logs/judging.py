@@ -15,6 +15,7 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    Union,
 )
 from typing import Pattern as Regex
 
@@ -86,19 +87,23 @@ class Judge:
         found = self.found(text.data, marks, limit, goes_on=goes_on and not head, every=every)
         return self._told(text, found, len(head))
 
-    def candidates(self, block: bytes, head: bytes = b"") -> "Tuple[Text, List[Tuple[int, int]]]":
-        """Return a block as text behind some that is cleaned already, and the (offset, pattern) pairs to be judged."""
-        text = cleaned(block, docker=not self.engine.sees_docker)
+    def candidates(
+        self, block: "Union[bytes, Text]", head: bytes = b""
+    ) -> "Tuple[Text, List[Tuple[int, int]]]":
+        """Return a block, which may be a text already, behind some, and the (offset, pattern) pairs to be judged."""
+        text = block if isinstance(block, Text) else cleaned(block, docker=not self.engine.sees_docker)
         data = head + text.data if head else text.data
         marks = self._marks(data)
         if self.engine.sees_docker and [1 for _, number in marks if number == DOCKER_LINE]:
-            text = unwrapped(text.data)
-            data = head + text.data if head else text.data
-            marks = [mark for mark in self._marks(data) if mark[1] != DOCKER_LINE]
+            if text is not block:
+                text = unwrapped(text.data)._replace(cut=text.cut)
+                data = head + text.data if head else text.data
+                marks = self._marks(data)
+            marks = [mark for mark in marks if mark[1] != DOCKER_LINE]
         if head:
             marks = [mark for mark in marks if mark[0] >= len(head)]
         marks.sort()
-        return Text(data, text.stamps), marks
+        return Text(data, text.stamps, text.cut), marks
 
     def _marks(self, data: bytes) -> List[Tuple[int, int]]:
         marks = list(self.engine.candidates(data))

@@ -11,7 +11,7 @@ from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.logs.beginning import Beginning
 from runbook.modules.logs.entries import Entry, cleaned_text
-from runbook.modules.logs.journal import fields_of, text_of
+from runbook.modules.logs.wrapping import fields_of, text_of
 
 DEVICE = "/dev/kmsg"
 RECORD = 8192  # bytes; the kernel gives one message a read, and refuses where it does not fit

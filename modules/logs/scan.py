@@ -19,9 +19,10 @@ BLOCK_TIME = 1.0  # seconds of processor time to judge a block; one that takes l
 LINE_TIME = 0.25  # for a pattern in a line of such a block; one that takes longer is passed over
 PATIENCE = 4  # lines that a pattern may be too slow for before it is left out of the rest of the file
 HELD = 8 * 1024 * 1024  # bytes of blocks that are held
+SHOWN = 400  # bytes of a line that is told as it is found
 AROUND = 4096  # bytes before a spot that are looked through for a time
 
-Each = Callable[[Optional[int], str], None]
+Each = Callable[[Optional[int], str, str], None]
 
 
 @frozen
@@ -33,6 +34,7 @@ class FileScan:
     bytes: int  # the same, unpacked
     found: Mapping[str, Sighting]  # by signature, in order of precedence
     trouble: str = ""  # why not all of it was read or matched
+    stopped: bool = False  # somebody did not wait for its end
 
 
 def scan(
@@ -53,7 +55,7 @@ def scan(
         since: pass over lines written before, in seconds since the epoch.
         last_lines: read only so many lines from the end.
         context: lines to keep before and behind each spot.
-        each: called with (line number, name) for every pattern of every line that matches, in order.
+        each: called with (line number, name, the line's begin) for every pattern of every line that matches, in order.
         backlog: bytes that are to be read in all: for a few of them no engine is made.
     """
     path = source if isinstance(source, str) else "-"
@@ -206,7 +208,9 @@ class _Scan:
             if number is not None:
                 number += block.feeds(counted, start)
             counted = start
-            self._each(number, self._names[pattern])
+            end = data.find(b"\n", start)
+            line = data[start : min(end if end >= 0 else len(data), start + SHOWN)]
+            self._each(number, self._names[pattern], line.decode("utf-8", "replace"))
 
     def _settle(self, block: _Block) -> None:
         """Keep the spots of a block that are among the first, or among the last so far."""

@@ -39,7 +39,7 @@ class Error(Probe):
     engine: ClassVar[bool] = True
 
     patterns: Tuple[Regex, ...] = ()  # regular expressions; one of them is found in the message or the output
-    signatures: Tuple[str, ...] = ()  # entries of the catalogue by id, such as hub.gated, or hub.* for several
+    signatures: Tuple[str, ...] = ()  # entries of the catalogue by id, such as hf.auth, or hf.* for several
     exit_codes: Tuple[int, ...] = ()  # the program's exit code is one of these; -9 is the signal KILL
     during: Tuple[str, ...] = ()  # only these operations; none named = all
 

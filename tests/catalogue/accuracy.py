@@ -140,7 +140,7 @@ def named(given: Iterable[Entry]) -> Iterator[tuple[Entry, list[str]]]:
         log += [""] * APART
     names: defaultdict[int, list[str]] = defaultdict(list)
 
-    def each(line_no: int | None, name: str) -> None:
+    def each(line_no: int | None, name: str, _: str) -> None:
         if line_no is not None and catalogue.signatures[name].role != "advice":
             names[owner[line_no]].append(name)
 

@@ -478,3 +478,33 @@ vars: {{{{settings: {{{{known: 1}}}}}}}}
     book.write_text(text.format(condition="settings.known == 1"))
     assert cli.json("apply", book).incidents["line"]["state"] == "cured"
     assert (cli.home / "done").exists()
+
+
+SEQUENCE = """
+name: sequence
+detectors:
+  - {{name: first, file: "{home}/a", when: not exists}}
+  - {{name: second, file: "{home}/b", when: not exists}}
+  - name: in order
+    sequence: [first, second]
+    within: 5m
+"""
+
+
+def test_a_sequence_goes_on_from_pass_to_pass_while_its_first_member_holds(cli):
+    book = cli.write("sequence.yaml", SEQUENCE.format(home=cli.home))
+    for name in ("a", "b"):
+        (cli.home / name).touch()
+    assert cli("apply", book).exit_code == 0
+    (cli.home / "a").unlink()
+    assert cli("apply", book).exit_code == 0
+    (cli.home / "b").unlink()
+    assert cli.json("apply", book).incidents["in order"]["state"] == "open"
+
+
+def test_a_sequence_in_the_other_order_does_not_fire(cli):
+    book = cli.write("sequence.yaml", SEQUENCE.format(home=cli.home))
+    (cli.home / "a").touch()
+    assert cli("apply", book).exit_code == 0
+    (cli.home / "a").unlink()
+    assert cli("apply", book).exit_code == 0

@@ -712,3 +712,11 @@ def test_a_log_that_is_not_there_is_shown_and_its_silence_cures_nothing(tmp_path
     world.go()
     assert world.states() == {"oom": "unverified"}
     assert world.reasons("look.absent") == ["no file at /x.log"]
+
+
+def test_check_leaves_an_incident_open_whose_recovery_cannot_be_planned(tmp_path):
+    refused = Outcome(StepStatus.REFUSED, error="nothing is writable")
+    world = health(tmp_path, ILL, acts={"command": refused}, settings=Settings(check=True))
+    world.go()
+    assert [incident.state.value for incident in world.state.incidents.values()] == ["open"]
+    assert "nothing is writable" in next(iter(world.state.incidents.values())).reason

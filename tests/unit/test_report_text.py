@@ -230,6 +230,7 @@ llm-deploy on localhost  check: nothing is changed
 
 ! batch too big                                                             open
     saw   RuntimeError: CUDA out of memory
+    at    /var/log/x:3
     would halve the batch: write /srv/serve.yaml
           --- /srv/serve.yaml
           +++ /srv/serve.yaml
