@@ -32,7 +32,7 @@ _NVLINK5 = range(144, 151)
 _REGISTERS = re.compile(r"\((?P<intr>0x[0-9a-fA-F]{1,8})\s+(?P<status>0x[0-9a-fA-F]{1,8})\b")
 _CRASHES = {"RLW_REMAP": 0x3F, "RLW_SRC_TRACK": 0x0C}  # bits of the status by which such a unit ended the application
 _QUIET = {149: (38, 40)}  # sub-codes of links that a user, or the host, took down
-_LINE = re.compile(r"\bXid:? {1,4}\((?:PCI:)?(?P<pci>[0-9a-fA-F:.]{5,20})[^)]{0,20}\): {1,3}(?P<code>\d{1,4})\b")
+LINE = re.compile(r"\bXid:? {1,4}\((?:PCI:)?(?P<pci>[0-9a-fA-F:.]{5,20})[^)]{0,20}\): {1,3}(?P<code>\d{1,4})\b")
 _CHANGED = re.compile(r"recovery action changed from 0x\w{1,8} \([^)]{0,80}\) to 0x(?P<number>[0-9a-fA-F]{1,8})")
 _PID = re.compile(r"\bpid=(?P<pid>\d{1,10})\b")
 Event = Dict[str, Any]  # a record's fields: line, time, signature, and the named groups
@@ -83,7 +83,7 @@ class _Told:
         line = str(event.get("line", ""))
         self._table: Mapping[str, Mapping[str, Any]] = travelled.get("xid") or {}
         self._own = (travelled.get("actions") or {}).get(event.get("signature"))
-        found = _LINE.search(line) if self._table else None
+        found = LINE.search(line) if self._table else None
         code = str(event.get("xid") or (found["code"] if found is not None else ""))
         self.code = int(code) if self._table and code.isdecimal() and len(code) < 5 else None
         written = event.get("pci") or (found["pci"] if found is not None else None)
@@ -161,7 +161,7 @@ def _job(event: Event, job: Callable[[int, Optional[float]], Optional[int]]) -> 
     pid = event.get("pid")
     if pid is None:
         line = str(event.get("line", ""))
-        written = _PID.search(line) if _LINE.search(line) is not None else None
+        written = _PID.search(line) if LINE.search(line) is not None else None
         pid = written["pid"] if written is not None else None
     if pid is None or not str(pid).isdigit() or len(str(pid)) > 10:
         return None

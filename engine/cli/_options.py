@@ -35,6 +35,26 @@ def values(wrapped: Command) -> Command:
     )(wrapped)
 
 
+def signatures(wrapped: Command) -> Command:
+    """Add --signatures, for whatever of this process asks the catalogue."""
+
+    def read(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+        from runbook.engine.language import signature_files
+
+        if names:
+            signature_files.also(names)
+        return names
+
+    return click.option(
+        "--signatures",
+        multiple=True,
+        metavar="FILE|DIR",
+        expose_value=False,
+        callback=read,
+        help="More signatures, over those that there are.",
+    )(wrapped)
+
+
 def selection(wrapped: Command) -> Command:
     """Add -t and --detector."""
     tagged = click.option("-t", "--tags", multiple=True, metavar="TAG[,TAG]", help="Only what bears one of these tags.")

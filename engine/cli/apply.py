@@ -12,6 +12,7 @@ from runbook.engine.model import Impact, Mode
 @click.command("apply", short_help="One pass: look, operate, recover, look again.")
 @click.argument("runbooks", nargs=-1, required=True, metavar="RUNBOOK...", shell_complete=_names.runbooks)
 @options.values
+@options.signatures
 @options.selection
 @click.option("--check", is_flag=True, help="Change nothing; say what would be done.")
 @click.option("--diff", is_flag=True, help="Show the changes to files as unified diffs.")

@@ -11,6 +11,7 @@ from runbook.engine.cli import _options as options
 @click.command("check", short_help="Look only, and say what `apply` would do.")
 @click.argument("runbooks", nargs=-1, required=True, metavar="RUNBOOK...", shell_complete=_names.runbooks)
 @options.values
+@options.signatures
 @options.selection
 @click.option("--fix", is_flag=True, help="Recover what is broken: `apply` without operations.")
 @click.option("--diff", is_flag=True, help="Show the changes to files as unified diffs.")

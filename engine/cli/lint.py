@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from runbook.engine.cli import _names
+from runbook.engine.cli import _options as options
 from runbook.engine.report.paint import paint_for
 
 
@@ -21,6 +22,7 @@ from runbook.engine.report.paint import paint_for
     show_default=True,
     help="How findings are printed.",
 )
+@options.signatures
 @click.option("--strict", is_flag=True, help="Exit 1 on warnings too.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended without changing what the runbook means.")
 @click.option("--explain", metavar="CODE", help="Print what a rule is about; `all` lists the rules.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from runbook.engine.cli import _names
+from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.command("probe", short_help="Look once with a probe, ad hoc.", context_settings={"ignore_unknown_options": True})
 @click.argument("module", metavar="PROBE", shell_complete=_names.probes)
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@options.signatures
 @click.option("--when", metavar="CONDITION", help="Also say for which records this condition holds.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of the answer."

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".yaml", ".yml")
 SITE = pathlib.Path("/etc/runbook/signatures")
+VARIABLE = "RUNBOOK_SIGNATURES"  # files and directories, parted as in PATH
 KEYS = frozenset({"signatures", "xid"})
 _SAMPLES = re.compile(r"^    (?:match|near_miss):.*\n(?:(?: {5,}|    -(?= )| *$).*\n)*", re.MULTILINE)
 _MIDDLE = 50  # the precedence of a bundled file that names none
@@ -63,13 +64,15 @@ def folder() -> pathlib.Path:
 
 
 def users(extra: Sequence[str] = ()) -> list[pathlib.Path]:
-    """Return the user's files: the host's, the person's, then those named; later ones win.
+    """Return the user's files: the host's, the person's, those of $RUNBOOK_SIGNATURES, those named; later ones win.
 
     Raises:
         UserError: a named one is not there, or a directory that was named holds none.
     """
     found = [*_below(SITE), *_below(own_folder())]
-    for name in extra:
+    for name in (*os.environ.get(VARIABLE, "").split(os.pathsep), *extra):
+        if not name:
+            continue
         path = pathlib.Path(name)
         try:
             below = _below(path) if path.is_dir() else [path]
@@ -82,6 +85,11 @@ def users(extra: Sequence[str] = ()) -> list[pathlib.Path]:
             raise UserError("there are no signatures in this directory", where=name, mend="they are *.yaml files")
         found += below
     return list(dict.fromkeys(found))
+
+
+def also(names: Sequence[str]) -> None:
+    """Read these files and directories too, in this process and in what it starts."""
+    os.environ[VARIABLE] = os.pathsep.join([*filter(None, [os.environ.get(VARIABLE)]), *names])
 
 
 def own_folder() -> pathlib.Path:

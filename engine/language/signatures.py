@@ -144,7 +144,7 @@ def unknown(glob: str, ids: Collection[str]) -> tuple[str, str]:
         near = f"{area}.*" if area else None
     return (
         f"{'no signature matches' if several else 'there is no signature'} `{glob}`",
-        f"did you mean {near}?" if near else "`runbook doc signatures` lists them",
+        f"did you mean {near}?" if near else "`runbook doc signatures` lists them; files of your own by --signatures",
     )
 
 

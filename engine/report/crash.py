@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
-from runbook.engine.scan.look import signature, spot
+from runbook.engine.scan.find import STDIN
+from runbook.engine.scan.look import needs, signature, spot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,23 +41,30 @@ class CrashText:
         if self._less:
             brief = [line for one in scanned.incidents for line in self._brief(one)]
             return brief + left + (self._last(scanned) if scanned.stopped else [])
-        shown = [line for one in scanned.incidents for line in (*self.incident(one, past), "")]
+        shown: list[str] = []
+        told: set[str] = set()  # of several GPUs with one trouble, what it means is said once
+        for one in scanned.incidents:
+            shown += [*self.incident(one, past, told), ""]
         return [*shown, *left, *([""] if left else []), *self._last(scanned)]
 
-    def incident(self, one: Incident, past: Mapping[tuple[str, str], Past]) -> list[str]:
-        """Return the block of an incident."""
-        told = signature(one.root)
-        lines = [self._head(told.severity.value, told.title, told.id)]
+    def incident(
+        self, one: Incident, past: Mapping[tuple[str, str], Past], said: set[str] | None = None
+    ) -> list[str]:
+        """Return the block of an incident; what it means is left out where that was said already."""
+        told, (_, advice) = signature(one.root), needs(one)
+        lines = [self._head(one.worst.value, told.title, told.id)]
         lines += self._row("where", _where(one.root))
         lines += self._evidence(one.root.first)
         if others := _others(one.root, everything=self._more):
             lines += self._row("also", others)
-        if told.meaning:
+        if told.meaning and told.meaning not in (said or ()):
             lines += self._row("means", words.printable(told.meaning))
-        if told.advice:
-            lines += self._row("do", words.printable(told.advice), "bold")
-        lines += self._cascades(one.cascades)
-        if before := _before(past.get(one.root.first.key)):
+        if said is not None:
+            said.add(told.meaning)
+        if advice:
+            lines += self._row("do", words.printable(advice), "bold")
+        lines += self._cascades("led to", one.later) + self._cascades("earlier", one.earlier)
+        if before := _before(past.get(one.root.first.kind)):
             lines += self._row("past", before)
         return lines
 
@@ -79,10 +87,10 @@ class CrashText:
         told = signature(one.root)
         place = _place(one.root.first)
         times = f", {one.root.count} times" if one.root.count > 1 else ""
-        led = f", led to {_and_more([each.sign.id for each in one.cascades])}" if one.cascades else ""
+        led = f", led to {_and_more([each.sign.id for each in one.later])}" if one.later else ""
         when = f"{_clock(one.root.first.time)} " if one.root.first.time is not None else ""
-        sign, colour = _SIGNS[told.severity.value]
-        what = f"{told.severity.value} {words.printable(told.id)}: {words.printable(told.title)}"
+        sign, colour = _SIGNS[one.worst.value]
+        what = f"{one.worst.value} {words.printable(told.id)}: {words.printable(told.title)}"
         return [f"{self._paint(sign, colour)} {when}{what}, {place}{times}{led}"]
 
     def _evidence(self, seen: Seen) -> list[str]:
@@ -115,14 +123,14 @@ class CrashText:
             lines += [f"{_INDENT}{under}{self._paint('│', 'red')} {self._paint(piece, 'bold')}" for piece in pieces[1:]]
         return lines
 
-    def _cascades(self, cascades: Sequence[Folded]) -> list[str]:
+    def _cascades(self, label: str, cascades: Sequence[Folded]) -> list[str]:
         lines: list[str] = []
         for number, one in enumerate(cascades):
             told = signature(one)
             times = f", {one.count} times" if one.count > 1 else ""
             files = f" in {len(one.sources)} files" if len(one.sources) > 1 else ""
             said = f"{words.printable(told.id)}: {words.printable(told.title)} ({_place(one.first)}{times}{files})"
-            lines += self._row("led to" if not number else "", said)
+            lines += self._row(label if not number else "", said)
         return lines
 
     def _row(self, label: str, text: str, style: str = "") -> list[str]:
@@ -142,7 +150,7 @@ class CrashText:
             return lines
         if self._more or len(skipped) <= _FEW:
             lines += [
-                self._paint("-", "dim") + f" {words.printable(one.path)}: skipped, {words.printable(one.why)}"
+                self._paint("-", "dim") + f" {path_shown(one.path)}: skipped, {words.printable(one.why)}"
                 for one in skipped
             ]
             return lines
@@ -152,8 +160,8 @@ class CrashText:
         return lines
 
     def _unread(self, one: Left) -> str:
-        said = one.why if one.why.startswith(one.path) else f"{one.path}: {one.why}"
-        return self._paint("?", "yellow") + f" {words.printable(said)}"
+        said = one.why.removeprefix(one.path) if one.why.startswith((f"{one.path} ", f"{one.path}:")) else f": {one.why}"
+        return self._paint("?", "yellow") + f" {path_shown(one.path)}{words.printable(said)}"
 
     def _last(self, scanned: Scanned) -> list[str]:
         said, colour = last_line(scanned), {0: "green", 2: "red"}.get(scanned.exit_code, "yellow")
@@ -166,22 +174,36 @@ def last_line(scanned: Scanned) -> str:
     """Return one line: what the scan came to, and what is next."""
     read = words.amount(len(scanned.files), "file")
     much = f"{words.amount(scanned.lines, 'line')}, {words.size(scanned.bytes)}, {words.duration(scanned.took)}"
-    unread = f", {len(scanned.unreadable)} could not be read" if scanned.unreadable else ""
+    unread = _unread(scanned)
     if scanned.stopped and not scanned.incidents:
-        return f"stopped: nothing wrong found so far in {read} ({much}){unread}"
+        begun = f", and the begin of {words.amount(len(scanned.files) - scanned.whole, 'other')}"
+        read = words.amount(scanned.whole, "file") + begun * (len(scanned.files) > scanned.whole)
+        if scanned.whole:
+            return f"stopped: nothing wrong found so far in {read} ({much}){unread}"
+        return f"stopped: no file was read to its end, nothing found so far ({much}){unread}"
     if not scanned.files:
         return f"nothing was read{unread}"
     if not scanned.incidents:
         following = ": see why above, and scan again" if unread else ""
-        nothing = "nothing wrong found" if scanned.lines else "nothing to read"
+        if not scanned.lines:
+            return f"nothing to read in {read} ({much}){unread}{following}"
+        nothing = "nothing wrong found" if scanned.whole else "nothing found in what could be read"
         return f"{nothing} in {read} ({much}){unread}{following}"
     first = scanned.incidents[0].root
-    counts = Counter(signature(one.root).severity for one in scanned.incidents)
+    counts = Counter(one.worst for one in scanned.incidents)
     kinds = ", ".join(f"{counts[each]} {each.value}" for each in sorted(counts, key=lambda each: -each.rank))
     what = f"{'stopped, ' * scanned.stopped}{words.amount(len(scanned.incidents), 'incident')}"
     what += f" ({kinds})" if len(scanned.incidents) > 1 else ""
     begin = "begin with the first, " if len(scanned.incidents) > 1 else ""
     return f"{what} in {read} ({much}){unread}: {begin}`runbook doc {words.printable(signature(first).id)}` says more"
+
+
+def _unread(scanned: Scanned) -> str:
+    """Return how many files could not be read, or not to their end."""
+    partly = sum(one.partly for one in scanned.unreadable)
+    unread = len(scanned.unreadable) - partly
+    said = f", {unread} could not be read" if unread else ""
+    return said + (f", {partly} read in part" if partly else "")
 
 
 def _where(root: Folded) -> str:
@@ -217,9 +239,14 @@ def _before(past: Past | None) -> str:
     return f"{crashes} before this, {when}"
 
 
+def path_shown(path: str) -> str:
+    """Return a path for people."""
+    return "standard input" if path == STDIN else words.printable(path)
+
+
 def _place(seen: Seen) -> str:
     number = spot(seen).line_no
-    path = words.printable("standard input" if seen.source == "-" else seen.source)
+    path = path_shown(seen.source)
     return path if number is None else f"{path}:{number}"
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.report.crash import last_line
+from runbook.engine.report import words
+from runbook.engine.report.crash import last_line, path_shown
 from runbook.engine.report.document import encode
-from runbook.engine.scan.look import signature, spot
+from runbook.engine.scan import gpus
+from runbook.engine.scan.look import needs, signature, spot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from runbook.engine.scan.look import Scanned
 
 SCHEMA = 1
+_LINE = 200  # characters of a line in the list of matches
 
 
 class Matches:
@@ -34,14 +37,25 @@ class Matches:
         if form == "json":
             stream.write(f'{{\n  "schema": {SCHEMA},\n  "matches": [')
 
-    def __call__(self, path: str, line_no: int | None, found: Signature) -> None:
+    def __call__(self, path: str, line_no: int | None, found: Signature, line: str) -> None:
         """Write one."""
         if path != self._path:
             self._path, self._begin = path, self._before(path)
-        end = self._ends.get(found.id) or self._after(found)
         comma = ","[: self._form == "json" and self._some]
+        xid, device = gpus.named(found, line)
+        if self._form == "text":
+            number = "" if line_no is None else f"{line_no}: "
+            code = f" {xid}" if xid is not None else ""
+            on = f" on GPU {device}" if device else ""
+            shown = words.cut(words.printable(line.expandtabs(4).strip()), _LINE)
+            self._stream.write(f"{self._begin}{number}{found.id}{code}{on} ({found.role}): {shown}\n")
+            return
         number = "null" if line_no is None else str(line_no)
-        self._stream.write(f"{comma}{self._begin}{number}{end}")
+        end = self._ends.get(found.id) or self._after(found)
+        about = f', "xid": {xid}' if xid is not None else ""
+        about += f', "gpu": "{device}"' if device else ""
+        said = f'{about}, "line": {json.dumps(line)}}}' + "\n" * (self._form == "jsonl")
+        self._stream.write(f"{comma}{self._begin}{number}{end}{said}")
         self._some = True
 
     def close(self) -> None:
@@ -51,18 +65,12 @@ class Matches:
 
     def _before(self, path: str) -> str:
         if self._form == "text":
-            from runbook.engine.report.words import printable
-
-            return f"{printable(path)}:"
+            return f"{path_shown(path)}:"
         lead = '\n    {"path": ' if self._form == "json" else '{"event": "match", "path": '
         return f'{lead}{json.dumps(path)}, "line_no": '
 
     def _after(self, found: Signature) -> str:
-        if self._form == "text":
-            end = f": {found.id} ({found.role})\n"
-        else:
-            end = f', "signature": {json.dumps(found.id)}, "role": "{found.role}"}}' + "\n" * (self._form == "jsonl")
-        self._ends[found.id] = end
+        self._ends[found.id] = end = f', "signature": {json.dumps(found.id)}, "role": "{found.role}"'
         return end
 
 
@@ -96,7 +104,10 @@ def document(scanned: Scanned, past: Mapping[tuple[str, str], Past]) -> dict[str
         "bytes": scanned.bytes,
         "duration_s": round(scanned.took, 3),
         "incidents": [incident(one, past) for one in scanned.incidents],
-        "unreadable": [{"path": one.path, "reason": one.why} for one in scanned.unreadable],
+        "stopped": scanned.stopped,
+        "unreadable": [
+            {"path": one.path, "reason": one.why, "read_in_part": one.partly} for one in scanned.unreadable
+        ],
         "skipped": [{"path": one.path, "reason": one.why} for one in scanned.left if not one.unreadable],
     }
 
@@ -104,12 +115,14 @@ def document(scanned: Scanned, past: Mapping[tuple[str, str], Past]) -> dict[str
 def incident(one: Incident, past: Mapping[tuple[str, str], Past]) -> dict[str, Any]:
     """Return one incident."""
     told, root = signature(one.root), one.root
-    before = past.get(root.first.key)
+    before = past.get(root.first.kind)
+    action, advice = needs(one)
     return {
         "signature": told.id,
         "variant": root.first.variant or None,
+        "gpu": root.first.device or None,
         "title": told.title,
-        "severity": told.severity.value,
+        "severity": one.worst.value,
         "category": told.category,
         "role": told.role,
         "root": _place(root.first, context=True),
@@ -120,16 +133,18 @@ def incident(one: Incident, past: Mapping[tuple[str, str], Past]) -> dict[str, A
             {
                 "signature": each.sign.id,
                 "variant": each.first.variant or None,
+                "gpu": each.first.device or None,
                 "title": signature(each).title,
                 "role": each.sign.role,
+                "earlier": each in one.earlier,
                 "count": each.count,
                 "first": _place(each.first),
             }
             for each in one.cascades
         ],
         "meaning": told.meaning,
-        "advice": told.advice,
-        "action": told.action,
+        "advice": advice,
+        "action": action,
         "retryable": told.retryable,
         "before": None if before is None else {"crashes": before.crashes, "first": before.first, "last": before.last},
     }

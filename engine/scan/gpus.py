@@ -90,6 +90,12 @@ def address(signature: Signature, groups: Mapping[str, Any]) -> str:
     return (nvml.address(written) or "") if isinstance(written, str) else ""
 
 
+def named(signature: Signature, line: str) -> tuple[int | None, str]:
+    """Return the code of an Xid in a line, and the address of its GPU, as far as they are told."""
+    found = xid.LINE.search(line) if tells(signature) else None
+    return (None, "") if found is None else (int(found["code"]), nvml.address(found["pci"]) or "")
+
+
 def code(signature: Signature, groups: Mapping[str, Any]) -> int | None:
     """Return the code of an Xid."""
     said = str(groups.get("xid", "")) if tells(signature) else ""

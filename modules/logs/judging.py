@@ -87,9 +87,7 @@ class Judge:
         found = self.found(text.data, marks, limit, goes_on=goes_on and not head, every=every)
         return self._told(text, found, len(head))
 
-    def candidates(
-        self, block: "Union[bytes, Text]", head: bytes = b""
-    ) -> "Tuple[Text, List[Tuple[int, int]]]":
+    def candidates(self, block: "Union[bytes, Text]", head: bytes = b"") -> "Tuple[Text, List[Tuple[int, int]]]":
         """Return a block, which may be a text already, behind some, and the (offset, pattern) pairs to be judged."""
         text = block if isinstance(block, Text) else cleaned(block, docker=not self.engine.sees_docker)
         data = head + text.data if head else text.data

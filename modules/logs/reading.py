@@ -109,7 +109,7 @@ class Reading:
     def _understood(self, part: bytes) -> Tuple[bytes, List[Traceback], int]:
         """Return the lines for the patterns, the tracebacks among them, and where they are no longer whole."""
         end = len(part)
-        if pieces.MARK in part:
+        if pieces.held(part):
             part, end = pieces.together(part)
         if _HEADER not in part:
             return part, [], end
@@ -117,7 +117,7 @@ class Reading:
 
     def _wait(self, rest: bytes) -> bool:
         """Let a moment pass where a traceback or a report is just being written; tell whether to look again."""
-        event = _HEADER in rest or rest.startswith(pieces.MARK)
+        event = _HEADER in rest or pieces.begins(rest)
         if self._content.packed or not (event or self._recent.touched) or self._room.patience <= 0:
             return False
         age = self._clock - os.fstat(self._content.descriptor).st_mtime

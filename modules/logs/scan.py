@@ -2,16 +2,18 @@
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from typing import BinaryIO, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.frozen import frozen
-from runbook.modules.logs.cleaning import Text
+from runbook.modules.logs.cleaning import Text, said
 from runbook.modules.logs.judging import Found, Judge, TooSlow, last_lines
 from runbook.modules.logs.match import judge
 from runbook.modules.logs.opening import Blocks, Unreadable, opened
 from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.pieces import together
 from runbook.modules.logs.sightings import FIRST, LAST, Clock, Seen, Sighting, Sketch, Spot, told
+from runbook.modules.logs.wrapping import wraps
 
 __all__ = ["FileScan", "Sighting", "Spot", "scan"]
 
@@ -20,6 +22,7 @@ LINE_TIME = 0.25  # for a pattern in a line of such a block; one that takes long
 PATIENCE = 4  # lines that a pattern may be too slow for before it is left out of the rest of the file
 HELD = 8 * 1024 * 1024  # bytes of blocks that are held
 SHOWN = 400  # bytes of a line that is told as it is found
+PIECES = 1024 * 1024  # bytes that are held back while a line in pieces has no end
 AROUND = 4096  # bytes before a spot that are looked through for a time
 
 Each = Callable[[Optional[int], str, str], None]
@@ -34,6 +37,8 @@ class FileScan:
     bytes: int  # the same, unpacked
     found: Mapping[str, Sighting]  # by signature, in order of precedence
     trouble: str = ""  # why not all of it was read or matched
+    note: str = ""  # what else is to be known of it, which is nobody's fault
+    stopped: bool = False  # somebody did not wait for the end (KeyboardInterrupt): this is what was seen until then
     stopped: bool = False  # somebody did not wait for its end
 
 
@@ -48,6 +53,9 @@ def scan(
     backlog: int = 1 << 30,
 ) -> FileScan:
     """Read a log and return what matches.
+
+    What docker, Kubernetes and `journalctl -o json` write around lines is taken off, and is the lines' time. A
+    KeyboardInterrupt ends the reading, not the telling.
 
     Args:
         source: a path (plain, gzip, bzip2, xz, zstandard), or an open binary stream.
@@ -73,6 +81,7 @@ class _Block:
     text: Text
     begin: int  # where the block itself begins
     line_no: Optional[int]  # of its first line
+    before: bytes = b""  # the text of the block before it
     spots: List[Tuple[int, int, int]] = field(default_factory=list)  # (start, pattern, how many of it up to here)
 
     def feeds(self, begin: int, end: int) -> int:
@@ -81,7 +90,7 @@ class _Block:
         return data.count(b"\n", begin, end) - (data.count(b"\r\n", begin, end) if b"\r" in data else 0)
 
     def stamp(self, start: int) -> str:
-        """Return the time that docker wrote beside a line."""
+        """Return the time that was written beside a line."""
         return self.text.stamps[self.text.data.count(b"\n", self.begin, start)] if self.text.stamps else ""
 
 
@@ -99,27 +108,84 @@ class _Scan:
         self._counted: Set[int] = set()  # patterns of which enough spots are kept
         self._recent: Deque[_Block] = deque()  # blocks whose spots are still to be kept, as far as they will be
         self._size = 0  # of these
+        self._feeds = 0  # line feeds that were read
+        self._ended = True  # the last line has one
+        self._last = b""  # the text of the last block
+        self._cut = 0  # lines that were too long
         self._carried = context + judge.reach - 1  # lines that are carried over to the next block
 
     def run(self, lines: Iterator[bytes]) -> FileScan:
         """Read on to the end."""
-        count, head, ended = 0, b"", True
-        for raw in lines:
-            text, marks = self._judge.candidates(raw, head)
-            block = _Block(text, len(head), None if self._blocks.first is None else self._blocks.first + count)
-            if marks:
-                self._take(block, marks)
-            self._hold(block)
-            count += raw.count(b"\n")
-            ended = raw.endswith(b"\n")
-            head = last_lines(text.data, self._carried) if self._carried else b""
+        blocks = self._unwrapped(lines)
+        stopped = False
+        try:
+            if self._since is not None:
+                blocks = self._ahead(blocks)
+            for raw, text in blocks:
+                self._read(raw, text)
+        except KeyboardInterrupt:
+            stopped = True
         while self._recent:
             self._settle(self._recent.popleft())
         sightings = [
             self._sighting(name, self._seen[name]) for name in dict.fromkeys(self._names) if name in self._seen
         ]
         found = {sighting.name: sighting for sighting in sightings if sighting is not None}
-        return FileScan(self._path, count + (not ended), self._blocks.bytes, found, self._trouble())
+        count = self._feeds + (not self._ended)
+        stopped = stopped or self._blocks.stopped
+        return FileScan(self._path, count, self._blocks.bytes, found, self._trouble(), self._note(), stopped)
+
+    def _unwrapped(self, lines: Iterator[bytes]) -> Iterator[Tuple[bytes, Optional[Text]]]:
+        """Yield blocks, with what programs said in them where something else wrote around it."""
+        held, wrapped = b"", False
+        for raw in lines:
+            wrapped = wrapped or wraps(raw)
+            if not wrapped:
+                yield raw, None
+                continue
+            part, held = held + raw, b""
+            whole, end = together(part)
+            if end < len(part) <= end + PIECES:  # a line that goes on in the next block
+                part, held = part[:end], part[end:]
+                whole, _ = together(part)
+            if part:
+                yield part, said(whole)
+        if held:
+            yield held, said(together(held)[0])
+
+    def _ahead(self, blocks: Iterator[Tuple[bytes, Optional[Text]]]) -> Iterator[Tuple[bytes, Optional[Text]]]:
+        """Read on to the file's first time, which is that of all lines before."""
+        begun = []
+        for raw, text in blocks:
+            begun.append((raw, text))
+            if (
+                self._clock.look_ahead(raw, 0)
+                if text is None
+                else self._clock.look_ahead(text.data, 0, text.stamps or ())
+            ):
+                break
+        return chain(begun, blocks)
+
+    def _read(self, raw: bytes, said: Optional[Text]) -> None:
+        """Take in a block."""
+        head = last_lines(self._last, self._carried) if self._carried and self._last else b""
+        text, marks = self._judge.candidates(raw if said is None else said, head)
+        line_no = None if self._blocks.first is None else self._blocks.first + self._feeds
+        block = _Block(text, len(head), line_no)
+        try:
+            if marks:
+                self._take(block, marks)
+        finally:
+            if block.spots:
+                block.spots.sort()
+                block.before = self._last
+            self._hold(block)
+            self._feeds += raw.count(b"\n")
+            self._ended = raw.endswith(b"\n")
+            self._last = text.data
+            self._cut += text.cut
+        if self._since is not None:
+            self._clock.at(text.data, text.data.rfind(b"\n", 0, len(text.data) - 1) + 1, block.begin)
 
     def _hold(self, block: _Block) -> None:
         """Hold a block for a while: most of its spots will be followed by others, and need not be kept."""
@@ -157,7 +223,6 @@ class _Scan:
             seen.count += len(spots)
             if seen.count >= FIRST:
                 self._counted.update(number for _, number in spots)
-        block.spots.sort()
 
     def _found(self, data: bytes, marks: List[Tuple[int, int]]) -> List[Found]:
         every = self._each is not None
@@ -188,7 +253,7 @@ class _Scan:
     def _late_enough(self, block: _Block, found: Sequence[Found]) -> List[Found]:
         assert self._since is not None
         late: List[Found] = []
-        data, looked, moment = block.text.data, block.begin, self._clock.latest
+        data, looked, moment = block.text.data, block.begin, self._clock.now
         for item in found:
             start = item[0]
             if start >= looked:
@@ -196,9 +261,6 @@ class _Scan:
                 looked = start + 1
             if moment is None or moment >= self._since:
                 late.append(item)
-        end = data.rfind(b"\n", 0, len(data) - 1) + 1
-        if end >= looked:
-            self._clock.at(data, end, looked, block.stamp(end))
         return late
 
     def _tell(self, block: _Block, found: Sequence[Found]) -> None:
@@ -227,11 +289,21 @@ class _Scan:
             moment = self._clock.latest
             sure = ordinal <= FIRST or bool(stamp)
             if sure:
-                moment = self._clock.at(data, start, looked, stamp)
+                moment = self._clock.at(data, start, looked, stamp, b"" if looked else block.before)
                 looked = start
+                if moment is None:
+                    moment = self._first_time(block, start)
             begin = self._begin(data, start, number)
             sketch = Sketch(number, line_no, self._around(data, begin, start), start - begin, moment, sure)
             seen.keep(sketch if ordinal > FIRST and len(sketch.around) <= 4 * AROUND else self._told(sketch), ordinal)
+
+    def _first_time(self, block: _Block, start: int) -> Optional[float]:
+        """Return the first time behind a spot before which there is none."""
+        if not self._clock.look_ahead(block.text.data, start):
+            for other in self._recent:
+                if self._clock.look_ahead(other.text.data, other.begin, other.text.stamps or ()):
+                    break
+        return self._clock.first
 
     def _told(self, sketch: Sketch) -> Optional[Spot]:
         return told(self._judge, sketch, self._clock, self._context)
@@ -268,6 +340,16 @@ class _Scan:
             if spot is not None:
                 spots.append(spot)
         return Sighting(name, seen.count, spots[0], spots[-1], tuple(spots)) if spots else None
+
+    def _note(self) -> str:
+        if not self._cut:
+            return ""
+        lines = "1 line is" if self._cut == 1 else f"{self._cut} lines are"
+        return (
+            f"{lines} longer than 64 KiB: matched in its first 64 KiB"
+            if self._cut == 1
+            else (f"{lines} longer than 64 KiB: matched in their first 64 KiB")
+        )
 
     def _trouble(self) -> str:
         parts = [self._blocks.trouble] if self._blocks.trouble else []

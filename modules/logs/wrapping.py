@@ -15,10 +15,8 @@ _FIELDS = (b'"log":', b'"__REALTIME_TIMESTAMP"')
 class Wrapped(NamedTuple):
     """What stands in such a line."""
 
-    text: bytes  # without the line's end; what it quotes of others are lone carriage returns
+    text: bytes  # without the line's end; lines within it are parted by lone carriage returns
     stamp: str  # when it was written, as it stands there
-    stream: str
-    whole: bool = True  # False where the line goes on in the next one of the stream
 
 
 def wraps(block: bytes) -> bool:
@@ -47,17 +45,14 @@ def inner(line: bytes) -> Optional[Wrapped]:
     match = CRI.match(line) if line.startswith(b"2") else None
     if match is None:
         return None
-    stamp, stream, tag = (match[name].decode() for name in ("stamp", "stream", "tag"))
-    return Wrapped(line[match.end() :].rstrip(b"\r"), stamp, stream, tag == "F")
-
+    return Wrapped(line[match.end() :].rstrip(b"\r"), match["stamp"].decode())
 
 
 def _of_docker(record: Dict[str, Any]) -> Optional[Wrapped]:
     text, stamp = record.get("log"), record.get("time")
     if not isinstance(text, str) or "stream" not in record:
         return None
-    said = _one_line(text.encode("utf-8", "replace"))
-    return Wrapped(said, stamp if isinstance(stamp, str) else "", str(record["stream"]), text.endswith("\n"))
+    return Wrapped(_one_line(text.encode("utf-8", "replace")), stamp if isinstance(stamp, str) else "")
 
 
 def _of_journal(record: Dict[str, Any]) -> Optional[Wrapped]:
@@ -67,7 +62,7 @@ def _of_journal(record: Dict[str, Any]) -> Optional[Wrapped]:
         stamp = f"{int(record[_MOMENT]) / 1e6:.6f}"
     except (ValueError, TypeError, OverflowError):
         stamp = ""
-    return Wrapped(_one_line(text_of(record["MESSAGE"])), stamp, "")
+    return Wrapped(_one_line(text_of(record["MESSAGE"])), stamp)
 
 
 def _one_line(text: bytes) -> bytes:

@@ -210,3 +210,37 @@ def test_a_driver_that_hangs_does_not_hold_up_its_own_lines(cli, own, gpus):
     log = cli.write("kern.log", "NVRM: Xid (PCI:0000:3b:00): 119, pid=1, name=x, Timeout after 6s\n")
     done = cli.json("probe", "log", f"paths={log}", "signatures=kmsg.xid", "from=start", env=gpus.environ)
     assert [record["fields"]["action"] for record in done.json["records"]] == ["reset"]
+
+
+OWN = """
+signatures:
+  - id: site.flux
+    title: the flux ran out
+    scope: app
+    pattern: 'flux capacitor: (?P<volts>[0-9]{1,6}) V'
+    severity: high
+    category: hardware
+    role: root
+    meaning: The flux capacitor lost its charge, so nothing moves in time.
+    advice: Charge it.
+"""
+FLUX = """
+name: flux
+detectors:
+  - name: flux
+    log: {{paths: "{home}/x.log", signatures: [site.*], from: start}}
+    when: volts < 5
+"""
+
+
+@pytest.mark.parametrize("way", ["option", "variable"])
+def test_signatures_of_ones_own_are_known_to_lint_and_check(cli, way):
+    own = cli.write("own.yaml", OWN)
+    book = cli.write("flux.yaml", FLUX.format(home=cli.home))
+    cli.write("x.log", "flux capacitor: 3 V\n")
+    words = ("--signatures", own) if way == "option" else ()
+    env = {"RUNBOOK_SIGNATURES": str(own)} if way == "variable" else {}
+    assert cli("lint", book).exit_code == 1
+    assert cli("lint", book, *words, env=env).exit_code == 0
+    assert cli("check", book, *words, env=env).exit_code == 2
+    assert cli.json("apply", book, *words, env=env).incidents["flux"]["fields"]["volts"] == 3

@@ -238,7 +238,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_told(tmp_path):
     log = written(tmp_path / "log", b"NCCL op failed\n" + b"x" * 99 + b"\n" + b"y\n" * 2_000_000)
     seen = []
 
-    def cut(line, name):
+    def cut(line, name, _):
         seen.append((line, name))
         os.truncate(log, 100)
 
@@ -251,7 +251,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_told(tmp_path):
 def test_what_is_appended_while_a_file_is_read_is_left_for_another_time(tmp_path):
     log = written(tmp_path / "log", "NCCL op failed\n" * 3)
 
-    def append(_line, _name):
+    def append(_line_no, _name, _line):
         with Path(log).open("a") as file:
             file.write("NCCL op failed\n" * 20_000)
 
