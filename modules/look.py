@@ -43,6 +43,8 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         answer["reason"] = str(error)
     except (Unclear, Invalid) as error:
         answer["reason"] = str(error)
+    except MemoryError:
+        answer["reason"] = "it needs too much memory"
     except Exception as error:  # noqa: BLE001 -- a fault in one probe must not silence the others
         import traceback
 

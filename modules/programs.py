@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
+from runbook.modules import memory
 from runbook.modules.declare import Unclear
 
 LARGEST = 16 * 1024 * 1024  # bytes of output, of each kind
@@ -21,9 +22,10 @@ def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Optional[str], timeout
         Unclear: it can't be started, prints without end, or does not end in time; it and its children are killed.
     """
     try:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd
-        )
+        with memory.lifted():
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd
+            )
     except OSError as error:
         where = f" in {cwd}" if cwd and not os.path.isdir(cwd) else ""
         raise Unclear(f"{argv[0]} can't be started{where}: {error.strerror}") from error

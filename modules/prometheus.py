@@ -5,12 +5,13 @@ https://prometheus.io/docs/prometheus/latest/querying/basics/#instant-vector-sel
 """
 
 import re
-from typing import Iterator, List, Mapping, Optional, Pattern, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Pattern, Tuple
 
 from runbook.modules.frozen import frozen
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\')\s*(,|$)')
+_PAGE_LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"((?:[^"\\]|\\.)*)"[ \t]*(?:,|\Z)')
 _SELECTOR = re.compile(rf"\s*({_NAME})\s*(?:\{{(.*)\}})?\s*$", re.DOTALL)
 _LINE = re.compile(rf'({_NAME})(?:\{{((?:[^"}}]|"(?:[^"\\]|\\.)*")*)\}})?[ \t]+(\S+)(?:[ \t]+(-?[0-9.]+))?')
 _ESCAPED = re.compile(r"\\(.)")
@@ -75,7 +76,7 @@ def selector(text: str) -> Selector:
 def series(page: str, wanted: Selector) -> Iterator[Series]:
     """Yield the series of a page that a selector means, in its order; lines that are none are passed over."""
     counter = wanted.name.endswith(_COUNTERS)
-    for line in page.splitlines():
+    for line in _lines(page):
         if line.startswith("#"):
             words = line[:LONGEST].split()
             if words[1:2] == ["TYPE"] and words[2:3] == [wanted.name]:
@@ -86,11 +87,10 @@ def series(page: str, wanted: Selector) -> Iterator[Series]:
         match = _LINE.match(line[:LONGEST])
         if match is None or match[1] != wanted.name:
             continue
-        labels = dict(_labels(match[2] or ""))
-        value = number(match[3])
-        if value is None or not wanted.fits(labels):
+        labels, value = _labels(match[2] or ""), number(match[3])
+        if labels is None or value is None or not wanted.fits(labels):
             continue
-        shown = ",".join(f'{label}="{labels[label]}"' for label in sorted(labels))
+        shown = ",".join(f'{label}="{_escaped(labels[label])}"' for label in sorted(labels))
         yield Series(
             f"{wanted.name}{{{shown}}}" if shown else wanted.name, labels, value, _time(match[4]), counter=counter
         )
@@ -106,18 +106,32 @@ def number(text: str) -> Optional[float]:
 
 def names(page: str) -> List[str]:
     """Return the names of the metrics on a page."""
-    found = (_LINE.match(line[:LONGEST]) for line in page.splitlines() if line and not line.startswith("#"))
+    found = (_LINE.match(line[:LONGEST]) for line in _lines(page) if line and not line.startswith("#"))
     return sorted({match[1] for match in found if match is not None})
 
 
-def _labels(text: str) -> Iterator[Tuple[str, str]]:
-    rest = text
-    while rest.strip():
-        label = _LABEL.match(rest)
+def _lines(page: str) -> Iterator[str]:
+    """Yield the lines; only a line feed ends one: a label's value may hold whatever else Unicode takes for an end."""
+    for line in page.split("\n"):
+        yield line.rstrip("\r")
+
+
+def _labels(text: str) -> Optional[Dict[str, str]]:
+    """Return the labels of a series; None where they are not written as a page writes them."""
+    labels: Dict[str, str] = {}
+    at, end = 0, len(text.rstrip(" \t"))
+    while at < end:
+        label = _PAGE_LABEL.match(text, at)
         if label is None:
-            return
-        yield label[1], _unescaped(label[3][1:-1])
-        rest = rest[label.end() :]
+            return None
+        labels[label[1]] = _unescaped(label[2])
+        at = label.end()
+    return labels
+
+
+def _escaped(text: str) -> str:
+    """Return a label's value as a page writes it, so that no value makes one series look like another."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _unescaped(text: str) -> str:

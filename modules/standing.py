@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
-from runbook.modules import child, look
+from runbook.modules import child, look, memory
 
 if TYPE_CHECKING:
     import socket
@@ -42,6 +42,7 @@ class Worker:
         ours.settimeout(_PATIENCE)
 
         def work(write: child.Write) -> None:
+            memory.bound()
             look.serve(specs, tasks, write)
             os.close(tasks)
             _stand(theirs, write)

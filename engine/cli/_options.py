@@ -179,12 +179,10 @@ def _request(
 
 def refuse(findings: Sequence[Finding]) -> None:
     """Show what is wrong in runbooks, as lint does, on stderr."""
+    from runbook.engine.language import source
     from runbook.engine.language.lint.formats import text
 
-    texts = {}
-    for file in {finding.span.file for finding in findings}:
-        with contextlib.suppress(OSError):
-            texts[file] = Path(file).read_text(encoding="utf-8", errors="replace")
+    texts = {file: source.read(file).text for file in {finding.span.file for finding in findings}}
     click.echo(text.render(findings, texts, colour=sys.stderr.isatty()), err=True)
     click.echo(
         text.totals(findings, len({finding.span.file for finding in findings}), colour=sys.stderr.isatty()), err=True

@@ -125,7 +125,7 @@ def _nothing(scanned: Scanned) -> UserError:
     """Return why nothing was read."""
     if not scanned.left:
         return UserError("nothing was read: there is no log", mend="name logs, or directories that hold some")
-    first, *others = scanned.unreadable or scanned.left
+    first, *others = (*scanned.unreadable, *scanned.skipped)
     where = "" if first.why.startswith(first.path) else first.path
     return UserError(first.why, where=where, mend="\n".join(f"{one.path}: {one.why}" for one in others[:_MANY]))
 

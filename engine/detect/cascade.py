@@ -60,7 +60,6 @@ class Seen:
     line: int  # its place there: a line's number, or a count of events
     time: float | None = None  # seconds since the epoch
     count: int = 1  # how often from here on to the next one that is given
-    by: float | None = None  # where it bears no time of its own: that of a line below, before which it was written
     variant: str = ""  # tells one kind of the signature from another, such as the code of an Xid
     device: str = ""  # what it is about, such as a GPU's address: one device's trouble is not another's
     job: str = ""  # whose it is, where it says so: one job's trouble is not another's
@@ -77,11 +76,6 @@ class Seen:
     def key(self) -> tuple[str, str, str]:
         """Return what makes two sightings the same trouble."""
         return self.sign.id, self.variant, self.device
-
-    @property
-    def moment(self) -> float | None:
-        """Return when it was written at the latest, as far as that is known."""
-        return self.by if self.time is None else self.time
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +122,7 @@ class Incident:
     def earlier(self) -> tuple[Folded, ...]:
         """Return those of its consequences that were printed above the root, in the file that it was first seen in."""
         root = self.root.first
-        return tuple(
-            one for one in self.cascades if one.first.source == root.source and one.first.line < root.line
-        )
+        return tuple(one for one in self.cascades if one.first.source == root.source and one.first.line < root.line)
 
     @property
     def later(self) -> tuple[Folded, ...]:

@@ -57,12 +57,12 @@ class _Index:
             yield from own[1][max(0, at - 1) : at + 1]
         if one.job in self.of_job:
             yield self.of_job[one.job]
-        if one.moment is not None:
-            at = bisect_left(self.times, one.moment)
+        if one.time is not None:
+            at = bisect_left(self.times, one.time)
             yield from self.timed[max(0, at - 1) : at + 2]
         if (other := self.untimed.get(one.near)) is not None:
             yield other
-        if one.moment is None:
+        if one.time is None:
             yield from (place for place in self.timed[:1] if seen[place].near == one.near)
 
 
@@ -95,11 +95,11 @@ def _indexed(seen: Sequence[Seen]) -> dict[Key, _Index]:
         lines, places = found[one.key].by_source[one.source]
         lines.append(one.line)
         places.append(place)
-        if one.moment is None:
+        if one.time is None:
             found[one.key].untimed.setdefault(one.near, place)
         if one.job:
             found[one.key].of_job.setdefault(one.job, place)
-    for time, place in sorted((one.moment, place) for place, one in enumerate(seen) if one.moment is not None):
+    for time, place in sorted((one.time, place) for place, one in enumerate(seen) if one.time is not None):
         found[seen[place].key].times.append(time)
         found[seen[place].key].timed.append(place)
     return dict(found)
@@ -157,7 +157,7 @@ def _bond(cause: Seen, one: Seen, claim: _Claim) -> Bond | None:
     same = cause.source == one.source
     ours = claim.said and bool(one.job) and cause.job == one.job  # one job's: how long it takes does not matter
     lines = abs(cause.line - one.line) if same else 0
-    seconds = None if cause.moment is None or one.moment is None else cause.moment - one.moment
+    seconds = None if cause.time is None or one.time is None else cause.time - one.time
     after = cause.line > one.line if same else seconds is not None and seconds > 0
     if after and not (claim.turns and _is_soon(cause, one, seconds, lines)):
         return None

@@ -6,6 +6,7 @@ Every problem becomes a finding, and parsing goes on where it can.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import stat
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from runbook.engine.language.places import Place
 
 MAX_BYTES = 1 << 20
+_GIVEN = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/\d+")  # what the shell opened, as in `runbook lint <(…)`
 _BREAK = re.compile(r"\r\n|\n|\r")
 _UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 _RUN = re.compile(f"{_UNWRITABLE.pattern}+")
@@ -164,12 +166,16 @@ def read(path: str | pathlib.Path) -> Source:
     """Read a file; whatever is wrong with it is in the source's problems."""
     file = str(path)
     try:
-        kind = pathlib.Path(path).stat().st_mode
+        kind = pathlib.Path(path).stat().st_mode  # before it is opened: opening alone can rewind a tape
         if stat.S_ISDIR(kind):
             return _unreadable(file, f"{file} is a directory", "give the runbook's file")
-        if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind)):
-            return _unreadable(file, f"{file} is not a regular file", "give the runbook's file")
-        with pathlib.Path(path).open("rb") as opened:
+        given = _GIVEN.fullmatch(file) is not None
+        if not (stat.S_ISREG(kind) or (stat.S_ISFIFO(kind) and given)):
+            what = "a pipe" if stat.S_ISFIFO(kind) else "not a regular file"
+            return _unreadable(file, f"{file} is {what}", "give the runbook's file")
+        with open(file, "rb", opener=None if given else _without_waiting) as opened:
+            if not given and not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                return _unreadable(file, f"{file} is not a regular file any more", "give the runbook's file")
             content = opened.read(MAX_BYTES + 1)
     except OSError as error:
         return _unreadable(file, f"{file} can't be read: {error.strerror or error}")
@@ -184,6 +190,11 @@ def read(path: str | pathlib.Path) -> Source:
     except UnicodeDecodeError as error:
         return _undecodable(file, content, error)
     return parse(text, file)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open what may have become a pipe since it was looked at."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def parse(text: str, file: str) -> Source:

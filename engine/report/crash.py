@@ -47,9 +47,7 @@ class CrashText:
             shown += [*self.incident(one, past, told), ""]
         return [*shown, *left, *([""] if left else []), *self._last(scanned)]
 
-    def incident(
-        self, one: Incident, past: Mapping[tuple[str, str], Past], said: set[str] | None = None
-    ) -> list[str]:
+    def incident(self, one: Incident, past: Mapping[tuple[str, str], Past], said: set[str] | None = None) -> list[str]:
         """Return the block of an incident; what it means is left out where that was said already."""
         told, (_, advice) = signature(one.root), needs(one)
         lines = [self._head(one.worst.value, told.title, told.id)]
@@ -143,9 +141,11 @@ class CrashText:
         unreadable = scanned.unreadable
         shown = unreadable if self._more else unreadable[:_FEW]
         lines = [self._unread(one) for one in shown]
+        notes = [] if self._less else [one for one in scanned.left if one.partly and not one.unreadable]
+        lines += [self._paint("-", "dim") + f" {path_shown(one.path)}: {words.printable(one.why)}" for one in notes]
         if len(shown) < len(unreadable):
             lines.append(self._paint(f"  … and {len(unreadable) - len(shown)} more (-v names them)", "dim"))
-        skipped = [one for one in scanned.left if not one.unreadable]
+        skipped = scanned.skipped
         if self._less or not skipped:
             return lines
         if self._more or len(skipped) <= _FEW:
@@ -160,7 +160,9 @@ class CrashText:
         return lines
 
     def _unread(self, one: Left) -> str:
-        said = one.why.removeprefix(one.path) if one.why.startswith((f"{one.path} ", f"{one.path}:")) else f": {one.why}"
+        said = (
+            one.why.removeprefix(one.path) if one.why.startswith((f"{one.path} ", f"{one.path}:")) else f": {one.why}"
+        )
         return self._paint("?", "yellow") + f" {path_shown(one.path)}{words.printable(said)}"
 
     def _last(self, scanned: Scanned) -> list[str]:
@@ -180,7 +182,7 @@ def last_line(scanned: Scanned) -> str:
         read = words.amount(scanned.whole, "file") + begun * (len(scanned.files) > scanned.whole)
         if scanned.whole:
             return f"stopped: nothing wrong found so far in {read} ({much}){unread}"
-        return f"stopped: no file was read to its end, nothing found so far ({much}){unread}"
+        return f"stopped before any file was read to its end: nothing found so far ({much}){unread}"
     if not scanned.files:
         return f"nothing was read{unread}"
     if not scanned.incidents:

@@ -105,10 +105,9 @@ def document(scanned: Scanned, past: Mapping[tuple[str, str], Past]) -> dict[str
         "duration_s": round(scanned.took, 3),
         "incidents": [incident(one, past) for one in scanned.incidents],
         "stopped": scanned.stopped,
-        "unreadable": [
-            {"path": one.path, "reason": one.why, "read_in_part": one.partly} for one in scanned.unreadable
-        ],
-        "skipped": [{"path": one.path, "reason": one.why} for one in scanned.left if not one.unreadable],
+        "unreadable": [{"path": one.path, "reason": one.why, "read_in_part": one.partly} for one in scanned.unreadable],
+        "skipped": [{"path": one.path, "reason": one.why} for one in scanned.skipped],
+        "notes": [{"path": one.path, "note": one.why} for one in scanned.left if one.partly and not one.unreadable],
     }
 
 

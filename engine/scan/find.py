@@ -166,7 +166,7 @@ def _member(path: str, below: str, only: Sequence[str], seen: set[tuple[int, int
 def _file(path: str, about: os.stat_result, near: str, *, named: bool) -> Source | Left:
     for is_kind, word in _KINDS:
         if is_kind(about.st_mode):
-            return Left(path, word)
+            return Left(path, word, unreadable=named)  # of a directory, nobody asked for it
     if not about.st_size:
         return Source(path, near=near, written=about.st_mtime, size=about.st_size)
     try:

@@ -35,7 +35,6 @@ _SEVERITIES: Final = {
     "vendor": Severity.CRITICAL,
 }
 _NEEDS: Final = {
-    "app": "a restart of what used it",
     "update": "a newer driver or firmware",
     "reset": "a reset",
     "reboot": "a reboot of its node",
@@ -48,14 +47,18 @@ _DO: Final = {
     "reboot": "Drain the node and reboot it; a reset of the GPU is not enough.",
     "vendor": "Drain the node, keep `nvidia-bug-report.sh`, and call the vendor.",
 }
+_PEER: Final = (
+    "End what uses peer-to-peer transfers with it, then see what it needs "
+    "(`nvidia-smi -q -i {gpu} | grep -i recovery`)."
+)
+_DRAIN: Final = "Give the node no new work, let the present end, then reset the GPU (`nvidia-smi -r -i {gpu}`)."
+_UNKNOWN: Final = "Drain the node, and read the line: this number is not known here."
 _NUMBERS: Final = {  # of Xid 154: what the driver asks for, the action, what to do
     1: ("a reset of the GPU", "reset", _DO["reset"]),
     2: ("a reboot of the node", "reboot", _DO["reboot"]),
-    3: ("an end of peer-to-peer use", "app", "End what uses peer-to-peer transfers with it, then see what it needs "
-        "(`nvidia-smi -q -i {gpu} | grep -i recovery`)."),
-    4: ("a drain, then a reset of the GPU", "reset", "Give the node no new work, let the present end, then reset the GPU "
-        "(`nvidia-smi -r -i {gpu}`)."),
-}  # fmt: skip
+    3: ("an end of peer-to-peer use", "app", _PEER),
+    4: ("a drain, then a reset of the GPU", "reset", _DRAIN),
+}
 _PENDING: Final = {63: "", 94: "Restart the application. "}  # a row of memory is replaced at the next reset
 _IDLE: Final = "Once nothing uses the GPU, reset it (`nvidia-smi -r -i {gpu}`): its memory is mended only then."
 
@@ -136,9 +139,7 @@ def _bursts(lines: Sequence[Told], places: Iterable[int]) -> Iterator[list[int]]
         yield burst
 
 
-def _settle(
-    catalogue: Catalogue, lines: Sequence[Told], burst: Sequence[int], device: str, found: list[Fault]
-) -> None:
+def _settle(catalogue: Catalogue, lines: Sequence[Told], burst: Sequence[int], device: str, found: list[Fault]) -> None:
     """Fill in what the lines of a burst call for, as the agent would where they come in."""
     ruled = None
     events = []
@@ -175,7 +176,6 @@ def _number(line: Told) -> int | None:
         return None
 
 
-@lru_cache(maxsize=4096)
 def kind(signature: Signature, fault: Fault, xid: Xid | None) -> Signature:
     """Return a signature as what a line says of a GPU makes it."""
     if signature.id == _VERDICT:
@@ -222,12 +222,8 @@ def _verdict(signature: Signature, fault: Fault) -> Signature:
         return replace(signature, role="advice", severity=Severity.LOW, action=_NOTHING)
     if fault.ruled is None:
         return replace(signature, title=f"{signature.title}: {fault.device}") if fault.device else signature
-    asked = _NUMBERS.get(fault.ruled)
-    if asked is None:
-        what, action, advice = f"what has the number {fault.ruled}", "vendor", "Drain the node, and read the line: " \
-            "the number is one that is not known here."  # fmt: skip
-    else:
-        what, action, advice = asked
+    unknown = (f"what has the number {fault.ruled}", "vendor", _UNKNOWN)
+    what, action, advice = _NUMBERS.get(fault.ruled, unknown)
     return replace(
         signature,
         title=f"{on}: the driver asks for {what} (Xid 154)",

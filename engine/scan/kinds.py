@@ -11,7 +11,7 @@ from runbook.engine.scan import gpus
 from runbook.modules import jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from runbook.engine.language.signatures import Catalogue, Signature, Xid
     from runbook.engine.scan.gpus import Fault
@@ -60,23 +60,23 @@ def kind(catalogue: Catalogue, signature: Signature, fault: Fault) -> tuple[Sign
     """Return a signature as what was seen of it makes it, and the name of that kind; one without kinds as it is."""
     if not gpus.tells(signature):
         return signature, ""
-    variant = "" if fault.code in {None, gpus.VERDICT_CODE} else str(fault.code)
-    xid = catalogue.xid.get(fault.code) if fault.code is not None else None
-    told = gpus.kind(signature, fault, xid)
-    if signature.id != _KINDS or xid is None:
-        return told, variant
-    return _causing(catalogue)(told, xid.code), variant
+    return _kinds(catalogue)(signature, fault), "" if fault.code in {None, gpus.VERDICT_CODE} else str(fault.code)
 
 
 @lru_cache(maxsize=2)
-def _causing(catalogue: Catalogue) -> Any:
+def _kinds(catalogue: Catalogue) -> Callable[[Signature, Fault], Signature]:
+    table = catalogue.xid
+
     @lru_cache(maxsize=4096)
-    def causing(told: Signature, code: int) -> Signature:
-        table = catalogue.xid
-        lesser = (f"{_KINDS}:{other.code}" for other in table.values() if _follows(other, table[code]))
+    def known(signature: Signature, fault: Fault) -> Signature:
+        xid = table.get(fault.code) if fault.code is not None else None
+        told = gpus.kind(signature, fault, xid)
+        if signature.id != _KINDS or xid is None:
+            return told
+        lesser = (f"{_KINDS}:{other.code}" for other in table.values() if _follows(other, xid))
         return replace(told, causes=(*told.causes, *lesser))
 
-    return causing
+    return known
 
 
 def _follows(other: Xid, xid: Xid) -> bool:

@@ -31,7 +31,6 @@ _FILE: Final = 16 << 10  # bytes that are read in the time that it takes to begi
 _UNPACKED: Final = 4  # bytes, guessed, of one that may be packed
 _MUCH: Final = 1 << 30
 _APART: Final = 600.0  # seconds between the ends of two runs in one directory
-_ABOVE: Final = 50  # lines above the end of a job that are of its last moments
 _SHORT: Final = 400  # characters of a line when that is used up
 
 
@@ -68,13 +67,18 @@ class Scanned:
     @property
     def whole(self) -> int:
         """How many files were read to their end."""
-        broken = {one.path for one in self.left if one.partly}
+        broken = {one.path for one in self.left if one.partly and one.unreadable}
         return sum(not (file.stopped or file.path in broken) for file in self.files)
 
     @property
     def unreadable(self) -> tuple[Left, ...]:
         """What somebody wanted to be read, and could not, or not to its end."""
         return tuple(one for one in self.left if one.unreadable)
+
+    @property
+    def skipped(self) -> tuple[Left, ...]:
+        """What is no log."""
+        return tuple(one for one in self.left if not (one.unreadable or one.partly))
 
     @property
     def exit_code(self) -> int:
@@ -196,6 +200,8 @@ class _Gathering:
         """Take in what one file held."""
         if scanned.trouble:
             self.left.append(find.Left(source.path, scanned.trouble, unreadable=True, partly=scanned.bytes > 0))
+        if scanned.note:
+            self.left.append(find.Left(source.path, scanned.note, partly=True))
         if not scanned.bytes and (scanned.trouble or scanned.stopped):
             return
         self.files.append(replace(scanned, path=source.path, found={}))
@@ -208,7 +214,6 @@ class _Gathering:
     def seen(self) -> Iterator[Seen]:
         """Yield all sightings, in the order of the files."""
         runs = _runs(source for source, *_ in self._found)
-        ends = _ends((source.path, signature, spots) for source, signature, _, spots in self._found)
         lines = [
             gpus.Told(signature, source.path, spot) for source, signature, _, spots in self._found for spot in spots
         ]
@@ -218,14 +223,12 @@ class _Gathering:
                 fault = next(said)
                 kind, variant = kinds.kind(self._catalogue, signature, fault)
                 hidden = count - len(spots) if place == min(sightings.FIRST, len(spots)) else 0
-                line = _order(spot, place)
                 yield cascade.Seen(
                     sign=kind,
                     source=source.path,
-                    line=line,
+                    line=_order(spot, place),
                     time=spot.time,
                     count=1 + hidden,
-                    by=_by(spot, line, ends.get(source.path)),
                     variant=variant,
                     device=fault.device,
                     job=kinds.job(spot.groups),
@@ -256,26 +259,6 @@ def _runs(sources: Iterable[Source]) -> dict[str, str]:
             runs[source.path] = f"{source.near} {source.written}" if source.near else ""
         before = source
     return runs
-
-
-def _ends(found: Iterable[tuple[str, Signature, Sequence[Spot]]]) -> dict[str, Spot]:
-    """Return by path the first line that bears a time, where it is the end of a job: often its file has no other."""
-    firsts: dict[str, tuple[Spot, Signature]] = {}
-    for path, signature, spots in found:
-        timed = next((spot for spot in spots if spot.time is not None and spot.line_no is not None), None)
-        if timed is None:
-            continue
-        known = firsts.get(path)
-        if known is None or (timed.line_no or 0) < (known[0].line_no or 0):
-            firsts[path] = timed, signature
-    return {path: spot for path, (spot, signature) in firsts.items() if signature.scope == "job"}
-
-
-def _by(spot: Spot, line: int, end: Spot | None) -> float | None:
-    """Return when a line without a time was written at the latest, where the end of its job follows soon."""
-    if spot.time is not None or end is None or not 0 <= (end.line_no or 0) - line <= _ABOVE:
-        return None
-    return end.time
 
 
 def _order(spot: Spot, place: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,8 @@ def _begin(path: str) -> bytes:
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 -- a descriptor
         found = file.read(_SAMPLE)
         if (packing := _packing(found)) is not None:
-            return _unpacked(packing, path)
+            file.seek(0)
+            return _unpacked(packing, file)
         if found and not found.strip(b"\0"):  # a hole, as copytruncate leaves one where a program writes on
             file.seek(-min(_SAMPLE, os.fstat(descriptor).st_size), os.SEEK_END)
             found = file.read(_SAMPLE)
@@ -76,22 +77,19 @@ def _begin(path: str) -> bytes:
 
 
 def _packing(found: bytes) -> str | None:
-    for magic, name in ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "lzma")):
+    for magic, name in ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz")):
         if found.startswith(magic):
             return name
     return "" if found.startswith(b"\x28\xb5\x2f\xfd") else None
 
 
-def _unpacked(packing: str, path: str) -> bytes:
+def _unpacked(packing: str, packed: BinaryIO) -> bytes:
     """Return the first bytes of what is packed; none where it is broken, which the reader will tell of."""
     if not packing:
         return b""
-    import importlib
-
-    opener: Callable[..., Any] = importlib.import_module(packing).open
     try:
-        with opener(path) as file:
-            found: bytes = file.read(_SAMPLE)
+        with _opener(packing)(packed) as file:
+            found: bytes = file.read1(_SAMPLE)
     except (OSError, EOFError, ValueError):
         return b""
     except Exception as error:  # lzma's own kind, without importing it
@@ -100,3 +98,14 @@ def _unpacked(packing: str, path: str) -> bytes:
         return b""
     else:
         return found
+
+
+def _opener(packing: str) -> Callable[..., Any]:
+    if packing == "xz":
+        from runbook.modules.logs.xz import Xz
+
+        return Xz
+    import importlib
+
+    opener: Callable[..., Any] = importlib.import_module(packing).open
+    return opener

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
 _COPY: Final = "An engine that copies memory for programs failed; what it copied is lost."
 _VIDEO: Final = "An engine for pictures and video failed; the program that used it ended."
-_FIRMWARE: Final = "The GPU's own firmware (GSP) does not answer; nothing can be started or ended on it, and nvidia-smi hangs."
+_FIRMWARE: Final = (
+    "The GPU's own firmware (GSP) does not answer; nothing can be started or ended on it, and nvidia-smi hangs."
+)
 _LINK: Final = "A link between GPUs (NVLink) failed; transfers over it stop, and collectives hang."
 _MEANINGS: Final = {
     8: "The GPU did not get on with a program's work in time.",
@@ -22,7 +24,7 @@ _MEANINGS: Final = {
     48: "A cell of the GPU's memory lost two bits, which ECC can't correct; what was in it is lost.",
     61: "A microcontroller on the GPU found an error in itself.",
     62: "A microcontroller on the GPU stopped.",
-    63: "A broken row of the GPU's memory is to be replaced by a spare one: that is done at its next reset, and pending until then.",
+    63: "A broken row of the GPU's memory is replaced by a spare one at its next reset, and pending until then.",
     64: "A broken row of the GPU's memory could not be replaced by a spare one.",
     69: "A program gave the GPU commands that this kind of GPU does not know.",
     74: _LINK,
@@ -43,6 +45,7 @@ _MEANINGS: Final = {
     **dict.fromkeys((60, 68, 82, 83, 84, 86, 88, 89, *range(96, 104), 139, 142), _VIDEO),
     **dict.fromkeys(range(144, 151), _LINK),
 }
+_SAID: Final = frozenset({63, 94})  # whose notes are among the words above, or in the advice
 _SOURCES: Final = ("gpud", "blank in NVIDIA")  # who says so: `runbook doc xid.63` names them
 
 
@@ -50,5 +53,5 @@ def meaning(xid: Xid) -> str:
     """Return what a code means, in sentences."""
     said = _MEANINGS.get(xid.code) or f"The NVIDIA driver calls it {xid.mnemonic or 'nothing'}."
     clauses = [clause for clause in xid.note.split("; ") if clause and not clause.startswith(_SOURCES)]
-    note = "; ".join(clauses)
+    note = "" if xid.code in _SAID and not xid.files else "; ".join(clauses)
     return f"{said} {note[:1].upper()}{note[1:]}." if note else said

@@ -145,7 +145,7 @@ def _nearest(host: Host, unit: Unit) -> Optional[str]:
     known = set()
     for listing in (("list-unit-files",), ("list-units", "--all")):
         done = _systemctl(host, unit.scope, *listing, "--no-legend", "--plain", "--no-pager")
-        known |= {line.split()[0] for line in done.stdout.splitlines() if line.split()}
+        known |= {line.split()[0] for line in done.stdout.split("\n") if line.split()}
     shorter = {name.removesuffix(".service") for name in known}
     return next(iter(difflib.get_close_matches(unit.name, sorted(shorter), n=1, cutoff=0.6)), None)
 
@@ -154,7 +154,7 @@ def _properties(host: Host, unit: Unit) -> Dict[str, str]:
     done = _systemctl(host, unit.scope, "show", f"--property={_ASKED}", "--", unit.name)
     if done.exit_code != 0:
         raise _silent(done, unit.scope)
-    pairs = (line.partition("=") for line in done.stdout.splitlines())
+    pairs = (line.partition("=") for line in done.stdout.split("\n"))
     return {name: value for name, _, value in pairs}
 
 

@@ -4,11 +4,12 @@ import importlib
 import json
 import os
 import re
-import struct
 import time
 from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tuple
 
 from runbook.modules.acting.regular_file import Irregular, reading
+from runbook.modules.formats.unsound import LARGEST_TEXT, Unsound, Untold
+from runbook.modules.formats.weights import checked_safetensors, checked_torch, checked_zip
 from runbook.modules.frozen import frozen
 
 Format = Literal["json", "yaml", "toml", "safetensors", "zip", "torch", "sha256", "checkpoint"]
@@ -17,16 +18,11 @@ SUFFIXES: "Mapping[str, Format]" = {
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), "torch"),
 }  # fmt: skip
 
-LARGEST_TEXT = 64 * 1024 * 1024  # bytes of a text that are parsed
-LARGEST_HEADER = 100_000_000  # what the safetensors library itself takes at most
 BLOCK = 1024 * 1024
+LONGEST_REASON = 500  # characters
 
-_BYTES = {
-    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1,
-    "U16": 2, "I16": 2, "F16": 2, "BF16": 2, "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
-}  # fmt: skip
-_OLD_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number of torch before 1.6, pickled
 _LISTED = re.compile(r"\\?(?P<digest>[0-9a-fA-F]{64}) [ *](?P<name>.+)")
+_ESCAPED = re.compile(r"\\([\\nr])")
 _BSD_LISTED = re.compile(r"SHA256 \((?P<name>.+)\) = (?P<digest>[0-9a-fA-F]{64})")
 
 
@@ -36,14 +32,6 @@ class Verdict:
 
     valid: Optional[bool]
     reason: str = ""
-
-
-class Unsound(Exception):
-    """The file is not what it should be; the message says where."""
-
-
-class Untold(Exception):
-    """It can't be told here; the message says why."""
 
 
 def judge(path: str, form: Format, until: float, known: Mapping[str, Any]) -> Tuple[Verdict, Dict[str, Any]]:
@@ -69,11 +57,18 @@ def judge(path: str, form: Format, until: float, known: Mapping[str, Any]) -> Tu
         else:
             _CHECKS[form](path, until)
     except Unsound as error:
-        verdict = Verdict(valid=False, reason=str(error))
+        verdict = Verdict(valid=False, reason=str(error)[:LONGEST_REASON])
     except Irregular:
         verdict = Verdict(valid=False, reason="not a regular file")
     except Untold as error:
-        return Verdict(valid=None, reason=str(error)), {"hashed": hashed} if hashed else {}
+        return Verdict(valid=None, reason=str(error)[:LONGEST_REASON]), {"hashed": hashed} if hashed else {}
+    except OSError:
+        raise
+    except MemoryError:
+        return Verdict(valid=None, reason="it can't be judged: that needs too much memory"), {}
+    except Exception as error:  # noqa: BLE001 -- what one file does to a parser must not hide the others
+        what = f"it can't be judged: {type(error).__name__}: {error}"
+        return Verdict(valid=None, reason=what[:LONGEST_REASON]), {}
     else:
         verdict = Verdict(valid=True)
     kept = {"mark": mark, "valid": verdict.valid, "reason": verdict.reason}
@@ -89,7 +84,7 @@ def _text(path: str) -> str:
     with reading(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST_TEXT:
-            raise Untold(f"{size} bytes are too many to be parsed")
+            raise Untold(f"its {size} bytes are too many to be parsed: {LARGEST_TEXT >> 20} MiB may be")
         content = file.read(LARGEST_TEXT)
     if not content.strip():
         raise Unsound("the file is empty")
@@ -101,7 +96,7 @@ def _text(path: str) -> str:
 
 def _json(path: str, until: float) -> None:  # noqa: ARG001 -- the shape of a check
     try:
-        json.loads(_text(path))
+        json.loads(_text(path), parse_int=float)  # of any number of digits
     except json.JSONDecodeError as error:
         raise Unsound(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:
@@ -121,7 +116,7 @@ def _yaml(path: str, until: float) -> None:  # noqa: ARG001 -- the shape of a ch
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise Unsound(f"{where}{error.problem or error.context}") from error
     except yaml.YAMLError as error:
-        raise Unsound(str(error).splitlines()[0]) from error
+        raise Unsound(str(error).partition("\n")[0]) from error
     except RecursionError as error:
         raise Unsound("nested too deeply") from error
 
@@ -146,95 +141,12 @@ def _package(name: str, project: str) -> Any:
         raise Untold(f"this host's Python has no {name}: install it with `python3 -m pip install {project}`") from error
 
 
-def _safetensors(path: str, until: float) -> None:  # noqa: ARG001 -- the shape of a check
-    with reading(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(8)
-        if len(start) < 8:
-            raise Unsound(f"{size} bytes are too few for a header")
-        length = int(struct.unpack("<Q", start)[0])
-        if length > LARGEST_HEADER:
-            raise Unsound(f"its header claims {length} bytes: this is no safetensors file")
-        if 8 + length > size:
-            raise Unsound(f"cut off in its header: {size} of at least {8 + length} bytes")
-        raw = file.read(length)
-    try:
-        header = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise Unsound(f"its header is no JSON: {error}") from error
-    if not isinstance(header, dict):
-        raise Unsound("its header is no mapping")
-    tensors = sorted(_tensors(header))
-    reached = 0
-    for begin, end, name in tensors:
-        if begin != reached:
-            raise Unsound(f"tensor {name} begins at {begin} and not at {reached}")
-        reached = end
-    if 8 + length + reached > size:
-        raise Unsound(f"cut off: {size} of {8 + length + reached} bytes")
-    if 8 + length + reached < size:
-        raise Unsound(f"too long: {size} bytes instead of {8 + length + reached}")
-
-
-def _tensors(header: Dict[str, Any]) -> Iterator[Tuple[int, int, str]]:
-    for name, about in header.items():
-        if name == "__metadata__":
-            continue
-        try:
-            begin, end = about["data_offsets"]
-            numbers = 1
-            for extent in about["shape"]:
-                numbers *= int(extent)
-            expected = numbers * _BYTES[about["dtype"]] if about["dtype"] in _BYTES else end - begin
-            sound = 0 <= begin <= end and end - begin == expected
-        except (TypeError, KeyError, ValueError) as error:
-            raise Unsound(f"the header says nothing useful of tensor {name}") from error
-        if not sound:
-            raise Unsound(f"tensor {name}: {end - begin} bytes do not fit its shape {about['shape']}")
-        yield begin, end, name
-
-
-def _zip(path: str, until: float) -> None:
-    import zipfile
-    import zlib
-
-    try:
-        with reading(path) as file, zipfile.ZipFile(file) as archive:
-            for entry in archive.infolist():
-                with archive.open(entry) as content:  # its checksum is compared when its end is read
-                    while content.read(BLOCK):
-                        if time.monotonic() > until:
-                            return  # the directory at its end is sound, so it is not cut off
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
-        raise Unsound(str(error) or "cut off") from error
-    except (NotImplementedError, RuntimeError) as error:  # encrypted, or a compression that Python lacks
-        raise Untold(str(error)) from error
-
-
-def _torch(path: str, until: float) -> None:
-    """What `torch.save` writes: a zip file with a pickle in it; before 1.6 it was pickles one after the other."""
-    import zipfile
-
-    with reading(path) as file:
-        start = file.read(len(_OLD_TORCH))
-        if not start:
-            raise Unsound("the file is empty")
-        if start.startswith(_OLD_TORCH):
-            raise Untold("written by a torch before 1.6: only torch itself can tell")
-        if not start.startswith(b"PK"):
-            raise Unsound("neither of torch's formats: it may be cut off or overwritten")
-    _zip(path, until)
-    with reading(path) as file, zipfile.ZipFile(file) as archive:
-        if not any(name.endswith("data.pkl") for name in archive.namelist()):
-            raise Unsound("a zip file without the data.pkl of a torch file")
-
-
 def _checkpoint(path: str, until: float, known: Mapping[str, Any], judged: Dict[str, Any]) -> None:
     """Judge each file by its suffix, and the weights that an index names; what is known is not read again."""
     names = sorted(_below(path)) if os.path.isdir(path) else [""]
     if not names:
         raise Unsound("the directory is empty")
-    late = ""
+    late = untold = ""
     for name in names:
         target = os.path.join(path, name) if name else path
         form = SUFFIXES.get(os.path.splitext(target)[1].lower())
@@ -247,10 +159,15 @@ def _checkpoint(path: str, until: float, known: Mapping[str, Any], judged: Dict[
         verdict, judged[name] = judge(target, form, until, before)
         if verdict.valid is False:
             raise Unsound(f"{name}: {verdict.reason}" if name else verdict.reason)
+        if verdict.valid is None:
+            untold = untold or (f"{name}: {verdict.reason}" if name else verdict.reason)
+            continue
         if name.endswith(".index.json"):
             _shards(target)
     if late:
         raise Untold(f"{len(judged)} of {len(names)} files are read; the next look goes on with {late}")
+    if untold:
+        raise Untold(untold)
     if not judged:
         raise Untold("no file in it has a format that can be checked")
 
@@ -262,7 +179,7 @@ def _below(path: str) -> Iterator[str]:
 
 
 def _shards(index: str) -> None:
-    listed = json.loads(_text(index))
+    listed = json.loads(_text(index), parse_int=float)
     weights = listed.get("weight_map") if isinstance(listed, dict) else None
     for name in sorted({str(name) for name in weights.values()}) if isinstance(weights, dict) else ():
         if not os.path.isfile(os.path.join(os.path.dirname(index), name)):
@@ -281,7 +198,7 @@ def _sha256(path: str, until: float, known: Mapping[str, Any], hashed: Dict[str,
                 found: Optional[str] = known[name][1]
             else:
                 found = None if late else _digest(target, until)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise Unsound(f"{name} is missing") from error
         except Irregular as error:
             raise Unsound(f"{name} is no file") from error
@@ -296,13 +213,17 @@ def _sha256(path: str, until: float, known: Mapping[str, Any], hashed: Dict[str,
 
 
 def _listed(text: str) -> Iterator[Tuple[str, str]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, whole in enumerate(text.split("\n"), 1):  # a name may hold whatever else Unicode takes for an end
+        line = whole.lstrip(" \t").rstrip("\r")
         if not line.strip() or line.startswith("#"):
             continue
-        found = _LISTED.fullmatch(line.strip()) or _BSD_LISTED.fullmatch(line.strip())
+        found = _LISTED.fullmatch(line) or _BSD_LISTED.fullmatch(line)
         if found is None:
             raise Unsound(f"line {number} is no line of sha256sum")
-        yield found["name"], found["digest"]
+        if "\0" in line:
+            raise Unsound(f"line {number} names a file with a NUL in its name, which no file has")
+        name = _ESCAPED.sub(lambda it: {"n": "\n", "r": "\r"}.get(it[1], it[1]), found["name"])
+        yield name if line.startswith("\\") else found["name"], found["digest"]
 
 
 def _digest(path: str, until: float) -> Optional[str]:
@@ -323,9 +244,9 @@ _CHECKS: Dict[str, Callable[[str, float], None]] = {
     "json": _json,
     "yaml": _yaml,
     "toml": _toml,
-    "safetensors": _safetensors,
-    "zip": _zip,
-    "torch": _torch,
+    "safetensors": checked_safetensors,
+    "zip": checked_zip,
+    "torch": checked_torch,
 }
 _SEVERAL: "Dict[str, Callable[[str, float, Mapping[str, Any], Dict[str, Any]], None]]" = {
     "sha256": _sha256,

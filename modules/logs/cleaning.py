@@ -20,7 +20,7 @@ class Text(NamedTuple):
     """A block of lines as the patterns see it."""
 
     data: bytes  # lines parted by line feeds; one that a lone carriage return ends has it still, before the line feed
-    stamps: Optional[List[str]] = None  # the times that docker wrote beside the lines; None where there are none
+    stamps: Optional[List[str]] = None  # the times that were written beside the lines; None where there are none
     cut: int = 0  # lines that were longer than patterns are given
 
 
@@ -49,10 +49,28 @@ def unwrapped(block: bytes) -> Text:
     stamps = [""] * len(lines)
     for index, line in enumerate(lines):
         if line.startswith(_DOCKER):
-            inner = _inner(line)
-            if inner is not None:
-                lines[index], stamps[index] = inner
+            found = inner(line)
+            if found is not None:
+                end = b"\r" if line.endswith(b"\r") else b""
+                lines[index], stamps[index] = _legible(found.text.replace(b"\r", b" ")) + end, found.stamp
     return Text(b"\n".join(lines), stamps if any(stamps) else None)
+
+
+def said(part: bytes) -> Text:
+    """Return what programs said in whole lines of docker's, Kubernetes' or journalctl's, and when; others as they are.
+
+    A message of several lines becomes as many, parted by carriage returns, so that it is one line of the file still.
+    """
+    texts: List[bytes] = []
+    stamps: List[str] = []
+    for line in part.split(b"\n"):
+        found = inner(line)
+        text, stamp = (line, "") if found is None else found
+        texts.append(text)
+        stamps.append(stamp)
+        if b"\r" in text:
+            stamps += [stamp] * text.count(b"\r", 0, len(text) - 1)
+    return cleaned(b"\n".join(texts), docker=False)._replace(stamps=stamps)
 
 
 def unfolded(text: bytes) -> Optional[bytes]:

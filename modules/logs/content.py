@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Protocol
 
 from runbook.modules.declare import Unclear
+from runbook.modules.logs.xz import DEAREST
 
 PACKED = (".gz", ".bz2", ".xz")
 RAW = 64 * 1024  # bytes that are unpacked at once
 WINDOW = 64 * 1024  # unpacked bytes that are kept behind, for who looks back a little
 FIRST = 4 * 1024  # unpacked bytes that are kept for good
-DEAREST = 256 * 1024 * 1024  # bytes of memory that unpacking may take: an xz file can ask for any number
 
 _MAGIC = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 _LONGEST = 6  # bytes of these

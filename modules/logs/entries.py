@@ -1,14 +1,15 @@
 """Messages that come one by one (the journal's, the kernel's), matched as the lines of a file are."""
 
 import time
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.frozen import frozen
 from runbook.modules.logs.cleaning import cleaned
-from runbook.modules.logs.events import HEADER, Known, Recent, Traceback, joined, merged, tracebacks
+from runbook.modules.logs.events import Known, Recent, joined, merged
 from runbook.modules.logs.match import Matcher, TooSlow, matcher
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.room import PAUSE, QUIET, STILL, Line, Room
+from runbook.modules.logs.tracebacks import HEADER, Traceback, tracebacks
 
 TIME = 5.0  # seconds of processor time for the messages of one look
 LINE_TIME = 0.25  # for one message, when that was not enough
@@ -143,10 +144,12 @@ def _lines(entries: Sequence[Entry]) -> Tuple[List[str], List[int]]:
 
 def _tracebacks(lines: List[str], owners: List[int], entries: Sequence[Entry]) -> List[Traceback]:
     """Return the tracebacks among the lines, each within what one writer wrote."""
-    writers = {entries[owners[at]].stream for at, line in enumerate(lines) if HEADER in line}
+    written: Dict[str, List[int]] = {entries[owners[at]].stream: [] for at, line in enumerate(lines) if HEADER in line}
+    for at, owner in enumerate(owners if written else ()):
+        if entries[owner].stream in written:
+            written[entries[owner].stream].append(at)
     found: List[Traceback] = []
-    for writer in writers:
-        places = [at for at, owner in enumerate(owners) if entries[owner].stream == writer]
+    for places in written.values():
         for each in tracebacks([lines[at] for at in places]):
             own = frozenset(places[at] for at in each.own)
             final = None if each.final is None else places[each.final]

@@ -67,6 +67,7 @@ class Judge:
         self.engine = engine
         self.reach = max((pattern.lines for pattern in patterns), default=1)
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
+        self._testing = not engine.sure  # whether candidates are worth a quick test before the pattern itself
         self._owners = [expression.pattern for expression in engine.expressions]
         self._exact: Dict[int, Optional[Test]] = {}  # by expression; what tells of a line of ASCII whether it matches
 
@@ -75,6 +76,7 @@ class Judge:
         for number, pattern in enumerate(self.patterns):
             numeric_groups(pattern.regex)
             self._compile(number)
+        self._testing = False  # the tests are many more than the patterns
 
     def hits(
         self, block: bytes, limit: float = 60.0, *, goes_on: bool = False, before: bytes = b"", every: bool = False
@@ -151,8 +153,7 @@ class Judge:
     ) -> List[Found]:
         found: List[Found] = []
         plain = b"\r" not in data and not goes_on
-        sure = self.engine.sure
-        exact = self._exact if counted or not sure else None
+        exact = self._exact if counted or self._testing else None
         ascii_only = exact is not None and plain and data.isascii()
         find, rfind, owners = data.find, data.rfind, self._owners
 
@@ -180,7 +181,7 @@ class Judge:
                 match = test = None
                 if (
                     exact is not None
-                    and (number in counted or not sure)
+                    and (number in counted or self._testing)
                     and (ascii_only or _lone(data, start, end, goes_on=goes_on))
                 ):
                     test = exact[expression] if expression in exact else self._compile_exact(expression)

@@ -115,7 +115,8 @@ class Kernel:
             if done.exit_code == 0 and (argv[0] == "dmesg" or done.stdout.strip()):
                 yield from read(done.stdout)
                 return
-            answers.append(f"{argv[0]}: {(done.stderr or 'it knows nothing').strip().splitlines()[0]}")
+            said = done.stderr.strip().partition("\n")[0]
+            answers.append(f"{argv[0]}: {said or 'it knows nothing'}")
         if not answers and not os.path.exists(DEVICE):
             raise Absent(f"there is no {DEVICE}, no journalctl and no dmesg here")
         raise Unclear(f"the kernel's messages can't be read ({'; '.join([refused, *answers])}): {_MEND}")
@@ -183,15 +184,20 @@ def _whole(messages: Iterator[Message]) -> List[Message]:
 def _raw(output: str) -> Iterator[Message]:
     """Yield what `dmesg --raw` prints; a line without a time goes on with the one before."""
     seconds = 0.0
-    for line in output.splitlines():
+    for line in _lines(output):
         found = _RAW.match(line)
         if found is not None:
             seconds = float(found[1])
         yield Message(-1, seconds, cleaned_text((found[2] if found is not None else line).encode("utf-8", "replace")))
 
 
+def _lines(output: str) -> List[str]:
+    """Return the lines of a program's output; of what Unicode takes for the end of one, messages hold anything."""
+    return output.removesuffix("\n").split("\n") if output else []
+
+
 def _journalled(output: str) -> Iterator[Message]:
-    for line in output.splitlines():
+    for line in _lines(output):
         record = fields_of(line)
         if record is not None:
             seconds = float(record.get("_SOURCE_MONOTONIC_TIMESTAMP") or record.get("__MONOTONIC_TIMESTAMP") or 0) / 1e6

@@ -7,6 +7,8 @@ from typing import Callable, List, Set
 from runbook.modules.declare import Unclear
 from runbook.modules.globs import expand, wild
 
+_NULL = os.makedev(1, 3)  # where a log is linked to that nobody wants
+
 Listing = Callable[[str, Set[str]], List[str]]  # takes in the directories that the answer depends on
 
 
@@ -25,6 +27,17 @@ def listed(pattern: str, folders: Set[str]) -> List[str]:
     if refusal:
         raise Unclear(refusal)
     return [pattern]
+
+
+def irregular(path: str) -> bool:
+    """Tell whether at a path lies what lines may go through unread: a pipe, a socket, a device but /dev/null."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):
+        return False
+    return not stat.S_ISCHR(found.st_mode) or found.st_rdev != _NULL
 
 
 def _refusal(path: str) -> str:

@@ -91,10 +91,15 @@ def prepare(patterns: Sequence[Pattern]) -> None:
     judge(patterns, 0).prepare()
 
 
+def forget() -> None:
+    """Forget what is kept ready in this process."""
+    _last.clear()
+    _best.clear()
+    _judge.cache_clear()
+
+
 _last: List[Tuple[Sequence[Pattern], Judge]] = []  # of the large backlog before
-_best: Dict[
-    Tuple[Pattern, ...], Judge
-] = {}  # those of large backlogs that were made already: they are as good for small
+_best: Dict[Tuple[Pattern, ...], Judge] = {}  # what was made for large backlogs serves small ones too
 
 
 def _sure(patterns: Tuple[Pattern, ...]) -> Judge:

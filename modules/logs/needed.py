@@ -1,31 +1,61 @@
-"""The texts of which one stands in every line that an expression matches: what quick searches look for first."""
+"""The texts that stand in every line that an expression matches, of each set one: what quick searches look for."""
 
 from typing import FrozenSet, Iterable, List, Optional, Tuple
 
 from runbook.modules.logs.superset import Bytes, Many, Node, OneOf, Times
 
 SHORTEST = 3  # bytes; shorter ones stand in too many lines
-MOST = 64  # texts for one expression; more are no quicker than the expression itself
+SHORTEST_ALSO = 2
+MOST = 200  # texts of one set; more are no quicker than the expression itself
+SETS = 5
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789 _:,-/'\"=<>%&#@!;~`\t")
+TELLING = 6.0  # bytes of a text by which lines are told apart
 _PRODUCT = 16  # texts that a stretch of alternatives is written out into
 _COMMON = frozenset(
     b"error errors failed failure fail memory warning connection connect timeout timed out checkpoint nvrm nccl cuda "
-    b"code exit read write node task process server file device kernel no in of for the with not".split()
+    b"code exit read write node task process server file device kernel no in of for the with not line grad norm loss "
+    b"step rank gpu info".split()
 )
 
 Texts = FrozenSet[bytes]
 
 
-def needed(node: Node) -> Optional[Texts]:
-    """Return such texts in lower case, to be looked for in lower case; None where there are none to speak of."""
-    best = _best(node)
-    if best is None or len(best) > MOST or min(map(len, best)) < SHORTEST:
-        return None
-    return best
+def needed(node: Node) -> Tuple[Texts, ...]:
+    """Return sets of texts in lower case, to be looked for in lower case, the most telling first; none where none is.
+
+    Of the first a line is known, the others are to be asked for in it.
+    """
+    sets = sorted(dict.fromkeys(_sets(node)), key=_telling, reverse=True)
+    useful = [texts for texts in sets if len(texts) <= MOST and min(map(len, texts)) >= SHORTEST_ALSO]
+    if not useful or min(map(len, useful[0])) < SHORTEST:
+        return ()
+    return tuple(useful[:SETS])
 
 
-def _best(node: Node) -> Optional[Texts]:
+def telling(texts: Texts) -> bool:
+    """Tell whether few lines hold one of these that do not match."""
+    return _telling(texts)[0] >= TELLING
+
+
+def outline(node: Node) -> bytes:
+    """Return the sets in their order as an expression, which RE2 and `grep -E` understand alike."""
+    sets = [texts for texts in _sets(node) if len(texts) <= MOST and min(map(len, texts)) >= SHORTEST_ALSO]
+    return b".*".join(b"(%s)" % b"|".join(map(escaped, sorted(texts))) for texts in sets[:SETS])
+
+
+def escaped(text: bytes) -> bytes:
+    """Return a text as an expression."""
+    return b"".join(
+        bytes([code]) if code in _PLAIN or code >= 0x80 else b"[%c]" % code if code != 0x5E else rb"\^" for code in text
+    )
+
+
+def _sets(node: Node) -> List[Texts]:
+    """Return all such sets."""
     exact = _exact(node)
-    found: List[Texts] = [exact] if exact else []
+    if exact is not None:
+        return [exact] if all(exact) and exact else []
+    found: List[Texts] = []
     if isinstance(node, Many):
         run: Texts = frozenset([b""])
         for part in node.parts:
@@ -36,20 +66,20 @@ def _best(node: Node) -> Optional[Texts]:
                 continue
             found.append(run)
             run = texts if texts is not None else frozenset([b""])
-            inner = None if texts is not None else _best(part)
-            if inner is not None:
-                found.append(inner)
+            if texts is None:
+                found += _sets(part)
         found.append(run)
     elif isinstance(node, OneOf):
         branches = [_best(branch) for branch in node.branches]
         if branches and all(branch is not None for branch in branches):
             found.append(frozenset().union(*(branch for branch in branches if branch is not None)))
     elif isinstance(node, Times) and node.least:
-        inner = _best(node.part)
-        if inner is not None:
-            found.append(inner)
-    found = [texts for texts in found if texts and all(texts)]
-    return max(found, key=_telling, default=None)
+        found += _sets(node.part)
+    return [texts for texts in found if texts and all(texts)]
+
+
+def _best(node: Node) -> Optional[Texts]:
+    return max(_sets(node), key=_telling, default=None)
 
 
 def _exact(node: Node) -> Optional[Texts]:
@@ -102,7 +132,13 @@ def _joined(first: Texts, second: Texts) -> Optional[Texts]:
 
 def _telling(texts: Texts) -> Tuple[float, int]:
     """Return how well texts tell lines apart: by the one that tells least."""
-    return min(min(2.5 if _common(text) else 99, len(text)) for text in texts), -len(texts)
+    return min(_weight(text) for text in texts), -len(texts)
+
+
+def _weight(text: bytes) -> float:
+    if len(text) <= SHORTEST:
+        return len(text) / 2
+    return 2.5 if _common(text) else len(text)
 
 
 def _common(text: bytes) -> bool:

@@ -267,9 +267,9 @@ def _unpacked(path: str, file: Any, packed: str) -> Any:
 
         return bz2.BZ2File(file)
     if packed == "lzma":
-        import lzma
+        from runbook.modules.logs.xz import Xz
 
-        return lzma.LZMAFile(file)
+        return Xz(file)
     try:
         zstd: Any = importlib.import_module("compression.zstd")  # Python 3.14
     except ImportError:

@@ -114,8 +114,9 @@ def _of_docker(line: bytes) -> Optional[_Piece]:
     text = None if record is None else record.get("log")
     if record is None or not isinstance(text, str) or "stream" not in record:
         return None
-    said = text[:-1] if text.endswith("\n") else text
-    return _Piece(b"", record, said.encode("utf-8", "replace"), str(record["stream"]), text.endswith("\n"))
+    whole = text.endswith("\n")
+    said = text[: len(text) - whole].encode("utf-8", "replace")
+    return _Piece(b"", record, said, str(record["stream"]), whole)
 
 
 def _offset(part: bytes, line: int) -> int:

@@ -6,14 +6,13 @@ from itertools import chain, groupby
 from typing import BinaryIO, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.frozen import frozen
-from runbook.modules.logs.cleaning import Text, said
+from runbook.modules.logs.cleaning import Text
 from runbook.modules.logs.judging import Found, Judge, TooSlow, last_lines
 from runbook.modules.logs.match import judge
 from runbook.modules.logs.opening import Blocks, Unreadable, opened
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.pieces import together
 from runbook.modules.logs.sightings import FIRST, LAST, Clock, Seen, Sighting, Sketch, Spot, told
-from runbook.modules.logs.wrapping import wraps
+from runbook.modules.logs.unwrapping import Unwrapped, unwrapped
 
 __all__ = ["FileScan", "Sighting", "Spot", "scan"]
 
@@ -22,7 +21,6 @@ LINE_TIME = 0.25  # for a pattern in a line of such a block; one that takes long
 PATIENCE = 4  # lines that a pattern may be too slow for before it is left out of the rest of the file
 HELD = 8 * 1024 * 1024  # bytes of blocks that are held
 SHOWN = 400  # bytes of a line that is told as it is found
-PIECES = 1024 * 1024  # bytes that are held back while a line in pieces has no end
 AROUND = 4096  # bytes before a spot that are looked through for a time
 
 Each = Callable[[Optional[int], str, str], None]
@@ -39,7 +37,6 @@ class FileScan:
     trouble: str = ""  # why not all of it was read or matched
     note: str = ""  # what else is to be known of it, which is nobody's fault
     stopped: bool = False  # somebody did not wait for the end (KeyboardInterrupt): this is what was seen until then
-    stopped: bool = False  # somebody did not wait for its end
 
 
 def scan(
@@ -102,7 +99,8 @@ class _Scan:
         self._since, self._context, self._each = since, context, each
         self._names = [pattern.name for pattern in judge.patterns]
         self._seen: Dict[str, Seen] = {}
-        self._clock = Clock()
+        self._clock = Clock()  # of the spots, which are told of later
+        self._reading = Clock()  # of the lines as they are read, where only late ones are wanted
         self._slow: Dict[int, int] = {}  # lines that a pattern was too slow for
         self._left_out: Set[int] = set()  # those that were too slow for too many
         self._counted: Set[int] = set()  # patterns of which enough spots are kept
@@ -116,7 +114,7 @@ class _Scan:
 
     def run(self, lines: Iterator[bytes]) -> FileScan:
         """Read on to the end."""
-        blocks = self._unwrapped(lines)
+        blocks = unwrapped(lines)
         stopped = False
         try:
             if self._since is not None:
@@ -135,57 +133,38 @@ class _Scan:
         stopped = stopped or self._blocks.stopped
         return FileScan(self._path, count, self._blocks.bytes, found, self._trouble(), self._note(), stopped)
 
-    def _unwrapped(self, lines: Iterator[bytes]) -> Iterator[Tuple[bytes, Optional[Text]]]:
-        """Yield blocks, with what programs said in them where something else wrote around it."""
-        held, wrapped = b"", False
-        for raw in lines:
-            wrapped = wrapped or wraps(raw)
-            if not wrapped:
-                yield raw, None
-                continue
-            part, held = held + raw, b""
-            whole, end = together(part)
-            if end < len(part) <= end + PIECES:  # a line that goes on in the next block
-                part, held = part[:end], part[end:]
-                whole, _ = together(part)
-            if part:
-                yield part, said(whole)
-        if held:
-            yield held, said(together(held)[0])
-
-    def _ahead(self, blocks: Iterator[Tuple[bytes, Optional[Text]]]) -> Iterator[Tuple[bytes, Optional[Text]]]:
+    def _ahead(self, blocks: Iterator[Unwrapped]) -> Iterator[Unwrapped]:
         """Read on to the file's first time, which is that of all lines before."""
         begun = []
         for raw, text in blocks:
             begun.append((raw, text))
-            if (
-                self._clock.look_ahead(raw, 0)
-                if text is None
-                else self._clock.look_ahead(text.data, 0, text.stamps or ())
-            ):
+            data, stamps = (raw, None) if text is None else (text.data, text.stamps)
+            if self._reading.look_ahead(data, 0, stamps or ()):
                 break
+        self._clock.first = self._reading.first
         return chain(begun, blocks)
 
-    def _read(self, raw: bytes, said: Optional[Text]) -> None:
+    def _read(self, raw: bytes, known: Optional[Text]) -> None:
         """Take in a block."""
         head = last_lines(self._last, self._carried) if self._carried and self._last else b""
-        text, marks = self._judge.candidates(raw if said is None else said, head)
+        text, marks = self._judge.candidates(raw if known is None else known, head)
         line_no = None if self._blocks.first is None else self._blocks.first + self._feeds
         block = _Block(text, len(head), line_no)
         try:
             if marks:
                 self._take(block, marks)
-        finally:
+        finally:  # what was found before an interrupt is told, too
             if block.spots:
                 block.spots.sort()
                 block.before = self._last
             self._hold(block)
-            self._feeds += raw.count(b"\n")
-            self._ended = raw.endswith(b"\n")
-            self._last = text.data
-            self._cut += text.cut
+        self._feeds += raw.count(b"\n")
+        self._ended = raw.endswith(b"\n")
+        self._last = text.data
+        self._cut += text.cut
         if self._since is not None:
-            self._clock.at(text.data, text.data.rfind(b"\n", 0, len(text.data) - 1) + 1, block.begin)
+            last = max(block.begin, text.data.rfind(b"\n", 0, len(text.data) - 1) + 1)
+            self._reading.at(text.data, last, block.begin, block.stamp(last))
 
     def _hold(self, block: _Block) -> None:
         """Hold a block for a while: most of its spots will be followed by others, and need not be kept."""
@@ -253,11 +232,11 @@ class _Scan:
     def _late_enough(self, block: _Block, found: Sequence[Found]) -> List[Found]:
         assert self._since is not None
         late: List[Found] = []
-        data, looked, moment = block.text.data, block.begin, self._clock.now
+        data, looked, moment = block.text.data, block.begin, self._reading.now
         for item in found:
             start = item[0]
             if start >= looked:
-                moment = self._clock.at(data, start, looked, block.stamp(start))
+                moment = self._reading.at(data, start, looked, block.stamp(start))
                 looked = start + 1
             if moment is None or moment >= self._since:
                 late.append(item)
@@ -265,7 +244,7 @@ class _Scan:
 
     def _tell(self, block: _Block, found: Sequence[Found]) -> None:
         assert self._each is not None
-        number, counted = block.line_no, block.begin
+        number, counted, data = block.line_no, block.begin, block.text.data
         for start, pattern, _ in found:
             if number is not None:
                 number += block.feeds(counted, start)
@@ -344,12 +323,8 @@ class _Scan:
     def _note(self) -> str:
         if not self._cut:
             return ""
-        lines = "1 line is" if self._cut == 1 else f"{self._cut} lines are"
-        return (
-            f"{lines} longer than 64 KiB: matched in its first 64 KiB"
-            if self._cut == 1
-            else (f"{lines} longer than 64 KiB: matched in their first 64 KiB")
-        )
+        lines, their = ("1 line is", "its") if self._cut == 1 else (f"{self._cut} lines are", "their")
+        return f"{lines} longer than 64 KiB: matched in {their} first 64 KiB"
 
     def _trouble(self) -> str:
         parts = [self._blocks.trouble] if self._blocks.trouble else []

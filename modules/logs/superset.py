@@ -16,7 +16,7 @@ _sre = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else 
 
 HIGH = frozenset(range(0x80, 0x100))  # as members of a set: any character above ASCII
 ASCII = frozenset(range(0x80))
-ALTERNATIVES = 64  # into which a pattern is parted at most
+ALTERNATIVES = 200  # into which a pattern is parted at most
 _NEWLINE = frozenset(b"\n")
 _FOLDING = frozenset(b"kKsSiI")  # letters that characters above ASCII fold to
 _DIGIT = frozenset(b"0123456789")

@@ -13,7 +13,7 @@ from runbook.modules.logs.cursor import Cursor
 from runbook.modules.logs.events import Known
 from runbook.modules.logs.follow import Follow, Work
 from runbook.modules.logs.ground import Ground
-from runbook.modules.logs.listing import Listing, listed
+from runbook.modules.logs.listing import Listing, irregular, listed
 from runbook.modules.logs.match import Matcher, matcher
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.reading import Reading
@@ -22,6 +22,7 @@ from runbook.modules.logs.rotation import Folder, Place, bases, places
 from runbook.modules.logs.strangers import followed
 
 BUDGET = 10.0  # seconds of reading in one look; the next one goes on where it ended
+LEAST = 2.0  # of them once patterns are ready
 
 
 class Tail:
@@ -102,6 +103,7 @@ class Tail:
         logs = set(shelf) if firm else set(listing(pattern, folders))
         lost = [Cursor.load(text) for text in apart]
         active = {cursor.log for cursor in _loaded(shelf, active).values()}
+        self._refuse(active if firm else {*active, *(path for path in logs if path not in shelf)})
         if not firm:
             active |= {cursor.log for cursor in lost}
             active |= self._newcomers(logs, shelf, folders)
@@ -122,11 +124,18 @@ class Tail:
     def _first(self, pattern: str, begin: Beginning, listing: Listing) -> List[Line]:
         folders: Set[str] = set()
         logs = listing(pattern, folders)
+        self._refuse(logs)
         there = list(self._places(logs, set(logs), [], search=True))
         kept, work = begin.split(there, self._now)
         lines = self._read_all(kept, work)
         self._put(pattern, kept, {}, [], folders)
         return lines
+
+    def _refuse(self, logs: Iterable[str]) -> None:
+        """Tell of what a pattern matches and nobody can read, at every look for as long as it lies there."""
+        for path in sorted(filter(irregular, logs)):
+            self._told.append(f"{path} is no file, so it is not read")
+            self._ground.doubt(os.path.dirname(path))
 
     def _newcomers(self, logs: Set[str], shelf: Mapping[str, str], folders: Set[str]) -> Set[str]:
         """Return the logs that are new, or beside which a name is new that rotation may have given."""
@@ -209,7 +218,10 @@ class Tail:
             if content is None:
                 return None
             if self._matcher is None:
+                due = self._room.left
                 self._matcher = matcher(self._patterns, backlog)
+                if due:  # making it may take long
+                    self._room.until = max(self._room.until, time.monotonic() + LEAST)
             shorter = not content.packed and os.fstat(content.descriptor).st_size < cursor.offset
             try:
                 read = Reading(place, content, cursor, self._matcher, self._known, room=self._room, now=self._now)

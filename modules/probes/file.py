@@ -135,7 +135,7 @@ class File(Probe):
             try:
                 verdict, kept[file] = judge(file, self.format, until, known.get(file, {}))
             except OSError as error:
-                raise Unclear(f"{error.filename or file} can't be read: {error.strerror}") from error
+                raise Unclear(f"{error.filename or file} can't be read: {error.strerror or error}") from error
             if verdict.valid is False:
                 valid, reason = False, f"{file}: {verdict.reason}"
                 break

@@ -68,3 +68,16 @@ def test_a_template_in_the_paths_of_a_log_hides_no_field(tmp_path):
 def test_a_correlation_whose_member_is_not_defined_has_no_missing_condition(tmp_path):
     text = "name: x\ndetectors:\n  - {name: d, all: [nothing]}\n"
     assert "RB023" not in {finding.code for finding in findings(tmp_path, text)}
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("file: /srv/a\n    when: not valid", ["RB057"]), ("file: {path: /srv/a}\n    when: exists and reason != ''", ["RB057"]),
+        ("file: /srv/a\n    when: size > 1MB", []), ("file: {path: /srv/a, format: torch}\n    when: reason != ''", []),
+        ("command: /srv/check\n    when: exit_code != 0", []),
+    ],
+)  # fmt: skip
+def test_the_content_of_a_file_is_judged_by_what_it_should_be(text, codes, tmp_path):
+    found = findings(tmp_path, f"name: x\ndetectors:\n  - name: d\n    {text}\n")
+    assert [finding.code for finding in found] == codes

@@ -57,6 +57,8 @@ class Odd(Probe):
         if self.kind == "print": print("garbage on stdout", flush=True)
         if self.kind == "stdin": yield OddRecord("stdin", sys.stdin.read())
         if self.kind == "huge": yield OddRecord("huge", "x" * (17 << 20))
+        if self.kind == "greedy": bytearray(3 << 30)
+        if self.kind == "limit": yield OddRecord("limit", host.run("sh", "-c", "ulimit -d").stdout.strip())
         if self.kind == "big": yield OddRecord("big", "x" * (14 << 20))
         if self.kind == "object": yield OddRecord("object", object())
         if self.kind == "name": yield OddRecord(b"\\xff".decode("utf-8", "surrogateescape"), 1)

@@ -2,6 +2,7 @@
 # os and not pathlib: names are compared as the kernel tells them
 import os
 import signal
+import subprocess
 import time
 
 import agents
@@ -33,6 +34,7 @@ def test_records_come_with_their_subjects_and_unseen_fields_are_unknown(agent):
     [
         ("absent", Lacking("no such driver")),
         ("unclear", NotSeen("may not read /x")),
+        ("greedy", NotSeen("it needs too much memory")),
         ("broken", NotSeen("ZeroDivisionError: division by zero")),
         ("exit", NotSeen("the process that looked died")),
         ("die", NotSeen("the process that looked died (signal 9)")),
@@ -45,6 +47,13 @@ def test_whatever_goes_wrong_in_one_look_the_others_answer(agent, kind, expected
     assert looks[kind] == expected
     assert isinstance(looks["first"], Seen)
     assert isinstance(looks["last"], Seen)
+
+
+def test_the_bound_of_a_look_s_memory_is_not_that_of_a_program_that_it_starts(agent):
+    own = subprocess.run(["sh", "-c", "ulimit -d"], capture_output=True, text=True, check=True).stdout.strip()
+    look = agent.probe([odd("limit")])["limit"]
+    assert isinstance(look, Seen)
+    assert look.records[0].fields["value"] == own
 
 
 def test_an_unknown_probe_an_engines_probe_and_wrong_parameters_are_unknown(agent):

@@ -287,6 +287,7 @@ def test_many_such_lines_end_a_look_in_time_and_the_next_one_goes_on(log, monkey
     watch.look()
     log.write_bytes(b"line 1\n" + (b"a" * 40 + b"b\n") * 6 + b"line 8\n")
     monkeypatch.setattr(tail, "BUDGET", 0.5)
+    monkeypatch.setattr(tail, "LEAST", 0.5)
     found, looks, passed_over = [], 0, 0
     while not looks or watch.state["behind"]:
         found += [record.line_no for record in watch.look()]
@@ -349,7 +350,27 @@ def test_what_is_no_file_is_not_read(tmp_path, kind):
     with pytest.raises(Unclear, match="is a directory" if kind == "directory" else "is no file"):
         Watch(path).look()
     if kind != "device":
-        assert Watch(tmp_path / "*", from_="start").look() == []
+        watch = Watch(tmp_path / "*", from_="start")
+        assert watch.look() == []
+        assert watch.state.get("trouble") == (None if kind == "directory" else f"{path} is no file, so it is not read")
+
+
+def test_a_pipe_among_logs_is_told_at_every_look_while_the_logs_are_read(tmp_path):
+    write(tmp_path / "a.log", 1)
+    os.mkfifo(tmp_path / "b.log")
+    (tmp_path / "null.log").symlink_to("/dev/null")
+    (tmp_path / "zero.log").symlink_to("/dev/zero")
+    said = "; ".join(f"{tmp_path / name} is no file, so it is not read" for name in ("b.log", "zero.log"))
+    watch = Watch(tmp_path / "*.log", from_="start")
+    assert (watch.numbers(), watch.state["trouble"]) == ([1], said)
+    assert (watch.numbers(), watch.state["trouble"]) == ([], said)
+    write(tmp_path / "a.log", 2)
+    assert (watch.numbers(), watch.state["trouble"]) == ([2], said)
+    (tmp_path / "b.log").unlink()
+    (tmp_path / "zero.log").unlink()
+    write(tmp_path / "b.log", 3)
+    assert watch.numbers() == [3]
+    assert "trouble" not in watch.state
 
 
 def test_a_file_that_may_not_be_read_is_unclear():

@@ -9,6 +9,7 @@ from log_watch import Watch
 
 from runbook.modules.host import Host
 from runbook.modules.logs import reading
+from runbook.modules.logs.unended import LONGEST
 from runbook.modules.probes.log import Log
 
 FRAMES = 'Traceback (most recent call last):\n  File "train.py", line 7, in <module>\n    main()\n'
@@ -175,3 +176,22 @@ def test_lines_of_one_match_may_come_in_two_looks(log):
     append(log, "fallen off the bus\n")
     host = Host(remembered=json.loads(json.dumps(host.kept)))
     assert [(record.pci, record.line_no) for record in probe.look(host)] == [("0000:b3:00.0", 3)]
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1000])
+def test_blocks_of_any_length_make_the_same_records(log, watch, monkeypatch, block):
+    ranks = [[f"[rank{rank}]: {line}\n" for line in (FRAMES + FINAL).splitlines()] for rank in range(3)]
+    text = "".join(line for lines in zip(*ranks, strict=True) for line in lines)
+    text = "line 1\r\nstep\r" + text + FRAMES + FINAL + "line 3\n" + text + "[rank1]: line 4\n"
+    append(log, text)
+    monkeypatch.setattr(reading, "BLOCK", block)
+    found = watch.look()
+    assert sorted(names(found)) == sorted(["line"] * 3 + ["oom"] * 7)
+    assert [r.line_no for r in found if r.signature == "oom"] == [11, 12, 13, 17, 28, 29, 30]
+
+
+def test_an_endless_traceback_hides_nothing_of_what_comes_after_its_bounds(log, watch):
+    append(log, FRAMES + "    line 5\n" * 600 + "line 6\n")
+    found = watch.look()
+    assert len(found) == 1 + 600 - (LONGEST - 3) + 1
+    assert (found[-1].signature, found[-1].n) == ("line", 6)

@@ -16,6 +16,7 @@ from log_watch import Watch, write
 from runbook.engine.fleet import Spec, local
 from runbook.engine.model import NotSeen, Seen
 from runbook.modules.declare import Unclear
+from runbook.modules.logs import assembling, tail
 
 PROBE = """
 import resource, sys
@@ -98,7 +99,9 @@ def test_a_log_that_becomes_a_fifo_does_not_hang(tmp_path):
     assert watch.numbers() == [1]
     log.unlink()
     os.mkfifo(log)
-    assert watch.look() == []
+    for _ in range(2):
+        assert watch.look() == []
+        assert watch.state["trouble"] == f"{log} is no file, so it is not read"
     log.unlink()
     write(log, 2)
     assert watch.numbers() == [2]
@@ -134,6 +137,7 @@ import json, os, sys
 from runbook.modules.host import Host
 from runbook.modules.probes.log import Log
 from runbook.modules.declare import Unclear
+from runbook.modules.logs import assembling, tail
 probe, state = Log((sys.argv[1],), ("line [0-9]",)), {}
 for _ in sys.stdin:
     host = Host(remembered=state)
@@ -189,3 +193,65 @@ def test_a_look_holds_no_more_descriptors_than_it_needs(tmp_path):
         assert len(watch.numbers()) == 300
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+FORGED = [f"[p{n}] " + "12:00:00 " * 300 + "Traceback (most recent call last):\n" for n in range(700)]
+NAMED = [f"[p{n}] " + "12:00:00 " * 20 + "Traceback (most recent call last):\n" for n in range(9000)]
+
+
+@pytest.mark.parametrize("forged", [FORGED, NAMED], ids=["wide", "many"])
+def test_forged_headers_of_tracebacks_blind_nobody(tmp_path, forged):
+    log = tmp_path / "x.log"
+    log.write_text("".join([*forged, "line 7\n"]))
+    begun = time.process_time()
+    assert Watch(log, from_="start").numbers() == [7]
+    assert time.process_time() - begun < 8
+
+
+def test_each_look_gets_on_where_joining_takes_too_long_and_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(assembling, "TIME", 0.0)
+    log = tmp_path / "x.log"
+    log.write_text("".join([*NAMED, "line 7\n"]))
+    watch = Watch(log, from_="start")
+    assert watch.numbers() == [7]
+    assert watch.state["trouble"] == f"{log}: lines of tracebacks were taken one by one: to join them took too long"
+
+
+def test_a_look_whose_time_is_up_leaves_the_block_to_the_next_one_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tail, "BUDGET", 0.05)
+    monkeypatch.setattr(tail, "LEAST", 0.05)
+    log = tmp_path / "x.log"
+    log.write_text("".join(line for n, header in enumerate(NAMED) for line in (header, f"line {n}\n")))
+    watch, found, looks = Watch(log, from_="start"), [], 0
+    while not looks or watch.state["behind"]:
+        before = watch.state.get("behind")
+        found += watch.numbers()
+        assert watch.state["behind"] != before
+        looks += 1
+    assert found == list(range(len(NAMED)))
+
+
+def test_making_the_patterns_ready_takes_nothing_of_the_time_for_reading(tmp_path, monkeypatch):
+    made = tail.matcher
+
+    def slowly(*given):
+        time.sleep(0.3)
+        return made(*given)
+
+    monkeypatch.setattr(tail, "matcher", slowly)
+    monkeypatch.setattr(tail, "BUDGET", 0.2)
+    log = tmp_path / "x.log"
+    write(log, 1)
+    assert Watch(log, from_="start").numbers() == [1]
+
+
+def test_an_endless_line_behind_a_traceback_without_an_end_takes_no_memory(tmp_path):
+    log = tmp_path / "x.log"
+    with log.open("wb") as file:
+        file.write(b"Traceback (most recent call last):\n  x\nline 1 ")
+        file.truncate(1 << 28)
+        file.seek(1 << 28)
+        file.write(b"\nline 2\n")
+    found, grown = probed(log)
+    assert found == 2
+    assert grown < 40_000

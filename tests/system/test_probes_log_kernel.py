@@ -264,3 +264,19 @@ def test_messages_that_were_overwritten_before_they_were_read_are_told(monkeypat
     monkeypatch.undo()
     assert [entry.text for entry in found] == ["a", "b"]
     assert "overwritten before they were read" in reader.trouble
+
+
+def test_a_message_may_hold_what_unicode_takes_for_the_end_of_a_line(denied, monkeypatch):
+    text = "error \u2028 79 \x85 fallen off the bus"
+    entry = {"_SOURCE_MONOTONIC_TIMESTAMP": "9000000", "__CURSOR": "x"}
+    for program, first, second in (
+        ("journalctl", json.dumps({**entry, "MESSAGE": "x"}), json.dumps({**entry, "MESSAGE": text, "_SOURCE_MONOTONIC_TIMESTAMP": "9100000"}, ensure_ascii=False)),
+        ("dmesg", "<1>[9.000000] x", f"<1>[9.100000] {text}"),
+    ):  # fmt: skip
+        said = [f"{first}\n"]
+        monkeypatch.setattr(Answering, "programs", {program: lambda _, said=said: "".join(said)})
+        watch = Watch("error", host=Answering)
+        assert watch.lines() == []
+        said.append(f"{second}\n")
+        [line] = watch.lines()
+        assert line.endswith("fallen off the bus")

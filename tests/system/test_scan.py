@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -121,10 +122,11 @@ def test_matches_are_every_line_folded_or_not(scan):
     lines = [json.loads(line) for line in scan("bad.log", "--matches", "--format", "jsonl").out.splitlines()]
     assert [line["event"] for line in lines] == ["match"] * 3 + ["incident", "summary"]
     assert [(one["line_no"], one["signature"], one["role"]) for one in lines[:3]] == expected
+    assert [one["line"] for one in lines[:3]] == ["flux capacitor empty", "time machine halted", "consider plutonium"]
     assert scan("bad.log", "--matches", "--quiet").out.splitlines()[:3] == [
-        "bad.log:2: test.flux (root)",
-        "bad.log:3: test.halt (cascade)",
-        "bad.log:4: test.hint (advice)",
+        "bad.log:2: test.flux (root): flux capacitor empty",
+        "bad.log:3: test.halt (cascade): time machine halted",
+        "bad.log:4: test.hint (advice): consider plutonium",
     ]
 
 
@@ -147,9 +149,14 @@ def test_a_damaged_packed_log_tells_what_it_has_and_that_it_is_damaged(scan):
     done = scan("old.log.gz")
     assert done.exit_code == 2
     assert "? old.log.gz is damaged" in done.out
+    assert re.search(r"1 incident in 1 file \([^)]*\), 1 read in part:\n", done.out)
     clean = scan.home / "clean.log.gz"
     clean.write_bytes(gzip.compress(text.encode())[:-2000])
-    assert scan(clean).exit_code == 4
+    found = scan(clean)
+    assert found.exit_code == 4
+    assert "nothing found in what could be read in 1 file (" in found.out
+    assert "nothing wrong" not in found.out
+    assert [one["read_in_part"] for one in scan(clean, "--format", "json").json["unreadable"]] == [True]
 
 
 def test_the_standard_input_is_read(scan):
@@ -287,7 +294,8 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_read(scan):
     assert (nothing.exit_code, nothing.out) == (1, "")
     assert nothing.err == f"error: gone.log: {why}\n  nor-this.log: {why}\n"
     document = scan("gone.log", "--format", "json")
-    assert (document.exit_code, document.json["unreadable"]) == (1, [{"path": "gone.log", "reason": why}])
+    unread = {"path": "gone.log", "reason": why, "read_in_part": False}
+    assert (document.exit_code, document.json["unreadable"]) == (1, [unread])
 
 
 def test_a_log_without_permission_is_named(scan):
@@ -296,17 +304,28 @@ def test_a_log_without_permission_is_named(scan):
     scan.write("logs/closed/bad.log", CRASH)
     (scan.home / "logs/closed").chmod(0o000)
     mortal = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
-    argv = [*mortal, sys.executable, "-m", "runbook", "scan", "logs"]
+    argv = [*mortal, sys.executable, "-m", "runbook", "scan"]
+
+    def run(*words):
+        return subprocess.run(
+            [*argv, *words],
+            cwd=scan.home, env=scan.cli.env, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
     try:
-        done = subprocess.run(
-            argv, cwd=scan.home, env=scan.cli.env, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = run("logs")
+        named = run("logs/bad.log", "logs/good.log", "logs/closed/bad.log")
+        alone = run("logs/bad.log")
     finally:
         (scan.home / "logs/closed").chmod(0o700)
     assert (done.returncode, done.stderr) == (4, "")
     assert "? logs/bad.log: permission denied\n" in done.stdout
     assert "? logs/closed: permission denied\n" in done.stdout
     assert done.stdout.endswith("2 could not be read:\nsee why above, and scan again\n")
+    assert (named.returncode, named.stderr) == (4, "")
+    assert "? logs/bad.log: permission denied\n? logs/closed/bad.log: permission denied\n" in named.stdout
+    assert (alone.returncode, alone.stdout) == (1, "")
+    assert alone.stderr == "error: logs/bad.log: permission denied\n"
 
 
 def test_a_directory_without_logs_is_nothing_read(scan):
@@ -403,6 +422,78 @@ def test_an_interrupt_tells_what_was_found_so_far(scan, number):
     assert "stopped, 1 incident in " in out
 
 
+@pytest.mark.parametrize("text", [CRASH, "driving\nconsider plutonium\n"])
+def test_an_interrupt_tells_what_was_found_in_the_file_that_was_being_read(scan, text):
+    words = ["-", "--matches", "--signatures", "signatures.yaml"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "runbook", "scan", *words],
+        cwd=scan.home, env={**scan.cli.env, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as scanning:  # fmt: skip
+        for given in (text, "consider plutonium\n"):  # once the second is told, the first was taken in
+            scanning.stdin.write(given)
+            scanning.stdin.flush()
+            for _ in range(given.count("empty") + given.count("halted") + given.count("plutonium")):
+                assert scanning.stdout.readline().startswith("standard input:")
+        scanning.send_signal(signal.SIGINT)
+        out, err = scanning.communicate(timeout=60)
+    assert (scanning.returncode, err) == (130, "")
+    if text == CRASH:
+        assert "test.flux" in out
+        assert "stopped, 1 incident in 1 file (" in out
+    else:
+        assert out.startswith("stopped before any file was read to its end:\nnothing found so far (")
+        assert "nothing wrong" not in out
+
+
+def test_the_oom_of_a_job_in_the_kernels_log_and_in_its_own_is_one_incident(cli):
+    kernel = (
+        "2026-11-22T02:10:01.1+00:00 n1 kernel: oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,"
+        "mems_allowed=0-1,oom_memcg=/slurm/uid_1000/job_{0},task_memcg=/slurm/uid_1000/job_{0}/step_0,task=python,"
+        "pid=91012,uid=1000\n"
+    )
+    cli.write("one/kern.log", kernel.format(4211))
+    cli.write(
+        "one/slurm-4211.out",
+        "epoch 3/3: loss 1.9\nslurmstepd: error: Detected 1 oom_kill event in StepId=4211.batch. "
+        "Some of the step tasks have been OOM Killed.\n",
+    )
+    assert [one["signature"] for one in cli.json("scan", "one").json["incidents"]] == ["kmsg.oom_context"]
+    cli.write("one/kern.log", kernel.format(4212))
+    assert len(cli.json("scan", "one").json["incidents"]) == 2
+    cli.write(
+        "two/job.err",
+        "epoch 3/3: loss 1.9\nslurmstepd: error: Detected 1 oom_kill event in the step. "
+        "Some of the step tasks have been OOM Killed.\n"
+        "slurmstepd: error: *** STEP 4211.0 ON n1 CANCELLED AT 2026-11-22T02:10:11 ***\n",
+    )
+    cli.write("two/kern.log", kernel.format(4211))
+    cli.env["TZ"] = "UTC"
+    assert [one["signature"] for one in cli.json("scan", "two").json["incidents"]] == ["kmsg.oom_context"]
+
+
+def test_the_list_of_matches_names_the_code_of_an_xid_and_its_gpu(cli):
+    line = "NVRM: Xid (PCI:0000:3B:00): 79, pid=1, name=python, GPU has fallen off the bus."
+    cli.write("kern.log", line + " " + "x" * 900 + "\n")
+    shown = cli("scan", "kern.log", "--matches", "-q").out.splitlines()[0]
+    assert shown.startswith(f"kern.log:1: kmsg.xid 79 on GPU 0000:3b:00 (root): {line}")
+    assert len(shown) < 300
+    (match,) = [
+        one for one in cli.json("scan", "kern.log", "--matches").json["matches"] if one["signature"] == "kmsg.xid"
+    ]
+    assert (match["xid"], match["gpu"], match["line"][: len(line)]) == (79, "0000:3b:00", line)
+    assert len(match["line"]) == 400
+
+
+def test_the_standard_input_has_one_name_for_people(scan):
+    argv = [sys.executable, "-m", "runbook", "scan", "-", "--signatures", "signatures.yaml", "--matches"]
+    done = subprocess.run(
+        argv, cwd=scan.home, env=scan.cli.env, input=CRASH, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout.startswith("standard input:2: test.flux")
+    assert "where   standard input:2\n" in done.stdout
+
+
 def test_a_reader_that_leaves_ends_it_quietly(scan):
     scan.write("bad.log", CRASH * 100_000)
     script = f"{sys.executable} -m runbook scan bad.log --matches --signatures signatures.yaml | head -1"
@@ -410,4 +501,8 @@ def test_a_reader_that_leaves_ends_it_quietly(scan):
         ["bash", "-o", "pipefail", "-c", script],
         cwd=scan.home, env=scan.cli.env, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert (done.stdout, done.stderr, done.returncode) == ("bad.log:2: test.flux (root)\n", "", 141)
+    assert (done.stdout, done.stderr, done.returncode) == (
+        "bad.log:2: test.flux (root): flux capacitor empty\n",
+        "",
+        141,
+    )

@@ -96,6 +96,26 @@ def test_an_incident_says_what_where_why_and_what_to_do(scan):
     )
 
 
+def test_what_was_printed_above_the_root_did_not_follow_from_it(scan):
+    scan.write("bad.log", "time machine halted\nflux capacitor empty\nlauncher gave up\n")
+    shown = scan("bad.log")
+    assert "  led to  test.child: the launcher gave up (bad.log:3)\n" in shown
+    assert "  earlier test.halt: the time machine stopped (bad.log:1)\n" in shown
+    assert scan("bad.log", "-q").endswith("bad.log:2, led to test.child\n")
+    told = scan.cli.json("scan", "bad.log", "--signatures", "signatures.yaml").json["incidents"][0]
+    assert {one["signature"]: one["earlier"] for one in told["cascades"]} == {"test.halt": True, "test.child": False}
+
+
+def test_an_incident_is_shown_as_bad_as_the_worst_in_it(scan):
+    scan.write("signatures.yaml", SIGNATURES.replace("severity: medium", "severity: critical"))
+    scan.write("bad.log", "flux capacitor empty\ntime machine halted\n")
+    scan.write("other.log", "rust on the door\n")
+    shown = scan("bad.log", "other.log")
+    assert shown.startswith("✘ the flux capacitor is empty                               critical · test.flux\n")
+    assert "2 incidents (1 critical, 1 low) in 2 files" in shown
+    assert scan("bad.log", "-q").startswith("✘ critical test.flux: ")
+
+
 def test_several_files_and_times_are_summed_up(scan):
     for rank in range(6):
         scan.write(f"run/rank{rank}.log", f"2026-11-22 01:00:0{rank} flux capacitor empty\n" * 2)
@@ -122,12 +142,13 @@ begin with the first, `runbook doc test.flux` says more
 
 
 def test_quiet_is_a_line_for_each_incident(scan):
-    scan.write("bad.log", "rust on the door\n" + "driving\n" * 5000 + "2026-11-22 01:00:00 flux capacitor empty\n" * 2)
+    scan.write("bad.log", "2026-11-22 01:00:00 flux capacitor empty\n" * 2)
+    scan.write("old.log", "rust on the door\n")
     assert (
-        scan("bad.log", "-q")
+        scan("bad.log", "old.log", "-q")
         == """\
-✘ 2026-11-22 01:00:00 high test.flux: the flux capacitor is empty, bad.log:5002, 2 times
-- low test.rust: rust, bad.log:1
+✘ 2026-11-22 01:00:00 high test.flux: the flux capacitor is empty, bad.log:1, 2 times
+- low test.rust: rust, old.log:1
 """
     )
 

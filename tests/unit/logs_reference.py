@@ -7,14 +7,14 @@ ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]{0,2048}(?:\x07
 
 
 def cleaned(line):
-    line = ANSI.sub(b"", line[: 64 * 1024].replace(b"\0", b" "))
+    line = ANSI.sub(b"", line.lstrip(b"\0")[: 64 * 1024].replace(b"\0", b" "))  # they are a hole
     if line.startswith(b'{"log":"'):
         try:
             record = json.loads(line)
         except ValueError:
             return line
         if isinstance(record.get("log"), str) and "stream" in record:
-            inner = re.sub("[\r\n]", " ", record["log"].rstrip("\r\n"))
+            inner = re.sub("\r\n|[\r\n]", " ", record["log"].rstrip("\r\n"))
             return ANSI.sub(b"", inner.encode("utf-8", "replace").replace(b"\0", b" "))
     return line
 

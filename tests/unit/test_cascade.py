@@ -226,6 +226,35 @@ def test_kinds_of_one_signature_are_troubles_of_their_own():
     assert told([lost, cleanup, other]) == ["kmsg.xid:79: kmsg.xid:45", "kmsg.xid:31"]
 
 
+def test_what_a_device_reports_follows_from_nothing_that_another_reports():
+    lost = Sign("kmsg.xid", scope="kernel", causes=("kmsg.xid:45",))
+    other = Sign("kmsg.xid", scope="kernel")
+    switch = Sign("kmsg.sxid", scope="kernel", causes=("kmsg.xid",))
+    ours = Seen(lost, "k", 1, variant="79", device="3b")
+    assert told([ours, Seen(other, "k", 2, variant="45", device="3b")]) == ["kmsg.xid:79: kmsg.xid:45"]
+    assert told([ours, Seen(other, "k", 2, variant="45", device="5e")]) == ["kmsg.xid:79", "kmsg.xid:45"]
+    both = [Seen(other, "k", line, variant="74", device=device) for line, device in ((2, "3b"), (3, "5e"))]
+    assert told([Seen(switch, "k", 1), *both]) == ["kmsg.sxid: kmsg.xid:74, kmsg.xid:74"]
+
+
+def test_what_two_files_say_of_one_job_is_one_incident_and_of_two_jobs_two():
+    kernel = [Seen(MEMORY, "d/kern.log", 9, 100.0, near="d", job=job) for job in ("7", "8")]
+    step = Sign("slurm.oom", "root", scope="job")
+    assert told(kernel, [Seen(step, "d/7.out", 5, near="d", job="7")])[0] == "kmsg.oom_kill x2: slurm.oom"
+    assert len(told(kernel[1:], [Seen(step, "d/7.out", 5, near="d", job="7")])) == 2
+    assert len(told(kernel[1:], [Seen(step, "d/7.out", 5, 101.0, near="d", job="7")])) == 2
+    late = Seen(step, "d/7.out", 5, 9000.0, near="d", job="7")  # Slurm tells of it when the step ends
+    assert told(kernel[:1], [late]) == ["kmsg.oom_kill: slurm.oom"]
+
+
+def test_what_was_printed_above_the_root_is_told_from_what_followed():
+    (one,) = cascade.incidents(seen((ABORT, 1), (FULL, 60), (CHILD, 61)))
+    assert [each.sign.id for each in one.earlier] == ["nccl.abort"]
+    assert [each.sign.id for each in one.later] == ["torch.child_failed"]
+    (one,) = cascade.incidents([*seen((CUDA, 10, 100.0)), *seen((XID, 900, 130.0), source="kern.log")])
+    assert one.earlier == ()
+
+
 def test_what_comes_again_and_again_stays_with_its_root():
     dead = Sign("vllm.dead", "cascade")
     root = Sign("cuda.oom", causes=("vllm.*",))

@@ -1,10 +1,14 @@
 """Tracebacks as they stand in real logs: where they begin, where they end, which line names them."""
 
+import time
+
 import pytest
 
-from runbook.modules.logs.events import Known, Recent, joined, tracebacks
+from runbook.modules.logs.events import Known, Recent, joined
 from runbook.modules.logs.match import matcher
 from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.tracebacks import HEADER, TooMuch, Tracebacks, tracebacks
+from runbook.modules.logs.unended import LONGEST
 
 PLAIN = """\
 started
@@ -155,9 +159,71 @@ def test_each_rank_has_a_record_of_its_own():
     ]
 
 
-def test_many_headers_cost_little_and_end():
+def test_many_headers_cost_little():
     text = "\n".join(f"[rank{n}]: Traceback (most recent call last):" for n in range(20_000))
-    assert len(tracebacks(text.split("\n"))) == 200
+    begun = time.process_time()
+    assert len(tracebacks(text.split("\n"))) == 20_000
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[p{n}] " + "12:00:00 " * 300 + "Traceback (most recent call last):",
+        "[p{n}] " + "12:00:00 " * 25 + "Traceback (most recent call last):",
+        "{n} " + "x" * 200 + " 12:00:00 Traceback (most recent call last):\n" + "12:00:00 " * 28,
+    ],
+    ids=["longer than counts", "as long as counts", "among lines of times"],
+)
+def test_forged_headers_cost_no_more_than_their_length(header):
+    lines = "\n".join(header.format(n=n) for n in range(2000)).split("\n")
+    begun = time.process_time()
+    tracebacks(lines)
+    assert time.process_time() - begun < 4
+
+
+def test_an_endless_traceback_takes_in_nothing_of_what_comes_after_its_bounds():
+    text = HALF + "    x\n" * 500 + "BAD 7\n"
+    [found] = tracebacks(text.split("\n"))
+    assert (len(found.own), found.last, found.ended) == (LONGEST, LONGEST - 1, True)
+    assert records(text, bad=r"BAD (?P<n>\d+)") == [("bad", 502, {"n": 7})]
+
+
+def test_a_traceback_of_wide_lines_is_bounded_as_well():
+    [found] = tracebacks((HALF + f"    {'x' * 10_000}\n" * 50).split("\n"))
+    assert len(found.own) == 9
+    assert found.ended
+
+
+def test_a_traceback_ends_where_only_others_write():
+    [found] = tracebacks(("[rank0]: " + HEADER + ":\n" + "step\n" * 1000).split("\n"))
+    assert (found.own, found.ended) == ({0}, True)
+
+
+def test_a_message_that_quotes_a_traceback_is_no_header():
+    assert spans('{"exc": "Traceback (most recent call last):' + "\\n  File x" * 100 + '"}\n  more\n') == []
+
+
+@pytest.mark.parametrize("text", [PLAIN, CHAIN, RANKS, TIMES, PODS, LOGGED, SAID, AMONG, GROUP])
+def test_lines_that_come_one_by_one_are_the_same_tracebacks(text):
+    known = Tracebacks()
+    for line in text.splitlines():
+        known.feed([line])
+    assert known.found() == tracebacks(text.splitlines())
+
+
+def test_what_takes_too_long_is_given_up():
+    with pytest.raises(TooMuch):
+        Tracebacks().feed([f"[p{n}] {HEADER}:" for n in range(2000)], seconds=0.0)
+    with pytest.raises(TooMuch):
+        Tracebacks().feed([f"[p{n}] {HEADER}:" for n in range(2000)], until=time.monotonic())
+
+
+def test_what_waits_is_the_first_line_of_whatever_falls_into_the_one_without_end():
+    known = Tracebacks()
+    known.feed(f"x\n[a] {HEADER}:\n[b] {HEADER}:\n[a]   f\n[a] KeyError: 1\n[a] bye\n[b]   f".split("\n"))
+    assert known.within
+    assert known.waiting(over=True) == 1
 
 
 KILL = [

@@ -182,9 +182,161 @@ def test_lines_written_before_a_moment_are_passed_over(tmp_path):
     )
     told = []
     found = scan(log, PATTERNS, since=at("2026-11-22 04:05:00"), each=lambda line, name, _: told.append((line, name)))
-    assert found.found["nccl"].count == 2  # the first line says nothing of its time, so nobody knows it to be early
-    assert [line for line, name in told if name == "nccl"] == [1, 4]
+    assert found.found["nccl"].count == 1  # the first line's time is the first that the file tells
+    assert [line for line, name in told if name == "nccl"] == [4]
     assert found.found["oom"].first.time == at("2026-11-22 04:10:00")
+
+
+@pytest.mark.parametrize("since", [None, "2026-11-22 04:00:00"])
+@pytest.mark.parametrize("between", [1, 40_000])
+def test_lines_without_a_time_at_a_files_begin_take_the_first_one_behind_them(tmp_path, since, between):
+    log = written(
+        tmp_path / "log",
+        "NCCL op failed\n" + "no time\n" * between + "*** STEP 4.0 ON gpu-02 CANCELLED AT 2026-11-22T04:10:11 ***\n"
+        "CUDA out of memory\n2026-11-22 05:00:00 NCCL op failed\n",
+    )
+    found = scan(log, PATTERNS, since=at(since) if since else None).found
+    assert [spot.time for spot in found["nccl"].spots] == [at("2026-11-22 04:10:11"), at("2026-11-22 05:00:00")]
+    assert found["oom"].first.time == at("2026-11-22 04:10:11")
+
+
+def test_early_lines_without_a_time_are_passed_over_with_the_first_one_behind_them(tmp_path):
+    log = written(tmp_path / "log", "NCCL op failed\n" + "no time\n" * 40_000 + "2026-11-22 04:10:11 x\n")
+    assert not scan(log, PATTERNS, since=at("2026-11-22 04:10:12")).found
+    assert scan(log, PATTERNS, since=at("2026-11-22 04:10:11")).found["nccl"].count == 1
+
+
+def test_where_no_line_has_a_time_none_is_passed_over(tmp_path):
+    spot = scan(written(tmp_path / "log", "x\nNCCL op failed\n"), PATTERNS, since=at("2026-11-22")).found["nccl"].first
+    assert (spot.line_no, spot.time) == (2, None)
+
+
+def test_a_line_inherits_a_time_that_stands_in_the_block_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(opening, "BLOCK", 64)
+    log = written(
+        tmp_path / "log",
+        "2026-11-22 03:00:00 NCCL op failed\n" + "x\n" * 20 + "2026-11-22 04:00:00 a\n" + "no time\n" * 4
+        + "CUDA out of memory\n2026-11-22 05:00:00 b\n",
+    )  # fmt: skip
+    assert scan(log, PATTERNS, context=0).found["oom"].first.time == at("2026-11-22 04:00:00")
+
+
+@pytest.mark.parametrize("how", ["while it reads", "while it matches"])
+def test_an_interrupt_returns_what_was_found_until_then(tmp_path, how):
+    stream, told = io.BytesIO(b"!NCCL op failed\n" * 60_000), []
+
+    class Interrupted(io.RawIOBase):
+        def read(self, size=-1):
+            if stream.tell() > 500_000 and how == "while it reads":
+                raise KeyboardInterrupt
+            return stream.read(size)
+
+    def each(line, name, _):
+        told.append(line)
+        if line == 20_000 and how == "while it matches":
+            raise KeyboardInterrupt
+
+    found = scan(Interrupted(), [NCCL], each=each)
+    lines = 32_768 if how == "while it reads" else 16_384  # of whole blocks
+    sighting = found.found["nccl"]
+    assert (found.stopped, found.trouble, found.lines, sighting.count) == (True, "", lines, lines)
+    assert [spot.line_no for spot in sighting.spots] == [*range(1, FIRST + 1), *range(lines - LAST + 1, lines + 1)]
+
+
+def test_an_interrupt_keeps_the_last_lines_that_were_read():
+    stream = io.BytesIO(b"!NCCL op failed\n" * 60_000)
+
+    class Interrupted(io.RawIOBase):
+        def read(self, size=-1):
+            if stream.tell() > 500_000:
+                raise KeyboardInterrupt
+            return stream.read(size)
+
+    found = scan(Interrupted(), [NCCL], last_lines=5)
+    assert (found.stopped, found.found["nccl"].count) == (True, 5)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("last", [None, 3])
+def test_a_packed_stream_is_unpacked(pack, last):
+    into, out = os.pipe()
+    data = pack(b"x\n" * 5000 + b"NCCL op failed\n")
+    os.write(out, data[:1])
+    child = os.fork()
+    if not child:
+        time.sleep(0.05)  # the first byte arrives alone
+        os.write(out, data[1:])
+        os._exit(0)
+    os.close(out)
+    with os.fdopen(into, "rb") as stream:
+        found = scan(stream, PATTERNS, last_lines=last)
+    os.waitpid(child, 0)
+    assert (found.found["nccl"].first.line_no, found.trouble) == (5001, "")
+
+
+def test_a_damaged_packed_stream_is_told_with_what_it_still_has():
+    found = scan(
+        io.BytesIO(gzip.compress(b"NCCL op failed\n" + os.urandom(1_000_000).hex().encode())[:-200_000]), PATTERNS
+    )
+    assert found.found["nccl"].count == 1
+    assert found.trouble.startswith("the input is damaged: it could be unpacked only in part")
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (bytes(range(256)) * 50, "control characters"),
+        (b"\x7fELF" + bytes(60) + b"\x01\x02\x03" * 10, "control characters"),
+        (bytes(3_000_000), "nothing but NUL bytes"),
+        ("NCCL op failed\n".encode("utf-16"), "UTF-16"),
+        ("NCCL op failed\n".encode("utf-16-le"), "control characters"),
+        (gzip.compress(bytes(range(256)) * 50), "control characters"),
+    ],
+)
+def test_a_stream_that_is_no_text_is_refused(data, why):
+    found = scan(io.BytesIO(data), PATTERNS)
+    assert found.trouble.startswith("the input is no text: ")
+    assert why in found.trouble
+    assert (found.lines, found.bytes, dict(found.found)) == (0, 0, {})
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"\x1b[31mNCCL op failed\x1b[0m\n", b"\xe9t\xe9: NCCL op failed\n", bytes(99) + b"x\n"]
+)
+def test_a_stream_of_text_is_not_refused(text):
+    found = scan(io.BytesIO(text), PATTERNS)
+    assert (found.trouble, len(found.found)) == ("", b"NCCL" in text)
+
+
+@pytest.mark.parametrize("size", [10, 70_000, 600_000])
+@pytest.mark.parametrize("kind", ["file", "stream", "packed", "hole"])
+def test_a_hole_before_a_line_is_no_part_of_it(tmp_path, size, kind):
+    text = b"NCCL op failed\nx\nCUDA out of memory\n"
+    log = tmp_path / "log"
+    if kind == "hole":
+        with log.open("wb") as file:
+            file.seek(size << 10)
+            file.write(text)
+    else:
+        log.write_bytes(gzip.compress(bytes(size) + text) if kind == "packed" else bytes(size) + text)
+    found = scan(io.BytesIO(log.read_bytes()) if kind == "stream" else str(log), PATTERNS)
+    spot = found.found["nccl"].first
+    assert (spot.line_no, spot.line, found.lines, found.trouble, found.note) == (1, "NCCL op failed", 3, "", "")
+    assert found.found["oom"].first.before == ("NCCL op failed", "x")
+
+
+def test_a_hole_within_a_log_is_no_part_of_the_line_behind_it(tmp_path):
+    log = written(tmp_path / "log", b"x\n" + bytes(70_000) + b"NCCL op failed\n")
+    assert scan(log, PATTERNS).found["nccl"].first.line == "NCCL op failed"
+
+
+@pytest.mark.parametrize("length", [64 * 1024 - 14, 64 * 1024 - 13, 100_000, 3_000_000])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
+def test_lines_that_are_matched_only_in_part_are_told_of(tmp_path, length, end):
+    log = written(tmp_path / "log", b"x\nNCCL op failed" + b"." * length + end)
+    found = scan(log, PATTERNS)
+    told = "" if length + 14 <= 64 * 1024 else "1 line is longer than 64 KiB: matched in its first 64 KiB"
+    assert (found.note, found.trouble, found.found["nccl"].count) == (told, "", 1)
 
 
 def test_docker_lines_are_unwrapped_and_have_dockers_time(tmp_path):

@@ -50,6 +50,35 @@ def test_the_example_of_the_format_s_own_page_is_read():
     assert (found("openmetrics_total")[0].value, found("openmetrics_total")[0].time) == (5, 1395066363.5)
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"])
+def test_a_label_s_value_forges_no_line_whatever_unicode_takes_for_the_end_of_one(end):
+    page = f'tokens_total{{m="a"}} 5\nlora{{name="x{end}tokens_total 0 "}} 1\n'
+    assert [one.value for one in prometheus.series(page, prometheus.selector("tokens_total"))] == [5]
+    assert prometheus.names(page) == ["lora", "tokens_total"]
+
+
+def test_lines_of_a_page_may_end_as_windows_ends_them():
+    page = 'a{b="c"} 1\r\na{b="d"} 2\r\n'
+    assert [(one.value, one.labels) for one in prometheus.series(page, prometheus.selector("a"))] == [
+        (1, {"b": "c"}),
+        (2, {"b": "d"}),
+    ]
+
+
+@pytest.mark.parametrize("labels", ["m='a'", "m=a", 'm=~"a"', 'm="a" b="c"', '"m"="a"', 'm="a",,'])
+def test_what_is_not_written_as_a_page_writes_labels_is_no_series(labels):
+    assert list(prometheus.series(f"tokens_total{{{labels}}} 5", prometheus.selector("tokens_total"))) == []
+
+
+def test_no_value_of_a_label_makes_one_series_look_like_another():
+    page = 't{a="b",c="d"} 1\nt{a="b\\",c=\\"d"} 2\n'
+    first, second = prometheus.series(page, prometheus.selector("t"))
+    assert first.name != second.name
+    assert [one.name for one in prometheus.series(page.replace("2", "3"), prometheus.selector(second.name))] == [
+        second.name
+    ]
+
+
 @pytest.mark.parametrize(
     ("matchers", "codes"),
     [

@@ -1,5 +1,7 @@
 """Reading a file: what can't be read is a finding, whatever it is."""
 
+import os
+
 from runbook.engine.language import source
 
 
@@ -26,6 +28,21 @@ def test_a_directory_is_called_one(tmp_path):
 
 def test_a_device_is_not_read():
     assert only("/dev/zero").message == "/dev/zero is not a regular file"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.yaml")
+    assert only(tmp_path / "a.yaml").message == f"{tmp_path}/a.yaml is a pipe"
+
+
+def test_a_pipe_that_the_shell_opened_is_read():
+    reading, writing = os.pipe()
+    os.write(writing, b"a: 1\n")
+    os.close(writing)
+    try:
+        assert source.read(f"/dev/fd/{reading}").data == {"a": 1}
+    finally:
+        os.close(reading)
 
 
 def test_a_name_with_nul_is_refused():

@@ -1,17 +1,17 @@
-"""Candidates by GNU grep, which every Linux distribution but the smallest has: one process, fed block by block."""
+"""Candidates by GNU grep, which every Linux distribution but the smallest has: two processes, fed block by block."""
 
+import contextlib
 import os
 import select
 import shutil
 import subprocess
 import tempfile
 import weakref
-from typing import Iterator, List, Sequence
+from typing import Iterable, Iterator, List, Optional, Sequence
 
 from runbook.modules.logs.engines.lines import Finder, LineEngine
 from runbook.modules.logs.patterns import Pattern
 
-_END = b"\x01end of block\x01"  # a line that grep always tells, so that we know that it has read the block
 _PIECE = 64 * 1024
 
 
@@ -24,9 +24,10 @@ def made(patterns: Sequence[Pattern]) -> LineEngine:
     grep = shutil.which("grep")
     if grep is None or b"GNU grep" not in _version(grep):
         raise ImportError("there is no GNU grep")
+    program = grep
 
-    def finder(texts: Sequence[bytes]) -> Finder:
-        return _Grep(grep, texts).lines
+    def finder(texts: Sequence[bytes], outlines: Sequence[bytes]) -> Finder:
+        return _Greps([_Grep(program, *given) for given in (("-F", texts), ("-E", outlines)) if given[1]]).lines
 
     return LineEngine("grep", patterns, finder)
 
@@ -36,78 +37,121 @@ def _version(grep: str) -> bytes:
     return done.stdout
 
 
+class _Greps:
+    """Several that are given the same blocks; they work at the same time."""
+
+    def __init__(self, greps: Sequence["_Grep"]) -> None:
+        self._greps = greps
+
+    def lines(self, text: bytes) -> Iterable[int]:
+        """Return where the lines begin that match; if a grep dies, all of them."""
+        lower = text.lower() if text.endswith(b"\n") else text.lower() + b"\n"
+        try:
+            for grep in self._greps:
+                grep.start()
+                grep.give(lower)
+            waiting = set(self._greps)
+            while waiting:
+                into = {grep.input(): grep for grep in waiting if grep.left}
+                readable, writable, _ = select.select(waiting, into, [])
+                for pipe in writable:
+                    into[pipe].write()
+                waiting -= {grep for grep in readable if grep.read()}
+            found = [grep.lines(lower) for grep in self._greps]
+        except (OSError, ValueError):
+            for grep in self._greps:
+                grep.end()
+            return _all(text)
+        return found[0] if len(found) == 1 else sorted(set().union(*found))
+
+
 class _Grep:
     """A grep that waits for blocks. It begins with the first one, and anew in a process that was forked."""
 
-    def __init__(self, grep: str, texts: Sequence[bytes]) -> None:
-        self._grep = grep
-        self._texts = b"\n".join([*texts, _END]) + b"\n"
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, program: str, kind: str, expressions: Sequence[bytes]) -> None:
+        self._argv = [program, "-a", "-b", kind, "--line-buffered", "-f"]
+        self._mark = b"end of block " + os.urandom(16).hex().encode()  # a line that no log holds, which is always told
+        self._expressions = b"\n".join([*expressions, self._mark]) + b"\n"
+        self._process: Optional[subprocess.Popen[bytes]] = None
         self._owner = 0
-        self._told = 0  # bytes that it was given before the block
+        self._before = 0  # bytes that it was given before the block
+        self._told = bytearray()
+        self.left = memoryview(b"")  # of what it is to be given
 
-    def lines(self, text: bytes) -> Iterator[int]:
-        """Return where the lines begin that match; if grep dies, all of them."""
-        try:
-            return iter(self._lines(text))
-        except OSError:
-            self._process = None
-            return _all(text)
+    def start(self) -> None:
+        """See that it runs, and that it is this process's own."""
+        if self._process is not None and self._owner == os.getpid():
+            return
+        with tempfile.TemporaryFile() as file:
+            file.write(self._expressions)
+            file.flush()
+            self._process = subprocess.Popen(
+                [*self._argv, f"/dev/fd/{file.fileno()}"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                env={"LC_ALL": "C", "PATH": os.defpath}, pass_fds=[file.fileno()], bufsize=0,
+            )  # fmt: skip
+            self._owner, self._before = os.getpid(), 0
+            os.set_blocking(self.input(), False)
+            self.give(b"")
+            while not self.read():  # it has read its expressions then
+                if self.left:
+                    self.write()
+            self._before = len(self._mark) + 1
+        weakref.finalize(self, _end, self._process, self._owner)
 
-    def _lines(self, text: bytes) -> List[int]:
-        process = self._running()
-        if not text.endswith(b"\n"):
-            text += b"\n"
-        out = self._exchange(process, text.lower() + _END + b"\n")
+    def give(self, text: bytes) -> None:
+        """Set out to write a block."""
+        self._told = bytearray()
+        self.left = memoryview(text + self._mark + b"\n")
+        if not text:
+            self.write()
+
+    def write(self) -> None:
+        """Write as much as it takes."""
+        with contextlib.suppress(BlockingIOError):
+            self.left = self.left[os.write(self.input(), self.left[:_PIECE]) :]
+
+    def read(self) -> bool:
+        """Read what it tells; return whether that is all of the block."""
+        piece = os.read(self.fileno(), _PIECE)
+        if not piece:
+            raise BrokenPipeError("grep ended")
+        self._told += piece
+        return self._told.endswith(b":" + self._mark + b"\n")
+
+    def lines(self, text: bytes) -> List[int]:
+        """Return where the lines begin that it told of."""
         starts: List[int] = []
         at = 0
         while True:
-            colon = out.find(b":", at)
-            start = int(out[at:colon]) - self._told
+            colon = self._told.index(b":", at)
+            start = int(self._told[at:colon]) - self._before
             if start >= len(text):
                 break
             starts.append(start)
-            at = colon + 1 + text.find(b"\n", start) - start + 1
-        self._told += len(text) + len(_END) + 1
+            at = colon + 1 + text.index(b"\n", start) - start + 1
+        self._before += len(text) + len(self._mark) + 1
         return starts
 
-    def _running(self) -> "subprocess.Popen[bytes]":
-        if self._process is None or self._owner != os.getpid():
-            with tempfile.TemporaryFile() as file:
-                file.write(self._texts)
-                file.flush()
-                self._process = subprocess.Popen(
-                    [self._grep, "-a", "-b", "-F", "--line-buffered", "-f", f"/dev/fd/{file.fileno()}"],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                    env={"LC_ALL": "C", "PATH": os.defpath}, pass_fds=[file.fileno()], bufsize=0,
-                )  # fmt: skip
-                self._owner, self._told = os.getpid(), 0
-                self._exchange(self._process, _END + b"\n")  # it has read its expressions then
-                self._told = len(_END) + 1
-            weakref.finalize(self, _end, self._process, self._owner)
-        return self._process
+    def fileno(self) -> int:
+        """Return what is read from."""
+        return self._pipe(into=False)
 
-    def _exchange(self, process: "subprocess.Popen[bytes]", given: bytes) -> bytes:
-        """Write a block, read what is told of it."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        into, out = process.stdin.fileno(), process.stdout.fileno()
-        os.set_blocking(into, False)
-        told = bytearray()
-        left = memoryview(given)
-        while not told.endswith(b":" + _END + b"\n"):
-            readable, writable, _ = select.select([out], [into] if left else [], [])
-            if writable:
-                try:
-                    left = left[os.write(into, left[:_PIECE]) :]
-                except BlockingIOError:
-                    continue
-            if readable:
-                piece = os.read(out, _PIECE)
-                if not piece:
-                    raise BrokenPipeError("grep ended")
-                told += piece
-        return bytes(told)
+    def input(self) -> int:
+        """Return what is written to."""
+        return self._pipe(into=True)
+
+    def end(self) -> None:
+        """Have it end; the next block begins another."""
+        if self._process is not None:
+            _end(self._process, self._owner)
+        self._process = None
+
+    def _pipe(self, *, into: bool) -> int:
+        assert self._process is not None
+        pipe = self._process.stdin if into else self._process.stdout
+        assert pipe is not None
+        return pipe.fileno()
 
 
 def _all(text: bytes) -> Iterator[int]:

@@ -89,7 +89,9 @@ def _compiled(patterns: Sequence[Pattern], compile_all: Compile) -> Tuple[_Plan,
     made = [expression for expression, _ in asked]
     for number in others:
         node = asked[number][1]
-        made[number] = made[number]._replace(texts=None if node is None else texts_of(node))
+        if node is not None:
+            texts, outline = texts_of(node)
+            made[number] = made[number]._replace(texts=texts, outline=outline)
     return _Plan(made, others), database
 
 

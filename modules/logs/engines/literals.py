@@ -1,7 +1,7 @@
 """Candidates by the texts that the patterns can't match without; needs nothing but Python."""
 
 import sys
-from typing import Dict, Iterable, Iterator, List, Sequence, Set
+from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from runbook.modules.logs.engines.engine import Mark
 from runbook.modules.logs.engines.plan import Expression, expressions
@@ -20,47 +20,82 @@ class LiteralEngine:
 
     def __init__(self, made: Sequence[Expression]) -> None:
         self.expressions = made
-        self._texts: Dict[bytes, List[int]] = {}
-        self._any = [number for number, expression in enumerate(made) if expression.texts is None]
+        self._any = [number for number, expression in enumerate(made) if not expression.texts]
+        self._reaching: List[Tuple[int, _Sets]] = []
+        groups: Dict[bytes, Dict[_Sets, List[int]]] = {}
         for number, expression in enumerate(made):
-            for text in expression.texts or ():
-                self._texts.setdefault(text.encode("latin-1"), []).append(number)
+            sets = tuple(tuple(text.encode("latin-1") for text in texts) for texts in expression.texts)
+            if sets and expression.lines > 1:
+                self._reaching.append((number, sets))
+            elif sets:
+                for text in sets[0]:
+                    groups.setdefault(text, {}).setdefault(sets[1:], []).append(number)
+        self._texts = {text: list(conditions.items()) for text, conditions in groups.items()}
         self._grams = _Grams(self._texts) if len(self._texts) > FEW else None
 
-    @property
-    def texts(self) -> Sequence[bytes]:
-        """What is looked for, in lower case."""
-        return list(self._texts)
-
-    @property
-    def complete(self) -> bool:
-        """Every expression has texts to look for."""
-        return not self._any
-
     def candidates(self, text: bytes) -> List[Mark]:
-        """Return the lines that hold one of the texts."""
-        return [*self.anywhere(text), *self.of_texts(text)]
+        """Return the lines that hold the texts of an expression."""
+        return [*self.anywhere(text), *self.of_one_line(text)]
 
-    def anywhere(self, text: bytes) -> Iterator[Mark]:
-        """Return every line, for the expressions that have no texts."""
-        for start in _all_lines(text) if self._any else ():
-            for number in self._any:
-                yield start, number
+    def anywhere(self, text: bytes) -> List[Mark]:
+        """Return the lines of expressions that have no texts, and of those that reach over several lines."""
+        found = [(start, number) for start in _all_lines(text) for number in self._any] if self._any else []
+        lower = text.lower() if self._reaching else b""
+        for number, sets in self._reaching:
+            rarest = min(sets, key=lambda texts: sum(map(lower.count, texts)))
+            for literal in rarest:
+                for start in _lines_with(lower, literal):
+                    begin, end = _around(lower, start, self.expressions[number].lines - 1)
+                    if _all_there(lower[begin:end], sets):
+                        found += [(at, number) for at in _starts(text, start, end)]
+        return found
 
-    def of_texts(self, text: bytes) -> Iterator[Mark]:
+    def of_one_line(self, text: bytes) -> List[Mark]:
         """Return the lines of the others."""
+        found: List[Mark] = []
         lower = text.lower()
-        wanted = self._texts if self._grams is None else self._grams.there(lower)
-        for literal in wanted:
-            numbers = self._texts[literal]
+        for literal in self._texts if self._grams is None else self._grams.there(lower):
+            conditions = self._texts[literal]
             for start in _lines_with(lower, literal):
-                for number in numbers:
-                    at = start
-                    for _ in range(self.expressions[number].lines):  # the match may go on behind the text
-                        yield at, number
-                        at = text.find(b"\n", at) + 1
-                        if not 0 < at < len(text):
-                            break
+                line = b""
+                for also, numbers in conditions:
+                    if also and not line:
+                        end = lower.find(b"\n", start)
+                        line = lower[start : len(lower) if end < 0 else end]
+                    if _all_there(line, also):
+                        found += [(start, number) for number in numbers]
+        return found
+
+
+_Sets = Tuple[Tuple[bytes, ...], ...]
+
+
+def _all_there(line: bytes, sets: _Sets) -> bool:
+    """Tell whether a text of each set stands in a line."""
+    for texts in sets:
+        for text in texts:
+            if text in line:
+                break
+        else:
+            return False
+    return True
+
+
+def _around(text: bytes, start: int, lines: int) -> Tuple[int, int]:
+    """Return where so many lines before a line begin, and so many behind it end."""
+    end = text.find(b"\n", start)
+    end = len(text) if end < 0 else end
+    for _ in range(lines):
+        start = text.rfind(b"\n", 0, max(0, start - 1)) + 1
+        further = text.find(b"\n", end + 1)
+        end = len(text) if further < 0 else further
+    return start, end
+
+
+def _starts(text: bytes, start: int, end: int) -> Iterator[int]:
+    while 0 <= start < end:
+        yield start
+        start = text.find(b"\n", start) + 1 or -1
 
 
 class _Grams:
@@ -75,8 +110,8 @@ class _Grams:
             for gram in found:
                 often[gram] = often.get(gram, 0) + 1
         for text, found in grams.items():
-            if found:  # the one that most others share, so that there are few
-                self._by_gram.setdefault(max(found, key=lambda gram: (often[gram], gram)), []).append(text)
+            if found:  # the one that fewest others have
+                self._by_gram.setdefault(min(found, key=lambda gram: (often[gram], gram)), []).append(text)
         self._known = frozenset(self._by_gram)
 
     def there(self, lower: bytes) -> List[bytes]:

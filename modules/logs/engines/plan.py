@@ -8,7 +8,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.syntax import perl
-from runbook.modules.logs.needed import needed
+from runbook.modules.logs.needed import needed, outline, telling
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.superset import Node, narrowed, nullable, superset, widened
 
@@ -21,7 +21,8 @@ class Expression(NamedTuple):
     pattern: int  # its number
     lines: int  # over how many a match may reach
     exact: Optional[str]  # what is held against a line of ASCII in its place, where that is possible; bytes as Latin-1
-    texts: Optional[Tuple[str, ...]]  # of which a line of a match holds one, in lower case; bytes as Latin-1
+    texts: Tuple[Tuple[str, ...], ...]  # sets of which the lines of a match hold one each, in lower case; as Latin-1
+    outline: str  # these in their order, as an expression for lower case; empty where the first set tells enough
 
 
 def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
@@ -48,15 +49,16 @@ def read(patterns: Sequence[Pattern], *, texts: bool = True) -> List[Tuple[Expre
         for alternative in found.alternatives:
             wide = widened(alternative, folds=found.folds, several=pattern.lines > 1)
             exact = perl(narrowed(alternative)).decode("latin-1") if found.exact else None
-            told = texts_of(wide) if texts else None
-            made.append((Expression(number, pattern.lines, exact, told), None if nullable(wide) else wide))
+            told, outline = texts_of(wide) if texts else ((), "")
+            made.append((Expression(number, pattern.lines, exact, told, outline), None if nullable(wide) else wide))
     return made
 
 
-def texts_of(node: Node) -> Optional[Tuple[str, ...]]:
-    """Return the texts that an expression can't do without."""
-    texts = needed(node)
-    return None if texts is None else tuple(sorted(text.decode("latin-1") for text in texts))
+def texts_of(node: Node) -> Tuple[Tuple[Tuple[str, ...], ...], str]:
+    """Return the texts that an expression can't do without, and their outline."""
+    sets = needed(node)
+    told = tuple(tuple(sorted(text.decode("latin-1") for text in texts)) for texts in sets)
+    return told, outline(node).decode("latin-1") if sets and not telling(sets[0]) else ""
 
 
 def of(patterns: Sequence[Pattern]) -> str:

@@ -1,12 +1,13 @@
-"""Candidates by RE2 (the package google-re2): one automaton for the texts of all patterns."""
+"""Candidates by RE2 (the package google-re2): the texts of all patterns at once."""
 
 import importlib
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterable, Iterator, Sequence
 
 from runbook.modules.logs.engines.lines import Finder, LineEngine
+from runbook.modules.logs.needed import escaped
 from runbook.modules.logs.patterns import Pattern
 
-MEMORY = 32 * 1024 * 1024  # for its automaton
+MEMORY = 32 * 1024 * 1024  # for an automaton
 
 
 def made(patterns: Sequence[Pattern]) -> LineEngine:
@@ -17,30 +18,32 @@ def made(patterns: Sequence[Pattern]) -> LineEngine:
     """
     re2: Any = importlib.import_module("re2")
 
-    def finder(texts: Sequence[bytes]) -> Finder:
+    def finder(texts: Sequence[bytes], outlines: Sequence[bytes]) -> Finder:
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
         options.case_sensitive = False
         options.max_mem = MEMORY
         options.never_capture = True
-        compiled = re2.compile(b"|".join(map(re2.escape, texts)), options)
+        options.log_errors = False
+        given = [list(map(escaped, texts)), list(outlines)]  # one automaton for both would be too large
+        compiled = [re2.compile(b"|".join(each), options) for each in given if each]
 
-        def find(text: bytes) -> Iterator[int]:
-            at = 0
-            while at < len(text):
-                match = compiled.search(text, at)
-                if match is None:
-                    return
-                end = match.end()
-                yield text.rfind(b"\n", 0, end) + 1
-                at = text.find(b"\n", end) + 1
-                if not at:
-                    return
+        def find(text: bytes) -> Iterable[int]:
+            return sorted({start for each in compiled for start in _lines(each, text)})
 
-        return find if texts else _nothing
+        return find
 
     return LineEngine("re2", patterns, finder)
 
 
-def _nothing(_text: bytes) -> Iterator[int]:
-    return iter(())
+def _lines(compiled: Any, text: bytes) -> Iterator[int]:
+    at = 0
+    while at < len(text):
+        match = compiled.search(text, at)
+        if match is None:
+            return
+        end = match.end()
+        yield text.rfind(b"\n", 0, end) + 1
+        at = text.find(b"\n", end) + 1
+        if not at:
+            return

@@ -63,7 +63,8 @@ def check_signatures(context: SignatureContext) -> Iterator[Remark]:
     for entry in context.entries:
         for key in ("causes", "yields"):
             for glob, path in entry.texts(key):
-                if not context.names(glob):
+                sign = glob.partition(":")[0] if key == "causes" else glob  # `id:variant` is one kind of it alone
+                if not context.names(sign):
                     message, hint = context.unknown(glob)
                     yield context.remark(path, message, hint)
 

@@ -1,0 +1,11 @@
+"""What a check of a file's content says when it is not content."""
+
+LARGEST_TEXT = 16 * 1024 * 1024  # bytes of a text that are parsed: parsed, it takes up to 25 times as much memory
+
+
+class Unsound(Exception):
+    """The file is not what it should be; the message says where."""
+
+
+class Untold(Exception):
+    """It can't be told here; the message says why."""
