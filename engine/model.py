@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 
 from runbook.modules.declare import Impact
 from runbook.modules.frozen import frozen
-from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.patterns import Pattern  # noqa: TC001 -- a frozen class looks at its types
 
 Key = tuple[str, str, str]  # what an incident is about: host, detector, subject
 Path = tuple[str | int, ...]  # where a value stands in a YAML document: ("detectors", 2, "when")

@@ -14,6 +14,7 @@ from runbook.modules.numbers import NoNumber
 
 GLANCE = 256 * 1024  # bytes at the end of a log in which its last number is looked for at the first look
 _WEB = ("http://", "https://")
+_LETTERS = re.compile(r"(?<!\\)[A-Za-z]{2}")
 _NEEDS = {"json": ("field",), "log": ("pattern",), "url": ("metric",), "file": (), "command": ()}
 _WAYS = {
     "field": "the path to the number, such as metrics.loss",

@@ -5,7 +5,8 @@ The kinds of facts, with what their `data` says (all keys are optional, the repo
 =================  ====================================================================================
 run.begun          runbook file command check hosts (names) detectors (how many)
 run.ended          exit_code duration
-look.unknown       reason subjects (where not all is unknown); here and below, `detector` stands in the data where the fact names none
+look.unknown       reason; subjects, where not all is unknown; here and below, `detector` stands in the data where the
+                   fact names none
 look.seen          after an unknown look: the detector can be asked again
 look.absent        reason
 look.well          holds (of an input) fields when; no subject: nothing was there; for reports alone

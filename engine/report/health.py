@@ -67,13 +67,18 @@ class HealthReporter(TextReporter):
             cut: set[str] = set()
             if rows and not self._silent(report):
                 self._block(run, _table(self._paint, rows, cut))
-            self._told |= {(run.run_id, host.name, one.id) for host in run.hosts.values() for one in _brief(host, cut)}
+            for host in run.hosts.values():
+                self._told |= {(run.run_id, host.name, one.id) for one in _brief(host, cut)}
             self._tabled[run.run_id] = cut
         return super().finish(report, stopped=stopped)
 
     def _silent(self, report: PassReport) -> bool:
         """With -q nothing is said where nothing is wrong, nor of what merely has to be looked at once more."""
-        return self._verbosity < 0 and report.exit_code == 0 and {state for state, number in count(report).items() if number} <= {"pending"}
+        return (
+            self._verbosity < 0
+            and report.exit_code == 0
+            and {state for state, number in count(report).items() if number} <= {"pending"}
+        )
 
 
 def _brief(host: HostReport, cut: set[str]) -> Iterator[IncidentReport]:

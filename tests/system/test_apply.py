@@ -416,12 +416,15 @@ def test_tags_that_nothing_bears_and_variables_that_nothing_uses_are_refused(cli
 
 
 def test_a_secret_is_not_taken_from_the_command_line_and_is_shown_nowhere(cli):
-    book = cli.write("s.yaml", """
+    book = cli.write(
+        "s.yaml",
+        """
 name: s
 secrets: {token: {env: NOT_SET_ANYWHERE}}
 operations:
   - {name: use, shell: {script: 'echo "got $TOKEN"; echo "$TOKEN" >&2; exit 3', env: {TOKEN: "{{ secrets.token }}"}}, timeout: 9s}
-""")
+""",
+    )
     assert "NOT_SET_ANYWHERE" in cli("apply", book).err
     refused = cli("apply", book, "-e", "token=hush-hush-42")
     assert (refused.exit_code, "hush" in refused.err) == (1, False)
@@ -438,7 +441,9 @@ operations:
 def test_two_passes_of_a_runbook_never_run_at_once(cli):
     import subprocess
 
-    book = cli.write("slow.yaml", f"""
+    book = cli.write(
+        "slow.yaml",
+        f"""
 name: slow
 detectors:
   - name: always
@@ -447,9 +452,15 @@ detectors:
     mode: auto
     verify: {{within: 1s}}
     recover: [{{shell: {{script: 'echo x >> "$D/ran"; sleep 1.5', env: {{D: "{cli.home}"}}}}}}]
-""")
-    first = subprocess.Popen([sys.executable, "-m", "runbook", "apply", str(book)], env=cli.env, cwd=cli.home,
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+""",
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-m", "runbook", "apply", str(book)],
+        env=cli.env,
+        cwd=cli.home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     end = time.monotonic() + 20
     while not (cli.home / "ran").exists() and time.monotonic() < end:
         time.sleep(0.02)

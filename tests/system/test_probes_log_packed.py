@@ -14,7 +14,11 @@ from log_watch import Watch, write
 
 from runbook.modules.logs import content, tail
 
-PACKERS = {"gzip": (".gz", gzip.compress), "bzip2": (".bz2", lambda text: bz2.compress(text, 1)), "xz": (".xz", lzma.compress)}
+PACKERS = {
+    "gzip": (".gz", gzip.compress),
+    "bzip2": (".bz2", lambda text: bz2.compress(text, 1)),
+    "xz": (".xz", lzma.compress),
+}
 
 
 @pytest.fixture

@@ -24,7 +24,9 @@ def test_the_pack_holds_the_modules_under_their_import_name_and_no_engine():
         names = files.namelist()
         assert files.read("runbook/__init__.py") == b""
     assert {"runbook/modules/agent.py", "runbook/modules/probes/health.py", "runbook/modules/__init__.py"} <= set(names)
-    assert not [name for name in names if name.startswith("runbook/engine") or "__pycache__" in name or name.endswith(".pyc")]
+    assert not [
+        name for name in names if name.startswith("runbook/engine") or "__pycache__" in name or name.endswith(".pyc")
+    ]
 
 
 def test_the_same_modules_make_the_same_pack_in_every_process():

@@ -166,7 +166,11 @@ def test_ids_and_globs_choose_in_order_of_precedence_and_once(own):
     [
         ("cuda.oon", "there is no signature `cuda.oon`", "did you mean cuda.oom?"),
         ("cda.*", "no signature matches `cda.*`", "did you mean cuda.*?"),
-        ("zzzzzz", "there is no signature `zzzzzz`", "`runbook doc signatures` lists them; files of your own by --signatures"),
+        (
+            "zzzzzz",
+            "there is no signature `zzzzzz`",
+            "`runbook doc signatures` lists them; files of your own by --signatures",
+        ),
     ],
 )
 def test_a_name_that_names_nothing_is_told_with_the_nearest(own, glob, what, mend):

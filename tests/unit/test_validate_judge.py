@@ -9,7 +9,41 @@ from hypothesis import strategies as st
 from runbook.engine.language import schema
 from runbook.engine.language.validate import validate
 
-TEXTS = ["x", "30s", "1h30m", "5", "0", "85%", "5%", "50GB", "{{x}}", "{{", "auto", "low", "critical", "observe", "immediate", "sequence", "all", "any", "true", "*", "@daily", "A_b", "a-b", "", "3 per 1h", "2 per 24h", "0 per 1h", "2 minuts", "*/5 * * * *", "30 s", "x\n", "30s\n", "é"]
+TEXTS = [
+    "x",
+    "30s",
+    "1h30m",
+    "5",
+    "0",
+    "85%",
+    "5%",
+    "50GB",
+    "{{x}}",
+    "{{",
+    "auto",
+    "low",
+    "critical",
+    "observe",
+    "immediate",
+    "sequence",
+    "all",
+    "any",
+    "true",
+    "*",
+    "@daily",
+    "A_b",
+    "a-b",
+    "",
+    "3 per 1h",
+    "2 per 24h",
+    "0 per 1h",
+    "2 minuts",
+    "*/5 * * * *",
+    "30 s",
+    "x\n",
+    "30s\n",
+    "é",
+]
 JUNK = st.one_of(
     st.none(), st.booleans(), st.integers(-2, 5), st.floats(-2, 300, allow_nan=False), st.sampled_from(TEXTS),
     st.just([]), st.just({}), st.just(["x"]), st.just([3]), st.just({"name": "x"}), st.just({"argv": "x"}),
