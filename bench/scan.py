@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 NEEDS_ANSIBLE = False
 RIPGREP = str(measure.HERE.parent / ".venv-bench" / "bin" / "rg")
 MEGABYTE = 1_000_000
-_SIZE, _DENSE, _PART, _SAMPLE = 500 * MEGABYTE, 40 * MEGABYTE, 8 * MEGABYTE, MEGABYTE // 4
+_SIZE, _DENSE, _PART, _SAMPLE = 500 * MEGABYTE, 16 * MEGABYTE, 8 * MEGABYTE, MEGABYTE // 4
 _ORDINARY = (
     "[{ts}] [rank{r}] train.py:{n}] step {s}/200000 | loss {f:.4f} | grad_norm {g:.3f} | lr 3.00e-04 | tokens/s {m}",
     "(EngineCore_DP0 pid={m}) INFO {ts} [loggers.py:127] Engine 000: Avg prompt throughput: {g:.1f} tokens/s, {r}",
@@ -68,11 +68,11 @@ def results(rounds: int) -> list[measure.Result]:
             {
                 "runbook scan, 500 MB": [measure.RUNBOOK, "scan", "--quiet", str(rare)],
                 "rg -c -j1, 500 MB": _ripgrep(given, rare, "--count"),
-                "runbook's scanner, 40 MB, every fifth line": [sys.executable, __file__, "ours", str(dense)],
+                "runbook's scanner, 16 MB, every fifth line": [sys.executable, __file__, "ours", str(dense)],
                 "rg -c -j1, the same": _ripgrep(given, dense, "--count"),
                 "rg -j1 and re, the same": [sys.executable, __file__, str(given), str(dense)],
             },
-            max(3, rounds // 5),
+            max(3, rounds // 4),
         )
         fallbacks = [_fallback(name, rare, patterns) for name in ("re2", "grep")]
     ours, lines, ours_dense, lines_dense, named = taken

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Bond = tuple[float, ...]  # how well a cause fits a consequence: the smallest fits best
 
 SETTLE: Final = 10.0  # seconds in which what belongs together comes in, in whatever order
+LATE: Final = 60.0  # the same for a cause that the catalogue knows: it may be told of once a minute
 REACH: Final = 120.0  # seconds from a cause to its consequences
 _LONG: Final = 3600.0  # seconds, in the same source, to what the catalogue says it brings about: timeouts take long
 _LINES: Final = 1000  # the same without times, to what it is only likely to bring about
@@ -129,7 +130,7 @@ def _claims(key: Key, signs: Mapping[Key, Sign]) -> Iterator[tuple[Key, _Claim]]
                 or (not both and (cause.id == sign.id or cause.severity.rank >= sign.severity.rank))
             )
             yield other, _Claim(said=True, turns=turns)
-        elif (sign.role, cause.role) in _LIKELY:
+        elif (sign.role, cause.role) in _LIKELY and not (sign.role == cause.role and _says(sign, other)):
             yield other, _Claim(said=False, turns=_ROLES[cause.role] < _ROLES[sign.role])
         elif _hangs(sign) and _kills(cause) and depth(cause) <= depth(sign) and not _says(sign, other):
             yield other, _Claim(said=False, turns=True)
@@ -159,7 +160,7 @@ def _bond(cause: Seen, one: Seen, claim: _Claim) -> Bond | None:
     lines = abs(cause.line - one.line) if same else 0
     seconds = None if cause.time is None or one.time is None else cause.time - one.time
     after = cause.line > one.line if same else seconds is not None and seconds > 0
-    if after and not (claim.turns and _is_soon(cause, one, seconds, lines)):
+    if after and not (claim.turns and _is_soon(cause, one, claim, seconds, lines)):
         return None
     if not (after or ours or _reaches(one, claim, seconds, lines, same=same)):
         return None
@@ -179,12 +180,12 @@ def _reaches(one: Seen, claim: _Claim, seconds: float | None, lines: int, *, sam
     return claim.said or (same and lines <= _LINES)
 
 
-def _is_soon(cause: Seen, one: Seen, seconds: float | None, lines: int) -> bool:
+def _is_soon(cause: Seen, one: Seen, claim: _Claim, seconds: float | None, lines: int) -> bool:
     """Tell whether a cause that comes after what it brought about does so soon enough."""
     if seconds is None:
         return lines <= _LINES_AFTER
     elsewhere = depth(cause.sign) < depth(one.sign) or one.sign.role == "confirmation"
-    return seconds <= (REACH if elsewhere else SETTLE)
+    return seconds <= (REACH if elsewhere else LATE if claim.said else SETTLE)
 
 
 def _goes_on(before: Seen, one: Seen) -> bool:

@@ -109,7 +109,8 @@ HANG = Sign("nccl.watchdog", severity=Severity.CRITICAL, category="timeout", cau
 
 def test_a_hang_that_is_told_before_its_cause_is_a_consequence_still():
     assert told(seen((HANG, 1), (FULL, 60))) == ["cuda.oom: nccl.watchdog"]
-    assert told(seen((HANG, 1, 0.0), (FULL, 60, 30.0))) == ["nccl.watchdog", "cuda.oom"]
+    assert told(seen((HANG, 1, 0.0), (FULL, 60, 30.0))) == ["cuda.oom: nccl.watchdog"]
+    assert told(seen((HANG, 1, 0.0), (FULL, 60, 90.0))) == ["nccl.watchdog", "cuda.oom"]
 
 
 def test_a_hang_brings_nothing_about_that_can_bring_it_about():

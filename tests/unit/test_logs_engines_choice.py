@@ -152,5 +152,12 @@ def test_the_oldest_of_many_are_forgotten(cache):
 )
 def test_what_every_match_must_hold_is_read_from_the_pattern(pattern, texts):
     found = [expression.texts for expression in expressions([Pattern("p", pattern, lines=1 + pattern.count(r"\n"))])]
-    flat = None if None in found else sorted({text for told in found for text in told})
-    assert flat == texts
+    assert (sorted({text for sets in found for text in sets[0]}) if all(found) else None) == texts
+
+
+def test_texts_that_most_logs_hold_are_looked_for_together_with_others():
+    [told] = expressions([Pattern("nan", r"\bloss: \d+.*(?:became|is) nan\b")])
+    assert told.texts == (("became nan", "is nan"), ("loss: ",))
+    [told] = expressions([Pattern("failed", r"failed.*: (?:exit|code) \d")])
+    assert told.outline == "(failed).*(: code |: exit )"
+    assert re.search(told.outline, "a failed b: exit 3")

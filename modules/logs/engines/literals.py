@@ -9,6 +9,7 @@ from runbook.modules.logs.patterns import Pattern
 
 FEW = 100  # texts that are looked for one by one
 _GRAM = 4  # bytes
+_ANEW = 64  # blocks after which is looked again what a log holds least of
 
 
 class LiteralEngine:
@@ -22,6 +23,8 @@ class LiteralEngine:
         self.expressions = made
         self._any = [number for number, expression in enumerate(made) if not expression.texts]
         self._reaching: List[Tuple[int, _Sets]] = []
+        self._rarest: List[Tuple[bytes, ...]] = []  # of each of these the set that the log holds least of
+        self._blocks = 0
         groups: Dict[bytes, Dict[_Sets, List[int]]] = {}
         for number, expression in enumerate(made):
             sets = tuple(tuple(text.encode("latin-1") for text in texts) for texts in expression.texts)
@@ -41,8 +44,10 @@ class LiteralEngine:
         """Return the lines of expressions that have no texts, and of those that reach over several lines."""
         found = [(start, number) for start in _all_lines(text) for number in self._any] if self._any else []
         lower = text.lower() if self._reaching else b""
-        for number, sets in self._reaching:
-            rarest = min(sets, key=lambda texts: sum(map(lower.count, texts)))
+        if not self._blocks % _ANEW:
+            self._rarest = [min(sets, key=lambda texts: sum(map(lower.count, texts))) for _, sets in self._reaching]
+        self._blocks += 1
+        for (number, sets), rarest in zip(self._reaching, self._rarest):
             for literal in rarest:
                 for start in _lines_with(lower, literal):
                     begin, end = _around(lower, start, self.expressions[number].lines - 1)

@@ -7,7 +7,7 @@ from runbook.modules.logs.engines.lines import Finder, LineEngine
 from runbook.modules.logs.needed import escaped
 from runbook.modules.logs.patterns import Pattern
 
-MEMORY = 32 * 1024 * 1024  # for an automaton
+MEMORY = 192 * 1024 * 1024  # for an automaton
 
 
 def made(patterns: Sequence[Pattern]) -> LineEngine:
