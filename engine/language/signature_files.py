@@ -70,9 +70,7 @@ def users(extra: Sequence[str] = ()) -> list[pathlib.Path]:
         UserError: a named one is not there, or a directory that was named holds none.
     """
     found = [*_below(SITE), *_below(own_folder())]
-    for name in (*os.environ.get(VARIABLE, "").split(os.pathsep), *extra):
-        if not name:
-            continue
+    for name in (*filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)), *extra):
         path = pathlib.Path(name)
         try:
             below = _below(path) if path.is_dir() else [path]

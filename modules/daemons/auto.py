@@ -88,6 +88,6 @@ def _own(host: Host, unit: Unit) -> Manager:
         here.append(manager)
     if not here:
         raise Absent("; ".join(absent))
-    if len(here) == 1 and here[0] is systemd:
+    if here[0] is systemd:
         return systemd  # it says which unit has a name like that
     raise Failed(f"no service manager of this host knows `{unit.name}`" + "".join(f"; {one}" for one in absent))

@@ -7,14 +7,15 @@ order. So the engines differ in speed and in nothing else.
 import importlib
 import os
 from functools import lru_cache
-from typing import Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 from runbook.modules.declare import Unclear
 from runbook.modules.logs.engines import hyperscan
-from runbook.modules.logs.judging import KEPT, Hit, Judge, TooSlow
+from runbook.modules.logs.hits import KEPT, Hit
+from runbook.modules.logs.judging import Judge, TooSlow
 from runbook.modules.logs.patterns import Pattern
 
-__all__ = ["KEPT", "Hit", "LiteralMatcher", "Matcher", "TooSlow", "judge", "matcher", "prepare"]
+__all__ = ["KEPT", "Hit", "Matcher", "TooSlow", "judge", "matcher", "prepare"]
 
 
 ENGINES = ("hyperscan", "re2", "grep", "literals")  # the fastest first
@@ -116,13 +117,3 @@ def _judge(patterns: Tuple[Pattern, ...], name: str) -> Optional[Judge]:
     except ImportError:
         return None
     return Judge(patterns, engine)
-
-
-def LiteralMatcher(patterns: Union[Sequence[str], Mapping[str, str]]) -> Matcher:  # noqa: N802 -- for its callers of now
-    """Return a matcher of expressions, named or not, that needs nothing but Python."""
-    named: List[Pattern] = (
-        [Pattern(name, regex) for name, regex in patterns.items()]
-        if isinstance(patterns, Mapping)
-        else [Pattern(regex, regex) for regex in patterns]
-    )
-    return matcher(named, 0)

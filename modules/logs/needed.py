@@ -2,7 +2,7 @@
 
 from typing import FrozenSet, Iterable, List, Optional, Tuple
 
-from runbook.modules.logs.superset import Bytes, Many, Node, OneOf, Times
+from runbook.modules.logs.nodes import Bytes, Many, Node, OneOf, Times
 
 SHORTEST = 3  # bytes; shorter ones stand in too many lines
 SHORTEST_ALSO = 2

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any, Deque, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from runbook.modules.frozen import frozen
+from runbook.modules.logs.hits import hit
 from runbook.modules.logs.judging import Judge, last_lines
 from runbook.modules.logs.moment import written
 
@@ -145,13 +146,13 @@ def told(judge: Judge, sketch: Sketch, clock: Clock, context: int) -> Optional[S
     match = judge.match(around, start, sketch.number)
     if match is None:
         return None
-    hit = judge.told(0, sketch.number, match)
+    seen = hit(judge.patterns[sketch.number], 0, match)
     moment = sketch.moment
     if not sketch.sure:
         clock.latest = sketch.moment
         moment = clock.at(around, start, 0)
     first = start
-    for _ in range(hit.lines - 1):
+    for _ in range(seen.lines - 1):
         first = around.rfind(b"\n", 0, max(0, first - 1)) + 1
     before = last_lines(around[:first], context).split(b"\n")[:-1] if context and first else []
     end = around.find(b"\n", start)
@@ -160,12 +161,12 @@ def told(judge: Judge, sketch: Sketch, clock: Clock, context: int) -> Optional[S
         after.pop()
     return Spot(
         sketch.line_no,
-        hit.line,
+        seen.line,
         moment,
-        hit.groups,
+        seen.groups,
         tuple(map(_shown, before)),
         tuple(map(_shown, after[:context])),
-        hit.lines,
+        seen.lines,
     )
 
 

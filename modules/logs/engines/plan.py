@@ -9,8 +9,9 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.needed import needed, outline, telling
+from runbook.modules.logs.nodes import Node, narrowed, nullable, widened
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.superset import Node, narrowed, nullable, superset, widened
+from runbook.modules.logs.superset import superset
 
 KEPT_FROM = 24  # patterns: fewer are read as fast as they are fetched
 

@@ -2,7 +2,7 @@
 
 from typing import FrozenSet
 
-from runbook.modules.logs.superset import ASCII, HIGH, Bytes, Many, Node, OneOf, Times
+from runbook.modules.logs.nodes import ASCII, HIGH, Bytes, Many, Node, OneOf, Times
 
 _ALL = ASCII | HIGH
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-:;,/=<>@%&#!'\"~`")
