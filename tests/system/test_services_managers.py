@@ -236,7 +236,7 @@ def docker(agent, tmp_path, monkeypatch):
     socket = f"unix://{place}/d.sock"
     log = (place / "log").open("wb")
     process = subprocess.Popen(
-        ["dockerd", "--host", socket, "--data-root", place / "data", "--exec-root", place / "exec",
+        ["unshare", "--mount", "--propagation=private", "dockerd", "--host", socket, "--data-root", place / "data", "--exec-root", place / "exec",
          "--pidfile", place / "pid", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"],
         stdout=log, stderr=log,
     )  # fmt: skip
