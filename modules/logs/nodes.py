@@ -64,6 +64,27 @@ def nullable(node: Node) -> bool:
     return True
 
 
+def ending(node: Node) -> Node:
+    """Return what a match over several lines ends with in its last line."""
+    if not _breaks(node):
+        return node
+    if isinstance(node, Many):
+        last = max(index for index, part in enumerate(node.parts) if _breaks(part))
+        return many(node.parts[last + 1 :])
+    return one_of(map(ending, node.branches)) if isinstance(node, OneOf) else EMPTY
+
+
+def _breaks(node: Node) -> bool:
+    """Tell whether it may match a line feed."""
+    if isinstance(node, Bytes):
+        return 0x0A in node.members
+    if isinstance(node, Many):
+        return any(map(_breaks, node.parts))
+    if isinstance(node, OneOf):
+        return any(map(_breaks, node.branches))
+    return _breaks(node.part) if isinstance(node, Times) else False
+
+
 def widened(node: Node, *, folds: bool, several: bool = False) -> Node:
     """Return what can be asked of bytes: borders of words are left out, characters above ASCII are 1 to 4 bytes."""
     wide = _wide(node, FOLDING if folds else frozenset())

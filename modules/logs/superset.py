@@ -62,7 +62,7 @@ def superset(pattern: str, lines: int = 1) -> Superset:
     translation = _Translation(several=lines > 1, folds=_folded(pattern, parsed.state.flags))
     node = translation.sequence(parsed, int(parsed.state.flags))
     if lines > 1:
-        return Superset((trimmed(node, 0),), exact=False, folds=translation.folds)
+        return Superset(tuple(_parted(node, ALTERNATIVES)), exact=False, folds=translation.folds)
     parted = tuple(trimmed(trimmed(each, 0), -1) for each in _parted(node, ALTERNATIVES))
     return Superset(parted, exact=translation.exact, folds=translation.folds)
 

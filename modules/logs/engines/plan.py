@@ -9,7 +9,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.needed import needed, outline, telling
-from runbook.modules.logs.nodes import Node, narrowed, nullable, widened
+from runbook.modules.logs.nodes import Node, ending, narrowed, nullable, widened
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.superset import superset
 
@@ -20,7 +20,7 @@ class Expression(NamedTuple):
     """One alternative of a pattern."""
 
     pattern: int  # its number
-    lines: int  # over how many a match may reach
+    lines: int  # over how many what is looked for may reach
     exact: Optional[str]  # what is held against a line of ASCII in its place, where that is possible; bytes as Latin-1
     texts: Tuple[Tuple[str, ...], ...]  # sets of which the lines of a match hold one each, in lower case; as Latin-1
     outline: str  # these in their order, as an expression for lower case; empty where the first set tells enough
@@ -47,11 +47,14 @@ def read(patterns: Sequence[Pattern], *, texts: bool = True) -> List[Tuple[Expre
     made: List[Tuple[Expression, Optional[Node]]] = []
     for number, pattern in enumerate(patterns):
         found = superset(pattern.regex, pattern.lines)
-        for alternative in found.alternatives:
-            wide = widened(alternative, folds=found.folds, several=pattern.lines > 1)
+        for parted in found.alternatives:
+            lines, alternative = pattern.lines, parted
+            if lines > 1 and needed(widened(ending(parted), folds=found.folds)):
+                lines, alternative = 1, ending(parted)  # it can be looked for by what it ends with
+            wide = widened(alternative, folds=found.folds, several=lines > 1)
             exact = perl(narrowed(alternative)).decode("latin-1") if found.exact else None
             told, outline = texts_of(wide) if texts else ((), "")
-            made.append((Expression(number, pattern.lines, exact, told, outline), None if nullable(wide) else wide))
+            made.append((Expression(number, lines, exact, told, outline), None if nullable(wide) else wide))
     return made
 
 
