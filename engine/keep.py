@@ -1,87 +1,37 @@
-"""What a pass keeps: the state that earlier ones left, and each turn, written before anything is done about it."""
+"""What a pass keeps: each turn, written before anything is done about it, with the leases that it takes."""
 
 from __future__ import annotations
 
-import dataclasses
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.detect import components
-from runbook.engine.detect.components import Attempt
 from runbook.engine.detect.correlate import Said
-from runbook.engine.detect.hold import Hold
+from runbook.engine.journal import leases
 from runbook.engine.journal.facts import IncidentRow, IntentRow
-from runbook.engine.model import UNKNOWN, IncidentState, Outcome, StepStatus
-from runbook.engine.recover.commands import Act, Ended
-from runbook.engine.recover.state import Incident, Phase, State
+from runbook.engine.journal.store import who
+from runbook.engine.model import UNKNOWN, IncidentState, Lease, Outcome, StepStatus
+from runbook.engine.recover import kept
+from runbook.engine.recover.commands import Act, Ended, Resume, Told
+from runbook.engine.recover.state import Phase
+from runbook.engine.restore import SAID, memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from runbook.engine.detect.hold import Hold
     from runbook.engine.fleet import Agent
-    from runbook.engine.journal.facts import Fact, HoldRow
+    from runbook.engine.journal.facts import Fact
+    from runbook.engine.journal.locks import Locks
     from runbook.engine.journal.store import Journal
-    from runbook.engine.model import Key, Runbook
+    from runbook.engine.model import Key
     from runbook.engine.recover.commands import Command, Event
-    from runbook.engine.recover.state import Plan
+    from runbook.engine.recover.state import Incident, State
 
+    Place = tuple[str, str]  # a host and a subject
 
 FOR_REPORTS = frozenset({"look.well"})  # kinds of facts that are not kept
-SAID = "*"  # in place of a subject: what a detector last said of all its subjects, for correlations
-
-
-def horizon(runbook: Runbook, now: float) -> float:
-    """Return since when recoveries count for a limit or a cooldown; a limit without a window counts for ever."""
-    calls = [call for detector in runbook.detectors for rung in detector.recover for call in rung.steps]
-    limits = [detector.limit for detector in runbook.detectors] + [call.limit for call in calls]
-    windows = [limit.per for limit in limits if limit is not None]
-    windows += [detector.cooldown for detector in runbook.detectors]
-    if None in windows:
-        return 0.0
-    return now - max((window for window in windows if window is not None), default=0.0)
-
-
-def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, dict[str, Any]]:
-    """Return the state that earlier passes left, and each detector's cursor."""
-    since = horizon(plan.runbook, now)
-    name = plan.runbook.name
-    known = {detector.name for detector in plan.runbook.detectors}
-    incidents = [_incident(row.data) for row in journal.open_incidents(name, host) if row.detector in known]
-    holds = {
-        (row.host, row.detector, row.subject): Hold(row.since, row.seen, tuple(row.data.get("times", ())))
-        for row in journal.holds(name, host)
-        if row.since is not None and row.subject != SAID
-    }
-    said = {(row.host, row.detector): _said(row) for row in journal.holds(name, host) if row.subject == SAID}
-    begun: dict[Key, tuple[float, ...]] = {}
-    finished: dict[Key, float] = {}
-    for recovery in journal.recoveries(name, host, since):
-        key = (recovery.host, recovery.detector, recovery.subject)
-        begun[key] = (*begun.get(key, ()), recovery.begun)
-        if recovery.ended is not None:
-            finished[key] = max(recovery.ended, finished.get(key, 0.0))
-    steps: dict[tuple[str, str, str], tuple[float, ...]] = {}
-    for step in journal.steps_begun(name, host, since):
-        place = (step.host, step.path, step.subject)
-        steps[place] = (*steps.get(place, ()), step.at)
-    attempts = {
-        (host, component): tuple(
-            Attempt(*row)
-            for row in journal.attempts(name, host, operations, components.window(plan.runbook, component))
-        )
-        for component, operations in components.fed(plan.runbook).items()
-    }
-    state = State(
-        plan,
-        recovering=False,
-        incidents={incident.key: incident for incident in incidents},
-        holds=holds,
-        begun=begun,
-        finished=finished,
-        steps=steps,
-        said=said,
-        attempts=attempts,
-    )
-    return state, journal.cursors(name, host)
+NOTHING = Said(UNKNOWN, 0.0)
 
 
 def row(incident: Incident, runbook: str, now: float) -> IncidentRow:
@@ -97,51 +47,95 @@ def row(incident: Incident, runbook: str, now: float) -> IncidentRow:
         incident.opened,
         now,
         incident.closed,
-        _data(incident),
+        kept.plain(incident),
     )
 
 
 class Keeper:
-    """Writes a pass into the journal. Without one (`--check`, `check`) it keeps nothing and counts nothing."""
+    """Writes a run into the journal, and holds its leases. Where it does not commit (`--check`), it only reads.
 
-    def __init__(self, journal: Journal | None, runbook: str, host: str, cursors: Mapping[str, Any]) -> None:
+    Args:
+        journal: where.
+        runbook: its name.
+        run: the run's id.
+        cursors: each detector's, by host.
+        since: from when on the state that was loaded knows of recoveries.
+        locks: what tells whether other runs live; None = nobody can say, so that a lease holds until its end.
+        commits: write.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        runbook: str,
+        run: str,
+        cursors: Mapping[str, Mapping[str, Any]],
+        *,
+        since: float = 0.0,
+        locks: Locks | None = None,
+        commits: bool = True,
+    ) -> None:
         self._journal = journal
         self._runbook = runbook
-        self._host = host
-        self._cursors = dict(cursors)
+        self._run = run
+        self._cursors = {host: dict(known) for host, known in cursors.items()}
+        self._since = since
+        self._locks = locks
+        self._commits = commits
+        self._leases: dict[Place, Lease] = {}
+        self.holder = f"{who()}, process {os.getpid()}"
 
     @property
-    def place(self) -> str:
-        """Where the journal is, which names it to hosts."""
-        return self._journal.path if self._journal is not None else ""
+    def journal(self) -> str:
+        """The journal's id, by which hosts tell it from others."""
+        return self._journal.id
 
-    def cursor(self, detector: str) -> Mapping[str, Any]:
+    @property
+    def leases(self) -> Sequence[Lease]:
+        """What we hold."""
+        return tuple(self._leases.values())
+
+    def cursor(self, host: str, detector: str) -> Mapping[str, Any]:
         """Return what a detector's probe remembered at its last look."""
-        found: Mapping[str, Any] = self._cursors.get(detector, {})
+        found: Mapping[str, Any] = self._cursors.get(host, {}).get(detector, {})
         return found
 
-    def outcomes(self, agent: Agent, patient: Callable[[str], bool]) -> dict[str, Outcome]:
-        """Ask the host what became of the steps that an earlier run left in flight.
+    def lease(self, host: str, subject: str) -> Lease | None:
+        """Return the lease of ours under which a subject is recovered."""
+        return self._leases.get((host, subject))
 
-        Args:
-            agent: the host's.
-            patient: told what is waited for, says whether to go on waiting.
+    def told(self, now: float) -> Told:
+        """Return what people have said, and what other runs hold and have under recovery."""
+        others = leases.others(self._journal, self._run, self._runbook, self._alive, now)
+        elsewhere = leases.elsewhere(self._journal, self._run, self._runbook, now)
+        return Told(self._journal.people(now), others, elsewhere)
 
-        Returns:
-            What is known, by intent; those that still run are left out.
-        """
-        found: dict[str, Outcome] = {}
-        for row in self._journal.open_intents(self._runbook, self._host) if self._journal is not None else ():
-            outcome = agent.ask(row.id)
-            while outcome.status is StepStatus.RUNNING and patient(row.title):
-                outcome = agent.await_intent(row.id, within=0.5)
-            if outcome.status is not StepStatus.RUNNING:
-                found[row.id] = outcome
-        return found
+    def news(self, state: State, now: float) -> Told | None:
+        """Return what the journal says when it differs from what a state knows; cheap while nobody else writes."""
+        if not (self._journal.changed() or state.leases or state.elsewhere):
+            return None
+        told = self.told(now)
+        return None if _agrees(told, state) else told
+
+    def renew(self, now: float) -> bool:
+        """Let our leases hold on, where half of their time is over; tell whether that was so."""
+        if not any(lease.until - now < leases.LASTS / 2 for lease in self._leases.values()):
+            return False
+        until = now + leases.LASTS
+        with self._journal.transaction() as batch:
+            leases.renew(batch, self._run, until)
+        self._leases = {place: replace(lease, until=until) for place, lease in self._leases.items()}
+        return True
+
+    def left(self, host: str) -> Sequence[tuple[str, str, float]]:
+        """Return the id, title and time of each intent on a host that an earlier run left without a result."""
+        if not self._commits:
+            return []
+        return [(row.id, row.title, row.at) for row in self._journal.open_intents(self._runbook, host)]
 
     def fact(self, fact: Fact) -> None:
         """Write one fact by itself."""
-        if self._journal is not None:
+        if self._commits:
             with self._journal.transaction() as batch:
                 batch.event(fact)
 
@@ -154,22 +148,44 @@ class Keeper:
         facts: Sequence[Fact],
         cursors: Mapping[str, Mapping[str, Any]],
         now: float,
-    ) -> None:
+    ) -> tuple[Told | None, Sequence[Lease]]:
         """Write one turn, in one transaction; after it the commands may be performed.
+
+        Recoveries that begin take their leases in it. Where the journal disagrees with what the state believed of
+        leases, limits, hosts under recovery or people, nothing is written.
+
+        Returns:
+            What the journal says instead (the turn did not happen), and the leases that were given back.
 
         Raises:
             JournalUnusable: it can't be written, so nothing may be done.
         """
-        moved = {name: state for name, state in cursors.items() if state != self._cursors.get(name, {})}
-        self._cursors.update(moved)
+        if not self._commits:
+            return None, ()
+        host = getattr(event, "host", "")
+        known = self._cursors.get(host, {})
+        moved = {name: state for name, state in cursors.items() if state != known.get(name, {})}
         changed = [] if before is after else _changed(before, after)
-        results = self._results(event)
+        results = _results(event)
         facts = [fact for fact in facts if fact.kind not in FOR_REPORTS]
         acts = [command for command in commands if isinstance(command, Act)]
         holds, said = _holds(before, after), _told(before, after)
-        if self._journal is None or not (facts or changed or holds or said or moved or acts or results):
-            return
+        wanted = _recovered(after)
+        fresh = self._fresh(wanted)
+        over = [lease for place, lease in self._leases.items() if place not in wanted]
+        if not (facts or changed or holds or said or moved or acts or results or fresh or over):
+            return None, ()
+        taken: dict[Place, Lease] = {}
         with self._journal.transaction() as batch:
+            if fresh or any(act.key is not None for act in acts):
+                conflict = self._conflict(before, after, now)
+                if conflict is not None:
+                    return conflict, ()
+                fresh = self._fresh(wanted)
+            for one in fresh:
+                taken[one.host, one.subject] = leases.take(self._journal, batch, self._wish(one, now))
+            for lease in over:
+                leases.release(batch, lease, now)
             for fact in facts:
                 batch.event(fact)
             for incident in changed:
@@ -177,35 +193,93 @@ class Keeper:
             for key, hold in holds:
                 data = {"times": list(hold.times)} if hold is not None and hold.times else {}
                 batch.hold(self._runbook, key[1], key[0], key[2], hold.since if hold else None, now, data)
-            for (host, name), told in said:
-                batch.hold(self._runbook, name, host, SAID, told.rose_at or told.spent, now, _memory(told))
+            for (place, name), told in said:
+                batch.hold(self._runbook, name, place, SAID, told.rose_at or told.spent, now, memory(told))
             for name, state in moved.items():
-                batch.cursor(self._runbook, name, self._host, state)
+                batch.cursor(self._runbook, name, host, state)
             for intent, outcome in results:
                 batch.result(intent, now, outcome)
             for act in acts:
-                order = act.order
-                about = after.incidents.get(act.key) if act.key is not None else None
-                batch.intent(
-                    IntentRow(
-                        act.intent,
-                        after.plan.run,
-                        act.host,
-                        act.subject,
-                        about.id if about else "",
-                        act.operation,
-                        order.module,
-                        order.name,
-                        order.params,
-                        now,
-                    )
-                )
+                batch.intent(self._intent(act, after, {**self._leases, **taken}, now))
+        self._cursors.setdefault(host, {}).update(moved)
+        self._leases = {place: lease for place, lease in self._leases.items() if place in wanted} | taken
+        return None, over
 
-    def _results(self, event: Event) -> list[tuple[str, Outcome]]:
-        if isinstance(event, Ended):
-            return [(event.intent, event.outcome)]
-        outcomes: Mapping[str, Outcome] = getattr(event, "outcomes", {})
-        return list(outcomes.items())
+    def _conflict(self, before: State, after: State, now: float) -> Told | None:
+        """Return what the journal says, where that is not what a recovery was decided on.
+
+        A lease that ran out while this run was not let run, and that somebody had meanwhile, is taken anew.
+        """
+        told = self.told(now)
+        ours = self._leases.items()
+        self._leases = {place: lease for place, lease in ours if leases.is_ours(self._journal, lease)}
+        begun = {}
+        for key, times in after.begun.items():
+            if times != before.begun.get(key):
+                found = self._journal.begun(self._runbook, key, self._since)
+                if more := tuple(at for at in found if at not in times):
+                    begun[key] = more
+        return replace(told, begun=begun) if begun or not _agrees(told, after) else None
+
+    def _alive(self, run: str) -> bool:
+        return self._locks is None or self._locks.held(f"run {run}")
+
+    def _fresh(self, wanted: Mapping[Place, Incident]) -> list[Incident]:
+        """Return the incidents whose leases are still to be taken."""
+        held = {place: lease.incident for place, lease in self._leases.items()}
+        return [incident for place, incident in wanted.items() if held.get(place) != incident.id]
+
+    def _wish(self, incident: Incident, now: float) -> Lease:
+        about = (incident.host, incident.subject, self._run, self.holder, self._runbook, incident.detector, incident.id)
+        return Lease(*about, taken=now, until=now + leases.LASTS)
+
+    def _intent(self, act: Act, after: State, held: Mapping[Place, Lease], now: float) -> IntentRow:
+        order = act.order
+        about = after.incidents.get(act.key) if act.key is not None else None
+        lease = held.get((act.host, act.key[2])) if act.key is not None else None
+        if act.key is not None and lease is None:
+            raise RuntimeError(f"{order.name} would be sent to {act.host} without a lease")
+        return IntentRow(
+            act.intent,
+            after.plan.run,
+            act.host,
+            act.subject,
+            about.id if about else "",
+            act.operation,
+            order.module,
+            order.name,
+            order.params,
+            now,
+            lease.epoch if lease else 0,
+        )
+
+
+def _agrees(told: Told, state: State) -> bool:
+    """Tell whether a state knows what the journal says; the renewal of a lease is no news."""
+    held = {place: (lease.run, lease.epoch) for place, lease in told.leases.items()}
+    known = {place: (lease.run, lease.epoch) for place, lease in state.leases.items()}
+    return held == known and (told.people, told.elsewhere) == (state.people, state.elsewhere)
+
+
+def _recovered(state: State) -> dict[Place, Incident]:
+    """Return what is under recovery by us: from the intent to the end, its last steps too; not what waits for a person."""
+    return {
+        (incident.host, incident.subject): incident
+        for incident in state.incidents.values()
+        if _recovering(incident) and (incident.host, incident.subject) not in state.leases
+    }
+
+
+def _recovering(incident: Incident) -> bool:
+    going_on = incident.busy or incident.intent is not None or incident.undoing is not None
+    finishing = incident.phase in (Phase.CURED, Phase.UNHEALED)
+    return (going_on or finishing) and incident.state is not IncidentState.WAITING
+
+
+def _results(event: Event) -> list[tuple[str, Outcome]]:
+    if isinstance(event, Ended):
+        return [(event.intent, event.outcome)]
+    return list(event.outcomes.items()) if isinstance(event, Resume) else []
 
 
 def _changed(before: State, after: State) -> list[Incident]:
@@ -232,49 +306,5 @@ def _told(before: State, after: State) -> list[tuple[tuple[str, str], Said]]:
     return [
         (key, told)
         for key, told in after.said.items()
-        if key[1] in asked and _memory(told) != (_memory(before.said[key]) if key in before.said else _memory(NOTHING))
+        if key[1] in asked and memory(told) != (memory(before.said[key]) if key in before.said else memory(NOTHING))
     ]
-
-
-def _memory(told: Said) -> dict[str, Any]:
-    return {
-        "true_at": told.true_at,
-        "rose_at": told.rose_at,
-        "spent": told.spent,
-        "fields": dict(told.fields),
-        "held": told.held,
-    }
-
-
-def _said(row: HoldRow) -> Said:
-    data = row.data
-    return Said(
-        UNKNOWN,
-        row.seen,
-        data.get("true_at"),
-        data.get("rose_at"),
-        data.get("fields") or {},
-        data.get("spent") or 0.0,
-        bool(data.get("held")),
-    )
-
-
-NOTHING = Said(UNKNOWN, 0.0)
-
-
-def _data(incident: Incident) -> dict[str, Any]:
-    data = {item.name: getattr(incident, item.name) for item in dataclasses.fields(incident)}
-    return {**data, "state": incident.state.value, "phase": incident.phase.value}
-
-
-def _incident(data: Mapping[str, Any]) -> Incident:
-    known = {item.name for item in dataclasses.fields(Incident)}
-    values = {name: value for name, value in data.items() if name in known}
-    return Incident(
-        **{
-            **values,
-            "state": IncidentState(data["state"]),
-            "phase": Phase(data["phase"]),
-            "errors": tuple(data.get("errors", ())),
-        }
-    )

@@ -117,6 +117,7 @@ class OperationState(enum.Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     SKIPPED = "skipped"  # an earlier one failed, its `when` does not hold, or tags leave it out
+    INTERRUPTED = "interrupted"  # nobody knows how its step ended, and it must not run twice
 
 
 @frozen
@@ -188,13 +189,14 @@ class Count:
 
 @frozen
 class Retry:
-    """How an operation is tried again. Delays in seconds; `attempts` counts the first one too."""
+    """How an operation is tried again. Seconds; `attempts` counts the first one too."""
 
     strategy: Backoff = Backoff.EXPONENTIAL
-    attempts: int = 3
+    attempts: int | None = 3  # None = as many as fit into `within`
     base: float = 5.0
     max: float = 60.0
     jitter: float = 0.0  # a share of the delay, 0 to 1, by which it may be longer or shorter
+    within: float | None = None  # no attempt begins later than this after the first
 
 
 @frozen
@@ -235,6 +237,22 @@ class StepCall:
     def title(self) -> str:
         """What a person calls it."""
         return self.name or self.module
+
+
+@frozen
+class Lease:
+    """Who recovers a subject of a host at the moment. Times in seconds since the epoch."""
+
+    host: str
+    subject: str  # "" = the host itself
+    run: str
+    holder: str  # user@machine and process
+    runbook: str = ""
+    detector: str = ""
+    incident: str = ""
+    epoch: int = 0  # grows by one per host and subject with each taking
+    taken: float = 0.0
+    until: float = 0.0
 
 
 @frozen
@@ -467,6 +485,7 @@ __all__ = [
     "Impact",
     "IncidentState",
     "Lacking",
+    "Lease",
     "Limit",
     "Look",
     "Mode",

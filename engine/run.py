@@ -8,16 +8,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.engine.detect import errors as failures
-from runbook.engine.errors import RenderError
+from runbook.engine.errors import JournalUnusable, RenderError
 from runbook.engine.fleet import Spec, messages
 from runbook.engine.fleet.bounded import within
 from runbook.engine.journal.facts import Fact
 from runbook.engine.language import render
-from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Outcome, Seen
+from runbook.engine.journal.leases import LASTS
+from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Outcome, Seen, StepStatus
 from runbook.engine.recover import operate
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.commands import (
     Act,
+    Asked,
     Ended,
     Finish,
     Happened,
@@ -29,6 +31,8 @@ from runbook.engine.recover.commands import (
     Recover,
     Resume,
     Stop,
+    Undo,
+    Undone,
     Woke,
 )
 from runbook.modules import catalogue
@@ -39,11 +43,13 @@ if TYPE_CHECKING:
     from runbook.engine.fleet import Agent
     from runbook.engine.keep import Keeper
     from runbook.engine.model import Detector, Look, Truth
-    from runbook.engine.recover.commands import Command, Event
+    from runbook.engine.recover.commands import Command, Event, Told
     from runbook.engine.recover.state import State, Task
 
 PATTERN_SECONDS = 1.0  # for the `error` detectors' patterns over one failure (invariant 6)
 GLANCE = 0.5  # seconds after which a Ctrl-C is seen at the latest
+NEWS = 2.0  # seconds after which the words of people and other runs are seen at the latest
+TRIES = 20  # to decide on what the journal says, while others write into it
 
 
 class Observer(Protocol):
@@ -81,10 +87,11 @@ class Pass:
         self._budget = wait
         self._writable = tuple(writable)
         self._diff = diff
-        self._epoch = int(clock() * 1000)  # a later run's steps are not undone by an earlier one's
         self._events: deque[Event] = deque()
         self._asked: dict[int, tuple[str, tuple[str, ...]]] = {}  # seq of a probe request: intent or "", detectors
-        self._sent: dict[int, str] = {}  # seq of a run request: intent
+        self._sent: dict[int, str] = {}  # seq of a run or undo request: intent
+        self._undoing: set[str] = set()  # those of them that are undone
+        self._news = 0.0  # when the journal was asked for news last
         self._interrupts = 0
 
     def go(self) -> State:
@@ -92,7 +99,8 @@ class Pass:
         runbook, settings = self.state.plan.runbook, self.state.plan.settings
         operating = settings.operations and bool(runbook.operations)
         detectors = self._detectors()
-        self._put(Resume(self._keeper.outcomes(self._agent, self._patient)))
+        self._put(self._keeper.told(self._clock()))
+        self._put(Resume(self._outcomes()))
         if operating and not self._interrupts:
             self._look(detectors)
             self._settle()
@@ -115,6 +123,17 @@ class Pass:
         self._events.append(Stop())
         return self._interrupts
 
+    def _outcomes(self) -> dict[str, Outcome]:
+        """Ask the host what became of the steps that an earlier run left; those that still run are left out."""
+        found: dict[str, Outcome] = {}
+        for intent, title, at in self._keeper.left(self.host):
+            outcome = self._agent.ask(intent, at)
+            while outcome.status is StepStatus.RUNNING and self._patient(title):
+                outcome = self._agent.await_intent(intent, at, within=GLANCE)
+            if outcome.status is not StepStatus.RUNNING:
+                found[intent] = outcome
+        return found
+
     def _patient(self, title: str) -> bool:
         """Tell whether to wait for a step that an earlier run left; half a second at a time."""
         self._observer.progress(self.host, title, "begun by an earlier run, and not over yet")
@@ -130,6 +149,7 @@ class Pass:
 
     def _look(self, detectors: Sequence[Detector]) -> None:
         names = tuple(d.name for d in detectors if not catalogue.probe(d.probe).engine)
+        self._put(Asked(frozenset({self.host})))
         self._perform(LookAt(self.host, names))
 
     def _settle(self, *, verifying: bool = False) -> None:
@@ -151,19 +171,53 @@ class Pass:
             else:
                 wake = self.state.wake
                 self._receive(GLANCE if wake is None else min(GLANCE, max(0.0, wake - self._clock())))
+            self._hear()
             if wake is not None and self._clock() >= wake and not self._events:
                 self._events.append(Woke())
 
+    def _hear(self) -> None:
+        """See to our leases, and to what people and other runs have written meanwhile."""
+        now = self._clock()
+        if now - self._news < NEWS:
+            return
+        self._news = now
+        if self._keeper.renew(now):
+            for lease in self._keeper.leases:
+                self._agent.send(messages.hold(lease, self._keeper.journal, LASTS))
+        told = self._keeper.news(self.state, now)
+        if told is not None:
+            self._put(told)
+
     def _put(self, event: Event, cursors: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Let an event happen; where the journal says otherwise than the state believed, that is taken in first."""
+        waiting: deque[tuple[Event, Mapping[str, Mapping[str, Any]]]] = deque([(event, cursors or {})])
+        for _ in range(TRIES):
+            told = self._turn(*waiting[0])
+            if told is not None:
+                waiting.appendleft((told, {}))
+                continue
+            waiting.popleft()
+            if not waiting:
+                return
+        raise JournalUnusable("other runs write faster into the journal than this one can decide", mend="Run again")
+
+    def _turn(self, event: Event, cursors: Mapping[str, Mapping[str, Any]]) -> Told | None:
+        """Make one turn; return what the journal says instead where it did not happen."""
         now = self._clock()
         before = self.state
-        self.state, commands = advance(before, event, now)
+        after, commands = advance(before, event, now)
         facts = [self._fact(command, now) for command in commands if isinstance(command, Happened)]
-        self._keeper.keep(before, self.state, event, commands, facts, _taken(cursors or {}, facts), now)
+        told, over = self._keeper.keep(before, after, event, commands, facts, _taken(cursors, facts), now)
+        if told is not None:
+            return told
+        self.state = after
         for fact in facts:
             self._observer.fact(fact)
         for command in commands:
             self._perform(command)
+        for lease in over:
+            self._agent.send(messages.release(lease, self._keeper.journal))
+        return None
 
     def _fact(self, command: Happened, now: float) -> Fact:
         return Fact(
@@ -184,6 +238,9 @@ class Pass:
             self._ask(command)
         elif isinstance(command, Act):
             self._act(command)
+        elif isinstance(command, Undo):
+            self._sent[self._agent.send(messages.undo(command.intent, self._writable))] = command.intent
+            self._undoing.add(command.intent)
         elif isinstance(command, Notify):
             data = {"message": command.message, "title": command.title, "severity": command.severity}
             fact = Fact(
@@ -215,7 +272,7 @@ class Pass:
                 looks[name] = NotSeen(error.what)
                 continue
             deadline = catalogue.probe(detector.probe).deadline(params)
-            specs.append(Spec(name, detector.probe, params, self._keeper.cursor(name), deadline))
+            specs.append(Spec(name, detector.probe, params, self._keeper.cursor(self.host, name), deadline))
         if not specs:
             self._events.append(Looked(self.host, looks))
             return
@@ -226,12 +283,12 @@ class Pass:
 
     def _act(self, command: Act) -> None:
         check = self.state.plan.settings.check
+        lease = self._keeper.lease(command.host, command.key[2]) if command.key is not None else None
         seq = self._agent.submit(
             command.intent,
             command.order,
             subject=command.subject,
-            epoch=self._epoch,
-            journal=self._keeper.place,
+            lease=None if lease is None else messages.claim(lease, self._keeper.journal, LASTS),
             writable=self._writable,
             check=check,
             diff=self._diff,
@@ -250,6 +307,10 @@ class Pass:
             elif seq in self._sent and "result" in message:
                 intent = self._sent.pop(seq)
                 outcome = self._agent.outcome(message)
+                if intent in self._undoing:
+                    self._undoing.remove(intent)
+                    self._events.append(Undone(intent, outcome))
+                    continue
                 task = self.state.tasks.get(intent)
                 self._events.append(Ended(intent, outcome, self._matched(task, outcome)))
             elif seq in self._sent and "progress" in message:

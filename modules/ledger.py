@@ -23,6 +23,16 @@ _RESERVE = 256 << 10  # bytes set aside, so that a step that frees a full disk c
 _INTENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
+class Held(Refused):
+    """Somebody with another journal recovers the subject; nothing was done."""
+
+    def __init__(self, subject: str, owner: Mapping[str, Any]) -> None:
+        clock = time.strftime("%H:%M:%S", time.localtime(owner["until"]))
+        what = f"{owner['owner']} recovers {subject or 'this host'} by another journal"
+        super().__init__(f"{what}; its lease ends at {clock} at the latest")
+        self.data = {"held": {"by": owner["owner"], "until": owner["until"]}}
+
+
 class Known(NamedTuple):
     """What the ledger says of an intent."""
 
@@ -38,9 +48,12 @@ class Ledger:
         self._intents = os.path.join(base, "intents")
         self._locks = os.path.join(base, "locks")
         self._reserve = os.path.join(base, "reserve")
+        self._born = os.path.join(base, "born")
         for directory in (self._intents, self._locks):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(self._born, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         self._set_aside()
 
     def known(self, intent: str) -> Known:
@@ -54,38 +67,79 @@ class Ledger:
             return Known("lost")
         try:
             fcntl.flock(started, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            begun = "at" in (_json(os.pread(started, 1 << 20, 0)) or {})
         except BlockingIOError:
             return Known("running", begun=True)
         finally:
             os.close(started)
         result = _read(self._path(intent, "result.json"))  # it may have ended between the two looks
-        return Known("lost", begun=True) if result is None else Known("result", result, begun=True)
+        return Known("lost", begun=begun) if result is None else Known("result", result, begun=True)
+
+    def ask(self, intent: str, at: Optional[float] = None) -> Known:
+        """Say what is known of an intent, and see to it that one that has not begun never will.
+
+        An agent that an earlier run left may have it still before it, and whoever asks will do the step otherwise.
+
+        Args:
+            intent: which.
+            at: when it was made, in seconds since the epoch. One from before these records, or so old that its own
+                are gone, counts as begun: nobody can say that it was not.
+        """
+        known = self.known(intent)
+        if known.state != "lost" or known.begun:
+            return known
+        try:
+            off = self._call_off(self._path(intent, "started.json"))
+        except OSError as error:
+            sys.stderr.write(f"{intent} can't be called off: {_unwritable(self._intents, error)}\n")
+            return Known("lost", begun=True)  # it may begin yet, so it is for a person
+        if not off:
+            return self.known(intent)
+        return Known("lost", begun=at is not None and at < max(os.stat(self._born).st_mtime, time.time() - KEPT))
+
+    def _call_off(self, path: str) -> bool:
+        """Write that an intent is not to begin; tell whether it had not."""
+        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if "at" in (_json(os.pread(held, 1 << 20, 0)) or {}):
+                return False
+            self._durably(lambda: _overwrite(held, {"off": True}))
+            return True
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(held)
 
     def start(self, intent: str, about: Mapping[str, Any]) -> int:
         """Record that an intent begins; the descriptor that is returned says "running" until it is closed.
 
         Raises:
-            Refused: it began before, or the record can't be written.
+            Refused: it began before, was called off, or the record can't be written.
         """
         path = self._path(intent, "started.json")
+        how = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            held = os.open(path, how, 0o600)
         except FileExistsError as error:
-            raise Refused(f"intent {intent} was begun before; it is not done twice") from error
+            raise Refused(f"intent {intent} was begun before, or called off; it is not done twice") from error
         except OSError as error:
             if error.errno != errno.ENOSPC or not self._give_back():
                 raise Refused(_unwritable(self._intents, error)) from error
-            held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            held = os.open(path, how, 0o600)
         fcntl.flock(held, fcntl.LOCK_EX)
-        body = json.dumps({"at": time.time(), "pid": os.getpid(), **about}, default=wire.plain).encode()
+        body = {"at": time.time(), "pid": os.getpid(), **about}
         try:
-            self._durably(lambda: _rewrite(held, body))
+            if os.fstat(held).st_size:
+                raise Refused(f"intent {intent} was called off by a later run")
+            self._durably(lambda: _overwrite(held, body, sync=True))
             _sync(self._intents)
-        except OSError as error:
+        except (OSError, Refused) as error:
+            if isinstance(error, OSError):
+                with contextlib.suppress(OSError):
+                    os.ftruncate(held, 0)
             os.close(held)
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            raise Refused(_unwritable(self._intents, error)) from error
+            raise error if isinstance(error, Refused) else Refused(_unwritable(self._intents, error)) from error
         return held
 
     def about(self, intent: str) -> Dict[str, Any]:
@@ -131,38 +185,65 @@ class Ledger:
             _sync(self._intents)
 
     @contextlib.contextmanager
-    def subject(self, subject: str, epoch: Optional[int], journal: str, within: float) -> Iterator[None]:
-        """Hold a subject's lock. Epochs count per journal; the lock holds between journals.
+    def subject(self, subject: str, claim: Optional[Mapping[str, Any]], within: float) -> Iterator[None]:
+        """Hold a subject's lock while a step acts on it.
+
+        Args:
+            subject: what the step acts on; "" = this host.
+            claim: the lease under which it does: journal, epoch, owner (in words), lasts (seconds). None: without one.
+            within: seconds to wait for whoever holds the lock.
 
         Raises:
-            Refused: somebody else holds it for longer than `within` seconds, or the epoch is over.
+            Refused: somebody holds the lock for longer, has the subject's lease by another journal, or a later lease
+                of the same journal has acted already.
         """
-        import hashlib
-
-        path = os.path.join(self._locks, hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:32])
-        held = _lock(path, time.monotonic() + within)
+        held = _lock(self._place(subject), time.monotonic() + within)
         if held is None:
             raise Refused(f"another step acts on {subject or 'this host'} at the moment")
         try:
-            if epoch is not None:
-                self._see(held, subject, epoch, journal)
+            if claim is not None:
+                self._claim(held, subject, claim)
             yield
         finally:
             os.close(held)
 
-    def _see(self, held: int, subject: str, epoch: int, journal: str) -> None:
-        """Refuse an epoch that is over; remember one that is new."""
+    def hold(self, subject: str, claim: Mapping[str, Any], *, release: bool = False) -> bool:
+        """Let a claim last on, or give it back; tell whether it was ours. A step that acts at the moment goes on."""
+        held = _lock(self._place(subject), 0.0)
+        if held is None:
+            return False
+        try:
+            seen = _json(os.pread(held, 1 << 20, 0)) or {}
+            owner = seen.get("owner") or {}
+            if (owner.get("journal"), owner.get("epoch")) != (claim["journal"], claim["epoch"]):
+                return False
+            seen["owner"] = None if release else _owner(claim)
+            _overwrite(held, seen)
+            return True
+        finally:
+            os.close(held)
+
+    def _claim(self, held: int, subject: str, claim: Mapping[str, Any]) -> None:
+        """Refuse an epoch that is over and a subject that another journal's lease holds; take it for this one."""
         seen = _json(os.pread(held, 1 << 20, 0)) or {}
+        owner = seen.get("owner") or {}
+        journal, epoch = str(claim["journal"]), int(claim["epoch"])
+        if owner and owner["journal"] != journal and owner["until"] > time.time():
+            raise Held(subject, owner)
         epochs = {name: number for name, number in (seen.get("epochs") or {}).items() if isinstance(number, int)}
         last = epochs.get(journal, 0)
         if epoch < last:
             raise Refused(f"epoch {epoch} is over: a later lease ({last}) acted on {subject or 'this host'} already")
-        if epoch > last:
-            body = json.dumps({"subject": subject, "epochs": {**epochs, journal: epoch}}).encode()
-            try:
-                self._durably(lambda: _rewrite(held, body))
-            except OSError as error:
-                raise Refused(_unwritable(self._locks, error)) from error
+        kept = {"subject": subject, "epochs": {**epochs, journal: epoch}, "owner": _owner(claim)}
+        try:
+            self._durably(lambda: _overwrite(held, kept, sync=epoch > last))
+        except OSError as error:
+            raise Refused(_unwritable(self._locks, error)) from error
+
+    def _place(self, subject: str) -> str:
+        import hashlib
+
+        return os.path.join(self._locks, hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:32])
 
     def prune(self, now: float) -> None:
         """Forget intents after seven days, and locks that nobody took for thirty."""
@@ -240,10 +321,18 @@ def _same(seen: os.stat_result, path: str) -> bool:
     return (seen.st_dev, seen.st_ino) == (now.st_dev, now.st_ino)
 
 
-def _rewrite(held: int, body: bytes) -> None:
-    os.pwrite(held, body, 0)
-    os.ftruncate(held, len(body))
-    os.fsync(held)
+def _owner(claim: Mapping[str, Any]) -> Dict[str, Any]:
+    until = time.time() + float(claim["lasts"])
+    return {"journal": str(claim["journal"]), "epoch": int(claim["epoch"]), "owner": str(claim["owner"]), "until": until}
+
+
+def _overwrite(held: int, value: Mapping[str, Any], *, sync: bool = False) -> None:
+    """Write a file anew in one piece: spaces cover what was longer, so that at no moment half of it is of another."""
+    body = json.dumps(value, default=wire.plain).encode().ljust(os.fstat(held).st_size)
+    if os.pwrite(held, body, 0) != len(body):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if sync:
+        os.fsync(held)
 
 
 def _replace(path: str, body: bytes) -> None:

@@ -11,7 +11,7 @@ from runbook import __version__
 
 _LATER = frozenset({
     *("status", "explain", "trends", "approvals", "approve", "reject", "ack", "reset", "maintenance", "watch"),
-    *("install", "uninstall", "test", "replay", "drill", "inventory", "ping"),
+    *("install", "uninstall", "drill", "inventory", "ping"),
 })  # fmt: skip
 _FOLDER = os.path.dirname(__file__)  # noqa: PTH120 -- pathlib costs a start-up
 

@@ -1,7 +1,12 @@
-"""The guards that stand before a recovery and before each of its rungs; each is pure and gives its reason."""
+"""The guards that stand before a recovery and before each of its rungs; each is pure and gives its reason.
+
+Their order is DESIGN's: maintenance and acknowledgements (people.py), mode, stale, lease, cooldown, limit, flapping
+(flapping.py), `max_unavailable` (unavailable.py), impact.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from runbook.engine.language.units import format_duration
@@ -9,16 +14,16 @@ from runbook.engine.model import Impact, Mode
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from runbook.engine.model import Detector, Limit, Rung, StepCall
+    from runbook.engine.model import Detector, Lease, Limit, Rung, StepCall
 
 
 @frozen
 class Refusal:
     """Why a recovery does not begin now."""
 
-    guard: str  # mode, stale, busy, cooldown, limit, impact
+    guard: str  # maintenance ack mode approval stale busy lease cooldown limit flapping max_unavailable impact
     reason: str
     until: float | None = None  # when it may be asked again, if time alone mends it
 
@@ -32,6 +37,16 @@ class Caps:
     approved: bool = False
 
 
+def moment(at: float) -> str:
+    """Return a time as people read it, the same wherever it is read.
+
+    Example:
+        >>> moment(0.0)
+        '1970-01-01 00:00:00 UTC'
+    """
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def mode_of(step: StepCall, impact: Impact, detector: Detector | None) -> Mode:
     """Return what a step may do by itself: its own word, else its detector's, else by its impact."""
     if step.mode is not None:
@@ -41,16 +56,20 @@ def mode_of(step: StepCall, impact: Impact, detector: Detector | None) -> Mode:
     return Mode.APPROVE if impact is Impact.DESTRUCTIVE else Mode.AUTO
 
 
-def mode(detector: Detector, caps: Caps, approved: bool) -> Refusal | None:
-    """Refuse where the detector only observes, or a person has to approve."""
-    if detector.mode is Mode.OBSERVE or caps.mode is Mode.OBSERVE:
-        told = "mode is observe" if detector.mode is Mode.OBSERVE else "--max-mode observe"
-        return Refusal("mode", told)
-    asks = detector.mode is Mode.APPROVE or caps.mode is Mode.APPROVE
-    if asks and not (approved or caps.approved):
-        return Refusal(
-            "approval", "waits for approval" + ("" if detector.mode is Mode.APPROVE else " (--max-mode approve)")
-        )
+def mode(detector: Detector, caps: Caps) -> Refusal | None:
+    """Refuse where nothing is done at all: the detector, or the run, only observes."""
+    if detector.mode is Mode.OBSERVE:
+        return Refusal("mode", "mode is observe")
+    if caps.mode is Mode.OBSERVE:
+        return Refusal("mode", "--max-mode observe")
+    return None
+
+
+def rung_mode(rung: Rung, impacts: Sequence[Impact], detector: Detector) -> Refusal | None:
+    """Refuse a rung with a step that only observes: it is not taken at all."""
+    for step, found in zip(rung.steps, impacts, strict=True):
+        if mode_of(step, found, detector) is Mode.OBSERVE:
+            return Refusal("mode", f"{step.title}: mode is observe")
     return None
 
 
@@ -58,16 +77,25 @@ def stale(detector: Detector, seen: float, now: float, gap: float) -> Refusal | 
     """Refuse on evidence older than `max_age`, and twice the time between looks: look again first."""
     age = now - seen
     if age > max(detector.max_age, 2 * gap):
-        return Refusal("stale", f"last seen {format_duration(age)} ago")
+        return Refusal("stale", f"last seen {format_duration(round(age))} ago; looks again first")
     return None
+
+
+def lease(leases: Mapping[tuple[str, str], Lease], host: str, subject: str, now: float) -> Refusal | None:
+    """Refuse while another run recovers the same subject of the host."""
+    held = leases.get((host, subject))
+    if held is None or held.until <= now:
+        return None
+    about = f"`{held.detector}`" + (f" of {held.runbook}" if held.runbook else "") if held.detector else held.run
+    return Refusal("lease", f"{held.holder} recovers it: {about}", held.until)
 
 
 def cooldown(detector: Detector, ended: float | None, now: float) -> Refusal | None:
     """Refuse within `cooldown` of the end of the last recovery."""
     if ended is None or now - ended >= detector.cooldown:
         return None
-    left = detector.cooldown - (now - ended)
-    return Refusal("cooldown", f"cooling down for another {format_duration(left)}", ended + detector.cooldown)
+    until = ended + detector.cooldown
+    return Refusal("cooldown", f"cooling down until {moment(until)}", until)
 
 
 def limit(
@@ -83,8 +111,7 @@ def limit(
     if bound.per is None:
         return Refusal("limit", f"{reached} ever")
     until = sorted(counted)[-bound.count] + bound.per
-    wait = format_duration(max(1.0, round(until - now)))
-    return Refusal("limit", f"{reached} per {format_duration(bound.per)}; the next may begin in {wait}", until)
+    return Refusal("limit", f"{reached} per {format_duration(bound.per)}; the next from {moment(until)}", until)
 
 
 def impact(rung: Rung, impacts: Sequence[Impact], caps: Caps) -> Refusal | None:
@@ -92,18 +119,4 @@ def impact(rung: Rung, impacts: Sequence[Impact], caps: Caps) -> Refusal | None:
     for step, found in zip(rung.steps, impacts, strict=True):
         if found.rank > caps.impact.rank:
             return Refusal("impact", f"{step.title} is {found.value}, --max-impact is {caps.impact.value}")
-    return None
-
-
-def rung_mode(
-    rung: Rung, impacts: Sequence[Impact], detector: Detector | None, caps: Caps, approved: bool
-) -> Refusal | None:
-    """Refuse a rung with a step that a person has to approve; one that only observes is not taken at all."""
-    for step, found in zip(rung.steps, impacts, strict=True):
-        wants = mode_of(step, found, detector)
-        if wants is Mode.OBSERVE:
-            return Refusal("mode", f"{step.title}: mode is observe")
-        if wants is Mode.APPROVE and not (approved or caps.approved):
-            told = "" if step.mode or (detector and detector.mode) else f" ({found.value})"
-            return Refusal("approval", f"{step.title} waits for approval{told}")
     return None

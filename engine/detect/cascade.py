@@ -9,73 +9,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING
 
-from runbook.engine.detect.lineage import depth, parents
+from runbook.engine.detect.claims import depth
+from runbook.engine.detect.lineage import parents, root
+from runbook.engine.detect.sightings import ADVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from runbook.engine.detect.sightings import Seen, Sign
     from runbook.engine.model import Severity
 
     _Key = tuple[str, str, str]  # a signature, its kind, a device
-
-ADVICE: Final = "advice"  # evidence of nothing
-
-
-class Sign(Protocol):
-    """What has to be known of a signature; the catalogue's entries are such."""
-
-    @property
-    def id(self) -> str:
-        """Return its name, such as `cuda.oom`."""
-
-    @property
-    def role(self) -> str:
-        """Return root, cascade, confirmation or advice."""
-
-    @property
-    def severity(self) -> Severity:
-        """Return how bad it is."""
-
-    @property
-    def scope(self) -> str:
-        """Return kernel, job, app, serve, hub or build."""
-
-    @property
-    def category(self) -> str:
-        """Return network, resource, timeout and so on."""
-
-    @property
-    def causes(self) -> Sequence[str]:
-        """Return the ids, or globs of ids, of what it typically brings about; `id:variant` for one kind alone."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """A place where a signature was seen; in one source they are given in their order."""
-
-    sign: Sign
-    source: str  # the file, journal or host that it was seen in
-    line: int  # its place there: a line's number, or a count of events
-    time: float | None = None  # seconds since the epoch
-    count: int = 1  # how often from here on to the next one that is given
-    variant: str = ""  # tells one kind of the signature from another, such as the code of an Xid
-    device: str = ""  # what it is about, such as a GPU's address: one device's trouble is not another's
-    job: str = ""  # whose it is, where it says so: one job's trouble is not another's
-    near: str = ""  # sources of one neighbourhood belong together where no times are known; empty: they surely do
-    reach: float = 0.0  # its cause may lie so many seconds before it, as a timeout says of itself
-    evidence: Any = None  # what the caller wants to find again
-
-    @property
-    def kind(self) -> tuple[str, str]:
-        """Return what was seen, on whatever device."""
-        return self.sign.id, self.variant
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """Return what makes two sightings the same trouble."""
-        return self.sign.id, self.variant, self.device
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +68,17 @@ class Incident:
     def earlier(self) -> tuple[Folded, ...]:
         """Return those of its consequences that were printed above the root, in the file that it was first seen in."""
         root = self.root.first
-        return tuple(one for one in self.cascades if one.first.source == root.source and one.first.line < root.line)
+        return tuple(one for one in self.cascades if _above(one.first, root))
 
     @property
     def later(self) -> tuple[Folded, ...]:
         """Return the others."""
-        return tuple(one for one in self.cascades if one not in self.earlier)
+        root = self.root.first
+        return tuple(one for one in self.cascades if not _above(one.first, root))
+
+
+def _above(one: Seen, root: Seen) -> bool:
+    return one.source == root.source and one.line < root.line
 
 
 def incidents(seen: Iterable[Seen]) -> list[Incident]:
@@ -141,10 +92,7 @@ def incidents(seen: Iterable[Seen]) -> list[Incident]:
     groups: defaultdict[_Key, defaultdict[_Key, list[Seen]]]
     groups = defaultdict(lambda: defaultdict(list))
     for place, one in enumerate(known):
-        top = place
-        while (parent := above[top]) is not None:
-            top = parent
-        groups[known[top].key][one.key].append(one)
+        groups[known[root(above, place)].key][one.key].append(one)
     found = [_incident(key, members, order) for key, members in groups.items()]
     return sorted(found, key=lambda one: _place(one, order))
 

@@ -6,19 +6,17 @@ after it, as the first rank to fall is not always the first to be heard, and a k
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import defaultdict
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from runbook.engine.model import Severity
+from runbook.engine.detect.claims import ROLES, Kind, claim, depth
+from runbook.engine.detect.vicinity import Vicinity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from runbook.engine.detect.cascade import Seen, Sign
+    from runbook.engine.detect.claims import Claim
+    from runbook.engine.detect.sightings import Seen
 
-    Key = tuple[str, str, str]  # a signature, its kind, a device
     Bond = tuple[float, ...]  # how well a cause fits a consequence: the smallest fits best
 
 SETTLE: Final = 10.0  # seconds in which what belongs together comes in, in whatever order
@@ -27,131 +25,38 @@ REACH: Final = 120.0  # seconds from a cause to its consequences
 _LONG: Final = 3600.0  # seconds, in the same source, to what the catalogue says it brings about: timeouts take long
 _LINES: Final = 1000  # the same without times, to what it is only likely to bring about
 _LINES_AFTER: Final = 500  # lines of other ranks that may come between a consequence and its cause below it
-_DEPTHS: Final = {"kernel": 0, "job": 1}  # by scope; all others stand above these
-_LIKELY: Final = {("cascade", "root"), ("cascade", "confirmation"), ("confirmation", "root"), ("cascade", "cascade")}
-_ROLES: Final = {"root": 0.0, "confirmation": 1.0, "cascade": 2.0}
-_TIMEOUT: Final = "timeout"
 _PER_LINE: Final = 0.01  # seconds: how lines compare with times
-
-
-class _Claim(NamedTuple):
-    """Why one signature may be the cause of another."""
-
-    said: bool  # the catalogue says so; else it is only likely, by their roles
-    turns: bool  # it may be seen after what it brought about
-
-
-class _Index:
-    """The sightings of one signature, by source and by time."""
-
-    def __init__(self) -> None:
-        self.by_source: defaultdict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-        self.times: list[float] = []
-        self.timed: list[int] = []
-        self.untimed: dict[str, int] = {}  # by neighbourhood: the first one
-        self.of_job: dict[str, int] = {}  # the same
-
-    def around(self, one: Seen, seen: Sequence[Seen]) -> Iterator[int]:
-        """Yield the nearest before and after, in its own source, and by time in all; of the same job the first."""
-        if (own := self.by_source.get(one.source)) is not None:
-            at = bisect_left(own[0], one.line)
-            yield from own[1][max(0, at - 1) : at + 1]
-        if one.job in self.of_job:
-            yield self.of_job[one.job]
-        if one.time is not None:
-            at = bisect_left(self.times, one.time)
-            yield from self.timed[max(0, at - 1) : at + 2]
-        if (other := self.untimed.get(one.near)) is not None:
-            yield other
-        if one.time is None:
-            yield from (place for place in self.timed[:1] if seen[place].near == one.near)
 
 
 def parents(seen: Sequence[Seen]) -> list[int | None]:
     """Return for each sighting the place of what it follows from, at once or at length; None for a root."""
-    indexes = _indexed(seen)
     signs = {one.key: one.sign for one in seen}
-    claims = {key: list(_claims(key, signs)) for key in signs}
+    numbers: dict[Kind, int] = {}
+    kinds = {key: numbers.setdefault(Kind.of(sign, key[1]), len(numbers)) for key, sign in signs.items()}
+    claims = [
+        {number: found for other, number in numbers.items() if (found := claim(other, kind)) is not None}
+        for kind in numbers
+    ]
+    near = Vicinity(seen, [kinds[one.key] for one in seen], REACH)
     above: list[int | None] = [None] * len(seen)
-    last: dict[tuple[Key, str], int] = {}
+    last: dict[tuple[tuple[str, str, str], str], int] = {}
     for place, one in enumerate(seen):
+        grounds = claims[kinds[one.key]]
         bonds = [
             (bond, candidate)
-            for other, claim in claims[one.key]
-            for candidate in indexes[other].around(one, seen)
-            if (bond := _bond(seen[candidate], one, claim)) is not None
+            for candidate in set(near.around(place, grounds))
+            if (bond := _bond(seen[candidate], one, grounds[kinds[seen[candidate].key]])) is not None
         ]
         before = last.get((one.key, one.source))
         candidates = [candidate for _, candidate in sorted(bonds)]
         if before is not None and above[before] is not None and _goes_on(seen[before], one):
             candidates.append(before)
-        above[place] = next((top for each in candidates if (top := _top(above, each)) != place), None)
+        above[place] = next((top for each in candidates if (top := root(above, each)) != place), None)
         last[one.key, one.source] = place
     return above
 
 
-def _indexed(seen: Sequence[Seen]) -> dict[Key, _Index]:
-    found: defaultdict[Key, _Index] = defaultdict(_Index)
-    for place, one in sorted(enumerate(seen), key=lambda pair: pair[1].line):
-        lines, places = found[one.key].by_source[one.source]
-        lines.append(one.line)
-        places.append(place)
-        if one.time is None:
-            found[one.key].untimed.setdefault(one.near, place)
-        if one.job:
-            found[one.key].of_job.setdefault(one.job, place)
-    for time, place in sorted((one.time, place) for place, one in enumerate(seen) if one.time is not None):
-        found[seen[place].key].times.append(time)
-        found[seen[place].key].timed.append(place)
-    return dict(found)
-
-
-def depth(sign: Sign) -> int:
-    """Return how deep in the machine a signature is at home; 0 is deepest."""
-    return _DEPTHS.get(sign.scope, 2)
-
-
-def _claims(key: Key, signs: Mapping[Key, Sign]) -> Iterator[tuple[Key, _Claim]]:
-    """Yield what can have brought about a signature, and on what grounds."""
-    sign = signs[key]
-    for other, cause in signs.items():
-        if other == key or (cause.role, sign.role) == ("cascade", "root"):
-            continue  # what can begin by itself does not follow from what can't
-        if key[2] and other[2] and key[2] != other[2]:
-            continue  # another device; what is of none, such as a switch, may bring down several
-        if _says(cause, key):
-            both = _says(sign, other)
-            if both and _TIMEOUT == cause.category != sign.category:
-                continue  # it waited for what had gone wrong before
-            turns = (
-                sign.role != "root"
-                or depth(cause) < depth(sign)
-                or _TIMEOUT == sign.category != cause.category
-                or (not both and (cause.id == sign.id or cause.severity.rank >= sign.severity.rank))
-            )
-            yield other, _Claim(said=True, turns=turns)
-        elif (sign.role, cause.role) in _LIKELY and not (sign.role == cause.role and _says(sign, other)):
-            yield other, _Claim(said=False, turns=_ROLES[cause.role] < _ROLES[sign.role])
-        elif _hangs(sign) and _kills(cause) and depth(cause) <= depth(sign) and not _says(sign, other):
-            yield other, _Claim(said=False, turns=True)
-
-
-def _hangs(sign: Sign) -> bool:
-    """Tell whether it says of a run that it waits: for what fell, as a rule."""
-    return sign.category == _TIMEOUT and sign.severity.rank >= Severity.HIGH.rank
-
-
-def _kills(sign: Sign) -> bool:
-    return sign.role == "root" and sign.category != _TIMEOUT and sign.severity.rank >= Severity.HIGH.rank
-
-
-def _says(cause: Sign, consequence: Key) -> bool:
-    name, variant, _ = consequence
-    names = (name, f"{name}:{variant}") if variant else (name,)
-    return any(fnmatchcase(each, glob) for glob in cause.causes for each in names)
-
-
-def _bond(cause: Seen, one: Seen, claim: _Claim) -> Bond | None:
+def _bond(cause: Seen, one: Seen, claim: Claim) -> Bond | None:
     """Return how well a cause fits, None where it can't be."""
     if cause.job and one.job and cause.job != one.job:
         return None
@@ -168,10 +73,10 @@ def _bond(cause: Seen, one: Seen, claim: _Claim) -> Bond | None:
     far = not ours and (lines > _LINES if seconds is None else away > max(REACH, one.reach))
     stranger = 0.0 if same else 1.0 if seconds is not None or ours else 2.0
     fits = 2.0 if far else 0.0 if claim.said else 1.0
-    return (fits, _ROLES[cause.sign.role], float(after), float(stranger > 1), away, stranger, lines)
+    return (fits, ROLES[cause.sign.role], float(after), float(stranger > 1), away, stranger, lines)
 
 
-def _reaches(one: Seen, claim: _Claim, seconds: float | None, lines: int, *, same: bool) -> bool:
+def _reaches(one: Seen, claim: Claim, seconds: float | None, lines: int, *, same: bool) -> bool:
     """Tell whether a cause that comes before what it brought about is near enough."""
     if seconds is not None:
         return -seconds <= max(_LONG if same and claim.said else REACH, one.reach)
@@ -180,7 +85,7 @@ def _reaches(one: Seen, claim: _Claim, seconds: float | None, lines: int, *, sam
     return claim.said or (same and lines <= _LINES)
 
 
-def _is_soon(cause: Seen, one: Seen, claim: _Claim, seconds: float | None, lines: int) -> bool:
+def _is_soon(cause: Seen, one: Seen, claim: Claim, seconds: float | None, lines: int) -> bool:
     """Tell whether a cause that comes after what it brought about does so soon enough."""
     if seconds is None:
         return lines <= _LINES_AFTER
@@ -195,8 +100,12 @@ def _goes_on(before: Seen, one: Seen) -> bool:
     return one.time - before.time <= REACH * before.count
 
 
-def _top(above: Sequence[int | None], place: int) -> int:
-    """Return the root that a sighting belongs to, as far as is known."""
+def root(above: list[int | None], place: int) -> int:
+    """Return the root that a sighting belongs to, as far as is known, and keep it where that was long to find."""
+    passed: list[int] = []
     while (parent := above[place]) is not None:
+        passed.append(place)
         place = parent
+    for each in passed:
+        above[each] = place
     return place

@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.journal import codec, faults
+from runbook.engine.journal.words import Words
 
 if TYPE_CHECKING:
     import pathlib
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Outcome
 
 
-class Batch:
+class Batch(Words):
     """The open transaction of `Journal.transaction`; of no use after it."""
 
     def __init__(self, connection: sqlite3.Connection, place: pathlib.Path, redact: codec.Redact) -> None:
@@ -56,13 +57,13 @@ class Batch:
         )
 
     def incident(self, row: IncidentRow) -> None:
-        """Write how an incident stands now, over how it stood before."""
+        """Write how an incident stands now, over how it stood before; what is closed, by a person even, stays so."""
         self.write(
             "INSERT INTO incidents"
             " (id, runbook, detector, host, subject, state, severity, opened, updated, closed, data)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
             " severity = excluded.severity, opened = excluded.opened, updated = excluded.updated,"
-            " closed = excluded.closed, data = excluded.data",
+            " closed = excluded.closed, data = excluded.data WHERE incidents.closed IS NULL",
             (
                 *(row.id, row.runbook, row.detector, row.host, row.subject, row.state, row.severity),
                 *(row.opened, row.updated, row.closed, codec.dump(row.data, self._redact)),
@@ -96,6 +97,14 @@ class Batch:
             "INSERT INTO cursors (runbook, host, detector, state) VALUES (?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET state = excluded.state",
             (runbook, host, detector, codec.dump(state, self._redact)),
+        )
+
+    def pool(self, runbook: str, host: str, pool: str, member: str, at: float) -> None:
+        """Write which member of a pool is active from now on."""
+        self.write(
+            "INSERT INTO pools (runbook, host, pool, member, at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET member = excluded.member, at = excluded.at",
+            (runbook, host, pool, member, at),
         )
 
     def intent(self, row: IntentRow) -> None:

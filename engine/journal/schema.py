@@ -1,7 +1,8 @@
 """The journal's tables: one script for each version of the schema, applied in order, never changed once released.
 
-`events` is the truth and append-only. `incidents`, `holds` and `cursors` are what the next pass goes on from;
-`intents` says what was sent to a host and what became of it; `crashes`, what scans found in logs.
+`events` is the truth and append-only. `incidents`, `holds`, `cursors` and `pools` are what the next pass goes on from;
+`intents` says what was sent to a host and what became of it, `leases` who recovers what; `approvals`, `acks`,
+`maintenance` and `resets` are people's words, and `crashes` what scans found in logs.
 """
 
 from __future__ import annotations
@@ -77,6 +78,51 @@ MIGRATIONS: Final = (
         PRIMARY KEY (crash, path)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX crash_files_by_mark ON crash_files (mark);
+    """,
+    """
+    CREATE INDEX incidents_ended ON incidents (runbook, host, closed) WHERE closed IS NOT NULL;
+
+    CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO about VALUES ('journal', lower(hex(randomblob(8))));
+
+    CREATE TABLE leases (
+        host TEXT NOT NULL, subject TEXT NOT NULL,
+        run TEXT NOT NULL, runbook TEXT NOT NULL, detector TEXT NOT NULL, incident TEXT NOT NULL, holder TEXT NOT NULL,
+        epoch INTEGER NOT NULL, taken REAL NOT NULL, until REAL NOT NULL, released REAL,
+        PRIMARY KEY (host, subject)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX leases_held ON leases (until) WHERE released IS NULL;
+
+    CREATE TABLE approvals (
+        id INTEGER PRIMARY KEY, incident TEXT NOT NULL, digest TEXT NOT NULL, granted INTEGER NOT NULL,
+        at REAL NOT NULL, until REAL NOT NULL, said_by TEXT NOT NULL, reason TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX approvals_by_incident ON approvals (incident, id);
+
+    CREATE TABLE acks (
+        incident TEXT PRIMARY KEY, at REAL NOT NULL, until REAL, said_by TEXT NOT NULL, reason TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE maintenance (
+        id TEXT PRIMARY KEY, hosts TEXT NOT NULL, since REAL NOT NULL, until REAL,
+        said_by TEXT NOT NULL, reason TEXT NOT NULL, ended REAL, ended_by TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX maintenance_on ON maintenance (since) WHERE ended IS NULL;
+
+    CREATE TABLE resets (
+        component TEXT NOT NULL, host TEXT NOT NULL, at REAL NOT NULL, said_by TEXT NOT NULL,
+        PRIMARY KEY (component, host)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE pools (
+        runbook TEXT NOT NULL, host TEXT NOT NULL, pool TEXT NOT NULL, member TEXT NOT NULL, at REAL NOT NULL,
+        PRIMARY KEY (runbook, host, pool)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX events_measured ON events (kind, runbook, operation, module, duration, status, at, host, detector, since)
+        WHERE kind IN ('step.ended', 'attempt.ended', 'incident.opened', 'recovery.begun');
+    CREATE INDEX incidents_measured ON incidents (runbook, detector, state, opened, closed, host);
+    CREATE INDEX runs_by_runbook ON runs (runbook, started);
     """,
 )
 

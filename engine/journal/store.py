@@ -7,7 +7,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from runbook.engine.journal import codec, database, faults, location
+from runbook.engine.journal import codec, database, faults, location, words
 from runbook.engine.journal.batch import Batch
 from runbook.engine.journal.facts import HoldRow, IncidentRow, IntentRow, Recovery, RunStart, StepBegun
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
     from types import TracebackType
+
+    from runbook.engine.model import Key
+    from runbook.engine.people import People
 
 PATIENCE = 10.0  # seconds to wait for another process's transaction; ours last milliseconds
 LONGEST = 30 * 86400.0  # a recovery that began longer ago than this has not ended lately
@@ -70,6 +73,15 @@ class Journal:
         self._connection = connection
         self._redact = redact
         self._lock = threading.RLock()
+        self._seen: int | None = None  # the version of the data when `changed` was asked last
+        self._id = ""
+
+    @property
+    def id(self) -> str:
+        """Its name among all journals, by which hosts know it: two machines have theirs at the same path."""
+        if not self._id:
+            ((self._id,),) = self.ask("SELECT value FROM about WHERE name = 'journal'")
+        return self._id
 
     def __enter__(self) -> Self:
         return self
@@ -172,6 +184,40 @@ class Journal:
             elif (place := running.pop(key, None)) is not None:
                 found[place] = Recovery(detector, name, subject, found[place].begun, at)
         return [one for one in found if (one.begun if one.ended is None else one.ended) >= since]
+
+    def begun(self, runbook: str, key: Key, since: float) -> list[float]:
+        """Return when recoveries about a host, detector and subject began, since a time."""
+        host, detector, subject = key
+        rows = self.ask(
+            "SELECT at FROM events WHERE runbook = ? AND host = ? AND kind = 'recovery.begun' AND at >= ?"
+            " AND detector = ? AND subject = ? ORDER BY seq",
+            (runbook, host, since, detector, subject),
+        )
+        return [at for (at,) in rows]
+
+    def cleared(self, runbook: str, host: str, since: float) -> list[tuple[Key, float]]:
+        """Return the incidents that ended `cured` since a time, and when, oldest first."""
+        rows = self.ask(
+            "SELECT host, detector, subject, closed FROM incidents"
+            " WHERE runbook = ? AND host = ? AND closed >= ? AND state = 'cured' ORDER BY closed",
+            (runbook, host, since),
+        )
+        return [((name, detector, subject), closed) for name, detector, subject, closed in rows]
+
+    def changed(self) -> bool:
+        """Tell whether another process, or another connection of this one, has written since this was asked last."""
+        (version,) = self.ask("PRAGMA data_version")[0]
+        before, self._seen = self._seen, version
+        return bool(before != version)
+
+    def people(self, now: float) -> People:
+        """Return what people have said and still holds."""
+        return words.people(self.ask, now)
+
+    def pools(self, runbook: str, host: str) -> dict[str, str]:
+        """Return the active member of each pool that was ever switched."""
+        rows = self.ask("SELECT pool, member FROM pools WHERE runbook = ? AND host = ?", (runbook, host))
+        return {pool: member for pool, member in rows}  # noqa: C416 -- rows are of any length to mypy
 
     def attempts(
         self, runbook: str, host: str, operations: Sequence[str], most: int

@@ -25,6 +25,7 @@ __all__ = [
     "example",
     "fields",
     "first",
+    "one",
     "problems",
     "record_fields",
     "spread",
@@ -159,6 +160,15 @@ def coerce(
         name: _coerced(known[name], value, rendered=rendered, literal_only=literal_only)
         for name, value in given.items()
     }
+
+
+def one(parameter: Parameter, given: Any) -> Any:
+    """Turn one literal value into what its parameter, or its record's field, takes.
+
+    Raises:
+        Wrong: it does not fit.
+    """
+    return _coerced(parameter, given, rendered=False, literal_only=True)
 
 
 def build(cls: type[Step | Probe], given: Mapping[str, Any], *, rendered: bool = True) -> Any:

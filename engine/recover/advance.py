@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING
 from runbook.engine.model import Outcome, StepStatus
 from runbook.engine.recover import incident as life
 from runbook.engine.recover import ladder, looks, operate, steps
-from runbook.engine.recover.commands import Ended, Finish, Looked, Operate, Probed, Recover, Resume, Stop, Woke
+from runbook.engine.recover.commands import (
+    Asked,
+    Ended,
+    Finish,
+    Looked,
+    Operate,
+    Probed,
+    Recover,
+    Resume,
+    Stop,
+    Told,
+    Undone,
+    Unreachable,
+    Woke,
+)
 from runbook.engine.recover.state import Turn
 from runbook.modules import catalogue
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from runbook.engine.model import Key, Look, Order, Outcome, Truth
+    from runbook.engine.model import Key, Lease, Look, Order, Outcome, Truth
+    from runbook.engine.people import People
 
 
 @frozen
@@ -73,7 +74,48 @@ class Resume:
     outcomes: Mapping[str, Outcome]
 
 
-Event = Looked | Probed | Ended | Woke | Operate | Finish | Recover | Stop | Resume
+@frozen
+class Told:
+    """What people have said and what other runs do, as the journal has it now: at the start, and when it changed.
+
+    `begun` names recoveries that other runs have begun since, by key, where taking a limit or a lease failed for them.
+    """
+
+    people: People
+    leases: Mapping[tuple[str, str], Lease] = field(default_factory=dict)  # by host and subject: of other runs
+    elsewhere: frozenset[str] = frozenset()  # hosts that other runs have under recovery
+    begun: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)
+
+
+@frozen
+class Asked:
+    """A round of looks begins: these hosts will each answer with `Looked`, or be `Unreachable`.
+
+    What depends on several hosts (`max_unavailable`, which of them began it) is decided when all have answered.
+    """
+
+    hosts: frozenset[str]
+
+
+@frozen
+class Unreachable:
+    """A host did not answer in this round."""
+
+    host: str
+    reason: str
+
+
+@frozen
+class Undone:
+    """A step was undone, or could not be."""
+
+    intent: str
+    outcome: Outcome
+
+
+Event = (
+    Looked | Probed | Ended | Woke | Operate | Finish | Recover | Stop | Resume | Told | Asked | Unreachable | Undone
+)
 
 
 @frozen
@@ -97,6 +139,16 @@ class Act:
     order: Order
     key: Key | None = None
     operation: str = ""
+
+
+@frozen
+class Undo:
+    """Have a host undo a step; answered by `Undone`. However often it is asked, a host undoes an intent once."""
+
+    intent: str
+    host: str
+    subject: str
+    key: Key | None = None
 
 
 @frozen
@@ -131,4 +183,4 @@ class Happened:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-Command = LookAt | Act | Wait | Notify | Happened
+Command = LookAt | Act | Undo | Wait | Notify | Happened

@@ -1,14 +1,30 @@
-"""How long to wait between attempts: the four backoff strategies."""
+"""When the next attempt of an operation is, if there is one: backoff, what a server asked for, and budgets. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from runbook.engine.language.units import format_duration
 from runbook.engine.model import Backoff
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runbook.engine.model import Retry
+
+LONGEST_ASKED: Final = 600.0  # seconds of a `Retry-After` that are honoured, unless `max` allows more
+MOST_FREE: Final = 100  # attempts that are not charged, since they made progress
+
+
+@frozen
+class Failures:
+    """What failed of one kind: what one `error` detector matched, or none did."""
+
+    charged: int = 0
+    free: int = 0  # those that made progress, or were followed by another member of the pool
+    since: float = 0.0  # when the first of these attempts began, in seconds since the epoch
 
 
 def delay(retry: Retry, failures: int, seed: str = "") -> float:
@@ -41,6 +57,45 @@ def delay(retry: Retry, failures: int, seed: str = "") -> float:
         return plain
     spread = 1 + retry.jitter * (2 * _share(seed, failures) - 1)
     return min(plain * spread, retry.max)
+
+
+def pause(retry: Retry, failures: Failures, data: Mapping[str, Any], seed: str = "") -> float:
+    """Return the seconds until the next attempt: the backoff's, or what the server asked for if that is longer.
+
+    Args:
+        retry: how it is tried again.
+        failures: of this kind, the last one included.
+        data: of the attempt's outcome; `retry_after` in seconds is what a server asked for.
+        seed: see `delay`.
+    """
+    usual = delay(retry, max(1, failures.charged), seed)
+    asked = data.get("retry_after")
+    if isinstance(asked, bool) or not isinstance(asked, int | float) or not asked > 0:
+        return usual
+    return max(usual, min(float(asked), max(retry.max, LONGEST_ASKED)))
+
+
+def exhausted(retry: Retry, failures: Failures, begins: float) -> str | None:
+    """Return why there is no further attempt, as words behind an error; None where there is one.
+
+    Args:
+        retry: its budgets: `attempts`, and `within` seconds.
+        failures: of this kind, the last one included.
+        begins: when the next attempt would begin.
+    """
+    if retry.attempts is not None and failures.charged >= retry.attempts:
+        return ""
+    if retry.within is not None and begins > failures.since + retry.within:
+        return f"the next attempt would begin later than {format_duration(retry.within)} after the first"
+    if failures.free >= MOST_FREE:
+        return f"{MOST_FREE} attempts made progress and did not come to an end"
+    return None
+
+
+def progressed(data: Mapping[str, Any]) -> bool:
+    """Tell whether an attempt that failed came forward: bytes or steps, in its outcome's `progress`."""
+    made = data.get("progress")
+    return made is True or (isinstance(made, int | float) and not isinstance(made, bool) and made > 0)
 
 
 def _fibonacci(n: int) -> int:

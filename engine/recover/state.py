@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide.guards import Caps
 from runbook.engine.inventory.patterns import covers
-from runbook.engine.model import IncidentState, OperationState
+from runbook.engine.model import IncidentState
+from runbook.engine.people import People
 from runbook.engine.recover.commands import Happened, LookAt, Wait
+from runbook.engine.recover.work import Work
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from runbook.engine.detect.components import Attempt
     from runbook.engine.detect.correlate import Said
     from runbook.engine.detect.hold import Hold
+    from runbook.engine.detect.sightings import Sign
     from runbook.engine.language.render import Scope
-    from runbook.engine.model import Detector, Key, Order, Runbook, StepCall
+    from runbook.engine.model import Detector, Key, Lease, Order, Outcome, Runbook, StepCall
     from runbook.engine.recover.commands import Command
+    from runbook.engine.recover.work import Left
 
 
 NAMED = ("operation", "step", "detector", "subject")  # what a fact is about, beside its data
@@ -30,8 +34,20 @@ class Phase(enum.Enum):
 
     NONE = "none"
     RECOVER = "recover"
+    ROLLBACK = "rollback"
     CURED = "cured"
     UNHEALED = "unhealed"
+
+
+@frozen
+class Lane:
+    """One rung of a recovery whose rungs are taken side by side."""
+
+    rung: int
+    step: int = 0
+    intent: str | None = None  # the step in flight
+    over: bool = False
+    error: str = ""
 
 
 @frozen
@@ -56,14 +72,26 @@ class Incident:
     step: int = 0
     intent: str | None = None  # the step in flight
     begun: float | None = None  # its recovery
-    approved: bool = False
     registers: Mapping[str, Any] = field(default_factory=dict)
     errors: tuple[str, ...] = ()  # of failed rungs
     verify_began: float | None = None
     well_since: float | None = None
-    blind: bool = False  # the last look of the verification saw nothing
+    blind: bool = False  # the last look at it saw nothing
     wake: float | None = None  # when time alone is an event for it
     closed: float | None = None
+    until: float | None = None  # when the guard that refused may be asked again
+    answers: tuple[Mapping[str, Any], ...] = ()  # of the guards, when they were last told: guard, ok, reason, until
+    digest: str = ""  # of what waits for a person: the subject and the steps, filled in
+    asked: tuple[Mapping[str, Any], ...] = ()  # these steps: step, module, params, impact, rung
+    lanes: tuple[Lane, ...] = ()
+    done: tuple[str, ...] = ()  # intents of this recovery that ended well and changed something, in order
+    undoing: str | None = None  # the intent that is being undone
+    queued: float = 0.0  # when the round of looks began that opened it
+    peeked: float | None = None  # when it was last looked at because what was known had grown old
+    told: str = ""  # what the last look of its verification that the journal has said: well, ill, nothing
+    sights: tuple[Mapping[str, Any], ...] = ()  # of events: which signatures were seen of it, and when
+    root: str = ""  # the incident that it follows from
+    folded: tuple[Mapping[str, Any], ...] = ()  # what follows from it: id host detector subject signature count
 
     @property
     def key(self) -> Key:
@@ -85,9 +113,23 @@ class Incident:
 class Owner:
     """Who asked for a step: an incident (its key), or a host's operation, fallback or `finally`."""
 
-    kind: str  # incident, operation, finally
+    kind: str  # incident, operation, fallback, finally, switch
     host: str
     key: Key | None = None
+    parent: str = ""  # of a pool's `switch`: the intent of its `failover`
+
+
+@frozen
+class Switch:
+    """How far a `failover` is: from one member of a pool to another, by the pool's `switch` steps."""
+
+    pool: str
+    origin: Mapping[str, Any]  # the members, as templates read them
+    target: Mapping[str, Any]
+    step: int = 0
+    intent: str | None = None  # the step in flight
+    registers: Mapping[str, Any] = field(default_factory=dict)
+    outcomes: tuple[Outcome, ...] = ()
 
 
 @frozen
@@ -101,26 +143,7 @@ class Task:
     began: float
     until: float | None = None  # of a word of the engine: when it is over
     wake: float | None = None
-
-
-@frozen
-class Work:
-    """A host's way through the runbook's operations."""
-
-    host: str
-    index: int = 0
-    attempt: int = 0
-    state: OperationState = OperationState.PENDING
-    failures: Mapping[str, int] = field(default_factory=dict)  # by error detector; "" = matched by none
-    incident: Key | None = None  # of the error detector whose recovery goes on
-    pause: float = 0.0  # seconds to wait after that recovery
-    wake: float | None = None
-    began: float = 0.0
-    attempt_began: float = 0.0
-    error: str = ""
-    registers: Mapping[str, Any] = field(default_factory=dict)
-    started: bool = False  # an attempt was made
-    final: int = 0  # the next step of `finally`
+    switch: Switch | None = None  # of `failover`: where it is
 
 
 @frozen
@@ -134,6 +157,7 @@ class Settings:
     detectors: frozenset[str] = frozenset()
     operations: bool = True
     health: bool = False  # tell of what is well, too
+    settle: float = 0.0  # seconds in which events of one fault come in; a single pass reads to the end of the logs
 
 
 @frozen
@@ -145,6 +169,8 @@ class Plan:
     settings: Settings = Settings()
     every: float = 30.0
     scopes: Mapping[str, Scope] = field(default_factory=dict)  # by host: vars, host, runbook, run, secrets
+    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by host: of the inventory
+    signs: Mapping[str, Sign] = field(default_factory=dict)  # the catalogue's signatures, by id
 
     def chosen(self, detector: Detector) -> bool:
         """Tell whether --detector and --tags ask for a detector."""
@@ -181,7 +207,21 @@ class State:
     said: Mapping[tuple[str, str], Said] = field(default_factory=dict)  # by host and detector
     begun: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)  # recoveries, oldest first
     finished: Mapping[Key, float] = field(default_factory=dict)  # the end of the last recovery
+    cleared: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)  # incidents that ended `cured`: when
+    people: People = field(default_factory=People)
+    leases: Mapping[tuple[str, str], Lease] = field(default_factory=dict)  # by host and subject: what other runs hold
+    elsewhere: frozenset[str] = frozenset()  # hosts that other runs have under recovery
+    awaited: frozenset[str] = frozenset()  # hosts that have not answered in this round of looks
+    round: float = 0.0  # when that began
+    judged: frozenset[tuple[str, str]] = frozenset()  # host and detector: those that this run has looked at
+    due: frozenset[tuple[str, str]] = frozenset()  # those of them whose incidents are not decided yet
+    failed: Mapping[Key, str] = field(default_factory=dict)  # the incident that was recovered last, in vain
+    past: Mapping[str, Incident] = field(default_factory=dict)  # by id: those that ended shortly before this run
     attempts: Mapping[tuple[str, str], tuple[Attempt, ...]] = field(default_factory=dict)  # by host and component
+    active: Mapping[tuple[str, str], str] = field(default_factory=dict)  # by host and pool: the member in use
+    left: Mapping[tuple[str, str], tuple[Left, ...]] = field(
+        default_factory=dict
+    )  # by host and operation: what earlier runs have sent
     catching: Mapping[tuple[str, str], float] = field(default_factory=dict)  # since when logs are being caught up with
     steps: Mapping[tuple[str, str, str], tuple[float, ...]] = field(
         default_factory=dict
@@ -207,6 +247,9 @@ class State:
         return not self.tasks and self.wake is None
 
 
+_PLAIN = ("recovering", "stopping", "counter", "people", "elsewhere", "awaited", "round", "judged", "due")
+
+
 class Turn:
     """One call of `advance` while it runs: what is known so far, and the commands. Copies a mapping when it changes."""
 
@@ -218,6 +261,12 @@ class Turn:
         self.recovering = state.recovering
         self.stopping = state.stopping
         self.counter = state.counter
+        self.people = state.people
+        self.elsewhere = state.elsewhere
+        self.awaited = state.awaited
+        self.round = state.round
+        self.judged = state.judged
+        self.due = state.due
         self.commands: list[Command] = []
         self._looks: dict[str, list[str]] = {}
 
@@ -281,8 +330,8 @@ class Turn:
 
     def end(self) -> tuple[State, tuple[Command, ...]]:
         """Return the new state and the commands, the wish to be woken among them."""
-        own: Mapping[str, Any] = self._own
-        state = replace(self._state, recovering=self.recovering, stopping=self.stopping, counter=self.counter, **own)
+        own = {name: getattr(self, name) for name in _PLAIN} | dict(self._own)
+        state = replace(self._state, **own)
         looks = tuple(LookAt(host, tuple(wanted)) for host, wanted in self._looks.items())
         waits = (Wait(state.wake),) if state.wake is not None else ()
         return state, (*self.commands, *looks, *waits)

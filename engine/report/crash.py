@@ -13,7 +13,8 @@ from runbook.engine.scan.look import needs, signature, spot
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runbook.engine.detect.cascade import Folded, Incident, Seen
+    from runbook.engine.detect.cascade import Folded, Incident
+    from runbook.engine.detect.sightings import Seen
     from runbook.engine.journal.crashes import Past
     from runbook.engine.report.paint import Paint
     from runbook.engine.scan.find import Left

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
 
-    from runbook.engine.detect.cascade import Folded, Incident, Seen
+    from runbook.engine.detect.cascade import Folded, Incident
+    from runbook.engine.detect.sightings import Seen
     from runbook.engine.journal.crashes import Past
     from runbook.engine.language.signatures import Signature
     from runbook.engine.scan.look import Scanned

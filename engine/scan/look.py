@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from runbook.engine.detect import cascade
+from runbook.engine.detect.sightings import Seen
 from runbook.engine.errors import UserError
 from runbook.engine.scan import find, gpus, kinds
 from runbook.modules.declare import Unclear
@@ -17,7 +18,7 @@ from runbook.modules.logs import sightings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from runbook.engine.detect.cascade import Folded, Incident, Seen
+    from runbook.engine.detect.cascade import Folded, Incident
     from runbook.engine.language.signatures import Catalogue, Signature
     from runbook.engine.scan.find import Left, Source
     from runbook.modules.logs.patterns import Pattern
@@ -223,7 +224,7 @@ class _Gathering:
                 fault = next(said)
                 kind, variant = kinds.kind(self._catalogue, signature, fault)
                 hidden = count - len(spots) if place == min(sightings.FIRST, len(spots)) else 0
-                yield cascade.Seen(
+                yield Seen(
                     sign=kind,
                     source=source.path,
                     line=_order(spot, place),

@@ -17,7 +17,8 @@ from runbook.engine.scan.look import signature, spot
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from runbook.engine.detect.cascade import Folded, Incident, Seen
+    from runbook.engine.detect.cascade import Folded, Incident
+    from runbook.engine.detect.sightings import Seen
     from runbook.modules.logs.scan import Spot
 
 _PATIENCE: Final = 2.0  # seconds to wait for another process: the report is waiting too

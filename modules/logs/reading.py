@@ -8,12 +8,13 @@ from typing import List, Sequence
 from runbook.modules.logs import pieces
 from runbook.modules.logs.assembling import Assembly, ends, feeds, returns, separators, standing, together, whole_lines
 from runbook.modules.logs.content import Content, Slow
-from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
+from runbook.modules.logs.cursor import HEAD, Cursor
 from runbook.modules.logs.events import Joined, Known, joined
 from runbook.modules.logs.match import Matcher, TooSlow
 from runbook.modules.logs.records import Records
 from runbook.modules.logs.room import PAUSE, QUIET, STILL, Line, Room
 from runbook.modules.logs.rotation import LONGEST, Place
+from runbook.modules.logs.span import Span
 from runbook.modules.logs.tracebacks import HEADER, TooMuch, Traceback
 
 BLOCK = 256 * 1024
@@ -45,6 +46,7 @@ class Reading:
         self._path = place.path
         self.passed_over: List[str] = []  # the pattern that was too slow, for each line that was given up
         self.trouble = ""
+        self.torn = False  # the file was begun anew while it was read; what was read before that is
         self._before = cursor
         self._content = content
         self._matcher = matcher
@@ -52,9 +54,8 @@ class Reading:
         self._room = room
         self._now = now
         self._began = time.monotonic()
-        self._first = content.pread(min(HEAD, cursor.offset), 0)
-        self._last = content.pread(min(TAIL, cursor.offset), max(0, cursor.offset - TAIL))
-        self._goes_on = returns(self._last)  # a lone carriage return stands before the cursor
+        self._span = Span(content, cursor.offset)
+        self._goes_on = returns(self._span.last)  # a lone carriage return stands before the cursor
         reach = min(BEFORE, cursor.offset) if known.reach > 1 else 0
         self._above = content.pread(reach, cursor.offset - reach)
         self._feeds = 0  # line feeds that were read
@@ -65,7 +66,7 @@ class Reading:
     @property
     def continues(self) -> bool:
         """What stands before the cursor, as this will take it for, is what was read."""
-        return (fingerprint(self._first), fingerprint(self._last)) == (self._before.head, self._before.tail)
+        return self._span.fits(self._before)
 
     @property
     def lines(self) -> List[Line]:
@@ -80,6 +81,9 @@ class Reading:
                 block = self._content.pread(self._size, self.cursor.offset + len(buffer))
             except Slow:
                 break  # the next look goes on
+            if block and not self._span.stands(self._content, self.cursor.offset, buffer, block):
+                self.torn = True
+                break
             buffer += block
             offset = self.cursor.offset
             buffer = self._skip(buffer) if self.cursor.skipping else self._blank(buffer)
@@ -238,6 +242,11 @@ class Reading:
         cursor, before = self.cursor, self._before
         found = os.fstat(self._content.descriptor)
         cursor.tried = False
+        self._span.mark(cursor)
+        cursor.recent = self._records.recent.keep(self._feeds)
+        self.torn = self.torn or not self._span.stands(self._content, cursor.offset)
+        if self.torn:
+            return  # its size and time are of other bytes
         unchanged = (before.size, before.offset) == (found.st_size, cursor.offset)
         cursor.seen = before.seen if unchanged and before.seen else self._now
         if self._ended(rest, found):
@@ -247,9 +256,6 @@ class Reading:
         doubtful = 0 < before.offset == before.size == cursor.offset == found.st_size and before.inode == found.st_ino
         cursor.changed = before.changed if doubtful else found.st_mtime_ns
         cursor.size, cursor.device, cursor.inode, cursor.missing = found.st_size, found.st_dev, found.st_ino, None
-        cursor.head, cursor.head_length = fingerprint(self._first), len(self._first)
-        cursor.tail = fingerprint(self._last)
-        cursor.recent = self._records.recent.keep(self._feeds)
 
     def _ended(self, rest: bytes, found: os.stat_result) -> bool:
         """Tell whether all was read, and what is left has been waiting for its end long enough."""
@@ -278,17 +284,8 @@ class Reading:
             self._records.add(one.hit, self.cursor.offset, before[one.hit.index], self._feeds)
         return separators(part) + (not part.endswith((b"\n", b"\r"))) if found else held
 
-    @property
-    def torn(self) -> bool:
-        """The file was begun anew while it was read: nothing of this is to be believed."""
-        if self._content.packed or not self._content.reaches(self.cursor.offset):
-            return False  # cut only after the last byte was read
-        return not self.cursor.begins(self._content)
-
     def _consume(self, part: bytes) -> None:
-        if len(self._first) < HEAD:
-            self._first += part[: HEAD - len(self._first)]
-        self._last = (self._last + part)[-TAIL:]
+        self._span.add(part)
         if part[:1] != b"\0" or part != bytes(len(part)):  # NUL bytes are no text: what they follow counts
             self._goes_on = returns(part)
         if self._known.reach > 1:

@@ -198,8 +198,9 @@ class Tail:
         for place, cursor in sorted(work, key=lambda item: (item[0].found.st_mtime_ns, item[0].live)):
             read = self._read(place, cursor, backlog)
             kept.append(read.cursor if read else cursor)
-            if read is None:  # it changed since we looked at it: the next look sees what became of it
-                self._await(place, cursor)
+            if read is None or read.torn:  # it changed since we looked at it: the next look sees what became of it
+                self._await(place, kept[-1])
+            if read is None:
                 continue
             lines += read.lines
             if place.live:
@@ -227,7 +228,7 @@ class Tail:
                 read = Reading(place, content, cursor, self._matcher, self._known, room=self._room, now=self._now)
                 if not place.holds(content) or shorter or not read.continues:
                     return None
-                return None if read.run().torn else read
+                return read.run()
             except Slow:
                 return None
 

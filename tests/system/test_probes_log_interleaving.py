@@ -58,6 +58,12 @@ class Writer:
         self.copy()
         self.cut()
 
+    def rotate(self, count):
+        """Copy it and cut it, then go on writing."""
+        self.shift()
+        self.copy_and_cut()
+        self.write(count)
+
     def shift(self):
         for age in range(8, 0, -1):
             older = self.log.with_name(f"{self.log.name}.{age}")
@@ -145,3 +151,26 @@ def test_a_log_that_is_renamed_while_its_kind_is_asked_for_is_a_log(tmp_path, mo
         between = Between(patch, [(moment, lambda: log.rename(writer.rotated))])
         watch.look()  # does not raise
     assert between.events == []
+
+
+@pytest.mark.parametrize("pattern", ["train.log", "train*"])
+@pytest.mark.parametrize(("read", "unread", "later"), [(0, 4, 9), (3, 4, 30), (0, 400, 600), (300, 100, 900)])
+def test_a_log_that_is_cut_twice_in_one_look_gives_every_line_once(tmp_path, pattern, read, unread, later):
+    """Between the cuts it grows beyond what was read of it; behind the second it is shorter than that."""
+    for moments in itertools.combinations_with_replacement(range(0, 45, 3), 2):
+        folder = tmp_path / "-".join(map(str, moments))
+        folder.mkdir()
+        log = folder / "train.log"
+        log.touch()
+        watch, writer = Watch(folder / pattern), Writer(log)
+        watch.look()
+        writer.write(read)
+        seen = watch.numbers() if read else []
+        writer.write(unread)
+        with pytest.MonkeyPatch.context() as patch:
+            between = Between(patch, zip(moments, (lambda: writer.rotate(later), lambda: writer.rotate(1)), strict=True))
+            seen += watch.numbers()
+        between.happen(max(moments))
+        seen += watch.numbers() + watch.numbers()
+        assert sorted(seen) == list(range(writer.written)), moments
+        shutil.rmtree(folder)

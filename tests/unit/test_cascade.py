@@ -1,11 +1,12 @@
 """Order of cause: which of the things that were seen led to which others."""
 
+import time
 from dataclasses import dataclass
 
 import pytest
 
 from runbook.engine.detect import cascade
-from runbook.engine.detect.cascade import Seen
+from runbook.engine.detect.sightings import Seen
 from runbook.engine.model import Severity
 
 
@@ -284,8 +285,6 @@ def test_it_does_not_matter_in_which_order_files_are_read(order):
 
 
 def test_a_hundred_thousand_sightings_take_seconds():
-    import time
-
     found = [
         each
         for rank in range(1000)
@@ -297,3 +296,23 @@ def test_a_hundred_thousand_sightings_take_seconds():
     begun = time.process_time()
     assert len(cascade.incidents(found)) == 1
     assert time.process_time() - begun < 20
+
+
+def test_a_fleets_gpus_cost_as_much_each_as_one_hosts():
+    def cost(hosts):
+        found = [
+            Seen(XID, f"host{host}", gpu, 1e9 + 37.0 * host, variant=code, device=f"host{host} gpu{gpu}")
+            for host in range(hosts)
+            for gpu in range(8)
+            for code in ("48", "63", "79")
+        ]
+        began = time.process_time()
+        assert len(cascade.incidents(found)) == len(found)
+        return time.process_time() - began
+
+    assert cost(160) < 16 * cost(20)  # eight times as many; it was the square
+
+
+def test_what_came_again_and_again_belongs_to_what_began_it_however_often_it_came():
+    storm = [Seen(FULL, "a.log", 1, 1000.0), *(Seen(ABORT, "a.log", line, 1000.0 + line) for line in range(2, 20_000))]
+    assert told(storm) == ["cuda.oom: nccl.abort x19998"]

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runbook.engine.language.cases import is_cases
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -18,12 +20,15 @@ _SIGNATURES = re.compile(
     rb"^(?:signatures[ \t]*:\s*(?:#[^\n]*\n\s*)*-[ \t]+\{?[ \t]*id[ \t]*:|xid[ \t]*:\s*['\"]?[0-9]+['\"]?[ \t]*:)",
     re.MULTILINE,
 )
+_CASES = re.compile(rb"^cases[ \t]*:", re.MULTILINE)
 _NAME = re.compile(rb"^name[ \t]*:", re.MULTILINE)
 _ENOUGH = 1 << 20
 
 
 def below(folder: Path, closed: Callable[[OSError], None]) -> Iterator[Path]:
-    """Yield the runbooks below a directory, sorted; hidden directories and tests are passed over, links followed once.
+    """Yield the runbooks and their cases below a directory, sorted; hidden directories are passed over.
+
+    Links are followed once.
 
     Args:
         folder: where to begin.
@@ -48,8 +53,7 @@ def below(folder: Path, closed: Callable[[OSError], None]) -> Iterator[Path]:
 
 
 def _is_yaml(name: str) -> bool:
-    test = name.endswith((".test.yaml", ".test.yml"))
-    return name.endswith((".yaml", ".yml")) and not name.startswith(".") and not test
+    return name.endswith((".yaml", ".yml")) and not name.startswith(".")
 
 
 def _is_runbook(path: Path) -> bool:
@@ -59,6 +63,8 @@ def _is_runbook(path: Path) -> bool:
             start = file.read(_ENOUGH)
     except OSError:
         return True
+    if is_cases(path.name):
+        return _CASES.search(start) is not None
     if _KEYS.search(start) or _SIGNATURES.search(start):
         return True
     return b"runbook.schema.json" in start[:4096] and _NAME.search(start) is not None

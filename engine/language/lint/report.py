@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.engine.errors import UserError
-from runbook.engine.language import load, source
+from runbook.engine.language import cases, load, source
 from runbook.engine.language.lint import catalogue, files, fix
 from runbook.engine.language.lint.check import check
 from runbook.engine.language.nearest import nearest
@@ -108,6 +108,11 @@ def _say(report: Report, name: str, message: str, hint: str = "") -> None:
 
 
 def _examine_file(path: Path, name: str, chosen: Choice, report: Report, *, mend: bool) -> None:
+    if cases.is_cases(name):
+        _, findings, read = cases.examine(path)
+        report.texts[name] = read.text
+        report.findings += [_renamed(found, str(path), name) for found in findings if chosen(found)]
+        return
     examined = load.examine(path)
     findings = [found for found in check(examined) if chosen(found)]
     if mend and any(found.fixes for found in findings):

@@ -1,0 +1,97 @@
+"""The last pass of each runbook, and whether the next one is overdue."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping  # noqa: TC003 -- a frozen class looks at its types
+from dataclasses import field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine.journal import codec
+from runbook.modules.frozen import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runbook.engine.journal.store import Journal
+
+PASSES: Final = ("apply", "check", "watch")  # commands that look with all detectors
+_LOOKED_AT: Final = 12  # passes that a rhythm is told from
+_RHYTHM: Final = 4  # gaps, at least
+_LATE: Final = 3  # times the usual gap
+_EVEN: Final = 0.5  # share of the usual gap by which most gaps may differ from it
+
+
+@frozen
+class LastRun:
+    """The last pass of a runbook. Times in seconds since the epoch."""
+
+    id: str
+    runbook: str
+    file: str
+    command: str
+    started: float
+    ended: float | None
+    exit_code: int | None
+    by: str
+    every: float | None = None  # the seconds that usually lie between its passes, where they come evenly
+    begun: Mapping[str, Any] = field(default_factory=dict)  # what it said when it began: hosts, order, components…
+
+    def overdue(self, now: float) -> float | None:
+        """Return by how many seconds the next pass is late; None where none was expected yet, or ever."""
+        if self.every is None or self.ended is None:
+            return None
+        late = now - self.started - self.every
+        return late if late > (_LATE - 1) * self.every else None
+
+
+def latest(journal: Journal, runbook: str = "") -> list[LastRun]:
+    """Return the last pass of each runbook, or of one; the newest first."""
+    names = [runbook] if runbook else _names(journal)
+    found = [one for name in names if (one := _last(journal, name)) is not None]
+    return sorted(found, key=lambda one: -one.started)
+
+
+def rhythm(started: Sequence[float]) -> float | None:
+    """Return the usual gap between passes that come evenly, as from cron; newest first.
+
+    Example:
+        >>> rhythm([600.0, 480.0, 361.0, 240.0, 120.0])
+        120.0
+    """
+    gaps = [later - earlier for later, earlier in pairwise(started)]
+    if len(gaps) < _RHYTHM:
+        return None
+    usual = statistics.median(gaps)
+    even = sum(abs(gap - usual) <= _EVEN * usual for gap in gaps)
+    return float(usual) if usual > 0 and even >= 0.75 * len(gaps) else None
+
+
+def _names(journal: Journal) -> list[str]:
+    """Return the names of all runbooks, by a walk from one to the next in the index."""
+    rows = journal.ask(
+        """
+        WITH RECURSIVE names (name) AS (
+            SELECT min(runbook) FROM runs
+            UNION ALL SELECT (SELECT min(runbook) FROM runs WHERE runbook > name) FROM names WHERE name IS NOT NULL
+        )
+        SELECT name FROM names WHERE name IS NOT NULL
+        """
+    )
+    return [name for (name,) in rows]
+
+
+def _last(journal: Journal, runbook: str) -> LastRun | None:
+    rows = journal.ask(
+        f"""
+        SELECT id, runbook, file, command, started, ended, exit_code, started_by FROM runs
+        WHERE runbook = ? AND command IN ({", ".join("?" * len(PASSES))}) ORDER BY started DESC LIMIT ?
+        """,  # noqa: S608 -- question marks
+        (runbook, *PASSES, _LOOKED_AT),
+    )
+    if not rows:
+        return None
+    begun = journal.ask("SELECT data FROM events WHERE run = ? AND kind = 'run.begun' LIMIT 1", (rows[0][0],))
+    data = codec.load(begun[0][0]) if begun else {}
+    return LastRun(*(*rows[0], rhythm([row[4] for row in rows]), data))

@@ -1,0 +1,202 @@
+"""How things stand: what the last passes left, and what people have said since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 -- frozen classes look at their types
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine.journal import codec
+from runbook.engine.journal.ask import runs
+from runbook.engine.journal.ask.find import COLUMNS, incident_row
+from runbook.engine.people import People
+from runbook.modules.frozen import frozen
+
+if TYPE_CHECKING:
+    from runbook.engine.journal.ask.runs import LastRun
+    from runbook.engine.journal.facts import IncidentRow
+    from runbook.engine.journal.store import Journal
+
+_MOST: Final = 500  # facts of one pass that are looked at
+_LEFT: Final = ("unhealed", "unverified", "interrupted")  # ends that leave a fault behind
+
+
+@frozen
+class Blind:
+    """What the last pass could not see. `detector` is empty where the whole host did not answer."""
+
+    runbook: str
+    host: str
+    detector: str
+    reason: str
+    at: float
+
+
+@frozen
+class Undone:
+    """An operation that the last pass did not bring to its end."""
+
+    runbook: str
+    host: str
+    operation: str
+    state: str  # failed or waiting
+    attempts: int
+    error: str
+    at: float
+
+
+@frozen
+class ActiveMember:
+    """The member of a pool that is in use."""
+
+    runbook: str
+    host: str
+    pool: str
+    member: str
+    since: float
+
+
+@frozen
+class Held:
+    """A condition that holds, and has not held long or often enough yet."""
+
+    runbook: str
+    host: str
+    detector: str
+    subject: str
+    since: float
+    data: Mapping[str, Any] = field(default_factory=dict)  # of its fact: hold, count, counted, fields, when
+
+
+@frozen
+class Standing:
+    """The answer of `status`."""
+
+    passes: tuple[LastRun, ...] = ()
+    incidents: tuple[IncidentRow, ...] = ()  # open ones, and those that the last passes ended uncured; oldest first
+    pending: tuple[Held, ...] = ()
+    blind: tuple[Blind, ...] = ()
+    undone: tuple[Undone, ...] = ()
+    pools: tuple[ActiveMember, ...] = ()
+    people: People = field(default_factory=People)
+
+
+def standing(journal: Journal, now: float, runbook: str = "", host: str = "") -> Standing:
+    """Return how things stand; empty names ask for all."""
+    passes = runs.latest(journal, runbook)
+    about = [one for one in passes if not host or host in one.begun.get("hosts", [host])]
+    pending, blind, undone = [], [], []
+    for one in about:
+        pending += _pending(journal, one, host)
+        blind += _blind(journal, one, host)
+        undone += _undone(journal, one, host)
+    return Standing(
+        tuple(about),
+        tuple(_incidents(journal, about, runbook, host)),
+        tuple(pending),
+        tuple(blind),
+        tuple(undone),
+        tuple(_pools(journal, runbook, host)),
+        journal.people(now),
+    )
+
+
+def waiting(journal: Journal) -> list[IncidentRow]:
+    """Return the incidents that wait for a person's approval, oldest first."""
+    rows = journal.ask(
+        f"SELECT {COLUMNS} FROM incidents WHERE closed IS NULL AND state = 'waiting' ORDER BY opened, id"  # noqa: S608
+    )
+    return [incident_row(row) for row in rows]
+
+
+def _incidents(journal: Journal, passes: list[LastRun], runbook: str, host: str) -> list[IncidentRow]:
+    about = (runbook, runbook, host, host)
+    rows = journal.ask(
+        f"SELECT {COLUMNS} FROM incidents WHERE closed IS NULL AND (? = '' OR runbook = ?) AND (? = '' OR host = ?)",  # noqa: S608
+        about,
+    )
+    for one in passes:
+        rows += journal.ask(
+            f"SELECT {COLUMNS} FROM incidents WHERE id IN (SELECT incident FROM events WHERE run = ?"  # noqa: S608 -- ours
+            f" AND kind = 'incident.ended' AND status IN ({', '.join('?' * len(_LEFT))}) ORDER BY seq DESC LIMIT ?)"
+            " AND closed IS NOT NULL AND (? = '' OR host = ?)",
+            (one.id, *_LEFT, _MOST, host, host),
+        )
+    found = sorted((incident_row(row) for row in rows), key=lambda one: (one.closed is None, one.opened, one.id))
+    last = {
+        (one.runbook, one.host, one.detector, one.subject): one for one in found
+    }  # what is open, else what ended last
+    return sorted(last.values(), key=lambda one: (one.opened, one.id))
+
+
+def _pending(journal: Journal, run: LastRun, host: str) -> list[Held]:
+    """Return what the last pass saw that holds still, by the holds that are kept."""
+    rows = journal.ask(
+        """
+        SELECT at, host, detector, subject, data FROM events
+        WHERE run = ? AND kind = 'incident.pending' AND (? = '' OR host = ?) ORDER BY seq DESC LIMIT ?
+        """,
+        (run.id, host, host, _MOST),
+    )
+    found: dict[tuple[str, str, str], Held] = {}
+    for at, name, named, about, column in rows:
+        data = codec.load(column)
+        detector = named or str(data.get("detector_pending") or "")
+        subject = about or str(data.get("subject_pending") or "")
+        key = (name, detector, subject)
+        kept = journal.ask(
+            "SELECT since FROM holds WHERE runbook = ? AND host = ? AND detector = ? AND subject = ?",
+            (run.runbook, *key),
+        )
+        opened = journal.ask(
+            "SELECT 1 FROM events WHERE run = ? AND kind = 'incident.opened' AND detector = ? AND host = ?"
+            " AND subject = ? AND at >= ? LIMIT 1",
+            (run.id, detector, name, subject, at),
+        )
+        if key not in found and kept and not opened:
+            found[key] = Held(run.runbook, name, detector, subject, float(kept[0][0]), data)
+    return list(reversed(found.values()))
+
+
+def _blind(journal: Journal, run: LastRun, host: str) -> list[Blind]:
+    rows = journal.ask(
+        """
+        SELECT kind, at, host, detector, data FROM events
+        WHERE run = ? AND kind IN ('look.unknown', 'look.seen', 'host.unreachable') AND (? = '' OR host = ?)
+        ORDER BY seq DESC LIMIT ?
+        """,
+        (run.id, host, host, _MOST),
+    )
+    found: dict[tuple[str, str], Blind | None] = {}
+    for kind, at, name, detector, column in rows:  # the last word about each counts
+        data = codec.load(column)
+        key = (name, detector or str(data.get("detector") or ""))
+        reason = str(data.get("reason") or "unreachable")
+        found.setdefault(key, None if kind == "look.seen" else Blind(run.runbook, *key, reason, at))
+    return [one for one in reversed(found.values()) if one is not None]
+
+
+def _undone(journal: Journal, run: LastRun, host: str) -> list[Undone]:
+    rows = journal.ask(
+        """
+        SELECT host, operation, status, data, at FROM events
+        WHERE run = ? AND kind = 'operation.ended' AND status IN ('failed', 'waiting') AND (? = '' OR host = ?)
+        ORDER BY seq LIMIT ?
+        """,
+        (run.id, host, host, _MOST),
+    )
+    found = []
+    for name, operation, state, column, at in rows:
+        data = codec.load(column)
+        said = (int(data.get("attempts") or 0), str(data.get("error") or ""))
+        found.append(Undone(run.runbook, name, operation, state, *said, at))
+    return found
+
+
+def _pools(journal: Journal, runbook: str, host: str) -> list[ActiveMember]:
+    rows = journal.ask(
+        "SELECT runbook, host, pool, member, at FROM pools WHERE (? = '' OR runbook = ?) AND (? = '' OR host = ?)"
+        " ORDER BY runbook, host, pool",
+        (runbook, runbook, host, host),
+    )
+    return [ActiveMember(*row) for row in rows]

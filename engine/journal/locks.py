@@ -1,0 +1,72 @@
+"""Who is alive: bytes of the file beside the journal, locked by the kernel for as long as their holders live.
+
+The locks belong to an open file and not to a process (open file description locks), so that several runs of one
+process keep each other out as well, and SQLite's own are not touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import struct
+from typing import TYPE_CHECKING, Final, Self
+
+from runbook.engine.errors import JournalUnusable
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_FLOCK: Final = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
+
+
+class Locks:
+    """What one run holds beside the journal, and what it asks about others. Given back by the kernel, even to kill -9.
+
+    Raises:
+        JournalUnusable: the file can't be made.
+    """
+
+    def __init__(self, journal: str) -> None:
+        self._where = journal
+        try:
+            self._file = os.open(f"{journal}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            reason = f"its lock can't be made: {(error.strerror or '').lower()}"
+            raise JournalUnusable(reason, where=journal, mend="Make its directory writable for this user") from error
+
+    def take(self, name: str) -> bool:
+        """Hold a name until `close`; tell whether nobody else holds it."""
+        try:
+            self._control(fcntl.F_OFD_SETLK, name)
+        except (BlockingIOError, PermissionError):  # EAGAIN, or EACCES where a system says so
+            return False
+        return True
+
+    def held(self, name: str) -> bool:
+        """Tell whether somebody else who lives holds a name."""
+        answer = self._control(fcntl.F_OFD_GETLK, name)
+        kind: int = struct.unpack(_FLOCK, answer)[0]
+        return kind != fcntl.F_UNLCK
+
+    def close(self) -> None:
+        """Give everything back."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _control(self, command: int, name: str) -> bytes:
+        place = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:6], "big")
+        wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+        try:
+            return fcntl.fcntl(self._file, command, wanted)
+        except OSError as error:
+            if isinstance(error, BlockingIOError | PermissionError):
+                raise
+            raise JournalUnusable(f"its lock failed: {error.strerror}", where=self._where) from error

@@ -1,0 +1,31 @@
+"""An incident as the journal keeps it: plain data, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.model import IncidentState
+from runbook.engine.recover.state import Incident, Lane, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAMES = {item.name for item in dataclasses.fields(Incident)}
+_LISTS = frozenset({"errors", "answers", "asked", "done", "sights", "folded"})  # JSON gives them back as lists
+
+
+def plain(incident: Incident) -> dict[str, Any]:
+    """Return an incident as what JSON can hold."""
+    data = {name: getattr(incident, name) for name in _NAMES}
+    lanes = [{item.name: getattr(lane, item.name) for item in dataclasses.fields(lane)} for lane in incident.lanes]
+    return {**data, "state": incident.state.value, "phase": incident.phase.value, "lanes": lanes}
+
+
+def restored(data: Mapping[str, Any]) -> Incident:
+    """Return the incident that `plain` made data of; what an older version did not know has its default."""
+    values: dict[str, Any] = {name: value for name, value in data.items() if name in _NAMES}
+    values |= {name: tuple(values[name]) for name in _LISTS.intersection(values)}
+    values |= {"state": IncidentState(data["state"]), "phase": Phase(data["phase"])}
+    values["lanes"] = tuple(Lane(**lane) for lane in data.get("lanes", ()))
+    return Incident(**values)

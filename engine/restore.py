@@ -1,0 +1,102 @@
+"""The state that earlier passes left, read from the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine.detect import components
+from runbook.engine.detect.components import Attempt
+from runbook.engine.detect.correlate import Said
+from runbook.engine.detect.hold import Hold
+from runbook.engine.model import UNKNOWN
+from runbook.engine.recover import kept
+from runbook.engine.recover.state import State
+
+if TYPE_CHECKING:
+    from runbook.engine.journal.facts import HoldRow
+    from runbook.engine.journal.store import Journal
+    from runbook.engine.model import Key, Runbook
+    from runbook.engine.recover.state import Plan
+
+SAID: Final = "*"  # in place of a subject: what a detector last said of all its subjects, for correlations
+
+
+def horizon(runbook: Runbook, now: float) -> float:
+    """Return since when recoveries count for a limit or a cooldown; a limit without a window counts for ever."""
+    calls = [call for detector in runbook.detectors for rung in detector.recover for call in rung.steps]
+    limits = [detector.limit for detector in runbook.detectors] + [call.limit for call in calls]
+    windows = [limit.per for limit in limits if limit is not None]
+    windows += [detector.cooldown for detector in runbook.detectors]
+    if None in windows:
+        return 0.0
+    return now - max((window for window in windows if window is not None), default=0.0)
+
+
+def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, dict[str, Any]]:
+    """Return the state that earlier passes left, and each detector's cursor."""
+    since = horizon(plan.runbook, now)
+    name = plan.runbook.name
+    known = {detector.name for detector in plan.runbook.detectors}
+    incidents = [kept.restored(row.data) for row in journal.open_incidents(name, host) if row.detector in known]
+    holds = {
+        (row.host, row.detector, row.subject): Hold(row.since, row.seen, tuple(row.data.get("times", ())))
+        for row in journal.holds(name, host)
+        if row.since is not None and row.subject != SAID
+    }
+    said = {(row.host, row.detector): _said(row) for row in journal.holds(name, host) if row.subject == SAID}
+    begun: dict[Key, tuple[float, ...]] = {}
+    finished: dict[Key, float] = {}
+    for recovery in journal.recoveries(name, host, since):
+        key = (recovery.host, recovery.detector, recovery.subject)
+        begun[key] = (*begun.get(key, ()), recovery.begun)
+        if recovery.ended is not None:
+            finished[key] = max(recovery.ended, finished.get(key, 0.0))
+    steps: dict[tuple[str, str, str], tuple[float, ...]] = {}
+    for step in journal.steps_begun(name, host, since):
+        place = (step.host, step.path, step.subject)
+        steps[place] = (*steps.get(place, ()), step.at)
+    attempts = {
+        (host, component): tuple(
+            Attempt(*row)
+            for row in journal.attempts(name, host, operations, components.window(plan.runbook, component))
+        )
+        for component, operations in components.fed(plan.runbook).items()
+    }
+    state = State(
+        plan,
+        recovering=False,
+        incidents={incident.key: incident for incident in incidents},
+        holds=holds,
+        begun=begun,
+        finished=finished,
+        steps=steps,
+        said=said,
+        attempts=attempts,
+    )
+    return state, journal.cursors(name, host)
+
+
+def memory(told: Said) -> dict[str, Any]:
+    """Return what correlations must remember of a detector."""
+    return {
+        "true_at": told.true_at,
+        "rose_at": told.rose_at,
+        "spent": told.spent,
+        "fields": dict(told.fields),
+        "held": told.held,
+    }
+
+
+def _said(row: HoldRow) -> Said:
+    data = row.data
+    return Said(
+        UNKNOWN,
+        row.seen,
+        data.get("true_at"),
+        data.get("rose_at"),
+        data.get("fields") or {},
+        data.get("spent") or 0.0,
+        bool(data.get("held")),
+    )
+
+
