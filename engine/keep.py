@@ -17,10 +17,9 @@ from runbook.engine.recover.state import Phase
 from runbook.engine.restore import SAID, memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from runbook.engine.detect.hold import Hold
-    from runbook.engine.fleet import Agent
     from runbook.engine.journal.facts import Fact
     from runbook.engine.journal.locks import Locks
     from runbook.engine.journal.store import Journal
@@ -127,11 +126,9 @@ class Keeper:
         self._leases = {place: replace(lease, until=until) for place, lease in self._leases.items()}
         return True
 
-    def left(self, host: str) -> Sequence[tuple[str, str, float]]:
-        """Return the id, title and time of each intent on a host that an earlier run left without a result."""
-        if not self._commits:
-            return []
-        return [(row.id, row.title, row.at) for row in self._journal.open_intents(self._runbook, host)]
+    def left(self, host: str) -> Sequence[IntentRow]:
+        """Return the intents on a host that an earlier run left without a result."""
+        return self._journal.open_intents(self._runbook, host) if self._commits else ()
 
     def fact(self, fact: Fact) -> None:
         """Write one fact by itself."""
@@ -166,14 +163,14 @@ class Keeper:
         known = self._cursors.get(host, {})
         moved = {name: state for name, state in cursors.items() if state != known.get(name, {})}
         changed = [] if before is after else _changed(before, after)
-        results = _results(event)
+        results = _results(event, after)
         facts = [fact for fact in facts if fact.kind not in FOR_REPORTS]
         acts = [command for command in commands if isinstance(command, Act)]
-        holds, said = _holds(before, after), _told(before, after)
+        holds, said, switched = _holds(before, after), _told(before, after), _switched(before, after)
         wanted = _recovered(after)
         fresh = self._fresh(wanted)
         over = [lease for place, lease in self._leases.items() if place not in wanted]
-        if not (facts or changed or holds or said or moved or acts or results or fresh or over):
+        if not (facts or changed or holds or said or switched or moved or acts or results or fresh or over):
             return None, ()
         taken: dict[Place, Lease] = {}
         with self._journal.transaction() as batch:
@@ -195,6 +192,8 @@ class Keeper:
                 batch.hold(self._runbook, key[1], key[0], key[2], hold.since if hold else None, now, data)
             for (place, name), told in said:
                 batch.hold(self._runbook, name, place, SAID, told.rose_at or told.spent, now, memory(told))
+            for where, pool, member in switched:
+                batch.pool(self._runbook, where, pool, member, now)
             for name, state in moved.items():
                 batch.cursor(self._runbook, name, host, state)
             for intent, outcome in results:
@@ -236,7 +235,7 @@ class Keeper:
     def _intent(self, act: Act, after: State, held: Mapping[Place, Lease], now: float) -> IntentRow:
         order = act.order
         about = after.incidents.get(act.key) if act.key is not None else None
-        lease = held.get((act.host, act.key[2])) if act.key is not None else None
+        lease = held.get((act.key[0], act.key[2])) if act.key is not None else None
         if act.key is not None and lease is None:
             raise RuntimeError(f"{order.name} would be sent to {act.host} without a lease")
         return IntentRow(
@@ -262,7 +261,7 @@ def _agrees(told: Told, state: State) -> bool:
 
 
 def _recovered(state: State) -> dict[Place, Incident]:
-    """Return what is under recovery by us: from the intent to the end, its last steps too; not what waits for a person."""
+    """Return what is under recovery by us: from the intent to the end, with its last steps; not what is parked."""
     return {
         (incident.host, incident.subject): incident
         for incident in state.incidents.values()
@@ -276,10 +275,22 @@ def _recovering(incident: Incident) -> bool:
     return (going_on or finishing) and incident.state is not IncidentState.WAITING
 
 
-def _results(event: Event) -> list[tuple[str, Outcome]]:
+def _results(event: Event, after: State) -> list[tuple[str, Outcome]]:
+    """Return what has ended; a step of an operation that waits for a person goes on waiting."""
     if isinstance(event, Ended):
         return [(event.intent, event.outcome)]
-    return list(event.outcomes.items()) if isinstance(event, Resume) else []
+    waiting = {left.intent for group in after.left.values() for left in group}
+    found = event.outcomes.items() if isinstance(event, Resume) else ()
+    return [
+        (name, outcome) for name, outcome in found if outcome.status is not StepStatus.RUNNING and name not in waiting
+    ]
+
+
+def _switched(before: State, after: State) -> list[tuple[str, str, str]]:
+    """Return host, pool and member of each pool whose active member is another now."""
+    if before.active is after.active:
+        return []
+    return [(*place, member) for place, member in after.active.items() if before.active.get(place) != member]
 
 
 def _changed(before: State, after: State) -> list[Incident]:

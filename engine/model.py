@@ -449,6 +449,12 @@ class Outcome:
         """It did what it should, or had nothing to do."""
         return self.status in _OK
 
+    @property
+    def held(self) -> Mapping[str, Any]:
+        """Who recovers the subject by another journal (`by`), and until when at most; then nothing was done."""
+        found: Mapping[str, Any] = self.data.get("held") or {}
+        return found if self.status is StepStatus.REFUSED else {}
+
 
 _OK = frozenset({StepStatus.DONE, StepStatus.SKIPPED, StepStatus.PLANNED})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from runbook.engine.decide import flapping
 from runbook.engine.detect import components
 from runbook.engine.detect.components import Attempt
 from runbook.engine.detect.correlate import Said
@@ -11,6 +12,7 @@ from runbook.engine.detect.hold import Hold
 from runbook.engine.model import UNKNOWN
 from runbook.engine.recover import kept
 from runbook.engine.recover.state import State
+from runbook.engine.recover.work import Left
 
 if TYPE_CHECKING:
     from runbook.engine.journal.facts import HoldRow
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from runbook.engine.model import Key, Runbook
     from runbook.engine.recover.state import Plan
 
+LATELY: Final = 120.0  # seconds in which an ended incident can still be the root of what comes late
+DOWN: Final = 7 * 86400.0  # seconds in which a host whose recovery was in vain counts as one that is down
 SAID: Final = "*"  # in place of a subject: what a detector last said of all its subjects, for correlations
 
 
@@ -32,9 +36,8 @@ def horizon(runbook: Runbook, now: float) -> float:
     return now - max((window for window in windows if window is not None), default=0.0)
 
 
-def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, dict[str, Any]]:
-    """Return the state that earlier passes left, and each detector's cursor."""
-    since = horizon(plan.runbook, now)
+def load(plan: Plan, journal: Journal, host: str, since: float, now: float) -> tuple[State, dict[str, Any]]:
+    """Return the state that earlier passes left (recoveries since a time), and each detector's cursor."""
     name = plan.runbook.name
     known = {detector.name for detector in plan.runbook.detectors}
     incidents = [kept.restored(row.data) for row in journal.open_incidents(name, host) if row.detector in known]
@@ -58,10 +61,16 @@ def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, di
     attempts = {
         (host, component): tuple(
             Attempt(*row)
-            for row in journal.attempts(name, host, operations, components.window(plan.runbook, component))
+            for row in journal.attempts(
+                name, host, feed.operations, components.kept(plan.runbook, component), feed.member
+            )
         )
-        for component, operations in components.fed(plan.runbook).items()
+        for component, feed in components.fed(plan.runbook).items()
     }
+    cleared: dict[Key, tuple[float, ...]] = {}
+    for key, at in journal.cleared(name, host, now - flapping.window(plan.every)):
+        cleared[key] = (*cleared.get(key, ()), at)
+    past = [kept.restored(row.data) for row in journal.ended_incidents(name, host, now - LATELY)]
     state = State(
         plan,
         recovering=False,
@@ -72,8 +81,29 @@ def load(plan: Plan, journal: Journal, host: str, now: float) -> tuple[State, di
         steps=steps,
         said=said,
         attempts=attempts,
+        active={(host, pool): member for pool, member in journal.pools(name, host).items()},
+        left=_left(plan, journal, host),
+        cleared=cleared,
+        failed=journal.failed(name, host, now - DOWN),
+        past={incident.id: incident for incident in past if incident.detector in known},
     )
     return state, journal.cursors(name, host)
+
+
+def _left(plan: Plan, journal: Journal, host: str) -> dict[tuple[str, str], tuple[Left, ...]]:
+    """Return the steps that earlier runs have sent for operations, and did not see the end of."""
+    runbook = plan.runbook
+    pools = {operation.name: operation.pool for operation in runbook.operations}
+    found: dict[tuple[str, str], tuple[Left, ...]] = {}
+    for row in journal.open_intents(runbook.name, host):
+        if row.operation not in pools or row.incident:
+            continue
+        steps = journal.steps_begun(runbook.name, host, row.at)
+        path = next((step.path for step in steps if (step.at, step.module) == (row.at, row.module)), "")
+        member = row.subject.removeprefix(f"{pools[row.operation]}.") if pools[row.operation] else ""
+        key = (host, row.operation)
+        found[key] = (*found.get(key, ()), Left(row.id, row.at, path, member))
+    return found
 
 
 def memory(told: Said) -> dict[str, Any]:
@@ -98,5 +128,3 @@ def _said(row: HoldRow) -> Said:
         data.get("spent") or 0.0,
         bool(data.get("held")),
     )
-
-

@@ -12,8 +12,8 @@ from runbook.engine.errors import JournalUnusable, RenderError
 from runbook.engine.fleet import Spec, messages
 from runbook.engine.fleet.bounded import within
 from runbook.engine.journal.facts import Fact
-from runbook.engine.language import render
 from runbook.engine.journal.leases import LASTS
+from runbook.engine.language import render
 from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Outcome, Seen, StepStatus
 from runbook.engine.recover import operate
 from runbook.engine.recover.advance import advance
@@ -22,6 +22,7 @@ from runbook.engine.recover.commands import (
     Asked,
     Ended,
     Finish,
+    Follow,
     Happened,
     LookAt,
     Looked,
@@ -42,12 +43,13 @@ if TYPE_CHECKING:
 
     from runbook.engine.fleet import Agent
     from runbook.engine.keep import Keeper
-    from runbook.engine.model import Detector, Look, Truth
+    from runbook.engine.model import Detector, Lease, Look, Truth
     from runbook.engine.recover.commands import Command, Event, Told
     from runbook.engine.recover.state import State, Task
 
 PATTERN_SECONDS = 1.0  # for the `error` detectors' patterns over one failure (invariant 6)
 GLANCE = 0.5  # seconds after which a Ctrl-C is seen at the latest
+FOLLOWED = 1.0  # seconds between two questions about a step of an earlier run
 NEWS = 2.0  # seconds after which the words of people and other runs are seen at the latest
 TRIES = 20  # to decide on what the journal says, while others write into it
 
@@ -90,6 +92,8 @@ class Pass:
         self._events: deque[Event] = deque()
         self._asked: dict[int, tuple[str, tuple[str, ...]]] = {}  # seq of a probe request: intent or "", detectors
         self._sent: dict[int, str] = {}  # seq of a run or undo request: intent
+        self._followed: dict[str, float] = {}  # intents of earlier runs: when to ask again
+        self._awaited: dict[int, str] = {}  # seq of a question about one of them
         self._undoing: set[str] = set()  # those of them that are undone
         self._news = 0.0  # when the journal was asked for news last
         self._interrupts = 0
@@ -124,14 +128,17 @@ class Pass:
         return self._interrupts
 
     def _outcomes(self) -> dict[str, Outcome]:
-        """Ask the host what became of the steps that an earlier run left; those that still run are left out."""
+        """Ask the host what became of the steps that an earlier run left.
+
+        Those of a recovery that still run are awaited for a while, and else left out; an operation's are followed.
+        """
         found: dict[str, Outcome] = {}
-        for intent, title, at in self._keeper.left(self.host):
-            outcome = self._agent.ask(intent, at)
-            while outcome.status is StepStatus.RUNNING and self._patient(title):
-                outcome = self._agent.await_intent(intent, at, within=GLANCE)
-            if outcome.status is not StepStatus.RUNNING:
-                found[intent] = outcome
+        for row in self._keeper.left(self.host):
+            outcome = self._agent.ask(row.id, row.at)
+            while outcome.status is StepStatus.RUNNING and not row.operation and self._patient(row.title):
+                outcome = self._agent.await_intent(row.id, row.at, within=GLANCE)
+            if row.operation or outcome.status is not StepStatus.RUNNING:
+                found[row.id] = outcome
         return found
 
     def _patient(self, title: str) -> bool:
@@ -157,7 +164,8 @@ class Pass:
         while True:
             while self._events:
                 self._put(self._events.popleft())
-            if not self._asked and not self._sent:
+            self._follow()
+            if not (self._asked or self._sent or self._followed):
                 wake = self.state.wake
                 if wake is None or self.state.stopping:
                     return
@@ -183,7 +191,7 @@ class Pass:
         self._news = now
         if self._keeper.renew(now):
             for lease in self._keeper.leases:
-                self._agent.send(messages.hold(lease, self._keeper.journal, LASTS))
+                self._agent.send(messages.hold(lease.subject, self._claim(lease)))
         told = self._keeper.news(self.state, now)
         if told is not None:
             self._put(told)
@@ -216,7 +224,7 @@ class Pass:
         for command in commands:
             self._perform(command)
         for lease in over:
-            self._agent.send(messages.release(lease, self._keeper.journal))
+            self._agent.send(messages.release(lease.subject, self._claim(lease)))
         return None
 
     def _fact(self, command: Happened, now: float) -> Fact:
@@ -238,6 +246,8 @@ class Pass:
             self._ask(command)
         elif isinstance(command, Act):
             self._act(command)
+        elif isinstance(command, Follow):
+            self._followed[command.intent] = self._clock()
         elif isinstance(command, Undo):
             self._sent[self._agent.send(messages.undo(command.intent, self._writable))] = command.intent
             self._undoing.add(command.intent)
@@ -283,17 +293,20 @@ class Pass:
 
     def _act(self, command: Act) -> None:
         check = self.state.plan.settings.check
-        lease = self._keeper.lease(command.host, command.key[2]) if command.key is not None else None
+        lease = self._keeper.lease(command.key[0], command.key[2]) if command.key is not None else None
         seq = self._agent.submit(
             command.intent,
             command.order,
             subject=command.subject,
-            lease=None if lease is None else messages.claim(lease, self._keeper.journal, LASTS),
+            claim=None if lease is None else self._claim(lease),
             writable=self._writable,
             check=check,
             diff=self._diff,
         )
         self._sent[seq] = command.intent
+
+    def _claim(self, lease: Lease) -> messages.Claim:
+        return messages.Claim(self._keeper.journal, lease.epoch, lease.holder, LASTS)
 
     def _receive(self, timeout: float | None) -> None:
         for seq, message in self._agent.receive(timeout):
@@ -313,9 +326,25 @@ class Pass:
                     continue
                 task = self.state.tasks.get(intent)
                 self._events.append(Ended(intent, outcome, self._matched(task, outcome)))
+            elif seq in self._awaited:
+                self._answered(self._awaited.pop(seq), self._agent.outcome(message))
             elif seq in self._sent and "progress" in message:
                 task = self.state.tasks.get(self._sent[seq])
                 self._observer.progress(self.host, task.call.title if task else "", str(message["progress"]))
+
+    def _follow(self) -> None:
+        """Ask about the steps of earlier runs, each once a second until it is over."""
+        now = self._clock()
+        for intent, due in self._followed.items():
+            if now >= due and intent not in self._awaited.values():
+                self._awaited[self._agent.send(messages.ask(intent))] = intent
+
+    def _answered(self, intent: str, outcome: Outcome) -> None:
+        if outcome.status is StepStatus.RUNNING:
+            self._followed[intent] = self._clock() + FOLLOWED
+            return
+        self._followed.pop(intent, None)
+        self._events.append(Ended(intent, outcome, self._matched(self.state.tasks.get(intent), outcome)))
 
     def _looked(self, looks: Mapping[str, Look]) -> None:
         cursors = {name: look.state for name, look in looks.items() if isinstance(look, Seen)}

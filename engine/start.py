@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
+import re
 import secrets as randomness
 import shutil
 import tempfile
@@ -14,9 +14,11 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine import fleet, keep
-from runbook.engine.errors import Busy, HostUnreachable, JournalUnusable, RunbookInvalid, UserError
+from runbook.engine import fleet, keep, restore
+from runbook.engine.detect import components
+from runbook.engine.errors import Busy, HostUnreachable, RunbookInvalid, UserError
 from runbook.engine.journal.facts import Fact, RunStart
+from runbook.engine.journal.locks import Locks
 from runbook.engine.journal.store import open_journal, who
 from runbook.engine.language import lint, render, source
 from runbook.engine.language import load as loading
@@ -27,7 +29,7 @@ from runbook.engine.run import Pass
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Runbook
@@ -91,30 +93,6 @@ def extra_vars(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-@contextlib.contextmanager
-def alone(journal: str, runbook: str) -> Iterator[None]:
-    """Keep every other pass of a runbook on this journal out, until this one is over or dead.
-
-    Raises:
-        Busy: one is at work.
-    """
-    place = int.from_bytes(hashlib.sha256(runbook.encode()).digest()[:4], "big")
-    try:
-        lock = os.open(f"{journal}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise JournalUnusable(f"its lock can't be made: {error.strerror}", where=journal) from error
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
-    except OSError as error:
-        os.close(lock)
-        mend = "wait for its end; `runbook history` shows it then"
-        raise Busy(f"another pass of `{runbook}` is at work", where=journal, mend=mend) from error
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
 def redactor(sessions: Sequence[Session]) -> Callable[[str], str]:
     """Return what takes every session's secrets out of a text."""
     return render.redactor([value for session in sessions for value in session.secrets.values()])
@@ -132,6 +110,7 @@ class Session:
         }
         self.run_id = randomness.token_hex(4)
         self._journal: Journal | None = None
+        self._locks: Locks | None = None
         self._pass: Pass | None = None
         self._begun = False
         self._started = time.time()
@@ -152,13 +131,22 @@ class Session:
         )
         with contextlib.ExitStack() as stack:
             if request.commits:
-                stack.enter_context(alone(self._journal.path, runbook.name))
+                stack.callback(self._alone(self._journal, runbook.name).give, f"runbook {runbook.name}")
             scope = render.Scope(runbook, host=HOST, run=self._about_run(stack), secrets=self.secrets)
             every = runbook.every if isinstance(runbook.every, float) else 60.0
             plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope})
-            state, cursors = keep.load(plan, self._journal, HOST, time.time())
+            since = restore.horizon(runbook, time.time())
+            state, cursors = restore.load(plan, self._journal, HOST, since, time.time())
             state = self._without_old_scratch(state)
-            keeper = keep.Keeper(self._journal if request.commits else None, runbook.name, HOST, cursors)
+            keeper = keep.Keeper(
+                self._journal,
+                runbook.name,
+                self.run_id,
+                {HOST: cursors},
+                since=since,
+                locks=self._locks,
+                commits=request.commits,
+            )
             self._begin(observer, keeper, plan)
             try:
                 agent = stack.enter_context(fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")))
@@ -186,22 +174,42 @@ class Session:
         if self._begun:
             self._journal.end_run(self.run_id, time.time(), exit_code)
         self._journal.close()
+        if self._locks is not None:
+            self._locks.close()
+
+    def _alone(self, journal: Journal, runbook: str) -> Locks:
+        """Show that this run lives, and keep every other pass of the runbook on this journal out until it is over.
+
+        Raises:
+            Busy: one is at work.
+        """
+        locks = self._locks = Locks(journal.path)
+        if not locks.take(f"runbook {runbook}"):
+            found = next((run for run in journal.unended(runbook) if locks.held(f"run {run.id}")), None)
+            since = time.strftime("%H:%M:%S", time.localtime(found.started)) if found else ""
+            told = f" (`{found.command}` by {found.by}, since {since})" if found else ""
+            mend = "wait for its end; `runbook history` shows it then"
+            raise Busy(f"another pass of `{runbook}` is at work{told}", where=journal.path, mend=mend)
+        locks.take(f"run {self.run_id}")
+        return locks
 
     def _begin(self, observer: Observer, keeper: keep.Keeper, plan: Plan) -> None:
         runbook, request = self._request.runbook, self._request
         if request.commits and self._journal is not None:
             digest = hashlib.sha256(Path(runbook.file).read_bytes()).hexdigest() if runbook.file else ""
             self._journal.begin_run(
-                RunStart(self.run_id, runbook.name, runbook.file, digest, request.command, time.time(), who())
+                RunStart(self.run_id, runbook.name, _absolute(runbook), digest, request.command, time.time(), who())
             )
             self._begun = True
         data = {
             "runbook": runbook.name,
-            "file": runbook.file,
+            "file": _absolute(runbook),
             "command": request.command,
             "hosts": [HOST],
             "check": request.settings.check,
             "operations": [operation.name for operation in runbook.operations if request.settings.operations],
+            "every": runbook.every,
+            "components": _components(runbook),
             "order": [detector.name for detector in runbook.detectors],
             "detectors": sum(plan.chosen(detector) for detector in runbook.detectors),
         }
@@ -209,15 +217,16 @@ class Session:
 
     def _without_old_scratch(self, state: State) -> State:
         """End the incidents about scratch directories that went with an earlier run, stopped before its end."""
-        start = str(Path(tempfile.gettempdir()).resolve() / SCRATCH)
-        over = [each for each in state.incidents.values() if each.subject.startswith(start)]
-        over = [each for each in over if not Path(each.subject).exists()]
+        over = [each for each in state.incidents.values() if _scratch_is_gone(each.subject)]
         if self._request.commits and self._journal is not None and over:
-            reason = "the scratch directory of its run is gone"
+            now, reason = time.time(), "the scratch directory of its run is gone"
             with self._journal.transaction() as batch:
                 for each in over:
-                    ended = replace(each, state=IncidentState.UNVERIFIED, reason=reason, closed=time.time())
-                    batch.incident(keep.row(ended, self._request.runbook.name, time.time()))
+                    ended = replace(each, state=IncidentState.UNVERIFIED, reason=reason, closed=now)
+                    about = {"detector": each.detector, "subject": each.subject, "incident": each.id}
+                    data = {"to": ended.state.value, "reason": reason, "opened": each.opened, "since": each.since}
+                    batch.event(Fact("incident.ended", now, self.run_id, each.host, **about, data=data))
+                    batch.incident(keep.row(ended, self._request.runbook.name, now))
         kept = {key: each for key, each in state.incidents.items() if each not in over}
         return replace(state, incidents=kept)
 
@@ -238,6 +247,30 @@ class Session:
         about["scratch"] = os.path.realpath(tempfile.mkdtemp(prefix=SCRATCH))
         stack.callback(shutil.rmtree, about["scratch"], ignore_errors=True)
         return about
+
+
+def _scratch_is_gone(subject: str) -> bool:
+    """Tell whether a subject lies in a directory that `run.scratch` was, and that is not there any more."""
+    made = re.match(rf"{re.escape(str(Path(tempfile.gettempdir()).resolve()))}/{SCRATCH}[a-z0-9_]{{8}}(?=/|$)", subject)
+    return made is not None and not Path(made[0]).exists()
+
+
+def _absolute(runbook: Runbook) -> str:
+    """Return where the runbook lies, for whoever reads the journal from another directory."""
+    return os.path.abspath(runbook.file) if runbook.file else ""  # noqa: PTH100 -- a link stays a link
+
+
+def _components(runbook: Runbook) -> dict[str, Any]:
+    """Return what `status` and `stats` tell components from, without the runbook."""
+    return {
+        name: {
+            "operations": list(feed.operations),
+            "member": feed.member,
+            "window": components.window(runbook, name),
+            "breaker": components.settings(runbook, name).get("breaker"),
+        }
+        for name, feed in components.fed(runbook).items()
+    }
 
 
 def _secret(secret: Any) -> str:

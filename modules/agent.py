@@ -148,8 +148,11 @@ class Agent:
             elif op in {"run", "undo"}:
                 self._work.append(Act(message, self._ledger))
             elif op == "ask":
-                known = self._ledger.known(str(message["intent"]))
+                known = self._ledger.ask(str(message["intent"]), message.get("at"))
                 self._say({"seq": seq, "known": known.state, "result": known.result, "begun": known.begun})
+            elif op in {"hold", "release"}:
+                ours = self._ledger.hold(str(message["subject"]), message["claim"], release=op == "release")
+                self._say({"seq": seq, "ours": ours})
             else:
                 self._say({"seq": seq, "error": f"no request {op!r}"})
         except Refused as error:

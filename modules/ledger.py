@@ -19,6 +19,7 @@ from runbook.modules.declare import Refused
 
 KEPT = 7 * 86400.0  # seconds
 LOCKS_KEPT = 30 * 86400.0
+_FIRST = 60.0  # seconds that the first intent may be older than these records: its agent was still starting
 _RESERVE = 256 << 10  # bytes set aside, so that a step that frees a full disk can still be recorded
 _INTENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -95,19 +96,21 @@ class Ledger:
             return Known("lost", begun=True)  # it may begin yet, so it is for a person
         if not off:
             return self.known(intent)
-        return Known("lost", begun=at is not None and at < max(os.stat(self._born).st_mtime, time.time() - KEPT))
+        oldest = max(os.stat(self._born).st_mtime - _FIRST, time.time() - KEPT)
+        return Known("lost", begun=at is not None and at < oldest)
 
     def _call_off(self, path: str) -> bool:
         """Write that an intent is not to begin; tell whether it had not."""
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if "at" in (_json(os.pread(held, 1 << 20, 0)) or {}):
-                return False
-            self._durably(lambda: _overwrite(held, {"off": True}))
-            return True
+            begun = "at" in (_json(os.pread(held, 1 << 20, 0)) or {})
+            if not begun:
+                self._durably(lambda: _overwrite(held, {"off": True}))
         except BlockingIOError:
             return False
+        else:
+            return not begun
         finally:
             os.close(held)
 
@@ -130,16 +133,18 @@ class Ledger:
         fcntl.flock(held, fcntl.LOCK_EX)
         body = {"at": time.time(), "pid": os.getpid(), **about}
         try:
-            if os.fstat(held).st_size:
-                raise Refused(f"intent {intent} was called off by a later run")
-            self._durably(lambda: _overwrite(held, body, sync=True))
-            _sync(self._intents)
-        except (OSError, Refused) as error:
-            if isinstance(error, OSError):
-                with contextlib.suppress(OSError):
-                    os.ftruncate(held, 0)
+            off = os.fstat(held).st_size > 0
+            if not off:
+                self._durably(lambda: _overwrite(held, body, sync=True))
+                _sync(self._intents)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(held, 0)
             os.close(held)
-            raise error if isinstance(error, Refused) else Refused(_unwritable(self._intents, error)) from error
+            raise Refused(_unwritable(self._intents, error)) from error
+        if off:
+            os.close(held)
+            raise Refused(f"intent {intent} was called off by a later run")
         return held
 
     def about(self, intent: str) -> Dict[str, Any]:
@@ -185,19 +190,22 @@ class Ledger:
             _sync(self._intents)
 
     @contextlib.contextmanager
-    def subject(self, subject: str, claim: Optional[Mapping[str, Any]], within: float) -> Iterator[None]:
+    def subject(
+        self, subject: str, claim: Optional[Mapping[str, Any]], within: float, *, beside: bool = False
+    ) -> Iterator[None]:
         """Hold a subject's lock while a step acts on it.
 
         Args:
             subject: what the step acts on; "" = this host.
             claim: the lease under which it does: journal, epoch, owner (in words), lasts (seconds). None: without one.
             within: seconds to wait for whoever holds the lock.
+            beside: share it with the steps that the same recovery takes side by side.
 
         Raises:
             Refused: somebody holds the lock for longer, has the subject's lease by another journal, or a later lease
                 of the same journal has acted already.
         """
-        held = _lock(self._place(subject), time.monotonic() + within)
+        held = _lock(self._place(subject), time.monotonic() + within, fcntl.LOCK_SH if beside else fcntl.LOCK_EX)
         if held is None:
             raise Refused(f"another step acts on {subject or 'this host'} at the moment")
         try:
@@ -297,12 +305,12 @@ def _intent_of(name: str) -> str:
     return name
 
 
-def _lock(path: str, deadline: float) -> Optional[int]:
+def _lock(path: str, deadline: float, how: int = fcntl.LOCK_EX) -> Optional[int]:
     """Return the locked descriptor of a file that is still the one at its path, or None when time runs out."""
     while True:
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, how | fcntl.LOCK_NB)
             if _same(os.fstat(held), path):
                 return held
         except BlockingIOError:
@@ -323,7 +331,12 @@ def _same(seen: os.stat_result, path: str) -> bool:
 
 def _owner(claim: Mapping[str, Any]) -> Dict[str, Any]:
     until = time.time() + float(claim["lasts"])
-    return {"journal": str(claim["journal"]), "epoch": int(claim["epoch"]), "owner": str(claim["owner"]), "until": until}
+    return {
+        "journal": str(claim["journal"]),
+        "epoch": int(claim["epoch"]),
+        "owner": str(claim["owner"]),
+        "until": until,
+    }
 
 
 def _overwrite(held: int, value: Mapping[str, Any], *, sync: bool = False) -> None:

@@ -37,7 +37,7 @@ def command(limit: int, journal: str | None, form: str, *, signatures: bool, **a
         told = click.get_current_context().get_parameter_source("since") is not click.core.ParameterSource.DEFAULT
         _crashes(about["since"] if told else _WEEKS, about["host"], limit, journal, form)
         return
-    from runbook.engine.journal import queries
+    from runbook.engine.journal.ask import rates
     from runbook.engine.journal.store import open_journal
     from runbook.engine.report import past
     from runbook.engine.report.document import encode
@@ -45,7 +45,7 @@ def command(limit: int, journal: str | None, form: str, *, signatures: bool, **a
 
     question = asked(**about)
     with open_journal(journal, read_only=True) as book:
-        found = queries.stats(book, question).first(limit)
+        found = rates.stats(book, question).first(limit)
         if form == "json":
             click.echo(encode({"schema": 1, "journal": book.path, **past.stats_document(found)}, indent=2))
             return

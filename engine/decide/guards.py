@@ -77,7 +77,7 @@ def stale(detector: Detector, seen: float, now: float, gap: float) -> Refusal | 
     """Refuse on evidence older than `max_age`, and twice the time between looks: look again first."""
     age = now - seen
     if age > max(detector.max_age, 2 * gap):
-        return Refusal("stale", f"last seen {format_duration(round(age))} ago; looks again first")
+        return Refusal("stale", f"last seen at {moment(seen)}; looks again first")
     return None
 
 

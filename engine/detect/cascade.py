@@ -42,6 +42,16 @@ class Folded:
         return tuple(dict.fromkeys(one.source for one in self.seen))
 
     @property
+    def ranks(self) -> tuple[int, ...]:
+        """Return the ranks that told of it, in order."""
+        return tuple(sorted(frozenset().union(*(one.ranks for one in self.seen))))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return the hosts that told of it, in order."""
+        return tuple(sorted(frozenset().union(*(one.hosts for one in self.seen))))
+
+    @property
     def first(self) -> Seen:
         """Return where it was seen first."""
         return self.seen[0]

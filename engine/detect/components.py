@@ -5,6 +5,7 @@ A member of a pool is a component by itself, called `POOL.MEMBER`.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.detect import breaker as breakers
@@ -108,7 +109,7 @@ def kept(runbook: Runbook, name: str) -> int:
 
 def since(attempts: Iterable[Attempt], name: str, host: str, resets: Iterable[Reset]) -> tuple[Attempt, ...]:
     """Leave out the attempts before somebody called the component well again."""
-    after = max((each.at for each in resets if each.component == name and each.host in ("", host)), default=0.0)
+    after = max((each.at for each in resets if each.component == name and each.host in ("", host)), default=-inf)
     return tuple(attempt for attempt in attempts if attempt.at > after)
 
 

@@ -33,9 +33,13 @@ def matches(detector: Detector, fields: Mapping[str, Any]) -> bool:
     error = detector.error
     if error is None:
         return False
-    if not (error.patterns or error.exit_codes) and error.signatures is None:
-        return True
-    return fields["exit_code"] in error.exit_codes or _found(error, fields) is not None
+    return any_failure(detector) or fields["exit_code"] in error.exit_codes or _found(error, fields) is not None
+
+
+def any_failure(detector: Detector) -> bool:
+    """Tell whether an `error` detector asks for nothing in particular, so that every failure matches."""
+    error = detector.error
+    return error is not None and not (error.patterns or error.exit_codes) and error.signatures is None
 
 
 def told(detector: Detector, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from runbook.engine.detect import sights
 from runbook.engine.language.names import members
 from runbook.engine.model import UNKNOWN, Record, Unknown
 
@@ -24,6 +25,7 @@ class Verdict:
     clear: Truth  # what ends an incident: `clear`, or the condition no longer holding
     record: Record
     times: tuple[float, ...] = ()  # of an event detector: when each matching event was
+    sights: tuple[Mapping[str, Any], ...] = ()  # the same: which signatures of the catalogue were seen
 
 
 def judge(
@@ -48,10 +50,11 @@ def judge(
     judged = [
         _verdict(detector, record, {**base, **members(detector.probe, record.fields)}, now, events)
         for record in records
+        if not (events and sights.is_advice(record.fields))
     ]
     if detector.match == "all":
         return [_everyone(judged)] if judged else []
-    return _by_subject(judged) if events else judged
+    return _by_subject(judged, now) if events else judged
 
 
 def truth(expression: Expression | None, values: Mapping[str, Any]) -> Truth:
@@ -123,14 +126,25 @@ def _everyone(judged: Sequence[Verdict]) -> Verdict:
     return Verdict("", holds, clear, Record("", {"records": len(judged), **shared}), judged[0].times)
 
 
-def _by_subject(judged: Sequence[Verdict]) -> list[Verdict]:
-    """Return one verdict a subject: the first event that holds stands for all, with the times of all."""
+def _by_subject(judged: Sequence[Verdict], now: float) -> list[Verdict]:
+    """Return one verdict a subject: the first event that holds stands for all, one that can be a root before others."""
     grouped: dict[str, list[Verdict]] = {}
     for verdict in judged:
         if verdict.holds is not False:
             grouped.setdefault(verdict.subject, []).append(verdict)
     found = []
     for several in grouped.values():
-        first = next((verdict for verdict in several if verdict.holds is True), several[0])
-        found.append(replace(first, times=tuple(at for verdict in several for at in verdict.times)))
+        held = [verdict for verdict in several if verdict.holds is True]
+        first = min(held, key=_follows, default=several[0])
+        shown = sights.of((verdict.record.fields for verdict in held), now)
+        times = tuple(at for verdict in several for at in verdict.times)
+        found.append(replace(first, times=times, sights=shown))
     return found
+
+
+def _follows(verdict: Verdict) -> int:
+    role = verdict.record.fields.get("role")
+    return _ROLES.index(role) if role in _ROLES else 0
+
+
+_ROLES: Final = ("root", "confirmation", "cascade")

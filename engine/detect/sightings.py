@@ -59,6 +59,8 @@ class Seen:
     job: str = ""  # whose it is, where it says so: one job's trouble is not another's
     near: str = ""  # sources of one neighbourhood belong together where no times are known; empty: they surely do
     reach: float = 0.0  # its cause may lie so many seconds before it, as a timeout says of itself
+    ranks: frozenset[int] = frozenset()  # of a run, that told of it from here on to the next one that is given
+    hosts: frozenset[str] = frozenset()  # the same, of a source that is several hosts'
     evidence: Any = None  # what the caller wants to find again
 
     @property

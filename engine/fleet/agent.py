@@ -16,7 +16,7 @@ from runbook.modules import states, wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from runbook.engine.fleet.messages import Spec
+    from runbook.engine.fleet.messages import Claim, Spec
     from runbook.engine.model import Look, Order, Outcome
 
 _LINES = 12  # of an agent's last words that are told
@@ -121,24 +121,22 @@ class Agent:
         intent: str,
         order: Order,
         *,
-        epoch: int = 0,
+        claim: Claim | None = None,
         subject: str = "",
         writable: Sequence[str] = (),
         check: bool = False,
         diff: bool = False,
-        journal: str = "",
         progress: Callable[[str], None] | None = None,
     ) -> Outcome:
         """Carry out a step (with `check`: only say what it would do) and return how it ended."""
         seq = self.submit(
             intent,
             order,
-            epoch=epoch,
+            claim=claim,
             subject=subject,
             writable=writable,
             check=check,
             diff=diff,
-            journal=journal,
         )
         return messages.outcome(self._answer(seq, order.timeout, progress))
 
@@ -147,24 +145,22 @@ class Agent:
         intent: str,
         order: Order,
         *,
-        epoch: int = 0,
+        claim: Claim | None = None,
         subject: str = "",
         writable: Sequence[str] = (),
         check: bool = False,
         diff: bool = False,
-        journal: str = "",
     ) -> int:
         """Send a step and return the number that its answers will bear, for who waits for several."""
         return self.send(
             messages.run(
                 intent,
                 order,
-                epoch=epoch,
+                claim=claim,
                 subject=subject,
                 writable=writable,
                 check=check,
                 diff=diff,
-                journal=journal,
             )
         )
 
@@ -178,15 +174,17 @@ class Agent:
         """Return how a step ended, by an answer that is not progress."""
         return messages.outcome(message)
 
-    def ask(self, intent: str) -> Outcome:
-        """Return what became of an intent: its result, RUNNING or LOST."""
-        return messages.outcome(self._answer(self.send(messages.ask(intent)), 0.0))
+    def ask(self, intent: str, at: float | None = None) -> Outcome:
+        """Return what became of an intent that was made then: its result, RUNNING or LOST (and never to begin)."""
+        return messages.outcome(self._answer(self.send(messages.ask(intent, at)), 0.0))
 
-    def await_intent(self, intent: str, within: float = 60.0, every: float = 0.1) -> Outcome:
+    def await_intent(
+        self, intent: str, at: float | None = None, *, within: float = 60.0, every: float = 0.1
+    ) -> Outcome:
         """Return what became of an intent, waiting for one that still runs; RUNNING when it runs for longer."""
         deadline = time.monotonic() + within
         while True:
-            outcome = self.ask(intent)
+            outcome = self.ask(intent, at)
             if outcome.status is not StepStatus.RUNNING or time.monotonic() >= deadline:
                 return outcome
             time.sleep(every)

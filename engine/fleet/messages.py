@@ -28,6 +28,16 @@ class Spec:
     deadline: float = 30.0
 
 
+@frozen
+class Claim:
+    """The lease under which a step acts on its subject, as the host is told of it."""
+
+    journal: str  # its id; epochs are compared among those of one journal
+    epoch: int
+    owner: str  # who holds it, for those that have to wait
+    lasts: float  # seconds
+
+
 def probe(specs: Iterable[Spec]) -> dict[str, Any]:
     """Ask for looks."""
     return {
@@ -49,19 +59,17 @@ def run(
     intent: str,
     order: Order,
     *,
-    epoch: int = 0,
+    claim: Claim | None = None,
     subject: str = "",
     writable: Sequence[str] = (),
     check: bool = False,
     diff: bool = False,
-    journal: str = "",
 ) -> dict[str, Any]:
-    """Ask for a step. Epochs are compared among those of one journal."""
+    """Ask for a step; without a claim it only waits for whoever acts on its subject."""
     return {
         "op": "run",
         "intent": intent,
-        "epoch": epoch,
-        "journal": journal,
+        "claim": None if claim is None else _claim(claim),
         "subject": subject,
         "step": order.module,
         "params": dict(order.params),
@@ -74,9 +82,19 @@ def run(
     }
 
 
-def ask(intent: str) -> dict[str, Any]:
-    """Ask what became of an intent."""
-    return {"op": "ask", "intent": intent}
+def ask(intent: str, at: float | None = None) -> dict[str, Any]:
+    """Ask what became of an intent that was made then; one that has not begun never will after this."""
+    return {"op": "ask", "intent": intent, "at": at}
+
+
+def hold(subject: str, claim: Claim) -> dict[str, Any]:
+    """Ask that a claim last on, though no step acts at the moment."""
+    return {"op": "hold", "subject": subject, "claim": _claim(claim)}
+
+
+def release(subject: str, claim: Claim) -> dict[str, Any]:
+    """Give a claim back: the recovery is over."""
+    return {"op": "release", "subject": subject, "claim": _claim(claim)}
 
 
 def undo(intent: str, writable: Sequence[str]) -> dict[str, Any]:
@@ -110,6 +128,10 @@ def outcome(message: Mapping[str, Any]) -> Outcome:
         diff=result["diff"],
         duration=float(result["duration"]),
     )
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {"journal": claim.journal, "epoch": claim.epoch, "owner": claim.owner, "lasts": claim.lasts}
 
 
 def _look(look: Mapping[str, Any]) -> Look:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-import shutil
 import sqlite3
-import tempfile
 import time
 
 from runbook.engine.errors import JournalUnusable
@@ -67,6 +65,9 @@ def _logged(place: pathlib.Path) -> bool:
 
 def _copied(place: pathlib.Path, patience: float) -> sqlite3.Connection:
     """Open a copy of the file and its log; nobody writes to them, or there would be shared memory."""
+    import shutil
+    import tempfile  # costs a tenth of a start-up, and is not needed on most
+
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- any disk but the full one
     with tempfile.TemporaryDirectory(prefix="runbook-", dir=memory) as folder:
         copy = pathlib.Path(folder) / "journal.db"

@@ -43,6 +43,10 @@ class Locks:
             return False
         return True
 
+    def give(self, name: str) -> None:
+        """Give a name back."""
+        self._control(fcntl.F_OFD_SETLK, name, fcntl.F_UNLCK)
+
     def held(self, name: str) -> bool:
         """Tell whether somebody else who lives holds a name."""
         answer = self._control(fcntl.F_OFD_GETLK, name)
@@ -61,9 +65,9 @@ class Locks:
     ) -> None:
         self.close()
 
-    def _control(self, command: int, name: str) -> bytes:
+    def _control(self, command: int, name: str, kind: int = fcntl.F_WRLCK) -> bytes:
         place = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:6], "big")
-        wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+        wanted = struct.pack(_FLOCK, kind, os.SEEK_SET, place, 1, 0)
         try:
             return fcntl.fcntl(self._file, command, wanted)
         except OSError as error:

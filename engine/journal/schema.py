@@ -119,7 +119,8 @@ MIGRATIONS: Final = (
         PRIMARY KEY (runbook, host, pool)
     ) STRICT, WITHOUT ROWID;
 
-    CREATE INDEX events_measured ON events (kind, runbook, operation, module, duration, status, at, host, detector, since)
+    CREATE INDEX events_measured
+        ON events (kind, runbook, operation, module, duration, status, at, host, detector, since)
         WHERE kind IN ('step.ended', 'attempt.ended', 'incident.opened', 'recovery.begun');
     CREATE INDEX incidents_measured ON incidents (runbook, detector, state, opened, closed, host);
     CREATE INDEX runs_by_runbook ON runs (runbook, started);

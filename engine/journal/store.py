@@ -127,6 +127,15 @@ class Journal:
         with self.transaction() as batch:
             batch.end_run(run_id, ended, exit_code)
 
+    def unended(self, runbook: str) -> list[RunStart]:
+        """Return the runs of a runbook that are at work or were killed, newest first."""
+        rows = self.ask(
+            "SELECT id, runbook, file, digest, command, started, started_by FROM runs"
+            " WHERE ended IS NULL AND runbook = ? ORDER BY started DESC",
+            (runbook,),
+        )
+        return [RunStart(*row) for row in rows]
+
     def open_incidents(self, runbook: str, host: str | None = None) -> list[IncidentRow]:
         """Return the incidents of a runbook that are not closed, oldest first."""
         rows = self.ask(
@@ -135,6 +144,31 @@ class Journal:
             (runbook, host, host),
         )
         return [IncidentRow(*(*row[:10], codec.load(row[10]))) for row in rows]
+
+    def ended_incidents(self, runbook: str, host: str, since: float) -> list[IncidentRow]:
+        """Return the incidents that ended since a time, oldest first."""
+        rows = self.ask(
+            "SELECT id, runbook, detector, host, subject, state, severity, opened, updated, closed, data FROM incidents"
+            " WHERE runbook = ? AND host = ? AND closed >= ? ORDER BY closed, id",
+            (runbook, host, since),
+        )
+        return [IncidentRow(*(*row[:10], codec.load(row[10]))) for row in rows]
+
+    def failed(self, runbook: str, host: str, since: float) -> dict[Key, str]:
+        """Return by key the last incident that was recovered in vain since a time, where none was cured after it."""
+        rows = self.ask(
+            "SELECT host, detector, subject, id, state, json_extract(data, '$.begun') FROM incidents"
+            " WHERE runbook = ? AND host = ? AND closed >= ?"
+            " AND state IN ('cured', 'unhealed', 'unverified', 'interrupted') ORDER BY closed, id",
+            (runbook, host, since),
+        )
+        found: dict[Key, str] = {}
+        for name, detector, subject, incident, state, begun in rows:
+            if state == "cured":
+                found.pop((name, detector, subject), None)
+            elif begun is not None:
+                found[name, detector, subject] = incident
+        return found
 
     def incident(self, start: str) -> list[IncidentRow]:
         """Return the incidents, open or closed, whose id begins so; newest first."""
@@ -220,18 +254,21 @@ class Journal:
         return {pool: member for pool, member in rows}  # noqa: C416 -- rows are of any length to mypy
 
     def attempts(
-        self, runbook: str, host: str, operations: Sequence[str], most: int
+        self, runbook: str, host: str, operations: Sequence[str], most: int, member: str = ""
     ) -> list[tuple[float, bool, float]]:
-        """Return when the last attempts of some operations ended, whether they succeeded, and their seconds."""
+        """Return when the last attempts of some operations ended, whether they succeeded, and their seconds.
+
+        With `member`, those that asked this member of their pool.
+        """
         named = ", ".join("?" * len(operations))
         rows = self.ask(
             f"""
             SELECT at, status, duration FROM events
             WHERE runbook = ? AND host = ? AND kind = 'attempt.ended' AND operation IN ({named})
-                AND status NOT IN ('planned', 'skipped')
+                AND status NOT IN ('planned', 'skipped', 'refused') AND (? = '' OR data ->> 'member' = ?)
             ORDER BY seq DESC LIMIT ?
             """,  # noqa: S608 -- question marks
-            (runbook, host, *operations, most),
+            (runbook, host, *operations, member, member, most),
         )
         return [(at, status in {"done", "ok"}, duration or 0.0) for at, status, duration in reversed(rows)]
 

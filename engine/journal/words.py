@@ -24,7 +24,11 @@ _TOLD = """
 
 
 def people(ask: Ask, now: float) -> People:
-    """Return all that people have said and that holds now; the last word about each open incident, if expired, too."""
+    """Return all that people have said and that holds now.
+
+    The last word about an open incident is there though it has expired. An acknowledgement outlasts an incident that
+    was not cured: what it was about may still be down.
+    """
     maintenance = ask(
         "SELECT id, hosts, since, until, said_by, reason FROM maintenance"
         " WHERE ended IS NULL AND since <= ? AND (until IS NULL OR until > ?) ORDER BY since, id",
@@ -32,7 +36,7 @@ def people(ask: Ask, now: float) -> People:
     )
     acks = ask(
         "SELECT incident, at, acks.until, said_by, reason FROM acks JOIN incidents ON incidents.id = incident"
-        " WHERE closed IS NULL AND (until IS NULL OR until > ?)",
+        " WHERE incidents.state <> 'cured' AND (until IS NULL OR until > ?)",
         (now,),
     )
     approvals = ask(

@@ -152,12 +152,14 @@ def retry(reader: Reader, data: Any, path: Path) -> Retry | None:
     def at(key: str) -> tuple[Any, Path]:
         return reader.get(data, key, path), (*path, key)
 
+    within = reader.seconds(*at("within"))
     return Retry(
         strategy=Backoff(at("strategy")[0] or usual.strategy.value),
-        attempts=reader.whole(*at("attempts"), default=usual.attempts),
+        attempts=reader.whole(*at("attempts"), default=usual.attempts if within is None else None),
         base=reader.seconds(*at("base"), default=usual.base),
         max=reader.seconds(*at("max"), default=usual.max),
         jitter=reader.share(*at("jitter")),
+        within=within,
     )
 
 

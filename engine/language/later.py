@@ -9,7 +9,7 @@ MODULES: Final = {
     "module": frozenset(
         {
             *("hf_download", "hf_cache", "build", "reconnect", "http_request", "collect", "snapshot", "restore"),
-            *("signal", "kill_gpu_processes", "resubmit", "requeue", "cancel", "failover", "gpu_power_limit"),
+            *("signal", "kill_gpu_processes", "resubmit", "requeue", "cancel", "gpu_power_limit"),
             *("drain_node", "resume_node", "prune_checkpoints", "reset_gpu", "reboot"),
         }
     ),

@@ -7,11 +7,11 @@ import pathlib
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import RunbookInvalid, UserError
-from runbook.engine.language import faults, schema, source, steps, use
+from runbook.engine.language import faults, pooled, schema, source, steps, use
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.validate import validate
 from runbook.engine.language.values import Reader
-from runbook.engine.model import Finding, Path, Pool, Runbook, Secret
+from runbook.engine.model import Finding, Path, Runbook, Secret
 from runbook.modules import catalogue
 from runbook.modules.frozen import frozen
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Operation
 
 _WORDS_OF_EXPRESSIONS = {"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "None"}
-_OWN_NAMES = {"incident", "host", "secrets", "runbook", "run", "member", "to"}
+_OWN_NAMES = {"incident", "host", "secrets", "runbook", "run", "member", "to", "from"}
 
 
 @frozen
@@ -134,7 +134,10 @@ def _runbook(reader: Reader, data: dict[str, Any], brought: use.Brought) -> Runb
         **brought.recoveries,
         **{name: steps.rungs(reader, item, path) for name, item, path in reader.entries(*at("recoveries"))},
     }
-    pools = {**brought.pools, **{name: _pool(reader, name, *rest) for name, *rest in reader.entries(*at("pools"))}}
+    pools = {
+        **brought.pools,
+        **{name: pooled.pool(reader, name, *rest) for name, *rest in reader.entries(*at("pools"))},
+    }
     names = faults.Names(
         detectors=[*_names(data.get("detectors")), *brought.detectors],
         operations=_operation_names(data.get("operations")),
@@ -161,12 +164,12 @@ def _runbook(reader: Reader, data: dict[str, Any], brought: use.Brought) -> Runb
         pools=pools,
         components={
             **brought.components,
-            **{name: _component(reader, item, path) for name, item, path in reader.entries(*at("components"))},
+            **{name: pooled.component(reader, item, path) for name, item, path in reader.entries(*at("components"))},
         },
         finally_=steps.calls(reader, *at("finally")),
         use=tuple(name for name, _ in reader.items(*at("use"))),
     )
-    _failovers(reader, runbook, names)
+    pooled.failovers(reader, runbook)
     _components(reader, runbook)
     _twice(reader, data, "detector")
     _twice(reader, data, "operation")
@@ -175,29 +178,12 @@ def _runbook(reader: Reader, data: dict[str, Any], brought: use.Brought) -> Runb
 
 def _components(reader: Reader, runbook: Runbook) -> None:
     """Report detectors that ask for a component which no operation feeds, and nothing declares."""
-    known = {*runbook.components, *(each.component for each in runbook.operations if each.component)}
+    known = {name for name in runbook.components if name not in runbook.pools}
+    known |= {each.component for each in runbook.operations if each.component} | pooled.members(runbook.pools)
     for detector in runbook.detectors:
         wanted = detector.params.get("name") if detector.probe == "component" and not detector.origin else None
         if isinstance(wanted, str):
             steps.name_of(reader, wanted, known, "component", (*detector.path, "component"))
-
-
-def _pool(reader: Reader, name: str, data: Any, path: Path) -> Pool:
-    members = tuple(
-        reader.template(item, at) for item, at in reader.items(reader.get(data, "members", path), (*path, "members"))
-    )
-    return Pool(name, members, steps.calls(reader, reader.get(data, "switch", path), (*path, "switch")), path)
-
-
-def _component(reader: Reader, data: Any, path: Path) -> Mapping[str, Any]:
-    made: dict[str, Any] = {}
-    at = (*path, "breaker")
-    for key, item, where in reader.entries(reader.get(data, "breaker", path), at):
-        read = reader.seconds if key == "timeout" else reader.whole
-        made.setdefault("breaker", {})[key] = read(item, where, default=None)  # type: ignore[arg-type]
-    if "window" in data:
-        made["window"] = reader.whole(reader.get(data, "window", path), (*path, "window"), default=20)
-    return made
 
 
 def _secret(data: Any) -> dict[str, str]:
@@ -248,21 +234,6 @@ def _twice(reader: Reader, data: Mapping[str, Any], noun: str) -> None:
                 message = f"a second {noun} is called `{name}`, the first stands in line {first}"
                 reader.add("RB015", message, path, "give each a name of its own")
             seen.setdefault(name, number)
-
-
-def _failovers(reader: Reader, runbook: Runbook, names: faults.Names) -> None:
-    """A pool that a step of our own file names must be there."""
-    own = [detector for detector in runbook.detectors if not detector.origin]
-    lists = [
-        *(rung.steps for detector in own for rung in detector.recover),
-        *(part for detector in own for part in (detector.cured, detector.unhealed)),
-        *((operation.step, *operation.fallback) for operation in runbook.operations),
-        runbook.finally_,
-    ]
-    for step in (each for steps_ in lists for each in steps_ if each.module == "failover"):
-        pool = step.params.get("pool")
-        if isinstance(pool, str):
-            steps.name_of(reader, pool, names.pools, "pool", (*step.path, step.module, "pool"))
 
 
 def _reserved(reader: Reader, own: Mapping[str, Any]) -> None:

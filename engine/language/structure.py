@@ -77,10 +77,14 @@ OPERATION_KEYS: Schema = {
     "retry": ref("retry", "How the operation is tried again when it fails."),
     "component": _text("Whose error rate, health level and breaker this feeds."),
     "pool": _text("The pool whose members are tried in turn, the healthiest first."),
-    "prefer": ref("condition", "Which of the pool's members come first, as an expression over `member`."),
+    "prefer": ref(
+        "condition",
+        "Which of the pool's members come first: a condition over `member`, or a number, the greatest first.",
+        examples=["member.zone == 'a'", "member.weight"],
+    ),
     "fallback": _items("step", "Steps to try in turn when the attempts are used up."),
     "rollback": _flag("Undo what can be undone when all is lost.", default=False),
-    "redundancy": _count("On how many members or hosts a critical operation runs; the majority counts.", default=1),
+    "redundancy": _count("On how many members of the pool it runs at once; the majority's answer counts.", default=1),
 }
 
 GUARD_KEYS: Schema = {
@@ -139,8 +143,8 @@ RUNBOOK_KEYS: Schema = {
     },
     "fault_tolerance": _choice(
         "fault_tolerance",
-        "How far to go: none = no step; low = retry and reconnect; medium = and restarts; high = and failover; "
-        "critical = and majority votes.",
+        "How far to go: none = no step; low = retry and reconnect; medium = and restarts; high = and failover, "
+        "fallbacks and all other steps; critical = and majorities. Without it, all the way.",
         ["none", "low", "medium", "high", "critical"],
     ),
     "writable": {
@@ -260,7 +264,11 @@ _RETRY = _mapping(
             ["immediate", "linear", "exponential", "fibonacci"],
             default="exponential",
         ),
-        "attempts": _count("How often it is tried, the first time included.", default=3),
+        "attempts": _count(
+            "How often it is tried, the first time included; with `within` and without this, as often as fits.",
+            default=3,
+        ),
+        "within": ref("duration", "No attempt begins later than this after the first.", examples=["10m"]),
         "base": ref("duration", "The first delay.", default="5s"),
         "max": ref("duration", "The longest delay.", default="60s"),
         "jitter": {
@@ -321,7 +329,7 @@ DEFINITIONS: Schema = {
                 },
                 "description": "What can stand in; each with a name and whatever templates read as {{ member.… }}.",
             },
-            "switch": _items("step", "What `failover` does; the chosen member is {{ to }}."),
+            "switch": _items("step", "What `failover` does; the members are {{ from }} and {{ to }}."),
         },
         ("members",),
     ),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 HOST_TEXT: Final = frozenset({"incident", "error"})  # beside the registered names and the fields of records
 _REGISTERED: Final = "_registered"
 SECRETS: Final = frozenset({"secrets"})
+MEMBERS: Final = frozenset({"member", "from", "to"})  # of a pool: what their values are made of, they are
 
 
 class Refused(RenderError):
@@ -46,7 +47,7 @@ def mentioned(given: Any) -> frozenset[str]:
 
 
 def reached(names: Iterable[str], runbook: Runbook) -> frozenset[str]:
-    """Return names with all that they lead to through the templates of vars."""
+    """Return names with all that they lead to through the templates of vars and of pools' members."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -54,6 +55,8 @@ def reached(names: Iterable[str], runbook: Runbook) -> frozenset[str]:
         if name not in found:
             found.add(name)
             waiting.extend(mentioned(runbook.vars.get(name)))
+            if name in MEMBERS and name not in runbook.vars:
+                waiting.extend(frozenset().union(*(mentioned(pool.members) for pool in runbook.pools.values())))
     return frozenset(found)
 
 

@@ -161,9 +161,9 @@ class Reader:
         made: float = self._made(value, path, _share, 0.0)
         return made
 
-    def whole(self, value: Any, path: Path, default: int) -> int:
-        """Return a whole number of at least 1."""
-        made: int = self._made(value, path, _whole, default)
+    def whole(self, value: Any, path: Path, default: Any) -> Any:
+        """Return a whole number of at least 1, or the default where there is none."""
+        made: Any = self._made(value, path, _whole, default)
         return made
 
     def words(self, value: Any, path: Path) -> tuple[str, ...]:

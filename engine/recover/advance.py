@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbook.engine.model import Outcome, StepStatus
+from runbook.engine.recover import failover, ladder, looks, operate, queue, steps
 from runbook.engine.recover import incident as life
-from runbook.engine.recover import ladder, looks, operate, steps
 from runbook.engine.recover.commands import (
     Asked,
     Ended,
@@ -68,7 +68,36 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
         _stop(turn)
     elif isinstance(event, Resume):
         _resume(turn, event)
+    elif isinstance(event, Told):
+        _told(turn, event)
+    elif isinstance(event, Asked):
+        turn.awaited, turn.round = event.hosts, now
+    elif isinstance(event, Unreachable):
+        looks.unreachable(turn, event)
+    elif isinstance(event, Undone):
+        _undone(turn, event)
+    queue.moved_up(turn)
     return turn.end()
+
+
+def _told(turn: Turn, event: Told) -> None:
+    """Take in what people have said and what other runs do; what waited for that is decided anew."""
+    turn.people, turn.elsewhere = event.people, event.elsewhere
+    turn.write("leases").clear()
+    turn.write("leases").update(event.leases)
+    for key, times in event.begun.items():
+        turn.write("begun")[key] = tuple(sorted({*turn.read("begun").get(key, ()), *times}))
+    queue.all_due(turn)
+    queue.decide(turn)
+
+
+def _undone(turn: Turn, event: Undone) -> None:
+    incidents = list(turn.read("incidents").values())
+    owner = next((each for each in incidents if each.undoing == event.intent), None)
+    if owner is not None:
+        ladder.undone(turn, owner, event.intent, event.outcome)
+    else:
+        operate.undone(turn, event.intent, event.outcome)
 
 
 def _resume(turn: Turn, event: Resume) -> None:
@@ -79,7 +108,7 @@ def _resume(turn: Turn, event: Resume) -> None:
         if turn.plan.chosen(turn.plan.detector(incident.detector)):
             life.resumed(turn, incident)
         if incident.busy or incident.intent is not None:
-            ladder.resume(turn, incident, event.outcomes.get(incident.intent or ""))
+            ladder.resume(turn, incident, event.outcomes)
 
 
 def _woke(turn: Turn) -> None:
@@ -93,13 +122,18 @@ def _woke(turn: Turn) -> None:
     for work in list(turn.read("works").values()):
         if work.wake is not None and work.wake <= turn.now:
             operate.woke(turn, work)
+    queue.decide(turn)
 
 
 def _task_over(turn: Turn, task: Task, outcome: Outcome | None, matched: Mapping[str, Truth]) -> None:
     if outcome is None:
         return
     turn.write("tasks").pop(task.intent, None)
-    if task.owner.key is not None:
+    if task.owner.kind == "switch":
+        whole = failover.moved(turn, task, outcome)
+        if whole is not None:
+            _task_over(turn, *whole, {})
+    elif task.owner.key is not None:
         ladder.ended(turn, task.owner.key, task.intent, outcome, task.call)
         operate.recovery_moved(turn, task.owner.host)
     else:
@@ -110,7 +144,7 @@ def _stop(turn: Turn) -> None:
     """Begin nothing new; words of the engine end at once, what is on a host is awaited."""
     turn.stopping = True
     for task in list(turn.read("tasks").values()):
-        if catalogue.step(task.call.module).engine:
+        if catalogue.step(task.call.module).engine and (task.switch is None or task.switch.intent is None):
             _task_over(turn, task, Outcome(StepStatus.FAILED, error="stopped"), {})
     for work in list(turn.read("works").values()):
         turn.put_work(replace(work, wake=None))

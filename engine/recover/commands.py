@@ -139,6 +139,7 @@ class Act:
     order: Order
     key: Key | None = None
     operation: str = ""
+    beside: bool = False  # other steps of the same recovery act on the subject at the same time
 
 
 @frozen
@@ -149,6 +150,15 @@ class Undo:
     host: str
     subject: str
     key: Key | None = None
+
+
+@frozen
+class Follow:
+    """Ask a host, until it is over, for a step that an earlier run sent; answered by `Ended`."""
+
+    intent: str
+    host: str
+    at: float  # when it was sent
 
 
 @frozen
@@ -183,4 +193,4 @@ class Happened:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-Command = LookAt | Act | Undo | Wait | Notify | Happened
+Command = LookAt | Act | Undo | Follow | Wait | Notify | Happened

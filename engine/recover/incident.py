@@ -1,19 +1,22 @@
-"""An incident's life: from a condition that holds to its opening, its decision, and its end."""
+"""An incident's life: from a condition that holds to its opening, and its end."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.decide import guards
+from runbook.engine.decide import flapping
 from runbook.engine.detect import hold as holding
-from runbook.engine.model import UNKNOWN, IncidentState, Strategy
+from runbook.engine.detect import sights
+from runbook.engine.model import UNKNOWN, IncidentState
 from runbook.engine.recover.state import Incident, Phase
-from runbook.engine.recover.steps import impacts
+from runbook.modules import catalogue
 
 if TYPE_CHECKING:
     from runbook.engine.detect.judge import Verdict
+    from runbook.engine.language.render import Scope
     from runbook.engine.model import Detector, Key
     from runbook.engine.recover.state import Turn
 
@@ -43,9 +46,26 @@ def end(turn: Turn, incident: Incident, to: IncidentState, reason: str = "") -> 
     said, corner = turn.write("said"), (incident.host, incident.detector)
     if corner in said:
         said[corner] = replace(said[corner], spent=turn.now)
-    return turn.put(
+    _remember(turn, incident, to)
+    turn.freed = True
+    ended = turn.put(
         replace(incident, state=to, reason=reason, closed=turn.now, wake=None, intent=None, phase=Phase.NONE)
     )
+    for other in [each for each in turn.read("incidents").values() if each.root == incident.id]:
+        end(turn, other, to, f"with `{incident.detector}` on {incident.host} ({incident.id}), which it follows from")
+    return ended
+
+
+def _remember(turn: Turn, incident: Incident, to: IncidentState) -> None:
+    """Keep what guards ask later: how often it ended well, and which recovery was in vain."""
+    key = incident.key
+    if to is IncidentState.CURED:
+        since = turn.now - flapping.window(turn.plan.every)
+        cleared = turn.read("cleared").get(key, ())
+        turn.write("cleared")[key] = (*(at for at in cleared if at > since), turn.now)
+        turn.write("failed").pop(key, None)
+    elif incident.begun is not None and not turn.plan.settings.check:
+        turn.write("failed")[key] = incident.id
 
 
 def resumed(turn: Turn, incident: Incident) -> None:
@@ -78,18 +98,40 @@ def saw(turn: Turn, detector: Detector, host: str, verdict: Verdict, events: boo
         _held(turn, detector, key, verdict, events)
         return
     if verdict.holds is UNKNOWN:
+        unseen(turn, incident, events)
         return
     if turn.read("holds").get(key) is not None and (incident is None or verdict.clear is True):
         del turn.write("holds")[key]
-    if incident is not None and incident.state in ASKED_AGAIN and not events and verdict.clear is True:
+    if verdict.clear is True and key in turn.read("failed"):
+        del turn.write("failed")[key]  # the host is well again, whoever did it
+    if incident is None or incident.state not in ASKED_AGAIN or events:
+        return
+    if verdict.clear is UNKNOWN:
+        unseen(turn, incident, events)
+    elif verdict.clear is False:
+        turn.put(replace(incident, seen=turn.now, blind=False, peeked=None))
+    elif incident.phase is Phase.NONE:
         end(turn, incident, IncidentState.CURED, "cleared by itself")
+
+
+def unseen(turn: Turn, incident: Incident | None, events: bool) -> None:
+    """Remember that the last look saw nothing of an incident; an event that was read stays read."""
+    if incident is not None and incident.state in ASKED_AGAIN and not (events or incident.blind):
+        turn.put(replace(incident, blind=True))
+
+
+def evidence(detector: Detector) -> str:
+    """Return the detector that tells whether an incident is still so: of events, the one their `verify` names."""
+    events = catalogue.probe(detector.probe).events
+    return (detector.verify.detector if events else None) or detector.name
 
 
 def missed(turn: Turn, detector: Detector, host: str, subjects: set[str]) -> None:
     """End the incidents about subjects that a look which saw others did not see: what they were about is gone."""
     for incident in list(turn.read("incidents").values()):
         about = (incident.host, incident.detector) == (host, detector.name)
-        if about and incident.state in ASKED_AGAIN and incident.subject not in subjects:
+        asked = incident.state in ASKED_AGAIN and incident.phase is Phase.NONE
+        if about and asked and incident.subject not in subjects:
             end(turn, incident, IncidentState.UNVERIFIED, "its subject is not there any more")
 
 
@@ -101,7 +143,9 @@ def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bo
     incident = turn.incident(key)
     if incident is not None:
         if not incident.busy:
-            turn.put(replace(incident, seen=turn.now, count=incident.count + len(verdict.times)))
+            more = sights.merged(incident.sights, verdict.sights)
+            count = incident.count + len(verdict.times)
+            turn.put(replace(incident, seen=turn.now, count=count, blind=False, peeked=None, sights=more))
         return
     if not (turn.recovering or events):
         return
@@ -142,6 +186,8 @@ def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, si
         turn.now,
         plain(verdict),
         count=count,
+        queued=turn.round or turn.now,
+        sights=verdict.sights,
     )
     turn.tell(
         "incident.opened",
@@ -156,80 +202,22 @@ def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, si
     return turn.put(incident)
 
 
-def decide(turn: Turn, incident: Incident) -> bool:
-    """Ask the guards, in DESIGN's order; tell whether its recovery may begin now."""
-    detector = turn.plan.detector(incident.detector)
-    if not detector.recover or not turn.recovering or turn.stopping:
-        return False
-    refusal = _refusal(turn, detector, incident)
-    if refusal is None or (refusal.guard == "approval" and turn.plan.settings.check):
-        return True
-    if refusal.guard == "stale":
-        turn.look(incident.host, detector.verify.detector or detector.name)
-    state = {
-        "mode": IncidentState.OBSERVED,
-        "approval": IncidentState.WAITING,
-        "busy": IncidentState.OPEN,
-        "stale": IncidentState.OPEN,
-    }.get(refusal.guard, IncidentState.SUPPRESSED)
-    if (incident.state, incident.reason) != (state, refusal.reason):
-        turn.tell("guard.refused", incident, guard=refusal.guard, reason=refusal.reason, until=refusal.until)
-        move(turn, incident, state, refusal.reason)
-    return False
-
-
-def _refusal(turn: Turn, detector: Detector, incident: Incident) -> guards.Refusal | None:
-    caps = turn.plan.settings.caps
-    key = incident.key
-    first = detector.recover[0]
-    found = impacts(first)
-    refusal = (
-        guards.mode(detector, caps, incident.approved)
-        or guards.stale(detector, incident.seen, turn.now, turn.plan.every)
-        or _busy(turn, incident)
-        or guards.cooldown(detector, turn.read("finished").get(key), turn.now)
-        or guards.limit(detector.limit, turn.read("begun").get(key, ()), turn.now)
-        or rung_refusal(turn, incident, 0)
-    )
-    if refusal is None and detector.strategy is Strategy.SEQUENCE:
-        # a sequence is one cure: a later rung that may not be taken would leave it half done
-        for rung in detector.recover:
-            refusal = refusal or guards.impact(rung, impacts(rung), caps)
-    return refusal or guards.impact(first, found, caps)
-
-
-def rung_refusal(turn: Turn, incident: Incident, number: int) -> guards.Refusal | None:
-    """Ask what stands before a rung: mode, the steps' own limits, impact."""
-    detector = turn.plan.detector(incident.detector)
-    caps = turn.plan.settings.caps
-    rung = detector.recover[number]
-    found = impacts(rung)
-    refusal = guards.rung_mode(rung, found, detector, caps, incident.approved)
-    for step in rung.steps:
-        place = (incident.host, ".".join(str(part) for part in step.path), incident.subject)
-        begun, title = turn.read("steps").get(place, ()), step.title
-        refusal = refusal or guards.limit(step.limit, begun, turn.now, f"run of {title}", f"runs of {title}")
-    return refusal or guards.impact(rung, found, caps)
-
-
-def waits(turn: Turn, incident: Incident) -> str:
-    """Return what a recovery would wait for a person for; empty when for nothing."""
-    detector = turn.plan.detector(incident.detector)
-    caps = turn.plan.settings.caps
-    refusals = [guards.mode(detector, caps, incident.approved)]
-    refusals += [guards.rung_mode(rung, impacts(rung), detector, caps, incident.approved) for rung in detector.recover]
-    return next((each.reason for each in refusals if each is not None and each.guard == "approval"), "")
-
-
-def _busy(turn: Turn, incident: Incident) -> guards.Refusal | None:
-    for other in turn.read("incidents").values():
-        if other.key == incident.key or (other.host, other.subject) != (incident.host, incident.subject):
-            continue
-        if other.busy:
-            return guards.Refusal("busy", f"waits for the recovery of `{other.detector}` ({other.id})")
-    return None
-
-
 def plain(verdict: Verdict) -> dict[str, Any]:
     """Return the fields of what a look saw, as the journal can hold them."""
     return {name: None if value is UNKNOWN else value for name, value in verdict.record.fields.items()}
+
+
+def scope(turn: Turn, incident: Incident) -> Scope:
+    """Return the variables that the steps of an incident may use."""
+    about = {
+        **incident.fields,
+        "id": incident.id,
+        "host": incident.host,
+        "detector": incident.detector,
+        "subject": incident.subject or incident.host,
+        "severity": incident.severity,
+        "since": datetime.fromtimestamp(incident.since, UTC).isoformat(" ", "seconds"),
+    }
+    detector = turn.plan.detector(incident.detector)
+    extra = {"error": dict(incident.fields)} if detector.probe == "error" else {}
+    return turn.plan.scopes[incident.host].bind(incident=about, registers=incident.registers, **extra)

@@ -1,123 +1,198 @@
-"""Climbing the rungs of a recovery, and looking whether they cured: sequence and progressive."""
+"""Climbing the rungs of a recovery, and what comes after each: the next, a look, an undo, the end."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from runbook.engine.model import IncidentState, Outcome, StepStatus, Strategy
+from runbook.engine.decide import guards
+from runbook.engine.model import IncidentState, Mode, Outcome, StepStatus, Strategy
+from runbook.engine.recover import decision, outcomes, parallel, rollback, steps, verification
 from runbook.engine.recover import incident as life
-from runbook.engine.recover import steps
+from runbook.engine.recover.incident import scope
+from runbook.engine.recover.outcomes import registered, told
+from runbook.engine.recover.parallel import News
 from runbook.engine.recover.state import Incident, Owner, Phase
+from runbook.engine.recover.verification import Answer
+from runbook.modules import catalogue
 
 if TYPE_CHECKING:
-    from runbook.engine.language.render import Scope
-    from runbook.engine.model import StepCall, Truth
+    from collections.abc import Mapping
+
+    from runbook.engine.decide.guards import Refusal
+    from runbook.engine.model import Key, StepCall, Truth
+    from runbook.engine.recover.approval import Asked
     from runbook.engine.recover.state import Turn
+
+_WAITS = frozenset({"wait", "wait_for"})
+
+__all__ = [
+    "begin", "cleared", "ended", "go_on", "looked", "peeked", "registered", "reject", "resume", "scope", "settle",
+    "told", "undone", "woke",
+]  # fmt: skip
 
 
 def begin(turn: Turn, incident: Incident) -> None:
     """Begin a recovery that the guards allow."""
-    check = turn.plan.settings.check
-    begun = replace(incident, begun=turn.now, phase=Phase.RECOVER, rung=0, step=0, errors=(), registers={})
-    if not check:
+    begun = replace(
+        incident,
+        begun=turn.now,
+        phase=Phase.RECOVER,
+        rung=0,
+        step=0,
+        errors=(),
+        registers={},
+        lanes=(),
+        done=(),
+        won=False,
+        until=None,
+    )
+    if not turn.plan.settings.check:
         turn.write("begun")[incident.key] = (*turn.read("begun").get(incident.key, ()), turn.now)
     turn.tell("recovery.begun", incident, strategy=turn.plan.detector(incident.detector).strategy.value)
-    life.move(turn, begun, IncidentState.RECOVERING)
-    _next(turn, begun.key)
+    begun = life.move(turn, begun, IncidentState.RECOVERING)
+    if _parallel(turn, begun):
+        _lanes(turn, begun.key, parallel.begin(turn, begun))
+    else:
+        _enter(turn, begun)
 
 
-def ended(turn: Turn, key: tuple[str, str, str], intent: str, outcome: Outcome, call: StepCall) -> None:
+def ended(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -> None:
     """Go on after a step of a recovery, of `cured` or of `unhealed`."""
     incident = turn.incident(key)
     if incident is None:
         return
-    turn.tell(
-        "step.ended",
-        incident,
-        step=intent,
-        module=call.module,
-        title=call.title,
-        rung=incident.rung,
-        phase=incident.phase.value,
-        **told(outcome),
-    )
-    registers = dict(incident.registers)
-    if call.register:
-        registers[call.register] = registered(outcome)
-    incident = turn.put(replace(incident, intent=None, registers=registers))
-    if incident.phase is not Phase.RECOVER:
-        failed = "" if outcome.ok else f"{call.title} failed: {outcome.error}"
-        turn.put(
-            replace(incident, step=incident.step + 1, errors=(*incident.errors, failed) if failed else incident.errors)
-        )
-        _next(turn, key)
-    elif outcome.ok:
-        turn.put(replace(incident, step=incident.step + 1))
-        _next(turn, key)
+    if any(lane.intent == intent for lane in incident.lanes):
+        _lanes(turn, key, parallel.ended(turn, incident, intent, outcome, call))
+        return
+    incident = outcomes.take(turn, incident, intent, outcome, call, incident.rung)
+    incident = replace(incident, intent=None)
+    if incident.phase is Phase.RECOVER and outcome.held:
+        # by another journal, of which ours knows nothing; nothing was done, and the ladder waits where it stands
+        decision.refuse(turn, turn.put(incident), guards.Refusal("lease", outcome.error, outcome.held["until"]))
+        return
+    if incident.phase is Phase.RECOVER and not outcome.ok:
+        _rung_failed(turn, turn.put(incident), outcomes.failure(call, outcome))
+        return
+    failed = () if outcome.ok else (f"{call.title} failed: {outcome.error}",)
+    _next(turn, turn.put(replace(incident, step=incident.step + 1, errors=(*incident.errors, *failed))))
+
+
+def undone(turn: Turn, incident: Incident, intent: str, outcome: Outcome) -> None:
+    """Go on after an undo: with the one before it, or with the end."""
+    incident = rollback.undone(turn, incident, intent, outcome)
+    if incident.done:
+        rollback.go_on(turn, incident)
     else:
-        _rung_failed(turn, incident, f"{call.title}: {outcome.error or outcome.status.value}")
+        _over(turn, incident, IncidentState.UNHEALED, "; ".join((incident.reason, *incident.errors)))
 
 
 def looked(turn: Turn, incident: Incident, clear: Truth) -> None:
     """Take in a look of the verification: well, not well, or not seen."""
-    detector = turn.plan.detector(incident.detector)
-    verify = detector.verify
-    began = incident.verify_began if incident.verify_began is not None else turn.now
-    if turn.now < began + verify.after:
+    incident, answer = verification.take(turn, incident, clear)
+    if answer is None:
         return
-    if clear is True:
-        well_since = incident.well_since if incident.well_since is not None else turn.now
-        incident = turn.put(replace(incident, well_since=well_since, blind=False))
-        if turn.now - well_since >= verify.hold:
-            _over(turn, incident, IncidentState.CURED, "")
-            return
-    elif clear is False:
-        incident = turn.put(replace(incident, well_since=None, blind=False))
+    if parallel.in_flight(incident):
+        # what has begun is awaited, well or not, and looked at once more after it
+        incident = parallel.won(turn, incident) if answer is Answer.CURED else incident
+        every = turn.plan.detector(incident.detector).verify.every
+        turn.put(replace(incident, verify_began=turn.now, wake=turn.now + every))
+    elif answer is Answer.CURED:
+        _over(turn, incident, IncidentState.CURED, "")
+    elif answer is Answer.BLIND:
+        _over(turn, incident, IncidentState.UNVERIFIED, "the last look of the verification saw nothing")
     else:
-        incident = turn.put(replace(incident, blind=True))
-    if turn.now >= began + verify.within:
-        _not_well(turn, incident)
-        return
-    turn.put(replace(incident, wake=min(turn.now + verify.every, began + verify.within)))
+        _vain(turn, incident)
+
+
+def peeked(turn: Turn, incident: Incident, clear: Truth) -> None:
+    """Take in the look that a rung waits for, since what was known had grown old."""
+    detector = turn.plan.detector(incident.detector)
+    if clear is True and detector.strategy is not Strategy.SEQUENCE:
+        verification.begin(turn, incident)
+    elif isinstance(clear, bool):  # a sequence is one cure: half of it may leave a service stopped
+        _enter(turn, turn.put(replace(incident, seen=turn.now, peeked=None, blind=False, wake=None)))
+    elif incident.peeked is not None and turn.now >= incident.peeked + detector.verify.within:
+        _over(turn, incident, IncidentState.UNVERIFIED, "before the next rung it could not be looked at")
+    else:
+        turn.put(replace(incident, blind=True, wake=turn.now + detector.verify.every))
 
 
 def woke(turn: Turn, incident: Incident) -> None:
     """Look again, now that it is time."""
-    detector = turn.plan.detector(incident.detector)
     incident = turn.put(replace(incident, wake=None))
-    if incident.state is not IncidentState.VERIFYING:
+    if incident.state is IncidentState.VERIFYING:
+        verification.woke(turn, incident)
+    elif incident.state is IncidentState.RECOVERING and incident.peeked is not None:
+        turn.look(incident.host, life.evidence(turn.plan.detector(incident.detector)))
+
+
+def cleared(turn: Turn, incident: Incident) -> None:
+    """End a parked recovery whose fault has gone meanwhile."""
+    _over(turn, incident, IncidentState.CURED, "cleared while its recovery waited")
+
+
+def resume(turn: Turn, incident: Incident, known: Mapping[str, Outcome]) -> None:
+    """Go on with a recovery that an earlier run left: with its steps' outcomes, its verification, or its next step."""
+    if incident.phase is Phase.ROLLBACK:
+        rollback.go_on(turn, incident)
         return
-    turn.look(incident.host, detector.verify.detector or detector.name)
-
-
-def resume(turn: Turn, incident: Incident, outcome: Outcome | None) -> None:
-    """Go on with a recovery that an earlier run left: with its step's outcome, its verification, or its next step."""
+    for lane in incident.lanes:
+        if lane.intent is not None and lane.intent in known:
+            _found(turn, incident.key, lane.intent, known[lane.intent], _lane_call(turn, incident, lane.intent))
+    if incident.lanes:
+        _resume_lanes(turn, incident.key)
+        return
     listed = _listed(turn, incident)
-    if incident.intent is not None and outcome is None:
-        return  # an agent that an earlier run left has it in hand
-    if incident.intent is not None and outcome is not None and incident.step < len(listed):
+    if incident.intent is not None and incident.step < len(listed):
         call = listed[incident.step]
-        if outcome.status is not StepStatus.LOST:
-            ended(turn, incident.key, incident.intent, outcome, call)
-        elif steps.again(call) or outcome.data.get("begun") is False:
-            reopened = replace(incident, intent=None, phase=Phase.NONE, wake=None)
-            life.move(turn, reopened, IncidentState.OPEN, "its step was lost; looks again")
-        else:
-            reason = f"{call.title} was begun and nobody knows how it ended; `runbook release {incident.id}` frees it"
-            life.move(turn, incident, IncidentState.INTERRUPTED, reason, intent=None, phase=Phase.NONE, wake=None)
+        outcome = known.get(incident.intent)
+        if outcome is not None:  # without one, an agent that an earlier run left has it in hand
+            _found(turn, incident.key, incident.intent, outcome, call)
+        elif call.module in _WAITS:
+            _enter_again(turn, incident)
+        elif catalogue.step(call.module).engine:
+            _found(turn, incident.key, incident.intent, Outcome(StepStatus.LOST), call)
     elif incident.state is IncidentState.VERIFYING:
         turn.put(replace(incident, wake=turn.now))
+    elif incident.phase is Phase.RECOVER:
+        _enter(turn, incident)
     elif incident.phase is not Phase.NONE:
-        _next(turn, incident.key)
+        _next(turn, incident)
 
 
 def go_on(turn: Turn, incident: Incident) -> None:
-    """Take up a ladder that was parked for an approval, if it has come."""
-    if life.rung_refusal(turn, incident, incident.rung) is None:
-        life.move(turn, incident, IncidentState.RECOVERING)
-        _next(turn, incident.key)
+    """Take up a ladder that was parked, if what it waits for has come."""
+    if _rejected(turn, incident):
+        return
+    if decision.may_go_on(turn, incident):
+        moved = life.move(turn, turn.incident(incident.key) or incident, IncidentState.RECOVERING, until=None)
+        if moved.lanes:
+            _lanes(turn, moved.key, News.FAILED)
+        else:
+            _enter(turn, moved)
+
+
+def reject(turn: Turn, incident: Incident, refusal: Refusal) -> None:
+    """End a recovery that a person forbade to go on; the incident stays as it is seen."""
+    _finished(turn, incident)
+    incident = turn.incident(incident.key) or incident
+    decision.refuse(turn, replace(incident, phase=Phase.NONE, begun=None), refusal, phase=Phase.NONE, begun=None)
+
+
+def settle(turn: Turn, incident: Incident, to: IncidentState, reason: str) -> None:
+    """Bring an incident to its end state, through the steps that belong to it."""
+    phase = {IncidentState.CURED: Phase.CURED, IncidentState.UNHEALED: Phase.UNHEALED}.get(to, Phase.NONE)
+    moved = life.move(turn, incident, to, reason, phase=phase, rung=0, step=0, wake=None, errors=(), lanes=())
+    if phase is Phase.NONE:
+        life.end(turn, moved, to, reason)
+    else:
+        _next(turn, moved)
+
+
+def _parallel(turn: Turn, incident: Incident) -> bool:
+    """Tell whether the rungs go side by side; `--check` plans them one after the other."""
+    return turn.plan.detector(incident.detector).strategy is Strategy.PARALLEL and not turn.plan.settings.check
 
 
 def _listed(turn: Turn, incident: Incident) -> tuple[StepCall, ...]:
@@ -129,158 +204,214 @@ def _listed(turn: Turn, incident: Incident) -> tuple[StepCall, ...]:
     return detector.recover[incident.rung].steps if incident.rung < len(detector.recover) else ()
 
 
-def scope(turn: Turn, incident: Incident) -> Scope:
-    """Return the variables that the steps of an incident may use."""
-    about = {
-        **incident.fields,
-        "id": incident.id,
-        "host": incident.host,
-        "detector": incident.detector,
-        "subject": incident.subject or incident.host,
-        "severity": incident.severity,
-        "since": datetime.fromtimestamp(incident.since, UTC).isoformat(" ", "seconds"),
-    }
-    detector = turn.plan.detector(incident.detector)
-    extra = {"error": dict(incident.fields)} if detector.probe == "error" else {}
-    return turn.plan.scopes[incident.host].bind(incident=about, registers=incident.registers, **extra)
-
-
-def registered(outcome: Outcome) -> dict[str, Any]:
-    """Return what `register` makes of an outcome."""
-    return {
-        "changed": outcome.changed,
-        "status": outcome.status.value,
-        "exit_code": outcome.exit_code,
-        "output": outcome.output,
-        "error": outcome.error,
-        **outcome.data,
-    }
-
-
-def told(outcome: Outcome) -> dict[str, Any]:
-    """Return what the journal is told of an outcome."""
-    return {
-        "status": outcome.status.value,
-        "changed": outcome.changed,
-        "error": outcome.error,
-        "output": outcome.output,
-        "exit_code": outcome.exit_code,
-        "diff": outcome.diff,
-        "actions": list(outcome.actions),
-        "duration": outcome.duration,
-    }
-
-
-def _next(turn: Turn, key: tuple[str, str, str]) -> None:
-    """Begin the next step of whatever list the incident is in, or end the list."""
-    incident = turn.incident(key)
-    assert incident is not None
-    detector = turn.plan.detector(incident.detector)
-    if incident.phase is not Phase.RECOVER:
-        listed = _listed(turn, incident)
-        if incident.step >= len(listed):
-            _close(turn, incident)
-            return
-        _begin_step(turn, incident, listed[incident.step])
-        return
-    if incident.rung >= len(detector.recover):
+def _enter(turn: Turn, incident: Incident) -> None:
+    """Begin the rung where the ladder stands, or go on within it after a break, if nothing stands before it."""
+    if incident.rung >= len(turn.plan.detector(incident.detector).recover):
         _rungs_done(turn, incident)
         return
-    rung = detector.recover[incident.rung]
-    if incident.step == 0:
-        refusal = life.rung_refusal(turn, incident, incident.rung)
-        if refusal is not None and not (refusal.guard == "approval" and turn.plan.settings.check):
-            _refused(turn, incident, refusal.guard, refusal.reason)
-            return
-    if incident.step < len(rung.steps):
-        _begin_step(turn, incident, rung.steps[incident.step])
-        return
-    onward = replace(incident, rung=incident.rung + 1, step=0)
-    turn.put(onward)
-    if detector.strategy is Strategy.PROGRESSIVE and not turn.plan.settings.check and detector.probe != "error":
-        _verify(turn, onward)
+    refusal, asked = decision.before_rung(turn, incident, incident.rung)
+    if refusal is None:
+        _next(turn, incident)
     else:
-        _next(turn, key)
+        _refused(turn, incident, refusal, asked)
+
+
+def _enter_again(turn: Turn, incident: Incident) -> None:
+    """Wait anew: the waiting of an earlier run ended with it."""
+    incident = turn.put(replace(incident, intent=None))
+    if incident.phase is Phase.RECOVER:
+        _enter(turn, incident)
+    else:
+        _next(turn, incident)
+
+
+def _next(turn: Turn, incident: Incident) -> None:
+    """Begin the next step of whatever list the incident is in, or end the list."""
+    listed = _listed(turn, incident)
+    if incident.step < len(listed):
+        _begin_step(turn, incident, listed[incident.step])
+    elif incident.phase is not Phase.RECOVER:
+        reason = "; ".join(part for part in (incident.reason, *incident.errors) if part)
+        life.end(turn, incident, incident.state, reason)
+    else:
+        onward = turn.put(replace(incident, rung=incident.rung + 1, step=0))
+        if _verifies_each(turn, onward):
+            verification.begin(turn, onward)
+        else:
+            _enter(turn, onward)
+
+
+def _verifies_each(turn: Turn, incident: Incident) -> bool:
+    detector = turn.plan.detector(incident.detector)
+    return (
+        detector.strategy is Strategy.PROGRESSIVE and not turn.plan.settings.check and detector.probe != "error"
+    )
 
 
 def _begin_step(turn: Turn, incident: Incident, call: StepCall) -> None:
     if turn.stopping:
         life.move(turn, incident, incident.state, "stopped; the next pass goes on")
         return
-    owner = Owner("incident", incident.host, incident.key)
-    before = turn.counter
-    outcome = steps.begin(turn, call, scope(turn, incident), owner, subject=incident.subject)
-    if outcome is None:
-        current = turn.incident(incident.key)
-        assert current is not None
-        turn.put(replace(current, intent=f"{turn.plan.run}-{before + 1}"))
+    intent = f"{turn.plan.run}-{turn.counter + 1}"
+    barred = _barred(turn, incident, call)
+    if barred:
+        outcome: Outcome | None = Outcome(StepStatus.REFUSED, error=barred)
     else:
-        ended(turn, incident.key, f"{turn.plan.run}-{before + 1}", outcome, call)
+        owner = Owner("incident", incident.host, incident.key)
+        outcome = steps.begin(turn, call, scope(turn, incident), owner, subject=incident.subject)
+    if outcome is None:
+        turn.put(replace(turn.incident(incident.key) or incident, intent=intent))
+    else:
+        ended(turn, incident.key, intent, outcome, call)
+
+
+def _barred(turn: Turn, incident: Incident, call: StepCall) -> str:
+    """Tell why a step of `cured` or `unhealed` is not run; those of rungs were asked about with their rung."""
+    if incident.phase is Phase.RECOVER:
+        return ""
+    caps, impact = turn.plan.settings.caps, steps.impact_of(call)
+    if impact.rank > caps.impact.rank:
+        return f"it is {impact.value}, --max-impact is {caps.impact.value}"
+    mode = guards.mode_of(call, impact, None)
+    if mode is Mode.OBSERVE or (mode is Mode.APPROVE and not caps.approved):
+        return f"it is {impact.value}; write `mode: auto` where it may run without a person"
+    return ""
 
 
 def _rung_failed(turn: Turn, incident: Incident, error: str) -> None:
     detector = turn.plan.detector(incident.detector)
     incident = turn.put(replace(incident, errors=(*incident.errors, error)))
-    onward = replace(incident, rung=incident.rung + 1, step=0)
-    if detector.strategy is Strategy.PROGRESSIVE and onward.rung < len(detector.recover):
-        turn.put(onward)
-        _next(turn, incident.key)
+    if detector.strategy is Strategy.PROGRESSIVE and incident.rung + 1 < len(detector.recover):
+        _enter(turn, turn.put(replace(incident, rung=incident.rung + 1, step=0)))
     elif turn.plan.settings.check:  # nothing was tried: it is as it was
-        life.move(turn, incident, IncidentState.OPEN, "; ".join(incident.errors), phase=Phase.NONE)
+        life.move(turn, incident, IncidentState.OPEN, "; ".join(incident.errors), phase=Phase.NONE, begun=None)
     elif detector.probe == "error":
         _rungs_done(turn, incident)
     else:
-        _over(turn, incident, IncidentState.UNHEALED, "; ".join(incident.errors))
+        _unhealed(turn, incident, "; ".join(incident.errors))
 
 
-def _refused(turn: Turn, incident: Incident, guard: str, reason: str) -> None:
-    """A rung that may not be taken: approval parks the ladder, another refusal leads past it or ends it."""
-    turn.tell("guard.refused", incident, guard=guard, reason=reason, rung=incident.rung)
+def _refused(turn: Turn, incident: Incident, refusal: Refusal, asked: Asked) -> None:
+    """A rung that may not be taken now parks the ladder; one that may not be taken at all is passed, or ends it."""
     detector = turn.plan.detector(incident.detector)
-    if guard == "approval":
-        life.move(turn, incident, IncidentState.WAITING, reason)
-    elif detector.strategy is Strategy.PROGRESSIVE and incident.rung + 1 < len(detector.recover):
-        turn.put(replace(incident, rung=incident.rung + 1, step=0, errors=(*incident.errors, reason)))
-        _next(turn, incident.key)
-    elif incident.rung == 0:
-        life.move(turn, incident, IncidentState.SUPPRESSED, reason, phase=Phase.NONE)
+    if refusal.guard == "stale":
+        decision.look_again(turn, incident)
+    elif refusal.guard == "rejected":
+        reject(turn, incident, refusal)
+    elif refusal.guard in decision.PARKS:
+        decision.refuse(turn, incident, refusal, asked)
     else:
-        _over(turn, incident, IncidentState.UNHEALED, "; ".join((*incident.errors, reason)))
+        turn.tell("guard.refused", incident, guard=refusal.guard, reason=refusal.reason, rung=incident.rung)
+        incident = turn.put(replace(incident, errors=(*incident.errors, refusal.reason)))
+        if detector.strategy is Strategy.PROGRESSIVE and incident.rung + 1 < len(detector.recover):
+            _enter(turn, turn.put(replace(incident, rung=incident.rung + 1, step=0)))
+        else:
+            _unhealed(turn, incident, "; ".join(incident.errors))
+
+
+def _rejected(turn: Turn, incident: Incident) -> bool:
+    """End a parked recovery that a person has forbidden."""
+    refusal, _ = decision.before_rung(turn, incident, min(incident.rung, _last(turn, incident)))
+    if refusal is None or refusal.guard != "rejected":
+        return False
+    reject(turn, incident, refusal)
+    return True
+
+
+def _last(turn: Turn, incident: Incident) -> int:
+    return len(turn.plan.detector(incident.detector).recover) - 1
 
 
 def _rungs_done(turn: Turn, incident: Incident) -> None:
     detector = turn.plan.detector(incident.detector)
     if turn.plan.settings.check:
-        waits = life.waits(turn, incident)
+        waits = decision.waits(turn, incident)
         state = IncidentState.WAITING if waits else IncidentState.OPEN
-        life.move(turn, incident, state, waits or "check", phase=Phase.NONE)
+        life.move(turn, incident, state, waits or "check", phase=Phase.NONE, begun=None)
     elif detector.probe == "error":
         life.move(turn, incident, IncidentState.VERIFYING, "the next attempt tells", wake=None, phase=Phase.NONE)
         _finished(turn, incident)
     else:
-        _verify(turn, incident)
+        verification.begin(turn, incident)
 
 
-def _verify(turn: Turn, incident: Incident) -> None:
-    wake = turn.now + turn.plan.detector(incident.detector).verify.after
-    life.move(
-        turn, incident, IncidentState.VERIFYING, "", verify_began=turn.now, well_since=None, blind=False, wake=wake
-    )
-
-
-def _not_well(turn: Turn, incident: Incident) -> None:
+def _vain(turn: Turn, incident: Incident) -> None:
+    """The time to get well is over: the next rung, or the end."""
     detector = turn.plan.detector(incident.detector)
-    if incident.blind:
-        _over(turn, incident, IncidentState.UNVERIFIED, "the last look of the verification saw nothing")
+    if incident.lanes:
+        life.move(turn, incident, IncidentState.RECOVERING, "", wake=None)
+        _lanes(turn, incident.key, News.FAILED)
     elif detector.strategy is Strategy.PROGRESSIVE and incident.rung < len(detector.recover):
         turn.tell("rung.vain", incident, rung=incident.rung - 1)
-        life.move(turn, incident, IncidentState.RECOVERING, "", wake=None, verify_began=None, well_since=None)
-        _next(turn, incident.key)
+        _enter(turn, life.move(turn, incident, IncidentState.RECOVERING, "", wake=None, well_since=None))
     else:
-        _over(turn, incident, IncidentState.UNHEALED, "; ".join((*incident.errors, "not well after the recovery")))
+        _unhealed(turn, incident, "; ".join((*incident.errors, "not well after the recovery")))
+
+
+def _lanes(turn: Turn, key: Key, news: News | None) -> None:
+    """Go on after what has come of the lanes: a look, the rungs that were held back, or the end."""
+    incident = turn.incident(key)
+    if incident is None or news is None or incident.state is IncidentState.INTERRUPTED:
+        return
+    error = turn.plan.detector(incident.detector).probe == "error"
+    if news is News.DONE:
+        if error and not parallel.in_flight(incident):
+            _rungs_done(turn, incident)
+        elif not error:
+            verification.begin(turn, incident)
+    elif incident.state is not IncidentState.VERIFYING:
+        news, refusal, asked = parallel.more(turn, incident)
+        incident = turn.incident(key) or incident
+        if refusal is not None:
+            _refused(turn, incident, refusal, asked)
+        elif news is News.FAILED and error:
+            _rungs_done(turn, incident)
+        elif news is News.FAILED:
+            tried = any(lane.over and not lane.error for lane in incident.lanes)
+            why = ("not well after the recovery",) if tried else ()
+            _unhealed(turn, incident, "; ".join((*parallel.failures(incident), *why)))
+        else:
+            _lanes(turn, key, news)
+
+
+def _lane_call(turn: Turn, incident: Incident, intent: str) -> StepCall:
+    lane = next(lane for lane in incident.lanes if lane.intent == intent)
+    return turn.plan.detector(incident.detector).recover[lane.rung].steps[lane.step]
+
+
+def _resume_lanes(turn: Turn, key: Key) -> None:
+    incident = turn.incident(key)
+    if incident is None or not incident.busy:
+        return
+    if incident.state is IncidentState.VERIFYING:
+        incident = turn.put(replace(incident, wake=turn.now))
+    news = parallel.resume(turn, incident)
+    current = turn.incident(key) or incident
+    idle = not any(not lane.over for lane in current.lanes) and current.state is IncidentState.RECOVERING
+    _lanes(turn, key, news or (News.FAILED if idle else None))
+
+
+def _found(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -> None:
+    """Take in what became of a step that an earlier run left in flight."""
+    incident = turn.incident(key)
+    if incident is None:
+        return
+    if outcome.status is not StepStatus.LOST:
+        ended(turn, key, intent, outcome, call)
+    elif not (steps.again(call, turn.plan.runbook) or outcome.data.get("begun") is False):
+        reason = f"{call.title} was begun and nobody knows how it ended; `runbook release {incident.id}` frees it"
+        life.move(turn, incident, IncidentState.INTERRUPTED, reason, intent=None, phase=Phase.NONE, wake=None)
+    elif incident.lanes:
+        _lanes(turn, key, parallel.lost(turn, incident, intent, call))
+    elif incident.phase is not Phase.RECOVER:
+        _next(turn, turn.put(replace(incident, intent=None)))
+    else:  # goes on with this very step, after a look: those before it are done
+        reason = "its step was lost; looks again"
+        life.move(turn, incident, IncidentState.OPEN, reason, intent=None, wake=None, peeked=None)
 
 
 def _finished(turn: Turn, incident: Incident) -> None:
+    """Tell that a recovery is over, and look again at what waited for it."""
     turn.write("finished")[incident.key] = turn.now
     turn.tell("recovery.ended", incident, begun=incident.begun)
     for other in turn.read("incidents").values():
@@ -289,23 +420,17 @@ def _finished(turn: Turn, incident: Incident) -> None:
             turn.look(other.host, other.detector)
 
 
+def _unhealed(turn: Turn, incident: Incident, reason: str) -> None:
+    """The recovery was in vain: undo it where the runbook says so, then end."""
+    current = turn.incident(incident.key) or incident
+    if rollback.wanted(turn, current):
+        rollback.begin(turn, replace(current, errors=()), reason)
+    else:
+        _over(turn, current, IncidentState.UNHEALED, reason)
+
+
 def _over(turn: Turn, incident: Incident, to: IncidentState, reason: str) -> None:
     """The recovery is over; run the `cured` or `unhealed` steps, then close."""
     current = turn.incident(incident.key) or incident
     _finished(turn, current)
     settle(turn, current, to, reason)
-
-
-def settle(turn: Turn, incident: Incident, to: IncidentState, reason: str) -> None:
-    """Bring an incident to its end state, through the steps that belong to it."""
-    phase = {IncidentState.CURED: Phase.CURED, IncidentState.UNHEALED: Phase.UNHEALED}.get(to, Phase.NONE)
-    moved = life.move(turn, incident, to, reason, phase=phase, rung=0, step=0, wake=None, errors=())
-    if phase is Phase.NONE:
-        life.end(turn, moved, to, reason)
-    else:
-        _next(turn, moved.key)
-
-
-def _close(turn: Turn, incident: Incident) -> None:
-    reason = "; ".join(part for part in (incident.reason, *incident.errors) if part)
-    life.end(turn, incident, incident.state, reason)

@@ -9,15 +9,15 @@ from runbook.engine.detect import components, correlate
 from runbook.engine.detect.judge import Verdict, conjunction, disjunction, judge, negation
 from runbook.engine.errors import RenderError
 from runbook.engine.language import render
-from runbook.engine.model import UNKNOWN, IncidentState, Lacking, NotSeen, Seen
+from runbook.engine.model import UNKNOWN, IncidentState, Lacking, NotSeen, Seen, Unknown
+from runbook.engine.recover import decision, ladder, queue
 from runbook.engine.recover import incident as life
-from runbook.engine.recover import ladder
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
     from runbook.engine.model import Detector, Look, Truth
-    from runbook.engine.recover.commands import Looked
-    from runbook.engine.recover.state import Turn
+    from runbook.engine.recover.commands import Looked, Unreachable
+    from runbook.engine.recover.state import Incident, Turn
 
 CATCH_UP = 60.0  # seconds that a pass goes on reading logs that were not read to their end
 
@@ -33,7 +33,18 @@ def take(turn: Turn, event: Looked) -> None:
         partial = _partial(turn, detector, event.host, look)
         _take(turn, detector, event.host, _judge(turn, detector, event.host, look), partial=partial)
     _correlate(turn, event.host, judged)
-    _decide(turn, event.host, judged)
+    turn.awaited -= {event.host}
+    queue.judged(turn, event.host, judged)
+    queue.decide(turn)
+
+
+def unreachable(turn: Turn, event: Unreachable) -> None:
+    """Take in that a host does not answer: nothing is known of it, and the others wait for it no longer."""
+    for incident in list(turn.read("incidents").values()):
+        if incident.host == event.host:
+            life.unseen(turn, incident, _events(turn.plan.detector(incident.detector)))
+    turn.awaited -= {event.host}
+    queue.decide(turn)
 
 
 def _known(turn: Turn, detector: Detector, host: str) -> Look | None:
@@ -47,7 +58,7 @@ def _known(turn: Turn, detector: Detector, host: str) -> Look | None:
         wanted = render.probe("component", detector.params, turn.plan.scopes[host], path=detector.path).get("name")
     except RenderError as error:
         return NotSeen(error.what)
-    return components.look(wanted, {name: known.get((host, name), ()) for name in components.fed(runbook)})
+    return components.look(runbook, wanted, known, host, turn.people.resets)
 
 
 def _correlate(turn: Turn, host: str, judged: list[Detector]) -> None:
@@ -114,7 +125,9 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
     if isinstance(verdicts, str):
         turn.tell("look.unknown", host=host, detector=detector.name, reason=verdicts, whole=True)
         said[key] = correlate.say(said.get(key), [], UNKNOWN, turn.now)
-        _verify(turn, detector, host, [], UNKNOWN)
+        for incident in _about(turn, detector, host):
+            life.unseen(turn, incident, events)
+        _serve(turn, detector, host, [], UNKNOWN)
         return
     unclear = [verdict.subject or host for verdict in verdicts if verdict.holds is UNKNOWN]
     if unclear:
@@ -131,9 +144,12 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
     if not detector.is_input:
         for verdict in verdicts:
             life.saw(turn, detector, host, verdict, events)
+            parked = turn.incident((host, detector.name, verdict.subject))
+            if verdict.clear is True and parked is not None and decision.is_parked(parked):
+                ladder.cleared(turn, parked)
         if not events and verdicts:
             life.missed(turn, detector, host, {verdict.subject for verdict in verdicts})
-    _verify(turn, detector, host, verdicts, True if events and not partial else UNKNOWN)
+    _serve(turn, detector, host, verdicts, True if events and not partial else UNKNOWN)
 
 
 def _tell_well(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict], *, partial: bool) -> None:
@@ -153,38 +169,50 @@ def _tell_well(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict
             )
 
 
-def _verify(turn: Turn, looked: Detector, host: str, verdicts: list[Verdict], otherwise: Truth) -> None:
-    """Tell the incidents whose verification this look serves; `otherwise` = what no record of the subject means."""
+def _about(turn: Turn, detector: Detector, host: str) -> list[Incident]:
+    incidents = turn.read("incidents").values()
+    return [each for each in incidents if (each.host, each.detector) == (host, detector.name)]
+
+
+def _serve(turn: Turn, looked: Detector, host: str, verdicts: list[Verdict], otherwise: Truth) -> None:
+    """Tell the incidents that wait for this look; `otherwise` = what no record of the subject means."""
     by_subject = {verdict.subject: verdict for verdict in verdicts}
-    for incident in list(turn.read("incidents").values()):
-        if incident.host != host or incident.state is not IncidentState.VERIFYING:
+    for each in list(turn.read("incidents").values()):
+        detector = turn.plan.detector(each.detector)
+        if each.host != host or detector.probe == "error":
             continue
-        detector = turn.plan.detector(incident.detector)
-        if (detector.verify.detector or detector.name) != looked.name or detector.probe == "error":
+        verifies = each.state is IncidentState.VERIFYING
+        wanted = (detector.verify.detector or detector.name) if verifies else life.evidence(detector)
+        if wanted != looked.name or not (verifies or each.peeked is not None):
             continue
-        verdict = by_subject.get(incident.subject)
+        verdict = by_subject.get(each.subject)
+        incident = each if verdict is None else turn.put(replace(each, after=life.plain(verdict)))
         if verdict is not None:
-            turn.put(replace(incident, after=life.plain(verdict)))
             clear = negation(verdict.holds) if _events(looked) else verdict.clear
-        elif detector.verify.detector is not None and verdicts:
+        elif wanted != detector.name and verdicts:
             clear = conjunction(each.clear for each in verdicts)
         else:
             clear = otherwise
-        ladder.looked(turn, turn.read("incidents")[incident.key], clear)
+        if verifies:
+            ladder.looked(turn, incident, clear)
+        elif incident.state is IncidentState.RECOVERING:
+            ladder.peeked(turn, incident, clear)
+        elif _events(detector):
+            _peeked(turn, incident, clear, silence=wanted == detector.name)
 
 
-def _decide(turn: Turn, host: str, judged: list[Detector]) -> None:
-    names = {detector.name for detector in judged}
-    order = {detector.name: place for place, detector in enumerate(turn.plan.runbook.detectors)}
-    mine = [incident for incident in turn.read("incidents").values() if incident.host == host]
-    for incident in sorted(mine, key=lambda incident: order[incident.detector]):
-        current = turn.incident(incident.key)
-        if current is None or current.state not in life.ASKED_AGAIN or current.detector not in names:
-            continue
-        if current.state is IncidentState.WAITING and current.begun is not None and current.rung > 0:
-            ladder.go_on(turn, current)
-        elif life.decide(turn, current):
-            ladder.begin(turn, turn.incident(current.key) or current)
+def _peeked(turn: Turn, incident: Incident, clear: Truth, *, silence: bool) -> None:
+    """Take in what an event that had grown old was looked at for: it is well, still so, or not seen."""
+    short = silence and turn.now - incident.seen < turn.plan.detector(incident.detector).verify.hold
+    if isinstance(clear, Unknown) or (clear and short):
+        return
+    if not clear:
+        turn.put(replace(incident, seen=turn.now, peeked=None, blind=False))
+        queue.due(turn, incident)
+    elif decision.is_parked(incident):
+        ladder.cleared(turn, incident)
+    elif incident.state in life.ASKED_AGAIN:
+        life.end(turn, incident, IncidentState.CURED, "well again when it was looked at, before anything was done")
 
 
 def _events(detector: Detector) -> bool:

@@ -1,35 +1,43 @@
-"""A host's operations in order: attempt, the first matching `error` detector, its recovery, the next attempt."""
+"""A host's operations in order: attempt, the first matching `error` detector, its recovery, the next attempt.
+
+When the attempts are used up come the fallbacks, and when all is lost, where the runbook says so, the undoing.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.detect import components, errors
+from runbook.engine.decide import tolerance
+from runbook.engine.detect import errors
 from runbook.engine.detect.judge import Verdict
-from runbook.engine.model import UNKNOWN, IncidentState, OperationState, Record, Retry, StepStatus
+from runbook.engine.model import IncidentState, OperationState, Record, Retry, StepStatus
+from runbook.engine.recover import attempt, decision, fallback, ladder, outcomes, steps
 from runbook.engine.recover import incident as life
-from runbook.engine.recover import ladder, steps
-from runbook.engine.recover.retry import delay
+from runbook.engine.recover import retry as retrying
+from runbook.engine.recover.retry import Failures
 from runbook.engine.recover.state import Owner, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runbook.engine.model import Detector, Operation, Outcome, Truth
-    from runbook.engine.recover.state import Incident, Task, Turn, Work
+    from runbook.engine.model import Detector, Key, Operation, Outcome, Truth
+    from runbook.engine.recover.attempt import Judged
+    from runbook.engine.recover.fallback import Fell
+    from runbook.engine.recover.state import Incident, Task, Turn
+    from runbook.engine.recover.work import Work
 
 ONE_MORE = Retry(attempts=2, base=0.0)  # a recovery without any `retry` is followed by one more attempt
+DONE = frozenset({OperationState.SUCCEEDED, OperationState.SKIPPED})
 
 
 def begin(turn: Turn, host: str) -> None:
     """Begin a host's operations."""
-    work = turn.put_work(replace(turn.work(host), began=turn.now))
-    _attempt(turn, work)
+    _next(turn, turn.work(host))
 
 
 def ended(turn: Turn, task: Task, outcome: Outcome, matched: Mapping[str, Truth]) -> None:
-    """Go on after an attempt, or after a step of `finally`.
+    """Go on after a step of an attempt, of a fallback, or of `finally`.
 
     Args:
         turn: the turn.
@@ -41,8 +49,36 @@ def ended(turn: Turn, task: Task, outcome: Outcome, matched: Mapping[str, Truth]
     if task.owner.kind == "finally":
         _finally_ended(turn, work, task, outcome)
         return
-    operation = turn.plan.runbook.operations[work.index]
-    _attempt_ended(turn, work, operation, task.intent, outcome, matched)
+    operation = _operation(turn, work)
+    lost = outcome.status is StepStatus.LOST
+    if lost and not (steps.again(task.call, turn.plan.runbook) or outcome.data.get("begun") is False):
+        error = (
+            "an earlier run began it and nobody knows how it ended; "
+            f"look, then `runbook release {task.intent}` frees it"
+        )
+        _over(turn, replace(work, error=error), OperationState.INTERRUPTED)
+        return
+    _known(turn, work.host, operation, task.intent)
+    if task.owner.kind == "fallback":
+        first = work.fallback or 0
+        fell = fallback.begin(turn, work, operation, first) if lost else fallback.ended(turn, operation, task, outcome)
+        _fell(turn, work.host, operation, fell)
+    else:
+        judged = (
+            attempt.again(turn, operation, work.host, task.intent)
+            if lost
+            else attempt.ended(turn, operation, task, outcome, matched)
+        )
+        _judged(turn, work.host, operation, judged)
+
+
+def undone(turn: Turn, intent: str, outcome: Outcome) -> None:
+    """Go on after a step of an operation was undone."""
+    for work in list(turn.read("works").values()):
+        if intent in work.undoing[:1]:
+            onward = fallback.undone(turn, work, _operation(turn, work), outcome)
+            if not fallback.undo(turn, onward):
+                _over(turn, onward, OperationState.FAILED)
 
 
 def woke(turn: Turn, work: Work) -> None:
@@ -60,7 +96,7 @@ def recovery_moved(turn: Turn, host: str) -> None:
         waits = incident is not None and incident.state is IncidentState.WAITING
         work = turn.put_work(replace(work, incident=None))
         if waits:
-            _operation_ended(turn, work, OperationState.WAITING)
+            _over(turn, work, OperationState.WAITING)
         else:
             _pause(turn, work)
 
@@ -81,6 +117,21 @@ def finish(turn: Turn, host: str) -> None:
         finish(turn, host)
 
 
+def failure(operation: str, attempt: int, outcome: Outcome) -> dict[str, Any]:
+    """Return the fields of a failed attempt's record, which `error` detectors judge."""
+    code = outcome.exit_code
+    return {
+        "operation": operation,
+        "message": outcome.error,
+        "exit_code": code if code is None or code >= 0 else None,
+        "signal": -code if code is not None and code < 0 else None,
+        "output": outcome.output,
+        "attempt": attempt,
+        "signature": None,
+        "role": None,
+    }
+
+
 def _finally_ended(turn: Turn, work: Work, task: Task, outcome: Outcome) -> None:
     _told(turn, work.host, task.call.module, task.call.title, task.intent, outcome)
     turn.put_work(replace(work, final=work.final + 1))
@@ -88,124 +139,134 @@ def _finally_ended(turn: Turn, work: Work, task: Task, outcome: Outcome) -> None
 
 
 def _told(turn: Turn, host: str, module: str, title: str, intent: str, outcome: Outcome) -> None:
-    turn.tell("step.ended", host=host, step=intent, module=module, title=title, phase="finally", **ladder.told(outcome))
+    turn.tell(
+        "step.ended", host=host, step=intent, module=module, title=title, phase="finally", **outcomes.told(outcome)
+    )
+
+
+def _operation(turn: Turn, work: Work) -> Operation:
+    """Return the operation in hand, as far as the runbook's `fault_tolerance` lets it go."""
+    runbook = turn.plan.runbook
+    return tolerance.bounded(runbook.operations[work.index], runbook.fault_tolerance)
+
+
+def _next(turn: Turn, work: Work) -> None:
+    """Begin the operation that a host has come to."""
+    operations = turn.plan.runbook.operations
+    while work.index < len(operations) and not _wanted(turn, operations[work.index]):
+        _skipped(turn, work.host, operations[work.index].name, "left out by --tags")
+        work = turn.put_work(work.onward())
+    if work.index >= len(operations) or turn.stopping:
+        return
+    operation = _operation(turn, work)
+    work = turn.put_work(replace(work, state=OperationState.RUNNING, started=True, began=turn.now))
+    left = () if turn.plan.settings.check else turn.read("left").get((work.host, operation.name), ())
+    if left:
+        attempt.resume(turn, work, operation, left)
+    else:
+        _attempt(turn, work)
 
 
 def _attempt(turn: Turn, work: Work) -> None:
-    operations = turn.plan.runbook.operations
-    while work.index < len(operations) and not _wanted(turn, operations[work.index]):
-        turn.tell(
-            "operation.ended",
-            host=work.host,
-            operation=operations[work.index].name,
-            state="skipped",
-            attempts=0,
-            duration=0.0,
-            error="left out by --tags",
-        )
-        work = turn.put_work(replace(work, index=work.index + 1))
-    if work.index >= len(operations) or turn.stopping:
+    """Make an attempt, unless a recovery that an earlier run began is still about this operation."""
+    if turn.stopping:
         return
-    operation = operations[work.index]
-    began = work.began if work.attempt else turn.now
-    work = turn.put_work(
-        replace(
-            work,
-            attempt=work.attempt + 1,
-            state=OperationState.RUNNING,
-            started=True,
-            began=began,
-            attempt_began=turn.now,
-            wake=None,
-        )
-    )
-    turn.tell("attempt.begun", host=work.host, operation=operation.name, attempt=work.attempt)
-    scope = turn.plan.scopes[work.host].bind(registers=work.registers)
-    before = turn.counter
-    outcome = steps.begin(
-        turn, operation.step, scope, Owner("operation", work.host), operation=operation.name, timeout=operation.timeout
-    )
-    if outcome is not None:
-        _attempt_ended(turn, work, operation, f"{turn.plan.run}-{before + 1}", outcome, {})
+    operation = _operation(turn, work)
+    for incident in turn.read("incidents").values():
+        about = (incident.host, incident.subject) == (work.host, operation.name)
+        if about and incident.state is IncidentState.RECOVERING and turn.plan.detector(incident.detector).error:
+            if incident.intent is None or incident.intent in turn.read("tasks"):
+                turn.put_work(replace(work, incident=incident.key, pause=0.0))
+            else:
+                error = f"a recovery ({incident.id}) that an earlier run began is not over"
+                _over(turn, replace(work, error=error), OperationState.WAITING)
+            return
+    _judged(turn, work.host, operation, attempt.begin(turn, work, operation))
 
 
-def _attempt_ended(
-    turn: Turn, work: Work, operation: Operation, intent: str, outcome: Outcome, matched: Mapping[str, Truth]
-) -> None:
-    turn.tell(
-        "attempt.ended",
-        host=work.host,
-        operation=operation.name,
-        step=intent,
-        attempt=work.attempt,
-        ok=outcome.ok,
-        module=operation.step.module,
-        title=operation.name,
-        **ladder.told(outcome),
-    )
-    if operation.component is not None and not turn.plan.settings.check and outcome.status is not StepStatus.SKIPPED:
-        key = (work.host, operation.component)
-        attempt = components.Attempt(turn.now, outcome.ok, outcome.duration)
-        most = components.window(turn.plan.runbook, operation.component)
-        turn.write("attempts")[key] = (*turn.read("attempts").get(key, ()), attempt)[-most:]
+def _judged(turn: Turn, host: str, operation: Operation, judged: Judged | None) -> None:
+    """Go on after an attempt."""
+    if judged is None:
+        return
+    work = turn.work(host)
+    outcome = judged.outcome
+    if judged.blocked:
+        error = f"{work.error}; {outcome.error}" if work.error else outcome.error
+        _used_up(turn, turn.put_work(replace(work, error=error)), operation)
+        return
     registers = dict(work.registers)
     if operation.step.register:
-        registers[operation.step.register] = ladder.registered(outcome)
+        about = {"member": judged.member} if judged.member else {}
+        registers[operation.step.register] = {**outcomes.registered(outcome), **about}
     work = turn.put_work(replace(work, registers=registers, error=outcome.error))
     if outcome.ok:
         skipped = outcome.status is StepStatus.SKIPPED
-        _operation_ended(turn, work, OperationState.SKIPPED if skipped else OperationState.SUCCEEDED)
+        _over(turn, work, OperationState.SKIPPED if skipped else OperationState.SUCCEEDED, member=judged.member)
         return
-    _failed(turn, work, operation, outcome, matched)
+    _failed(turn, work, operation, judged)
 
 
-def _failed(turn: Turn, work: Work, operation: Operation, outcome: Outcome, matched: Mapping[str, Truth]) -> None:
-    record = Record(operation.name, failure(operation.name, work.attempt, outcome))
-    for name, truth in matched.items():
-        if truth is UNKNOWN:
-            turn.tell("look.unknown", host=work.host, detector=name, reason="its pattern did not end in time")
-    detector = next((each for each in turn.plan.runbook.detectors if matched.get(each.name) is True), None)
-    if detector is not None:  # that its patterns are quick on this text was seen by whoever asked them
-        record = replace(record, fields=errors.told(detector, record.fields))
+def _failed(turn: Turn, work: Work, operation: Operation, judged: Judged) -> None:
+    outcome = judged.outcome
+    detector, record = _matching(turn, work, operation, judged)
     name = detector.name if detector else ""
-    count = work.failures.get(name, 0) + 1
-    work = turn.put_work(replace(work, failures={**work.failures, name: count}))
-    policy = _policy(detector, operation)
-    last = policy is None or count >= policy.attempts
-    if detector is not None:
-        key = (work.host, detector.name, operation.name)
-        incident = turn.incident(key)
-        if incident is None:
-            verdict = Verdict(operation.name, True, False, record)
-            incident = life.open_incident(turn, detector, key, verdict, work.attempt_began)
-        else:
-            incident = turn.put(
-                replace(
-                    incident,
-                    state=IncidentState.OPEN,
-                    reason="",
-                    seen=turn.now,
-                    count=incident.count + 1,
-                    phase=Phase.NONE,
-                )
-            )
-    if last or policy is None:
-        _operation_ended(turn, work, OperationState.FAILED)
+    earlier = work.failures.get(name) or Failures(since=work.attempt_began)
+    progressed = retrying.progressed(outcome.data)
+    failures = replace(
+        earlier,
+        charged=earlier.charged + (not progressed and not judged.more),
+        free=earlier.free + progressed,
+    )
+    work = turn.put_work(
+        replace(work, failures={**work.failures, name: failures}, failed=record.fields, matched=frozenset())
+    )
+    key = (work.host, name, operation.name)
+    incident = _incident(turn, detector, key, record, work) if detector is not None else None
+    policy = _policy(detector, operation, turn.plan.runbook.fault_tolerance)
+    if policy is None:
+        _used_up(turn, work, operation)
         return
-    wait = delay(policy, count, f"{turn.plan.run}:{work.host}:{operation.name}")
-    asked = outcome.data.get("retry_after")
-    work = turn.put_work(replace(work, pause=max(wait, float(asked)) if isinstance(asked, int | float) else wait))
-    if detector is not None and detector.recover and incident is not None:
+    seed = f"{turn.plan.run}:{work.host}:{operation.name}"
+    pause = 0.0 if judged.more else retrying.pause(policy, failures, outcome.data, seed)
+    over = retrying.exhausted(policy, failures, turn.now + pause)
+    if over is not None:
+        error = f"{work.error}; {over}" if over else work.error
+        _used_up(turn, turn.put_work(replace(work, error=error)), operation)
+        return
+    work = turn.put_work(replace(work, pause=pause, tried=work.tried if judged.more else ()))
+    if incident is not None and detector is not None and detector.recover and not judged.more:
         _recover(turn, work, key)
     else:
         _pause(turn, work)
 
 
-def _recover(turn: Turn, work: Work, key: tuple[str, str, str]) -> None:
+def _matching(turn: Turn, work: Work, operation: Operation, judged: Judged) -> tuple[Detector | None, Record]:
+    """Return the first `error` detector that knows the failure, and the failure's record."""
+    fields = failure(operation.name, work.attempt, judged.outcome)
+    about = errors.about(turn.plan.runbook.detectors, operation.name)
+    found = next((each for each in about if each.name in judged.matched or errors.any_failure(each)), None)
+    if found is not None and found.name in judged.matched:
+        fields = errors.told(found, fields)  # that its patterns are quick on this text was seen by whoever asked them
+    return found, Record(operation.name, fields)
+
+
+def _incident(turn: Turn, detector: Detector, key: Key, record: Record, work: Work) -> Incident:
+    """Open the incident of a failure, or count it in the one that there is."""
+    incident = turn.incident(key)
+    if incident is None:
+        verdict = Verdict(record.subject, True, False, record)
+        return life.open_incident(turn, detector, key, verdict, work.attempt_began)
+    count = incident.count + 1
+    return turn.put(
+        replace(incident, state=IncidentState.OPEN, reason="", seen=turn.now, count=count, phase=Phase.NONE)
+    )
+
+
+def _recover(turn: Turn, work: Work, key: Key) -> None:
     incident = turn.incident(key)
     assert incident is not None
     recovering, turn.recovering = turn.recovering, True
-    allowed = life.decide(turn, incident)
+    allowed = decision.decide(turn, incident)
     turn.recovering = recovering
     current = turn.incident(key) or incident
     if allowed:
@@ -213,7 +274,7 @@ def _recover(turn: Turn, work: Work, key: tuple[str, str, str]) -> None:
         ladder.begin(turn, current)
         recovery_moved(turn, work.host)
     elif current.state is IncidentState.WAITING:
-        _operation_ended(turn, work, OperationState.WAITING)
+        _over(turn, work, OperationState.WAITING)
     else:
         _pause(turn, work)
 
@@ -232,9 +293,40 @@ def _pause(turn: Turn, work: Work) -> None:
         turn.put_work(replace(work, wake=turn.now + work.pause))
 
 
-def _operation_ended(turn: Turn, work: Work, state: OperationState) -> None:
+def _used_up(turn: Turn, work: Work, operation: Operation) -> None:
+    """There is no further attempt: the fallbacks are tried."""
+    _fell(turn, work.host, operation, fallback.begin(turn, work, operation))
+
+
+def _fell(turn: Turn, host: str, operation: Operation, fell: Fell | None) -> None:
+    """Go on after the fallbacks; when all is lost, what was done is undone where the runbook says so."""
+    if fell is None:
+        return
+    work = turn.work(host)
+    if fell.ok:
+        _over(turn, work, OperationState.SUCCEEDED, fallback=fell.title, after=work.error)
+        return
+    wanted = operation.rollback and not (turn.plan.settings.check or turn.stopping)
+    work = turn.put_work(replace(work, undoing=work.done[::-1] if wanted else ()))
+    if not fallback.undo(turn, work):
+        _over(turn, work, OperationState.FAILED)
+
+
+def _known(turn: Turn, host: str, operation: Operation, intent: str) -> None:
+    """Forget that an earlier run left a step: what became of it is known."""
+    key = (host, operation.name)
+    if key in turn.read("left"):
+        rest = tuple(each for each in turn.read("left")[key] if each.intent != intent)
+        turn.write("left")[key] = rest
+
+
+def _over(turn: Turn, work: Work, state: OperationState, **told: Any) -> None:
+    """End an operation: its incidents with it, and then the next one begins, or none does."""
     operations = turn.plan.runbook.operations
     operation = operations[work.index]
+    told = {name: value for name, value in told.items() if value}
+    if work.undone:
+        told["undone"] = [dict(each) for each in work.undone]
     turn.tell(
         "operation.ended",
         host=work.host,
@@ -242,59 +334,45 @@ def _operation_ended(turn: Turn, work: Work, state: OperationState) -> None:
         state=state.value,
         attempts=work.attempt,
         duration=turn.now - work.began,
-        error="" if state is OperationState.SUCCEEDED else work.error,
+        error="" if state in DONE else work.error,
+        **told,
     )
     for incident in list(turn.read("incidents").values()):
         about = incident.host == work.host and incident.subject == operation.name
         if about and turn.plan.detector(incident.detector).error is not None:
-            _settle(turn, incident, state)
-    onward = replace(work, index=work.index + 1, attempt=0, failures={}, error="", state=OperationState.PENDING)
-    if state in (OperationState.SUCCEEDED, OperationState.SKIPPED):
-        _attempt(turn, turn.put_work(onward))
+            _settle(turn, incident, state, str(told.get("fallback", "")))
+    if state in DONE:
+        _next(turn, turn.put_work(work.onward()))
         return
+    why = {OperationState.WAITING: "waits", OperationState.INTERRUPTED: "was interrupted"}.get(state, "failed")
     for left in operations[work.index + 1 :]:
-        turn.tell(
-            "operation.ended",
-            host=work.host,
-            operation=left.name,
-            state="skipped",
-            attempts=0,
-            duration=0.0,
-            error=f"`{operation.name}` {'waits' if state is OperationState.WAITING else 'failed'}",
-        )
-    turn.put_work(replace(work, index=len(operations), state=state))
+        _skipped(turn, work.host, left.name, f"`{operation.name}` {why}")
+    turn.put_work(replace(work.onward(state), index=len(operations)))
 
 
-def _settle(turn: Turn, incident: Incident, state: OperationState) -> None:
+def _skipped(turn: Turn, host: str, name: str, error: str) -> None:
+    turn.tell("operation.ended", host=host, operation=name, state="skipped", attempts=0, duration=0.0, error=error)
+
+
+def _settle(turn: Turn, incident: Incident, state: OperationState, fallback: str) -> None:
     """End an `error` detector's incident as its operation ended; one that waits for a person goes on waiting."""
     if state is OperationState.SUCCEEDED:
-        ladder.settle(turn, incident, IncidentState.CURED, "")
+        reason = f"by the fallback {fallback}" if fallback else ""
+        ladder.settle(turn, incident, IncidentState.CURED, reason)
     elif state is OperationState.FAILED:
         reason = "; ".join((*incident.errors, "the operation failed for good"))
         ladder.settle(turn, incident, IncidentState.UNHEALED, reason)
 
 
-def _policy(detector: Detector | None, operation: Operation) -> Retry | None:
+def _policy(detector: Detector | None, operation: Operation, preset: str | None) -> Retry | None:
+    """Return how it is tried again after a failure; None = not at all."""
+    if not tolerance.allows(preset, "low"):
+        return None
     if detector is None or detector.retry is None:
-        if detector is not None and detector.recover and operation.retry.attempts <= 1:
+        if detector is not None and detector.recover and operation.retry.attempts == 1:
             return ONE_MORE
         return operation.retry
     return None if detector.retry is False else detector.retry
-
-
-def failure(operation: str, attempt: int, outcome: Outcome) -> dict[str, Any]:
-    """Return the fields of a failed attempt's record, which `error` detectors judge."""
-    code = outcome.exit_code
-    return {
-        "operation": operation,
-        "message": outcome.error,
-        "exit_code": code if code is None or code >= 0 else None,
-        "signal": -code if code is not None and code < 0 else None,
-        "output": outcome.output,
-        "attempt": attempt,
-        "signature": None,
-        "role": None,
-    }
 
 
 def _wanted(turn: Turn, operation: Operation) -> bool:

@@ -84,6 +84,7 @@ class Incident:
     digest: str = ""  # of what waits for a person: the subject and the steps, filled in
     asked: tuple[Mapping[str, Any], ...] = ()  # these steps: step, module, params, impact, rung
     lanes: tuple[Lane, ...] = ()
+    won: bool = False  # one of them cured: none begins another step
     done: tuple[str, ...] = ()  # intents of this recovery that ended well and changed something, in order
     undoing: str | None = None  # the intent that is being undone
     queued: float = 0.0  # when the round of looks began that opened it
@@ -267,6 +268,7 @@ class Turn:
         self.round = state.round
         self.judged = state.judged
         self.due = state.due
+        self.freed = False  # an incident ended in this turn: its host may make room for another
         self.commands: list[Command] = []
         self._looks: dict[str, list[str]] = {}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.decide.approval import digest
 from runbook.engine.detect.judge import disjunction, truth
 from runbook.engine.errors import RenderError
 from runbook.engine.language import expression, render
@@ -16,10 +18,13 @@ from runbook.engine.recover.commands import Act, LookAt, Notify
 from runbook.engine.recover.state import Task
 from runbook.modules import catalogue
 from runbook.modules.declare import Invalid
+from runbook.modules.mask import MASK
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from runbook.engine.language.render import Scope
-    from runbook.engine.model import Look, Rung, StepCall
+    from runbook.engine.model import Look, Order, Runbook, Rung, StepCall
     from runbook.engine.recover.state import Owner, Turn
     from runbook.modules.declare import Step
 
@@ -48,6 +53,7 @@ def begin(
     subject: str = "",
     operation: str = "",
     timeout: float | None = None,
+    beside: bool = False,
 ) -> Outcome | None:
     """Begin a step.
 
@@ -68,7 +74,8 @@ def begin(
         order = replace(order, timeout=timeout)
     intent = f"{turn.plan.run}-{turn.number()}"
     key = owner.key
-    _count(turn, call, owner, subject)
+    acted = _acted(call, order, subject)
+    _count(turn, call, owner, acted)
     turn.tell(
         "step.begun",
         turn.incident(key) if key else None,
@@ -78,12 +85,16 @@ def begin(
         module=call.module,
         title=call.title,
         path=_place(call),
-        subject_acted=subject,
+        subject_acted=acted,
     )
+    if call.module == "failover":
+        from runbook.engine.recover import failover  # its own steps begin here, too
+
+        return failover.begin(turn, Task(intent, owner, call, order, turn.now))
     if catalogue.step(call.module).engine:
         return _here(turn, Task(intent, owner, call, order, turn.now), operation)
     turn.write("tasks")[intent] = Task(intent, owner, call, order, turn.now)
-    turn.commands.append(Act(intent, owner.host, subject, order, key, operation))
+    turn.commands.append(Act(intent, owner.host, subject, order, key, operation, beside))
     return None
 
 
@@ -167,9 +178,40 @@ def _probe(task: Task) -> LookAt:
     return LookAt(task.owner.host, intent=task.intent, probe=name, params=params)
 
 
-def _count(turn: Turn, call: StepCall, owner: Owner, subject: str) -> None:
+def acts_on(call: StepCall, scope: Scope, host: str, subject: str) -> tuple[str, str, str] | None:
+    """Return under what a step's own limit counts it: host, place in the runbook, and what it acts on there.
+
+    Eight GPUs that want the same host rebooted want one thing; eight that want to be reset want eight. None where the
+    step can't be filled in yet.
+    """
+    try:
+        return host, _place(call), _acted(call, render.order(call, scope), subject)
+    except RenderError:
+        return None
+
+
+def public(order: Order) -> dict[str, Any]:
+    """Return a step's parameters as plain data that anybody may see: with `***` where a secret is."""
+    return {name: _shown(name, value, order.secret) for name, value in order.params.items()}
+
+
+def _shown(name: str, value: Any, secret: Container[str]) -> Any:
+    if name in secret:
+        return MASK
+    if isinstance(value, Mapping):
+        return {str(key): _shown(f"{name}.{key}", each, secret) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown("", each, secret) for each in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _acted(call: StepCall, order: Order, subject: str) -> str:
+    return digest(call.delegate_to or "", public(order), subject if catalogue.step(call.module).on_subject else "")
+
+
+def _count(turn: Turn, call: StepCall, owner: Owner, acted: str) -> None:
     if owner.kind == "incident" and not turn.plan.settings.check:
-        place = (owner.host, _place(call), subject)
+        place = (owner.host, _place(call), acted)
         steps = turn.write("steps")
         steps[place] = (*steps.get(place, ()), turn.now)
 
@@ -178,8 +220,11 @@ def _place(call: StepCall) -> str:
     return ".".join(str(part) for part in call.path)
 
 
-def again(call: StepCall) -> bool:
-    """Tell whether a step may be run again after a crash of which nothing is known."""
+def again(call: StepCall, runbook: Runbook) -> bool:
+    """Tell whether a step may be run again after a crash of which nothing is known; a `failover` as its pool's steps."""
+    if call.module == "failover":
+        pool = runbook.pools.get(str(call.params.get("pool")))
+        return all(again(each, runbook) for each in pool.switch) if pool is not None else True
     cls: type[Step] = catalogue.step(call.module)
     try:
         return bool(parameters.build(cls, call.params).again())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003 -- a frozen class looks at its types
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,9 @@ class Left:
     """A step of an operation that an earlier run sent, and did not see the end of."""
 
     intent: str
-    path: str  # of the step in the runbook, joined with dots
+    at: float  # when
+    path: str = ""  # of the step in the runbook, joined with dots
     member: str = ""  # of the operation's pool
-    interrupted: bool = False  # nobody knows how it ended, and it must not run twice
 
 
 @frozen
@@ -39,6 +39,7 @@ class Work:
     began: float = 0.0
     attempt: int = 0
     attempt_began: float = 0.0
+    resumed: bool = False  # an earlier run began the attempt
     calls: Mapping[str, str] = field(default_factory=dict)  # steps of the attempt in flight: the member, by intent
     answers: tuple[Answer, ...] = ()  # of those that ended
     matched: frozenset[str] = frozenset()  # `error` detectors that matched a failure of this attempt

@@ -152,15 +152,17 @@ class Play:
     def _tick_on(self) -> None:
         """Look every `every`, until the case is over."""
         end, still = self._end, 0
+        news: list[tuple[Any, ...]] = []  # what the last round of looks said
         following = self.now
         while following <= end:
             self._settle(following)
             self.now = max(self.now, following)
-            before = len(self.told)
+            before, said = len(self.told), news
             self._look_everywhere()
             self._settle(self.now)
             following = self.now + self.case.every
-            still = still + 1 if len(self.told) == before and self._idle() else 0
+            news = [(told.kind, told.host, told.detector, told.data.get("reason")) for told in self.told[before:]]
+            still = still + 1 if news == said and self._idle() else 0
             if still >= 2 and self._coming:  # nothing can come of the looks until something happens
                 following += self.case.every * max(0, (self._coming[0][0] - following) // self.case.every)
             elif still >= 2 and self.case.lasts is None:

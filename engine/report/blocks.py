@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
+from runbook.engine.report.lines import INDENT, head, row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,19 +14,9 @@ if TYPE_CHECKING:
     from runbook.engine.report.paint import Paint
     from runbook.engine.report.passes import HostReport, IncidentReport, OperationReport, StepReport
 
-SIGNS: Final = {
-    **dict.fromkeys(("cured", "succeeded", "done"), ("✔", "green")),
-    **dict.fromkeys(("unhealed", "interrupted", "failed", "refused", "timeout", "lost"), ("✘", "red")),
-    **dict.fromkeys(("open", "recovering", "observed", "suppressed", "unreachable", "stopped"), ("!", "yellow")),
-    **dict.fromkeys(("unverified", "unknown"), ("?", "yellow")),
-    **dict.fromkeys(("waiting", "verifying", "running"), ("…", "cyan")),
-    **dict.fromkeys(("pending", "skipped", "absent", "planned"), ("-", "dim")),
-}
 _PAST: Final = {"tell": "told", "wait": "waited", "wait until": "waited until"}  # what the engine itself did
-_INDENT: Final = " " * 10
 _DIFF_LINES: Final = 40
 _OUTPUT_LINES: Final = 10
-_LONGEST: Final = 800  # characters of one sentence: what is longer is told by the journal
 _ORDINALS: Final = ("", "1st", "2nd", "3rd")
 
 
@@ -89,7 +80,7 @@ class Blocks:
         name = words.printable(one.title or one.module)
         if one.state == "skipped" and not self._more:
             return []
-        label, said = _did(one, name)
+        label, said = did(one, name)
         timed = one.duration >= 0.1 and one.state != "planned" and one.module != "wait"
         spent = f" ({words.duration(one.duration)})" if timed else ""
         lines = self._row(label, said + spent, "red" if one.failed else "")
@@ -101,8 +92,8 @@ class Blocks:
         """Return one line of a step."""
         if one.state == "skipped":
             return []
-        label, said = _did(one, words.printable(one.title or one.module))
-        room = self._paint.columns - len(_INDENT)
+        label, said = did(one, words.printable(one.title or one.module))
+        room = self._paint.columns - len(INDENT)
         return self._row(label, words.cut(said, room), "red" if one.failed else "")
 
     def closing(self, one: StepReport, host: str = "") -> list[str]:
@@ -137,33 +128,19 @@ class Blocks:
         return [self._paint("✔", "green") + " " + words.cut(line, self._paint.columns - 2)]
 
     def _head(self, state: str, title: str, right: str) -> str:
-        sign, colour = SIGNS.get(state, ("-", "dim"))
-        room = self._paint.columns - 2 - words.width(right) - 2
-        if words.width(title) > room:
-            *first, last = words.wrapped(title, self._paint.columns - 2)
-            if words.width(last) > room:
-                first, last = [*first, last], ""
-            gap = " " * (self._paint.columns - 2 - words.width(last) - words.width(right))
-            below = self._paint(last, "bold") + gap + self._paint(right, colour)
-            return f"{self._paint(sign, colour)} " + "\n  ".join(
-                [*(self._paint(line, "bold") for line in first), below]
-            )
-        gap = " " * (room + 2 - words.width(title))
-        return f"{self._paint(sign, colour)} {self._paint(title, 'bold')}{gap}{self._paint(right, colour)}"
+        return head(self._paint, state, title, right)
 
     def _row(self, label: str, text: str, style: str = "") -> list[str]:
-        first, *rest = words.wrapped(words.cut(text, _LONGEST), self._paint.columns - len(_INDENT))
-        head = f"    {self._paint(f'{label:<5}', 'dim')} {self._paint(first, style) if style else first}"
-        return [head, *(_INDENT + (self._paint(line, style) if style else line) for line in rest)]
+        return row(self._paint, label, text, style)
 
     def _diff(self, one: StepReport) -> list[str]:
         if not one.diff or self._less:
             return []
         lines = words.printable_lines(one.diff)
         shown = lines if self._more else lines[:_DIFF_LINES]
-        painted = [_INDENT + self._paint(line, *_diff_style(line)) for line in shown]
+        painted = [INDENT + self._paint(line, *_diff_style(line)) for line in shown]
         if len(shown) < len(lines):
-            painted.append(_INDENT + self._paint(f"… {len(lines) - len(shown)} more lines (-v shows them)", "dim"))
+            painted.append(INDENT + self._paint(f"… {len(lines) - len(shown)} more lines (-v shows them)", "dim"))
         return painted
 
     def _output(self, one: StepReport) -> list[str]:
@@ -173,9 +150,9 @@ class Blocks:
         lines = words.printable_lines(one.output.strip("\n"))
         shown = lines if self._more else lines[-_OUTPUT_LINES:]
         hidden = len(lines) - len(shown)
-        above = [_INDENT + self._paint(f"… {hidden} lines above (-v shows them)", "dim")] if hidden else []
+        above = [INDENT + self._paint(f"… {hidden} lines above (-v shows them)", "dim")] if hidden else []
         bar = self._paint("│ ", "dim")
-        return [*above, *(_INDENT + bar + line for line in shown)]
+        return [*above, *(INDENT + bar + line for line in shown)]
 
 
 def _title(one: IncidentReport, host: str) -> str:
@@ -269,7 +246,8 @@ def _why(one: IncidentReport) -> str:
     return reason
 
 
-def _did(one: StepReport, name: str) -> tuple[str, str]:
+def did(one: StepReport, name: str) -> tuple[str, str]:
+    """Return a step's label, and what it did, would do, or why it did not."""
     what = _what(one)
     error = words.printable(_one_line(one.error))
     if one.state == "planned":

@@ -43,7 +43,7 @@ class CrashText:
             brief = [line for one in scanned.incidents for line in self._brief(one)]
             return brief + left + (self._last(scanned) if scanned.stopped else [])
         shown: list[str] = []
-        told: set[str] = set()  # of several GPUs with one trouble, what it means is said once
+        told: set[str] = set()  # of several GPUs with one trouble, what it means and what to do is said once
         for one in scanned.incidents:
             shown += [*self.incident(one, past, told), ""]
         return [*shown, *left, *([""] if left else []), *self._last(scanned)]
@@ -52,16 +52,20 @@ class CrashText:
         """Return the block of an incident; what it means is left out where that was said already."""
         told, (_, advice) = signature(one.root), needs(one)
         lines = [self._head(one.worst.value, told.title, told.id)]
+        again = told.meaning in (said or ())
         lines += self._row("where", _where(one.root))
-        lines += self._evidence(one.root.first)
+        if who := _who(one.root):
+            lines += self._row("who", who)
+        lines += self._evidence(one.root.first, 0 if again else self._context)
         if others := _others(one.root, everything=self._more):
             lines += self._row("also", others)
-        if told.meaning and told.meaning not in (said or ()):
+        if told.meaning and not again:
             lines += self._row("means", words.printable(told.meaning))
-        if said is not None:
-            said.add(told.meaning)
         if advice:
-            lines += self._row("do", words.printable(advice), "bold")
+            same = again and advice in (said or ())
+            lines += self._row("do", "the same" if same else words.printable(advice), "bold")
+        if said is not None:
+            said |= {told.meaning, advice}
         lines += self._cascades("led to", one.later) + self._cascades("earlier", one.earlier)
         if before := _before(past.get(one.root.first.kind)):
             lines += self._row("past", before)
@@ -92,13 +96,13 @@ class CrashText:
         what = f"{one.worst.value} {words.printable(told.id)}: {words.printable(told.title)}"
         return [f"{self._paint(sign, colour)} {when}{what}, {place}{times}{led}"]
 
-    def _evidence(self, seen: Seen) -> list[str]:
-        """Return the lines of the log: the root's whole, those around it as far as they fit."""
+    def _evidence(self, seen: Seen, context: int) -> list[str]:
+        """Return the lines of the log: the root's whole, so many around it as far as they fit."""
         one = spot(seen)
         own = one.line.split("\n")
         begin = None if one.line_no is None else one.line_no - one.lines + 1
-        before = one.before[len(one.before) - min(len(one.before), self._context) :]
-        after = one.after[: self._context]
+        before = one.before[len(one.before) - min(len(one.before), context) :]
+        after = one.after[:context]
         rows = [
             *((text, False) for text in before),
             *((text, True) for text in own),
@@ -128,7 +132,8 @@ class CrashText:
             told = signature(one)
             times = f", {one.count} times" if one.count > 1 else ""
             files = f" in {len(one.sources)} files" if len(one.sources) > 1 else ""
-            said = f"{words.printable(told.id)}: {words.printable(told.title)} ({_place(one.first)}{times}{files})"
+            who = f", {_who(one)}" if _who(one) else ""
+            said = f"{words.printable(told.id)}: {words.printable(told.title)} ({_place(one.first)}{times}{files}{who})"
             lines += self._row(label if not number else "", said)
         return lines
 
@@ -221,6 +226,27 @@ def _where(root: Folded) -> str:
         if last.time is not None and first.time is not None and last.time > first.time:
             said += f", the last at {_clock(last.time, beside=first.time)}"
     return said
+
+
+def _who(one: Folded) -> str:
+    """Return which ranks told of it, and which did not, and which hosts; that it is one host goes without saying."""
+    ranks = f"rank{'s' * (len(one.ranks) > 1)} {_spans(one.ranks)}" if one.ranks else ""
+    silent = sorted(set(range(one.ranks[-1])) - set(one.ranks)) if ranks else []
+    if len(one.ranks) > 1 and 0 < len(silent) <= _FEW:
+        ranks += f", not {_spans(silent)}"
+    hosts = f"on {_and_more(one.hosts)}" if len(one.hosts) > 1 else ""
+    return " ".join(filter(None, (ranks, hosts)))
+
+
+def _spans(numbers: Sequence[int]) -> str:
+    """Return numbers in order as `0-3, 5, 7-8`."""
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1][1:] = [number]
+        else:
+            spans.append([number])
+    return ", ".join("-".join(map(str, span)) for span in spans)
 
 
 def _others(root: Folded, *, everything: bool) -> str:

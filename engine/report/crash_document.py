@@ -120,7 +120,7 @@ def incident(one: Incident, past: Mapping[tuple[str, str], Past]) -> dict[str, A
     return {
         "signature": told.id,
         "variant": root.first.variant or None,
-        "gpu": root.first.device or None,
+        **_whose(root),
         "title": told.title,
         "severity": one.worst.value,
         "category": told.category,
@@ -133,7 +133,7 @@ def incident(one: Incident, past: Mapping[tuple[str, str], Past]) -> dict[str, A
             {
                 "signature": each.sign.id,
                 "variant": each.first.variant or None,
-                "gpu": each.first.device or None,
+                **_whose(each),
                 "title": signature(each).title,
                 "role": each.sign.role,
                 "earlier": each in one.earlier,
@@ -148,6 +148,12 @@ def incident(one: Incident, past: Mapping[tuple[str, str], Past]) -> dict[str, A
         "retryable": told.retryable,
         "before": None if before is None else {"crashes": before.crashes, "first": before.first, "last": before.last},
     }
+
+
+def _whose(one: Folded) -> dict[str, Any]:
+    """Return the GPU that it is about, and who told of it."""
+    host, _, gpu = one.first.device.rpartition(" ")
+    return {"gpu": gpu or None, "host": host or None, "ranks": one.ranks, "hosts": one.hosts}
 
 
 def _place(seen: Seen, *, context: bool = False) -> dict[str, Any]:

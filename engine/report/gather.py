@@ -180,7 +180,7 @@ class Gather:
         self._change(fact, reason=str(fact.data.get("reason") or fact.data.get("guard") or ""))
 
     def _step(self, fact: Fact) -> None:
-        step = _step_report(fact.data)
+        step = step_report(fact.data)
         if fact.incident:
             self._change(fact, steps=(*self.incident(fact).steps, step))
         elif fact.operation:
@@ -199,7 +199,7 @@ class Gather:
             fact,
             tries=(*tries, attempt),
             attempts=int(data.get("attempt") or len(tries) + 1),
-            steps=(_step_report(data),) if data.get("module") else self.operation(fact).steps,
+            steps=(step_report(data),) if data.get("module") else self.operation(fact).steps,
         )
 
     def _delayed(self, fact: Fact) -> None:
@@ -291,7 +291,8 @@ def _seen(fact: Fact) -> dict[str, Any]:
     }
 
 
-def _step_report(data: Mapping[str, Any]) -> StepReport:
+def step_report(data: Mapping[str, Any]) -> StepReport:
+    """Return a step that ended, by its fact's data."""
     actions = data.get("actions")
     return StepReport(
         module=str(data.get("module") or ""),

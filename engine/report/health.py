@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
-from runbook.engine.report.blocks import SIGNS, pending
+from runbook.engine.report.blocks import pending
+from runbook.engine.report.lines import SIGNS
 from runbook.engine.report.passes import BAD, UNFINISHED
 from runbook.engine.report.summary import count
 from runbook.engine.report.text import TextReporter

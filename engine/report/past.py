@@ -18,7 +18,8 @@ from runbook.engine.report.table import table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from runbook.engine.journal.queries import DetectorRate, PastRun, Rate, Stats
+    from runbook.engine.journal.ask.rates import DetectorRate, Rate, Stats
+    from runbook.engine.journal.queries import PastRun
     from runbook.engine.report.paint import Paint
 
 

@@ -71,6 +71,12 @@ class Fault:
     device: str = ""  # its PCI address, in one form; empty where the line does not say
     action: str | None = None  # what it calls for, beside what else was said of that GPU at the time
     ruled: int | None = None  # the driver's own verdict by which it does
+    host: str = ""  # that the GPU is in, where lines of several hosts are read
+
+    @property
+    def subject(self) -> str:
+        """What the line is about: a GPU, of one host or of several."""
+        return f"{self.host} {self.device}" if self.host and self.device else self.device
 
 
 @frozen
@@ -108,13 +114,15 @@ def code(signature: Signature, groups: Mapping[str, Any]) -> int | None:
 def faults(catalogue: Catalogue, lines: Sequence[Told]) -> list[Fault]:
     """Return what each line says of a GPU; what was said of the same one at about the same time counts too."""
     found = [Fault()] * len(lines)
-    by_device: defaultdict[str, list[int]] = defaultdict(list)
+    by_device: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    several = len({line.spot.host for line in lines if line.spot.host and tells(line.signature)}) > 1
     for place, line in enumerate(lines):
         if tells(line.signature):
-            by_device[address(line.signature, line.spot.groups)].append(place)
-    for device, places in by_device.items():
+            host = line.spot.host if several else ""  # a log of one host may name it in one file and not in another
+            by_device[host, address(line.signature, line.spot.groups)].append(place)
+    for (host, device), places in by_device.items():
         for burst in _bursts(lines, places):
-            _settle(catalogue, lines, burst, device, found)
+            _settle(catalogue, lines, burst, Fault(device=device, host=host), found)
     return found
 
 
@@ -139,7 +147,9 @@ def _bursts(lines: Sequence[Told], places: Iterable[int]) -> Iterator[list[int]]
         yield burst
 
 
-def _settle(catalogue: Catalogue, lines: Sequence[Told], burst: Sequence[int], device: str, found: list[Fault]) -> None:
+def _settle(
+    catalogue: Catalogue, lines: Sequence[Told], burst: Sequence[int], whose: Fault, found: list[Fault]
+) -> None:
     """Fill in what the lines of a burst call for, as the agent would where they come in."""
     ruled = None
     events = []
@@ -150,14 +160,15 @@ def _settle(catalogue: Catalogue, lines: Sequence[Told], burst: Sequence[int], d
         if number != 0 or line.signature.id != _VERDICT:  # that all is well again takes nothing back from a report
             events.append((place, {**line.spot.groups, "line": line.spot.line, "signature": line.signature.id}))
         else:
-            found[place] = Fault(VERDICT_CODE, device, _NOTHING, 0)
+            found[place] = replace(whose, code=VERDICT_CODE, action=_NOTHING, ruled=0)
     xid.settle([event for _, event in events], _travelled(catalogue), 0.0, ask=dict, job=lambda _pid, _time: None)
     for place, event in events:
         signature = lines[place].signature
         own = code(signature, event)
         known = catalogue.xid.get(own) if own is not None else None
         verdict = None if known is not None and known.files else ruled  # the user's word comes first
-        found[place] = Fault(own, device, event.get("action"), verdict if device else None)
+        ruling = verdict if whose.device else None
+        found[place] = replace(whose, code=own, action=event.get("action"), ruled=ruling)
 
 
 @lru_cache(maxsize=2)
@@ -207,21 +218,25 @@ def kind(signature: Signature, fault: Fault, xid: Xid | None) -> Signature:
 
 def _title(signature: Signature, fault: Fault, xid: Xid | None) -> str:
     if fault.code is None:
-        return f"{signature.title}: {fault.device}" if fault.device else signature.title
-    on = f" on GPU {fault.device}" if fault.device else ""
+        return f"{signature.title}: {_gpu(fault)}" if fault.device else signature.title
+    on = f" on GPU {_gpu(fault)}" if fault.device else ""
     what = "a code that is in no table"
     if xid is not None:
         what = xid.meaning.partition(", due to")[0] or xid.mnemonic.replace("_", " ").lower()
     return f"Xid {fault.code}{on}: {what}" if what else f"Xid {fault.code}{on}"
 
 
+def _gpu(fault: Fault) -> str:
+    return f"{fault.device} of {fault.host}" if fault.host else fault.device
+
+
 def _verdict(signature: Signature, fault: Fault) -> Signature:
     """Return the line by which the driver says what a GPU needs, as it says it."""
-    on = f"GPU {fault.device}" if fault.device else "a GPU"
+    on = f"GPU {_gpu(fault)}" if fault.device else "a GPU"
     if fault.ruled == 0:
         return replace(signature, role="advice", severity=Severity.LOW, action=_NOTHING)
     if fault.ruled is None:
-        return replace(signature, title=f"{signature.title}: {fault.device}") if fault.device else signature
+        return replace(signature, title=f"{signature.title}: {_gpu(fault)}") if fault.device else signature
     unknown = (f"what has the number {fault.ruled}", "vendor", _UNKNOWN)
     what, action, advice = _NUMBERS.get(fault.ruled, unknown)
     return replace(

@@ -13,7 +13,6 @@ from runbook.engine.scan import find, gpus, kinds
 from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.logs import scan as reader
-from runbook.modules.logs import sightings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
     from runbook.engine.language.signatures import Catalogue, Signature
     from runbook.engine.scan.find import Left, Source
     from runbook.modules.logs.patterns import Pattern
-    from runbook.modules.logs.scan import FileScan, Sighting, Spot
+    from runbook.modules.logs.scan import FileScan, Spot
+    from runbook.modules.logs.sightings import Part
 
     Each = Callable[[str, int | None, Signature, str], None]  # path, line's number, signature, line
 
@@ -195,7 +195,7 @@ class _Gathering:
         self.matched = 0
         self._catalogue = catalogue
         self._room = _KEPT
-        self._found: list[tuple[Source, Signature, int, list[Spot]]] = []
+        self._found: list[tuple[Source, Signature, Part, list[Spot]]] = []
 
     def add(self, source: Source, scanned: FileScan) -> None:
         """Take in what one file held."""
@@ -208,9 +208,8 @@ class _Gathering:
         self.files.append(replace(scanned, path=source.path, found={}))
         for name, sighting in scanned.found.items():
             self.matched += sighting.count
-            self._found.append(
-                (source, self._catalogue.signatures[kinds.name(name)], sighting.count, self._spots(sighting))
-            )
+            told = self._catalogue.signatures[kinds.name(name)]
+            self._found += [(source, told, part, [*map(self._evidence, part.spots)]) for part in sighting.parts]
 
     def seen(self) -> Iterator[Seen]:
         """Yield all sightings, in the order of the files."""
@@ -219,34 +218,33 @@ class _Gathering:
             gpus.Told(signature, source.path, spot) for source, signature, _, spots in self._found for spot in spots
         ]
         said = iter(gpus.faults(self._catalogue, lines))
-        for source, signature, count, spots in self._found:
+        for source, signature, part, spots in self._found:
             for place, spot in enumerate(spots, 1):
                 fault = next(said)
                 kind, variant = kinds.kind(self._catalogue, signature, fault)
-                hidden = count - len(spots) if place == min(sightings.FIRST, len(spots)) else 0
+                counted = place == min(max(part.early, 1), len(spots))  # behind it stand those that were only counted
                 yield Seen(
                     sign=kind,
                     source=source.path,
                     line=_order(spot, place),
                     time=spot.time,
-                    count=1 + hidden,
+                    count=1 + (part.count - len(spots)) * counted,
                     variant=variant,
-                    device=fault.device,
+                    device=fault.subject,
                     job=kinds.job(spot.groups),
                     near=runs[source.path],
                     reach=_reach(spot.groups),
+                    ranks=(part.ranks if counted else frozenset()) | ({spot.rank} if spot.rank is not None else set()),
+                    hosts=(part.hosts if counted else frozenset()) | ({spot.host} if spot.host else set()),
                     evidence=spot,
                 )
-
-    def _spots(self, sighting: Sighting) -> list[Spot]:
-        return [self._evidence(spot) for spot in sighting.spots]
 
     def _evidence(self, spot: Spot) -> Spot:
         if self._room > 0:
             self._room -= len(spot.line) + sum(map(len, spot.before)) + sum(map(len, spot.after))
             return spot
         code = {name: value for name, value in spot.groups.items() if name in kinds.TELLING}
-        return reader.Spot(spot.line_no, spot.line[:_SHORT], spot.time, code, lines=spot.lines)
+        return replace(spot, line=spot.line[:_SHORT], groups=code, before=(), after=())
 
 
 def _runs(sources: Iterable[Source]) -> dict[str, str]:

@@ -33,7 +33,7 @@ def run(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
     try:
         answer = _planned(order, write) if order.get("check") else _once(order, ledger, write)
     except Refused as error:
-        answer = result("refused", str(error))
+        answer = result("refused", str(error), data=getattr(error, "data", {}))
     except TimedOut:
         answer = result("timeout", _late(order["timeout"]))
     _tell(write, answer, known)
@@ -48,7 +48,7 @@ def undo(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
     about = ledger.about(intent)
     hands = _hands(order, lambda _: None, write)
     try:
-        with ledger.subject(str(about.get("subject", "")), None, "", _PATIENCE * order["timeout"]):
+        with ledger.subject(str(about.get("subject", "")), None, _PATIENCE * order["timeout"]):
             answer = _ended(hands, lambda: undo_all(hands, undos), order["timeout"])
     except Refused as error:
         answer = result("refused", str(error))
@@ -61,14 +61,14 @@ def undo(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
 
 def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, Any]:
     """Do what was not begun before; what was is answered from the ledger."""
-    intent, subject, epoch = str(order["intent"]), str(order.get("subject", "")), int(order.get("epoch", 0))
+    intent, subject, claim = str(order["intent"]), str(order.get("subject", "")), order.get("claim")
     known = ledger.known(intent)
     if known.result is not None:
         return known.result
     if known.begun:
         return result(known.state, f"intent {intent} was begun before and is not done twice")
-    with ledger.subject(subject, epoch, str(order.get("journal", "")), _PATIENCE * order["timeout"]):
-        held = ledger.start(intent, {"subject": subject, "epoch": epoch, "step": order["step"]})
+    with ledger.subject(subject, claim, _PATIENCE * order["timeout"], beside=bool(order.get("beside"))):
+        held = ledger.start(intent, {"subject": subject, "claim": claim, "step": order["step"]})
         try:
             hands = _hands(order, lambda undo: ledger.keep_undo(intent, undo), write)
             answer = _ended(hands, lambda: _carry_out(order, hands), order["timeout"])

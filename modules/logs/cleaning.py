@@ -1,7 +1,7 @@
 """What stands in a log, as lines of text: without colours, NUL bytes, carriage returns and docker's wrapping."""
 
 import re
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Sequence
 
 from runbook.modules.logs.wrapping import inner
 
@@ -20,7 +20,7 @@ class Text(NamedTuple):
     """A block of lines as the patterns see it."""
 
     data: bytes  # lines parted by line feeds; one that a lone carriage return ends has it still, before the line feed
-    stamps: Optional[List[str]] = None  # the times that were written beside the lines; None where there are none
+    stamps: Optional[Sequence[str]] = None  # the times that were written beside the lines; None where there are none
     cut: int = 0  # lines that were longer than patterns are given
 
 

@@ -40,6 +40,7 @@ class Follow:
                 [cursor for cursor in left if not cursor.cut],
                 self._live,
                 max((cursor.changed for cursor in known), default=0),
+                doubtful=[cursor for _, cursor in self.awaited if cursor is not None],
                 plain=_plain(there),
                 now=now,
                 until=until,
@@ -48,7 +49,8 @@ class Follow:
 
     def _place(self, place: Place) -> None:
         own = _known(place, self._free)
-        if own is None or own.copy:
+        blank = own is not None and not (own.offset or place.live or own.idle(place.found))
+        if own is None or own.copy or blank:  # by its inode alone no file is known
             self._strange.append((place, own))
             return
         if own.idle(place.found):
@@ -56,16 +58,16 @@ class Follow:
             self.idle.append(own)
         else:
             fits = _fits(own, place, self._now, self.trouble)
-            if fits is None:
-                self.awaited.append((place, own))
-                self.idle.append(own)
-                return
-            if not fits:
+            if fits is False:
                 self._cut.append(own)
                 self._strange.append((place, None))
                 return
-            own = adopted(own, place)
-            self.work.append((place, own))
+            if fits is None:
+                self.awaited.append((place, own))
+                self.idle.append(own)
+            else:
+                own = adopted(own, place)
+                self.work.append((place, own))
         if place.live:
             self._live[place.log] = own
 

@@ -18,6 +18,7 @@ from typing import Pattern as Regex
 
 from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
+from runbook.modules.logs.engines.literals import all_there, conditions
 from runbook.modules.logs.groups import numeric_groups
 from runbook.modules.logs.hits import Hit, hit
 from runbook.modules.logs.patience import Expired, Patience
@@ -54,6 +55,7 @@ class Judge:
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
         self._testing = not engine.sure  # whether candidates are worth a quick test before the pattern itself
         self._owners = [expression.pattern for expression in engine.expressions]
+        self._around = [conditions(expression.around) for expression in engine.expressions]
         self._exact: Dict[int, Optional[Test]] = {}  # by expression; what tells of a line of ASCII whether it matches
 
     def prepare(self) -> None:
@@ -174,6 +176,8 @@ class Judge:
                         continue
                 if test is None or number not in counted:
                     if self.patterns[number].lines > 1:
+                        if not self._may_reach(expression, data, start, end):
+                            continue
                         match = self._reaching(number, data, start, end, goes_on=goes_on)
                     else:
                         if line is None:
@@ -209,11 +213,22 @@ class Judge:
         self._exact[expression] = test
         return test
 
+    def _may_reach(self, expression: int, data: bytes, start: int, end: int) -> bool:
+        """Tell whether the lines that a match may reach over hold what it can't do without."""
+        if not self._around[expression]:
+            return True
+        window = data[self._first(self._owners[expression], data, start) : end]
+        return b"\r" in window or not window.isascii() or all_there(window, self._around[expression])
+
+    def _first(self, number: int, data: bytes, start: int) -> int:
+        """Return where the first line begins that a match may have begun in."""
+        for _ in range(self.patterns[number].lines - 1):
+            start = data.rfind(b"\n", 0, max(0, start - 1)) + 1
+        return start
+
     def _reaching(self, number: int, data: bytes, start: int, end: int, *, goes_on: bool) -> "Optional[Match[str]]":
         """Return the match that ends in a line and may have begun in those before it."""
-        first = start
-        for _ in range(self.patterns[number].lines - 1):
-            first = data.rfind(b"\n", 0, max(0, first - 1)) + 1
+        first = self._first(number, data, start)
         window, at = data[first:end].decode("utf-8", "replace"), 0
         if "\r" in window:
             window = window.replace("\r\n", "\r")

@@ -1,33 +1,46 @@
 """The texts that stand in every line that an expression matches, of each set one: what quick searches look for."""
 
-from typing import FrozenSet, Iterable, List, Optional, Tuple
+import re
+from functools import lru_cache
+from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
-from runbook.modules.logs.nodes import Bytes, Many, Node, OneOf, Times
+from runbook.modules.logs.nodes import Bytes, Many, Node, OneOf, Text, Times
 
 SHORTEST = 3  # bytes; shorter ones stand in too many lines
 SHORTEST_ALSO = 2
 MOST = 200  # texts of one set; more are no quicker than the expression itself
 SETS = 5
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789 _:,-/'\"=<>%&#@!;~`\t")
-TELLING = 6.0  # bytes of a text by which lines are told apart
+TELLING = 6.0  # weight of a text by which lines are told apart
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _:,-/'\"=<>%&#@!;~`\t")
+_FEW = 4  # characters in whose place each is written out
 _PRODUCT = 16  # texts that a stretch of alternatives is written out into
+_PART = re.compile(rb"[A-Za-z]+|[^A-Za-z ]")
 _COMMON = frozenset(
-    b"error errors failed failure fail memory warning connection connect timeout timed out checkpoint nvrm nccl cuda "
-    b"code exit read write node task process server file device kernel no in of for the with not line grad norm loss "
-    b"step rank gpu info".split()
+    b"error errors err failed failure fail failing memory warning warn connection connect connected refused reset closed "
+    b"timeout timed time out checkpoint nvrm nccl cuda code exit read write node nodes task tasks process server client "
+    b"file files device kernel no in of for the with not line grad norm loss step rank gpu info killed kill started "
+    b"starting stopped worker workers retry retrying request model loading load get post http https host port key".split()
 )
 
-Texts = FrozenSet[bytes]
+
+class Texts(NamedTuple):
+    """Texts one of which stands in every line that matches."""
+
+    words: FrozenSet[bytes]
+    folds: bool = False  # they are in lower case, to be looked for in lower case
+
+
+_NOTHING = Texts(frozenset([b""]))
 
 
 def needed(node: Node) -> Tuple[Texts, ...]:
-    """Return sets of texts in lower case, to be looked for in lower case, the most telling first; none where none is.
+    """Return sets of texts, the most telling first; none where none is.
 
     Of the first a line is known, the others are to be asked for in it.
     """
     sets = sorted(dict.fromkeys(_sets(node)), key=_telling, reverse=True)
-    useful = [texts for texts in sets if len(texts) <= MOST and min(map(len, texts)) >= SHORTEST_ALSO]
-    if not useful or min(map(len, useful[0])) < SHORTEST:
+    useful = [texts for texts in sets if _useful(texts)]
+    if not useful or min(map(len, useful[0].words)) < SHORTEST:
         return ()
     return tuple(useful[:SETS])
 
@@ -39,25 +52,41 @@ def telling(texts: Texts) -> bool:
 
 def outline(node: Node) -> bytes:
     """Return the sets in their order as an expression, which RE2 and `grep -E` understand alike."""
-    sets = [texts for texts in _sets(node) if len(texts) <= MOST and min(map(len, texts)) >= SHORTEST_ALSO]
-    return b".*".join(b"(%s)" % b"|".join(map(escaped, sorted(texts))) for texts in sets[:SETS])
+    sets = [texts for texts in _sets(node) if _useful(texts)]
+    return b".*".join(map(_alternatives, sets[:SETS]))
 
 
-def escaped(text: bytes) -> bytes:
+def escaped(text: bytes, *, folds: bool = False) -> bytes:
     """Return a text as an expression."""
-    return b"".join(
-        bytes([code]) if code in _PLAIN or code >= 0x80 else b"[%c]" % code if code != 0x5E else rb"\^" for code in text
-    )
+    return b"".join(map(_either if folds else _one, text))
+
+
+def _either(code: int) -> bytes:
+    return b"[%c%c]" % (code - 0x20, code) if 0x61 <= code <= 0x7A else _one(code)
+
+
+def _one(code: int) -> bytes:
+    if code in _PLAIN or code >= 0x80:
+        return bytes([code])
+    return rb"\^" if code == 0x5E else b"[%c]" % code
+
+
+def _alternatives(texts: Texts) -> bytes:
+    return b"(%s)" % b"|".join(escaped(word, folds=texts.folds) for word in sorted(texts.words))
+
+
+def _useful(texts: Texts) -> bool:
+    return len(texts.words) <= MOST and min(map(len, texts.words)) >= SHORTEST_ALSO
 
 
 def _sets(node: Node) -> List[Texts]:
     """Return all such sets."""
     exact = _exact(node)
     if exact is not None:
-        return [exact] if all(exact) and exact else []
+        return [exact] if all(exact.words) and exact.words else []
     found: List[Texts] = []
     if isinstance(node, Many):
-        run: Texts = frozenset([b""])
+        run = _NOTHING
         for part in node.parts:
             texts = _exact(part)
             longer = _joined(run, texts) if texts is not None else None
@@ -65,17 +94,17 @@ def _sets(node: Node) -> List[Texts]:
                 run = longer
                 continue
             found.append(run)
-            run = texts if texts is not None else frozenset([b""])
+            run = _NOTHING if texts is None else texts
             if texts is None:
                 found += _sets(part)
         found.append(run)
     elif isinstance(node, OneOf):
-        branches = [_best(branch) for branch in node.branches]
-        if branches and all(branch is not None for branch in branches):
-            found.append(frozenset().union(*(branch for branch in branches if branch is not None)))
+        branches = _together(_best(branch) for branch in node.branches)
+        if branches is not None:
+            found.append(branches)
     elif isinstance(node, Times) and node.least:
         found += _sets(node.part)
-    return [texts for texts in found if texts and all(texts)]
+    return [texts for texts in found if texts.words and all(texts.words)]
 
 
 def _best(node: Node) -> Optional[Texts]:
@@ -84,63 +113,82 @@ def _best(node: Node) -> Optional[Texts]:
 
 def _exact(node: Node) -> Optional[Texts]:
     """Return all that a node may match, where that is little and written out."""
+    if isinstance(node, Text):
+        return Texts(frozenset([node.letters]), node.folds)
     if isinstance(node, Bytes):
-        letters = frozenset(bytes([byte]).lower() for byte in node.members)
-        return letters if 0 < len(letters) <= 4 else None
+        return _of_bytes(node)
     if isinstance(node, Many):
-        texts: Optional[Texts] = frozenset([b""])
+        texts: Optional[Texts] = _NOTHING
         for part in node.parts:
             more = _exact(part)
             texts = None if texts is None or more is None else _joined(texts, more)
+            if texts is None:
+                break
         return texts
     if isinstance(node, OneOf):
-        branches = [_exact(branch) for branch in node.branches]
-        if not branches or any(branch is None for branch in branches):
-            return None
-        found: Texts = frozenset().union(*(branch for branch in branches if branch is not None))
-        return found if len(found) <= _PRODUCT else None
+        return _bounded(_together(map(_exact, node.branches)))
     if isinstance(node, Times):
         texts = _exact(node.part) if node.most is not None and node.most <= 2 else None
         if texts is None:
             return None
-        counts = range(node.least, (node.most or 0) + 1)
-        return _union(_repeated(texts, count) for count in counts)
-    return frozenset([b""])
+        return _bounded(_together(_repeated(texts, count) for count in range(node.least, (node.most or 0) + 1)))
+    return _NOTHING
+
+
+def _of_bytes(node: Bytes) -> Optional[Texts]:
+    if not 0 < len(node.members) <= 2 * _FEW:
+        return None
+    if len(node.members) > 2:
+        lower = frozenset(bytes(node.members).lower())
+        if len(lower) <= _FEW and len(lower) < len(node.members):
+            return Texts(frozenset(bytes([byte]) for byte in lower), folds=True)
+    return Texts(frozenset(bytes([byte]) for byte in node.members)) if len(node.members) <= _FEW else None
 
 
 def _repeated(texts: Texts, count: int) -> Optional[Texts]:
-    made: Optional[Texts] = frozenset([b""])
+    made: Optional[Texts] = _NOTHING
     for _ in range(count):
         made = None if made is None else _joined(made, texts)
     return made
 
 
-def _union(several: Iterable[Optional[Texts]]) -> Optional[Texts]:
-    found: Texts = frozenset()
-    for texts in several:
-        if texts is None:
-            return None
-        found |= texts
-    return found if len(found) <= _PRODUCT else None
+def _together(several: Iterable[Optional[Texts]]) -> Optional[Texts]:
+    """Return the texts of all; None where there is none, or one of them can't be said."""
+    made = list(several)
+    known = [texts for texts in made if texts is not None]
+    if not made or len(known) < len(made):
+        return None
+    folds = any(texts.folds for texts in known)
+    return Texts(frozenset(word.lower() if folds else word for texts in known for word in texts.words), folds)
+
+
+def _bounded(texts: Optional[Texts]) -> Optional[Texts]:
+    return texts if texts is not None and len(texts.words) <= _PRODUCT else None
 
 
 def _joined(first: Texts, second: Texts) -> Optional[Texts]:
-    if len(first) * len(second) > _PRODUCT:
+    if len(first.words) * len(second.words) > _PRODUCT:
         return None
-    return frozenset(a + b for a in first for b in second)
+    words = frozenset(a + b for a in first.words for b in second.words)
+    if not first.folds and not second.folds:
+        return Texts(words)
+    return Texts(frozenset(word.lower() for word in words), folds=True)
 
 
 def _telling(texts: Texts) -> Tuple[float, int]:
     """Return how well texts tell lines apart: by the one that tells least."""
-    return min(_weight(text) for text in texts), -len(texts)
+    return min(map(_weight, texts.words)), -len(texts.words)
 
 
+@lru_cache(maxsize=8192)
 def _weight(text: bytes) -> float:
-    if len(text) <= SHORTEST:
-        return len(text) / 2
-    return 2.5 if _common(text) else len(text)
-
-
-def _common(text: bytes) -> bool:
-    words = bytes(byte if 0x61 <= byte <= 0x7A else 0x20 for byte in text).split()
-    return all(word in _COMMON for word in words)
+    """Rate a text: a word that most logs hold says little, several behind each other say something."""
+    weight = 0.0
+    for part in _PART.findall(text):
+        if not part.isalpha():
+            weight += 1.0
+        elif part.lower() in _COMMON:
+            weight += 2.0 if part.islower() else 3.0
+        else:
+            weight += len(part) if len(part) > SHORTEST else len(part) / 2
+    return weight

@@ -17,6 +17,14 @@ class Bytes:
 
 
 @dataclass(frozen=True)
+class Text:
+    """Characters of ASCII one behind the other; most of a pattern is such."""
+
+    letters: bytes  # in lower case where case is ignored
+    folds: bool = False
+
+
+@dataclass(frozen=True)
 class Many:
     """One behind the other; none is the empty text."""
 
@@ -46,14 +54,14 @@ class At:
     place: str
 
 
-Node = Union[Bytes, Many, OneOf, Times, At]
+Node = Union[Bytes, Text, Many, OneOf, Times, At]
 EMPTY = Many(())
 NEVER = OneOf(())
 
 
 def nullable(node: Node) -> bool:
     """Tell whether the empty text matches."""
-    if isinstance(node, Bytes):
+    if isinstance(node, (Bytes, Text)):
         return False
     if isinstance(node, Many):
         return all(map(nullable, node.parts))
@@ -78,6 +86,8 @@ def _breaks(node: Node) -> bool:
     """Tell whether it may match a line feed."""
     if isinstance(node, Bytes):
         return 0x0A in node.members
+    if isinstance(node, Text):
+        return b"\n" in node.letters
     if isinstance(node, Many):
         return any(map(_breaks, node.parts))
     if isinstance(node, OneOf):
@@ -159,4 +169,4 @@ def _wide(node: Node, folding: FrozenSet[int]) -> Node:
             most = None if node.most is None or node.most * 4 > _LONGEST else node.most * 4
             return Times(Bytes(node.part.members | folding), node.least, most)
         return Times(_wide(node.part, folding), node.least, node.most)
-    return EMPTY if node.place == "b" else node
+    return EMPTY if node == At("b") else node

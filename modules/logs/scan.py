@@ -1,17 +1,19 @@
 """One log read from its begin to its end, in bounded memory: what matches, how often, where first and last."""
 
-from collections import defaultdict, deque
-from dataclasses import dataclass, field
+from collections import defaultdict
 from itertools import chain, groupby
-from typing import BinaryIO, Callable, Deque, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.frozen import frozen
+from runbook.modules.logs import subjects
 from runbook.modules.logs.cleaning import Text
+from runbook.modules.logs.clock import Clock
 from runbook.modules.logs.judging import Found, Judge, TooSlow, last_lines
+from runbook.modules.logs.keeping import Block, Keeper
 from runbook.modules.logs.match import judge
 from runbook.modules.logs.opening import Blocks, Unreadable, opened
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.sightings import FIRST, LAST, Clock, Seen, Sighting, Sketch, Spot, told
+from runbook.modules.logs.sightings import Sighting, Spot
 from runbook.modules.logs.unwrapping import Unwrapped, unwrapped
 
 __all__ = ["FileScan", "Sighting", "Spot", "scan"]
@@ -19,9 +21,7 @@ __all__ = ["FileScan", "Sighting", "Spot", "scan"]
 BLOCK_TIME = 1.0  # seconds of processor time to judge a block; one that takes longer is judged line by line
 LINE_TIME = 0.25  # for a pattern in a line of such a block; one that takes longer is passed over
 PATIENCE = 4  # lines that a pattern may be too slow for before it is left out of the rest of the file
-HELD = 8 * 1024 * 1024  # bytes of blocks that are held
 SHOWN = 400  # bytes of a line that is told as it is found
-AROUND = 4096  # bytes before a spot that are looked through for a time
 
 Each = Callable[[Optional[int], str, str], None]
 
@@ -71,41 +71,19 @@ def scan(
         return FileScan(path, 0, 0, {}, str(error))
 
 
-@dataclass
-class _Block:
-    """A block, cleaned, behind the last lines of the one before."""
-
-    text: Text
-    begin: int  # where the block itself begins
-    line_no: Optional[int]  # of its first line
-    before: bytes = b""  # the text of the block before it
-    spots: List[Tuple[int, int, int]] = field(default_factory=list)  # (start, pattern, how many of it up to here)
-
-    def feeds(self, begin: int, end: int) -> int:
-        """Return how many line feeds the file has in a part; a lone carriage return is none."""
-        data = self.text.data
-        return data.count(b"\n", begin, end) - (data.count(b"\r\n", begin, end) if b"\r" in data else 0)
-
-    def stamp(self, start: int) -> str:
-        """Return the time that was written beside a line."""
-        return self.text.stamps[self.text.data.count(b"\n", self.begin, start)] if self.text.stamps else ""
-
-
 class _Scan:
     def __init__(
         self, path: str, blocks: Blocks, judge: Judge, since: Optional[float], context: int, each: Optional[Each]
     ) -> None:
         self._path, self._blocks, self._judge = path, blocks, judge
-        self._since, self._context, self._each = since, context, each
+        self._since, self._each = since, each
         self._names = [pattern.name for pattern in judge.patterns]
-        self._seen: Dict[str, Seen] = {}
-        self._clock = Clock()  # of the spots, which are told of later
+        self._keeper = Keeper(judge, context)
         self._reading = Clock()  # of the lines as they are read, where only late ones are wanted
         self._slow: Dict[int, int] = {}  # lines that a pattern was too slow for
         self._left_out: Set[int] = set()  # those that were too slow for too many
-        self._counted: Set[int] = set()  # patterns of which enough spots are kept
-        self._recent: Deque[_Block] = deque()  # blocks whose spots are still to be kept, as far as they will be
-        self._size = 0  # of these
+        self._counted: Set[int] = set()  # patterns of which enough spots are kept, whomever they are about
+        self._devices = {number for number, one in enumerate(judge.patterns) if subjects.names_device(one.regex)}
         self._feeds = 0  # line feeds that were read
         self._ended = True  # the last line has one
         self._last = b""  # the text of the last block
@@ -123,12 +101,7 @@ class _Scan:
                 self._read(raw, text)
         except KeyboardInterrupt:
             stopped = True
-        while self._recent:
-            self._settle(self._recent.popleft())
-        sightings = [
-            self._sighting(name, self._seen[name]) for name in dict.fromkeys(self._names) if name in self._seen
-        ]
-        found = {sighting.name: sighting for sighting in sightings if sighting is not None}
+        found = self._keeper.sightings(dict.fromkeys(self._names))
         count = self._feeds + (not self._ended)
         stopped = stopped or self._blocks.stopped
         return FileScan(self._path, count, self._blocks.bytes, found, self._trouble(), self._note(), stopped)
@@ -141,7 +114,7 @@ class _Scan:
             data, stamps = (raw, None) if text is None else (text.data, text.stamps)
             if self._reading.look_ahead(data, 0, stamps or ()):
                 break
-        self._clock.first = self._reading.first
+        self._keeper.clock.first = self._reading.first
         return chain(begun, blocks)
 
     def _read(self, raw: bytes, known: Optional[Text]) -> None:
@@ -149,15 +122,12 @@ class _Scan:
         head = last_lines(self._last, self._carried) if self._carried and self._last else b""
         text, marks = self._judge.candidates(raw if known is None else known, head)
         line_no = None if self._blocks.first is None else self._blocks.first + self._feeds
-        block = _Block(text, len(head), line_no)
+        block = Block(text, len(head), line_no, self._last)
         try:
             if marks:
                 self._take(block, marks)
         finally:  # what was found before an interrupt is told, too
-            if block.spots:
-                block.spots.sort()
-                block.before = self._last
-            self._hold(block)
+            self._keeper.hold(block)
         self._feeds += raw.count(b"\n")
         self._ended = raw.endswith(b"\n")
         self._last = text.data
@@ -166,18 +136,7 @@ class _Scan:
             last = max(block.begin, text.data.rfind(b"\n", 0, len(text.data) - 1) + 1)
             self._reading.at(text.data, last, block.begin, block.stamp(last))
 
-    def _hold(self, block: _Block) -> None:
-        """Hold a block for a while: most of its spots will be followed by others, and need not be kept."""
-        if not self._recent and not block.spots:
-            return
-        self._recent.append(block)
-        self._size += len(block.text.data)
-        while self._recent and (self._size > HELD or not self._recent[0].spots) and len(self._recent) > 1:
-            settled = self._recent.popleft()
-            self._size -= len(settled.text.data)
-            self._settle(settled)
-
-    def _take(self, block: _Block, marks: List[Tuple[int, int]]) -> None:
+    def _take(self, block: Block, marks: List[Tuple[int, int]]) -> None:
         """Judge the candidates of a block."""
         data = block.text.data
         if self._left_out:
@@ -187,21 +146,18 @@ class _Scan:
             found = self._late_enough(block, found)
         if self._each is not None:
             self._tell(block, found)
-        named: Dict[str, List[Tuple[int, int]]] = defaultdict(list)
-        names = self._names
+        named: Dict[Tuple[str, str], List[Tuple[int, int]]] = defaultdict(list)
+        names, device = self._names, ""
         before = -1
-        for start, number, _ in found:
+        for start, number, match in found:
             if start != before:  # the first pattern that matches names a line
                 before = start
-                named[names[number]].append((start, number))
-        for name, spots in named.items():
-            seen = self._seen.setdefault(name, Seen())
-            room, least = max(0, FIRST - seen.count), max(0, len(spots) - LAST)
-            kept = [*range(min(room, len(spots))), *range(max(room, least), len(spots))]
-            block.spots += [(*spots[index], seen.count + index + 1) for index in kept]
-            seen.count += len(spots)
-            if seen.count >= FIRST:
-                self._counted.update(number for _, number in spots)
+                if self._devices:
+                    device = subjects.device(match, data, start) if match and number in self._devices else ""
+                named[names[number], device].append((start, number))
+        for (name, device), spots in named.items():
+            if self._keeper.take(block, name, device, spots):
+                self._counted.update(number for _, number in spots if number not in self._devices)
 
     def _found(self, data: bytes, marks: List[Tuple[int, int]]) -> List[Found]:
         every = self._each is not None
@@ -229,7 +185,7 @@ class _Scan:
                     self._left_out.add(number)
         return list(found.values())
 
-    def _late_enough(self, block: _Block, found: Sequence[Found]) -> List[Found]:
+    def _late_enough(self, block: Block, found: Sequence[Found]) -> List[Found]:
         assert self._since is not None
         late: List[Found] = []
         data, looked, moment = block.text.data, block.begin, self._reading.now
@@ -242,7 +198,7 @@ class _Scan:
                 late.append(item)
         return late
 
-    def _tell(self, block: _Block, found: Sequence[Found]) -> None:
+    def _tell(self, block: Block, found: Sequence[Found]) -> None:
         assert self._each is not None
         number, counted, data = block.line_no, block.begin, block.text.data
         for start, pattern, _ in found:
@@ -252,73 +208,6 @@ class _Scan:
             end = data.find(b"\n", start)
             line = data[start : min(end if end >= 0 else len(data), start + SHOWN)]
             self._each(number, self._names[pattern], line.decode("utf-8", "replace"))
-
-    def _settle(self, block: _Block) -> None:
-        """Keep the spots of a block that are among the first, or among the last so far."""
-        data = block.text.data
-        line_no, counted, looked = block.line_no, block.begin, 0
-        for start, number, ordinal in block.spots:
-            seen = self._seen[self._names[number]]
-            if ordinal > FIRST and ordinal <= seen.count - LAST:
-                continue
-            if line_no is not None:
-                line_no += block.feeds(counted, start)
-            counted = start
-            stamp = block.stamp(start)
-            moment = self._clock.latest
-            sure = ordinal <= FIRST or bool(stamp)
-            if sure:
-                moment = self._clock.at(data, start, looked, stamp, b"" if looked else block.before)
-                looked = start
-                if moment is None:
-                    moment = self._first_time(block, start)
-            begin = self._begin(data, start, number)
-            sketch = Sketch(number, line_no, self._around(data, begin, start), start - begin, moment, sure)
-            seen.keep(sketch if ordinal > FIRST and len(sketch.around) <= 4 * AROUND else self._told(sketch), ordinal)
-
-    def _first_time(self, block: _Block, start: int) -> Optional[float]:
-        """Return the first time behind a spot before which there is none."""
-        if not self._clock.look_ahead(block.text.data, start):
-            for other in self._recent:
-                if self._clock.look_ahead(other.text.data, other.begin, other.text.stamps or ()):
-                    break
-        return self._clock.first
-
-    def _told(self, sketch: Sketch) -> Optional[Spot]:
-        return told(self._judge, sketch, self._clock, self._context)
-
-    def _begin(self, data: bytes, start: int, number: int) -> int:
-        """Return where the lines begin that a spot needs before its own."""
-        begin = start
-        for _ in range(self._context + self._judge.patterns[number].lines - 1):
-            begin = data.rfind(b"\n", 0, max(0, begin - 1)) + 1
-        return min(begin, data.find(b"\n", max(0, start - AROUND)) + 1)
-
-    def _around(self, data: bytes, begin: int, start: int) -> bytes:
-        """Return a spot's lines and those of context behind it, which may stand in the blocks that follow."""
-        end = data.find(b"\n", start) + 1 or len(data)
-        around, left = data[begin:end], self._context
-        following = iter(self._recent)
-        while left:
-            behind = data.find(b"\n", end) + 1 or len(data)
-            if behind > end:
-                around += data[end : min(behind, end + AROUND)]
-                left -= 1
-                end = behind
-            else:
-                block = next(following, None)
-                if block is None:
-                    break
-                data, end = block.text.data, block.begin
-        return around
-
-    def _sighting(self, name: str, seen: Seen) -> Optional[Sighting]:
-        spots = list(seen.first)
-        for last in seen.last:
-            spot = self._told(last) if isinstance(last, Sketch) else last
-            if spot is not None:
-                spots.append(spot)
-        return Sighting(name, seen.count, spots[0], spots[-1], tuple(spots)) if spots else None
 
     def _note(self) -> str:
         if not self._cut:

@@ -6,7 +6,7 @@ from typing import List, Mapping, Optional, Sequence
 
 from runbook.modules.frozen import frozen
 from runbook.modules.logs.content import Content, Slow, opened
-from runbook.modules.logs.cursor import Cursor
+from runbook.modules.logs.cursor import SETTLED, Cursor
 from runbook.modules.logs.rotation import Place, adopted, at_end, copied, fresh
 
 SLACK = 600 * 10**9  # nanoseconds by which a file may be older than the newest that was seen, and still be news
@@ -32,6 +32,7 @@ class Strangers:
         live: Mapping[str, Cursor],
         newest: int,
         *,
+        doubtful: Sequence[Cursor],
         plain: Mapping[str, Sequence[Place]],
         now: float,
         until: float,
@@ -40,6 +41,7 @@ class Strangers:
         self.cut = cut  # cursors whose bytes are no longer where they were: a copy may hold them
         self._live = live  # cursors of the logs that are as they were
         self._newest = newest  # the last change that was seen of any file: what is older holds nothing new
+        self._doubtful = doubtful  # cursors whose files went away as they were looked at: any of these may be a copy
         self._plain = plain  # the files of each log that are not packed: one may be in the course of it
         self._now = now
         self._until = until
@@ -50,7 +52,8 @@ class Strangers:
 
         Args:
             place: the file.
-            copy: the cursor in it, where it was a copy of the log when it was last looked at.
+            copy: the cursor in it, where it was a copy of the log when it was last looked at, or nothing was read of it;
+                its inode may be another file's by now.
         """
         with opened(place.path, self._until) as content:
             if content is None or not place.holds(content):
@@ -67,15 +70,16 @@ class Strangers:
             resumed = self._resume([*self.cut, *self.lost], place, content)
             if resumed is not None:
                 return resumed
+            if any(cursor.offset and cursor.shares_head(content) for cursor in self._doubtful):
+                return None
             if self._shorter(place, content):
                 return _end(place, content)  # copied before its last lines were written, and these were read
             live = self._live.get(place.log)
-            if live is not None or any(cursor.log == place.log for cursor in self.cut):
-                within = _within(live, place.log, content)
-                if within is None:
-                    return None
-                if within:
-                    return _copy(place, content, live or fresh(place))  # a log that was cut is read anew
+            within = _within(live, place, content)
+            if within is None:
+                return None
+            if within:
+                return _copy(place, content, live or fresh(place))  # a log that is new, or was cut, is read in whole
             return self._other(place, content, copy)
 
     def _packed(self, place: Place, content: Content, copy: Optional[Cursor]) -> Optional[Begin]:
@@ -95,7 +99,7 @@ class Strangers:
         return self._other(place, content, copy)
 
     def _other(self, place: Place, content: Content, copy: Optional[Cursor]) -> Begin:
-        if copy:
+        if copy is not None and content.reaches(copy.offset) and copy.begins(content):
             return Begin(replace(adopted(copy, place, content), tried=False))
         new = place.found.st_mtime_ns >= self._newest - SLACK
         return Begin(replace(fresh(place), packed=content.packed)) if new else _end(place, content)
@@ -152,12 +156,18 @@ def followed(copy: Cursor, live: Cursor) -> Cursor:
         return _copy(place, part, live).cursor if place.found.st_ino == copy.inode else copy
 
 
-def _within(live: Optional[Cursor], log: str, content: Content) -> Optional[bool]:
+def _within(live: Optional[Cursor], place: Place, content: Content) -> Optional[bool]:
     """Tell whether a log holds all of a file; None where the log is being rotated at this moment."""
-    with opened(log) as whole:
+    with opened(place.log) as whole:
         if whole is None:
             return None if live else False
-        if copied(whole, content):
+        if copied(whole, content) and (live is not None or not _older(content, whole)):
             return True
         unchanged = live is None or (whole.reaches(live.offset) and live.begins(whole))
         return False if unchanged else None
+
+
+def _older(content: Content, whole: Content) -> bool:
+    """Tell whether a file was left alone before a log was last written: then a server died of the same words twice."""
+    was, written = (os.fstat(one.descriptor).st_mtime_ns for one in (content, whole))
+    return was < written - SETTLED * 10**9

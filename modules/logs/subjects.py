@@ -1,25 +1,26 @@
 """Whom a line that matches is about, beside its signature: a GPU by its address, a rank of a run, a host of many."""
 
 import re
-from typing import Optional
-
-from runbook.modules.logs.patterns import Pattern
+from functools import lru_cache
+from typing import Match, Optional
 
 _ADDRESS = "pci"  # the group of a pattern that holds a GPU's address
 _NAMED = re.compile(rf"\(\?P<{_ADDRESS}>")
 _REACH = 160  # bytes of a line in which a rank and a host stand
-_RANK = re.compile(rb"(?:\[|\b)[rR]ank(?:[=:_]? ?)(\d{1,6})(?:\]|\b(?=[:,|]))")  # [rank3]: [Rank 3] rank=3, rank 3:
-_HOST = re.compile(rb"(?:^|\d |Z )([A-Za-z0-9][\w.-]{0,80}) kernel: ")
+_RANK = re.compile(rb"(?:\[[rR]ank[ _]?(?=\d{1,6}\])|\brank=|\b[rR]ank (?=\d{1,6}:))(\d{1,6})\b")
+_HOST = re.compile(rb"[\dZ] ([A-Za-z0-9][\w.-]{0,80}) kernel: ")  # behind a time
 
 
-def of_device(pattern: Pattern) -> bool:
-    """Tell whether a pattern's lines name the GPU that they are about."""
-    return _NAMED.search(pattern.regex) is not None
+@lru_cache(maxsize=4096)
+def names_device(regex: str) -> bool:
+    """Tell whether the lines that an expression matches name the GPU that they are about."""
+    return _NAMED.search(regex) is not None
 
 
-def device(groups: "dict[str, Optional[str]]") -> str:
-    """Return the address that a line names, as it is written there."""
-    return groups.get(_ADDRESS) or ""
+def device(match: "Match[str]", data: bytes, start: int) -> str:
+    """Return whom a match is about: the address in it, with the host of its line; nothing where it has none."""
+    address = match.groupdict().get(_ADDRESS) or ""
+    return f"{host(data, start)} {address}" if address else ""
 
 
 def rank(data: bytes, start: int) -> Optional[int]:

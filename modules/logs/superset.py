@@ -23,6 +23,7 @@ from runbook.modules.logs.nodes import (
     Many,
     Node,
     OneOf,
+    Text,
     Times,
     many,
     nullable,
@@ -32,7 +33,7 @@ from runbook.modules.logs.nodes import (
 
 _sre = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
 
-ALTERNATIVES = 200  # into which a pattern is parted at most
+ALTERNATIVES = 50  # into which a pattern is parted at most
 _NEWLINE = frozenset(b"\n")
 _DIGIT = frozenset(b"0123456789")
 _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
@@ -74,7 +75,20 @@ class _Translation:
         self.exact = True
 
     def sequence(self, parsed: Iterable[Any], flags: int) -> Node:
-        return many(self._node(str(operation), argument, flags) for operation, argument in parsed)
+        parts: List[Node] = []
+        run: List[int] = []
+        folds = bool(flags & _IGNORECASE)
+        for operation, argument in parsed:
+            if operation is _sre.LITERAL and argument < 0x80 and argument != 0x0A:
+                run.append(argument)
+                continue
+            if run:
+                parts.append(_text(run, folds=folds))
+                run = []
+            parts.append(self._node(str(operation), argument, flags))
+        if run:
+            parts.append(_text(run, folds=folds))
+        return many(parts)
 
     def _node(self, name: str, argument: Any, flags: int) -> Node:
         if name in _ONE:
@@ -155,6 +169,11 @@ class _Translation:
                 found |= FOLDING
                 self.exact = False
         return found
+
+
+def _text(codes: List[int], *, folds: bool) -> Text:
+    letters = bytes(codes)
+    return Text(letters.lower(), folds=True) if folds else Text(letters)
 
 
 def _folded(pattern: str, flags: int) -> bool:

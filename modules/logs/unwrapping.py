@@ -2,11 +2,13 @@
 
 from typing import Iterator, Optional, Tuple
 
+from runbook.modules.logs.bulk import said_in_bulk
 from runbook.modules.logs.cleaning import Text, said
 from runbook.modules.logs.pieces import together
 from runbook.modules.logs.wrapping import wraps
 
 HELD = 1024 * 1024  # bytes that are held back while a line in pieces has no end
+SEGMENT = 16 * 1024  # bytes of whole lines that are taken one by one, where something in a block is not the usual
 
 Unwrapped = Tuple[bytes, Optional[Text]]
 """Whole lines, and what was said in them; None where nothing is written around the lines."""
@@ -14,18 +16,36 @@ Unwrapped = Tuple[bytes, Optional[Text]]
 
 def unwrapped(blocks: Iterator[bytes]) -> Iterator[Unwrapped]:
     """Yield blocks of whole lines, those that go on in the next one together with it."""
-    held, wrapped = b"", False
+    held = b""
     for block in blocks:
-        wrapped = wrapped or wraps(block)
-        if not wrapped:
+        if not (held or wraps(block)):
             yield block, None
             continue
-        part, held = held + block, b""
-        whole, end = together(part)
-        if end < len(part) <= end + HELD:
-            part, held = part[:end], part[end:]
-            whole, _ = together(part)
-        if part:
-            yield part, said(whole)
+        text = None if held else said_in_bulk(block)
+        if text is not None:
+            yield block, text
+            continue
+        for segment in _segments(block):
+            if not (held or wraps(segment)):
+                yield segment, None
+                continue
+            part, held = held + segment, b""
+            text = said_in_bulk(part)
+            if text is None:
+                whole, end = together(part)
+                if end < len(part) <= end + HELD:
+                    part, held = part[:end], part[end:]
+                    whole, _ = together(part)
+                text = said(whole)
+            if part:
+                yield part, text
     if held:
         yield held, said(together(held)[0])
+
+
+def _segments(block: bytes) -> Iterator[bytes]:
+    begin = 0
+    while begin < len(block):
+        end = block.find(b"\n", begin + SEGMENT) + 1 or len(block)
+        yield block[begin:end]
+        begin = end

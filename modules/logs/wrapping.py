@@ -10,6 +10,7 @@ CRI = re.compile(
 )
 _MOMENT = "__REALTIME_TIMESTAMP"
 _FIELDS = (b'"log":', b'"__REALTIME_TIMESTAMP"')
+_EACH = 4096  # bytes after which a line is looked at
 
 
 class Wrapped(NamedTuple):
@@ -20,9 +21,12 @@ class Wrapped(NamedTuple):
 
 
 def wraps(block: bytes) -> bool:
-    """Tell whether lines of a block are such, by its first, its last and one in its middle: they seldom stand alone."""
-    last = block.rfind(b"\n", 0, len(block) - 1) + 1
-    return _wraps(block, 0) or _wraps(block, last) or _wraps(block, block.find(b"\n", len(block) // 2) + 1)
+    """Tell whether lines of a block are such: by its last line and one every 4 KiB, as they seldom stand alone."""
+    if b"{" in block and _FIELDS[1] in block:
+        return True
+    if _wraps(block, 0) or _wraps(block, block.rfind(b"\n", 0, len(block) - 1) + 1):
+        return True
+    return any(_wraps(block, block.find(b"\n", at) + 1) for at in range(_EACH, len(block), _EACH))
 
 
 def _wraps(block: bytes, begin: int) -> bool:
@@ -31,8 +35,7 @@ def _wraps(block: bytes, begin: int) -> bool:
     if not block.startswith(b"{", begin):
         return False
     end = block.find(b"\n", begin)
-    line = block[begin : len(block) if end < 0 else end]
-    return any(field in line for field in _FIELDS)
+    return _FIELDS[0] in block[begin : len(block) if end < 0 else end]
 
 
 def inner(line: bytes) -> Optional[Wrapped]:
@@ -52,27 +55,33 @@ def _of_docker(record: Dict[str, Any]) -> Optional[Wrapped]:
     text, stamp = record.get("log"), record.get("time")
     if not isinstance(text, str) or "stream" not in record:
         return None
-    return Wrapped(_one_line(text.encode("utf-8", "replace")), stamp if isinstance(stamp, str) else "")
+    return Wrapped(one_line(text.encode("utf-8", "replace")), stamp if isinstance(stamp, str) else "")
 
 
 def _of_journal(record: Dict[str, Any]) -> Optional[Wrapped]:
     if _MOMENT not in record or not record.get("MESSAGE"):
         return None
     try:
-        stamp = f"{int(record[_MOMENT]) / 1e6:.6f}"
+        stamp = realtime(record[_MOMENT])
     except (ValueError, TypeError, OverflowError):
         stamp = ""
-    return Wrapped(_one_line(text_of(record["MESSAGE"])), stamp)
+    return Wrapped(one_line(text_of(record["MESSAGE"])), stamp)
 
 
-def _one_line(text: bytes) -> bytes:
+def realtime(microseconds: Union[str, bytes]) -> str:
+    """Return the journal's time as one that lines begin with."""
+    return f"{int(microseconds) / 1e6:.6f}"
+
+
+def one_line(text: bytes) -> bytes:
+    """Return a message with lone carriage returns between its lines, and none at its end."""
     return text.rstrip(b"\r\n").replace(b"\r\n", b"\r").replace(b"\n", b"\r")
 
 
 def fields_of(line: Union[str, bytes]) -> Optional[Dict[str, Any]]:
     """Return the fields of an entry, or of a line; None for what has none."""
     try:
-        record = json.loads(line)
+        record = json.loads(line, strict=False)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

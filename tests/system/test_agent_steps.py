@@ -9,7 +9,8 @@ import time
 import agents
 import pytest
 
-from runbook.engine.fleet import local
+from runbook.engine.fleet import local, messages
+from runbook.engine.fleet.messages import Claim
 from runbook.engine.model import Order, Outcome, StepStatus
 
 
@@ -101,11 +102,28 @@ def test_a_step_that_does_not_listen_is_killed_and_its_end_is_kept(agent):
 
 
 def test_a_lower_epoch_is_refused(agent):
-    assert agent.run("i1", command("true"), epoch=5, subject="gpu 0").ok
-    late = agent.run("i2", command("true"), epoch=4, subject="gpu 0")
+    assert agent.run("i1", command("true"), claim=Claim("j", 5, "ann@a", 60.0), subject="gpu 0").ok
+    late = agent.run("i2", command("true"), claim=Claim("j", 4, "ann@a", 60.0), subject="gpu 0")
     assert (late.status, late.changed) == (StepStatus.REFUSED, False)
     assert "epoch 4 is over: a later lease (5) acted on gpu 0 already" in late.error
     assert agent.ask("i2") == Outcome(StepStatus.LOST, data={"begun": False})
+
+
+def test_a_subject_that_another_journal_recovers_is_refused_until_it_is_given_back(agent):
+    ours, theirs = Claim("j", 5, "ann@a", 60.0), Claim("k", 1, "bob@b", 60.0)
+    assert agent.run("i1", command("true"), claim=ours, subject="gpu 0").ok
+    early = agent.run("i2", command("true"), claim=theirs, subject="gpu 0")
+    assert (early.status, early.data["held"]["by"]) == (StepStatus.REFUSED, "ann@a")
+    assert "ann@a recovers gpu 0 by another journal" in early.error
+    agent.send(messages.hold("gpu 0", ours))
+    agent.send(messages.release("gpu 0", ours))
+    assert agent.run("i3", command("true"), claim=theirs, subject="gpu 0").ok
+
+
+def test_an_intent_that_was_asked_for_is_never_begun_after_it(agent, tmp_path):
+    assert agent.ask("i1") == Outcome(StepStatus.LOST, data={"begun": False})
+    late = agent.run("i1", command("touch", f"{tmp_path}/ran"))
+    assert (late.status, (tmp_path / "ran").exists()) == (StepStatus.REFUSED, False)
 
 
 def test_steps_on_different_subjects_run_at_once_and_on_one_subject_after_each_other(agent, tmp_path):

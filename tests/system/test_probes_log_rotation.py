@@ -127,6 +127,14 @@ def test_a_server_that_dies_with_the_same_words_at_each_start_is_seen_each_time(
     assert watch.look() == []
 
 
+def test_a_server_that_dies_with_the_same_words_and_rotates_at_each_start_is_seen_each_time(log, watch):
+    for start in (90, 60, 30):
+        log.rename(f"{log}.{start}")
+        log.write_text("line 1\n")
+        os.utime(log, (time.time() - start, time.time() - start))
+    assert watch.numbers() == [1, 1, 1]
+
+
 def test_an_old_file_put_back_beside_the_log_is_no_news(log, watch):
     write(log, 1)
     assert watch.numbers() == [1]

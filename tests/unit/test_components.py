@@ -8,6 +8,7 @@ from runbook.engine.detect.components import Attempt, level, look
 from runbook.engine.errors import RunbookInvalid
 from runbook.engine.language import load
 from runbook.engine.model import Lacking, Seen
+from runbook.engine.people import Reset
 from tests.unit.world import DONE, World, failed
 
 RUNBOOK = """
@@ -25,6 +26,13 @@ detectors:
 """
 
 
+@pytest.fixture
+def hub(tmp_path):
+    file = tmp_path / "hub.yaml"
+    file.write_text(RUNBOOK, encoding="utf-8")
+    return load.load(file)
+
+
 @pytest.mark.parametrize(
     ("rate", "expected"),
     [(0, "healthy"), (4.99, "healthy"), (5, "degraded"), (19.9, "degraded"), (20, "unhealthy"), (50, "critical")],
@@ -33,14 +41,16 @@ def test_the_level_follows_the_error_rate(rate, expected):
     assert level(rate) == expected
 
 
-def test_below_five_attempts_nothing_is_said():
+def test_below_five_attempts_nothing_is_said(hub):
     attempts = [Attempt(1.0, ok=False, seconds=1.0)] * 4
-    assert look("hub", {"hub": attempts}) == Lacking("it takes 5 attempts to say anything: `hub` has 4")
+    assert look(hub, "hub", {("localhost", "hub"): attempts}, "localhost") == Lacking(
+        "it takes 5 attempts to say anything: `hub` has 4"
+    )
 
 
-def test_the_mean_latency_is_that_of_successes():
+def test_the_mean_latency_is_that_of_successes(hub):
     attempts = [Attempt(1.0, ok=True, seconds=2.0)] * 3 + [Attempt(1.0, ok=False, seconds=60.0)] * 2
-    found = look(None, {"hub": attempts, "idle": []})
+    found = look(hub, None, {("localhost", "hub"): attempts, ("elsewhere", "hub"): []}, "localhost")
     assert isinstance(found, Seen)
     (record,) = found.records
     assert record.subject == "hub"
@@ -66,7 +76,18 @@ def test_only_the_last_attempts_count(tmp_path):
     world.state = replace(world.state, attempts=before)
     world.go()
     (kept,) = world.state.attempts.values()
-    assert [attempt.ok for attempt in kept] == [False] * 9 + [True]
+    assert [attempt.ok for attempt in kept] == [False] * 12 + [True]
+    (opened,) = [told for told in world.told if told.kind == "incident.opened"]
+    assert (opened.data["fields"]["attempts"], opened.data["fields"]["error_rate"]) == (10, 90.0)
+
+
+def test_what_was_before_a_person_set_it_back_counts_no_more(hub):
+    attempts = [Attempt(float(at), ok=False, seconds=1.0) for at in range(1, 7)]
+    known = {("localhost", "hub"): attempts}
+    assert isinstance(look(hub, "hub", known, "localhost"), Seen)
+    for host, says in (("", Lacking), ("localhost", Lacking), ("other", Seen)):
+        resets = [Reset("hub", host, 3.0, "anna@desk"), Reset("other", "", 9.0, "anna@desk")]
+        assert isinstance(look(hub, "hub", known, "localhost", resets), says)
 
 
 def test_a_component_that_nothing_feeds_is_refused(tmp_path):

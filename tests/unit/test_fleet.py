@@ -106,9 +106,11 @@ def test_whatever_a_host_says_can_be_printed(text):
 
 def test_a_request_says_what_the_order_says():
     order = Order("chown", {"path": "/x"}, host_text=frozenset({"path"}), timeout=7.0)
-    request = messages.run("i1", order, epoch=3, subject="gpu 0", writable=("/x",), check=True)
+    claim = messages.Claim("j1", 3, "ann@a", 900.0)
+    request = messages.run("i1", order, claim=claim, subject="gpu 0", writable=("/x",), check=True)
     assert (request["step"], request["params"], request["host_text"]) == ("chown", {"path": "/x"}, ["path"])
-    assert (request["epoch"], request["subject"], request["timeout"], request["check"]) == (3, "gpu 0", 7.0, True)
+    assert (request["subject"], request["timeout"], request["check"]) == ("gpu 0", 7.0, True)
+    assert request["claim"] == {"journal": "j1", "epoch": 3, "owner": "ann@a", "lasts": 900.0}
     assert request["writable"] == ["/x"]
 
 

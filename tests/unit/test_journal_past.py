@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from runbook.engine.cli import history, stats
 from runbook.engine.journal import queries
+from runbook.engine.journal.ask import rates
 from runbook.engine.journal.facts import Fact, IncidentRow, RunStart
 from runbook.engine.journal.queries import Asked
 from runbook.engine.journal.store import open_journal
@@ -100,14 +101,14 @@ def test_history_is_narrowed(journal, asked, runs):
 
 
 def test_stats_count_attempts_and_how_long_they_took(journal):
-    (rate,) = queries.stats(journal, Asked()).operations
+    (rate,) = rates.stats(journal, Asked()).operations
     assert (rate.name, rate.attempts, rate.successes, rate.failures) == ("download", 3, 2, 1)
     assert (rate.mean, rate.p95) == (20.0, 30.0)
     assert rate.rate == pytest.approx(2 / 3)
 
 
 def test_stats_of_a_detector_have_time_to_detect_and_to_heal(journal):
-    (rate,) = queries.stats(journal, Asked()).detectors
+    (rate,) = rates.stats(journal, Asked()).detectors
     assert (rate.name, rate.incidents, rate.cured, rate.unhealed, rate.open) == ("server down", 3, 1, 1, 1)
     assert (rate.recoveries, rate.rate) == (2, 0.5)
     assert rate.detect_mean == pytest.approx(20.0)
@@ -115,7 +116,7 @@ def test_stats_of_a_detector_have_time_to_detect_and_to_heal(journal):
 
 
 def test_stats_are_narrowed_by_host(journal):
-    found = queries.stats(journal, Asked(host="gpu02"))
+    found = rates.stats(journal, Asked(host="gpu02"))
     assert [(rate.name, rate.attempts, rate.mean) for rate in found.steps] == [("restart_daemon", 1, 80.0)]
     assert found.operations == ()
 
@@ -125,8 +126,8 @@ def test_steps_that_were_only_planned_or_skipped_do_not_count(journal):
         for status in ("planned", "skipped", "failed"):
             data = {"module": "chown", "status": status, "duration": 1.0}
             batch.event(Fact("step.ended", NOW, "r3", host="gpu01", data=data))
-    rates = {rate.name: rate for rate in queries.stats(journal, Asked()).steps}
-    assert (rates["chown"].attempts, rates["chown"].failures) == (1, 1)
+    found = {rate.name: rate for rate in rates.stats(journal, Asked()).steps}
+    assert (found["chown"].attempts, found["chown"].failures) == (1, 1)
 
 
 def test_the_95th_percentile_is_the_time_that_19_of_20_stay_within(journal):
@@ -134,8 +135,8 @@ def test_the_95th_percentile_is_the_time_that_19_of_20_stay_within(journal):
         for seconds in range(1, 101):
             data = {"ok": True, "duration": float(seconds)}
             batch.event(Fact("attempt.ended", NOW, "r3", host="h", operation="build", data=data))
-    rates = {rate.name: rate for rate in queries.stats(journal, Asked()).operations}
-    assert (rates["build"].mean, rates["build"].p95) == (50.5, 95.0)
+    found = {rate.name: rate for rate in rates.stats(journal, Asked()).operations}
+    assert (found["build"].mean, found["build"].p95) == (50.5, 95.0)
 
 
 def test_the_history_reads_as_a_story(journal):

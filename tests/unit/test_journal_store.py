@@ -261,12 +261,12 @@ def test_an_older_journal_is_migrated_and_keeps_what_is_in_it(journal, monkeypat
     with journal.transaction() as batch:
         batch.incident(incident())
     journal.close()
-    more = "CREATE TABLE leases (host TEXT PRIMARY KEY) STRICT;\nINSERT INTO leases VALUES ('gpu01');\n"
+    more = "CREATE TABLE later (host TEXT PRIMARY KEY) STRICT;\nINSERT INTO later VALUES ('gpu01');\n"
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, more))
     with pytest.raises(JournalUnusable, match="older runbook"):
         open_journal(journal.path, read_only=True)
     with open_journal(journal.path) as migrated:
-        assert migrated.ask("SELECT host FROM leases") == [("gpu01",)]
+        assert migrated.ask("SELECT host FROM later") == [("gpu01",)]
         assert [row.id for row in migrated.open_incidents("llm")] == ["i1"]
         assert migrated.ask("PRAGMA user_version") == [(len(schema.MIGRATIONS),)]
 
@@ -275,13 +275,13 @@ def test_a_migration_that_fails_leaves_the_journal_as_it_was(journal, monkeypatc
     journal.close()
     before = len(schema.MIGRATIONS)
     monkeypatch.setattr(
-        schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE leases (host TEXT);\nCREATE nonsense;\n")
+        schema, "MIGRATIONS", (*schema.MIGRATIONS, "CREATE TABLE later (host TEXT);\nCREATE nonsense;\n")
     )
     with pytest.raises(JournalUnusable, match="syntax error"):
         open_journal(journal.path)
     connection = sqlite3.connect(journal.path)
     try:
-        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'leases'").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'later'").fetchone() == (0,)
         assert connection.execute("PRAGMA user_version").fetchone() == (before,)
     finally:
         connection.close()

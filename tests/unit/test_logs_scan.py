@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from runbook.modules.logs import opening
+from runbook.modules.logs import opening, subjects
 from runbook.modules.logs import scan as scanning
+from runbook.modules.logs.keeping import DEVICES, FEWER, FIRST, LAST
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.scan import scan
-from runbook.modules.logs.sightings import FIRST, LAST
 
 OOM = Pattern("oom", r"CUDA out of memory(?: on GPU (?P<gpu>\d+))?")
 NCCL = Pattern("nccl", r"NCCL \w+ failed")
@@ -72,6 +72,57 @@ def test_the_first_twenty_spots_and_the_last_are_kept(tmp_path):
     assert [spot.line_no for spot in sighting.spots] == [2 * n + 1 for n in [*range(FIRST), *range(3000 - LAST, 3000)]]
     assert [spot.line.split()[0] for spot in sighting.spots[-LAST:]] == ["2997", "2998", "2999"]
     assert sighting.last.before[-1] == f"filler {'x' * 500}"[:400]
+
+
+def test_each_gpu_of_a_storm_has_its_own_count_and_spots(tmp_path):
+    xid = Pattern("xid", r"Xid \(PCI:(?P<pci>[\da-f:]+)\)")
+    lines = [f"{n} Xid (PCI:{n % 5:02x}:00)\n" for n in range(4000)]
+    lines[2000] = "2000 Xid (PCI:ff:00)\n"
+    sighting = scan(written(tmp_path / "log", "".join(lines)), [xid]).found["xid"]
+    assert [(part.device, part.count) for part in sighting.parts] == [
+        *((f" {n:02x}:00", 800 - (n == 0)) for n in range(5)),
+        (" ff:00", 1),
+    ]
+    for part in sighting.parts[:5]:
+        every = [n for n in range(4000) if n != 2000 and f" {n % 5:02x}:00" == part.device]
+        early = FIRST if part.device == " 00:00" else FEWER
+        assert [int(spot.line.split()[0]) for spot in part.spots] == every[:early] + every[-LAST:]
+    assert [spot.line_no for spot in sighting.spots] == sorted(spot.line_no for spot in sighting.spots)
+    assert (sighting.count, sighting.first.line_no, sighting.last.line_no) == (4000, 1, 4000)
+
+
+def test_more_gpus_than_any_host_has_take_no_memory(tmp_path):
+    xid = Pattern("xid", r"Xid \(PCI:(?P<pci>[\da-f:]+)\)")
+    log = written(tmp_path / "log", "".join(f"Xid (PCI:{n:04x}:00)\n" for n in range(3 * DEVICES)))
+    sighting = scan(log, [xid]).found["xid"]
+    assert (sighting.count, len(sighting.parts)) == (3 * DEVICES, DEVICES + 1)
+    assert (sighting.parts[-1].device, sighting.parts[-1].count) == ("", 2 * DEVICES)
+
+
+def test_ranks_and_hosts_are_named_also_of_lines_that_are_only_counted(tmp_path):
+    lines = [f"[rank{n // 100}]: NCCL op failed\n" for n in range(1000)]
+    lines += [f"2026-11-22T04:00:00Z node{n // 50} kernel: CUDA out of memory\n" for n in range(200)]
+    found = scan(written(tmp_path / "log", "".join(lines)), PATTERNS).found
+    (nccl,), (oom,) = found["nccl"].parts, found["oom"].parts
+    assert nccl.ranks == set(range(10))
+    assert {nccl.spots[0].rank, nccl.spots[-1].rank} == {0, 9}
+    assert oom.hosts == {"node0", "node1", "node2", "node3"}
+    assert {oom.spots[0].host, oom.spots[-1].host} == {"node0", "node3"}
+
+
+@pytest.mark.parametrize(
+    ("line", "rank"),
+    [
+        ("[rank3]:[E1122 01:12:02.426] [Rank 3] Watchdog caught", 3),
+        ("2026-11-22 01:12:02 [rank12]: Traceback", 12),
+        ("(VllmWorker rank=1 pid=4) ERROR", 1),
+        ("rank 7: CUDA error", 7),
+        ("connect to rank 5 failed", None),
+        ("a frank 5: no", None),
+    ],
+)
+def test_a_rank_is_known_by_what_a_line_says_of_itself(line, rank):
+    assert subjects.rank(f"[rank9] before\n{line}\n".encode(), 15) == rank
 
 
 def test_spots_have_their_context_across_blocks(tmp_path, monkeypatch):

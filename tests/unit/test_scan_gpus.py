@@ -117,7 +117,32 @@ def test_one_trouble_of_three_gpus_is_three_incidents(scan):
         assert f"Xid 79 on GPU {gpu}: GPU has fallen off the bus" in shown
         assert f"kmsg.xid: Xid 79 on GPU {gpu}: " in brief[number]
     assert shown.count("The GPU does not answer on PCIe any more") == 1
-    assert shown.count("Drain the node and reboot it") == 3
+    assert shown.count("Drain the node and reboot it") == 1
+    assert shown.count("  do      the same") == 2
+
+
+def test_every_gpu_of_a_storm_is_named_with_its_own_count_and_times(scan):
+    first, second, third = "0000:1b:00", "0000:43:00", "0000:df:00"
+    storm = [(at, second if at % 3 else first, 79) for at in range(3000)]
+    storm[1500] = (1500, third, 79)  # once, in the middle
+    found = {one.root.first.device: one.root for one in scan(*storm).incidents}
+    assert {gpu: root.count for gpu, root in found.items()} == {first: 999, second: 2000, third: 1}
+    times = {gpu: (root.first.time % 3600, root.last.time % 3600) for gpu, root in found.items()}
+    assert times == {first: (0, 2997), second: (1, 2999), third: (1500, 1500)}
+
+
+def test_the_same_address_in_two_hosts_is_two_gpus(scan):
+    other = XID.format(0, 0, 9, ONE, 79, "x").replace(" n1 ", " n2 ")
+    scanned = scan((0, ONE, 79), other)
+    assert [one.root.first.device for one in scanned.incidents] == [f"n1 {ONE}", f"n2 {ONE}"]
+    assert f"Xid 79 on GPU {ONE} of n2: GPU has fallen off the bus" in text(scanned)
+    whose = [(one["gpu"], one["host"]) for one in crash_document.document(scanned, {})["incidents"]]
+    assert whose == [(ONE, "n1"), (ONE, "n2")]
+
+
+def test_a_host_that_one_line_names_and_another_does_not_is_one(scan):
+    bare = f"[  12.5] NVRM: Xid (PCI:{ONE}): 79, pid=1, name=x, y\n"
+    assert [device for _, device, *_ in told(scan((0, ONE, 79), bare))] == [ONE]
 
 
 def test_one_gpu_is_one_incident_however_its_address_is_written(scan):

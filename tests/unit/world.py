@@ -15,6 +15,7 @@ from runbook.engine.recover.commands import (
     Act,
     Ended,
     Finish,
+    Follow,
     Happened,
     LookAt,
     Looked,
@@ -22,6 +23,8 @@ from runbook.engine.recover.commands import (
     Operate,
     Probed,
     Recover,
+    Undo,
+    Undone,
     Wait,
     Woke,
 )  # fmt: skip
@@ -63,6 +66,10 @@ class World:
         self.told: list[Happened] = []
         self.notified: list[str] = []
         self.events: list[object] = []
+        self.sent: list[Act] = []
+        self.undone: list[str] = []  # intents
+        self.undoes: dict[str, Outcome] = {}  # how their undoing ends
+        self.left: dict[str, Outcome] = {}  # what became of steps that an earlier run sent
         self.run = 0
         self.state = State(self.plan(settings or Settings()), recovering=False)
 
@@ -136,17 +143,28 @@ class World:
         elif isinstance(command, Act):
             self.done.append(command.order.name)
             script = self.acts.get(command.order.name, DONE)
+            self.sent.append(command)
             outcome = script(self) if callable(script) else script
-            matched = {}
-            if command.operation and not outcome.ok:
-                fields = operate.failure(command.operation, 0, outcome)
-                matched = {
-                    each.name: matches(each, fields) for each in about(self.runbook.detectors, command.operation)
-                }
             self.now += outcome.duration
+            self.events.append(Ended(command.intent, outcome, self.matched(command.operation, outcome)))
+        elif isinstance(command, Undo):
+            self.undone.append(command.intent)
+            self.events.append(Undone(command.intent, self.undoes.get(command.intent, DONE)))
+        elif isinstance(command, Follow):
+            outcome = self.left[command.intent]
+            task = self.state.tasks[command.intent]
+            operation = self.runbook.operations[self.state.works["localhost"].index].name
+            matched = self.matched(operation, outcome) if task.owner.kind == "operation" else {}
             self.events.append(Ended(command.intent, outcome, matched))
         else:
             assert isinstance(command, Wait)
+
+    def matched(self, operation: str, outcome: Outcome) -> dict[str, bool]:
+        """What the `error` detectors say of a failure, as the driver asks them."""
+        if not operation or outcome.ok:
+            return {}
+        fields = operate.failure(operation, 0, outcome)
+        return {each.name: matches(each, fields) for each in about(self.runbook.detectors, operation)}
 
     def answer(self, name: str) -> Look:
         script = self.looks.get(name, NotSeen("nobody scripted this"))

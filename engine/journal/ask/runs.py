@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping  # noqa: TC003 -- a frozen class looks at its types
 from dataclasses import field
 from itertools import pairwise
@@ -63,9 +62,9 @@ def rhythm(started: Sequence[float]) -> float | None:
     gaps = [later - earlier for later, earlier in pairwise(started)]
     if len(gaps) < _RHYTHM:
         return None
-    usual = statistics.median(gaps)
+    usual = sorted(gaps)[len(gaps) // 2]
     even = sum(abs(gap - usual) <= _EVEN * usual for gap in gaps)
-    return float(usual) if usual > 0 and even >= 0.75 * len(gaps) else None
+    return usual if usual > 0 and even >= 0.75 * len(gaps) else None
 
 
 def _names(journal: Journal) -> list[str]:

@@ -13,11 +13,15 @@ from runbook.engine.people import People
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from runbook.engine.journal.ask.runs import LastRun
     from runbook.engine.journal.facts import IncidentRow
     from runbook.engine.journal.store import Journal
 
 _MOST: Final = 500  # facts of one pass that are looked at
+_FOLDED: Final = 100  # attempts that a breaker is told from
+_WINDOW: Final = 20  # attempts that a component's level is told from, unless it says otherwise
 _LEFT: Final = ("unhealed", "unverified", "interrupted")  # ends that leave a fault behind
 
 
@@ -57,6 +61,18 @@ class ActiveMember:
 
 
 @frozen
+class Fed:
+    """A component on a host, with the attempts that it is told from."""
+
+    runbook: str
+    host: str
+    name: str
+    window: int
+    breaker: Mapping[str, Any] | None  # its settings
+    attempts: tuple[tuple[float, bool, float], ...]  # when each ended, whether it worked, its seconds; oldest first
+
+
+@frozen
 class Held:
     """A condition that holds, and has not held long or often enough yet."""
 
@@ -74,9 +90,11 @@ class Standing:
 
     passes: tuple[LastRun, ...] = ()
     incidents: tuple[IncidentRow, ...] = ()  # open ones, and those that the last passes ended uncured; oldest first
+    conditions: Mapping[str, str] = field(default_factory=dict)  # what each of them asked, by its id
     pending: tuple[Held, ...] = ()
     blind: tuple[Blind, ...] = ()
     undone: tuple[Undone, ...] = ()
+    components: tuple[Fed, ...] = ()
     pools: tuple[ActiveMember, ...] = ()
     people: People = field(default_factory=People)
 
@@ -90,15 +108,34 @@ def standing(journal: Journal, now: float, runbook: str = "", host: str = "") ->
         pending += _pending(journal, one, host)
         blind += _blind(journal, one, host)
         undone += _undone(journal, one, host)
+    incidents = _incidents(journal, about, runbook, host)
     return Standing(
         tuple(about),
-        tuple(_incidents(journal, about, runbook, host)),
+        tuple(incidents),
+        _conditions(journal, [one.id for one in incidents]),
         tuple(pending),
         tuple(blind),
         tuple(undone),
+        tuple(fed for one in about for fed in components(journal, one, host)),
         tuple(_pools(journal, runbook, host)),
         journal.people(now),
     )
+
+
+def components(journal: Journal, run: LastRun, host: str = "", name: str = "") -> Iterator[Fed]:
+    """Yield the components that a runbook declared or fed at its last pass, as far as anything was attempted."""
+    declared = run.begun.get("components")
+    for component, about in declared.items() if isinstance(declared, dict) else ():
+        if name and component != name:
+            continue
+        operations, member = tuple(about.get("operations") or ()), str(about.get("member") or "")
+        window, breaker = int(about.get("window") or _WINDOW), about.get("breaker")
+        for where in [host] if host else run.begun.get("hosts") or ():
+            attempts = _attempts(journal, run.runbook, where, operations, member, window)
+            if breaker is not None and not all(ok for _, ok, _ in attempts):
+                attempts = _attempts(journal, run.runbook, where, operations, member, max(window, _FOLDED))
+            if attempts:
+                yield Fed(run.runbook, where, component, window, breaker, attempts)
 
 
 def waiting(journal: Journal) -> list[IncidentRow]:
@@ -127,6 +164,19 @@ def _incidents(journal: Journal, passes: list[LastRun], runbook: str, host: str)
         (one.runbook, one.host, one.detector, one.subject): one for one in found
     }  # what is open, else what ended last
     return sorted(last.values(), key=lambda one: (one.opened, one.id))
+
+
+def _conditions(journal: Journal, incidents: list[str]) -> dict[str, str]:
+    found = {}
+    for name in incidents:
+        rows = journal.ask(
+            "SELECT json_extract(data, '$.when') FROM events"
+            " WHERE incident = ? AND incident <> '' AND +kind = 'incident.opened' LIMIT 1",  # by the incident's index
+            (name,),
+        )
+        if rows and rows[0][0]:
+            found[name] = str(rows[0][0])
+    return found
 
 
 def _pending(journal: Journal, run: LastRun, host: str) -> list[Held]:
@@ -191,6 +241,21 @@ def _undone(journal: Journal, run: LastRun, host: str) -> list[Undone]:
         said = (int(data.get("attempts") or 0), str(data.get("error") or ""))
         found.append(Undone(run.runbook, name, operation, state, *said, at))
     return found
+
+
+def _attempts(
+    journal: Journal, runbook: str, host: str, operations: tuple[str, ...], member: str, most: int
+) -> tuple[tuple[float, bool, float], ...]:
+    rows = journal.ask(
+        f"""
+        SELECT at, status IN ('done', 'ok'), coalesce(duration, 0.0) FROM events
+        WHERE runbook = ? AND host = ? AND kind = 'attempt.ended' AND operation IN ({", ".join("?" * len(operations))})
+            AND status NOT IN ('planned', 'skipped') AND (? = '' OR json_extract(data, '$.member') = ?)
+        ORDER BY at DESC LIMIT ?
+        """,  # noqa: S608 -- question marks
+        (runbook, host, *operations, member, member, most),
+    )
+    return tuple((at, bool(ok), took) for at, ok, took in reversed(rows))
 
 
 def _pools(journal: Journal, runbook: str, host: str) -> list[ActiveMember]:

@@ -11,6 +11,8 @@ from jinja2 import nodes
 
 from runbook.engine.language import grammar, params
 from runbook.engine.language.filters import PATTERNS
+from runbook.engine.language.pooled import HEALTH
+from runbook.engine.language.taint import MEMBERS
 from runbook.modules import catalogue
 from runbook.modules.frozen import frozen
 
@@ -30,7 +32,7 @@ _WORDS: Mapping[str, Keys] = {
     "runbook": frozenset({"name", "dir", "file"}),
     "run": frozenset({"id", "scratch"}),
 }
-RESERVED = frozenset({*_WORDS, "secrets", "incident", "member", "to", "true", "false", "none", "loop"})
+RESERVED = frozenset({*_WORDS, "secrets", "incident", "member", "from", "to", "true", "false", "none", "loop"})
 _GROUP = re.compile(r"\(\?P<([A-Za-z_]\w*)>")
 
 
@@ -64,9 +66,9 @@ def of_var(context: Context) -> Known:
     for detector in context.runbook.detectors:
         several = fields(context, detector)
         if several is None:
-            return anywhere(context).plus({"incident": None, "member": None, "to": None})
+            return anywhere(context).plus({"incident": None, **dict.fromkeys(MEMBERS)})
         found |= set(several)
-    return anywhere(context).plus({"incident": frozenset(found), "member": None, "to": None})
+    return anywhere(context).plus({"incident": frozenset(found), **dict.fromkeys(MEMBERS)})
 
 
 def of_records(context: Context, detector: Detector) -> Known:
@@ -81,10 +83,13 @@ def of_records(context: Context, detector: Detector) -> Known:
 def of_step(context: Context, call: Call) -> Known:
     """What a step may use."""
     known = anywhere(context).plus(_registered(call.earlier))
-    if call.place in {"operation", "fallback"} and call.operation is not None:
+    if call.place == "operation" and call.operation is not None:
         return of_operation(context, call.operation, call.earlier)
+    if call.place == "fallback":
+        return known.plus({"error": frozenset(params.record_fields(catalogue.probe("error")))})
     if call.place == "switch":
-        return known.plus({"incident": None, "member": None, "to": _members(context)})
+        keys = _members(context, str(call.step.path[1]))
+        return known.plus({"incident": None, "from": keys, "to": keys})
     if call.place == "finally":
         return known
     known = known.plus({"incident": _incident(context, call.detectors)})
@@ -99,8 +104,8 @@ def of_step(context: Context, call: Call) -> Known:
 def of_operation(context: Context, operation: Operation, earlier: Sequence[StepCall]) -> Known:
     """What an operation may use."""
     known = anywhere(context).plus(_registered(earlier))
-    if operation.pool is not None or operation.prefer is not None:
-        known = known.plus({"member": _members(context)})
+    if operation.pool is not None:
+        known = known.plus({"member": _members(context, operation.pool)})
     return known
 
 
@@ -199,9 +204,10 @@ def _registered(steps: Iterable[StepCall]) -> dict[str, Keys]:
     return {step.register: None for step in steps if step.register}
 
 
-def _members(context: Context) -> Keys:
-    keys = {key for pool in context.runbook.pools.values() for member in pool.members for key in member}
-    return frozenset(keys) or None
+def _members(context: Context, name: str) -> Keys:
+    """Return what may be read of a pool's members: the keys that any of them has, and their health."""
+    pool = context.runbook.pools.get(name)
+    return frozenset({*HEALTH, *(key for member in pool.members for key in member)}) if pool is not None else None
 
 
 def _leaves(value: Any) -> Iterator[Any]:

@@ -42,7 +42,7 @@ class _Later(Mapping[str, Any]):
 def scope(context: Context, names: Sequence[str] = ()) -> Scope:
     """Return a scope in which everything has a value, if only a mark."""
     made = Scope(context.runbook, host=f"{MARK}host⟩", run=_Later("run"), secrets=_Later("secrets"))
-    for name in ("incident", "member", "to", "error", *names):
+    for name in ("incident", "member", "from", "to", "error", *names):
         if name not in context.runbook.vars:
             made[name] = _Later(name)
     return made

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.language import names, params
 from runbook.engine.language.lint import known
+from runbook.engine.language.taint import MEMBERS
 from runbook.engine.model import Severity
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from runbook.engine.model import Detector, Path
 
 
+_OF_MEMBERS = {
+    "level": ("healthy", "degraded", "unhealthy", "critical"),
+    "breaker": ("closed", "open", "half-open"),
+}
 _SEVERITIES = tuple(member.value for member in Severity)
 
 
@@ -50,6 +55,9 @@ class Use:
         """Return the closed set that something has its values from, or nothing."""
         if name == "incident.severity":
             return _SEVERITIES
+        of, _, key = name.partition(".")
+        if of in MEMBERS and key in _OF_MEMBERS:
+            return _OF_MEMBERS[key]
         return tuple(getattr((self.fields or {}).get(name), "choices", ()))
 
     @cached_property

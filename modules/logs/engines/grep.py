@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from typing import Iterable, Iterator, List, Optional, Sequence
 
-from runbook.modules.logs.engines.lines import Finder, LineEngine
+from runbook.modules.logs.engines.lines import Finder, LineEngine, Wanted
 from runbook.modules.logs.patterns import Pattern
 
 _PIECE = 64 * 1024
@@ -26,8 +26,9 @@ def made(patterns: Sequence[Pattern]) -> LineEngine:
         raise ImportError("there is no GNU grep")
     program = grep
 
-    def finder(texts: Sequence[bytes], outlines: Sequence[bytes]) -> Finder:
-        return _Greps([_Grep(program, *given) for given in (("-F", texts), ("-E", outlines)) if given[1]]).lines
+    def finder(wanted: Wanted) -> Finder:
+        given = (("-F", wanted.cased), ("-iF", wanted.folded), ("-E", wanted.outlines))
+        return _Greps([_Grep(program, kind, expressions) for kind, expressions in given if expressions]).lines
 
     return LineEngine("grep", patterns, finder)
 
@@ -45,11 +46,11 @@ class _Greps:
 
     def lines(self, text: bytes) -> Iterable[int]:
         """Return where the lines begin that match; if a grep dies, all of them."""
-        lower = text.lower() if text.endswith(b"\n") else text.lower() + b"\n"
+        block = text if text.endswith(b"\n") else text + b"\n"
         try:
             for grep in self._greps:
                 grep.start()
-                grep.give(lower)
+                grep.give(block)
             waiting = set(self._greps)
             while waiting:
                 into = {grep.input(): grep for grep in waiting if grep.left}
@@ -57,7 +58,7 @@ class _Greps:
                 for pipe in writable:
                     into[pipe].write()
                 waiting -= {grep for grep in readable if grep.read()}
-            found = [grep.lines(lower) for grep in self._greps]
+            found = [grep.lines(block) for grep in self._greps]
         except (OSError, ValueError):
             for grep in self._greps:
                 grep.end()

@@ -5,19 +5,17 @@
 
 import importlib
 import json
-import subprocess
-import sys
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
+from runbook.modules.logs.engines.compiling import apart, compiled
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
 from runbook.modules.logs.engines.literals import LiteralEngine
-from runbook.modules.logs.engines.plan import Expression, of, read, texts_of
+from runbook.modules.logs.engines.plan import Expression, of, read
 from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.patterns import Pattern
 
 _DOCKER = rb"^\{\x22log\x22:\x22"
-
 
 MANY = 24  # patterns: compiling fewer takes little time and memory
 WORTH = 32 * 1024 * 1024  # bytes of backlog that are worth compiling many
@@ -70,49 +68,51 @@ class _Plan(NamedTuple):
 
 
 Scan = Callable[[bytes], List[Mark]]
-Refused = Optional[int]  # the first expression that can't be compiled
-Compile = Callable[[Dict[int, bytes]], Tuple[Any, Refused]]
 
 
-def _compiled(patterns: Sequence[Pattern], compile_all: Compile) -> Tuple[_Plan, Any]:
-    """Compile what can be; the rest is left to literals."""
-    asked = read(patterns, texts=False)
+def _asked(patterns: Sequence[Pattern]) -> Tuple[List[Expression], Dict[int, bytes]]:
+    """Return what is looked for, and how it is written; what is not written is left to literals."""
+    expressions: List[Expression] = []
     written: Dict[int, bytes] = {DOCKER_LINE: _DOCKER}
-    for number, (_, node) in enumerate(asked):
+    for number, (expression, node) in enumerate(read(patterns, texts=False)):
+        expressions.append(expression)
         if node is not None:
             written[number] = perl(node)
-    database, refused = compile_all(written)
-    while refused is not None:
-        del written[refused]
-        database, refused = compile_all(written)
-    others = [number for number in range(len(asked)) if number not in written]
-    made = [expression for expression, _ in asked]
-    for number in others:
-        node = asked[number][1]
-        if node is not None:
-            texts, outline = texts_of(node)
-            made[number] = made[number]._replace(texts=texts, outline=outline)
-    return _Plan(made, others), database
+    return expressions, written
+
+
+def _plan(
+    patterns: Sequence[Pattern], expressions: List[Expression], written: Dict[int, bytes], refused: Sequence[int]
+) -> _Plan:
+    others = [number for number in range(len(expressions)) if number not in written or number in refused]
+    if refused:
+        whole = [expression for expression, _ in read(patterns)]
+        expressions = [whole[number] if number in others else each for number, each in enumerate(expressions)]
+    return _Plan(expressions, others)
 
 
 def _pyperscan(patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
     pyperscan: Any = importlib.import_module("pyperscan")
     multiline, go_on = pyperscan.Flag.MULTILINE, pyperscan.Scan.Continue
-
-    def compile_all(written: Dict[int, bytes]) -> Tuple[Any, Refused]:
-        made = [pyperscan.Pattern(text, multiline, tag=number) for number, text in written.items()]
+    expressions, written = _asked(patterns)
+    refused: List[int] = []
+    database = None
+    while database is None:
+        numbers = [number for number in written if number not in refused]
         try:
-            return pyperscan.BlockDatabase(*made), None
+            database = pyperscan.BlockDatabase(
+                *(pyperscan.Pattern(written[number], multiline, tag=number) for number in numbers)
+            )
         except Exception as error:
             if type(error).__name__ != "HyperscanCompileError":
                 raise
-            return None, list(written)[error.args[1]]
+            refused.append(numbers[error.args[1]])
+    plan = _plan(patterns, expressions, written, refused)
 
     def on_match(add: Callable[[Mark], None], number: int, _start: int, end: int) -> Any:
         add((end, number))
         return go_on
 
-    plan, database = _compiled(patterns, compile_all)
     found: List[Mark] = []
     scanner = database.build(found.append, on_match)
 
@@ -128,11 +128,7 @@ def _pyperscan(patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
 def _kept(hyperscan: Any, patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
     """Return what scans, from the cache if it is there."""
     key = _key(hyperscan, patterns)
-    loaded = _loaded(hyperscan, store.read(key))
-    if loaded is None and len(patterns) >= MANY and _compile_apart(patterns):
-        loaded = _loaded(hyperscan, store.read(key))
-    if loaded is None:
-        loaded = _compile_here(hyperscan, patterns, key)
+    loaded = _loaded(hyperscan, store.read(key)) or _made(hyperscan, patterns, key)
     plan, database = loaded
 
     def on_match(number: int, _start: int, end: int, _flags: int, add: Callable[[Mark], None]) -> None:
@@ -150,60 +146,15 @@ def _key(hyperscan: Any, patterns: Sequence[Pattern]) -> str:
     return f"hyperscan {hyperscan.__version__} {of(patterns)}"
 
 
-def _compile_here(hyperscan: Any, patterns: Sequence[Pattern], key: str) -> Tuple[_Plan, Any]:
-    plan, database = _compiled(patterns, lambda written: _compile(hyperscan, written))
-    database.scratch = hyperscan.Scratch(database)
-    if len(patterns) >= MANY:
-        store.write(key, json.dumps(plan).encode() + b"\n" + hyperscan.dumpb(database))
-    return plan, database
-
-
-def _compile_apart(patterns: Sequence[Pattern]) -> bool:
-    """Compile in a process of its own, which takes with it the 60 MB that compiling a catalogue needs."""
-    if not store.usable() or not sys.executable:
-        return False
-    given = json.dumps([sys.path, [(pattern.regex, pattern.lines) for pattern in patterns]])
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", _APART], input=given.encode(), capture_output=True, check=False
-        )
-    except OSError:
-        return False
-    return done.returncode == 0
-
-
-_APART = f"""
-import json, sys
-sys.path, patterns = json.load(sys.stdin)
-from {__name__} import keep
-keep(patterns)
-"""
-
-
-def keep(patterns: Sequence[Tuple[str, int]]) -> None:
-    """Compile, and put it into the cache."""
-    hyperscan: Any = importlib.import_module("hyperscan")
-    made = [Pattern(regex, regex, lines=lines) for regex, lines in patterns]
-    _compile_here(hyperscan, made, _key(hyperscan, made))
-
-
-def _compile(hyperscan: Any, written: Dict[int, bytes]) -> Tuple[Any, Refused]:
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    try:
-        database.compile(
-            expressions=list(written.values()),
-            ids=list(written),
-            elements=len(written),
-            flags=[hyperscan.HS_FLAG_MULTILINE] * len(written),
-        )
-    except hyperscan.error as error:
-        if len(written) == 1:
-            return None, next(iter(written))
-        for number, text in written.items():  # the package does not tell which
-            if _compile(hyperscan, {number: text})[0] is None:
-                return None, number
-        raise error from None
-    return database, None
+def _made(hyperscan: Any, patterns: Sequence[Pattern], key: str) -> Tuple[_Plan, Any]:
+    """Compile, and keep it."""
+    expressions, written = _asked(patterns)
+    many = len(patterns) >= MANY
+    dumped, refused = (apart(written) if many else None) or compiled(hyperscan, written)
+    plan = _plan(patterns, expressions, written, refused)
+    if many:
+        store.write(key, json.dumps(plan).encode() + b"\n" + dumped)
+    return plan, _database(hyperscan, dumped)
 
 
 def _loaded(hyperscan: Any, kept: Optional[bytes]) -> Optional[Tuple[_Plan, Any]]:
@@ -212,11 +163,16 @@ def _loaded(hyperscan: Any, kept: Optional[bytes]) -> Optional[Tuple[_Plan, Any]
     head, _, dumped = kept.partition(b"\n")
     try:
         expressions, others = json.loads(head)
-        database = hyperscan.loadb(dumped, hyperscan.HS_MODE_BLOCK)
-        database.scratch = hyperscan.Scratch(database)
+        database = _database(hyperscan, dumped)
     except (ValueError, TypeError, hyperscan.error):
         return None  # of another version, or of another processor
     return _Plan([Expression(*each) for each in expressions], others), database
+
+
+def _database(hyperscan: Any, dumped: bytes) -> Any:
+    database = hyperscan.loadb(dumped, hyperscan.HS_MODE_BLOCK)
+    database.scratch = hyperscan.Scratch(database)
+    return database
 
 
 def made(patterns: Sequence[Pattern]) -> HyperscanEngine:

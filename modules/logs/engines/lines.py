@@ -1,17 +1,23 @@
 """Engines that tell only which lines hold one of the patterns' texts; which it is is looked up in these lines alone."""
 
-from typing import Callable, Iterable, List, Sequence
+from typing import Callable, Iterable, List, NamedTuple, Sequence
 
 from runbook.modules.logs.engines.engine import Mark
-from runbook.modules.logs.engines.literals import LiteralEngine
+from runbook.modules.logs.engines.literals import LiteralEngine, conditions
 from runbook.modules.logs.engines.plan import expressions
 from runbook.modules.logs.patterns import Pattern
 
-Finder = Callable[[bytes], Iterable[int]]
-"""What returns where the lines begin that hold one of some texts, or what an outline says, in any case."""
 
-Making = Callable[[Sequence[bytes], Sequence[bytes]], Finder]
-"""What makes it of texts and of outlines."""
+class Wanted(NamedTuple):
+    """What the lines are to hold, one of all these."""
+
+    cased: Sequence[bytes]  # texts
+    folded: Sequence[bytes]  # texts in lower case, which may stand in any
+    outlines: Sequence[bytes]  # expressions
+
+
+Finder = Callable[[bytes], Iterable[int]]
+"""What returns where the lines begin that hold what is wanted."""
 
 
 class LineEngine:
@@ -20,14 +26,17 @@ class LineEngine:
     sees_docker = False
     sure = False
 
-    def __init__(self, name: str, patterns: Sequence[Pattern], finder: Making) -> None:
+    def __init__(self, name: str, patterns: Sequence[Pattern], finder: Callable[[Wanted], Finder]) -> None:
         self.name = name
         self.expressions = expressions(patterns)
         self._literals = LiteralEngine(self.expressions)
         single = [expression for expression in self.expressions if expression.lines == 1 and expression.texts]
-        texts = {text.encode("latin-1") for each in single if not each.outline for text in each.texts[0]}
-        outlines = dict.fromkeys(each.outline.encode("latin-1") for each in single if each.outline)
-        self._lines = finder(fewest(texts), list(outlines)) if single else _nothing
+        first = [conditions(each.texts[:1])[0] for each in single if not each.outline]
+        folded = fewest(word for folds, words in first if folds for word in words)
+        cased = fewest(word for folds, words in first if not folds for word in words)
+        cased = [word for word in cased if not any(shorter in word.lower() for shorter in folded)]
+        outlines = list(dict.fromkeys(each.outline.encode("latin-1") for each in single if each.outline))
+        self._lines = finder(Wanted(cased, folded, outlines)) if single else _nothing
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the lines that may match, with the expressions whose texts they hold."""
@@ -53,7 +62,7 @@ def _nothing(_text: bytes) -> Iterable[int]:
 def fewest(texts: Iterable[bytes]) -> List[bytes]:
     """Return the texts without those that hold another: a line that holds the longer holds the shorter."""
     kept: List[bytes] = []
-    for text in sorted(texts, key=len):
+    for text in sorted(set(texts), key=len):
         if not any(shorter in text for shorter in kept):
             kept.append(text)
     return kept

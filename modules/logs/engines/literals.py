@@ -5,6 +5,7 @@ from typing import Dict, Iterable, Iterator, List, Sequence, Set, Tuple
 
 from runbook.modules.logs.engines.engine import Mark
 from runbook.modules.logs.engines.plan import Expression, expressions
+from runbook.modules.logs.engines.plan import Set as Texts
 from runbook.modules.logs.patterns import Pattern
 
 FEW = 100  # texts that are looked for one by one
@@ -22,19 +23,19 @@ class LiteralEngine:
     def __init__(self, made: Sequence[Expression]) -> None:
         self.expressions = made
         self._any = [number for number, expression in enumerate(made) if not expression.texts]
-        self._reaching: List[Tuple[int, _Sets]] = []
-        self._rarest: List[Tuple[bytes, ...]] = []  # of each of these the set that the log holds least of
+        self._reaching: List[Tuple[int, Conditions]] = []
+        self._rarest: List[Condition] = []  # of each of these the set that the log holds least of
         self._blocks = 0
-        groups: Dict[bytes, Dict[_Sets, List[int]]] = {}
+        single: Dict[bool, Dict[bytes, Dict[Conditions, List[int]]]] = {False: {}, True: {}}
         for number, expression in enumerate(made):
-            sets = tuple(tuple(text.encode("latin-1") for text in texts) for texts in expression.texts)
+            sets = conditions(expression.texts)
             if sets and expression.lines > 1:
                 self._reaching.append((number, sets))
             elif sets:
-                for text in sets[0]:
-                    groups.setdefault(text, {}).setdefault(sets[1:], []).append(number)
-        self._texts = {text: list(conditions.items()) for text, conditions in groups.items()}
-        self._grams = _Grams(self._texts) if len(self._texts) > FEW else None
+                folds, words = sets[0]
+                for word in words:
+                    single[folds].setdefault(word, {}).setdefault(sets[1:], []).append(number)
+        self._cased, self._folded = _Words(single[False]), _Words(single[True])
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the lines that hold the texts of an expression."""
@@ -43,47 +44,77 @@ class LiteralEngine:
     def anywhere(self, text: bytes) -> List[Mark]:
         """Return the lines of expressions that have no texts, and of those that reach over several lines."""
         found = [(start, number) for start in _all_lines(text) for number in self._any] if self._any else []
-        lower = text.lower() if self._reaching else b""
+        if not self._reaching:
+            return found
+        lower = text.lower()
         if not self._blocks % _ANEW:
-            self._rarest = [min(sets, key=lambda texts: sum(map(lower.count, texts))) for _, sets in self._reaching]
+            self._rarest = [min(sets, key=lambda each: _often(text, lower, each)) for _, sets in self._reaching]
         self._blocks += 1
-        for (number, sets), rarest in zip(self._reaching, self._rarest):
-            for literal in rarest:
-                for start in _lines_with(lower, literal):
-                    begin, end = _around(lower, start, self.expressions[number].lines - 1)
-                    if _all_there(lower[begin:end], sets):
+        for (number, sets), (folds, words) in zip(self._reaching, self._rarest):
+            for word in words:
+                for start in _lines_with(lower if folds else text, word):
+                    begin, end = _around(text, start, self.expressions[number].lines - 1)
+                    if all_there(text[begin:end], sets):
                         found += [(at, number) for at in _starts(text, start, end)]
         return found
 
     def of_one_line(self, text: bytes) -> List[Mark]:
         """Return the lines of the others."""
-        found: List[Mark] = []
-        lower = text.lower()
-        for literal in self._texts if self._grams is None else self._grams.there(lower):
-            conditions = self._texts[literal]
-            for start in _lines_with(lower, literal):
-                line = b""
-                for also, numbers in conditions:
-                    if also and not line:
-                        end = lower.find(b"\n", start)
-                        line = lower[start : len(lower) if end < 0 else end]
-                    if _all_there(line, also):
-                        found += [(start, number) for number in numbers]
+        found = list(self._cased.candidates(text, text))
+        if self._folded.words:
+            found += self._folded.candidates(text.lower(), text)
         return found
 
 
-_Sets = Tuple[Tuple[bytes, ...], ...]
+Condition = Tuple[bool, Tuple[bytes, ...]]
+Conditions = Tuple[Condition, ...]
 
 
-def _all_there(line: bytes, sets: _Sets) -> bool:
-    """Tell whether a text of each set stands in a line."""
-    for texts in sets:
-        for text in texts:
-            if text in line:
+def conditions(sets: Sequence[Texts]) -> Conditions:
+    """Return sets of texts as bytes."""
+    return tuple((folds, tuple(word.encode("latin-1") for word in words)) for folds, words in sets)
+
+
+def all_there(text: bytes, sets: Conditions) -> bool:
+    """Tell whether a word of each set stands in a text."""
+    lower = b""
+    for folds, words in sets:
+        if folds and not lower:
+            lower = text.lower()
+        where = lower if folds else text
+        for word in words:
+            if word in where:
                 break
         else:
             return False
     return True
+
+
+class _Words:
+    """Texts of single lines, all in the same case, with what else a line must hold for which expressions."""
+
+    def __init__(self, words: Dict[bytes, Dict[Conditions, List[int]]]) -> None:
+        self.words = {word: list(also.items()) for word, also in words.items()}
+        self._grams = _Grams(self.words) if len(self.words) > FEW else None
+
+    def candidates(self, text: bytes, cased: bytes) -> Iterator[Mark]:
+        """Yield the candidates, given a block in the words' case, and in its own."""
+        for word in self.words if self._grams is None else self._grams.there(text):
+            also = self.words[word]
+            for start in _lines_with(text, word):
+                line = b""
+                for sets, numbers in also:
+                    if sets and not line:
+                        end = cased.find(b"\n", start)
+                        line = cased[start : len(cased) if end < 0 else end]
+                    if all_there(line, sets):
+                        for number in numbers:
+                            yield start, number
+
+
+def _often(text: bytes, lower: bytes, condition: Condition) -> int:
+    folds, words = condition
+    return sum(map((lower if folds else text).count, words))
 
 
 def _around(text: bytes, start: int, lines: int) -> Tuple[int, int]:

@@ -4,7 +4,7 @@ Reading a catalogue of some hundred patterns so closely takes the better part of
 """
 
 import json
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.syntax import perl
@@ -15,6 +15,9 @@ from runbook.modules.logs.superset import superset
 
 KEPT_FROM = 24  # patterns: fewer are read as fast as they are fetched
 
+Set = Tuple[bool, Sequence[str]]
+"""Texts of which one must be there, as Latin-1; and whether they are in lower case, to be looked for in lower case."""
+
 
 class Expression(NamedTuple):
     """One alternative of a pattern."""
@@ -22,8 +25,9 @@ class Expression(NamedTuple):
     pattern: int  # its number
     lines: int  # over how many what is looked for may reach
     exact: Optional[str]  # what is held against a line of ASCII in its place, where that is possible; bytes as Latin-1
-    texts: Tuple[Tuple[str, ...], ...]  # sets of which the lines of a match hold one each, in lower case; as Latin-1
-    outline: str  # these in their order, as an expression for lower case; empty where the first set tells enough
+    texts: Sequence[Set]  # of each a line of a match holds one, the most telling first
+    outline: str  # these in their order, as an expression; empty where the first set tells enough
+    around: Sequence[Set] = ()  # where a match is looked for by its last line alone: of each all its lines hold one
 
 
 def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
@@ -39,30 +43,33 @@ def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
     return [Expression(*each) for each in json.loads(kept)]
 
 
-def read(patterns: Sequence[Pattern], *, texts: bool = True) -> List[Tuple[Expression, Optional[Node]]]:
-    """Return the alternatives, and what an engine for bytes looks for; None where anything may match.
+def read(patterns: Sequence[Pattern], *, texts: bool = True) -> Iterator[Tuple[Expression, Optional[Node]]]:
+    """Yield the alternatives, and what an engine for bytes looks for; None where anything may match.
 
     Without `texts` these are left out, which takes half the time.
     """
-    made: List[Tuple[Expression, Optional[Node]]] = []
     for number, pattern in enumerate(patterns):
         found = superset(pattern.regex, pattern.lines)
         for parted in found.alternatives:
             lines, alternative = pattern.lines, parted
+            around: Sequence[Set] = ()
             if lines > 1 and needed(widened(ending(parted), folds=found.folds)):
                 lines, alternative = 1, ending(parted)  # it can be looked for by what it ends with
+                around = _sets(widened(parted, folds=found.folds, several=True))
             wide = widened(alternative, folds=found.folds, several=lines > 1)
             exact = perl(narrowed(alternative)).decode("latin-1") if found.exact else None
             told, outline = texts_of(wide) if texts else ((), "")
-            made.append((Expression(number, lines, exact, told, outline), None if nullable(wide) else wide))
-    return made
+            yield Expression(number, lines, exact, told, outline, around), None if nullable(wide) else wide
 
 
-def texts_of(node: Node) -> Tuple[Tuple[Tuple[str, ...], ...], str]:
+def texts_of(node: Node) -> Tuple[Sequence[Set], str]:
     """Return the texts that an expression can't do without, and their outline."""
     sets = needed(node)
-    told = tuple(tuple(sorted(text.decode("latin-1") for text in texts)) for texts in sets)
-    return told, outline(node).decode("latin-1") if sets and not telling(sets[0]) else ""
+    return _sets(node), outline(node).decode("latin-1") if sets and not telling(sets[0]) else ""
+
+
+def _sets(node: Node) -> Sequence[Set]:
+    return [(texts.folds, sorted(word.decode("latin-1") for word in texts.words)) for texts in needed(node)]
 
 
 def of(patterns: Sequence[Pattern]) -> str:

@@ -3,7 +3,7 @@
 import importlib
 from typing import Any, Iterable, Iterator, Sequence
 
-from runbook.modules.logs.engines.lines import Finder, LineEngine
+from runbook.modules.logs.engines.lines import Finder, LineEngine, Wanted
 from runbook.modules.logs.needed import escaped
 from runbook.modules.logs.patterns import Pattern
 
@@ -18,14 +18,14 @@ def made(patterns: Sequence[Pattern]) -> LineEngine:
     """
     re2: Any = importlib.import_module("re2")
 
-    def finder(texts: Sequence[bytes], outlines: Sequence[bytes]) -> Finder:
+    def finder(wanted: Wanted) -> Finder:
         options = re2.Options()
         options.encoding = re2.Options.Encoding.LATIN1
-        options.case_sensitive = False
         options.max_mem = MEMORY
         options.never_capture = True
         options.log_errors = False
-        given = [list(map(escaped, texts)), list(outlines)]  # one automaton for both would be too large
+        texts = [*map(escaped, wanted.cased), *(escaped(text, folds=True) for text in wanted.folded)]
+        given = [texts, wanted.outlines]  # one automaton for both would be too large
         compiled = [re2.compile(b"|".join(each), options) for each in given if each]
 
         def find(text: bytes) -> Iterable[int]:

@@ -2,7 +2,7 @@
 
 from typing import FrozenSet
 
-from runbook.modules.logs.nodes import ASCII, HIGH, Bytes, Many, Node, OneOf, Times
+from runbook.modules.logs.nodes import ASCII, HIGH, Bytes, Many, Node, OneOf, Text, Times
 
 _ALL = ASCII | HIGH
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _-:;,/=<>@%&#!'\"~`")
@@ -12,6 +12,8 @@ def perl(node: Node) -> bytes:
     r"""Write it for hyperscan, and for `re` and bytes, with `(?m)` meant."""
     if isinstance(node, Bytes):
         return _perl_set(node.members)
+    if isinstance(node, Text):
+        return b"".join(map(_perl_folded if node.folds else _perl_byte, node.letters))
     if isinstance(node, Many):
         return b"".join(map(perl, node.parts))
     if isinstance(node, OneOf):
@@ -45,6 +47,10 @@ def _perl_set(members: FrozenSet[int]) -> bytes:
 
 def _perl_byte(code: int) -> bytes:
     return bytes([code]) if code in _PLAIN else rb"\x%02x" % code
+
+
+def _perl_folded(code: int) -> bytes:
+    return b"[%c%c]" % (code, code - 0x20) if 0x61 <= code <= 0x7A else _perl_byte(code)
 
 
 def _ranges(members: FrozenSet[int]) -> bytes:

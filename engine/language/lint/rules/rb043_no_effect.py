@@ -3,7 +3,8 @@
 ## What it does
 Finds guards of a recovery (`limit`, `cooldown`, `strategy`, `verify`, …) at a detector without `recover`, and at
 `error` detectors what only looks at hosts have (`for`, `clear`, `within`, `verify`). A runbook that has only named
-`error` detectors and no operation is told so too.
+`error` detectors and no operation is told so too. Of operations: `prefer` without a pool, a pool of which the step
+reads no `member`, and what the runbook's `fault_tolerance` leaves out.
 
 ## Why is this bad
 Somebody believes in it.
@@ -35,15 +36,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runbook.engine.language.structure import RUNBOOK_KEYS
+from runbook.engine.language.taint import mentioned, reached
 from runbook.engine.model import Edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbook.engine.language.lint.context import Context, Remark
-    from runbook.engine.model import Path
+    from runbook.engine.model import Operation, Path
 
+LEVELS = RUNBOOK_KEYS["fault_tolerance"]["enum"]
 _OF_RECOVERIES = ("limit", "cooldown", "strategy", "verify", "mode", "max_age")
+_TOLERANT = {"retry": "low", "fallback": "high", "redundancy": "critical"}  # the least `fault_tolerance`
 _OF_LOOKS = ("for", "clear", "within", "verify", "match")
 
 CODE = "RB043"
@@ -66,6 +71,24 @@ def check(context: Context) -> Iterator[Remark]:
         if detector.probe == "error" and not context.runbook.operations:
             message = f"`{detector.name}` never fires: this runbook has no operations that could fail"
             yield context.remark((*detector.path, "error"), message, "add the operation, or look at hosts", key=True)
+    for operation in context.runbook.operations:
+        yield from _of_operation(context, operation)
+
+
+def _of_operation(context: Context, operation: Operation) -> Iterator[Remark]:
+    preset = context.runbook.fault_tolerance
+    if operation.prefer is not None and operation.pool is None:
+        yield _superfluous(context, (*operation.path, "prefer"), "`prefer` is about a pool, and there is none")
+    read = reached(mentioned([operation.step.params, operation.step.when]), context.runbook)
+    if operation.pool in context.runbook.pools and "member" not in read:
+        message = f"nothing in `{operation.name}` reads `member`, so every member is asked the same"
+        yield context.remark(
+            (*operation.path, "pool"), message, "write what tells them apart: {{ member.… }}", key=True
+        )
+    for key, needed in _TOLERANT.items():
+        given = context.within((*operation.path, key))
+        if preset is not None and LEVELS.index(preset) < LEVELS.index(needed) and given not in (None, 1, []):
+            yield _superfluous(context, (*operation.path, key), f"`fault_tolerance: {preset}` leaves `{key}` out")
 
 
 def _superfluous(context: Context, path: Path, message: str) -> Remark:

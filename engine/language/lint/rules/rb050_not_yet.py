@@ -1,9 +1,9 @@
 """A part of the language that this version does not carry out.
 
 ## What it does
-Finds keys that are valid and that this version would ignore: pools and failover, redundancy, fallbacks, rollback,
-breakers, fault tolerance, other hosts, other users, keyrings, `strategy: parallel`. Also steps, probes, parameters and
-managers that a later version brings: they are no slips of the pen.
+Finds keys that are valid and that this version would ignore: rollback of recoveries, other hosts, other users,
+keyrings, `strategy: parallel`. Also steps, probes, parameters and managers that a later version brings: they are no
+slips of the pen.
 
 ## Why is this bad
 A guard or a fallback that is ignored in silence is worse than none.
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Path
 
 _LATER = "a later version will carry it out; until then, leave it out"
-_ANYWHERE = ("pools", "fault_tolerance", "component", "become", "become_user", "rollback")
-_OPERATION = ("pool", "prefer", "fallback", "redundancy", "rollback")
+_ANYWHERE = ("component", "become", "become_user", "rollback")
 _DETECTOR = ("become", "become_user", "rollback")
 _STEP = ("delegate_to", "become", "become_user", "python")
 _HERE = ("localhost", ["localhost"])
@@ -56,15 +55,12 @@ def check(context: Context) -> Iterator[Remark]:
     data = context.data
     for path in (*_given(data, (), _ANYWHERE), *_choices(data, ())):
         yield _not_yet(context, path)
-    components = data.get("components")
-    for name, given in components.items() if isinstance(components, dict) else ():
-        yield from (_not_yet(context, path) for path in _given(given, ("components", name), ("breaker",)))
     secrets = data.get("secrets")
     for name, given in secrets.items() if isinstance(secrets, dict) else ():
         if isinstance(given, dict) and "keyring" in given:
             yield _not_yet(context, ("secrets", name, "keyring"))
     for path, operation in _items(data, "operations"):
-        for found in _given(operation, path, (*_OPERATION, *_STEP)):
+        for found in _given(operation, path, _STEP):
             yield _not_yet(context, found)
     for path, detector in _items(data, "detectors"):
         about = ("component",) if _probed(detector) else ()

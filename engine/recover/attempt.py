@@ -1,0 +1,285 @@
+"""One attempt of an operation: whom it asks, whether a breaker lets it through, and which answer counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.decide import tolerance
+from runbook.engine.decide.guards import moment
+from runbook.engine.detect import components
+from runbook.engine.detect.breaker import Position
+from runbook.engine.errors import RenderError
+from runbook.engine.model import Order, Outcome, StepStatus
+from runbook.engine.recover import outcomes, pools, redundancy, steps
+from runbook.engine.recover.commands import Follow
+from runbook.engine.recover.redundancy import Answer
+from runbook.engine.recover.state import Owner, Task
+from runbook.modules.frozen import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runbook.engine.detect.breaker import Breaker
+    from runbook.engine.model import Operation, StepCall, Truth
+    from runbook.engine.recover.pools import Member
+    from runbook.engine.recover.state import Turn
+    from runbook.engine.recover.work import Left, Work
+
+NO_VOTE = "its answer is not the majority's"
+_SAYS_NOTHING = frozenset({StepStatus.SKIPPED, StepStatus.REFUSED})  # of a component: it was not asked
+
+
+@frozen
+class Judged:
+    """What an attempt came to."""
+
+    outcome: Outcome
+    member: str = ""  # who answered, or failed last
+    matched: frozenset[str] = frozenset()  # the `error` detectors that know the failure
+    blocked: bool = False  # a breaker let nothing through: no attempt was made
+    more: bool = False  # another member of the pool can be asked at once
+
+
+def begin(turn: Turn, work: Work, operation: Operation) -> Judged | None:
+    """Begin an attempt; return what it came to where that is known at once."""
+    try:
+        asked, refused = _asked(turn, work, operation)
+    except RenderError as error:
+        return Judged(Outcome(StepStatus.REFUSED, error=error.what + (f"; {error.mend}" if error.mend else "")))
+    if not asked:
+        return Judged(Outcome(StepStatus.FAILED, error="; ".join(refused)), blocked=True)
+    names = tuple(each.name for each in asked if each is not None)
+    work = turn.put_work(
+        replace(
+            work,
+            attempt=work.attempt + 1,
+            attempt_began=turn.now,
+            resumed=False,
+            calls={},
+            answers=(),
+            matched=frozenset(),
+            tried=(*work.tried, *names),
+            wake=None,
+        )
+    )
+    told: dict[str, Any] = {"member": ", ".join(names)} if names else {}
+    turn.tell("attempt.begun", host=work.host, operation=operation.name, attempt=work.attempt, **told)
+    for each in asked:
+        _call(turn, operation, work.host, each)
+    return _judge(turn, operation, work.host)
+
+
+def ended(
+    turn: Turn, operation: Operation, task: Task, outcome: Outcome, matched: Mapping[str, Truth]
+) -> Judged | None:
+    """Take in what one of those that were asked answered; return what the attempt came to, when all have."""
+    work = turn.work(task.owner.host)
+    for name, truth in matched.items():
+        if truth is not True and truth is not False:
+            turn.tell("look.unknown", host=work.host, detector=name, reason="its pattern did not end in time")
+    member = work.calls.get(task.intent, "")
+    known = {name for name, truth in matched.items() if truth is True}
+    turn.put_work(
+        replace(
+            work,
+            calls={intent: each for intent, each in work.calls.items() if intent != task.intent},
+            answers=(*work.answers, Answer(member, task.intent, outcome)),
+            matched=work.matched | known,
+            done=(*work.done, task.intent) if outcome.changed or not outcome.ok else work.done,
+        )
+    )
+    return _judge(turn, operation, work.host)
+
+
+def resume(turn: Turn, work: Work, operation: Operation, left: Sequence[Left]) -> None:
+    """Go on with what an earlier run sent: its host is asked how it ended, or ends."""
+    place = next((found for each in left if (found := _fallback(operation, each)) is not None), None)
+    steps_left = {each.intent: each.member for each in left if _fallback(operation, each) is None}
+    work = turn.put_work(
+        replace(
+            work,
+            attempt=1 if steps_left else 0,
+            attempt_began=turn.now,
+            resumed=True,
+            calls=steps_left,
+            tried=tuple(member for member in steps_left.values() if member),
+            fallback=place,
+        )
+    )
+    if steps_left:
+        turn.tell("attempt.begun", host=work.host, operation=operation.name, attempt=work.attempt, resumed=True)
+    for each in left:
+        number = _fallback(operation, each)
+        call = operation.step if number is None else operation.fallback[number]
+        owner = Owner("operation" if number is None else "fallback", work.host)
+        order = Order(call.module, {}, title=call.title, path=call.path)
+        turn.write("tasks")[each.intent] = Task(each.intent, owner, call, order, turn.now)
+        turn.commands.append(Follow(each.intent, work.host, each.at))
+
+
+def again(turn: Turn, operation: Operation, host: str, intent: str) -> Judged | None:
+    """Ask once more whoever a lost step was sent to: it may run twice, or never began."""
+    work = turn.work(host)
+    member = work.calls.get(intent, "")
+    calls = {each: name for each, name in work.calls.items() if each != intent}
+    turn.put_work(replace(work, calls=calls))
+    try:
+        known = pools.members(turn, host, turn.plan.runbook.pools[operation.pool]) if operation.pool else []
+    except RenderError as error:
+        return Judged(Outcome(StepStatus.REFUSED, error=error.what))
+    found = next((each for each in known if each.name == member), None)
+    if operation.pool and found is None:  # the runbook has lost it since
+        return begin(turn, replace(turn.work(host), attempt=0), operation)
+    _call(turn, operation, host, found)
+    return _judge(turn, operation, host)
+
+
+def blocked(name: str, stands: Breaker) -> str:
+    """Say that a breaker is open, and until when."""
+    times = f"{stands.failures} failures in a row" if stands.failures > 1 else "a failure"
+    return f"the breaker of `{name}` is open after {times}; it lets an attempt through at {moment(stands.until or 0.0)}"
+
+
+def _asked(turn: Turn, work: Work, operation: Operation) -> tuple[Sequence[Member | None], list[str]]:
+    """Return who is asked, and why others are not; none where a breaker leaves nobody."""
+    refused: list[str] = []
+    if operation.component is not None and not turn.plan.settings.check:
+        tried = pools.attempts(turn, work.host, operation.component)
+        stands = components.breaker(turn.plan.runbook, operation.component, tried, turn.now)
+        if stands is not None and stands.position is Position.OPEN:
+            _refuse(turn, work, operation, operation.component, stands, refused)
+            return [], refused
+    if operation.pool is None:
+        return [None], refused
+    candidates = _members(turn, work, operation)
+    for member in candidates:
+        if member.open and member.breaker is not None:
+            _refuse(turn, work, operation, member.component, member.breaker, refused, member=member.name)
+    asked = [member for member in candidates if not member.open][: operation.redundancy]
+    if asked and len(asked) * 2 <= operation.redundancy:
+        refused.append(f"{len(asked)} of {operation.redundancy} members are no majority")
+        return [], refused
+    return asked, refused
+
+
+def _members(turn: Turn, work: Work, operation: Operation) -> list[Member]:
+    """Return the members that may be asked now, the best first; without failover only the active one."""
+    found = pools.members(turn, work.host, turn.plan.runbook.pools[operation.pool or ""])
+    scope = turn.plan.scopes[work.host].bind(registers=work.registers)
+    found = pools.ordered(found, scope, operation.prefer)
+    if not tolerance.allows(turn.plan.runbook.fault_tolerance, "high"):
+        found = [member for member in found if member.active]
+    if turn.plan.settings.check:
+        found = [replace(member, breaker=None) for member in found]
+    return [member for member in found if member.name not in work.tried]
+
+
+def _refuse(
+    turn: Turn, work: Work, operation: Operation, name: str, stands: Breaker, refused: list[str], member: str = ""
+) -> None:
+    reason = blocked(name, stands)
+    refused.append(reason)
+    turn.tell(
+        "attempt.refused",
+        host=work.host,
+        operation=operation.name,
+        guard="breaker",
+        component=name,
+        member=member,
+        reason=reason,
+        until=stands.until,
+    )
+
+
+def _call(turn: Turn, operation: Operation, host: str, member: Member | None) -> None:
+    """Send the operation's step to whom it asks."""
+    work = turn.work(host)
+    more = {"member": member.seen} if member is not None else {}
+    scope = turn.plan.scopes[host].bind(registers=work.registers, **more)
+    name = member.name if member is not None else ""
+    before = turn.counter
+    outcome = steps.begin(
+        turn,
+        operation.step,
+        scope,
+        Owner("operation", host),
+        subject=member.component if member is not None else "",
+        operation=operation.name,
+        timeout=operation.timeout,
+    )
+    intent = f"{turn.plan.run}-{before + 1}"
+    work = turn.work(host)
+    if outcome is None:
+        turn.put_work(replace(work, calls={**work.calls, intent: name}))
+    else:
+        turn.put_work(replace(work, answers=(*work.answers, Answer(name, intent, outcome))))
+
+
+def _judge(turn: Turn, operation: Operation, host: str) -> Judged | None:
+    """Say what an attempt came to, when everybody has answered."""
+    work = turn.work(host)
+    if work.calls:
+        return None
+    if operation.redundancy > 1 and operation.pool is not None and not turn.plan.settings.check:
+        if work.resumed:  # what the others said is not known any more
+            return begin(turn, replace(work, attempt=0, tried=()), operation)
+        found = redundancy.majority(work.answers, operation.redundancy)
+        for answer in work.answers:
+            agrees = answer.outcome.ok and answer.member not in found.dissented
+            _told(turn, operation, work, answer, ok=agrees)
+        member = ", ".join(found.agreed)
+        return Judged(found.outcome, member, work.matched)
+    for answer in work.answers:
+        _told(turn, operation, work, answer, ok=answer.outcome.ok)
+    last = next((each for each in work.answers if not each.outcome.ok), work.answers[-1])
+    more = not last.outcome.ok and operation.pool is not None and _more(turn, work, operation)
+    return Judged(last.outcome, last.member, work.matched, more=more)
+
+
+def _more(turn: Turn, work: Work, operation: Operation) -> bool:
+    try:
+        return any(not member.open for member in _members(turn, work, operation))
+    except RenderError:
+        return False
+
+
+def _told(turn: Turn, operation: Operation, work: Work, answer: Answer, *, ok: bool) -> None:
+    """Tell the journal of an attempt's end, and let its components know."""
+    outcome = answer.outcome
+    told: dict[str, Any] = outcomes.told(outcome)
+    if outcome.ok and not ok:
+        told |= {"status": StepStatus.FAILED.value, "error": NO_VOTE}
+    if answer.member:
+        told["member"] = answer.member
+    if outcome.data.get("progress"):
+        told["progress"] = outcome.data["progress"]
+    turn.tell(
+        "attempt.ended",
+        host=work.host,
+        operation=operation.name,
+        step=answer.intent,
+        attempt=work.attempt,
+        ok=ok,
+        module=operation.step.module,
+        title=operation.name,
+        **told,
+    )
+    if turn.plan.settings.check or outcome.status in _SAYS_NOTHING:
+        return
+    fed = [operation.component] if operation.component is not None else []
+    fed += [components.of_member(operation.pool, answer.member)] if operation.pool and answer.member else []
+    for component in fed:
+        key = (work.host, component)
+        attempt = components.Attempt(turn.now, ok, outcome.duration)
+        most = components.kept(turn.plan.runbook, component)
+        turn.write("attempts")[key] = (*turn.read("attempts").get(key, ()), attempt)[-most:]
+
+
+def _fallback(operation: Operation, left: Left) -> int | None:
+    """Return which of the fallbacks a step is; None = the operation's own."""
+    return next((number for number, call in enumerate(operation.fallback) if _path(call) == left.path), None)
+
+
+def _path(call: StepCall) -> str:
+    return ".".join(str(part) for part in call.path)

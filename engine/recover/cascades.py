@@ -1,0 +1,129 @@
+"""Root and cascade: of incidents whose logs show signatures of the catalogue, which follow from which others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.decide.guards import Refusal, moment
+from runbook.engine.detect import sights
+from runbook.engine.detect.lineage import REACH, parents, root
+from runbook.engine.model import IncidentState
+from runbook.engine.recover import decision
+from runbook.engine.recover import incident as life
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runbook.engine.detect.sightings import Seen
+    from runbook.engine.recover.state import Incident, Turn
+
+_CASCADE = "cascade"
+
+
+def fold(turn: Turn) -> None:
+    """Attach each incident to the one that it follows from; those without a recovery lead only among themselves."""
+    known = _known(turn)
+    if len(known) > 1:
+        able = [each for each in known if turn.plan.detector(each.detector).recover]
+        _attach(turn, able, able)
+        _attach(turn, known, [each for each in known if not turn.plan.detector(each.detector).recover])
+
+
+def waits(turn: Turn, incident: Incident) -> bool:
+    """Tell whether an incident is only consequences so far, and the root may still be heard of."""
+    until = max((sight["time"] for sight in incident.sights), default=0.0) + REACH
+    if not _only_follows(incident) or turn.now >= until or turn.plan.settings.check or turn.plan.settings.now:
+        return False
+    if not (turn.recovering and turn.plan.detector(incident.detector).recover):
+        return False
+    reason = f"only consequences are seen; waits for what they follow from until {moment(until)}"
+    moved = decision.refuse(turn, incident, Refusal("root", reason, until))
+    if turn.plan.settings.settle:
+        turn.put(replace(moved, wake=until))
+    return True
+
+
+def _only_follows(incident: Incident) -> bool:
+    return bool(incident.sights) and all(sight["role"] == _CASCADE for sight in incident.sights)
+
+
+def _known(turn: Turn) -> list[Incident]:
+    """Return the incidents with signatures: those that live, and those that have just ended."""
+    over = [*turn.read("past").values(), *turn.read("ended").values()]
+    lately = [each for each in over if each.closed is not None and turn.now - each.closed <= REACH]
+    return [each for each in (*turn.read("incidents").values(), *lately) if each.sights and not each.root]
+
+
+def _attach(turn: Turn, known: Sequence[Incident], followers: Sequence[Incident]) -> None:
+    seen = _seen(turn, known)
+    above = parents(seen)
+    tops: dict[str, list[Seen]] = {}
+    below: dict[str, list[Mapping[str, Any]]] = {}
+    for place, one in enumerate(seen):
+        top = seen[root(above, place)]
+        tops.setdefault(one.evidence[0], []).append(top)
+        if top is not one and top.evidence[0] == one.evidence[0]:
+            below.setdefault(one.evidence[0], []).append(one.evidence[1])
+    by_id = {each.id: each for each in known}
+    for incident in sorted(followers, key=lambda each: (each.host, each.detector, each.subject)):
+        current = turn.incident(incident.key)
+        if current is None or current.id != incident.id or current.state not in life.ASKED_AGAIN:
+            continue
+        leader = _leader(current, tops.get(current.id, ()), by_id)
+        if leader is not None and not decision.is_parked(current):
+            _follow(turn, current, leader)
+        elif not current.folded and current.id in below:
+            turn.put(replace(current, folded=tuple(_entry(current, sight, "") for sight in below[current.id])))
+
+
+def _seen(turn: Turn, known: Sequence[Incident]) -> list[Seen]:
+    found = [
+        one
+        for incident in known
+        for sight in incident.sights
+        if (one := sights.seen(sight, turn.plan.signs, incident.host, (incident.id, sight))) is not None
+    ]
+    return sorted(found, key=lambda one: (one.time or 0.0, one.source, one.line, one.key))
+
+
+def _leader(incident: Incident, tops: Sequence[Seen], by_id: Mapping[str, Incident]) -> Incident | None:
+    """Return the incident that another follows from, None where it has a root of its own."""
+    own = [top for top in tops if top.evidence[0] == incident.id]
+    others = [top for top in tops if top.evidence[0] != incident.id]
+    if any(top.sign.role != _CASCADE for top in own) or not others:
+        return None
+    return by_id[others[0].evidence[0]]
+
+
+def _follow(turn: Turn, incident: Incident, leader: Incident) -> None:
+    """Attach an incident to the one that it follows from, or to the one that this follows from in its turn."""
+    current = _live(turn, leader.id) or leader
+    while current.root and (further := _live(turn, current.root)) is not None:
+        current = further
+    if current.id == incident.id:
+        return
+    reason = f"follows from `{current.detector}` on {current.host} ({current.id})"
+    turn.tell("incident.folded", incident, root=current.id, root_host=current.host, root_detector=current.detector)
+    moved = life.move(turn, incident, IncidentState.SUPPRESSED, reason, root=current.id, wake=None, until=None)
+    if current.closed is not None:
+        life.end(turn, moved, current.state, f"{reason}, which is over")
+        return
+    entries = tuple(_entry(incident, sight, incident.id) for sight in incident.sights)
+    turn.put(replace(current, folded=(*current.folded, *entries)))
+
+
+def _live(turn: Turn, name: str) -> Incident | None:
+    return next((each for each in turn.read("incidents").values() if each.id == name), None)
+
+
+def _entry(incident: Incident, sight: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return a consequence as reports list it; without an id it stands in the root's own incident."""
+    return {
+        "id": name,
+        "host": incident.host,
+        "detector": incident.detector,
+        "subject": incident.subject,
+        "signature": sight["signature"],
+        "count": sight["count"],
+    }

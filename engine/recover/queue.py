@@ -1,0 +1,94 @@
+"""Who is decided when: what was looked at is due, and waits for the looks that belong to its decision.
+
+Most decisions are a host's own, and fall when it has answered. Where one host's recovery keeps others from theirs
+(`max_unavailable`), or one host's fault may follow from another's (signatures), all hosts of the round have answered
+before, and logs are read to their end; then they fall in one order, whichever host answered first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runbook.engine.model import IncidentState
+from runbook.engine.recover import cascades, decision, ladder
+from runbook.engine.recover import incident as life
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runbook.engine.model import Detector
+    from runbook.engine.recover.state import Incident, Turn
+
+CATCH_UP = 60.0  # seconds that a pass goes on reading logs that were not read to their end
+
+
+def judged(turn: Turn, host: str, detectors: Iterable[Detector]) -> None:
+    """Remember what was looked at: its incidents are due."""
+    looked = {(host, detector.name) for detector in detectors}
+    turn.judged |= looked
+    turn.due |= looked
+
+
+def due(turn: Turn, incident: Incident) -> None:
+    """Have an incident decided, if this run has looked at it."""
+    turn.due |= turn.judged & {(incident.host, incident.detector)}
+
+
+def all_due(turn: Turn) -> None:
+    """Have everything decided anew that this run has looked at: people, or other runs, have said something."""
+    for incident in turn.read("incidents").values():
+        if incident.state in life.ASKED_AGAIN:
+            due(turn, incident)
+
+
+def moved_up(turn: Turn) -> None:
+    """Have the next of the queue decided, where the end of an incident has made room for it."""
+    while turn.freed and turn.plan.runbook.max_unavailable is not None:
+        turn.freed = False
+        all_due(turn)
+        decide(turn)
+
+
+def decide(turn: Turn) -> None:
+    """Decide what is due and does not wait for other looks, in the order of the queue."""
+    if not turn.due:
+        return
+    held = set()
+    reading = _reading(turn)
+    if not reading:
+        cascades.fold(turn)
+    order = {detector.name: place for place, detector in enumerate(turn.plan.runbook.detectors)}
+    listed = [each for each in turn.read("incidents").values() if (each.host, each.detector) in turn.due]
+    for incident in sorted(listed, key=lambda each: (each.queued, order[each.detector], each.host, each.subject)):
+        if incident.state not in life.ASKED_AGAIN:
+            continue
+        if reading and _belongs_to_others(turn, incident):
+            held.add((incident.host, incident.detector))
+        elif (current := turn.incident(incident.key)) is not None:
+            _decide(turn, current)
+    turn.due = frozenset(held)
+
+
+def _decide(turn: Turn, incident: Incident) -> None:
+    if incident.state not in life.ASKED_AGAIN or incident.root:
+        return
+    if decision.is_parked(incident):
+        ladder.go_on(turn, incident)
+    elif not cascades.waits(turn, incident) and decision.decide(turn, incident):
+        ladder.begin(turn, turn.incident(incident.key) or incident)
+
+
+def _belongs_to_others(turn: Turn, incident: Incident) -> bool:
+    return turn.plan.runbook.max_unavailable is not None or bool(incident.sights)
+
+
+def _reading(turn: Turn) -> bool:
+    """Tell whether hosts have yet to answer, logs are yet to be read, or events of one fault may yet come in."""
+    behind = any(turn.now - since < CATCH_UP for since in turn.read("catching").values())
+    return bool(turn.awaited) or behind or _settling(turn)
+
+
+def _settling(turn: Turn) -> bool:
+    settle = turn.plan.settings.settle
+    fresh = [each for each in turn.read("incidents").values() if each.sights and each.state is IncidentState.OPEN]
+    return any(turn.now < each.opened + settle for each in fresh)

@@ -1,0 +1,53 @@
+"""What is next about an incident: what happens by itself, and what a person can type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.report import words
+from runbook.engine.report.clock import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runbook.engine.journal.facts import IncidentRow
+    from runbook.engine.people import Approval, People
+
+
+def following(one: IncidentRow, people: People, now: float) -> str:
+    """Return what is next about an incident."""
+    data = one.data
+    if data.get("root"):
+        return f"ends with the incident that it follows from: `runbook explain {data['root']}`"
+    if (ack := people.acks.get(one.id)) is not None and one.closed is None:
+        lasts = f" until {moment(ack.until, now)}" if ack.until is not None else ""
+        return f"{words.printable(ack.by)} deals with it{lasts}; `runbook ack {one.id} --off` gives it back"
+    if one.state == "waiting":
+        return _waiting(one, people.approvals.get(one.id), now)
+    until = data.get("until")
+    if one.state == "suppressed" and isinstance(until, int | float):
+        return f"the first pass after {moment(until, now)} asks again" if until > now else "the next pass asks again"
+    return {
+        "interrupted": f"look whether its step took effect, then `runbook release {one.id}`",
+        "observed": "heal it by hand, or let its `mode` say approve or auto",
+        "suppressed": "the next pass asks again",
+        "verifying": "the next pass looks whether it is cured",
+        "recovering": "the next pass goes on with it, where no pass is at work",
+        "open": "the next pass decides",
+        "unhealed": "this needs a person; the next pass looks anew",
+        "unverified": "the next pass looks anew",
+    }.get(one.state, "")
+
+
+def asked(one: IncidentRow) -> list[Mapping[str, Any]]:
+    """Return the steps that wait for a person."""
+    found = one.data.get("asked")
+    return [step for step in found if isinstance(step, dict)] if isinstance(found, list | tuple) else []
+
+
+def _waiting(one: IncidentRow, said: Approval | None, now: float) -> str:
+    if said is not None and said.granted and said.digest == one.data.get("digest") and said.until > now:
+        return f"approved by {words.printable(said.by)}: the next pass carries it out"
+    if one.data.get("digest"):
+        return f"`runbook approve {one.id}`, or `runbook reject {one.id}`"
+    return "the next pass tells what it waits for, then `runbook approve` allows it"
