@@ -277,12 +277,14 @@ def _recovering(incident: Incident) -> bool:
 
 def _results(event: Event, after: State) -> list[tuple[str, Outcome]]:
     """Return what has ended; a step of an operation that waits for a person goes on waiting."""
-    if isinstance(event, Ended):
-        return [(event.intent, event.outcome)]
     waiting = {left.intent for group in after.left.values() for left in group}
-    found = event.outcomes.items() if isinstance(event, Resume) else ()
+    found = event.outcomes if isinstance(event, Resume) else {}
+    if isinstance(event, Ended):
+        found = {event.intent: event.outcome}
     return [
-        (name, outcome) for name, outcome in found if outcome.status is not StepStatus.RUNNING and name not in waiting
+        (name, outcome)
+        for name, outcome in found.items()
+        if outcome.status is not StepStatus.RUNNING and name not in waiting
     ]
 
 

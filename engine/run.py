@@ -164,6 +164,8 @@ class Pass:
         while True:
             while self._events:
                 self._put(self._events.popleft())
+            if self.state.stopping:
+                self._followed.clear()  # they go on without us, and the next run asks again
             self._follow()
             if not (self._asked or self._sent or self._followed):
                 wake = self.state.wake

@@ -3,6 +3,8 @@
 What is too new for Python 3.9 or not in the standard library can't stand here.
 """
 
+import contextlib
+import importlib.machinery
 import json
 import os
 import sys
@@ -120,6 +122,19 @@ def unpack(pack: bytes, wanted: str, code: str) -> None:
                 end(f"the agent's code can't be kept in {code}: {error.strerror}")
 
 
+def keep(_loader: object, path: str, data: bytes, **_mode: int) -> None:
+    """Keep compiled code whole or not at all: Python itself keeps what a full disk took of it, and then fails on it."""
+    fresh = f"{path}.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        make(os.path.dirname(path))
+        with open(fresh, "xb", buffering=0) as file:
+            whole = file.write(data) == len(data)
+        if whole:
+            os.replace(fresh, path)
+    with contextlib.suppress(OSError):
+        os.unlink(fresh)
+
+
 def main() -> int:
     """Shake hands, see to the code, and become the agent."""
     hello = json.loads(frame())
@@ -135,6 +150,7 @@ def main() -> int:
         answer({"need": True})
         unpack(frame(), hello["hash"], code)
     private(code)
+    importlib.machinery.SourceFileLoader.set_data = keep  # type: ignore[method-assign,assignment]
     sys.path.insert(0, code)
     sys.path.extend(path for path in hello.get("packages", ()) if path not in sys.path)
     from runbook.modules import agent

@@ -16,17 +16,30 @@ incident.resumed   of an earlier run: state reason opened severity since fields 
 incident.opened    severity since fields when count category; `state` when it does not open as `open`
 incident.changed   from to reason
 incident.ended     to reason opened since; fields: what was seen at the last look
-guard.refused      guard reason until
+guard.refused      guard reason until; rung, where it stood before one
+decided            guards (each guard ok reason until); when one of them says something else than the last time
 recovery.begun     strategy
 recovery.ended     begun
 rung.vain          rung
+verified.look      fields clear (true, false or null) at; when the answer is another, and the last one
 step.begun         module title path subject_acted; the fact's `step` is its intent
 step.ended         module title rung phase status changed duration error output exit_code actions diff
 attempt.begun      attempt attempts
 attempt.ended      attempt ok module progress, and what step.ended says
 attempt.delayed    attempt (the next one) delay
 operation.ended    state attempts duration error
+attempt.refused    component member reason until: its breaker is open
+operation.undone   what was undone after an operation failed for good
+pool.switched      pool from to
 notified           message
+approval.given     by reason until digest; here and below the fact's run is empty: a person said it
+approval.refused   by reason until digest
+incident.acked     by reason until
+incident.unacked   by
+incident.released  by reason; an `incident.ended` follows
+maintenance.begun  id hosts by reason until
+maintenance.ended  id by
+component.reset    component by; no host: on every host
 =================  ====================================================================================
 
 `fields` are those of the record that was seen; `evidence`, a sentence, may stand in their place.

@@ -286,6 +286,18 @@ class Journal:
             begun.append(StepBegun(module or "", str(path), name, str(acted_on), at))
         return begun
 
+    @contextmanager
+    def at_one_moment(self) -> Iterator[sqlite3.Connection]:
+        """Let all questions of the block be answered as of its beginning; for this room alone."""
+        with self._lock, faults.told(self._place):
+            if self._connection.in_transaction:
+                raise RuntimeError("a transaction of the journal is open already")
+            self._connection.execute("BEGIN")
+            try:
+                yield self._connection
+            finally:
+                self._roll_back()
+
     def ask(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows that answer an SQL question; for this room alone."""
         with self._lock, faults.told(self._place):

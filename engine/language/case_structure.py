@@ -103,7 +103,7 @@ def _happening() -> Schema:
                 "type": "object",
                 "title": "mapping of detectors",
                 "additionalProperties": {"$ref": "#/$defs/sight"},
-                "description": "By detector, or a waiting step's name: what looks see from now on; events come up once.",
+                "description": "By detector, or waiting step's name: what looks see from now on; events come up once.",
             },
             "steps": {
                 "type": "object",
@@ -232,7 +232,7 @@ def _expected() -> Schema:
                         _choice("Its state.", [state.value for state in OperationState]),
                         {
                             "type": "object",
-                            "title": "operation",
+                            "title": "end of an operation",
                             "properties": {
                                 "state": _choice("Its state.", [state.value for state in OperationState]),
                                 "attempts": {"type": "integer", "minimum": 0, "description": "How many were made."},

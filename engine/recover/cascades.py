@@ -23,11 +23,12 @@ _CASCADE = "cascade"
 
 def fold(turn: Turn) -> None:
     """Attach each incident to the one that it follows from; those without a recovery lead only among themselves."""
+    if not any(each.sights and each.state in life.ASKED_AGAIN for each in turn.read("incidents").values()):
+        return
     known = _known(turn)
-    if len(known) > 1:
-        able = [each for each in known if turn.plan.detector(each.detector).recover]
-        _attach(turn, able, able)
-        _attach(turn, known, [each for each in known if not turn.plan.detector(each.detector).recover])
+    able = [each for each in known if turn.plan.detector(each.detector).recover]
+    _attach(turn, able, able)
+    _attach(turn, known, [each for each in known if not turn.plan.detector(each.detector).recover])
 
 
 def waits(turn: Turn, incident: Incident) -> bool:
@@ -66,15 +67,19 @@ def _attach(turn: Turn, known: Sequence[Incident], followers: Sequence[Incident]
         if top is not one and top.evidence[0] == one.evidence[0]:
             below.setdefault(one.evidence[0], []).append(one.evidence[1])
     by_id = {each.id: each for each in known}
+    alone = [top for each in known for top in tops.get(each.id, ()) if _rootless(each, tops[each.id])]
     for incident in sorted(followers, key=lambda each: (each.host, each.detector, each.subject)):
         current = turn.incident(incident.key)
         if current is None or current.id != incident.id or current.state not in life.ASKED_AGAIN:
             continue
-        leader = _leader(current, tops.get(current.id, ()), by_id)
-        if leader is not None and not decision.is_parked(current):
-            _follow(turn, current, leader)
-        elif not current.folded and current.id in below:
-            turn.put(replace(current, folded=tuple(_entry(current, sight, "") for sight in below[current.id])))
+        own = tops.get(current.id, ())
+        leader = _alike(own[0], alone) if own and _rootless(current, own) else _leader(current, own)
+        if current.id in below:
+            within = (_entry(current, sight, "") for sight in below[current.id])
+            others = (each for each in current.folded if each["id"])
+            current = turn.put(replace(current, folded=(*within, *others)))
+        if leader is not None and leader != current.id and not decision.is_parked(current):
+            _follow(turn, current, by_id[leader])
 
 
 def _seen(turn: Turn, known: Sequence[Incident]) -> list[Seen]:
@@ -87,13 +92,31 @@ def _seen(turn: Turn, known: Sequence[Incident]) -> list[Seen]:
     return sorted(found, key=lambda one: (one.time or 0.0, one.source, one.line, one.key))
 
 
-def _leader(incident: Incident, tops: Sequence[Seen], by_id: Mapping[str, Incident]) -> Incident | None:
+def _leader(incident: Incident, tops: Sequence[Seen]) -> str | None:
     """Return the incident that another follows from, None where it has a root of its own."""
     own = [top for top in tops if top.evidence[0] == incident.id]
     others = [top for top in tops if top.evidence[0] != incident.id]
     if any(top.sign.role != _CASCADE for top in own) or not others:
         return None
-    return by_id[others[0].evidence[0]]
+    return str(others[0].evidence[0])
+
+
+def _rootless(incident: Incident, tops: Sequence[Seen]) -> bool:
+    """Tell whether nothing but consequences is known, neither here nor elsewhere."""
+    return all(top.evidence[0] == incident.id and top.sign.role == _CASCADE for top in tops)
+
+
+def _alike(one: Seen, alone: Sequence[Seen]) -> str | None:
+    """Return the incident that leads those of one kind, which nobody knows the root of: the earliest."""
+    near = [
+        other
+        for other in alone
+        if other.kind == one.kind
+        and abs((other.time or 0.0) - (one.time or 0.0)) <= REACH
+        and not (other.job and one.job and other.job != one.job)
+    ]
+    first = min(near, key=lambda other: (other.time or 0.0, other.source), default=one)
+    return str(first.evidence[0])
 
 
 def _follow(turn: Turn, incident: Incident, leader: Incident) -> None:

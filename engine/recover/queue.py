@@ -7,6 +7,7 @@ before, and logs are read to their end; then they fall in one order, whichever h
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbook.engine.model import IncidentState
@@ -89,6 +90,10 @@ def _reading(turn: Turn) -> bool:
 
 
 def _settling(turn: Turn) -> bool:
+    """Tell whether events are so fresh that others of the same fault may yet come in, and have them decided then."""
     settle = turn.plan.settings.settle
     fresh = [each for each in turn.read("incidents").values() if each.sights and each.state is IncidentState.OPEN]
-    return any(turn.now < each.opened + settle for each in fresh)
+    fresh = [each for each in fresh if turn.now < each.opened + settle]
+    for each in fresh:
+        turn.put(replace(each, wake=each.opened + settle))
+    return bool(fresh)

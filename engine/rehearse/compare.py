@@ -68,11 +68,13 @@ def steps(played: Played) -> list[Actual]:
     ended = {told.step: told for told in played.of("step.ended", "attempt.ended")}
     found = []
     for told in played.of("step.begun"):
+        if told.data.get("module") == "notify":  # the notifications are listed
+            continue
         end = ended.get(told.step)
         status = "running" if end is None else str(end.data.get("status", ""))
         name = told.operation or str(told.data.get("title", ""))
         names = (name, str(told.data.get("title", "")), str(told.data.get("module", "")))
-        subject = told.data.get("subject_acted", told.subject)
+        subject = told.subject
         found.append(
             {"step": name, "names": names, "host": told.host, "subject": subject, "status": status, "at": told.at}
         )

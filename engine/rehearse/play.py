@@ -13,6 +13,7 @@ from runbook.engine.decide.guards import Caps
 from runbook.engine.detect import errors as failures
 from runbook.engine.errors import RenderError
 from runbook.engine.language import render
+from runbook.engine.language.cases import Ending
 from runbook.engine.model import Lacking, Mode, NotSeen, Outcome, StepStatus
 from runbook.engine.people import Ack, Approval, Maintenance, People, Reset
 from runbook.engine.recover import commands as words
@@ -91,14 +92,22 @@ class Play:
     """One case while it is played."""
 
     def __init__(
-        self, runbook: Runbook, case: Case, secrets: Mapping[str, str], folder: Path, start: float = START
+        self,
+        runbook: Runbook,
+        case: Case,
+        secrets: Mapping[str, str],
+        folder: Path,
+        start: float = START,
+        *,
+        prompt: bool = False,  # look at once where something happens, and let steps take no time
     ) -> None:
         self.runbook = runbook
         self.case = case
         self.start = start
+        self._prompt = prompt
         self.now = start
         self.people = People()
-        self.world = World(Logs(folder))
+        self.world = World(Logs(folder), Ending(takes=0.0) if prompt else Ending())
         self.told: list[Happened] = []
         self.looks = 0
         self._detectors = {detector.name: detector for detector in runbook.detectors}
@@ -167,6 +176,8 @@ class Play:
                 following += self.case.every * max(0, (self._coming[0][0] - following) // self.case.every)
             elif still >= 2 and self.case.lasts is None:
                 return
+            if self._prompt and self._coming:
+                following = min(following, max(self.now, self._coming[0][0]))
         self._settle(end)
         self.now = max(self.now, end)
 

@@ -181,7 +181,7 @@ def replay(past: Past, settings: Mapping[str, Any]) -> Replayed:
         {},
     )
     with tempfile.TemporaryDirectory(prefix="runbook-replay-") as folder:
-        played = Play(past.runbook, case, past.secrets, Path(folder), begin).go()
+        played = Play(past.runbook, case, past.secrets, Path(folder), begin, prompt=True).go()
     fired = [_fired(detector.name, played, begin) for detector in past.runbook.detectors]
     notified = len(played.of("notified"))
     return Replayed(

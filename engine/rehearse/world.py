@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from runbook.engine.model import Detector, Look, Order
     from runbook.engine.rehearse.logs import Logs
 
-_WELL = Ending()
+WELL = Ending()
 
 
 class World:
     """What is so now, on each host."""
 
-    def __init__(self, logs: Logs) -> None:
+    def __init__(self, logs: Logs, well: Ending = WELL) -> None:
         self._logs = logs
+        self._well = well  # how a step ends of which nothing is said
         self._sights: dict[tuple[str, str], Sight] = {}
         self._events: dict[tuple[str, str], list[Mapping[str, Any]]] = {}  # that no look has seen yet
         self._steps: dict[tuple[str, str], Ending] = {}
         self._operations: dict[tuple[str, str], Ending] = {}
-        self._gone: set[tuple[str, str]] = set()  # what can't be seen for a while
 
     def happen(self, happening: Happening, hosts: Iterable[str], detectors: Mapping[str, Detector]) -> None:
         """Let something happen."""
@@ -72,9 +72,9 @@ class World:
         place = (host, operation) if operation and (host, operation) in self._operations else None
         endings = self._operations if place else self._steps
         key = place or next((each for each in ((host, order.name), (host, order.module)) if each in endings), None)
-        ending = endings[key] if key is not None else _WELL
+        ending = endings[key] if key is not None else self._well
         if key is not None and ending.times is not None:
-            endings[key] = replace(ending, times=ending.times - 1) if ending.times > 1 else _WELL
+            endings[key] = replace(ending, times=ending.times - 1) if ending.times > 1 else self._well
         ok = ending.fails is None
         outcome = Outcome(
             StepStatus.DONE if ok else StepStatus.FAILED,

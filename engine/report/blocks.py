@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.report import words
 from runbook.engine.report.lines import INDENT, head, row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from runbook.engine.report.paint import Paint
-    from runbook.engine.report.passes import HostReport, IncidentReport, OperationReport, StepReport
+    from runbook.engine.report.passes import AttemptReport, HostReport, IncidentReport, OperationReport, StepReport
 
-_PAST: Final = {"tell": "told", "wait": "waited", "wait until": "waited until"}  # what the engine itself did
+_PAST: Final = {  # what the engine itself did
+    "tell": "told",
+    "wait": "waited",
+    "wait until": "waited until",
+    "switch": "switched",
+}
+_UNDONE: Final = {"undo write": "write", "undo move": "move", "undo own": "own"}
 _DIFF_LINES: Final = 40
 _OUTPUT_LINES: Final = 10
 _ORDINALS: Final = ("", "1st", "2nd", "3rd")
@@ -58,7 +64,7 @@ class Blocks:
         title = words.printable(one.name) + (f" on {words.printable(host)}" if host else "")
         lines = [self._head(one.state, title, _operated(one))]
         failures = [attempt for attempt in one.tries if not attempt.ok]
-        errors = [words.printable(_one_line(attempt.error)) or "failed" for attempt in failures]
+        errors = [_tried(attempt) for attempt in failures]
         error = words.printable(_one_line(one.error))
         if len(failures) > 1 and len(set(errors)) == 1:
             each = words.duration(sum(attempt.duration for attempt in failures) / len(failures))
@@ -67,12 +73,18 @@ class Blocks:
             for number, (attempt, said) in enumerate(zip(failures, errors, strict=True), 1):
                 pause = f", then {words.duration(attempt.delay)} of waiting" if attempt.delay else ""
                 lines += self._row(f"try {number}", f"{said} (after {words.duration(attempt.duration)}{pause})")
-        if error and (len(one.tries) <= 1 or error != errors[-1]):
+        if error and (len(one.tries) <= 1 or [error] != errors[-1:]):
             lines += self._row("why", error)
         for step in one.steps:
+            if step.phase == "fallback":
+                lines += self.step(step)
+                continue
             if step.state == "planned":
                 lines += self._row("would", _what(step) or "nothing to do")
             lines += self._diff(step) + self._output(step)
+        for undone in one.undone:
+            said = _actions(undone.actions, _UNDONE) or "nothing"
+            lines += self._row("undid", words.printable(_one_line(undone.error)) or said, "red" if undone.error else "")
         return lines
 
     def step(self, one: StepReport) -> list[str]:
@@ -216,6 +228,9 @@ def _operated(one: OperationReport) -> str:
         return "would run"
     if one.state == "succeeded":
         done = f"done in {spent}" if spent else "done"
+        if one.fallback:
+            return f"{done}, by its fallback {words.printable(one.fallback)}"
+        done += f" by {words.printable(one.member)}" if one.member else ""
         return f"{done}, at the {_ordinal(one.attempts)} attempt" if one.attempts > 1 else done
     if one.state == "failed":
         times = f" {one.attempts} times" if one.attempts > 1 else ""
@@ -266,9 +281,18 @@ def did(one: StepReport, name: str) -> tuple[str, str]:
 
 def _what(one: StepReport) -> str:
     """Return what a step did, or would do."""
-    verbs = _PAST if one.state == "done" else {}
-    told = [f"{verbs.get(word := action.get('action', ''), word)} {action.get('what', '')}" for action in one.actions]
+    return _actions(one.actions, _PAST if one.state == "done" else {})
+
+
+def _actions(actions: Sequence[Mapping[str, Any]], verbs: Mapping[str, str]) -> str:
+    told = [f"{verbs.get(word := action.get('action', ''), word)} {action.get('what', '')}" for action in actions]
     return ", ".join(words.printable(text.strip()) for text in told)
+
+
+def _tried(one: AttemptReport) -> str:
+    """Return how an attempt failed, and whom it asked."""
+    said = words.printable(_one_line(one.error)) or "failed"
+    return f"{words.printable(one.member)}: {said}" if one.member else said
 
 
 def _diff_style(line: str) -> tuple[str, ...]:

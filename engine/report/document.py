@@ -21,8 +21,10 @@ if TYPE_CHECKING:
         IncidentReport,
         OperationReport,
         PassReport,
+        RefusedReport,
         RunReport,
         StepReport,
+        UndoneReport,
         Unseen,
         Well,
     )
@@ -96,8 +98,20 @@ def _operation(one: OperationReport) -> dict[str, Any]:
         "attempts": one.attempts,
         "duration_s": _seconds(one.duration),
         "error": one.error or None,
+        **({"member": one.member} if one.member else {}),
+        **({"fallback": one.fallback} if one.fallback else {}),
+        **({"refused": [_refused(each) for each in one.refused]} if one.refused else {}),
+        **({"undone": [_undone(each) for each in one.undone]} if one.undone else {}),
         "steps": [_step(step) for step in one.steps],
     }
+
+
+def _refused(one: RefusedReport) -> dict[str, Any]:
+    return {"component": one.component, "reason": one.reason, "until": one.until}
+
+
+def _undone(one: UndoneReport) -> dict[str, Any]:
+    return {"state": one.state, "error": one.error or None, "actions": [dict(action) for action in one.actions]}
 
 
 def _incident(one: IncidentReport) -> dict[str, Any]:

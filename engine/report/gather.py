@@ -14,8 +14,10 @@ from runbook.engine.report.passes import (
     IncidentReport,
     OperationReport,
     PassReport,
+    RefusedReport,
     RunReport,
     StepReport,
+    UndoneReport,
     Unseen,
     Well,
 )
@@ -180,6 +182,8 @@ class Gather:
         self._change(fact, reason=str(fact.data.get("reason") or fact.data.get("guard") or ""))
 
     def _step(self, fact: Fact) -> None:
+        if fact.data.get("phase") == "switch":
+            return  # its `failover` tells of it
         step = step_report(fact.data)
         if fact.incident:
             self._change(fact, steps=(*self.incident(fact).steps, step))
@@ -194,7 +198,12 @@ class Gather:
 
     def _attempt(self, fact: Fact) -> None:
         data, tries = fact.data, self.operation(fact).tries
-        attempt = AttemptReport(bool(data.get("ok")), str(data.get("error") or ""), _float(data.get("duration")))
+        attempt = AttemptReport(
+            bool(data.get("ok")),
+            str(data.get("error") or ""),
+            _float(data.get("duration")),
+            member=str(data.get("member") or ""),
+        )
         self._operate(
             fact,
             tries=(*tries, attempt),
@@ -205,6 +214,16 @@ class Gather:
     def _delayed(self, fact: Fact) -> None:
         *others, last = self.operation(fact).tries or (AttemptReport(ok=False),)
         self._operate(fact, tries=(*others, replace(last, delay=_float(fact.data.get("delay")))))
+
+    def _held(self, fact: Fact) -> None:
+        data, refused = fact.data, self.operation(fact).refused
+        until = data.get("until")
+        one = RefusedReport(
+            str(data.get("component") or ""),
+            str(data.get("reason") or ""),
+            float(until) if isinstance(until, int | float) else None,
+        )
+        self._operate(fact, refused=(*refused, one))
 
     def _operated(self, fact: Fact) -> None:
         data, known = fact.data, self.operation(fact)
@@ -217,6 +236,9 @@ class Gather:
             attempts=attempts,
             duration=_float(data.get("duration")) or sum(one.duration + (one.delay or 0.0) for one in known.tries),
             error=str(data.get("error") or ""),
+            member=str(data.get("member") or ""),
+            fallback=str(data.get("fallback") or ""),
+            undone=tuple(_undone(each) for each in data.get("undone") or ()),
         )
 
 
@@ -310,6 +332,11 @@ def step_report(data: Mapping[str, Any]) -> StepReport:
     )
 
 
+def _undone(data: Mapping[str, Any]) -> UndoneReport:
+    actions = tuple(one for one in data.get("actions") or () if isinstance(one, Mapping))
+    return UndoneReport(str(data.get("status") or ""), str(data.get("error") or ""), actions)
+
+
 def _float(found: object) -> float:
     return float(found) if isinstance(found, int | float) else 0.0
 
@@ -329,6 +356,7 @@ _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "step.ended": Gather._step,  # noqa: SLF001
     "attempt.begun": Gather._attempting,  # noqa: SLF001
     "attempt.ended": Gather._attempt,  # noqa: SLF001
+    "attempt.refused": Gather._held,  # noqa: SLF001
     "attempt.delayed": Gather._delayed,  # noqa: SLF001
     "operation.ended": Gather._operated,  # noqa: SLF001
 }

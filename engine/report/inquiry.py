@@ -156,7 +156,7 @@ def _of_errors(found: Inquiry) -> str:
     if not found.failures:
         return "it judges failed attempts of operations, and the journal has none of those it is about"
     if any(one.matches is True for one in found.failures):
-        return "it judges failed attempts of operations; the last ones that matched are below, and no operation waits"
+        return "it judges failed attempts of operations; those that it matched are below"
     return "it judges failed attempts of operations; none of the last ones matches"
 
 
@@ -219,13 +219,13 @@ def _seen(paint: Paint, found: Inquiry, now: float, *, full: bool) -> Iterator[s
                 first, *rest = row(paint, "sees", words.printable(_part(part)))
                 yield first.replace("sees ", f"sees {paint(*sign)}", 1) if paint.columns else first
                 yield from rest
-        elif one.fields:
+        elif one.fields and not found.members:
             told = [f"{name} {words.value(name, value)}" for name, value in one.fields.items() if value is not None]
             yield from row(paint, "sees", words.printable(", ".join(told)))
     if not full and len(order) > _MOST:
         yield from row(paint, "", f"… {len(order) - _MOST} more (-v shows them)")
     if found.looked is not None:
-        yield from row(paint, "at", f"{moment(found.looked, now)}, nothing of this look is kept")
+        yield from row(paint, "look", f"at {moment(found.looked, now)}; nothing of it is kept")
 
 
 def _part(part: Part) -> str:
@@ -282,7 +282,7 @@ def _guards(paint: Paint, found: Inquiry, *, full: bool) -> Iterator[str]:
         for answer in found.guards:
             sign = paint("✔", "green") if answer.get("ok") else paint("✘", "red")
             reason = words.printable(str(answer.get("reason") or ""))
-            yield f"    {paint("guard", "dim")} {sign} {answer.get("guard")}  {reason}".rstrip()
+            yield f"    {paint('guard', 'dim')} {sign} {answer.get('guard')}  {reason}".rstrip()
     elif refused:
         for answer in refused:
             yield from row(

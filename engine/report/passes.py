@@ -11,6 +11,7 @@ from runbook.modules.frozen import frozen
 SCHEMA: Final = 1
 BAD: Final = frozenset({"open", "recovering", "unhealed", "unverified", "interrupted", "observed", "suppressed"})
 UNFINISHED: Final = frozenset({"waiting", "verifying"})
+LOST: Final = frozenset({"failed", "interrupted"})  # of operations
 _FAILED_STEPS: Final = frozenset({"failed", "refused", "timeout", "lost"})
 
 
@@ -75,6 +76,25 @@ class AttemptReport:
     error: str = ""
     duration: float = 0.0
     delay: float | None = None  # until the next one
+    member: str = ""  # of the pool, that was asked
+
+
+@frozen
+class RefusedReport:
+    """An attempt that a breaker did not let through."""
+
+    component: str
+    reason: str
+    until: float | None = None  # in seconds since the epoch
+
+
+@frozen
+class UndoneReport:
+    """A step that was undone, or could not be."""
+
+    state: str
+    error: str = ""
+    actions: tuple[Mapping[str, Any], ...] = ()
 
 
 @frozen
@@ -88,6 +108,10 @@ class OperationReport:
     error: str = ""
     tries: tuple[AttemptReport, ...] = ()
     steps: tuple[StepReport, ...] = ()
+    member: str = ""  # of its pool, whose answer counted; of a majority all of them
+    fallback: str = ""  # the one that did it
+    refused: tuple[RefusedReport, ...] = ()
+    undone: tuple[UndoneReport, ...] = ()  # of a rollback, in its order
 
 
 @frozen
@@ -129,7 +153,7 @@ class HostReport:
         states = {incident.state for incident in self.incidents}
         if self.unreachable:
             return "unreachable"
-        failed = any(one.state == "failed" for one in self.operations) or any(step.failed for step in self.steps)
+        failed = any(one.state in LOST for one in self.operations) or any(step.failed for step in self.steps)
         if failed or states & BAD:
             return "unhealthy"
         if self.unknown:
@@ -184,6 +208,6 @@ class PassReport:
 def _faulty(host: HostReport) -> bool:
     return (
         any(one.state in BAD for one in host.incidents)
-        or any(one.state == "failed" for one in host.operations)
+        or any(one.state in LOST for one in host.operations)
         or any(step.failed for step in host.steps)
     )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _STYLES = {"-": "red", "+": "green", " ": "dim"}
 _SHOWN = frozenset({
-    *("incident.opened", "incident.changed", "incident.ended", "incident.pending", "guard.refused", "recovery.begun"),
-    *("step.begun", "step.ended", "notified", "look.unknown", "attempt.begun", "attempt.ended", "operation.ended"),
+    *("incident.opened", "incident.ended", "incident.pending", "guard.refused", "step.begun", "step.ended"),
+    *("notified", "look.unknown", "attempt.ended", "attempt.refused", "operation.ended", "pool.switched"),
 })  # fmt: skip
 
 
@@ -55,7 +55,8 @@ def told_line(told: Happened) -> str:
     about = " ".join(part for part in (told.host, told.detector or told.operation, told.subject) if part)
     data = told.data
     said = {
-        "incident.changed": f"{data.get('from')} → {data.get('to')}{_because(data)}",
+        "attempt.refused": f"attempt refused{_because(data)}",
+        "pool.switched": f"{data.get('pool')} goes from {data.get('from')} to {data.get('to')}",
         "incident.ended": f"{data.get('to')}{_because(data)}",
         "incident.pending": f"pending, must hold {words.duration(float(data.get('hold') or 0))}",
         "guard.refused": f"refused by {data.get('guard')}{_because(data)}",

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
-from runbook.engine.report.passes import BAD
+from runbook.engine.report.passes import BAD, LOST
 
 if TYPE_CHECKING:
     from runbook.engine.report.passes import PassReport
@@ -76,7 +76,7 @@ def count(report: PassReport) -> Counter[str]:
     counts: Counter[str] = Counter()
     for host in report.hosts:
         counts.update("cleared" if incident.by_itself else incident.state for incident in host.incidents)
-        counts.update("failed" for operation in host.operations if operation.state == "failed")
+        counts.update(operation.state for operation in host.operations if operation.state in LOST)
         counts.update("waiting" for operation in host.operations if operation.state == "waiting" and not host.incidents)
         counts.update("step" for step in host.steps if step.failed)
         counts["unreachable"] += bool(host.unreachable)

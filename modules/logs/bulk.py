@@ -1,7 +1,7 @@
 """Wrapped lines of one kind, one behind the other, taken apart together: much faster than one by one.
 
 Where a line of the block is anything but the usual, nothing is said, and `cleaning.said` does it line by line; where
-none is, both come to the same.
+none is, both come to the same. Of the journal's lines only the message and the time have to be JSON.
 """
 
 import json
@@ -22,6 +22,7 @@ _MESSAGE = b'"MESSAGE"'
 _MOMENT = b'"__REALTIME_TIMESTAMP"'
 _SAID = re.compile(_MESSAGE + rb' ?: ?"([^"\\]*(?:\\.[^"\\]*)*)"')
 _WHEN = re.compile(_MOMENT + rb' ?: ?"(\d{1,17})"')
+_BREAKS = re.compile(rb"\\u000[aAdD]")  # nobody writes them so, but they may
 _RETURNS = re.compile(rb"\r+$", re.MULTILINE)
 
 
@@ -139,7 +140,7 @@ def _decoded_singly(texts: bytes) -> bytes:
 
 
 def _decoded_together(texts: bytes) -> Optional[bytes]:
-    if b"\\u000" in texts:
-        return None  # a line feed may be written so, too
+    if _BREAKS.search(texts) is not None:
+        return None
     data = texts.replace(b"\\\\", b"\\u005c").replace(b"\\r\\n", b"\\r").replace(b"\\n", b"\\r")
     return str(json.loads(b'"' + data + b'"', strict=False)).encode("utf-8", "replace")

@@ -66,7 +66,7 @@ class Reading:
     @property
     def continues(self) -> bool:
         """What stands before the cursor, as this will take it for, is what was read."""
-        return self._span.fits(self._before)
+        return self._span.fits(self._content, self._before)
 
     @property
     def lines(self) -> List[Line]:

@@ -11,8 +11,10 @@ class Span:
         self._first = content.pread(min(HEAD, offset), 0)
         self.last = content.pread(min(TAIL, offset), max(0, offset - TAIL))
 
-    def fits(self, cursor: Cursor) -> bool:
-        """Tell whether these are the bytes that a cursor stands behind."""
+    def fits(self, content: Content, cursor: Cursor) -> bool:
+        """Tell whether these are the bytes that a cursor stands behind; one at the begin may know what comes."""
+        if not cursor.offset:
+            return cursor.shares_head(content)
         return (fingerprint(self._first), fingerprint(self.last)) == (cursor.head, cursor.tail)
 
     def add(self, part: bytes) -> None:

@@ -6,7 +6,7 @@ from typing import List, Mapping, Optional, Sequence
 
 from runbook.modules.frozen import frozen
 from runbook.modules.logs.content import Content, Slow, opened
-from runbook.modules.logs.cursor import SETTLED, Cursor
+from runbook.modules.logs.cursor import HEAD, SETTLED, Cursor, fingerprint
 from runbook.modules.logs.rotation import Place, adopted, at_end, copied, fresh
 
 SLACK = 600 * 10**9  # nanoseconds by which a file may be older than the newest that was seen, and still be news
@@ -100,9 +100,15 @@ class Strangers:
 
     def _other(self, place: Place, content: Content, copy: Optional[Cursor]) -> Begin:
         if copy is not None and content.reaches(copy.offset) and copy.begins(content):
-            return Begin(replace(adopted(copy, place, content), tried=False))
-        new = place.found.st_mtime_ns >= self._newest - SLACK
-        return Begin(replace(fresh(place), packed=content.packed)) if new else _end(place, content)
+            cursor = replace(adopted(copy, place, content), tried=False)
+        elif place.found.st_mtime_ns >= self._newest - SLACK:
+            cursor = replace(fresh(place), packed=content.packed)
+        else:
+            return _end(place, content)
+        if not cursor.offset:  # when it is opened again, its place and its inode may be another file's
+            first = content.pread(HEAD, 0)
+            cursor = replace(cursor, head=fingerprint(first), head_length=len(first))
+        return Begin(cursor)
 
     def _resume(self, cursors: List[Cursor], place: Place, content: Content) -> Optional[Begin]:
         for cursor in cursors:

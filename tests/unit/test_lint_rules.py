@@ -231,9 +231,7 @@ def test_a_named_recovery_counts_for_each_detector_that_uses_it(codes):
 @pytest.mark.parametrize(
     "part",
     [
-        "strategy: parallel",
         "become: true",
-        "rollback: true",
         "hosts: llm",
         "secrets: {a: {keyring: b}}",
         "operations: [{notify: x, become: true}]",

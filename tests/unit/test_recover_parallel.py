@@ -167,9 +167,9 @@ def test_without_rollback_nothing_is_undone(tmp_path):
 
 def test_after_a_crash_in_an_undo_it_is_asked_for_again(tmp_path):
     world = fleet(tmp_path, extra=ROLLBACK, recover=THREE)
-    world.go(wait=8.0)
+    world.go(wait=6.0)
     while not world.undone:
-        world.settle(1.0)
+        world.settle(0.25)
     world._events.clear()
     world.put(Resume({}))
     world.settle()

@@ -104,7 +104,7 @@ def test_lines_are_read_by_the_real_probe_and_come_up_once(tmp_path):
             expect:
               incidents: [{detector: oom, state: cured, at: 1m}]
               steps: [shrink]
-        """,  # noqa: E501 -- a real line
+        """,
     )
     assert told(results) == []
 

@@ -1,9 +1,8 @@
 """A part of the language that this version does not carry out.
 
 ## What it does
-Finds keys that are valid and that this version would ignore: rollback of recoveries, other hosts, other users,
-keyrings, `strategy: parallel`. Also steps, probes, parameters and managers that a later version brings: they are no
-slips of the pen.
+Finds keys that are valid and that this version would ignore: other hosts, other users, keyrings. Also steps, probes,
+parameters and managers that a later version brings: they are no slips of the pen.
 
 ## Why is this bad
 A guard or a fallback that is ignored in silence is worse than none.
@@ -40,8 +39,8 @@ if TYPE_CHECKING:
     from runbook.engine.model import Path
 
 _LATER = "a later version will carry it out; until then, leave it out"
-_ANYWHERE = ("component", "become", "become_user", "rollback")
-_DETECTOR = ("become", "become_user", "rollback")
+_ANYWHERE = ("component", "become", "become_user")
+_DETECTOR = ("become", "become_user")
 _STEP = ("delegate_to", "become", "become_user", "python")
 _HERE = ("localhost", ["localhost"])
 
@@ -53,8 +52,10 @@ LEVEL = "error"
 def check(context: Context) -> Iterator[Remark]:
     """Walk over the keys of the whole file."""
     data = context.data
-    for path in (*_given(data, (), _ANYWHERE), *_choices(data, ())):
+    for path in _given(data, (), _ANYWHERE):
         yield _not_yet(context, path)
+    if data.get("hosts", "localhost") not in _HERE:
+        yield _not_yet(context, ("hosts",))
     secrets = data.get("secrets")
     for name, given in secrets.items() if isinstance(secrets, dict) else ():
         if isinstance(given, dict) and "keyring" in given:
@@ -64,7 +65,7 @@ def check(context: Context) -> Iterator[Remark]:
             yield _not_yet(context, found)
     for path, detector in _items(data, "detectors"):
         about = ("component",) if _probed(detector) else ()
-        for found in (*_given(detector, path, (*_DETECTOR, *about)), *_choices(detector, path)):
+        for found in _given(detector, path, (*_DETECTOR, *about)):
             yield _not_yet(context, found)
     for path in _blocks(context):
         for found in _given(context.within(path), path, _STEP):
@@ -91,13 +92,6 @@ def _given(data: object, path: Path, keys: tuple[str, ...]) -> Iterator[Path]:
     for key in keys:
         if isinstance(data, dict) and (data.get(key) is True or data.get(key) not in (False, None, 1, [], {})):
             yield (*path, key)
-
-
-def _choices(data: object, path: Path) -> Iterator[Path]:
-    if isinstance(data, dict) and data.get("strategy") == "parallel":
-        yield (*path, "strategy")
-    if not path and isinstance(data, dict) and data.get("hosts", "localhost") not in _HERE:
-        yield (*path, "hosts")
 
 
 def _probed(detector: object) -> bool:
