@@ -9,7 +9,7 @@ from pathlib import Path
 
 import measure
 
-BENCHMARKS = ("startup", "lint", "healthy", "idle", "tick", "scan")
+BENCHMARKS = ("startup", "lint", "healthy", "idle", "tick", "scan", "journal")
 
 
 def main() -> int:

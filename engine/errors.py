@@ -39,6 +39,10 @@ class RunbookInvalid(UserError):
         super().__init__(f"{len(findings)} error{'s' if len(findings) != 1 else ''} in the runbook")
         self.findings = tuple(findings)
 
+    def __str__(self) -> str:
+        lines = [f"{each.span}: {each.message}" + (f" ({each.hint})" if each.hint else "") for each in self.findings]
+        return "\n  ".join([self.what, *lines])
+
 
 class JournalUnusable(UserError):
     """The journal can't be opened or written: read-only, full, locked, newer, on a network file system."""

@@ -63,6 +63,7 @@ class Sight:
     fields: Mapping[str, Any]
     parts: tuple[Part, ...] = ()
     hold: Hold | None = None  # as the last pass left it
+    after: Hold | None = None  # as the next pass would
     incident: Incident | None = None  # that is open about it
     opens: bool = False  # the next pass would open one
 
@@ -216,11 +217,12 @@ def _looked(found: Inquiry, state: State, host: str, cursors: Mapping[str, Any],
             return replace(found, unseen=error.what)
     else:
         verdicts = []
-    sights = [_sight(found, state, verdict, scope, opens=verdict.subject in opened) for verdict in verdicts]
+    sights = [_sight(found, state, after, verdict, opens=verdict.subject in opened) for verdict in verdicts]
     return replace(found, sights=tuple(sights))
 
 
-def _sight(found: Inquiry, state: State, verdict: Verdict, scope: Mapping[str, Any], *, opens: bool) -> Sight:
+def _sight(found: Inquiry, state: State, after: State, verdict: Verdict, *, opens: bool) -> Sight:
+    scope = state.plan.scopes[found.host]
     detector, key = found.detector, (found.host, found.detector.name, verdict.subject)
     values = {**_variables(detector, scope), **members(detector.probe, verdict.record.fields)}
     whole = detector.match == "all" or bool(detector.members)
@@ -230,6 +232,7 @@ def _sight(found: Inquiry, state: State, verdict: Verdict, scope: Mapping[str, A
         {name: value for name, value in verdict.record.fields.items() if not is_unknown(value)},
         () if whole or not isinstance(detector.when, Expression) else tuple(parts(detector.when, values)),
         state.holds.get(key),
+        after.holds.get(key),
         state.incidents.get(key),
         opens,
     )

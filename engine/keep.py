@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.detect.correlate import Said
+from runbook.engine.detect.correlate import JOINED, Said
 from runbook.engine.journal import leases
 from runbook.engine.journal.facts import IncidentRow, IntentRow
 from runbook.engine.journal.store import who
@@ -191,7 +191,8 @@ class Keeper:
                 data = {"times": list(hold.times)} if hold is not None and hold.times else {}
                 batch.hold(self._runbook, key[1], key[0], key[2], hold.since if hold else None, now, data)
             for (place, name), told in said:
-                batch.hold(self._runbook, name, place, SAID, told.rose_at or told.spent, now, memory(told))
+                since = None if told is None else told.rose_at or told.spent
+                batch.hold(self._runbook, name, place, SAID, since, now, memory(told) if told is not None else {})
             for where, pool, member in switched:
                 batch.pool(self._runbook, where, pool, member, now)
             for name, state in moved.items():
@@ -310,14 +311,15 @@ def _holds(before: State, after: State) -> list[tuple[Key, Hold | None]]:
     return kept + [(key, None) for key in before.holds if key not in after.holds]
 
 
-def _told(before: State, after: State) -> list[tuple[tuple[str, str], Said]]:
-    """Return what correlations must remember, as far as it is news."""
+def _told(before: State, after: State) -> list[tuple[tuple[str, str], Said | None]]:
+    """Return what correlations must remember, as far as it is news; None: it is forgotten."""
     if before.said is after.said:
         return []
     detectors = after.plan.runbook.detectors
     asked = {name for detector in detectors if detector.members for name in (*detector.members, detector.name)}
-    return [
+    forgotten: list[tuple[tuple[str, str], Said | None]] = [(key, None) for key in before.said if key not in after.said]
+    return forgotten + [
         (key, told)
         for key, told in after.said.items()
-        if key[1] in asked and memory(told) != (memory(before.said[key]) if key in before.said else memory(NOTHING))
+        if key[1].partition(JOINED)[0] in asked and memory(told) != (memory(before.said[key]) if key in before.said else memory(NOTHING))
     ]

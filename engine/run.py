@@ -41,7 +41,7 @@ from runbook.modules import catalogue
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from runbook.engine.fleet import Agent
+    from runbook.engine.fleet.connection import Connection
     from runbook.engine.keep import Keeper
     from runbook.engine.model import Detector, Lease, Look, Truth
     from runbook.engine.recover.commands import Command, Event, Told
@@ -71,7 +71,7 @@ class Pass:
         self,
         state: State,
         host: str,
-        agent: Agent,
+        agent: Connection,
         keeper: Keeper,
         observer: Observer,
         *,

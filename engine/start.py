@@ -30,7 +30,10 @@ from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
+    from runbook.engine.detect.sightings import Sign
+    from runbook.engine.fleet.connection import Connection
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Runbook
     from runbook.engine.run import Observer
@@ -101,13 +104,12 @@ def redactor(sessions: Sequence[Session]) -> Callable[[str], str]:
 class Session:
     """One runbook's run in this process."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(
+        self, request: Request, *, connect: Callable[[], AbstractContextManager[Connection]] | None = None
+    ) -> None:
         self._request = request
-        given = request.secrets
-        self.secrets = {
-            name: str(given[name]) if name in given else _secret(secret)
-            for name, secret in request.runbook.secrets.items()
-        }
+        self._connect = connect or (lambda: fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")))
+        self.secrets = secrets_of(request.runbook, request.secrets)
         self.run_id = randomness.token_hex(4)
         self._journal: Journal | None = None
         self._locks: Locks | None = None
@@ -134,7 +136,7 @@ class Session:
                 stack.callback(self._alone(self._journal, runbook.name).give, f"runbook {runbook.name}")
             scope = render.Scope(runbook, host=HOST, run=self._about_run(stack), secrets=self.secrets)
             every = runbook.every if isinstance(runbook.every, float) else 60.0
-            plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope})
+            plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope}, signs=_signs(runbook))
             since = restore.horizon(runbook, time.time())
             state, cursors = restore.load(plan, self._journal, HOST, since, time.time())
             state = self._without_old_scratch(state)
@@ -149,7 +151,7 @@ class Session:
             )
             self._begin(observer, keeper, plan)
             try:
-                agent = stack.enter_context(fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")))
+                agent = stack.enter_context(self._connect())
                 self._pass = Pass(
                     state,
                     HOST,
@@ -171,11 +173,13 @@ class Session:
         """Write down how the run ended, and close the journal."""
         if self._journal is None:
             return
-        if self._begun:
-            self._journal.end_run(self.run_id, time.time(), exit_code)
-        self._journal.close()
-        if self._locks is not None:
-            self._locks.close()
+        try:
+            if self._begun:
+                self._journal.end_run(self.run_id, time.time(), exit_code)
+        finally:
+            self._journal.close()
+            if self._locks is not None:
+                self._locks.close()
 
     def _alone(self, journal: Journal, runbook: str) -> Locks:
         """Show that this run lives, and keep every other pass of the runbook on this journal out until it is over.
@@ -249,6 +253,15 @@ class Session:
         return about
 
 
+def _signs(runbook: Runbook) -> Mapping[str, Sign]:
+    """Return what is known of signatures, where a detector names some: which brings about which."""
+    if not any("signatures" in detector.params for detector in runbook.detectors):
+        return {}
+    from runbook.engine.language.signatures import catalogue
+
+    return catalogue().signatures
+
+
 def _scratch_is_gone(subject: str) -> bool:
     """Tell whether a subject lies in a directory that `run.scratch` was, and that is not there any more."""
     made = re.match(rf"{re.escape(str(Path(tempfile.gettempdir()).resolve()))}/{SCRATCH}[a-z0-9_]{{8}}(?=/|$)", subject)
@@ -271,6 +284,15 @@ def _components(runbook: Runbook) -> dict[str, Any]:
         }
         for name, feed in components.fed(runbook).items()
     }
+
+
+def secrets_of(runbook: Runbook, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return a runbook's secrets by name: those that are given, the others from where the runbook says.
+
+    Raises:
+        UserError: one can't be read.
+    """
+    return {name: str(given[name]) if name in given else _secret(secret) for name, secret in runbook.secrets.items()}
 
 
 def _secret(secret: Any) -> str:

@@ -216,6 +216,8 @@ def _refusal(request: Dict[str, Any], reason: str) -> Dict[str, Any]:
 def _tidy_code(directory: str, ours: str, now: float) -> None:
     import shutil
 
-    for entry in os.scandir(directory):
-        if entry.path != ours and now - entry.stat(follow_symlinks=False).st_mtime > KEPT:
-            shutil.rmtree(entry.path, ignore_errors=True)
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # another agent tidies, too
+                if entry.path != ours and now - entry.stat(follow_symlinks=False).st_mtime > KEPT:
+                    shutil.rmtree(entry.path, ignore_errors=True)

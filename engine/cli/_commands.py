@@ -10,8 +10,7 @@ import click
 from runbook import __version__
 
 _LATER = frozenset({
-    *("status", "explain", "trends", "approvals", "approve", "reject", "ack", "reset", "maintenance", "watch"),
-    *("install", "uninstall", "drill", "inventory", "ping"),
+    *("watch", "install", "uninstall", "drill", "inventory", "ping"),
 })  # fmt: skip
 _FOLDER = os.path.dirname(__file__)  # noqa: PTH120 -- pathlib costs a start-up
 

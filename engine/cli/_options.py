@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runbook.engine.cli._people import lasting
 from runbook.engine.errors import RunbookInvalid, UserError
 
 if TYPE_CHECKING:
@@ -62,6 +63,13 @@ def selection(wrapped: Command) -> Command:
     return tagged(named(wrapped))
 
 
+def retain(wrapped: Command) -> Command:
+    """Add --retain."""
+    return lasting("Afterwards forget what the journal has from before, but for what is open.", "--retain", "retain")(
+        wrapped
+    )
+
+
 def output(wrapped: Command) -> Command:
     """Add --format, --journal, -v and -q."""
     for option in (
@@ -106,7 +114,14 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
     ]
     verbosity = -1 if given["quiet"] else given["verbose"]
     sessions = [start.Session(request) for request in requests]
-    return conduct(sessions, given["form"], verbosity, health=name == "check")
+    code = conduct(sessions, given["form"], verbosity, health=name == "check")
+    if commits and given.get("retain") is not None and code != STOPPED:
+        from runbook.engine.cli.export import forget
+
+        said = forget(given["journal"], given["retain"])
+        if said and verbosity >= 0:
+            click.echo(said, err=True)
+    return code
 
 
 def conduct(sessions: Sequence[Session], form: str, verbosity: int, *, health: bool = False) -> int:

@@ -28,8 +28,8 @@ def reason(wrapped: Command) -> Command:
     return click.option("--reason", default="", metavar="TEXT", help="Why; others read it.")(wrapped)
 
 
-def lasting(text: str) -> Callable[[Command], Command]:
-    """Add --for."""
+def lasting(text: str, option: str = "--for", name: str = "lasts") -> Callable[[Command], Command]:
+    """Add an option that takes a duration."""
 
     def read(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
         from runbook.engine.language import units
@@ -44,7 +44,7 @@ def lasting(text: str) -> Callable[[Command], Command]:
             raise click.BadParameter("it must be longer than nothing", ctx, param)
         return seconds
 
-    return click.option("--for", "lasts", metavar="DURATION", callback=read, help=text)
+    return click.option(option, name, metavar="DURATION", callback=read, help=text)
 
 
 def opened(path: str | None) -> Journal:

@@ -24,6 +24,7 @@ from runbook.engine.model import Impact, Mode
               help="Do at most this by itself.")  # fmt: skip
 @click.option("--max-impact", type=click.Choice([impact.value for impact in Impact]),
               default=Impact.DESTRUCTIVE.value, help="Take no step of more impact.")  # fmt: skip
+@options.retain
 @options.output
 def command(**given: object) -> int:
     """Look, run the operations, recover what is broken, and look again whether it is cured.

@@ -17,6 +17,7 @@ from runbook.engine.cli import _options as options
 @click.option("--diff", is_flag=True, help="Show the changes to files as unified diffs.")
 @click.option("--yes", "-y", is_flag=True, help="With --fix: approve what it would wait for.")
 @click.option("--now", is_flag=True, help="Take what is so now for a fault: wait for no `for`.")
+@options.retain
 @options.output
 def command(**given: object) -> int:
     """Look with every detector, and say what is wrong and what `apply` would do about it. Changes and commits nothing.

@@ -144,4 +144,4 @@ def _codes(wanted: str, known: Mapping[int, Xid]) -> tuple[Xid, ...]:
     if not wanted.isdecimal() or len(wanted) > 4:
         raise UserError(f"`{wanted}` is no Xid code", mend="write its number, as in `runbook doc xid.79`")
     code = int(wanted)
-    return (known.get(code) or Xid(code, "vendor", note="in no table: contact the vendor's support"),)
+    return (known.get(code) or Xid(code, "vendor", "a code that is in no table", note="Contact the vendor's support."),)

@@ -83,9 +83,9 @@ def _detector(
     try:
         known = questions.known(book, name, host, more["runbook"])
     except UserError as error:
-        if missing is not None and not any(word in error.what for word in ("neither", "several")):
-            raise missing from error
-        raise
+        if missing is None or more["runbook"] or "nothing" not in error.what:
+            raise
+        raise missing from error
     found, why_not = _inquired(book, known, name, host, more["extra"], look=more["look"])
     lines = report.lines(paint, known, found, why_not, now, full=more["verbose"])
     return report.document(known, found, why_not, now), [paint.fit(line) for line in lines]

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from runbook.engine.journal.store import Journal
 
 
+_STATES = (
+    *("open", "waiting", "observed", "suppressed", "recovering", "verifying", "cured", "unhealed", "unverified"),
+    "interrupted",
+)
+
+
 def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
     from runbook.engine.language import units
 
@@ -70,14 +76,27 @@ def nothing(journal: Journal, question: Asked) -> str:
 @click.command("history")
 @options
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many entries.")
+@click.option("--incidents", is_flag=True, help="Incidents, one a line, and not runs.")
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), metavar="STATE",
+              help="Only incidents that are, or ended, so: open, waiting, cured, unhealed…")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="All that was seen and done, not only the headlines.")
-def command(limit: int, journal: str | None, form: str, *, verbose: bool, **about: Any) -> None:
-    """Show what was found and done, newest first.
+def command(
+    limit: int,
+    journal: str | None,
+    form: str,
+    states: tuple[str, ...],
+    *,
+    incidents: bool,
+    verbose: bool,
+    **about: Any,
+) -> None:
+    """Show what was found and done, newest first: runs, or (--incidents, --state) incidents.
 
     \b
     Examples:
         runbook history --since 2d --host gpu07
         runbook history --detector "server down" --format json
+        runbook history --state unhealed --state interrupted --since 30d
     """
     from runbook.engine.journal import queries
     from runbook.engine.journal.store import open_journal
@@ -87,6 +106,16 @@ def command(limit: int, journal: str | None, form: str, *, verbose: bool, **abou
 
     question = asked(**about)
     with open_journal(journal, read_only=True) as book:
+        if incidents or states:
+            found = queries.incidents(book, question, states, limit)
+            if form == "json":
+                told = past.incidents_document(found)
+                click.echo(encode({"schema": 1, "journal": book.path, "incidents": told}, indent=2))
+                return
+            paint = paint_for(sys.stdout)
+            lines = [paint.fit(line) for line in past.incident_lines(paint, found, time.time())]
+            click.echo("\n".join(lines) or nothing(book, question))
+            return
         runs = queries.history(book, question)
         if form == "json":
             told = [past.document(run) for run in itertools.islice(runs, limit)]

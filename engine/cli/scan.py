@@ -123,11 +123,14 @@ def _waiting(*, shown: bool) -> Iterator[Callable[[Iterable[Source | Left]], Ite
 
 def _nothing(scanned: Scanned) -> UserError:
     """Return why nothing was read."""
+    from runbook.engine.report.crash import path_shown
+
     if not scanned.left:
         return UserError("nothing was read: there is no log", mend="name logs, or directories that hold some")
     first, *others = (*scanned.unreadable, *scanned.skipped)
-    where = "" if first.why.startswith(first.path) else first.path
-    return UserError(first.why, where=where, mend="\n".join(f"{one.path}: {one.why}" for one in others[:_MANY]))
+    where, *more = ("" if one.why.startswith(one.path) else path_shown(one.path) for one in (first, *others[:_MANY]))
+    named = (f"{path}: {one.why}" if path else one.why for path, one in zip(more, others, strict=False))
+    return UserError(first.why, where=where, mend="\n".join(named))
 
 
 def _remembered(scanned: Scanned, journal: str | None) -> Mapping[tuple[str, str], Past]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 
 import click
 
@@ -30,15 +31,28 @@ def command(host: str, runbook: str, journal: str | None, form: str) -> int:
     now = time.time()
     with open_journal(journal, read_only=True) as book:
         stands = standing(book, now, runbook, host)
+        alive = partial(_at_work, book.path)
         if form == "json":
             from runbook.engine.report.document import encode
 
-            click.echo(encode({"journal": book.path, **report.document(stands, now)}, indent=2))
+            click.echo(encode({"journal": book.path, **report.document(stands, now, alive)}, indent=2))
             return report.exit_code(stands)
         paint = paint_for(sys.stdout)
-        shown = [paint.fit(line) for line in report.lines(paint, stands, now)]
+        shown = [paint.fit(line) for line in report.lines(paint, stands, now, alive)]
         click.echo("\n".join(shown) or _nothing(book.path, exists=book.exists, narrowed=bool(host or runbook)))
     return report.exit_code(stands)
+
+
+def _at_work(journal: str, run: str) -> bool:
+    """Tell whether a run that has no end lives; where nobody may ask, it does."""
+    from runbook.engine.errors import JournalUnusable
+    from runbook.engine.journal.locks import Locks
+
+    try:
+        with Locks(journal) as locks:
+            return locks.held(f"run {run}")
+    except JournalUnusable:
+        return True
 
 
 def _nothing(path: str, *, exists: bool, narrowed: bool) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 WINDOW: Final = 20  # attempts, unless the component says otherwise
 FEWEST: Final = 5  # attempts below which nothing can be said (DESIGN §3)
 KEPT: Final = 100  # attempts at least, that a breaker is told from
+LEVELS: Final = ("healthy", "degraded", "unhealthy", "critical")
+BY_SEVERITY: Final = {"low": "degraded", "medium": "degraded", "high": "unhealthy", "critical": "critical"}
 _LEVELS: Final = ((5.0, "healthy"), (20.0, "degraded"), (50.0, "unhealthy"))  # percent of errors below which it is so
 
 
@@ -61,6 +63,17 @@ def level(error_rate: float) -> str:
         ('healthy', 'degraded', 'critical')
     """
     return next((name for below, name in _LEVELS if error_rate < below), "critical")
+
+
+def worse(one: str | None, other: str | None) -> str | None:
+    """Return the worse of two levels; None = nothing is known.
+
+    Example:
+        >>> worse("degraded", "critical"), worse("degraded", None)
+        ('critical', 'degraded')
+    """
+    known = [each for each in (one, other) if each is not None]
+    return max(known, key=LEVELS.index, default=None)
 
 
 def of_member(pool: str, member: str) -> str:
@@ -142,6 +155,7 @@ def look(
     attempts: Mapping[tuple[str, str], Sequence[Attempt]],
     host: str,
     resets: Iterable[Reset] = (),
+    ill: Mapping[str, str] | None = None,
 ) -> Look:
     """Return what is known of a component, or of all.
 
@@ -151,25 +165,27 @@ def look(
         attempts: by host and component, in the order in which they ended.
         host: the host whose operations are meant.
         resets: what people have set back.
+        ill: the level that detectors' incidents give components.
     """
     names = [wanted] if wanted is not None else list(fed(runbook))
     told = {
         name: health(since(attempts.get((host, name), ()), name, host, resets)[-window(runbook, name) :])
         for name in names
     }
-    records = [_record(name, seen) for name, seen in told.items() if seen.level is not None]
+    levels = {name: worse(seen.level, (ill or {}).get(name)) for name, seen in told.items()}
+    records = [_record(name, seen, found) for name, seen in told.items() if (found := levels[name]) is not None]
     if records:
         return Seen(tuple(records))
     few = ", ".join(f"`{name}` has {seen.attempts}" for name, seen in told.items()) or "there is no component"
     return Lacking(f"it takes {FEWEST} attempts to say anything: {few}")
 
 
-def _record(name: str, seen: Health) -> Record:
+def _record(name: str, seen: Health, found: str) -> Record:
     fields = {
         "name": name,
         "error_rate": seen.error_rate,
         "attempts": seen.attempts,
         "latency_mean": seen.latency_mean,
-        "level": seen.level,
+        "level": found,
     }
     return Record(name, fields)

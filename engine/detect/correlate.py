@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Detector, Truth
 
 CORRELATIONS = frozenset({"all", "any", "sequence"})
+JOINED = "\x1f"  # parts the names under which the words of members that join by `subject` are remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,41 @@ def say(earlier: Said | None, verdicts: Sequence[Verdict], holds: Truth, now: fl
     return Said(True, now, max(times, default=now), rose_at, found.record.fields, before.spent, held=True)
 
 
+def place(member: str, correlation: str, value: str) -> str:
+    """Return the name under which a host's word is remembered of a member that joins by `subject`, for one value."""
+    return f"{member}{JOINED}{correlation}{JOINED}{value}"
+
+
+def parted(name: str) -> tuple[str, str, str] | None:
+    """Return the member, the correlation and the value of such a name; None for a detector's own.
+
+    Example:
+        >>> parted(place("stalled", "hung", "job 7"))
+        ('stalled', 'hung', 'job 7')
+    """
+    parts = name.split(JOINED)
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
+
+
+def together(words: Sequence[Said]) -> Said:
+    """Return what several hosts said of one member: it holds when it does on any of them."""
+    true = [said for said in words if said.holds is True] or [said for said in words if said.true_at is not None]
+    last = max(true, key=lambda said: said.true_at or 0.0, default=words[0])
+    return Said(
+        disjunction(said.holds for said in words),
+        max(said.at for said in words),
+        last.true_at,
+        min((said.rose_at for said in true if said.rose_at is not None), default=None),
+        last.fields,
+        max(said.spent for said in words),
+        any(said.held for said in words),
+    )
+
+
 def correlate(detector: Detector, said: Mapping[str, Said], now: float) -> Verdict:
     """Return what a correlation says.
+
+    `said` holds the members' words by their names, and the correlation's own.
 
     A member counts while it is true, and for `within` seconds after, unless it has led to an incident that is over. A
     sequence wants each member to have begun to hold after the one before; at the same look is not after. What clears

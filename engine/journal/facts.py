@@ -16,14 +16,17 @@ incident.resumed   of an earlier run: state reason opened severity since fields 
 incident.opened    severity since fields when count category; `state` when it does not open as `open`
 incident.changed   from to reason
 incident.ended     to reason opened since; fields: what was seen at the last look
+incident.folded    root root_host root_detector: it follows from that incident, and is listed below it
 guard.refused      guard reason until; rung, where it stood before one
 decided            guards (each guard ok reason until); when one of them says something else than the last time
 recovery.begun     strategy
 recovery.ended     begun
 rung.vain          rung
+rung.won           rungs left: side by side; it is well, and those that were left are not begun
 verified.look      fields clear (true, false or null) at; when the answer is another, and the last one
 step.begun         module title path subject_acted; the fact's `step` is its intent
 step.ended         module title rung phase status changed duration error output exit_code actions diff
+step.undone        what step.ended says, of an undo; the fact's `step` is the intent that was undone
 attempt.begun      attempt attempts
 attempt.ended      attempt ok module progress, and what step.ended says
 attempt.delayed    attempt (the next one) delay

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.journal import codec
+from runbook.engine.journal.ask.find import COLUMNS, incident_row
 from runbook.engine.journal.facts import Fact
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from runbook.engine.journal.facts import IncidentRow
     from runbook.engine.journal.store import Journal
 
 _TOLD: Final = (
@@ -70,6 +72,20 @@ def history(journal: Journal, asked: Asked) -> Iterator[PastRun]:
         facts = _facts(journal, row[0], asked, _TOLD if whole else (*_BEGUN, *_TOLD))
         if facts or not asked.narrow:
             yield PastRun(*(*row, facts))
+
+
+def incidents(journal: Journal, asked: Asked, states: Sequence[str] = (), most: int = 20) -> list[IncidentRow]:
+    """Return incidents by when they opened, newest first; of these states, or of all."""
+    of_state = f"AND state IN ({_places(tuple(states))})" if states else ""
+    values = (asked.runbook, asked.runbook, asked.host, asked.host, asked.detector, asked.detector)
+    rows = journal.ask(
+        f"""
+        SELECT {COLUMNS} FROM incidents WHERE opened >= ? AND (? = '' OR runbook = ?) AND (? = '' OR host = ?)
+            AND (? = '' OR detector = ?) {of_state} ORDER BY opened DESC, id LIMIT ?
+        """,  # noqa: S608 -- columns and question marks
+        (asked.since, *values, *states, most),
+    )
+    return [incident_row(row) for row in rows]
 
 
 def detectors(journal: Journal) -> list[str]:

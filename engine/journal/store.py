@@ -201,6 +201,18 @@ class Journal:
         )
         return [IntentRow(*(*row[:8], codec.load(row[10]), row[8], row[9])) for row in rows]
 
+    def interrupted(self, start: str) -> list[IntentRow]:
+        """Return the steps of interrupted operations whose id begins so: nobody knows how they ended."""
+        rows = self.ask(
+            "SELECT id, run, host, subject, incident, operation, module, title, at, epoch, params FROM intents"
+            " WHERE ended IS NULL AND substr(id, 1, ?) = ? AND operation <> '' AND incident = '' AND EXISTS ("
+            "  SELECT 1 FROM events WHERE events.runbook = intents.runbook AND events.host = intents.host"
+            "  AND kind = 'operation.ended' AND events.at >= intents.at AND events.operation = intents.operation"
+            "  AND status = 'interrupted') ORDER BY at, id",
+            (len(start), start),
+        )
+        return [IntentRow(*(*row[:8], codec.load(row[10]), row[8], row[9])) for row in rows]
+
     def recoveries(self, runbook: str, host: str, since: float) -> list[Recovery]:
         """Return the recoveries that began or ended since a time, in the order in which they began."""
         rows = self.ask(

@@ -224,8 +224,9 @@ def _judge(turn: Turn, operation: Operation, host: str) -> Judged | None:
     if operation.redundancy > 1 and operation.pool is not None and not turn.plan.settings.check:
         if work.resumed:  # what the others said is not known any more
             return begin(turn, replace(work, attempt=0, tried=()), operation)
-        found = redundancy.majority(work.answers, operation.redundancy)
-        for answer in work.answers:
+        answers = sorted(work.answers, key=lambda answer: work.tried.index(answer.member))  # whoever was quicker
+        found = redundancy.majority(answers, operation.redundancy)
+        for answer in answers:
             agrees = answer.outcome.ok and answer.member not in found.dissented
             _told(turn, operation, work, answer, ok=agrees)
         member = ", ".join(found.agreed)
@@ -251,7 +252,9 @@ def _told(turn: Turn, operation: Operation, work: Work, answer: Answer, *, ok: b
     if outcome.ok and not ok:
         told |= {"status": StepStatus.FAILED.value, "error": NO_VOTE}
     if answer.member:
-        told["member"] = answer.member
+        told |= {"member": answer.member, "pool": operation.pool}
+    if operation.component is not None:
+        told["component"] = operation.component
     if outcome.data.get("progress"):
         told["progress"] = outcome.data["progress"]
     turn.tell(
@@ -270,10 +273,19 @@ def _told(turn: Turn, operation: Operation, work: Work, answer: Answer, *, ok: b
     fed = [operation.component] if operation.component is not None else []
     fed += [components.of_member(operation.pool, answer.member)] if operation.pool and answer.member else []
     for component in fed:
-        key = (work.host, component)
-        attempt = components.Attempt(turn.now, ok, outcome.duration)
-        most = components.kept(turn.plan.runbook, component)
-        turn.write("attempts")[key] = (*turn.read("attempts").get(key, ()), attempt)[-most:]
+        _feed(turn, work.host, component, components.Attempt(turn.now, ok, outcome.duration))
+
+
+def _feed(turn: Turn, host: str, component: str, attempt: components.Attempt) -> None:
+    """Let a component know of an attempt, and tell where its breaker opens or closes by it."""
+    runbook = turn.plan.runbook
+    before = components.breaker(runbook, component, pools.attempts(turn, host, component), turn.now)
+    known = (*turn.read("attempts").get((host, component), ()), attempt)
+    turn.write("attempts")[host, component] = known[-components.kept(runbook, component) :]
+    after = components.breaker(runbook, component, pools.attempts(turn, host, component), turn.now)
+    if before is not None and after is not None and before.position is not after.position:
+        moved: dict[str, Any] = {"from": before.position.value, "to": after.position.value, "until": after.until}
+        turn.tell("breaker.moved", host=host, component=component, **moved)
 
 
 def _fallback(operation: Operation, left: Left) -> int | None:

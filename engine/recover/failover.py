@@ -1,4 +1,7 @@
-"""The step `failover`: from the active member of a pool to another, by the pool's `switch` steps."""
+"""The step `failover`: from the active member of a pool to another, by the pool's `switch` steps.
+
+How far one is that belongs to a recovery stands in its incident, so that a later run goes on where a killed one was.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,40 @@ from runbook.engine.model import Outcome, StepStatus
 from runbook.engine.recover import incident as life
 from runbook.engine.recover import outcomes, pools, steps
 from runbook.engine.recover.state import Owner, Switch
+from runbook.modules import catalogue
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runbook.engine.language.render import Scope
+    from runbook.engine.model import StepCall
     from runbook.engine.recover.pools import Member
-    from runbook.engine.recover.state import Task, Turn
+    from runbook.engine.recover.state import Incident, Task, Turn
 
 
-def begin(turn: Turn, task: Task) -> Outcome | None:
-    """Choose the member to switch to, and begin the first step; return how it ended where that is known at once."""
+def begin(turn: Turn, task: Task, *, beside: bool = False) -> Outcome | None:
+    """Choose the member to switch to, and begin the first step; return how it ended where that is known at once.
+
+    What an earlier run began to switch goes on with the step that it had come to.
+    """
     name, host = str(task.order.params["pool"]), task.owner.host
     pool = turn.plan.runbook.pools.get(name)
     if pool is None:
         known = ", ".join(turn.plan.runbook.pools) or "none"
         return Outcome(StepStatus.REFUSED, error=f"there is no pool `{name}`; the runbook has {known}")
+    incident = _incident(turn, task)
+    begun = incident.switching.get(_place(task.call), {}) if incident is not None else {}
     try:
         found = pools.members(turn, host, pool)
-        origin, target = _chosen(turn, found, host, task.order.params.get("to"))
+        origin, target = _chosen(turn, found, host, begun.get("to") or task.order.params.get("to"))
     except RenderError as error:
         return Outcome(StepStatus.REFUSED, error=f"pool `{name}`: {error.what}")
     if target is None:
         return Outcome(StepStatus.FAILED, error=f"pool `{name}` has no other member to switch to than {origin.name}")
     if target.name == origin.name:
         return Outcome(StepStatus.DONE, data={"pool": name, "from": origin.name, "to": origin.name})
-    switch = Switch(name, {**origin.seen}, {**target.seen})
+    step = min(int(begun.get("step") or 0), len(pool.switch))
+    switch = Switch(name, {**origin.seen}, {**target.seen}, step, beside=beside)
     turn.write("tasks")[task.intent] = replace(task, switch=switch)
     return _next(turn, task.intent)
 
@@ -49,6 +62,30 @@ def moved(turn: Turn, task: Task, outcome: Outcome) -> tuple[Task, Outcome | Non
         return None
     ended = _step_ended(turn, parent, task, outcome) or _next(turn, parent.intent)
     return (parent, ended) if ended is not None else None
+
+
+def resume(turn: Turn, incident: Incident, call: StepCall, known: Mapping[str, Outcome]) -> Outcome | None:
+    """Say what became of a `failover` that an earlier run left; None while one of its steps is still in hand.
+
+    It was lost, but for a step that failed; and it may begin again (which goes on with the step that it had come to)
+    unless that step must not run twice and nobody knows how it ended.
+    """
+    may_begin = Outcome(StepStatus.LOST, data={"begun": False})
+    begun = incident.switching.get(_place(call))
+    pool = turn.plan.runbook.pools.get(str(begun["pool"])) if begun else None
+    if not begun or pool is None or begun["step"] >= len(pool.switch):
+        return may_begin
+    step, outcome = pool.switch[begun["step"]], known.get(begun["intent"])
+    if outcome is None:
+        return may_begin if catalogue.step(step.module).engine else None
+    if outcome.status is StepStatus.LOST:
+        again = steps.again(step) or outcome.data.get("begun") is False
+        return may_begin if again else outcome
+    if not outcome.ok:
+        _keep(turn, incident, call, None)
+        return replace(outcome, error=f"{step.title}: {outcome.error or outcome.status.value}")
+    _keep(turn, incident, call, {**begun, "step": begun["step"] + 1})
+    return may_begin
 
 
 def _chosen(turn: Turn, found: list[Member], host: str, wanted: Any) -> tuple[Member, Member | None]:
@@ -75,30 +112,32 @@ def _next(turn: Turn, intent: str) -> Outcome | None:
         assert switch is not None
         calls = turn.plan.runbook.pools[switch.pool].switch
         if switch.step >= len(calls):
-            return _switched(turn, parent, switch)
+            return _over(turn, parent, _switched(turn, parent, switch))
         if turn.stopping:
-            return Outcome(StepStatus.FAILED, error="stopped before it had switched", duration=turn.now - parent.began)
+            error = "stopped before it had switched"
+            return _over(turn, parent, replace(_whole(turn, parent, switch), status=StepStatus.FAILED, error=error))
         call = calls[switch.step]
         owner = Owner("switch", parent.owner.host, parent.owner.key, parent=intent)
-        number = turn.counter + 1
-        subject = turn.incident(parent.owner.key) if parent.owner.key is not None else None
-        outcome = steps.begin(turn, call, _scope(turn, parent), owner, subject=subject.subject if subject else "")
-        task_intent = f"{turn.plan.run}-{number}"
+        own = f"{turn.plan.run}-{turn.counter + 1}"
+        incident = _incident(turn, parent)
+        subject = incident.subject if incident is not None else ""
+        outcome = steps.begin(turn, call, _scope(turn, parent), owner, subject=subject, beside=switch.beside)
         if outcome is None:
-            turn.write("tasks")[intent] = replace(parent, switch=replace(switch, intent=task_intent))
+            turn.write("tasks")[intent] = replace(parent, switch=replace(switch, intent=own))
+            about = {"pool": switch.pool, "to": switch.target["name"], "step": switch.step, "intent": own}
+            if incident is not None:
+                _keep(turn, incident, parent.call, about)
             return None
-        own = replace(parent, intent=task_intent, owner=owner, call=call)
-        ended = _step_ended(turn, parent, own, outcome)
+        ended = _step_ended(turn, parent, replace(parent, intent=own, owner=owner, call=call), outcome)
         if ended is not None:
             return ended
 
 
 def _step_ended(turn: Turn, parent: Task, task: Task, outcome: Outcome) -> Outcome | None:
     """Tell of a `switch` step's end; return the end of all where it failed."""
-    incident = turn.incident(parent.owner.key) if parent.owner.key is not None else None
     turn.tell(
         "step.ended",
-        incident,
+        _incident(turn, parent),
         host=parent.owner.host,
         step=task.intent,
         module=task.call.module,
@@ -119,7 +158,7 @@ def _step_ended(turn: Turn, parent: Task, task: Task, outcome: Outcome) -> Outco
     if outcome.ok:
         return None
     error = f"{task.call.title}: {outcome.error or outcome.status.value}; {onward.origin['name']} stays the active one"
-    return replace(_whole(turn, parent, onward), status=StepStatus.FAILED, error=error)
+    return _over(turn, parent, replace(_whole(turn, parent, onward), status=StepStatus.FAILED, error=error))
 
 
 def _switched(turn: Turn, parent: Task, switch: Switch) -> Outcome:
@@ -130,9 +169,17 @@ def _switched(turn: Turn, parent: Task, switch: Switch) -> Outcome:
     if turn.plan.settings.check:
         return replace(whole, status=StepStatus.PLANNED, actions=(what, *whole.actions), data=data)
     turn.write("active")[parent.owner.host, switch.pool] = target
-    incident = turn.incident(parent.owner.key) if parent.owner.key is not None else None
-    turn.tell("pool.switched", incident, host=parent.owner.host, **data)
+    turn.tell("pool.switched", _incident(turn, parent), host=parent.owner.host, **data)
     return replace(whole, changed=True, actions=(what, *whole.actions), data=data)
+
+
+def _over(turn: Turn, parent: Task, outcome: Outcome) -> Outcome:
+    """End a `failover`: it is no task any more, and nothing of it is left to go on with."""
+    turn.write("tasks").pop(parent.intent, None)
+    incident = _incident(turn, parent)
+    if incident is not None and _place(parent.call) in incident.switching:
+        _keep(turn, incident, parent.call, None)
+    return outcome
 
 
 def _whole(turn: Turn, parent: Task, switch: Switch) -> Outcome:
@@ -151,9 +198,25 @@ def _scope(turn: Turn, parent: Task) -> Scope:
     """Return what the `switch` steps may read: what the `failover` may, and the two members."""
     switch = parent.switch
     assert switch is not None
-    incident = turn.incident(parent.owner.key) if parent.owner.key is not None else None
+    incident = _incident(turn, parent)
     if incident is not None:
         base = life.scope(turn, incident)
     else:
         base = turn.plan.scopes[parent.owner.host].bind(registers=turn.work(parent.owner.host).registers)
     return base.bind(registers=switch.registers, **{"from": switch.origin, "to": switch.target})
+
+
+def _incident(turn: Turn, parent: Task) -> Incident | None:
+    """Return the incident whose recovery a `failover` belongs to, as it is now."""
+    return turn.incident(parent.owner.key) if parent.owner.key is not None else None
+
+
+def _keep(turn: Turn, incident: Incident, call: StepCall, about: Mapping[str, Any] | None) -> None:
+    """Keep how far a `failover` is, or (None) that it is over."""
+    current = turn.incident(incident.key) or incident
+    switching = {place: each for place, each in current.switching.items() if place != _place(call)}
+    turn.put(replace(current, switching={**switching, _place(call): about} if about is not None else switching))
+
+
+def _place(call: StepCall) -> str:
+    return ".".join(str(part) for part in call.path)

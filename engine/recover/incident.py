@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide import flapping
+from runbook.engine.detect import correlate, sights
 from runbook.engine.detect import hold as holding
-from runbook.engine.detect import sights
 from runbook.engine.model import UNKNOWN, IncidentState
 from runbook.engine.recover.state import Incident, Phase
 from runbook.modules import catalogue
@@ -43,9 +43,10 @@ def end(turn: Turn, incident: Incident, to: IncidentState, reason: str = "") -> 
         fields=incident.after,
     )
     turn.write("holds").pop(incident.key, None)
-    said, corner = turn.write("said"), (incident.host, incident.detector)
-    if corner in said:
-        said[corner] = replace(said[corner], spent=turn.now)
+    said = turn.write("said")
+    for name in (incident.detector, correlate.place(incident.detector, incident.detector, incident.subject)):
+        if (incident.host, name) in said:
+            said[incident.host, name] = replace(said[incident.host, name], spent=turn.now)
     _remember(turn, incident, to)
     turn.freed = True
     ended = turn.put(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runbook.engine.decide import guards
 from runbook.engine.model import IncidentState, Mode, Outcome, StepStatus, Strategy
-from runbook.engine.recover import decision, outcomes, parallel, rollback, steps, verification
+from runbook.engine.recover import decision, failover, outcomes, parallel, rollback, steps, verification
 from runbook.engine.recover import incident as life
 from runbook.engine.recover.incident import scope
 from runbook.engine.recover.outcomes import registered, told
@@ -138,8 +138,12 @@ def resume(turn: Turn, incident: Incident, known: Mapping[str, Outcome]) -> None
         rollback.go_on(turn, incident)
         return
     for lane in incident.lanes:
-        if lane.intent is not None and lane.intent in known:
-            _found(turn, incident.key, lane.intent, known[lane.intent], _lane_call(turn, incident, lane.intent))
+        if lane.intent is not None:
+            call = _lane_call(turn, incident, lane.intent)
+            word = Outcome(StepStatus.LOST, data={"begun": False}) if catalogue.step(call.module).engine else None
+            outcome = known.get(lane.intent, word)
+            if outcome is not None:
+                _found(turn, incident.key, lane.intent, outcome, call)
     if incident.lanes:
         _resume_lanes(turn, incident.key)
         return
@@ -151,6 +155,10 @@ def resume(turn: Turn, incident: Incident, known: Mapping[str, Outcome]) -> None
             _found(turn, incident.key, incident.intent, outcome, call)
         elif call.module in _WAITS:
             _enter_again(turn, incident)
+        elif call.module == "failover":
+            outcome = failover.resume(turn, incident, call, known)
+            if outcome is not None:
+                _found(turn, incident.key, incident.intent, outcome, call)
         elif catalogue.step(call.module).engine:
             _found(turn, incident.key, incident.intent, Outcome(StepStatus.LOST), call)
     elif incident.state is IncidentState.VERIFYING:
@@ -243,9 +251,7 @@ def _next(turn: Turn, incident: Incident) -> None:
 
 def _verifies_each(turn: Turn, incident: Incident) -> bool:
     detector = turn.plan.detector(incident.detector)
-    return (
-        detector.strategy is Strategy.PROGRESSIVE and not turn.plan.settings.check and detector.probe != "error"
-    )
+    return detector.strategy is Strategy.PROGRESSIVE and not turn.plan.settings.check and detector.probe != "error"
 
 
 def _begin_step(turn: Turn, incident: Incident, call: StepCall) -> None:
@@ -398,7 +404,7 @@ def _found(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) 
         return
     if outcome.status is not StepStatus.LOST:
         ended(turn, key, intent, outcome, call)
-    elif not (steps.again(call, turn.plan.runbook) or outcome.data.get("begun") is False):
+    elif not (steps.again(call) or outcome.data.get("begun") is False):
         reason = f"{call.title} was begun and nobody knows how it ended; `runbook release {incident.id}` frees it"
         life.move(turn, incident, IncidentState.INTERRUPTED, reason, intent=None, phase=Phase.NONE, wake=None)
     elif incident.lanes:

@@ -10,7 +10,7 @@ from runbook.engine.detect.judge import Verdict, conjunction, disjunction, judge
 from runbook.engine.errors import RenderError
 from runbook.engine.language import render
 from runbook.engine.model import UNKNOWN, IncidentState, Lacking, NotSeen, Seen, Unknown
-from runbook.engine.recover import decision, ladder, queue
+from runbook.engine.recover import decision, joins, ladder, queue
 from runbook.engine.recover import incident as life
 from runbook.modules import catalogue
 
@@ -19,21 +19,20 @@ if TYPE_CHECKING:
     from runbook.engine.recover.commands import Looked, Unreachable
     from runbook.engine.recover.state import Incident, Turn
 
-CATCH_UP = 60.0  # seconds that a pass goes on reading logs that were not read to their end
-
 
 def take(turn: Turn, event: Looked) -> None:
     """Take in what a host answered."""
-    judged: list[Detector] = []
+    judged: dict[str, list[Verdict] | None] = {}  # None = nothing is known
     for detector in turn.plan.runbook.detectors:
         look = event.looks.get(detector.name) or _known(turn, detector, event.host)
         if look is None or detector.probe in correlate.CORRELATIONS:
             continue
-        judged.append(detector)
         partial = _partial(turn, detector, event.host, look)
-        _take(turn, detector, event.host, _judge(turn, detector, event.host, look), partial=partial)
-    _correlate(turn, event.host, judged)
+        found = _judge(turn, detector, event.host, look)
+        judged[detector.name] = None if isinstance(found, str) else found
+        _take(turn, detector, event.host, found, partial=partial)
     turn.awaited -= {event.host}
+    _correlate(turn, event.host, judged)
     queue.judged(turn, event.host, judged)
     queue.decide(turn)
 
@@ -61,20 +60,25 @@ def _known(turn: Turn, detector: Detector, host: str) -> Look | None:
     return components.look(runbook, wanted, known, host, turn.people.resets)
 
 
-def _correlate(turn: Turn, host: str, judged: list[Detector]) -> None:
+def _correlate(turn: Turn, host: str, judged: dict[str, list[Verdict] | None]) -> None:
     """Ask the correlations that a look touched, each after the correlations among its members."""
     waiting = [each for each in turn.plan.runbook.detectors if each.probe in correlate.CORRELATIONS]
-    seen = {detector.name for detector in judged}
     while waiting:
         names = {each.name for each in waiting}
         ready = next((each for each in waiting if not names.intersection(each.members)), waiting[0])
         waiting.remove(ready)
-        if not seen.intersection(ready.members) or not (turn.plan.chosen(ready) and turn.plan.concerns(ready, host)):
+        touched = not judged.keys().isdisjoint(ready.members)
+        if not touched or not (turn.plan.chosen(ready) and turn.plan.concerns(ready, host)):
+            continue
+        if ready.subject is not None:
+            joins.say(turn, ready, host, judged)
+            for home, verdicts in joins.correlate(turn, ready).items():
+                _take(turn, ready, home, verdicts)
+                queue.judged(turn, home, [ready.name])
             continue
         said = {name: told for (place, name), told in turn.read("said").items() if place == host}
-        seen.add(ready.name)
-        judged.append(ready)
-        _take(turn, ready, host, [correlate.correlate(ready, said, turn.now)])
+        judged[ready.name] = [correlate.correlate(ready, said, turn.now)]
+        _take(turn, ready, host, judged[ready.name] or [])
 
 
 def _partial(turn: Turn, detector: Detector, host: str, look: Look) -> bool:
@@ -90,14 +94,15 @@ def _partial(turn: Turn, detector: Detector, host: str, look: Look) -> bool:
         turn.tell("look.unknown", host=host, detector=detector.name, reason=str(trouble))
     if nothing:
         if turn.recovering and key not in catching:
-            catching[key] = turn.now
+            catching[key] = 0.0  # nothing is behind
             turn.tell("look.absent", host=host, detector=detector.name, reason=str(nothing))
         return True
     if not behind:
         if catching.pop(key, None) is not None and not trouble:
             turn.tell("look.seen", host=host, detector=detector.name)
         return False
-    if turn.now - catching.setdefault(key, turn.now) < CATCH_UP and not turn.stopping:
+    since = catching[key] = catching.get(key) or turn.now
+    if turn.now - since < queue.CATCH_UP and not turn.stopping:
         turn.look(host, detector.name)
     else:
         reason = f"{behind} bytes of its logs are not read yet; the next pass goes on"

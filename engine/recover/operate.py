@@ -51,7 +51,7 @@ def ended(turn: Turn, task: Task, outcome: Outcome, matched: Mapping[str, Truth]
         return
     operation = _operation(turn, work)
     lost = outcome.status is StepStatus.LOST
-    if lost and not (steps.again(task.call, turn.plan.runbook) or outcome.data.get("begun") is False):
+    if lost and not (steps.again(task.call) or outcome.data.get("begun") is False):
         error = (
             "an earlier run began it and nobody knows how it ended; "
             f"look, then `runbook release {task.intent}` frees it"

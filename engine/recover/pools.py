@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from runbook.engine.model import Expression, Pool
     from runbook.engine.recover.state import Turn
 
-_LEVELS = ("healthy", "degraded", "unhealthy", "critical")
-
 
 @frozen
 class Member:
@@ -33,6 +31,7 @@ class Member:
     values: Mapping[str, Any]  # its own keys, filled in
     health: Health
     breaker: Breaker | None
+    level: str | None  # by its attempts, or by what detectors see of it
     active: bool  # what `failover` has switched to; before any, the first
 
     @property
@@ -47,7 +46,7 @@ class Member:
             "error_rate": _known(self.health.error_rate),
             "latency_mean": _known(self.health.latency_mean),
             "attempts": self.health.attempts,
-            "level": _known(self.health.level),
+            "level": _known(self.level),
             "failures": self.health.failures,
             "breaker": self.breaker.position.value if self.breaker is not None else Position.CLOSED.value,
             "active": self.active,
@@ -61,6 +60,17 @@ def attempts(turn: Turn, host: str, component: str) -> tuple[Attempt, ...]:
     return components.since(known, component, host, turn.people.resets)
 
 
+def worst(turn: Turn, host: str) -> dict[str, str]:
+    """Return the level that the incidents of detectors with `component:` give components, by their severity."""
+    found: dict[str, str] = {}
+    for incident in turn.read("incidents").values():
+        name = turn.plan.detector(incident.detector).component if incident.host == host else None
+        if name is not None:
+            told = components.worse(found.get(name), components.BY_SEVERITY[incident.severity])
+            found[name] = told or found[name]
+    return found
+
+
 def members(turn: Turn, host: str, pool: Pool) -> list[Member]:
     """Return a pool's members in the order of the file.
 
@@ -68,20 +78,22 @@ def members(turn: Turn, host: str, pool: Pool) -> list[Member]:
         RenderError: a value of one can't be filled in.
     """
     scope = turn.plan.scopes[host]
+    ill = worst(turn, host)
     active = turn.read("active").get((host, pool.name)) or str(pool.members[0]["name"])
     found = []
     for given in pool.members:
         name = str(given["name"])
         component = components.of_member(pool.name, name)
         tried = attempts(turn, host, component)
-        counted = tried[-components.window(turn.plan.runbook, component) :]
+        health = components.health(tried[-components.window(turn.plan.runbook, component) :])
         found.append(
             Member(
                 name,
                 component,
                 {key: scopes.value(value, scope) for key, value in given.items()},
-                components.health(counted),
+                health,
                 components.breaker(turn.plan.runbook, component, tried, turn.now),
+                components.worse(health.level, ill.get(component)),
                 name == active,
             )
         )
@@ -99,7 +111,7 @@ def ordered(found: list[Member], scope: Scope, prefer: Expression | None = None)
     """
 
     def key(member: Member) -> tuple[Any, ...]:
-        level = _LEVELS.index(member.health.level) if member.health.level is not None else 0
+        level = components.LEVELS.index(member.level) if member.level is not None else 0
         liked = _liking(prefer, scope, member) if prefer is not None else (0, 0.0)
         return (member.open, liked, level, member.health.failures > 0, not member.active)
 

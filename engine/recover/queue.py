@@ -17,15 +17,14 @@ from runbook.engine.recover import incident as life
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runbook.engine.model import Detector
     from runbook.engine.recover.state import Incident, Turn
 
 CATCH_UP = 60.0  # seconds that a pass goes on reading logs that were not read to their end
 
 
-def judged(turn: Turn, host: str, detectors: Iterable[Detector]) -> None:
+def judged(turn: Turn, host: str, detectors: Iterable[str]) -> None:
     """Remember what was looked at: its incidents are due."""
-    looked = {(host, detector.name) for detector in detectors}
+    looked = {(host, detector) for detector in detectors}
     turn.judged |= looked
     turn.due |= looked
 

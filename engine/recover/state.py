@@ -87,6 +87,7 @@ class Incident:
     won: bool = False  # one of them cured: none begins another step
     done: tuple[str, ...] = ()  # intents of this recovery that ended well and changed something, in order
     undoing: str | None = None  # the intent that is being undone
+    switching: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by a `failover`'s path: how far it is
     queued: float = 0.0  # when the round of looks began that opened it
     peeked: float | None = None  # when it was last looked at because what was known had grown old
     told: str = ""  # what the last look of its verification that the journal has said: well, ill, nothing
@@ -131,6 +132,7 @@ class Switch:
     intent: str | None = None  # the step in flight
     registers: Mapping[str, Any] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
+    beside: bool = False  # other steps act on the subject at the same time
 
 
 @frozen
@@ -310,12 +312,15 @@ class Turn:
 
     def look(self, host: str, detector: str) -> None:
         """Ask for a look at one detector, or at the members of a correlation; those of a host go out together."""
+        asked = self.plan.detector(detector)
+        if asked.members and asked.subject is not None:  # it joins across hosts: all of them are looked at
+            self.awaited |= self.plan.scopes.keys()
+        for place in sorted(self.plan.scopes) if asked.subject is not None else (host,):
+            for name in asked.members:
+                self.look(place, name)
         wanted = self._looks.setdefault(host, [])
-        for name in self.plan.detector(detector).members or (detector,):
-            if name != detector:
-                self.look(host, name)
-            elif detector not in wanted:
-                wanted.append(detector)
+        if not asked.members and detector not in wanted:
+            wanted.append(detector)
 
     def tell(self, kind: str, about: Incident | None = None, *, host: str = "", **data: Any) -> None:
         """Tell the journal what happened, to an incident or to a host."""
@@ -334,6 +339,6 @@ class Turn:
         """Return the new state and the commands, the wish to be woken among them."""
         own = {name: getattr(self, name) for name in _PLAIN} | dict(self._own)
         state = replace(self._state, **own)
-        looks = tuple(LookAt(host, tuple(wanted)) for host, wanted in self._looks.items())
+        looks = tuple(LookAt(host, tuple(wanted)) for host, wanted in self._looks.items() if wanted)
         waits = (Wait(state.wake),) if state.wake is not None else ()
         return state, (*self.commands, *looks, *waits)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from runbook.engine.language.render import Scope
-    from runbook.engine.model import Look, Order, Runbook, Rung, StepCall
+    from runbook.engine.model import Look, Order, Rung, StepCall
     from runbook.engine.recover.state import Owner, Turn
     from runbook.modules.declare import Step
 
@@ -90,7 +90,7 @@ def begin(
     if call.module == "failover":
         from runbook.engine.recover import failover  # its own steps begin here, too
 
-        return failover.begin(turn, Task(intent, owner, call, order, turn.now))
+        return failover.begin(turn, Task(intent, owner, call, order, turn.now), beside=beside)
     if catalogue.step(call.module).engine:
         return _here(turn, Task(intent, owner, call, order, turn.now), operation)
     turn.write("tasks")[intent] = Task(intent, owner, call, order, turn.now)
@@ -220,11 +220,10 @@ def _place(call: StepCall) -> str:
     return ".".join(str(part) for part in call.path)
 
 
-def again(call: StepCall, runbook: Runbook) -> bool:
-    """Tell whether a step may be run again after a crash of which nothing is known; a `failover` as its pool's steps."""
-    if call.module == "failover":
-        pool = runbook.pools.get(str(call.params.get("pool")))
-        return all(again(each, runbook) for each in pool.switch) if pool is not None else True
+def again(call: StepCall) -> bool:
+    """Tell whether a step may be run again after a crash of which nothing is known."""
+    if call.module == "failover":  # what it had come to says more; see failover.resume
+        return False
     cls: type[Step] = catalogue.step(call.module)
     try:
         return bool(parameters.build(cls, call.params).again())

@@ -73,8 +73,12 @@ class Blocks:
             for number, (attempt, said) in enumerate(zip(failures, errors, strict=True), 1):
                 pause = f", then {words.duration(attempt.delay)} of waiting" if attempt.delay else ""
                 lines += self._row(f"try {number}", f"{said} (after {words.duration(attempt.duration)}{pause})")
-        if error and (len(one.tries) <= 1 or [error] != errors[-1:]):
+        last = words.printable(_one_line(failures[-1].error)) if failures else ""
+        if error and (len(one.tries) <= 1 or error != last):
             lines += self._row("why", error)
+        for held in one.refused if self._more or one.state == "failed" else ():
+            if held.reason not in one.error:
+                lines += self._row("held", words.printable(held.reason))
         for step in one.steps:
             if step.phase == "fallback":
                 lines += self.step(step)

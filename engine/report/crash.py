@@ -94,7 +94,8 @@ class CrashText:
         when = f"{_clock(one.root.first.time)} " if one.root.first.time is not None else ""
         sign, colour = _SIGNS[one.worst.value]
         what = f"{one.worst.value} {words.printable(told.id)}: {words.printable(told.title)}"
-        return [f"{self._paint(sign, colour)} {when}{what}, {place}{times}{led}"]
+        who = f", {_who(one.root)}" if _who(one.root) else ""
+        return [f"{self._paint(sign, colour)} {when}{what}, {place}{times}{who}{led}"]
 
     def _evidence(self, seen: Seen, context: int) -> list[str]:
         """Return the lines of the log: the root's whole, so many around it as far as they fit."""
@@ -104,21 +105,23 @@ class CrashText:
         before = one.before[len(one.before) - min(len(one.before), context) :]
         after = one.after[:context]
         rows = [
-            *((text, False) for text in before),
-            *((text, True) for text in own),
-            *((text, False) for text in after),
+            *((text, -1) for text in before),
+            *((text, max(0, one.at - sum(len(above) + 1 for above in own[:place]))) for place, text in enumerate(own)),
+            *((text, -1) for text in after),
         ]
         first = None if begin is None else begin - len(before)
         digits = len(str((first or 0) + len(rows)))
         room = self._paint.columns - len(_INDENT) - (0 if first is None else digits + 1) - 2
         lines: list[str] = []
-        for place, (text, is_root) in enumerate(rows):
+        for place, (text, at) in enumerate(rows):
             number = "" if first is None else f"{first + place:>{digits}} "
             shown = words.printable(text.expandtabs(4).rstrip())
-            if not is_root:
-                lines.append(_INDENT + self._paint(f"{number}│ {words.cut(shown, room)}".rstrip(), "dim"))
+            if at < 0:
+                beside = _beside(shown, words.printable(own[0].expandtabs(4)), room)
+                lines.append(_INDENT + self._paint(f"{number}│ {beside}".rstrip(), "dim"))
                 continue
-            pieces = words.wrapped(words.cut(shown, room * _ROWS), room)
+            lead = len(words.printable(text[:at].expandtabs(4)))
+            pieces = words.wrapped(_cut_around(shown, lead, room * _ROWS), room)
             lines.append(
                 f"{_INDENT}{self._paint(number, 'dim')}{self._paint('│', 'red')} {self._paint(pieces[0], 'bold')}"
             )
@@ -247,6 +250,23 @@ def _spans(numbers: Sequence[int]) -> str:
         else:
             spans.append([number])
     return ", ".join("-".join(map(str, span)) for span in spans)
+
+
+def _beside(text: str, root: str, columns: int) -> str:
+    """Cut off a line beside the root's; of one that is too long, what both begin with is left out: it says nothing."""
+    alike = next((place for place, pair in enumerate(zip(text, root, strict=False)) if len({*pair}) > 1), 0)
+    same = text.rfind(" ", 0, alike) + 1
+    if words.width(text) <= columns or same < columns // 4:
+        return words.cut(text, columns)
+    return words.cut(f"…{text[same - 1 :]}", columns)
+
+
+def _cut_around(text: str, at: int, columns: int) -> str:
+    """Cut a line off so that what stands at a place in it can be seen."""
+    begin = at - columns // 4
+    if words.width(text) <= columns or at <= columns // 2 or begin <= 0:
+        return words.cut(text, columns)
+    return words.cut(f"…{text[begin:]}", columns)
 
 
 def _others(root: Folded, *, everything: bool) -> str:

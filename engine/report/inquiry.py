@@ -166,12 +166,10 @@ def _of_sights(found: Inquiry, now: float) -> tuple[str, str]:
     if held is not None or (found.holds and not found.sights):
         hold = held.hold if held is not None else next(iter(found.holds.values()))
         if detector.count is not None:
-            counted = [at for at in hold.times if at >= now - detector.count.per] if hold else []
-            new = 1 if held is not None and held.hold is not hold else 0
-            return "pending", (
-                f"it was seen {max(len(counted) + new, 1 if held else 0)} of {detector.count.count} times within"
-                f" {words.duration(detector.count.per)}"
-            )
+            known = (held.after or held.hold) if held is not None else hold
+            counted = [at for at in known.times if at >= now - detector.count.per] if known is not None else []
+            window = words.duration(detector.count.per)
+            return "pending", f"it was seen {len(counted)} of {detector.count.count} times within {window}"
         since = hold.since if hold is not None else now
         left = max(0.0, detector.hold - (now - since))
         if hold is None:

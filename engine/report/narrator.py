@@ -69,11 +69,11 @@ class Narrator:
             named = ", ".join(str(answer.get("guard")) for answer in answers)
             text = "the recovery may begin" if self._full else f"the recovery may begin; asked were {named}"
             return Told(fact.at, "decided", text, "", tuple(below))
-        said = "; ".join(f"{answer.get('guard')}: {answer.get('reason')}" for answer in refused)
+        said = "; ".join(str(answer.get("reason") or answer.get("guard")) for answer in refused)
         return Told(fact.at, "refused", said, "yellow", tuple(below))
 
     def _refused(self, fact: Fact) -> Told:
-        return Told(fact.at, "refused", f"{fact.data.get('guard')}: {fact.data.get('reason')}", "yellow")
+        return Told(fact.at, "refused", str(fact.data.get("reason") or fact.data.get("guard")), "yellow")
 
     def _begun(self, fact: Fact) -> Told:
         return Told(fact.at, "recovers", str(fact.data.get("strategy") or ""))

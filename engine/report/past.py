@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.report import words
+from runbook.engine.report.bars import bar
 from runbook.engine.report.blocks import Blocks
+from runbook.engine.report.clock import moment
 from runbook.engine.report.document import run_document
 from runbook.engine.report.gather import Gather
 from runbook.engine.report.passes import PassReport, RunReport, StepReport
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from runbook.engine.journal.ask.rates import DetectorRate, Rate, Stats
+    from runbook.engine.journal.facts import IncidentRow
     from runbook.engine.journal.queries import PastRun
     from runbook.engine.report.paint import Paint
 
 
+_BAR = 8  # columns of a bar
+_WIDE = 90  # columns from which on there is room for one
 _UNDER = " " * 18  # beneath what follows the clock
 
 
@@ -50,19 +55,64 @@ def history_lines(paint: Paint, runs: Iterable[PastRun], *, limit: int, full: bo
             yield from _entry(paint, blocks, group[0], full=full)
 
 
+def incident_lines(paint: Paint, incidents: Sequence[IncidentRow], now: float) -> Iterator[str]:
+    """Yield the table of `history --incidents`."""
+    several = len({one.runbook for one in incidents}) > 1
+    rows = []
+    for one in incidents:
+        about = f" · {one.subject}" if one.subject and one.subject != one.host else ""
+        name = f"{one.runbook}: {one.detector}" if several else one.detector
+        what = words.printable(f"{one.id}  {name}{about} on {one.host}")
+        lasted = words.duration((one.closed if one.closed is not None else now) - one.opened)
+        rows.append(
+            (what, one.state, moment(one.opened, now), lasted if one.closed is not None else f"{lasted} so far")
+        )
+    if rows:
+        yield from table(paint, ("INCIDENT", "state", "opened", "lasted"), rows)
+
+
+def incidents_document(incidents: Sequence[IncidentRow]) -> list[dict[str, Any]]:
+    """Return the incidents of `history --incidents --format json`."""
+    return [
+        {
+            "id": one.id,
+            "runbook": one.runbook,
+            "host": one.host,
+            "detector": one.detector,
+            "subject": one.subject,
+            "state": one.state,
+            "severity": one.severity,
+            "opened": one.opened,
+            "updated": one.updated,
+            "closed": one.closed,
+            "count": one.data.get("count", 1),
+            "fields": one.data.get("fields") or {},
+            "reason": one.data.get("reason") or None,
+            "root": one.data.get("root") or None,
+        }
+        for one in incidents
+    ]
+
+
 def stats_lines(paint: Paint, stats: Stats) -> Iterator[str]:
     """Yield the tables of `stats`."""
-    every: list[Rate | DetectorRate] = [*stats.operations, *stats.detectors, *stats.steps]
+    every: list[Rate | DetectorRate] = [*stats.operations, *stats.detectors, *stats.steps, *stats.components]
     several = len({one.runbook for one in every}) > 1
     if stats.detectors:
         heads = ("DETECTOR", "fired", "cured", "unhealed", "open", "rate", "to detect", "to heal", "p95")
-        yield from table(paint, heads, [_detector(one, several=several) for one in stats.detectors])
-    for title, rates in (("STEP", stats.steps), ("OPERATION", stats.operations)):
+        yield from table(
+            paint,
+            heads,
+            [_detector(paint, one, several=several) for one in stats.detectors],
+            ("p95", "to detect", "unhealed"),
+        )
+    begun = bool(stats.detectors)
+    for title, rates in (("STEP", stats.steps), ("OPERATION", stats.operations), ("COMPONENT", stats.components)):
         if rates:
-            if title == "STEP" or stats.steps or stats.detectors:
-                yield ""
+            yield from [""] if begun else []
+            begun = True
             titles = (title, "attempts", "ok", "failed", "rate", "mean", "p95")
-            yield from table(paint, titles, [_rate(one, several=several) for one in rates])
+            yield from table(paint, titles, [_rate(paint, one, several=several) for one in rates])
 
 
 def document(run: PastRun) -> dict[str, Any]:
@@ -77,6 +127,7 @@ def stats_document(stats: Stats) -> dict[str, Any]:
         "operations": [{**asdict(one), "failures": one.failures, "rate": one.rate} for one in stats.operations],
         "detectors": [{**asdict(one), "rate": one.rate} for one in stats.detectors],
         "steps": [{**asdict(one), "failures": one.failures, "rate": one.rate} for one in stats.steps],
+        "components": [{**asdict(one), "failures": one.failures, "rate": one.rate} for one in stats.components],
     }
 
 
@@ -179,25 +230,28 @@ def _name(runbook: str, name: str, *, several: bool) -> str:
     return words.printable(f"{runbook}: {name}" if several else name)
 
 
-def _rate(one: Rate, *, several: bool) -> tuple[str, ...]:
+def _rate(paint: Paint, one: Rate, *, several: bool) -> tuple[str, ...]:
     counts = (str(one.attempts), str(one.successes), str(one.failures))
     return (
         _name(one.runbook, one.name, several=several),
         *counts,
-        _percent(one.rate),
+        _percent(paint, one.rate),
         _spent(one.mean),
         _spent(one.p95),
     )
 
 
-def _detector(one: DetectorRate, *, several: bool) -> tuple[str, ...]:
+def _detector(paint: Paint, one: DetectorRate, *, several: bool) -> tuple[str, ...]:
     counts = (str(one.incidents), str(one.cured), str(one.unhealed), str(one.open))
     times = (_spent(one.detect_mean), _spent(one.heal_mean), _spent(one.heal_p95))
-    return (_name(one.runbook, one.name, several=several), *counts, _percent(one.rate), *times)
+    return (_name(one.runbook, one.name, several=several), *counts, _percent(paint, one.rate), *times)
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.0%}"
+def _percent(paint: Paint, share: float | None) -> str:
+    """Return a share, with a small bar where there is room for one."""
+    if share is None:
+        return "-"
+    return f"{bar(paint, share, _BAR)} {share:4.0%}" if paint.columns >= _WIDE else f"{share:.0%}"
 
 
 def _spent(seconds: float | None) -> str:

@@ -17,7 +17,7 @@ from runbook.engine.report.table import table
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from runbook.engine.detect.breaker import Breaker
     from runbook.engine.detect.components import Health
@@ -63,7 +63,7 @@ def levels(fed: Sequence[Fed], resets: Sequence[Reset], now: float) -> list[Leve
 def exit_code(stands: Standing) -> int:
     """Return 2 where a fault is left, 4 where something could not be seen, 3 where it only waits, else 0."""
     states = {one.state for one in stands.incidents}
-    if states & BAD or any(one.state == "failed" for one in stands.undone):
+    if states & BAD or any(one.state != "waiting" for one in stands.undone):
         return 2
     if stands.blind:
         return 4
@@ -76,15 +76,17 @@ def summary(stands: Standing, now: float) -> str:
     for one in stands.incidents:
         counts[one.state] = counts.get(one.state, 0) + 1
     said = [f"{number} {state}" for state, number in sorted(counts.items(), key=lambda each: -each[1])]
-    failed = sum(one.state == "failed" for one in stands.undone)
-    said += [f"{words.amount(failed, 'operation')} failed"] if failed else []
+    failed = sum(one.state != "waiting" for one in stands.undone)
+    said += [f"{words.amount(failed, 'operation')} not done"] if failed else []
     said += [f"{len(stands.blind)} unknown"] if stands.blind else []
     late = [one for one in stands.passes if one.overdue(now) is not None]
     said += [f"{words.amount(len(late), 'runbook')} overdue"] if late else []
     if not said:
         return "all is well" + (f", {len(stands.pending)} pending" if stands.pending else "")
+    allowed = {name for name, word in stands.people.approvals.items() if word.granted and word.until > now}
     for state in ("interrupted", "waiting"):
-        first = next((one for one in stands.incidents if one.state == state and not one.data.get("root")), None)
+        mine = (one for one in stands.incidents if one.state == state and not one.data.get("root"))
+        first = next((one for one in mine if one.id not in allowed), None)
         if first is not None:
             command = "approve" if state == "waiting" else "release"
             return f"{', '.join(said)}: runbook {command} {first.id}"
@@ -92,10 +94,10 @@ def summary(stands: Standing, now: float) -> str:
     return ", ".join(said) + (f": runbook explain {first.id}" if first is not None else "")
 
 
-def lines(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
-    """Yield the text of `status`."""
+def lines(paint: Paint, stands: Standing, now: float, alive: Callable[[str], bool] = lambda _: False) -> Iterator[str]:
+    """Yield the text of `status`; `alive` tells whether a run that has no end is at work."""
     parts = [
-        list(_passes(paint, stands.passes, now)),
+        list(_passes(paint, stands.passes, now, alive)),
         *_incidents(paint, stands, now),
         *([line] for line in _pending(paint, stands.pending, now)),
         *_unseen(paint, stands),
@@ -112,7 +114,7 @@ def lines(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
         yield from (paint(line, "bold", colour) for line in words.wrapped(summary(stands, now), paint.columns))
 
 
-def document(stands: Standing, now: float) -> dict[str, Any]:
+def document(stands: Standing, now: float, alive: Callable[[str], bool] = lambda _: False) -> dict[str, Any]:
     """Return the document of `status --format json`."""
     people = stands.people
     return {
@@ -120,7 +122,7 @@ def document(stands: Standing, now: float) -> dict[str, Any]:
         "exit_code": exit_code(stands),
         "summary": summary(stands, now),
         "now": now,
-        "passes": [_pass(one, now) for one in stands.passes],
+        "passes": [_pass(one, now, alive) for one in stands.passes],
         "incidents": [incident(one, stands, now) for one in stands.incidents],
         "pending": [
             {"runbook": one.runbook, "host": one.host, "detector": one.detector, "subject": one.subject,
@@ -202,7 +204,7 @@ def component(one: Level) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _pass(one: LastRun, now: float) -> dict[str, Any]:
+def _pass(one: LastRun, now: float, alive: Callable[[str], bool]) -> dict[str, Any]:
     return {
         "runbook": one.runbook,
         "run_id": one.id,
@@ -212,12 +214,13 @@ def _pass(one: LastRun, now: float) -> dict[str, Any]:
         "started": one.started,
         "ended": one.ended,
         "exit_code": one.exit_code,
+        "at_work": one.ended is None and alive(one.id),
         "every_s": one.every,
         "overdue_s": one.overdue(now),
     }
 
 
-def _passes(paint: Paint, passes: Sequence[LastRun], now: float) -> Iterator[str]:
+def _passes(paint: Paint, passes: Sequence[LastRun], now: float, alive: Callable[[str], bool]) -> Iterator[str]:
     if not passes:
         return
     wide = min(max(len("RUNBOOK"), *(words.width(words.printable(one.runbook)) for one in passes)), 30)
@@ -228,7 +231,7 @@ def _passes(paint: Paint, passes: Sequence[LastRun], now: float) -> Iterator[str
         when = f"{words.duration(now - one.started)} ago" if now - one.started >= 1 else "now"
         took = f" in {words.duration(one.ended - one.started)}" if one.ended is not None else ""
         if one.ended is None:
-            came = paint("at work, or killed", "yellow")
+            came = paint("at work", "cyan") if alive(one.id) else paint("was killed before its end", "yellow")
         said = f"{when} ({moment(one.started, now)}), {one.command}{took}, {came}"
         if (late := one.overdue(now)) is not None:
             said += paint(f", OVERDUE by {words.duration(late)}", "red")

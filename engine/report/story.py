@@ -90,6 +90,7 @@ def entries(paint: Paint, story: Story, *, full: bool) -> Iterator[Told]:
     """Yield what happened, line by line; what another line says already is left out."""
     decided = {fact.at for fact in story.facts if fact.kind == "decided"}
     ended = {fact.step for fact in story.facts if fact.kind == "step.ended"}
+    over = {(fact.at, fact.data.get("to")) for fact in story.facts if fact.kind == "incident.ended"}
     reason, narrator = "", Narrator(paint, story, full=full)
     for fact in story.facts:
         if fact.kind == "guard.refused" and fact.at in decided:
@@ -105,7 +106,7 @@ def entries(paint: Paint, story: Story, *, full: bool) -> Iterator[Told]:
             new, reason = said not in ("", reason), said
             if not new and fact.data.get("to") in ("recovering", "verifying"):
                 continue
-            if any(said == answer for answer in _refusals(story, fact.at)):
+            if said in _refusals(story, fact.at) or (fact.at, fact.data.get("to")) in over:
                 continue
         yield narrator.line(fact)
 

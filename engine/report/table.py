@@ -15,9 +15,21 @@ _GAP = 2
 _NARROWEST = 12
 
 
-def table(paint: Paint, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table; the first column is text, the others are numbers."""
+def table(paint: Paint, heads: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> list[str]:
+    """Return the lines of a table; the first column is text, the others are numbers.
+
+    Args:
+        paint: how to write, and how wide.
+        heads: of the columns.
+        rows: their cells.
+        spare: the heads of columns that are left out, in this order, where all are too wide.
+    """
     widths = [max(words.width(row[place]) for row in (heads, *rows)) for place in range(len(heads))]
+    narrowest = min(_NARROWEST, widths[0]) + sum(widths[1:]) + _GAP * (len(heads) - 1)
+    if narrowest > paint.columns and spare and spare[0] in heads:
+        out = heads.index(spare[0])
+        fewer = [[*row[:out], *row[out + 1 :]] for row in (heads, *rows)]
+        return table(paint, fewer[0], fewer[1:], spare[1:])
     rest = sum(widths[1:]) + _GAP * (len(heads) - 1)
     widths[0] = max(_NARROWEST, min(widths[0], paint.columns - rest))
     return [paint(_line(heads, widths), "dim"), *(_line(row, widths) for row in rows)]

@@ -1,4 +1,4 @@
-"""The bytes of an open log as its writer wrote them: those of a packed one (gz, bz2, xz) are unpacked."""
+"""The bytes of an open log as its writer wrote them: those of a packed one (gz, bz2, xz, zst) are unpacked."""
 
 import os
 import time
@@ -6,14 +6,15 @@ from contextlib import contextmanager
 from typing import Any, Iterator, Optional, Protocol
 
 from runbook.modules.declare import Unclear
+from runbook.modules.logs import zstd
 from runbook.modules.logs.xz import DEAREST
 
-PACKED = (".gz", ".bz2", ".xz")
+PACKED = (".gz", ".bz2", ".xz", ".zst")
 RAW = 64 * 1024  # bytes that are unpacked at once
 WINDOW = 64 * 1024  # unpacked bytes that are kept behind, for who looks back a little
 FIRST = 4 * 1024  # unpacked bytes that are kept for good
 
-_MAGIC = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
+_MAGIC = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", zstd.MAGIC: "zst"}
 _LONGEST = 6  # bytes of these
 
 
@@ -204,4 +205,4 @@ def _unpacker(head: bytes) -> Any:
         import lzma
 
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=DEAREST)
-    return None
+    return zstd.unpacker() if kind == "zst" else None

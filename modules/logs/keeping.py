@@ -3,6 +3,7 @@
 Most lines of a storm are followed by others, so that they need not be kept: a block is held until that is known.
 """
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -204,8 +205,9 @@ class Keeper:
         if after and not after[-1]:
             after.pop()
         about = (tuple(map(_shown, before)), tuple(map(_shown, after[:context])))
-        who = subjects.rank(around, start), subjects.host(around, start)
-        return Spot(sketch.line_no, seen.line, moment, seen.groups, *about, seen.lines, *who)
+        begin = max(0, seen.line.find(re.split(r"[\r\n]", match[0], maxsplit=1)[0][:AROUND]))
+        rank, host = subjects.rank(around, start), subjects.host(around, start)
+        return Spot(sketch.line_no, seen.line, moment, seen.groups, *about, seen.lines, rank, begin, host)
 
     def _begin(self, data: bytes, start: int, number: int) -> int:
         """Return where the lines begin that a spot needs before its own."""

@@ -190,5 +190,5 @@ def _weight(text: bytes) -> float:
         elif part.lower() in _COMMON:
             weight += 2.0 if part.islower() else 3.0
         else:
-            weight += len(part) if len(part) > SHORTEST else len(part) / 2
+            weight += len(part) if len(part) > 2 else len(part) / 2
     return weight

@@ -1,7 +1,6 @@
 """Opening a log for one read through it: plain or packed, a path or a stream, and never what could keep us waiting."""
 
 import errno
-import importlib
 import io
 import os
 import stat
@@ -270,12 +269,14 @@ def _unpacked(path: str, file: Any, packed: str) -> Any:
         from runbook.modules.logs.xz import Xz
 
         return Xz(file)
+    from runbook.modules.logs.zstd import Lacking, Zstd
+
     try:
-        zstd: Any = importlib.import_module("compression.zstd")  # Python 3.14
-    except ImportError:
+        return Zstd(file)
+    except Lacking:
         name = "FILE" if path == _INPUT else path
-        raise Unreadable(f"{path} is packed by zstandard: unpack it with `zstd -dc {name} | runbook scan -`") from None
-    return zstd.ZstdFile(file)
+        mend = f"`zstd -dc {name} | runbook scan -` reads it, and `pip install zstandard` lets runbook do so"
+        raise Unreadable(f"{path} is packed by zstandard, for which this Python has nothing: {mend}") from None
 
 
 def _salvaging(read: Read) -> Read:

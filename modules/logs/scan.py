@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from itertools import chain, groupby
-from typing import BinaryIO, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import BinaryIO, Callable, Dict, Iterator, List, Mapping, Match, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.frozen import frozen
 from runbook.modules.logs import subjects
@@ -21,7 +21,8 @@ __all__ = ["FileScan", "Sighting", "Spot", "scan"]
 BLOCK_TIME = 1.0  # seconds of processor time to judge a block; one that takes longer is judged line by line
 LINE_TIME = 0.25  # for a pattern in a line of such a block; one that takes longer is passed over
 PATIENCE = 4  # lines that a pattern may be too slow for before it is left out of the rest of the file
-SHOWN = 400  # bytes of a line that is told as it is found
+SHOWN = 400  # bytes, or characters, of a line that is told as it is found
+LEAD = 40  # characters before the match in one that is longer
 
 Each = Callable[[Optional[int], str, str], None]
 
@@ -201,13 +202,16 @@ class _Scan:
     def _tell(self, block: Block, found: Sequence[Found]) -> None:
         assert self._each is not None
         number, counted, data = block.line_no, block.begin, block.text.data
-        for start, pattern, _ in found:
+        for start, pattern, match in found:
             if number is not None:
                 number += block.feeds(counted, start)
             counted = start
-            end = data.find(b"\n", start)
-            line = data[start : min(end if end >= 0 else len(data), start + SHOWN)]
-            self._each(number, self._names[pattern], line.decode("utf-8", "replace"))
+            end = data.find(b"\n", start, start + SHOWN)
+            if end >= 0:
+                line = data[start:end].decode("utf-8", "replace")
+            else:
+                line = _shown(match or self._judge.match(data, start, pattern), data[start : start + SHOWN])
+            self._each(number, self._names[pattern], line)
 
     def _note(self) -> str:
         if not self._cut:
@@ -223,3 +227,10 @@ class _Scan:
             rest = ", and then left out" if lines >= PATIENCE else ""
             parts.append(f"{times} not matched with `{name}`, which took longer than {LINE_TIME} s{rest}")
         return "; ".join(parts)
+
+
+def _shown(match: "Optional[Match[str]]", begin: bytes) -> str:
+    """Return so much of a long line that what matches can be seen."""
+    if match is None or match.end() <= SHOWN or "\n" in match.string:
+        return begin.decode("utf-8", "replace")
+    return match.string[max(0, match.start() - LEAD) :][:SHOWN]

@@ -17,6 +17,7 @@ class Spot:
     after: Tuple[str, ...] = ()
     lines: int = 1  # over how many lines the match reaches; line_no is the last of them
     rank: Optional[int] = None  # that says so of itself
+    at: int = 0  # where in `line` the match begins
     host: str = ""  # whose kernel wrote it, where that stands there
 
 

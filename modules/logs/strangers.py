@@ -8,6 +8,7 @@ from runbook.modules.frozen import frozen
 from runbook.modules.logs.content import Content, Slow, opened
 from runbook.modules.logs.cursor import HEAD, SETTLED, Cursor, fingerprint
 from runbook.modules.logs.rotation import Place, adopted, at_end, copied, fresh
+from runbook.modules.logs.zstd import Lacking
 
 SLACK = 600 * 10**9  # nanoseconds by which a file may be older than the newest that was seen, and still be news
 UNFINISHED = 60.0  # seconds without a change after which nobody is packing a file any more
@@ -52,8 +53,8 @@ class Strangers:
 
         Args:
             place: the file.
-            copy: the cursor in it, where it was a copy of the log when it was last looked at, or nothing was read of it;
-                its inode may be another file's by now.
+            copy: the cursor in it, where it was a copy of the log when it was last looked at, or nothing was read of
+                it. By now the inode may be another file's.
         """
         with opened(place.path, self._until) as content:
             if content is None or not place.holds(content):
@@ -63,7 +64,9 @@ class Strangers:
                     return self._packed(place, content, copy)
                 except Slow:
                     why = f"{place.path} takes too long to unpack: it is passed over"
-                    return replace(_end(place, content), trouble=why)
+                except Lacking as error:
+                    why = f"{place.path}: {error}; it is passed over"
+                return replace(_end(place, content), trouble=why)
             if place.live:
                 remounted = [c for c in self.lost if c.log == place.log and c.device != place.found.st_dev]
                 return self._resume(remounted, place, content) or Begin(fresh(place))

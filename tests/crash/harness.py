@@ -139,7 +139,7 @@ def _passes(home: Path, kind: str, environment: dict[str, str], armed: dict[str,
 
 def _label(home: Path, point: int) -> str:
     """Return what the point was; without one, how many there are."""
-    trace = dict(line.split(" ", 1) for line in (home / "points.trace").read_text().splitlines())
+    trace = dict(line.split(" ", 1) for line in (home / "points").read_text().splitlines())
     return trace.get(str(point), "was not reached") if point else str(max(map(int, trace)))
 
 
@@ -193,6 +193,12 @@ def _end(home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
 
 
+def say(line: str) -> None:
+    """Tell at once: a long run is watched."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Run all, or every n-th, and tell what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -207,17 +213,17 @@ def main() -> int:
     try:
         last = given.last or points(base)
         todo = [(kind, point) for kind in given.kinds.split(",") for point in range(given.first, last + 1, given.every)]
-        print(f"{last} points, {len(todo)} runs", flush=True)
+        say(f"{last} points, {len(todo)} runs")
         ends: collections.Counter[str] = collections.Counter()
         with concurrent.futures.ThreadPoolExecutor(given.jobs) as pool:
             for found in pool.map(lambda each: run(*each, base), todo):
                 ends[f"{found.kind}: {found.states[-1] if found.states else 'no pass'}"] += 1
                 if found.wrong:
                     failed += 1
-                    print(f"WRONG {found}", flush=True)
+                    say(f"WRONG {found}")
         for name, number in sorted(ends.items()):
-            print(f"{number:5} {name}")
-        print(f"{len(todo)} runs, {failed} wrong")
+            say(f"{number:5} {name}")
+        say(f"{len(todo)} runs, {failed} wrong")
     finally:
         shutil.rmtree(base, ignore_errors=True)
     return int(failed > 0)

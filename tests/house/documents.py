@@ -21,7 +21,7 @@ _BLOCK = re.compile(
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _SRC = re.compile(r'src="(?P<target>[^"]+)"')
 _CHANGING = (
-    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "DATE"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?"), "DATE"),
     (re.compile(r"/tmp/runbook-\w+"), "SCRATCH"),
     (re.compile(r"\b(?:pid )?\(?\b\d{2,7}\)"), "PID"),
     (re.compile(r"\b(?:\d+(?:\.\d+)?(?:ms|[smhd]))+\b"), "TIME"),

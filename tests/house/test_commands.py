@@ -109,7 +109,7 @@ def test_an_unknown_command_gives_the_nearest_name(tmp_path):
         (["completion", "csh"], "'csh' is not one of"),
         (["history", "--limit", "x"], "'x' is not a whole number"),
         (["lint", "--explain", "RB999"], "there is no rule `RB999`"),
-        (["status"], "`runbook status` is not in this version (0.1)"),
+        (["watch"], "`runbook watch` is not in this version (0.1)"),
         (["apply", "x", "-i", "hosts.yaml"], "-i is not in this version (0.1)"),
         (["apply", "x", "--forks", "3"], "--forks is not in this version (0.1)"),
         (["run", "clear_cache", "path=/srv/x", "older_than=1d"], "--writable /srv/x"),

@@ -21,7 +21,9 @@ BLOCKS = [block for page in WRITTEN for block in documents.blocks(page)]
 RUNBOOKS = [
     block
     for block in BLOCKS
-    if block.language == "yaml" and not block.note.startswith("not run") and not block.note.endswith("case")
+    if block.language == "yaml"
+    and not block.note.startswith("not run")
+    and not block.note.endswith(("case", ".test.yaml"))
 ]
 CONSOLES = [page for page in PAGES if any(block.language == "console" for block in documents.blocks(page))]
 TREE = (

@@ -143,8 +143,7 @@ def test_a_killed_run_loses_its_lease_at_once_and_the_step_it_left_is_awaited(ma
     assert machine.ran == ["one", "two"], "it is well, so the recovery that was cut short is not gone on with"
 
 
-def test_a_run_that_was_stopped_and_let_run_again_knows_that_its_lease_was_lost(machine, cli):
-    """Its step was still in hand when others could have taken the subject; nothing of its recovery runs twice."""
+def test_a_run_that_is_stopped_for_a_while_keeps_its_lease(machine):
     first = machine.begun("one")
     os.kill(first.pid, signal.SIGSTOP)
     assert machine.apply("two").incidents["ill"]["state"] == "suppressed", "a stopped run lives"

@@ -121,6 +121,44 @@ def test_a_new_log_that_is_just_being_copied_is_read_once(tmp_path, pattern, mos
     assert seen == list(range(5))
 
 
+@pytest.mark.parametrize("pattern", ["train.log", "train*"])
+def test_copies_that_overwrite_an_empty_one_and_one_another_are_read_once(tmp_path, pattern):
+    log = tmp_path / "train.log"
+    log.touch()
+    watch, writer = Watch(tmp_path / pattern), Writer(log)
+    watch.look()
+    log.rename(writer.rotated)
+    log.touch()
+    seen = watch.numbers()
+    for count in (4, 9, 2):
+        writer.write(count)
+        writer.copy()
+        seen += watch.numbers()
+        writer.cut()
+        seen += watch.numbers()
+    assert seen == list(range(15))
+
+
+@pytest.mark.parametrize("pattern", ["train.log", "train*"])
+@pytest.mark.parametrize("moment", range(24))
+def test_a_log_that_is_renamed_at_any_moment_of_the_look_behind_its_cut_is_read_once(tmp_path, moment, pattern):
+    log = tmp_path / "train.log"
+    log.touch()
+    watch, writer = Watch(tmp_path / pattern), Writer(log)
+    watch.look()
+    writer.write(4)
+    writer.copy(0)
+    seen = watch.numbers()
+    writer.copy_and_cut()
+    writer.write(9)
+    with pytest.MonkeyPatch.context() as patch:
+        between = Between(patch, [(moment, lambda: log.rename(f"{log}.2")), (moment, lambda: writer.write(2))])
+        seen += watch.numbers()
+    between.happen(moment)
+    seen += watch.numbers() + watch.numbers()
+    assert sorted(seen) == list(range(15))
+
+
 def test_a_copy_of_what_was_written_after_a_cut_in_the_same_look_is_read_once(tmp_path):
     log = tmp_path / "train.log"
     log.touch()
@@ -191,4 +229,26 @@ def test_a_log_that_is_cut_twice_in_one_look_gives_every_line_once(tmp_path, pat
         between.happen(max(moments))
         seen += watch.numbers() + watch.numbers()
         assert sorted(seen) == list(range(writer.written)), moments
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("pattern", ["train.log", "train*"])
+def test_a_copy_that_another_one_overwrites_in_the_midst_of_a_look_doubles_nothing(tmp_path, pattern):
+    for moments in itertools.combinations_with_replacement(range(0, 45, 3), 2):
+        folder = tmp_path / "-".join(map(str, moments))
+        folder.mkdir()
+        log = folder / "train.log"
+        log.touch()
+        watch, writer = Watch(folder / pattern), Writer(log)
+        watch.look()
+        writer.write(3)
+        writer.copy_and_cut()
+        writer.write(4)
+        with pytest.MonkeyPatch.context() as patch:
+            between = Between(patch, zip(moments, (writer.copy, writer.cut), strict=True))
+            seen = watch.numbers()
+        between.happen(max(moments))
+        writer.write(1)
+        seen += watch.numbers() + watch.numbers()
+        assert sorted(seen) in (list(range(3, 8)), list(range(8))), moments  # the first copy may be gone unread
         shutil.rmtree(folder)

@@ -6,6 +6,7 @@ import lzma
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -212,3 +213,18 @@ def test_what_asks_for_too_much_memory_is_not_unpacked(log, monkeypatch):
     watch = Watch(log, from_="start")
     assert watch.look() == []
     assert "packed only in part" in watch.state["trouble"]
+
+
+def test_a_log_that_nothing_here_can_unpack_is_told_of_and_the_new_one_is_read(log, watch, monkeypatch):
+    for name in ("compression.zstd", "backports.zstd", "pyzstd", "zstandard"):
+        monkeypatch.setitem(sys.modules, name, None)
+    write(log, 1)
+    assert watch.numbers() == [1]
+    write(log, 2)
+    log.unlink()
+    Path(f"{log}.1.zst").write_bytes(b"(\xb5/\xfd\x04X9\x00\x00line 1\nline 2\n")
+    write(log, 3)
+    assert watch.numbers() == [3]
+    told = watch.state["trouble"]
+    assert told.startswith(f"{log}.1.zst: it is packed by zstandard, for which this Python has nothing: ")
+    assert watch.numbers() == []

@@ -163,6 +163,15 @@ def test_quiet_names_what_could_not_be_read(scan):
     assert scan("good.log", "gone.log", "-q").startswith("? gone.log: there is no such file or directory\n")
 
 
+def test_a_long_line_is_cut_around_what_matched(scan):
+    log = scan.write("long.log", "start " * 500 + "flux capacitor empty " + "end " * 500 + "\n")
+    shown = scan(log, "--no-journal").splitlines()
+    rows = [line[12:] for line in shown if line.startswith(("            │", "          1 │"))]
+    assert any("flux capacitor empty" in row for row in rows)
+    assert (rows[0][:3], rows[-1][-1]) == ("│ …", "…")
+    assert len(rows) <= 5
+
+
 def test_context_is_as_long_as_asked(scan):
     scan.write("bad.log", "".join(f"step {number}\n" for number in range(9)) + "flux capacitor empty\n")
     assert "step" not in scan("bad.log", "--context", "0")

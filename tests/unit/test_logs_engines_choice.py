@@ -131,10 +131,12 @@ def test_the_oldest_of_many_are_forgotten(cache):
 @pytest.mark.parametrize(
     ("pattern", "texts"),
     [
-        ("CUDA out of memory", ["cuda out of memory"]),
+        ("CUDA out of memory", ["CUDA out of memory"]),
         ("(?i)CUDA out of memory", ["cuda out of memory"]),
-        (r"Xid \((?P<pci>[^)]+)\): (?P<xid>\d+)", ["xid ("]),
-        (r"E(?:NOSPC|DQUOT)\b", ["edquot", "enospc"]),
+        (r"Xid \((?P<pci>[^)]+)\): (?P<xid>\d+)", ["Xid ("]),
+        (r"E(?:NOSPC|DQUOT)\b", ["EDQUOT", "ENOSPC"]),
+        (r"[Tt]imeout", ["Timeout", "timeout"]),
+        (r"(?i)[T]imeout", ["timeout"]),
         (r"timed? ?out", ["time out", "timed out", "timedout", "timeout"]),
         (r"(?:refused|reset) by peer\b", ["refused by peer", "reset by peer"]),
         (r"(abc)+x", ["abcx"]),
@@ -152,12 +154,26 @@ def test_the_oldest_of_many_are_forgotten(cache):
 )
 def test_what_every_match_must_hold_is_read_from_the_pattern(pattern, texts):
     found = [expression.texts for expression in expressions([Pattern("p", pattern, lines=1 + pattern.count(r"\n"))])]
-    assert (sorted({text for sets in found for text in sets[0]}) if all(found) else None) == texts
+    assert (sorted({text for sets in found for text in sets[0][1]}) if all(found) else None) == texts
 
 
 def test_texts_that_most_logs_hold_are_looked_for_together_with_others():
-    [told] = expressions([Pattern("nan", r"\bloss: \d+.*(?:became|is) nan\b")])
-    assert told.texts == (("became nan", "is nan"), ("loss: ",))
+    [told] = expressions([Pattern("nan", r"(?i)\bloss: \d+.*(?:became|is) nan\b")])
+    assert told.texts == [(True, ["became nan", "is nan"]), (True, ["loss: "])]
     [told] = expressions([Pattern("failed", r"failed.*: (?:exit|code) \d")])
     assert told.outline == "(failed).*(: code |: exit )"
     assert re.search(told.outline, "a failed b: exit 3")
+    [told] = expressions([Pattern("failed", r"(?i)failed to \d")])
+    assert re.search(told.outline, "FAILED to 5")
+
+
+def test_several_common_words_tell_more_than_one():
+    [told] = expressions([Pattern("lost", r"worker \d+ with error.*connection timed out")])
+    assert told.texts[0] == (False, ["connection timed out"])
+    assert not told.outline
+
+
+def test_what_ends_a_match_over_several_lines_is_looked_for_with_what_stands_around():
+    [told] = expressions([Pattern("reaching", r"first thing\n.*second thing\n.*third one", lines=3)])
+    assert (told.lines, told.texts) == (1, [(False, ["third one"])])
+    assert [words for _, words in told.around] == [["second thing\n"], ["first thing\n"], ["third one"]]

@@ -160,6 +160,20 @@ def test_every_pattern_of_every_line_is_told_in_order(tmp_path):
     assert {name: sighting.count for name, sighting in found.items()} == {"oom": 1, "nccl": 1}
 
 
+@pytest.mark.parametrize("before", [0, 300, 5000, 50_000])
+def test_a_long_line_is_told_so_that_its_match_can_be_seen(tmp_path, before):
+    told = []
+    line = "x" * before + " NCCL op failed " + "y" * 9000
+    found = scan(written(tmp_path / "log", f"a\n{line}\n"), [NCCL], each=lambda *one: told.append(one))
+    spot = found.found["nccl"].first
+    assert spot.line[spot.at :].startswith("NCCL op failed y")
+    assert len(spot.line) <= 8192
+    ((line_no, name, shown),) = told
+    assert (line_no, name) == (2, "nccl")
+    assert "NCCL op failed" in shown
+    assert len(shown) <= 400
+
+
 def test_a_match_over_lines_is_one_spot_at_its_last_line(tmp_path):
     log = written(tmp_path / "log", "a\nb\nGPU table\n| 0 |\n| 1 | lost\nz\n")
     spot = scan(log, PATTERNS).found["table"].first

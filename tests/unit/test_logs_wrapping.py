@@ -71,6 +71,22 @@ def test_a_message_of_several_lines_is_as_many_at_one_place(tmp_path, wrap):
     assert (found.found["nccl"].first.line_no, found.found["nccl"].first.time) == (3, MOMENT)
 
 
+@KINDS
+@pytest.mark.parametrize("block", [5000, 262144])
+def test_wrapped_lines_far_within_a_plain_log_are_known(tmp_path, monkeypatch, wrap, block):
+    monkeypatch.setattr(opening, "BLOCK", block)
+    inner = "".join(wrap(f"{n} said\n") for n in range(60)) + wrap('"\tCUDA out of memory"\n')
+    plain = "2026-11-22 04:00:00 step 4001 loss 2.30\n"
+    found = scanned(tmp_path, plain * 9000 + inner * 2 + plain * 9000 + "NCCL op failed\n")
+    oom, nccl = found.found["oom"], found.found["nccl"]
+    assert [(spot.line_no, spot.line, spot.time) for spot in oom.spots] == [
+        (9061, '"\tCUDA out of memory"', MOMENT),
+        (9122, '"\tCUDA out of memory"', MOMENT),
+    ]
+    assert oom.first.before == ("58 said", "59 said")
+    assert (nccl.first.line_no, found.lines) == (18_123, 18_123)
+
+
 def test_a_message_of_bytes_is_text(tmp_path):
     found = scanned(tmp_path, journal(list("\xff CUDA out of memory\nx".encode("latin-1"))))
     assert found.found["oom"].first.line == "\ufffd CUDA out of memory"

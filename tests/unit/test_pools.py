@@ -10,7 +10,9 @@ from runbook.engine.detect.components import Attempt
 from runbook.engine.errors import RunbookInvalid
 from runbook.engine.language import load
 from runbook.engine.model import Outcome, StepStatus
+from runbook.engine.recover.commands import Resume, Stop
 from runbook.engine.recover.redundancy import Answer, majority
+from runbook.engine.recover.state import Settings
 from tests.unit.world import DONE, World, failed, seen
 
 RUNBOOK = """
@@ -356,8 +358,6 @@ def test_failover_may_be_a_fallback_and_a_step_of_its_own(tmp_path):
 
 
 def test_a_stop_in_the_middle_of_a_failover_lets_its_step_end_and_begins_no_other(tmp_path):
-    from runbook.engine.recover.commands import Stop
-
     world = failing_over(tmp_path)
 
     def stop(one):
@@ -369,6 +369,87 @@ def test_a_stop_in_the_middle_of_a_failover_lets_its_step_end_and_begins_no_othe
     assert world.done == ["ask", "switch"]
     assert (switched(world), world.state.stopping) == ([], True)
     assert world.state.tasks == {}
+
+
+class Killed(Exception):
+    """The power goes."""
+
+
+def power_cut(world: Endpoints, at: str) -> str:
+    """Kill the engine when it has sent a step; return the step's intent."""
+
+    def cut(_):
+        raise Killed
+
+    world.acts[at] = cut
+    with pytest.raises(Killed):
+        world.go()
+    del world.acts[at]
+    world.events.clear()
+    world.state = replace(
+        world.state, plan=world.plan(Settings()), tasks={}, works={}, ended={}, recovering=False, said={}
+    )
+    world.now += 60
+    return world.sent[-1].intent
+
+
+def resumed(world: Endpoints, outcomes) -> None:
+    world.done.clear()
+    world.put(Resume(outcomes))
+    world.go()
+
+
+def test_a_failover_that_was_killed_goes_on_with_the_step_after_the_one_that_ended(tmp_path):
+    world = failing_over(tmp_path)
+    intent = power_cut(world, "switch")
+    resumed(world, {intent: DONE})
+    assert [name for name in world.done if name != "ask"] == ["reload"]
+    assert (switched(world), world.states()) == ([("a", "b")], {"down": "cured"})
+    assert dict(world.state.ended.popitem()[1].switching) == {}
+
+
+def test_a_failover_whose_lost_step_never_began_goes_on_with_it_and_to_the_same_member(tmp_path):
+    world = failing_over(tmp_path)
+    intent = power_cut(world, "reload")
+    world.lately(b="xxxxx")  # it looks ill by now, but the switch has begun
+    resumed(world, {intent: Outcome(StepStatus.LOST, data={"begun": False})})
+    assert [name for name in world.done if name != "ask"] == ["reload"]
+    assert switched(world) == [("a", "b")]
+
+
+def test_a_failover_whose_lost_step_must_not_run_twice_waits_for_a_person(tmp_path):
+    world = failing_over(tmp_path)
+    intent = power_cut(world, "switch")
+    resumed(world, {intent: Outcome(StepStatus.LOST)})
+    assert [name for name in world.done if name != "ask"] == []
+    assert world.states() == {"down": "interrupted"}
+
+
+def test_a_failover_whose_step_has_failed_meanwhile_has_failed(tmp_path):
+    world = failing_over(tmp_path)
+    intent = power_cut(world, "switch")
+    world.put(Resume({intent: failed("no such file")}))
+    assert (switched(world), world.states()) == ([], {"down": "unhealed"})
+    (step,) = [told.data for told in world.told if told.kind == "step.ended" and told.data["module"] == "failover"]
+    assert step["error"] == "switch: no such file"
+
+
+def test_a_failover_whose_step_is_still_in_hand_is_left_alone(tmp_path):
+    world = failing_over(tmp_path)
+    power_cut(world, "switch")
+    resumed(world, {})
+    assert [name for name in world.done if name != "ask"] == []
+    assert world.states() == {"down": "recovering"}
+
+
+def test_the_switch_of_a_parallel_recovery_runs_beside_its_other_rungs(tmp_path):
+    rest = ILL.replace("[{failover: STEP}]", "[{failover: endpoints}, {command: [other], name: other}]")
+    rest += "    strategy: parallel\n"
+    world = Endpoints(tmp_path, rest=rest, looks={"down": seen({"memory_available": 1})})
+    world.go()
+    assert {act.order.name: act.beside for act in world.sent} == {
+        "ask": False, "switch": True, "other": True, "reload": True,
+    }  # fmt: skip
 
 
 # lint and loading

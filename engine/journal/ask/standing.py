@@ -43,7 +43,7 @@ class Undone:
     runbook: str
     host: str
     operation: str
-    state: str  # failed or waiting
+    state: str  # failed, waiting or interrupted
     attempts: int
     error: str
     at: float
@@ -230,7 +230,7 @@ def _undone(journal: Journal, run: LastRun, host: str) -> list[Undone]:
     rows = journal.ask(
         """
         SELECT host, operation, status, data, at FROM events
-        WHERE run = ? AND kind = 'operation.ended' AND status IN ('failed', 'waiting') AND (? = '' OR host = ?)
+        WHERE run = ? AND kind = 'operation.ended' AND status IN ('failed', 'waiting', 'interrupted') AND (? = '' OR host = ?)
         ORDER BY seq LIMIT ?
         """,
         (run.id, host, host, _MOST),

@@ -1,10 +1,11 @@
 """Engines that tell only which lines hold one of the patterns' texts; which it is is looked up in these lines alone."""
 
-from typing import Callable, Iterable, List, NamedTuple, Sequence
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence
 
 from runbook.modules.logs.engines.engine import Mark
 from runbook.modules.logs.engines.literals import LiteralEngine, conditions
 from runbook.modules.logs.engines.plan import expressions
+from runbook.modules.logs.needed import SHORTEST
 from runbook.modules.logs.patterns import Pattern
 
 
@@ -34,7 +35,6 @@ class LineEngine:
         first = [conditions(each.texts[:1])[0] for each in single if not each.outline]
         folded = fewest(word for folds, words in first if folds for word in words)
         cased = fewest(word for folds, words in first if not folds for word in words)
-        cased = [word for word in cased if not any(shorter in word.lower() for shorter in folded)]
         outlines = list(dict.fromkeys(each.outline.encode("latin-1") for each in single if each.outline))
         self._lines = finder(Wanted(cased, folded, outlines)) if single else _nothing
 
@@ -61,8 +61,13 @@ def _nothing(_text: bytes) -> Iterable[int]:
 
 def fewest(texts: Iterable[bytes]) -> List[bytes]:
     """Return the texts without those that hold another: a line that holds the longer holds the shorter."""
-    kept: List[bytes] = []
+    kept: Dict[bytes, List[bytes]] = {}  # by their first bytes
     for text in sorted(set(texts), key=len):
-        if not any(shorter in text for shorter in kept):
-            kept.append(text)
-    return kept
+        if not _holds(text, kept):
+            kept.setdefault(text[:SHORTEST], []).append(text)
+    return [text for several in kept.values() for text in several]
+
+
+def _holds(text: bytes, others: Mapping[bytes, Sequence[bytes]]) -> bool:
+    starts = range(len(text) - SHORTEST + 1)
+    return any(text.startswith(other, at) for at in starts for other in others.get(text[at : at + SHORTEST], ()))

@@ -1,0 +1,40 @@
+"""A few of the faults that `harness.py` lets happen everywhere; run that by itself for all of them."""
+
+import os
+
+import harness
+import pytest
+
+POINTS = {
+    "kill-engine": (21, 64, 103, 152),
+    "kill-agent": (30, 71, 118),
+    "kill-both": (27, 46, 88, 135, 171),
+    "cut": (19, 94),
+    "fill": (33, 110),
+}
+
+
+@pytest.mark.parametrize(("kind", "point"), [(kind, point) for kind, some in POINTS.items() for point in some])
+def test_nothing_is_done_twice_and_nothing_is_lost_whatever_dies(kind, point, tmp_path):
+    if kind == "fill" and os.geteuid() != 0:
+        pytest.skip("filling a disk needs root, to mount a small one")
+    found = harness.run(kind, point, tmp_path)
+    assert found.label != "was not reached", "a recovery has fewer points now: choose others"
+    assert not found.wrong, str(found)
+
+
+def test_the_harness_finds_what_is_wrong(tmp_path, monkeypatch):
+    """A book whose steps may run again, told to the harness as one whose steps may not."""
+    monkeypatch.setattr(harness, "AGAIN", frozenset())
+    book = harness.book
+
+    def careless(home):
+        return (
+            book(home)
+            .replace("shell: {script:", "command: {unless: [test, -e, /never], argv: [sh, -c,")
+            .replace("'}\n", "']}\n")
+        )
+
+    monkeypatch.setattr(harness, "book", careless)
+    found = [harness.run("kill-both", point, tmp_path) for point in (47, 48, 49, 50, 51, 52)]
+    assert any("ran 2 times" in wrong for each in found for wrong in each.wrong), [str(each) for each in found]
