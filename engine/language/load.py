@@ -177,13 +177,15 @@ def _runbook(reader: Reader, data: dict[str, Any], brought: use.Brought) -> Runb
 
 
 def _components(reader: Reader, runbook: Runbook) -> None:
-    """Report detectors that ask for a component which no operation feeds, and nothing declares."""
+    """Report detectors that ask for, or are about, a component which no operation feeds, and nothing declares."""
     known = {name for name in runbook.components if name not in runbook.pools}
     known |= {each.component for each in runbook.operations if each.component} | pooled.members(runbook.pools)
     for detector in runbook.detectors:
-        wanted = detector.params.get("name") if detector.probe == "component" and not detector.origin else None
-        if isinstance(wanted, str):
-            steps.name_of(reader, wanted, known, "component", (*detector.path, "component"))
+        wanted = detector.params.get("name") if detector.probe == "component" else detector.component
+        if isinstance(wanted, str) and not detector.origin:
+            own = reader.source.data["detectors"][detector.path[1]]
+            path = (*detector.path, "component") if "component" in own else ("component",)
+            steps.name_of(reader, wanted, known, "component", path)
 
 
 def _secret(data: Any) -> dict[str, str]:

@@ -99,7 +99,7 @@ GUARD_KEYS: Schema = {
     "within": ref("duration", "The time in which the members of a correlation must hold together."),
     "severity": _choice("severity", "How bad it is.", ["low", "medium", "high", "critical"], default="medium"),
     "category": _text("A word to group by in reports.", examples=["network", "memory"]),
-    "component": _text("The component whose health this tells about."),
+    "component": _text("The component that it is about: while it fires, that one is as ill as its severity says."),
     "mode": _MODE,
     "max_age": ref("duration", "Evidence older than this is looked at again before anything is done.", default="10m"),
     "limit": ref("limit", "How many recoveries may begin, per host and subject, in a sliding window."),

@@ -10,7 +10,7 @@ from runbook.engine.detect.judge import Verdict, conjunction, disjunction, judge
 from runbook.engine.errors import RenderError
 from runbook.engine.language import render
 from runbook.engine.model import UNKNOWN, IncidentState, Lacking, NotSeen, Seen, Unknown
-from runbook.engine.recover import decision, joins, ladder, queue
+from runbook.engine.recover import decision, joins, ladder, pools, queue
 from runbook.engine.recover import incident as life
 from runbook.modules import catalogue
 
@@ -57,7 +57,7 @@ def _known(turn: Turn, detector: Detector, host: str) -> Look | None:
         wanted = render.probe("component", detector.params, turn.plan.scopes[host], path=detector.path).get("name")
     except RenderError as error:
         return NotSeen(error.what)
-    return components.look(runbook, wanted, known, host, turn.people.resets)
+    return components.look(runbook, wanted, known, host, turn.people.resets, pools.worst(turn, host))
 
 
 def _correlate(turn: Turn, host: str, judged: dict[str, list[Verdict] | None]) -> None:

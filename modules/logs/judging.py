@@ -40,6 +40,8 @@ was asked for."""
 
 Test = Callable[[bytes, int, int], object]
 
+TRIED = 12  # lines that are judged by a pattern before a test for one of its alternatives is made
+
 
 class Judge:
     """A matcher of candidates.
@@ -53,10 +55,11 @@ class Judge:
         self.engine = engine
         self.reach = max((pattern.lines for pattern in patterns), default=1)
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
-        self._testing = not engine.sure  # whether candidates are worth a quick test before the pattern itself
+        self._testing = True  # whether candidates may be worth a quick test before the pattern itself
         self._owners = [expression.pattern for expression in engine.expressions]
         self._around = [conditions(expression.around) for expression in engine.expressions]
         self._exact: Dict[int, Optional[Test]] = {}  # by expression; what tells of a line of ASCII whether it matches
+        self._tried = [0] * len(engine.expressions)  # lines that were judged without it
 
     def prepare(self) -> None:
         """Compile all the expressions, which otherwise waits for the first line that may match."""
@@ -168,16 +171,16 @@ class Judge:
                 match = test = None
                 if (
                     exact is not None
-                    and (number in counted or self._testing)
+                    and (number in counted or self._worth(expression))
                     and (ascii_only or _lone(data, start, end, goes_on=goes_on))
                 ):
                     test = exact[expression] if expression in exact else self._compile_exact(expression)
                     if test is not None and not test(data, start, end):
                         continue
                 if test is None or number not in counted:
+                    if self._around[expression] and not self._may_match(expression, data, start, end):
+                        continue
                     if self.patterns[number].lines > 1:
-                        if not self._may_reach(expression, data, start, end):
-                            continue
                         match = self._reaching(number, data, start, end, goes_on=goes_on)
                     else:
                         if line is None:
@@ -213,10 +216,15 @@ class Judge:
         self._exact[expression] = test
         return test
 
-    def _may_reach(self, expression: int, data: bytes, start: int, end: int) -> bool:
+    def _worth(self, expression: int) -> bool:
+        """Tell whether so many lines were judged that a test is worth the making."""
+        if not self._testing:
+            return False
+        self._tried[expression] += 1
+        return self._tried[expression] > TRIED
+
+    def _may_match(self, expression: int, data: bytes, start: int, end: int) -> bool:
         """Tell whether the lines that a match may reach over hold what it can't do without."""
-        if not self._around[expression]:
-            return True
         window = data[self._first(self._owners[expression], data, start) : end]
         return b"\r" in window or not window.isascii() or all_there(window, self._around[expression])
 

@@ -10,7 +10,7 @@ SHORTEST = 3  # bytes; shorter ones stand in too many lines
 SHORTEST_ALSO = 2
 MOST = 200  # texts of one set; more are no quicker than the expression itself
 SETS = 5
-TELLING = 6.0  # weight of a text by which lines are told apart
+TELLING = 5.0  # weight of a text by which lines are told apart
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _:,-/'\"=<>%&#@!;~`\t")
 _FEW = 4  # characters in whose place each is written out
 _PRODUCT = 16  # texts that a stretch of alternatives is written out into

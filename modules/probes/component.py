@@ -13,10 +13,10 @@ class ComponentRecord(Record):
     """The last attempts that needed a component, up to its `window` (20)."""
 
     name: str  # the component
-    error_rate: Percent  # how many of the attempts failed, 0 to 100
+    error_rate: Optional[Percent]  # how many of the attempts failed, 0 to 100; null where there was none
     attempts: int  # how many attempts that is of
     latency_mean: Optional[Duration]  # how long the successful ones took; null where none was
-    level: Level  # healthy below 5 % errors, degraded below 20, unhealthy below 50, critical from there on
+    level: Level  # healthy below 5 % errors, degraded below 20, unhealthy below 50, critical from there on; or worse
 
 
 @frozen
@@ -24,7 +24,8 @@ class Component(Probe):
     """The error rate of a component: a hub, a server, whatever operations say by `component:` that they depend on.
 
     It is made of the operations' attempts that the journal knows, on this host. Below five attempts nothing can be
-    said of it: it is `absent`.
+    said of it: it is `absent`. While a detector with `component:` has an incident, the component is at least as ill as
+    the incident's severity says: low and medium degraded, high unhealthy, critical.
 
     Example:
         - name: hub ill

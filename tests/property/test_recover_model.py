@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from hypothesis import HealthCheck, assume, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -267,14 +267,29 @@ class Model(RuleBasedStateMachine):
         undo = self.undos.pop()
         self.put(Undone(undo.intent, Outcome(StepStatus.DONE if ok else StepStatus.FAILED, error="" if ok else "no")))
 
+    @rule(
+        words=st.lists(WORDS, min_size=3, max_size=3),
+        ends=st.lists(st.sampled_from(["done", "done", "failed"]), max_size=6),
+        then=WORDS,
+        seconds=st.sampled_from([5.0, 60.0, 130.0]),
+    )
+    def a_pass(self, words, ends, then, seconds):
+        """All is looked at, steps end one after the other, and it becomes well or not."""
+        self.word.update(zip(HOSTS, words, strict=True))
+        self.look(HOSTS, None)
+        for status in ends:
+            if self.sent:
+                self.now += 1.0
+                self.step_ends(0, status)
+        self.word.update(dict.fromkeys(HOSTS, then))
+        self.time_passes(seconds)
+
     @rule(seconds=st.sampled_from([1.0, 5.0, 30.0, 61.0, 130.0, 700.0]))
     def time_passes(self, seconds):
         until = self.now + seconds
         while (wake := self.state.wake) is not None and wake <= until:
             self.now = max(self.now, wake)
-            before = self.state
             self.put(Woke())
-            assume(self.state.wake is None or self.state.wake > self.now or self.state != before)
             while self.looks:
                 self.answer(self.looks.pop(0))
         self.now = until
@@ -358,5 +373,5 @@ class Model(RuleBasedStateMachine):
 
 TestModel = Model.TestCase
 TestModel.settings = settings(
-    max_examples=80, stateful_step_count=50, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=100, stateful_step_count=30, deadline=None, database=None, suppress_health_check=list(HealthCheck)
 )

@@ -9,7 +9,7 @@ from runbook.engine.errors import RunbookInvalid
 from runbook.engine.language import load
 from runbook.engine.model import Lacking, Seen
 from runbook.engine.people import Reset
-from tests.unit.world import DONE, World, failed
+from tests.unit.world import DONE, World, failed, seen
 
 RUNBOOK = """
 name: example
@@ -101,6 +101,30 @@ def test_a_component_that_nothing_feeds_is_refused(tmp_path):
         "there is no component `hob`",
         "did you mean hub?",
     )
+
+
+def test_a_detectors_incident_makes_the_component_as_ill_as_its_severity_says(tmp_path):
+    text = (
+        "name: t\ncomponents: {hub: {}}\noperations: [{name: fetch, command: [fetch], component: hub}]\ndetectors:\n"
+        "  - {name: short, health: , when: memory_available < 1GB, component: hub, severity: SEVERITY}\n"
+        "  - {name: hub ill, component: hub, when: level >= 'degraded'}\n"
+    )
+    for severity, level in (("low", "degraded"), ("high", "unhealthy"), ("critical", "critical")):
+        world = World(tmp_path, text.replace("SEVERITY", severity), looks={"short": seen({"memory_available": 1})})
+        world.go()
+        world.again()
+        opened = [told for told in world.told if told.kind == "incident.opened" and told.detector == "hub ill"]
+        assert [told.data["fields"]["level"] for told in opened] == [level]
+
+
+def test_a_detector_about_a_component_that_nothing_feeds_is_refused(tmp_path):
+    file = tmp_path / "x.yaml"
+    text = "name: t\ncomponent: hob\ncomponents: {hub: {}}\ndetectors: [{name: d, port: 80, when: not open}]\n"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(RunbookInvalid) as refused:
+        load.load(file)
+    (finding,) = refused.value.findings
+    assert (finding.message, finding.hint, finding.span.line) == ("there is no component `hob`", "did you mean hub?", 2)
 
 
 def test_beside_another_probe_component_says_whom_a_detector_is_about(tmp_path):

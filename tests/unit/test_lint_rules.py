@@ -269,3 +269,78 @@ def test_what_a_used_runbook_holds_is_judged_in_its_own_file_only(tmp_path):
     (tmp_path / "runbook.yaml").write_text("name: example\nuse: [./used.yaml]\n")
     assert check(load.examine(tmp_path / "runbook.yaml")) == []
     assert [found.code for found in check(load.examine(tmp_path / "used.yaml"))] == ["RB037"]
+
+
+POOLED = """
+name: example
+writable: [/srv/llm]
+{top}
+secrets: {{token: {{env: TOKEN}}}}
+operations:
+  - name: tell
+    pool: endpoints
+    edit_config: {{path: /srv/llm/x.json, set: {{port: "{{{{ member.port }}}}", key: "{{{{ secrets.token }}}}"}}}}
+    timeout: 1m
+    {extra}
+pools:
+  endpoints:
+    members: [{{name: a, port: 1}}, {{name: b, port: 2}}]
+    switch: [{{notify: "{{{{ from.name }}}} to {{{{ to.port }}}}"}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("", "", []),
+        ("member.port", "member.prot", ["RB017"]),
+        ("member.port", "member.level", []),
+        ("to.port", "to.prot", ["RB017"]),
+        ("{name: b, port: 2}", "{name: b, prt: 2}", ["RB058", "RB058"]),
+        ("\n    EXTRA", "\n    prefer: member.port == 1", []),
+        ("\n    EXTRA", "\n    prefer: member.level == 'helthy'", ["RB020"]),
+        ("\n    EXTRA", "\n    prefer: member.breaker != 'opened'", ["RB020"]),
+        ("\n    EXTRA", "\n    prefer: prot == 1", ["RB017"]),
+        ("\n    EXTRA", "\n    redundancy: 2", []),
+        ("\n    EXTRA", "\n    redundancy: 3", ["RB061"]),
+        ("\n    EXTRA", "\n    retry: {within: 1m, base: 0}", ["RB062"]),
+        ("\n    EXTRA", "\n    fallback: [{wait: 1s}, {notify: x}]", ["RB059"]),
+        ("\n    EXTRA", '\n    fallback: [{notify: "{{ error.message }}"}]', []),
+        ("\n    EXTRA", '\n    fallback: [{notify: "{{ error.mesage }}"}]', ["RB017"]),
+        ("\n    EXTRA", '\n    fallback: [{notify: "{{ member.port }}"}]', ["RB017"]),
+        ("    pool: endpoints\n", "    prefer: 1 > 0\n", ["RB043", "RB017"]),
+        ("{{ member.port }}", "1", ["RB043"]),
+        ("TOP", "fault_tolerance: low", []),
+        ("TOP\n", "fault_tolerance: none\n", []),
+        ("TOP", "components: {endpoints: {breaker: {timeout: 0s}}}", ["RB060"]),
+        ("TOP", "components: {endpoints.a: {window: 4}}", ["RB060"]),
+        ("TOP", "components: {endpoints.d: {breaker: {}}}", ["RB060"]),
+        ("TOP", "components: {endpoints.a: {breaker: {failures: 3}}}", []),
+    ],
+)
+def test_what_can_go_wrong_with_a_pool_is_told(codes, old, new, expected):
+    text = POOLED.format(top="TOP", extra="EXTRA")
+    assert not old or old in text
+    text = (text.replace(old, new) if old else text).replace("TOP\n", "").replace("    EXTRA\n", "")
+    assert codes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("preset", "extra", "expected"),
+    [
+        ("none", "retry: {attempts: 2}", ["RB043"]),
+        ("medium", "fallback: [{notify: x}]", ["RB043"]),
+        ("high", "redundancy: 2", ["RB043"]),
+        ("critical", "redundancy: 2", []),
+        ("high", "fallback: [{notify: x}]", []),
+        ("low", "retry: {attempts: 2}", []),
+    ],
+)
+def test_what_the_preset_leaves_out_is_told(codes, preset, extra, expected):
+    assert codes(POOLED.format(top=f"fault_tolerance: {preset}", extra=extra)) == expected
+
+
+def test_a_secret_of_a_member_is_one_wherever_it_is_read(codes):
+    text = POOLED.format(top="", extra="").replace("port: 1}", 'port: "{{ secrets.token }}"}')
+    shown = text.replace("edit_config: {", "command: [curl, '{{ member.port }}']\n    # {")
+    assert "RB032" in codes(shown)

@@ -371,6 +371,22 @@ def test_a_stop_in_the_middle_of_a_failover_lets_its_step_end_and_begins_no_othe
     assert world.state.tasks == {}
 
 
+def test_a_member_that_a_detector_finds_ill_comes_last_and_failover_avoids_it(tmp_path):
+    ill = (
+        "  - name: b down\n    health:\n    when: memory_available < 9GB\n    component: endpoints.b\n"
+        "    severity: critical\n"
+    )
+    world = failing_over(tmp_path)
+    text = RUNBOOK.format(extra="", top="", rest=ILL.replace("STEP", "{pool: endpoints}") + ill)
+    looks = {**world.looks, "b down": seen({"memory_available": 1})}
+    world = World(tmp_path, text, looks=looks)
+    world.go()  # the look before the operations opens nothing yet
+    world.again()
+    assert world.sent[-1].subject == "endpoints.c"
+    assert switched(world) in ([], [("a", "c")])
+    assert world.state.active["localhost", "endpoints"] == "c"
+
+
 class Killed(Exception):
     """The power goes."""
 

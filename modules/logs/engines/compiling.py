@@ -9,11 +9,14 @@ import subprocess
 import sys
 from typing import Any, Dict, List, Optional, Tuple
 
+Written = Tuple[bytes, bool]
+"""An expression, and whether it ignores case."""
+
 Compiled = Tuple[bytes, List[int]]
 """A database, as hyperscan writes it, and the numbers of the expressions that it could not compile."""
 
 
-def compiled(hyperscan: Any, written: Dict[int, bytes]) -> Compiled:
+def compiled(hyperscan: Any, written: Dict[int, Written]) -> Compiled:
     """Compile expressions by their numbers."""
     refused: List[int] = []
     while True:
@@ -30,16 +33,18 @@ def compiled(hyperscan: Any, written: Dict[int, bytes]) -> Compiled:
             return hyperscan.dumpb(database), refused
 
 
-def _compile(hyperscan: Any, database: Any, written: Dict[int, bytes]) -> None:
+def _compile(hyperscan: Any, database: Any, written: Dict[int, Written]) -> None:
     database.compile(
-        expressions=list(written.values()),
+        expressions=[text for text, _ in written.values()],
         ids=list(written),
         elements=len(written),
-        flags=[hyperscan.HS_FLAG_MULTILINE] * len(written),
+        flags=[
+            hyperscan.HS_FLAG_MULTILINE | (hyperscan.HS_FLAG_CASELESS if folds else 0) for _, folds in written.values()
+        ],
     )
 
 
-def _compiles(hyperscan: Any, text: bytes) -> bool:
+def _compiles(hyperscan: Any, text: Written) -> bool:
     try:
         _compile(hyperscan, hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK), {0: text})
     except hyperscan.error:
@@ -47,11 +52,11 @@ def _compiles(hyperscan: Any, text: bytes) -> bool:
     return True
 
 
-def apart(written: Dict[int, bytes]) -> Optional[Compiled]:
+def apart(written: Dict[int, Written]) -> Optional[Compiled]:
     """Compile in another process; return None where there can't be one."""
     if not sys.executable:
         return None
-    given = json.dumps([sys.path, [[number, text.decode("latin-1")] for number, text in written.items()]])
+    given = json.dumps([sys.path, [[number, text.decode("latin-1"), folds] for number, (text, folds) in written.items()]])
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _PROGRAM], input=given.encode(), capture_output=True, check=False
@@ -72,9 +77,8 @@ answer(written)
 """
 
 
-def answer(written: List[Tuple[int, str]]) -> None:
+def answer(given: List[Tuple[int, str, bool]]) -> None:
     """Compile what was given, and write it out."""
-    database, refused = compiled(
-        importlib.import_module("hyperscan"), {number: text.encode("latin-1") for number, text in written}
-    )
+    written = {number: (text.encode("latin-1"), folds) for number, text, folds in given}
+    database, refused = compiled(importlib.import_module("hyperscan"), written)
     sys.stdout.buffer.write(json.dumps(refused).encode() + b"\n" + database)

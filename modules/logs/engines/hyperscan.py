@@ -1,6 +1,7 @@
-"""Candidates by hyperscan, from either of its packages: all patterns in one pass, some 1 GB/s.
+"""Candidates by hyperscan, from either of its packages: all texts in one pass, some 1 GB/s.
 
-`hyperscan` is a little faster and can keep what it compiled; one file of `pyperscan` fits any Python from 3.8 on.
+`hyperscan` is a little faster and can keep what it compiled; one file of `pyperscan` fits any Python from 3.8 on. Texts
+cost it a fraction of what expressions do, so expressions are written only for what has no text that tells.
 """
 
 import importlib
@@ -8,11 +9,11 @@ import json
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
-from runbook.modules.logs.engines.compiling import apart, compiled
+from runbook.modules.logs.engines.compiling import Written, apart, compiled
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
-from runbook.modules.logs.engines.literals import LiteralEngine
+from runbook.modules.logs.engines.literals import LiteralEngine, conditions
 from runbook.modules.logs.engines.plan import Expression, of, read
-from runbook.modules.logs.engines.syntax import perl
+from runbook.modules.logs.engines.syntax import literal, perl
 from runbook.modules.logs.patterns import Pattern
 
 _DOCKER = rb"^\{\x22log\x22:\x22"
@@ -33,7 +34,7 @@ def worth(patterns: Sequence[Pattern], backlog: int) -> bool:
 
 
 class HyperscanEngine:
-    """Scans for the patterns' supersets; those that it can't compile are looked for by their literals.
+    """Scans for texts that tell, and for supersets; what it can't compile is looked for by literals.
 
     Raises:
         ImportError: there is neither package.
@@ -51,12 +52,19 @@ class HyperscanEngine:
         else:
             plan, self._scan = _kept(hyperscan, patterns)
         self.expressions = plan.expressions
+        self._owners = plan.owners
         self._others = plan.others
         self._rest = LiteralEngine([plan.expressions[number] for number in plan.others]) if plan.others else None
 
     def candidates(self, text: bytes) -> List[Mark]:
-        """Return the ends of what matches, and the begins of lines that docker wrote."""
-        found = self._scan(text)
+        """Return the ends of what is found, and the begins of lines that docker wrote."""
+        found: List[Mark] = []
+        owners = self._owners
+        for at, number in self._scan(text):
+            if number in owners:
+                found += [(at, owner) for owner in owners[number]]
+            else:
+                found.append((at, number))
         if self._rest is not None:
             found += [(at, self._others[number]) for at, number in self._rest.candidates(text)]
         return found
@@ -64,50 +72,58 @@ class HyperscanEngine:
 
 class _Plan(NamedTuple):
     expressions: List[Expression]
+    owners: Dict[int, List[int]]  # the expressions that a text is looked for in the place of, by its number
     others: List[int]  # expressions that are not in the database
 
 
 Scan = Callable[[bytes], List[Mark]]
 
 
-def _asked(patterns: Sequence[Pattern]) -> Tuple[List[Expression], Dict[int, bytes]]:
+def _asked(patterns: Sequence[Pattern]) -> Tuple[_Plan, Dict[int, Written]]:
     """Return what is looked for, and how it is written; what is not written is left to literals."""
     expressions: List[Expression] = []
-    written: Dict[int, bytes] = {DOCKER_LINE: _DOCKER}
-    for number, (expression, node) in enumerate(read(patterns, texts=False)):
+    written: Dict[int, Written] = {DOCKER_LINE: (_DOCKER, False)}
+    texts: Dict[Written, List[int]] = {}
+    others: List[int] = []
+    for number, (expression, node) in enumerate(read(patterns)):
         expressions.append(expression)
-        if node is not None:
-            written[number] = perl(node)
-    return expressions, written
+        if expression.texts and not expression.outline and expression.lines == 1:
+            [(folds, words)] = conditions(expression.texts[:1])
+            for word in words:
+                texts.setdefault((literal(word), folds), []).append(number)
+        elif node is not None:
+            written[number] = perl(node), False
+        else:
+            others.append(number)
+    owners: Dict[int, List[int]] = {}
+    for place, (text, numbers) in enumerate(texts.items(), len(expressions)):
+        owners[place], written[place] = numbers, text
+    return _Plan(expressions, owners, others), written
 
 
-def _plan(
-    patterns: Sequence[Pattern], expressions: List[Expression], written: Dict[int, bytes], refused: Sequence[int]
-) -> _Plan:
-    others = [number for number in range(len(expressions)) if number not in written or number in refused]
-    if refused:
-        whole = [expression for expression, _ in read(patterns)]
-        expressions = [whole[number] if number in others else each for number, each in enumerate(expressions)]
-    return _Plan(expressions, others)
+def _without(plan: _Plan, refused: Sequence[int]) -> _Plan:
+    lost = {owner for number in refused for owner in plan.owners.get(number, [number])}
+    return plan._replace(others=sorted({*plan.others, *lost}))
 
 
 def _pyperscan(patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
     pyperscan: Any = importlib.import_module("pyperscan")
-    multiline, go_on = pyperscan.Flag.MULTILINE, pyperscan.Scan.Continue
-    expressions, written = _asked(patterns)
+    multiline, caseless, go_on = pyperscan.Flag.MULTILINE, pyperscan.Flag.CASELESS, pyperscan.Scan.Continue
+    plan, written = _asked(patterns)
     refused: List[int] = []
     database = None
     while database is None:
-        numbers = [number for number in written if number not in refused]
+        made = [
+            pyperscan.Pattern(text, multiline, *([caseless] if folds else []), tag=number)
+            for number, (text, folds) in written.items()
+        ]
         try:
-            database = pyperscan.BlockDatabase(
-                *(pyperscan.Pattern(written[number], multiline, tag=number) for number in numbers)
-            )
+            database = pyperscan.BlockDatabase(*made)
         except Exception as error:
             if type(error).__name__ != "HyperscanCompileError":
                 raise
-            refused.append(numbers[error.args[1]])
-    plan = _plan(patterns, expressions, written, refused)
+            refused.append(list(written)[error.args[1]])
+            del written[refused[-1]]
 
     def on_match(add: Callable[[Mark], None], number: int, _start: int, end: int) -> Any:
         add((end, number))
@@ -122,14 +138,13 @@ def _pyperscan(patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
         found.clear()
         return made
 
-    return plan, scan
+    return _without(plan, refused), scan
 
 
 def _kept(hyperscan: Any, patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
     """Return what scans, from the cache if it is there."""
     key = _key(hyperscan, patterns)
-    loaded = _loaded(hyperscan, store.read(key)) or _made(hyperscan, patterns, key)
-    plan, database = loaded
+    plan, database = _loaded(hyperscan, store.read(key)) or _made(hyperscan, patterns, key)
 
     def on_match(number: int, _start: int, end: int, _flags: int, add: Callable[[Mark], None]) -> None:
         add((end, number))
@@ -148,10 +163,10 @@ def _key(hyperscan: Any, patterns: Sequence[Pattern]) -> str:
 
 def _made(hyperscan: Any, patterns: Sequence[Pattern], key: str) -> Tuple[_Plan, Any]:
     """Compile, and keep it."""
-    expressions, written = _asked(patterns)
+    plan, written = _asked(patterns)
     many = len(patterns) >= MANY
     dumped, refused = (apart(written) if many else None) or compiled(hyperscan, written)
-    plan = _plan(patterns, expressions, written, refused)
+    plan = _without(plan, refused)
     if many:
         store.write(key, json.dumps(plan).encode() + b"\n" + dumped)
     return plan, _database(hyperscan, dumped)
@@ -162,11 +177,12 @@ def _loaded(hyperscan: Any, kept: Optional[bytes]) -> Optional[Tuple[_Plan, Any]
         return None
     head, _, dumped = kept.partition(b"\n")
     try:
-        expressions, others = json.loads(head)
+        expressions, owners, others = json.loads(head)
         database = _database(hyperscan, dumped)
     except (ValueError, TypeError, hyperscan.error):
         return None  # of another version, or of another processor
-    return _Plan([Expression(*each) for each in expressions], others), database
+    known = {int(number): numbers for number, numbers in owners.items()}
+    return _Plan([Expression(*each) for each in expressions], known, others), database
 
 
 def _database(hyperscan: Any, dumped: bytes) -> Any:

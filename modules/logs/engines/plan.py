@@ -27,7 +27,7 @@ class Expression(NamedTuple):
     exact: Optional[str]  # what is held against a line of ASCII in its place, where that is possible; bytes as Latin-1
     texts: Sequence[Set]  # of each a line of a match holds one, the most telling first
     outline: str  # these in their order, as an expression; empty where the first set tells enough
-    around: Sequence[Set] = ()  # where a match is looked for by its last line alone: of each all its lines hold one
+    around: Sequence[Set] = ()  # without `exact`: of each the lines that a match may reach over hold one
 
 
 def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
@@ -43,11 +43,8 @@ def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
     return [Expression(*each) for each in json.loads(kept)]
 
 
-def read(patterns: Sequence[Pattern], *, texts: bool = True) -> Iterator[Tuple[Expression, Optional[Node]]]:
-    """Yield the alternatives, and what an engine for bytes looks for; None where anything may match.
-
-    Without `texts` these are left out, which takes half the time.
-    """
+def read(patterns: Sequence[Pattern]) -> Iterator[Tuple[Expression, Optional[Node]]]:
+    """Yield the alternatives, and what an engine for bytes looks for; None where anything may match."""
     for number, pattern in enumerate(patterns):
         found = superset(pattern.regex, pattern.lines)
         for parted in found.alternatives:
@@ -58,7 +55,9 @@ def read(patterns: Sequence[Pattern], *, texts: bool = True) -> Iterator[Tuple[E
                 around = _sets(widened(parted, folds=found.folds, several=True))
             wide = widened(alternative, folds=found.folds, several=lines > 1)
             exact = perl(narrowed(alternative)).decode("latin-1") if found.exact else None
-            told, outline = texts_of(wide) if texts else ((), "")
+            told, outline = texts_of(wide)
+            if exact is None and lines == 1:
+                around = around or told[1:]
             yield Expression(number, lines, exact, told, outline, around), None if nullable(wide) else wide
 
 

@@ -13,7 +13,7 @@ def perl(node: Node) -> bytes:
     if isinstance(node, Bytes):
         return _perl_set(node.members)
     if isinstance(node, Text):
-        return b"".join(map(_perl_folded if node.folds else _perl_byte, node.letters))
+        return b"".join(map(_perl_folded, node.letters)) if node.folds else literal(node.letters)
     if isinstance(node, Many):
         return b"".join(map(perl, node.parts))
     if isinstance(node, OneOf):
@@ -22,6 +22,11 @@ def perl(node: Node) -> bytes:
         inner = perl(node.part)
         return (inner if isinstance(node.part, Bytes) else b"(?:%s)" % inner) + _times(node)
     return rb"\b" if node.place == "b" else node.place.encode()
+
+
+def literal(text: bytes) -> bytes:
+    """Write a text as it is."""
+    return b"".join(map(_perl_byte, text))
 
 
 def _times(node: Times) -> bytes:

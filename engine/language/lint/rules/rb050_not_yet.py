@@ -30,8 +30,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook.modules import catalogue
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Path
 
 _LATER = "a later version will carry it out; until then, leave it out"
-_ANYWHERE = ("component", "become", "become_user")
+_ANYWHERE = ("become", "become_user")
 _DETECTOR = ("become", "become_user")
 _STEP = ("delegate_to", "become", "become_user", "python")
 _HERE = ("localhost", ["localhost"])
@@ -64,8 +62,7 @@ def check(context: Context) -> Iterator[Remark]:
         for found in _given(operation, path, _STEP):
             yield _not_yet(context, found)
     for path, detector in _items(data, "detectors"):
-        about = ("component",) if _probed(detector) else ()
-        for found in _given(detector, path, (*_DETECTOR, *about)):
+        for found in _given(detector, path, _DETECTOR):
             yield _not_yet(context, found)
     for path in _blocks(context):
         for found in _given(context.within(path), path, _STEP):
@@ -92,11 +89,6 @@ def _given(data: object, path: Path, keys: tuple[str, ...]) -> Iterator[Path]:
     for key in keys:
         if isinstance(data, dict) and (data.get(key) is True or data.get(key) not in (False, None, 1, [], {})):
             yield (*path, key)
-
-
-def _probed(detector: object) -> bool:
-    """Tell whether a detector has a probe beside `component`, which then says whom it is about."""
-    return isinstance(detector, dict) and any(key in catalogue.probe_names() for key in detector if key != "component")
 
 
 def _items(data: Mapping[str, object], key: str) -> Iterator[tuple[Path, object]]:
