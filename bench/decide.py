@@ -51,9 +51,10 @@ def results(rounds: int) -> list[measure.Result]:
             size: sorted(_turn(state, size) for _ in range(max(3, rounds // 2))) for size in (RECORDS // 10, RECORDS)
         }
         small, large = (taken[size][len(taken[size]) // 2] for size in (RECORDS // 10, RECORDS))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         told = (
             f"median {large:.2f} s of processor time ({taken[RECORDS][0]:.2f} to {taken[RECORDS][-1]:.2f}), "
-            f"{large / RECORDS * 1e6:.1f} us a record; peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB"
+            f"{large / RECORDS * 1e6:.1f} us a record; peak {peak >> 10} MiB"
         )
         return [
             measure.Result(f"{RECORDS} records through {DETECTORS} detectors", large, LIMIT, "s", (told,)),

@@ -134,6 +134,8 @@ class Session:
         with contextlib.ExitStack() as stack:
             if request.commits:
                 stack.callback(self._alone(self._journal, runbook.name).give, f"runbook {runbook.name}")
+            else:
+                self._locks = Locks(self._journal.path, asks_only=True)
             scope = render.Scope(runbook, host=HOST, run=self._about_run(stack), secrets=self.secrets)
             every = runbook.every if isinstance(runbook.every, float) else 60.0
             plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope}, signs=_signs(runbook))

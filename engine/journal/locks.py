@@ -21,19 +21,27 @@ _FLOCK: Final = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, 
 
 
 class Locks:
-    """What one run holds beside the journal, and what it asks about others. Given back by the kernel, even to kill -9.
+    """What one run holds beside the journal, and what it asks about others. The kernel gives it back, even at kill -9.
+
+    Args:
+        journal: the journal's file.
+        asks_only: nothing is made, and nothing can be taken.
 
     Raises:
         JournalUnusable: the file can't be made.
     """
 
-    def __init__(self, journal: str) -> None:
+    def __init__(self, journal: str, *, asks_only: bool = False) -> None:
         self._where = journal
+        how = os.O_RDONLY if asks_only else os.O_RDWR | os.O_CREAT
         try:
-            self._file = os.open(f"{journal}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._file = os.open(f"{journal}.lock", how | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            reason = f"its lock can't be made: {(error.strerror or '').lower()}"
-            raise JournalUnusable(reason, where=journal, mend="Make its directory writable for this user") from error
+            if not asks_only:
+                reason = f"its lock can't be made: {(error.strerror or '').lower()}"
+                mend = "Make its directory writable for this user"
+                raise JournalUnusable(reason, where=journal, mend=mend) from error
+            self._file = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # nobody ever held anything, as far as we see
 
     def take(self, name: str) -> bool:
         """Hold a name until `close`; tell whether nobody else holds it."""

@@ -23,7 +23,7 @@ from runbook.engine.recover.commands import (
     Unreachable,
     Woke,
 )
-from runbook.engine.recover.state import Turn
+from runbook.engine.recover.state import Phase, Turn
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from runbook.engine.model import Truth
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import State, Task
+
+_ENDING = (Phase.CURED, Phase.UNHEALED, Phase.ROLLBACK)  # lists of steps that follow a recovery
 
 
 def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Command, ...]]:
@@ -107,7 +109,7 @@ def _resume(turn: Turn, event: Resume) -> None:
     for incident in left:
         if turn.plan.chosen(turn.plan.detector(incident.detector)):
             life.resumed(turn, incident)
-        if incident.busy or incident.intent is not None:
+        if incident.busy or incident.intent is not None or incident.phase in _ENDING:
             ladder.resume(turn, incident, event.outcomes)
 
 

@@ -258,6 +258,13 @@ def _begin_step(turn: Turn, incident: Incident, call: StepCall) -> None:
     if turn.stopping:
         life.move(turn, incident, incident.state, "stopped; the next pass goes on")
         return
+    taken = guards.lease(turn.read("leases"), incident.host, incident.subject, turn.now)
+    if taken is not None:  # our run was killed or stopped meanwhile, and another one has the subject
+        if incident.phase is Phase.RECOVER:
+            decision.refuse(turn, incident, taken)
+        else:
+            life.move(turn, incident, incident.state, f"{taken.reason}; the next pass goes on")
+        return
     intent = f"{turn.plan.run}-{turn.counter + 1}"
     barred = _barred(turn, incident, call)
     if barred:

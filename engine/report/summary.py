@@ -27,7 +27,7 @@ _ORDER: Final = (
     "pending",
 )
 _NEXT: Final = (
-    ("interrupted", "look whether the interrupted step took effect, then run it again by hand"),
+    ("interrupted", "look whether the step took effect, then `runbook release` it"),
     ("failed", "mend what is shown above, then run it again"),
     ("unhealed", "this needs a person; see `runbook history` too"),
     ("waiting", "rerun with --yes to approve"),

@@ -13,6 +13,7 @@ from runbook.engine.scan import find, gpus, kinds
 from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.logs import scan as reader
+from runbook.modules.logs import sightings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -228,7 +229,7 @@ class _Gathering:
                     source=source.path,
                     line=_order(spot, place),
                     time=spot.time,
-                    count=1 + (part.count - len(spots)) * counted,
+                    count=1 + (part.count - len(spots)) * (counted and part.device != sightings.OTHERS),
                     variant=variant,
                     device=fault.subject,
                     job=kinds.job(spot.groups),

@@ -1,6 +1,6 @@
 """Whoever looks after a daemon that a runbook only names: the first manager of the host that knows it."""
 
-from typing import Iterator, List, Mapping
+from typing import Iterator, List, Mapping, Optional, Tuple
 
 from runbook.modules.actions import Action
 from runbook.modules.daemons import docker, pidfile, runit, supervisor, systemd
@@ -22,20 +22,10 @@ def check(unit: Unit, *, starts: bool) -> None:
 
 def look(host: Host, unit: Unit) -> Daemon:
     """Ask the managers one after the other; where none knows it, the first that is here says that it is missing."""
-    here: List[str] = []
-    absent: List[str] = []
-    for manager in _managers(unit):
-        try:
-            seen = manager.look(host, unit)
-        except Absent as error:
-            absent.append(str(error))
-            continue
-        if seen.state != "missing":
-            return seen
-        here.append(seen.reason)
-    if not here:
-        raise Absent("; ".join(absent))
-    return Daemon("missing", alive=False, reason="; ".join([*here, *absent]))
+    asked = _Asked(host, unit)
+    if asked.known is not None:
+        return asked.known[1]
+    return Daemon("missing", alive=False, reason="; ".join([*(seen.reason for _, seen in asked.here), *asked.absent]))
 
 
 def start(host: Host, unit: Unit) -> List[Action]:
@@ -68,26 +58,40 @@ def _managers(unit: Unit) -> Iterator[Manager]:
         yield manager
 
 
+class _Asked:
+    """What the managers answered, up to the first that knows the unit.
+
+    Raises:
+        Absent: none of them is here.
+    """
+
+    def __init__(self, host: Host, unit: Unit) -> None:
+        self.known: Optional[Tuple[Manager, Daemon]] = None
+        self.here: List[Tuple[Manager, Daemon]] = []  # those that are here and do not know it
+        self.absent: List[str] = []  # why the others are not
+        for manager in _managers(unit):
+            try:
+                seen = manager.look(host, unit)
+            except Absent as error:
+                self.absent.append(str(error))
+                continue
+            if seen.state != "missing":
+                self.known = manager, seen
+                return
+            self.here.append((manager, seen))
+        if not self.here:
+            raise Absent("; ".join(self.absent))
+
+
 def _own(host: Host, unit: Unit) -> Manager:
-    """Return the manager that knows it.
+    """Return the manager that knows it, or that may start it all the same.
 
     Raises:
         Failed: none that is here does.
         Absent: none is here.
     """
-    here: List[Manager] = []
-    absent: List[str] = []
-    for manager in _managers(unit):
-        try:
-            seen = manager.look(host, unit)
-        except Absent as error:
-            absent.append(str(error))
-            continue
-        if seen.state != "missing" or manager is pidfile:
-            return manager
-        here.append(manager)
-    if not here:
-        raise Absent("; ".join(absent))
-    if here[0] is systemd:
-        return systemd  # it says which unit has a name like that
-    raise Failed(f"no service manager of this host knows `{unit.name}`" + "".join(f"; {one}" for one in absent))
+    asked = _Asked(host, unit)
+    first = asked.known[0] if asked.known is not None else asked.here[0][0]
+    if asked.known is not None or first in (pidfile, systemd):  # systemd says which unit has a name like that
+        return first
+    raise Failed(f"no service manager of this host knows `{unit.name}`" + "".join(f"; {one}" for one in asked.absent))

@@ -167,6 +167,8 @@ class Judge:
                 number = owners[expression]
                 if number == failed or (every and self.patterns[number].name in names):
                     continue  # a signature may have several patterns, and a pattern several expressions
+                if self._around[expression] and not self._may_match(expression, data, start, end):
+                    continue
                 trying[0] = number
                 match = test = None
                 if (
@@ -178,8 +180,6 @@ class Judge:
                     if test is not None and not test(data, start, end):
                         continue
                 if test is None or number not in counted:
-                    if self._around[expression] and not self._may_match(expression, data, start, end):
-                        continue
                     if self.patterns[number].lines > 1:
                         match = self._reaching(number, data, start, end, goes_on=goes_on)
                     else:

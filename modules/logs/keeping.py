@@ -6,6 +6,7 @@ Most lines of a storm are followed by others, so that they need not be kept: a b
 import re
 from collections import deque
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import itemgetter
 from typing import Deque, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
@@ -14,7 +15,7 @@ from runbook.modules.logs.cleaning import Text
 from runbook.modules.logs.clock import Clock
 from runbook.modules.logs.hits import hit
 from runbook.modules.logs.judging import Judge, last_lines
-from runbook.modules.logs.sightings import Part, Sighting, Spot
+from runbook.modules.logs.sightings import OTHERS, Part, Sighting, Spot
 
 FIRST = 20  # spots of a signature that are kept from the begin
 LAST = 3  # and from the end
@@ -40,6 +41,16 @@ class Block:
         """Return how many line feeds the file has in a part; a lone carriage return is none."""
         data = self.text.data
         return data.count(b"\n", begin, end) - (data.count(b"\r\n", begin, end) if b"\r" in data else 0)
+
+    @cached_property
+    def says_ranks(self) -> bool:
+        """Some of its lines may say of which rank they are."""
+        return subjects.RANK in self.text.data
+
+    @cached_property
+    def says_hosts(self) -> bool:
+        """Some of its lines may say which host's kernel wrote them."""
+        return subjects.KERNEL in self.text.data
 
     def stamp(self, start: int) -> str:
         """Return the time that was written beside a line."""
@@ -79,11 +90,12 @@ class Seen:
         elif spot is not None:
             self.last.append(spot)
 
-    def name(self, data: bytes, starts: Sequence[int]) -> None:
+    def name(self, block: Block, starts: Sequence[int]) -> None:
         """Take in who wrote some lines of which nothing else is kept."""
-        if b"ank" in data and len(self.ranks) < NAMED:
+        data = block.text.data
+        if starts and block.says_ranks and len(self.ranks) < NAMED:
             self.ranks.update(rank for rank in (subjects.rank(data, start) for start in starts) if rank is not None)
-        if b" kernel: " in data and len(self.hosts) < NAMED:
+        if starts and block.says_hosts and len(self.hosts) < NAMED:
             self.hosts.update(filter(None, (subjects.host(data, start) for start in starts)))
 
 
@@ -111,7 +123,7 @@ class Keeper:
         first, last = max(0, seen.room - seen.count), max(0, len(spots) - LAST)
         kept = [*range(min(first, len(spots))), *range(max(first, last), len(spots))]
         block.spots += [(*spots[place], seen.count + place + 1, seen) for place in kept]
-        seen.name(block.text.data, [start for start, _ in spots[first:]])
+        seen.name(block, [start for start, _ in spots[first:]])
         seen.count += len(spots)
         return seen.count >= seen.room
 
@@ -119,7 +131,7 @@ class Keeper:
         known = self._seen.setdefault(name, {})
         if device not in known:
             self._devices += bool(device)
-            device = device if self._devices <= DEVICES else ""
+            device = device if self._devices <= DEVICES else OTHERS
         if device not in known:
             known[device] = Seen(FEWER if known else FIRST)
         return known[device]

@@ -10,17 +10,19 @@ SHORTEST = 3  # bytes; shorter ones stand in too many lines
 SHORTEST_ALSO = 2
 MOST = 200  # texts of one set; more are no quicker than the expression itself
 SETS = 5
-TELLING = 5.0  # weight of a text by which lines are told apart
+TELLING = 4.5  # weight of a text by which lines are told apart
+SURE = 7.0  # and of one that seldom stands in a line that does not match
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _:,-/'\"=<>%&#@!;~`\t")
 _FEW = 4  # characters in whose place each is written out
 _PRODUCT = 16  # texts that a stretch of alternatives is written out into
 _PART = re.compile(rb"[A-Za-z]+|[^A-Za-z ]")
 _COMMON = frozenset(
-    b"error errors err failed failure fail failing memory warning warn connection connect connected refused reset closed "
-    b"timeout timed time out checkpoint nvrm nccl cuda code exit read write node nodes task tasks process server client "
-    b"file files device kernel no in of for the with not line grad norm loss step rank gpu info killed kill started "
-    b"starting stopped worker workers retry retrying request model loading load get post http https host port key".split()
+    b"error errors err failed failure fail failing memory warning warn connection connect connected refused reset "
+    b"closed timeout timed time checkpoint nvrm nccl cuda code exit read write node nodes task tasks process server "
+    b"client file files device kernel line grad norm loss step rank gpu info killed kill started starting stopped "
+    b"worker workers retry retrying request model loading load get post http https host port key".split()
 )
+_SMALL = frozenset(b"no in of for the with not out is was on at to and or by from a an".split())
 
 
 class Texts(NamedTuple):
@@ -45,9 +47,9 @@ def needed(node: Node) -> Tuple[Texts, ...]:
     return tuple(useful[:SETS])
 
 
-def telling(texts: Texts) -> bool:
-    """Tell whether few lines hold one of these that do not match."""
-    return _telling(texts)[0] >= TELLING
+def weight(texts: Texts) -> float:
+    """Return how well texts tell lines apart: as well as the one that tells least."""
+    return _telling(texts)[0]
 
 
 def outline(node: Node) -> bytes:
@@ -183,12 +185,14 @@ def _telling(texts: Texts) -> Tuple[float, int]:
 @lru_cache(maxsize=8192)
 def _weight(text: bytes) -> float:
     """Rate a text: a word that most logs hold says little, several behind each other say something."""
-    weight = 0.0
+    found = 0.0
     for part in _PART.findall(text):
         if not part.isalpha():
-            weight += 1.0
+            found += 1.0
         elif part.lower() in _COMMON:
-            weight += 2.0 if part.islower() else 3.0
+            found += 2.0 if part.islower() else 3.0
+        elif part in _SMALL:
+            found += 0.5
         else:
-            weight += len(part) if len(part) > 2 else len(part) / 2
-    return weight
+            found += len(part) if len(part) > 2 else len(part) / 2
+    return found

@@ -9,11 +9,11 @@ from runbook.modules.logs import subjects
 from runbook.modules.logs.cleaning import Text
 from runbook.modules.logs.clock import Clock
 from runbook.modules.logs.judging import Found, Judge, TooSlow, last_lines
-from runbook.modules.logs.keeping import Block, Keeper
+from runbook.modules.logs.keeping import DEVICES, Block, Keeper
 from runbook.modules.logs.match import judge
 from runbook.modules.logs.opening import Blocks, Unreadable, opened
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.sightings import Sighting, Spot
+from runbook.modules.logs.sightings import OTHERS, Sighting, Spot
 from runbook.modules.logs.unwrapping import Unwrapped, unwrapped
 
 __all__ = ["FileScan", "Sighting", "Spot", "scan"]
@@ -103,9 +103,10 @@ class _Scan:
         except KeyboardInterrupt:
             stopped = True
         found = self._keeper.sightings(dict.fromkeys(self._names))
+        others = sum(part.count for one in found.values() for part in one.parts if part.device == OTHERS)
         count = self._feeds + (not self._ended)
         stopped = stopped or self._blocks.stopped
-        return FileScan(self._path, count, self._blocks.bytes, found, self._trouble(), self._note(), stopped)
+        return FileScan(self._path, count, self._blocks.bytes, found, self._trouble(), self._note(others), stopped)
 
     def _ahead(self, blocks: Iterator[Unwrapped]) -> Iterator[Unwrapped]:
         """Read on to the file's first time, which is that of all lines before."""
@@ -213,11 +214,15 @@ class _Scan:
                 line = _shown(match or self._judge.match(data, start, pattern), data[start : start + SHOWN])
             self._each(number, self._names[pattern], line)
 
-    def _note(self) -> str:
-        if not self._cut:
-            return ""
-        lines, their = ("1 line is", "its") if self._cut == 1 else (f"{self._cut} lines are", "their")
-        return f"{lines} longer than 64 KiB: matched in {their} first 64 KiB"
+    def _note(self, others: int) -> str:
+        notes = []
+        if self._cut:
+            lines, their = ("1 line is", "its") if self._cut == 1 else (f"{self._cut} lines are", "their")
+            notes.append(f"{lines} longer than 64 KiB: matched in {their} first 64 KiB")
+        if others:
+            lines = "1 line is" if others == 1 else f"{others} lines are"
+            notes.append(f"{lines} about other GPUs than the first {DEVICES}, and not counted for each")
+        return "; ".join(notes)
 
     def _trouble(self) -> str:
         parts = [self._blocks.trouble] if self._blocks.trouble else []

@@ -4,6 +4,8 @@ from typing import Any, FrozenSet, Mapping, Optional, Tuple
 
 from runbook.modules.frozen import frozen
 
+OTHERS = "*"  # stands for the GPUs that are too many to be told apart
+
 
 @frozen
 class Spot:
@@ -25,7 +27,7 @@ class Spot:
 class Part:
     """What was seen of one signature about one GPU, or about none, in one file."""
 
-    device: str  # as its lines name it; empty where they do not
+    device: str  # as its lines name it; empty where they do not, `OTHERS` for what is about too many
     count: int
     spots: Tuple[Spot, ...]  # the first ones, and the last 3
     early: int  # so many of them are the first ones; what was only counted lies behind those

@@ -7,6 +7,7 @@ from typing import Match, Optional
 _ADDRESS = "pci"  # the group of a pattern that holds a GPU's address
 _NAMED = re.compile(rf"\(\?P<{_ADDRESS}>")
 _REACH = 160  # bytes of a line in which a rank and a host stand
+RANK, KERNEL = b"ank", b" kernel: "  # stand in every line that says of which rank, or which host's kernel, it is
 _RANK = re.compile(rb"(?:\[[rR]ank[ _]?(?=\d{1,6}\])|\brank=|\b[rR]ank (?=\d{1,6}:))(\d{1,6})\b")
 _HOST = re.compile(rb"[\dZ] ([A-Za-z0-9][\w.-]{0,80}) kernel: ")  # behind a time
 
@@ -30,7 +31,7 @@ def rank(data: bytes, start: int) -> Optional[int]:
         >>> rank(b"[rank3]:[E1122 01:12:02] [Rank 3] Watchdog caught", 0)
         3
     """
-    found = _RANK.search(data, start, _end(data, start, b"ank"))
+    found = _RANK.search(data, start, _end(data, start, RANK))
     return int(found[1]) if found is not None else None
 
 
@@ -41,7 +42,7 @@ def host(data: bytes, start: int) -> str:
         >>> host(b"Nov 22 01:02:03 gpu-07 kernel: NVRM: Xid", 0)
         'gpu-07'
     """
-    found = _HOST.search(data, start, _end(data, start, b" kernel: "))
+    found = _HOST.search(data, start, _end(data, start, KERNEL))
     return found[1].decode() if found is not None else ""
 
 

@@ -306,7 +306,7 @@ class Model(RuleBasedStateMachine):
         incident = self.state.incidents[keys[number % len(keys)]]
         acks, approvals = dict(self.people.acks), dict(self.people.approvals)
         if word == "ack":
-            acks[incident.id] = Ack(incident.id, self.now, self.now + 200, "eva")
+            acks[incident.id] = Ack(incident.id, self.now, self.now + 5000, "eva")
         elif word == "unack":
             acks.pop(incident.id, None)
         elif incident.digest:

@@ -18,6 +18,7 @@ from runbook.modules.logs import scan as scanning
 from runbook.modules.logs.keeping import DEVICES, FEWER, FIRST, LAST
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.scan import scan
+from runbook.modules.logs.sightings import OTHERS
 
 OOM = Pattern("oom", r"CUDA out of memory(?: on GPU (?P<gpu>\d+))?")
 NCCL = Pattern("nccl", r"NCCL \w+ failed")
@@ -96,7 +97,7 @@ def test_more_gpus_than_any_host_has_take_no_memory(tmp_path):
     log = written(tmp_path / "log", "".join(f"Xid (PCI:{n:04x}:00)\n" for n in range(3 * DEVICES)))
     sighting = scan(log, [xid]).found["xid"]
     assert (sighting.count, len(sighting.parts)) == (3 * DEVICES, DEVICES + 1)
-    assert (sighting.parts[-1].device, sighting.parts[-1].count) == ("", 2 * DEVICES)
+    assert (sighting.parts[-1].device, sighting.parts[-1].count) == (OTHERS, 2 * DEVICES)
 
 
 def test_ranks_and_hosts_are_named_also_of_lines_that_are_only_counted(tmp_path):

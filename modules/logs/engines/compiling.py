@@ -7,56 +7,57 @@ import importlib
 import json
 import subprocess
 import sys
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
-Written = Tuple[bytes, bool]
-"""An expression, and whether it ignores case."""
+
+class Written(NamedTuple):
+    """What is to be compiled."""
+
+    number: int  # what it is reported by; several may have the same
+    text: bytes
+    folds: bool = False  # it ignores case
+
 
 Compiled = Tuple[bytes, List[int]]
-"""A database, as hyperscan writes it, and the numbers of the expressions that it could not compile."""
+"""A database, as hyperscan writes it, and the numbers of what it could not compile."""
 
 
-def compiled(hyperscan: Any, written: Dict[int, Written]) -> Compiled:
-    """Compile expressions by their numbers."""
-    refused: List[int] = []
-    while True:
-        kept = {number: text for number, text in written.items() if number not in refused}
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        try:
-            _compile(hyperscan, database, kept)
-        except hyperscan.error:
-            wrong = [number for number in kept if not _compiles(hyperscan, kept[number])]  # it does not tell which
-            if not wrong:
-                raise
-            refused += wrong
-        else:
-            return hyperscan.dumpb(database), refused
+def compiled(hyperscan: Any, written: Sequence[Written]) -> Compiled:
+    """Compile expressions."""
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    try:
+        _compile(hyperscan, database, written)
+    except hyperscan.error:
+        kept = [each for each in written if _compiles(hyperscan, each)]  # it does not tell which is wrong
+        if len(kept) == len(written):
+            raise
+        return compiled(hyperscan, kept)[0], [each.number for each in written if each not in kept]
+    return hyperscan.dumpb(database), []
 
 
-def _compile(hyperscan: Any, database: Any, written: Dict[int, Written]) -> None:
+def _compile(hyperscan: Any, database: Any, written: Sequence[Written]) -> None:
+    flags = (hyperscan.HS_FLAG_MULTILINE, hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_CASELESS)
     database.compile(
-        expressions=[text for text, _ in written.values()],
-        ids=list(written),
+        expressions=[each.text for each in written],
+        ids=[each.number for each in written],
         elements=len(written),
-        flags=[
-            hyperscan.HS_FLAG_MULTILINE | (hyperscan.HS_FLAG_CASELESS if folds else 0) for _, folds in written.values()
-        ],
+        flags=[flags[each.folds] for each in written],
     )
 
 
-def _compiles(hyperscan: Any, text: Written) -> bool:
+def _compiles(hyperscan: Any, written: Written) -> bool:
     try:
-        _compile(hyperscan, hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK), {0: text})
+        _compile(hyperscan, hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK), [written])
     except hyperscan.error:
         return False
     return True
 
 
-def apart(written: Dict[int, Written]) -> Optional[Compiled]:
+def apart(written: Sequence[Written]) -> Optional[Compiled]:
     """Compile in another process; return None where there can't be one."""
     if not sys.executable:
         return None
-    given = json.dumps([sys.path, [[number, text.decode("latin-1"), folds] for number, (text, folds) in written.items()]])
+    given = json.dumps([sys.path, [(number, text.decode("latin-1"), folds) for number, text, folds in written]])
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _PROGRAM], input=given.encode(), capture_output=True, check=False
@@ -77,8 +78,8 @@ answer(written)
 """
 
 
-def answer(given: List[Tuple[int, str, bool]]) -> None:
+def answer(given: Sequence[Tuple[int, str, bool]]) -> None:
     """Compile what was given, and write it out."""
-    written = {number: (text.encode("latin-1"), folds) for number, text, folds in given}
+    written = [Written(number, text.encode("latin-1"), folds) for number, text, folds in given]
     database, refused = compiled(importlib.import_module("hyperscan"), written)
     sys.stdout.buffer.write(json.dumps(refused).encode() + b"\n" + database)

@@ -58,13 +58,12 @@ class HyperscanEngine:
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the ends of what is found, and the begins of lines that docker wrote."""
-        found: List[Mark] = []
+        found = self._scan(text)
         owners = self._owners
-        for at, number in self._scan(text):
-            if number in owners:
-                found += [(at, owner) for owner in owners[number]]
-            else:
-                found.append((at, number))
+        shared = [mark for mark in found if mark[1] in owners]
+        if shared:
+            found = [mark for mark in found if mark[1] not in owners]
+            found += [(at, owner) for at, number in shared for owner in owners[number]]
         if self._rest is not None:
             found += [(at, self._others[number]) for at, number in self._rest.candidates(text)]
         return found
@@ -72,32 +71,37 @@ class HyperscanEngine:
 
 class _Plan(NamedTuple):
     expressions: List[Expression]
-    owners: Dict[int, List[int]]  # the expressions that a text is looked for in the place of, by its number
+    owners: Dict[int, List[int]]  # the expressions of a text that several have, by its number
     others: List[int]  # expressions that are not in the database
 
 
 Scan = Callable[[bytes], List[Mark]]
 
 
-def _asked(patterns: Sequence[Pattern]) -> Tuple[_Plan, Dict[int, Written]]:
+def _asked(patterns: Sequence[Pattern]) -> Tuple[_Plan, List[Written]]:
     """Return what is looked for, and how it is written; what is not written is left to literals."""
     expressions: List[Expression] = []
-    written: Dict[int, Written] = {DOCKER_LINE: (_DOCKER, False)}
-    texts: Dict[Written, List[int]] = {}
+    written = [Written(DOCKER_LINE, _DOCKER)]
+    texts: Dict[Tuple[bytes, bool], List[int]] = {}
     others: List[int] = []
-    for number, (expression, node) in enumerate(read(patterns)):
-        expressions.append(expression)
-        if expression.texts and not expression.outline and expression.lines == 1:
+    for number, (asked, node) in enumerate(read(patterns)):
+        expression = asked
+        if expression.lines == 1 and expression.sure:
             [(folds, words)] = conditions(expression.texts[:1])
             for word in words:
                 texts.setdefault((literal(word), folds), []).append(number)
         elif node is not None:
-            written[number] = perl(node), False
+            written.append(Written(number, perl(node)))
+            if expression.exact is not None:
+                expression = asked._replace(around=())  # what is found holds it
         else:
             others.append(number)
+        expressions.append(expression)
     owners: Dict[int, List[int]] = {}
-    for place, (text, numbers) in enumerate(texts.items(), len(expressions)):
-        owners[place], written[place] = numbers, text
+    for place, ((text, folds), numbers) in enumerate(texts.items(), len(expressions)):
+        if len(numbers) > 1:
+            owners[place] = numbers
+        written.append(Written(numbers[0] if len(numbers) == 1 else place, text, folds))
     return _Plan(expressions, owners, others), written
 
 
@@ -114,16 +118,15 @@ def _pyperscan(patterns: Sequence[Pattern]) -> Tuple[_Plan, Scan]:
     database = None
     while database is None:
         made = [
-            pyperscan.Pattern(text, multiline, *([caseless] if folds else []), tag=number)
-            for number, (text, folds) in written.items()
+            pyperscan.Pattern(each.text, multiline, *([caseless] if each.folds else []), tag=each.number)
+            for each in written
         ]
         try:
             database = pyperscan.BlockDatabase(*made)
         except Exception as error:
             if type(error).__name__ != "HyperscanCompileError":
                 raise
-            refused.append(list(written)[error.args[1]])
-            del written[refused[-1]]
+            refused.append(written.pop(error.args[1]).number)
 
     def on_match(add: Callable[[Mark], None], number: int, _start: int, end: int) -> Any:
         add((end, number))

@@ -8,7 +8,7 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.syntax import perl
-from runbook.modules.logs.needed import needed, outline, telling
+from runbook.modules.logs.needed import SURE, TELLING, Texts, needed, outline, weight
 from runbook.modules.logs.nodes import Node, ending, narrowed, nullable, widened
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.superset import superset
@@ -27,7 +27,8 @@ class Expression(NamedTuple):
     exact: Optional[str]  # what is held against a line of ASCII in its place, where that is possible; bytes as Latin-1
     texts: Sequence[Set]  # of each a line of a match holds one, the most telling first
     outline: str  # these in their order, as an expression; empty where the first set tells enough
-    around: Sequence[Set] = ()  # without `exact`: of each the lines that a match may reach over hold one
+    around: Sequence[Set] = ()  # of each, one stands in the lines that a match may reach over
+    sure: bool = False  # few lines hold one of the first set, and no match
 
 
 def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
@@ -52,23 +53,20 @@ def read(patterns: Sequence[Pattern]) -> Iterator[Tuple[Expression, Optional[Nod
             around: Sequence[Set] = ()
             if lines > 1 and needed(widened(ending(parted), folds=found.folds)):
                 lines, alternative = 1, ending(parted)  # it can be looked for by what it ends with
-                around = _sets(widened(parted, folds=found.folds, several=True))
+                around = _sets(needed(widened(parted, folds=found.folds, several=True)))
             wide = widened(alternative, folds=found.folds, several=lines > 1)
             exact = perl(narrowed(alternative)).decode("latin-1") if found.exact else None
-            told, outline = texts_of(wide)
-            if exact is None and lines == 1:
+            sets = needed(wide)
+            told = _sets(sets)
+            said = outline(wide).decode("latin-1") if sets and weight(sets[0]) < TELLING else ""
+            sure = bool(sets) and weight(sets[0]) >= SURE
+            if lines == 1:
                 around = around or told[1:]
-            yield Expression(number, lines, exact, told, outline, around), None if nullable(wide) else wide
+            yield Expression(number, lines, exact, told, said, around, sure), None if nullable(wide) else wide
 
 
-def texts_of(node: Node) -> Tuple[Sequence[Set], str]:
-    """Return the texts that an expression can't do without, and their outline."""
-    sets = needed(node)
-    return _sets(node), outline(node).decode("latin-1") if sets and not telling(sets[0]) else ""
-
-
-def _sets(node: Node) -> Sequence[Set]:
-    return [(texts.folds, sorted(word.decode("latin-1") for word in texts.words)) for texts in needed(node)]
+def _sets(sets: Sequence[Texts]) -> Sequence[Set]:
+    return [(texts.folds, sorted(word.decode("latin-1") for word in texts.words)) for texts in sets]
 
 
 def of(patterns: Sequence[Pattern]) -> str:
