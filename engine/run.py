@@ -300,15 +300,15 @@ class Pass:
             command.intent,
             command.order,
             subject=command.subject,
-            claim=None if lease is None else self._claim(lease),
+            claim=None if lease is None else self._claim(lease, beside=command.beside),
             writable=self._writable,
             check=check,
             diff=self._diff,
         )
         self._sent[seq] = command.intent
 
-    def _claim(self, lease: Lease) -> messages.Claim:
-        return messages.Claim(self._keeper.journal, lease.epoch, lease.holder, LASTS)
+    def _claim(self, lease: Lease, *, beside: bool = False) -> messages.Claim:
+        return messages.Claim(self._keeper.journal, lease.epoch, lease.holder, LASTS, beside)
 
     def _receive(self, timeout: float | None) -> None:
         for seq, message in self._agent.receive(timeout):

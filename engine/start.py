@@ -115,6 +115,7 @@ class Session:
         self._locks: Locks | None = None
         self._pass: Pass | None = None
         self._begun = False
+        self._ended: Fact | None = None
         self._started = time.time()
 
     def interrupt(self) -> int:
@@ -141,6 +142,7 @@ class Session:
             plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope}, signs=_signs(runbook))
             since = restore.horizon(runbook, time.time())
             state, cursors = restore.load(plan, self._journal, HOST, since, time.time())
+            self._begin(observer, plan)
             state = self._without_old_scratch(state)
             keeper = keep.Keeper(
                 self._journal,
@@ -151,7 +153,6 @@ class Session:
                 locks=self._locks,
                 commits=request.commits,
             )
-            self._begin(observer, keeper, plan)
             try:
                 agent = stack.enter_context(self._connect())
                 self._pass = Pass(
@@ -167,8 +168,11 @@ class Session:
                 stopped = self._pass.go().stopping
             except HostUnreachable as error:
                 stopped = False
-                self._tell(observer, keeper, self._fact("host.unreachable", host=HOST, data={"reason": str(error)}))
-            self._tell(observer, keeper, self._fact("run.ended", data={"duration": time.time() - self._started}))
+                unreachable = self._fact("host.unreachable", host=HOST, data={"reason": str(error)})
+                keeper.fact(unreachable)
+                observer.fact(unreachable)
+            self._ended = self._fact("run.ended", data={"duration": time.time() - self._started})
+            observer.fact(self._ended)
             return stopped
 
     def close(self, exit_code: int) -> None:
@@ -177,7 +181,10 @@ class Session:
             return
         try:
             if self._begun:
-                self._journal.end_run(self.run_id, time.time(), exit_code)
+                with self._journal.transaction() as batch:
+                    if self._ended is not None:
+                        batch.event(self._ended)
+                    batch.end_run(self.run_id, time.time(), exit_code)
         finally:
             self._journal.close()
             if self._locks is not None:
@@ -199,14 +206,8 @@ class Session:
         locks.take(f"run {self.run_id}")
         return locks
 
-    def _begin(self, observer: Observer, keeper: keep.Keeper, plan: Plan) -> None:
+    def _begin(self, observer: Observer, plan: Plan) -> None:
         runbook, request = self._request.runbook, self._request
-        if request.commits and self._journal is not None:
-            digest = hashlib.sha256(Path(runbook.file).read_bytes()).hexdigest() if runbook.file else ""
-            self._journal.begin_run(
-                RunStart(self.run_id, runbook.name, _absolute(runbook), digest, request.command, time.time(), who())
-            )
-            self._begun = True
         data = {
             "runbook": runbook.name,
             "file": _absolute(runbook),
@@ -219,7 +220,17 @@ class Session:
             "order": [detector.name for detector in runbook.detectors],
             "detectors": sum(plan.chosen(detector) for detector in runbook.detectors),
         }
-        self._tell(observer, keeper, self._fact("run.begun", data=data))
+        fact = self._fact("run.begun", data=data)
+        if request.commits and self._journal is not None:
+            digest = hashlib.sha256(Path(runbook.file).read_bytes()).hexdigest() if runbook.file else ""
+            started = RunStart(
+                self.run_id, runbook.name, _absolute(runbook), digest, request.command, time.time(), who()
+            )
+            with self._journal.transaction() as batch:
+                batch.begin_run(started)
+                batch.event(fact)
+            self._begun = True
+        observer.fact(fact)
 
     def _without_old_scratch(self, state: State) -> State:
         """End the incidents about scratch directories that went with an earlier run, stopped before its end."""
@@ -235,10 +246,6 @@ class Session:
                     batch.incident(keep.row(ended, self._request.runbook.name, now))
         kept = {key: each for key, each in state.incidents.items() if each not in over}
         return replace(state, incidents=kept)
-
-    def _tell(self, observer: Observer, keeper: keep.Keeper, fact: Fact) -> None:
-        keeper.fact(fact)
-        observer.fact(fact)
 
     def _fact(self, kind: str, **about: Any) -> Fact:
         return Fact(kind, time.time(), self.run_id, **about)

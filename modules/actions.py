@@ -1,6 +1,6 @@
 """What a step may do: a plan is a finite list of these, and nothing depends on the result of an earlier one.
 
-Write, Delete, Move and Own name paths; only `perform.py` opens them, beneath the runbook's `writable` entries.
+Write, Delete, Move, Own, Keep and Restore name paths; only `perform.py` opens them, beneath the runbook's `writable` entries.
 """
 
 from dataclasses import field
@@ -72,6 +72,51 @@ class Own:
 
 
 @frozen
+class Kept:
+    """One thing of a tree as a copy holds it; its path is absolute."""
+
+    path: str
+    kind: str  # file, directory, link, other (it was there, and is not kept) or absent
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    times: Tuple[int, int] = (0, 0)  # read and changed, in nanoseconds since the epoch
+    size: int = 0
+    digest: str = ""  # of a file's content
+    file: str = ""  # the copy's file that holds the content
+    content: str = ""  # the content itself in base64, where no copy has a file of it
+    target: str = ""  # where a link leads
+    attributes: Tuple[Tuple[str, str], ...] = ()  # extended ones, their values in base64
+    seen: Tuple[int, int, int] = (0, 0, 0)  # device, inode, and when it last changed in any way (nanoseconds)
+    twin: str = ""  # another name of the same file, kept before
+
+
+@frozen
+class Keep:
+    """Copy trees, whole or not at all; the undo puts back what they held. What is `same` is not copied again."""
+
+    roots: Tuple[str, ...]
+    paths: Tuple[str, ...]  # all that is to be kept, directories before what lies in them
+    store: str  # the directory that holds the copies
+    name: str = ""
+    keep: int = 5  # of the same name and roots; older ones are deleted
+    largest: int = 10**9  # bytes that it may take
+    same: str = ""  # the copy that holds all of it as it is
+
+
+@frozen
+class Restore:
+    """Put things back as a copy holds them, each at once; what stood there is kept for the undo."""
+
+    what: str  # what is put back, in words
+    things: Tuple[Kept, ...]  # those that are otherwise, directories before what lies in them
+    remove: Tuple[Entry, ...] = ()  # what the copy does not hold, by absolute path
+    store: str = ""  # where the copy is; empty where the things hold their content themselves
+    copy: str = ""
+    undo: str = ""  # the directory that takes what stood there
+
+
+@frozen
 class Target:
     """A process that can't be mistaken for another: a pid with its start time (clock ticks since boot)."""
 
@@ -108,4 +153,4 @@ class Do:
     function: Callable[[Any], Optional[Mapping[str, Any]]]
 
 
-Action = Union[Run, Write, Delete, Move, Own, Signal, Until, Do]
+Action = Union[Run, Write, Delete, Move, Own, Keep, Restore, Signal, Until, Do]

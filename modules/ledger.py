@@ -53,6 +53,7 @@ class Ledger:
         for directory in (self._intents, self._locks):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
+                _sync(base)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._born, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         self._set_aside()
@@ -190,22 +191,21 @@ class Ledger:
             _sync(self._intents)
 
     @contextlib.contextmanager
-    def subject(
-        self, subject: str, claim: Optional[Mapping[str, Any]], within: float, *, beside: bool = False
-    ) -> Iterator[None]:
+    def subject(self, subject: str, claim: Optional[Mapping[str, Any]], within: float) -> Iterator[None]:
         """Hold a subject's lock while a step acts on it.
 
         Args:
             subject: what the step acts on; "" = this host.
-            claim: the lease under which it does: journal, epoch, owner (in words), lasts (seconds). None: without one.
+            claim: the lease under which it does: journal, epoch, owner (in words), lasts (seconds), beside (the lock
+                is shared with the steps that the same recovery takes at the same time). None: without one.
             within: seconds to wait for whoever holds the lock.
-            beside: share it with the steps that the same recovery takes side by side.
 
         Raises:
             Refused: somebody holds the lock for longer, has the subject's lease by another journal, or a later lease
                 of the same journal has acted already.
         """
-        held = _lock(self._place(subject), time.monotonic() + within, fcntl.LOCK_SH if beside else fcntl.LOCK_EX)
+        how = fcntl.LOCK_SH if claim is not None and claim.get("beside") else fcntl.LOCK_EX
+        held = _lock(self._place(subject), time.monotonic() + within, how)
         if held is None:
             raise Refused(f"another step acts on {subject or 'this host'} at the moment")
         try:

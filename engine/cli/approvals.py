@@ -12,8 +12,9 @@ from runbook.engine.cli import _people as people
 
 @click.command("approvals", short_help="Show what waits for a person.")
 @people.journal
+@click.option("-q", "--quiet", is_flag=True, help="Only the ids of what is not approved yet, for a script.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Of the answer.")
-def command(journal: str | None, form: str) -> int:
+def command(journal: str | None, form: str, *, quiet: bool) -> int:
     """Show which recoveries wait for approval: about what, with exactly which steps, and what to type.
 
     \b
@@ -27,7 +28,10 @@ def command(journal: str | None, form: str) -> int:
     now = time.time()
     with open_journal(journal, read_only=True) as book:
         found, said = waiting(book), book.people(now)
-        if form == "json":
+        left = [one for one in found if not report.allowed(one, said, now)]
+        if quiet:
+            click.echo("".join(f"{one.id}\n" for one in left), nl=False)
+        elif form == "json":
             from runbook.engine.report.document import encode
 
             click.echo(encode({"journal": book.path, **report.document(found, said, now)}, indent=2))
@@ -35,4 +39,4 @@ def command(journal: str | None, form: str) -> int:
             paint = paint_for(sys.stdout)
             shown = [paint.fit(line) for line in report.lines(paint, found, said, now)]
             click.echo("\n".join(shown) or f"Nothing waits for approval in the journal at {book.path}.")
-    return 3 if any(not report.allowed(one, said, now) for one in found) else 0
+    return 3 if left else 0

@@ -36,6 +36,7 @@ class Claim:
     epoch: int
     owner: str  # who holds it, for those that have to wait
     lasts: float  # seconds
+    beside: bool = False  # other steps of the same recovery act on the subject at the same time
 
 
 def probe(specs: Iterable[Spec]) -> dict[str, Any]:
@@ -131,7 +132,13 @@ def outcome(message: Mapping[str, Any]) -> Outcome:
 
 
 def _claim(claim: Claim) -> dict[str, Any]:
-    return {"journal": claim.journal, "epoch": claim.epoch, "owner": claim.owner, "lasts": claim.lasts}
+    return {
+        "journal": claim.journal,
+        "epoch": claim.epoch,
+        "owner": claim.owner,
+        "lasts": claim.lasts,
+        "beside": claim.beside,
+    }
 
 
 def _look(look: Mapping[str, Any]) -> Look:

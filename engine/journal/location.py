@@ -39,8 +39,10 @@ def prepare(path: pathlib.Path) -> None:
     Raises:
         OSError: they can't be made.
     """
-    path.parent.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    if not path.parent.exists():
+        path.parent.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        _sync(path.parent.parent)  # SQLite itself sees to the directory that its files lie in
     # An existing file is never opened and closed here: that would drop the locks this process holds on it.
     if not path.exists():
         try:
@@ -87,6 +89,15 @@ def file_system(path: pathlib.Path) -> str:
         if inside and len(point) >= longest:
             found, longest = os.fsdecode(kind[0]), len(point)
     return found
+
+
+def _sync(directory: pathlib.Path) -> None:
+    """Let the names in a directory outlast a power cut."""
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
 
 
 def _unescaped(point: bytes) -> bytes:

@@ -91,6 +91,6 @@ def _took(turn: Turn, host: str, operation: Operation, call: StepCall, intent: s
         work = replace(work, registers={**work.registers, **kept})
     if not outcome.ok:
         error = f"{call.title}: {outcome.error or outcome.status.value}"
-        work = replace(work, error=f"{work.error}; fallback {error}" if work.error else f"fallback {error}")
+        work = replace(work, fallen=(*work.fallen, f"fallback {error}"))
     turn.put_work(work)
     return took

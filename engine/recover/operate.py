@@ -306,8 +306,9 @@ def _fell(turn: Turn, host: str, operation: Operation, fell: Fell | None) -> Non
     if fell.ok:
         _over(turn, work, OperationState.SUCCEEDED, fallback=fell.title, after=work.error)
         return
+    error = "; ".join(part for part in (work.error, *work.fallen) if part)
     wanted = operation.rollback and not (turn.plan.settings.check or turn.stopping)
-    work = turn.put_work(replace(work, undoing=work.done[::-1] if wanted else ()))
+    work = turn.put_work(replace(work, error=error, undoing=work.done[::-1] if wanted else ()))
     if not fallback.undo(turn, work):
         _over(turn, work, OperationState.FAILED)
 

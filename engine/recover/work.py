@@ -51,6 +51,7 @@ class Work:
     error: str = ""
     failed: Mapping[str, Any] = field(default_factory=dict)  # the fields of the last failure, for fallbacks
     fallback: int | None = None  # the one that is tried; None = none yet
+    fallen: tuple[str, ...] = ()  # why fallbacks failed
     done: tuple[str, ...] = ()  # intents that may have changed something, in their order
     undoing: tuple[str, ...] = ()  # of these, those still to be undone
     undone: tuple[Mapping[str, Any], ...] = ()  # what became of the others

@@ -76,6 +76,8 @@ class Blocks:
         last = words.printable(_one_line(failures[-1].error)) if failures else ""
         if error and (len(one.tries) <= 1 or error != last):
             lines += self._row("why", error)
+        if one.after and len(failures) <= 1:
+            lines += self._row("tried", words.printable(_one_line(one.after)))
         for held in one.refused if self._more or one.state == "failed" else ():
             if held.reason not in one.error:
                 lines += self._row("held", words.printable(held.reason))

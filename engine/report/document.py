@@ -99,7 +99,7 @@ def _operation(one: OperationReport) -> dict[str, Any]:
         "duration_s": _seconds(one.duration),
         "error": one.error or None,
         **({"member": one.member} if one.member else {}),
-        **({"fallback": one.fallback} if one.fallback else {}),
+        **({"fallback": one.fallback, "after": one.after} if one.fallback else {}),
         **({"refused": [_refused(each) for each in one.refused]} if one.refused else {}),
         **({"undone": [_undone(each) for each in one.undone]} if one.undone else {}),
         "steps": [_step(step) for step in one.steps],

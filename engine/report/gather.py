@@ -238,6 +238,7 @@ class Gather:
             error=str(data.get("error") or ""),
             member=str(data.get("member") or ""),
             fallback=str(data.get("fallback") or ""),
+            after=str(data.get("after") or ""),
             undone=tuple(_undone(each) for each in data.get("undone") or ()),
         )
 

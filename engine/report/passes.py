@@ -110,6 +110,7 @@ class OperationReport:
     steps: tuple[StepReport, ...] = ()
     member: str = ""  # of its pool, whose answer counted; of a majority all of them
     fallback: str = ""  # the one that did it
+    after: str = ""  # why it came to that
     refused: tuple[RefusedReport, ...] = ()
     undone: tuple[UndoneReport, ...] = ()  # of a rollback, in its order
 

@@ -309,6 +309,7 @@ def _components(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
             paint,
             ("COMPONENT", "level", "errors", "attempts", "mean", "breaker"),
             [_level(paint, one, now) for one in shown],
+            ("mean", "attempts"),
         )
     if found and len(shown) < len(found):
         yield paint(f"{words.amount(len(calm), 'component')} well", "dim")

@@ -25,7 +25,7 @@ def table(paint: Paint, heads: Sequence[str], rows: Sequence[Sequence[str]], spa
         spare: the heads of columns that are left out, in this order, where all are too wide.
     """
     widths = [max(words.width(row[place]) for row in (heads, *rows)) for place in range(len(heads))]
-    narrowest = min(_NARROWEST, widths[0]) + sum(widths[1:]) + _GAP * (len(heads) - 1)
+    narrowest = _NARROWEST + sum(widths[1:]) + _GAP * (len(heads) - 1)
     if narrowest > paint.columns and spare and spare[0] in heads:
         out = heads.index(spare[0])
         fewer = [[*row[:out], *row[out + 1 :]] for row in (heads, *rows)]

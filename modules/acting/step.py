@@ -67,7 +67,7 @@ def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, A
         return known.result
     if known.begun:
         return result(known.state, f"intent {intent} was begun before and is not done twice")
-    with ledger.subject(subject, claim, _PATIENCE * order["timeout"], beside=bool(order.get("beside"))):
+    with ledger.subject(subject, claim, _PATIENCE * order["timeout"]):
         held = ledger.start(intent, {"subject": subject, "claim": claim, "step": order["step"]})
         try:
             hands = _hands(order, lambda undo: ledger.keep_undo(intent, undo), write)

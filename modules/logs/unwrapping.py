@@ -1,17 +1,18 @@
-"""What programs said, block by block, where docker, Kubernetes or `journalctl -o json` wrote around it."""
+"""What programs said, block by block: without what docker, Kubernetes or the journal wrote around it, or broke."""
 
 from typing import Iterator, Optional, Tuple
 
 from runbook.modules.logs.bulk import said_in_bulk
 from runbook.modules.logs.cleaning import Text, said
 from runbook.modules.logs.pieces import together
+from runbook.modules.logs.rejoining import rejoined
 from runbook.modules.logs.wrapping import wraps
 
 HELD = 1024 * 1024  # bytes that are held back while a line in pieces has no end
 SEGMENT = 16 * 1024  # bytes of whole lines that are taken one by one, where something in a block is not the usual
 
 Unwrapped = Tuple[bytes, Optional[Text]]
-"""Whole lines, and what was said in them; None where nothing is written around the lines."""
+"""Whole lines, and what was said in them; None where they are just that."""
 
 
 def unwrapped(blocks: Iterator[bytes]) -> Iterator[Unwrapped]:
@@ -19,7 +20,7 @@ def unwrapped(blocks: Iterator[bytes]) -> Iterator[Unwrapped]:
     held = b""
     for block in blocks:
         if not (held or wraps(block)):
-            yield block, None
+            yield block, rejoined(block)
             continue
         text = None if held else said_in_bulk(block)
         if text is not None:

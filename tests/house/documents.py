@@ -22,6 +22,8 @@ _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _SRC = re.compile(r'src="(?P<target>[^"]+)"')
 _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?"), "DATE"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "DAY"),
+    (re.compile(r"\b\d\d:\d\d(?::\d\d)?\b"), "CLOCK"),
     (re.compile(r"/tmp/runbook-\w+"), "SCRATCH"),
     (re.compile(r"\b(?:pid )?\(?\b\d{2,7}\)"), "PID"),
     (re.compile(r"\b(?:\d+(?:\.\d+)?(?:ms|[smhd]))+\b"), "TIME"),

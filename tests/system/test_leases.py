@@ -159,7 +159,7 @@ def test_another_journals_run_is_kept_off_by_the_host_and_told_by_whom(machine):
     time.sleep(0.5)
     machine.go()
     assert healed(first)[0]["state"] == "cured"
-    out, _ = other.communicate(timeout=60)
+    other.communicate(timeout=60)
     assert machine.ran in (["one"], ["one", "two"]), "one after the other, if the second still saw it ill"
 
 
@@ -177,3 +177,19 @@ def test_another_journals_recovery_holds_the_subject_between_its_steps(machine, 
     assert machine.apply("one").exit_code == 0
     (machine.data / "ill").touch()
     assert machine.apply("two", "another.db").incidents["ill"]["state"] == "cured", "the claim was given back"
+
+
+def test_rungs_side_by_side_act_on_one_subject_at_the_same_time(machine, cli):
+    """Each waits for the other's word, so that neither ends where they are taken one after the other."""
+
+    def word(mine, other):
+        wait = f"for i in $(seq 500); do [ -e {machine.data}/{other} ] && exit 0; sleep 0.02; done; exit 1"
+        return f"{{command: {{argv: [sh, -c, 'touch {machine.data}/{mine}; {wait}']}}}}"
+
+    mend = f"{{command: {{argv: [rm, -f, {machine.data}/ill]}}}}"
+    book = machine.book("one").read_text().split("    recover:")[0]
+    rungs = ", ".join([word("x", "y"), word("y", "x"), mend])
+    file = cli.write("side.yaml", f"{book}    strategy: parallel\n    recover: [{rungs}]\n")
+    healed = cli.json("apply", file)
+    assert healed.incidents["ill"]["state"] == "cured", healed.out
+    assert [step["state"] for step in healed.incidents["ill"]["steps"]] == ["done"] * 3, healed.out

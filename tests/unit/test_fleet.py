@@ -110,7 +110,7 @@ def test_a_request_says_what_the_order_says():
     request = messages.run("i1", order, claim=claim, subject="gpu 0", writable=("/x",), check=True)
     assert (request["step"], request["params"], request["host_text"]) == ("chown", {"path": "/x"}, ["path"])
     assert (request["subject"], request["timeout"], request["check"]) == ("gpu 0", 7.0, True)
-    assert request["claim"] == {"journal": "j1", "epoch": 3, "owner": "ann@a", "lasts": 900.0}
+    assert request["claim"] == {"journal": "j1", "epoch": 3, "owner": "ann@a", "lasts": 900.0, "beside": False}
     assert request["writable"] == ["/x"]
 
 

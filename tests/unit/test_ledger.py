@@ -18,8 +18,8 @@ def ledger(tmp_path):
     return Ledger(str(tmp_path))
 
 
-def claim(epoch, journal="j", owner="ann@a, process 1", lasts=60.0):
-    return {"journal": journal, "epoch": epoch, "owner": owner, "lasts": lasts}
+def claim(epoch, journal="j", owner="ann@a, process 1", lasts=60.0, beside=False):
+    return {"journal": journal, "epoch": epoch, "owner": owner, "lasts": lasts, "beside": beside}
 
 
 def full(code=errno.ENOSPC):
@@ -232,8 +232,8 @@ def test_a_lease_that_is_renewed_holds_on(ledger):
 def test_steps_beside_each_other_share_their_subject_and_others_wait(ledger, tmp_path):
     other = Ledger(str(tmp_path))
     with (
-        ledger.subject("gpu 0", claim(1), 1.0, beside=True),
-        other.subject("gpu 0", claim(1), 0.0, beside=True),
+        ledger.subject("gpu 0", claim(1, beside=True), 1.0),
+        other.subject("gpu 0", claim(1, beside=True), 0.0),
         pytest.raises(Refused, match="another step acts on gpu 0"),
         other.subject("gpu 0", claim(1), 0.0),
     ):

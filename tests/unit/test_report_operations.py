@@ -69,11 +69,12 @@ CASES = {
             attempt(1, "", "refused"),
             fact("step.ended", **FALLBACK, status="failed", error="404"),
             fact("step.ended", **{**FALLBACK, "title": "tape"}, status="done", changed=True),
-            ended("succeeded", 1, fallback="tape", after="refused; fallback mirror: 404"),
+            ended("succeeded", 1, fallback="tape", after="refused"),
         ),
-        {"state": "succeeded", "fallback": "tape"},
+        {"state": "succeeded", "fallback": "tape", "after": "refused"},
         """\
 ✔ answer a prompt                             done in 3s, by its fallback tape
+    tried refused
     tried mirror: failed: 404
     did   tape
 """,

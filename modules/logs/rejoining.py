@@ -1,0 +1,60 @@
+"""Lines that a terminal or a serial console broke at its width, put together again.
+
+Such a log has no line that is wider, and of those as wide as that nearly all go on in the next one; then each is joined
+with what follows. What goes on begins neither with a time nor as tables, lists and programs begin their lines.
+"""
+
+import re
+from typing import List, Optional
+
+from runbook.modules.logs.cleaning import Text, cleaned
+
+NARROWEST, WIDEST = 60, 250  # columns
+SAMPLE = 16 * 1024  # bytes at a block's begin, in which the width stands several times
+FEWEST = 3  # lines that go on
+MOST = 64  # that are joined to one
+
+_ENDS = re.compile(rb"[^\s|+] ?\Z")
+_BEGINS = re.compile(
+    rb"[\s|+*=#<>]|-(?![A-Za-z])|\[ *\d|\[?\d{4}[-/]\d\d|\[?\d\d[-/:]\d\d|[IWEF]\d{4} |\((?:\w+ )?pid=|\[rank|Traceback |File \"|"
+    rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) |\[?(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL|CRITICAL)|\Z"
+)
+
+
+def rejoined(block: bytes) -> Optional[Text]:
+    """Return a block in which broken lines are whole, followed by as many empty ones; None where none is broken."""
+    widths = _widths(block[:SAMPLE].split(b"\n"))
+    width = max(widths)
+    if not NARROWEST <= width <= WIDEST or widths.count(width) < FEWEST - 1 or b"\r" in block:
+        return None
+    lines = block.split(b"\n")
+    widths = _widths(lines)
+    if max(widths) != width:
+        return None
+    full = [at for at, own in enumerate(widths[:-1]) if own >= width - 1]
+    on = [at for at in full if _goes_on(lines[at], lines[at + 1])]
+    if len(on) < max(FEWEST, widths.count(width) // 2):
+        return None
+    behind = set(on)
+    at = 0
+    while at < len(lines):
+        end = at
+        while end in behind and end - at < MOST:
+            end += 1
+        if end > at:
+            parts = [lines[place] + b" " * (width - widths[place]) for place in range(at, end)]
+            lines[at] = b"".join(parts) + lines[end]
+            lines[at + 1 : end + 1] = [b""] * (end - at)
+        at = end + 1
+    return cleaned(b"\n".join(lines), docker=False)
+
+
+def _widths(lines: List[bytes]) -> List[int]:
+    return [len(line) if line.isascii() else len(line.decode("utf-8", "replace")) for line in lines]
+
+
+def _goes_on(line: bytes, following: bytes) -> bool:
+    """Tell whether a line that fills the width, but for a blank that was cut off, goes on in the next one."""
+    if following.startswith(b" ") and not following.startswith(b"  "):
+        following = following[1:]
+    return _ENDS.search(line) is not None and _BEGINS.match(following) is None
