@@ -66,14 +66,19 @@ def fill(path: Path, events: int, now: float | None = None) -> None:
         for first in range(0, runs, 100):
             with journal.transaction() as batch:
                 for number in range(first, min(first + 100, runs)):
-                    _run(batch, number, now - DAYS * 86400 * (runs - number) / runs, last=number >= runs - len(RUNBOOKS))
+                    _run(
+                        batch, number, now - DAYS * 86400 * (runs - number) / runs, last=number >= runs - len(RUNBOOKS)
+                    )
 
 
 def _run(batch: Batch, number: int, at: float, *, last: bool) -> None:
     name, runbook = f"{number:08x}", RUNBOOKS[number % len(RUNBOOKS)]
     hosts = [f"gpu{(number + step) % HOSTS:03}" for step in range(10)]
     batch.begin_run(RunStart(name, runbook, f"/etc/runbooks/{runbook}.yaml", "0" * 64, "apply", at, "root@controller"))
-    data = {"runbook": runbook, "command": "apply", "hosts": hosts, "order": list(_DETECTORS), "detectors": 5}
+    breaker = {"failures": 5, "successes": 2, "timeout": 60.0}
+    fed = {name: {"operations": [name], "member": "", "window": 20, "breaker": breaker} for name in _OPERATIONS}
+    data = {"runbook": runbook, "command": "apply", "hosts": hosts, "order": list(_DETECTORS), "detectors": 5,
+            "components": fed}  # fmt: skip
     batch.event(Fact("run.begun", at, name, data=data))
     for place, host in enumerate(hosts):
         seed = number * 31 + place * 7
@@ -90,12 +95,14 @@ def _operated(run: str, host: str, at: float, seed: int) -> Iterator[Fact]:
     for attempt in range(1, 2 + (seed % 5 == 0)):
         ok = attempt == 2 or seed % 5 != 0
         data = {"attempt": attempt, "ok": ok, "module": "http_request", "duration": 1.0 + seed % 13,
-                "error": "" if ok else "timed out", "component": "hub"}  # fmt: skip
+                "error": "" if ok else "timed out"}  # fmt: skip
         yield Fact("attempt.begun", at, run, **about, data={"attempt": attempt})
         yield Fact("attempt.ended", at + 1, run, **about, step=f"{run}-{attempt}", data=data)
         if not ok:
             yield Fact("attempt.delayed", at + 1, run, **about, data={"attempt": attempt + 1, "delay": 5.0})
-    yield Fact("operation.ended", at + 9, run, **about, data={"state": "succeeded", "attempts": attempt, "duration": 8.0})
+    yield Fact(
+        "operation.ended", at + 9, run, **about, data={"state": "succeeded", "attempts": attempt, "duration": 8.0}
+    )
 
 
 def _healed(batch: Batch, run: str, runbook: str, host: str, at: float, seed: int, *, left: bool) -> None:
@@ -109,11 +116,14 @@ def _healed(batch: Batch, run: str, runbook: str, host: str, at: float, seed: in
         step = {"module": _MODULES[(seed + rung) % 4], "title": "restart", "rung": rung, "phase": "recover"}
         done = {**step, "status": "done" if seed % 11 else "failed", "changed": True, "duration": 2.0 + seed % 17,
                 "actions": [{"action": "run", "what": "systemctl restart vllm.service"}]}  # fmt: skip
-        told += [("step.begun", step), ("step.ended", done), ("incident.changed", {"from": "recovering", "to": "verifying"}),
-                 ("verified.look", {"fields": fields, "clear": False})]  # fmt: skip
+        told += [("step.begun", step), ("step.ended", done), ("verified.look", {"fields": fields, "clear": False}),
+                 ("incident.changed", {"from": "recovering", "to": "verifying"})]  # fmt: skip
     ending = "unhealed" if seed % 11 == 0 else "cured"
     if not left:
-        told += [("recovery.ended", {"begun": at}), ("incident.ended", {"to": ending, "since": at - 30.0, "opened": at})]
+        told += [
+            ("recovery.ended", {"begun": at}),
+            ("incident.ended", {"to": ending, "since": at - 30.0, "opened": at}),
+        ]
     for step_at, (kind, data) in enumerate(told):
         batch.event(Fact(kind, at + step_at, run, **about, data=data))
     closed = None if left else at + len(told)

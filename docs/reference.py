@@ -34,7 +34,7 @@ _SETS = (
         structure.DETECTOR_KEYS,
         not_yet._DETECTOR,
     ),
-    ("An operation", "Beside its step.", structure.OPERATION_KEYS, not_yet._OPERATION + not_yet._STEP),
+    ("An operation", "Beside its step.", structure.OPERATION_KEYS, not_yet._STEP),
     (
         "A step",
         "Beside its module, wherever steps stand: `recover`, `cured`, `unhealed`, `finally`.",

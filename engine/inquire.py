@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import nodes
 
-from runbook.engine import fleet, keep, restore
+from runbook.engine import fleet, keep, looking, restore
 from runbook.engine.detect import components, correlate, errors
 from runbook.engine.detect.judge import Verdict, judge
 from runbook.engine.errors import HostUnreachable, RenderError, UserError
@@ -250,18 +250,7 @@ def _variables(detector: Detector, scope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _looks(plan: Plan, wanted: Sequence[Detector], host: str, cursors: Mapping[str, Any]) -> dict[str, Look]:
-    specs: list[fleet.Spec] = []
-    looks: dict[str, Look] = {}
-    for one in wanted:
-        probe = catalogue.probe(one.probe)
-        if probe.engine:
-            continue
-        try:
-            params = render.probe(one.probe, one.params, plan.scopes[host], path=one.path)
-        except RenderError as error:
-            looks[one.name] = NotSeen(error.what)
-            continue
-        specs.append(fleet.Spec(one.name, one.probe, params, cursors.get(one.name, {}), probe.deadline(params)))
+    specs, looks = looking.specs(plan, host, [one.name for one in wanted], lambda _, name: cursors.get(name, {}))
     if specs:
         try:
             with fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")) as agent:

@@ -6,31 +6,28 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.detect.correlate import JOINED, Said
 from runbook.engine.journal import leases
 from runbook.engine.journal.facts import IncidentRow, IntentRow
 from runbook.engine.journal.store import who
-from runbook.engine.model import UNKNOWN, IncidentState, Lease, Outcome, StepStatus
-from runbook.engine.recover import kept
-from runbook.engine.recover.commands import Act, Ended, Resume, Told
+from runbook.engine.model import IncidentState, Lease
+from runbook.engine.recover import changes, kept
+from runbook.engine.recover.commands import Act, Told
 from runbook.engine.recover.state import Phase
-from runbook.engine.restore import SAID, memory
+from runbook.engine.restore import SAID
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runbook.engine.detect.hold import Hold
     from runbook.engine.journal.facts import Fact
     from runbook.engine.journal.locks import Locks
     from runbook.engine.journal.store import Journal
-    from runbook.engine.model import Key
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import Incident, State
 
     Place = tuple[str, str]  # a host and a subject
 
+_LAST = (Phase.CURED, Phase.UNHEALED, Phase.ROLLBACK)  # what follows a recovery, and belongs to it
 FOR_REPORTS = frozenset({"look.well"})  # kinds of facts that are not kept
-NOTHING = Said(UNKNOWN, 0.0)
 
 
 def row(incident: Incident, runbook: str, now: float) -> IncidentRow:
@@ -162,11 +159,15 @@ class Keeper:
         host = getattr(event, "host", "")
         known = self._cursors.get(host, {})
         moved = {name: state for name, state in cursors.items() if state != known.get(name, {})}
-        changed = [] if before is after else _changed(before, after)
-        results = _results(event, after)
+        changed = [] if before is after else changes.incidents(before, after)
+        results = changes.results(event, after)
         facts = [fact for fact in facts if fact.kind not in FOR_REPORTS]
         acts = [command for command in commands if isinstance(command, Act)]
-        holds, said, switched = _holds(before, after), _told(before, after), _switched(before, after)
+        holds, said, switched = (
+            changes.holds(before, after),
+            changes.said(before, after),
+            changes.switched(before, after),
+        )
         wanted = _recovered(after)
         fresh = self._fresh(wanted)
         over = [lease for place, lease in self._leases.items() if place not in wanted]
@@ -192,7 +193,9 @@ class Keeper:
                 batch.hold(self._runbook, key[1], key[0], key[2], hold.since if hold else None, now, data)
             for (place, name), told in said:
                 since = None if told is None else told.rose_at or told.spent
-                batch.hold(self._runbook, name, place, SAID, since, now, memory(told) if told is not None else {})
+                batch.hold(
+                    self._runbook, name, place, SAID, since, now, changes.memory(told) if told is not None else {}
+                )
             for where, pool, member in switched:
                 batch.pool(self._runbook, where, pool, member, now)
             for name, state in moved.items():
@@ -272,54 +275,5 @@ def _recovered(state: State) -> dict[Place, Incident]:
 
 def _recovering(incident: Incident) -> bool:
     going_on = incident.busy or incident.intent is not None or incident.undoing is not None
-    finishing = incident.phase in (Phase.CURED, Phase.UNHEALED)
+    finishing = incident.phase in _LAST
     return (going_on or finishing) and incident.state is not IncidentState.WAITING
-
-
-def _results(event: Event, after: State) -> list[tuple[str, Outcome]]:
-    """Return what has ended; a step of an operation that waits for a person goes on waiting."""
-    waiting = {left.intent for group in after.left.values() for left in group}
-    found = event.outcomes if isinstance(event, Resume) else {}
-    if isinstance(event, Ended):
-        found = {event.intent: event.outcome}
-    return [
-        (name, outcome)
-        for name, outcome in found.items()
-        if outcome.status is not StepStatus.RUNNING and name not in waiting
-    ]
-
-
-def _switched(before: State, after: State) -> list[tuple[str, str, str]]:
-    """Return host, pool and member of each pool whose active member is another now."""
-    if before.active is after.active:
-        return []
-    return [(*place, member) for place, member in after.active.items() if before.active.get(place) != member]
-
-
-def _changed(before: State, after: State) -> list[Incident]:
-    live = [incident for key, incident in after.incidents.items() if before.incidents.get(key) is not incident]
-    ended = [incident for name, incident in after.ended.items() if before.ended.get(name) is not incident]
-    return [*ended, *live]
-
-
-def _holds(before: State, after: State) -> list[tuple[Key, Hold | None]]:
-    if before.holds is after.holds:
-        return []
-    kept: list[tuple[Key, Hold | None]] = [
-        (key, hold) for key, hold in after.holds.items() if before.holds.get(key) is not hold
-    ]
-    return kept + [(key, None) for key in before.holds if key not in after.holds]
-
-
-def _told(before: State, after: State) -> list[tuple[tuple[str, str], Said | None]]:
-    """Return what correlations must remember, as far as it is news; None: it is forgotten."""
-    if before.said is after.said:
-        return []
-    detectors = after.plan.runbook.detectors
-    asked = {name for detector in detectors if detector.members for name in (*detector.members, detector.name)}
-    forgotten: list[tuple[tuple[str, str], Said | None]] = [(key, None) for key in before.said if key not in after.said]
-    return forgotten + [
-        (key, told)
-        for key, told in after.said.items()
-        if key[1].partition(JOINED)[0] in asked and memory(told) != (memory(before.said[key]) if key in before.said else memory(NOTHING))
-    ]

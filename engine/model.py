@@ -232,6 +232,7 @@ class StepCall:
     tags: tuple[str, ...] = ()
     mode: Mode | None = None
     limit: Limit | None = None
+    holds: tuple[StepCall, ...] = ()  # of `failover`: the `switch` of its pool, which it runs
 
     @property
     def title(self) -> str:

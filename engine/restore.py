@@ -28,6 +28,7 @@ SAID: Final = "*"  # in place of a subject: what a detector last said of all its
 def horizon(runbook: Runbook, now: float) -> float:
     """Return since when recoveries count for a limit or a cooldown; a limit without a window counts for ever."""
     calls = [call for detector in runbook.detectors for rung in detector.recover for call in rung.steps]
+    calls += [call for operation in runbook.operations for call in (operation.step, *operation.fallback)]
     limits = [detector.limit for detector in runbook.detectors] + [call.limit for call in calls]
     windows = [limit.per for limit in limits if limit is not None]
     windows += [detector.cooldown for detector in runbook.detectors]
@@ -104,17 +105,6 @@ def _left(plan: Plan, journal: Journal, host: str) -> dict[tuple[str, str], tupl
         key = (host, row.operation)
         found[key] = (*found.get(key, ()), Left(row.id, row.at, path, member))
     return found
-
-
-def memory(told: Said) -> dict[str, Any]:
-    """Return what correlations must remember of a detector."""
-    return {
-        "true_at": told.true_at,
-        "rose_at": told.rose_at,
-        "spent": told.spent,
-        "fields": dict(told.fields),
-        "held": told.held,
-    }
 
 
 def _said(row: HoldRow) -> Said:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from runbook.engine.detect import errors as failures
-from runbook.engine.errors import JournalUnusable, RenderError
-from runbook.engine.fleet import Spec, messages
-from runbook.engine.fleet.bounded import within
+from runbook.engine import looking
+from runbook.engine.errors import JournalUnusable
+from runbook.engine.fleet import messages
+from runbook.engine.following import Following
 from runbook.engine.journal.facts import Fact
 from runbook.engine.journal.leases import LASTS
-from runbook.engine.language import render
-from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Outcome, Seen, StepStatus
-from runbook.engine.recover import operate
+from runbook.engine.model import Seen, StepStatus
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.commands import (
     Act,
@@ -43,13 +40,11 @@ if TYPE_CHECKING:
 
     from runbook.engine.fleet.connection import Connection
     from runbook.engine.keep import Keeper
-    from runbook.engine.model import Detector, Lease, Look, Truth
+    from runbook.engine.model import Detector, Lease, Look, Outcome
     from runbook.engine.recover.commands import Command, Event, Told
-    from runbook.engine.recover.state import State, Task
+    from runbook.engine.recover.state import State
 
-PATTERN_SECONDS = 1.0  # for the `error` detectors' patterns over one failure (invariant 6)
 GLANCE = 0.5  # seconds after which a Ctrl-C is seen at the latest
-FOLLOWED = 1.0  # seconds between two questions about a step of an earlier run
 NEWS = 2.0  # seconds after which the words of people and other runs are seen at the latest
 TRIES = 20  # to decide on what the journal says, while others write into it
 
@@ -90,11 +85,10 @@ class Pass:
         self._writable = tuple(writable)
         self._diff = diff
         self._events: deque[Event] = deque()
-        self._asked: dict[int, tuple[str, tuple[str, ...]]] = {}  # seq of a probe request: intent or "", detectors
+        self._asked: dict[int, str] = {}  # seq of a probe request: the intent that waits for it, or ""
         self._sent: dict[int, str] = {}  # seq of a run or undo request: intent
-        self._followed: dict[str, float] = {}  # intents of earlier runs: when to ask again
-        self._awaited: dict[int, str] = {}  # seq of a question about one of them
         self._undoing: set[str] = set()  # those of them that are undone
+        self._following = Following(agent)
         self._news = 0.0  # when the journal was asked for news last
         self._interrupts = 0
 
@@ -165,9 +159,9 @@ class Pass:
             while self._events:
                 self._put(self._events.popleft())
             if self.state.stopping:
-                self._followed.clear()  # they go on without us, and the next run asks again
-            self._follow()
-            if not (self._asked or self._sent or self._followed):
+                self._following.leave()
+            self._following.ask(self._clock())
+            if not (self._asked or self._sent or self._following):
                 wake = self.state.wake
                 if wake is None or self.state.stopping:
                     return
@@ -216,7 +210,7 @@ class Pass:
         now = self._clock()
         before = self.state
         after, commands = advance(before, event, now)
-        facts = [self._fact(command, now) for command in commands if isinstance(command, Happened)]
+        facts = [self._fact(command, now) for command in commands if isinstance(command, Happened | Notify)]
         told, over = self._keeper.keep(before, after, event, commands, facts, _taken(cursors, facts), now)
         if told is not None:
             return told
@@ -229,19 +223,12 @@ class Pass:
             self._agent.send(messages.release(lease.subject, self._claim(lease)))
         return None
 
-    def _fact(self, command: Happened, now: float) -> Fact:
-        return Fact(
-            command.kind,
-            now,
-            self.state.plan.run,
-            command.host or self.host,
-            command.detector,
-            command.subject,
-            command.incident,
-            command.operation,
-            command.step,
-            command.data,
-        )
+    def _fact(self, command: Happened | Notify, now: float) -> Fact:
+        if isinstance(command, Notify):
+            told = {"message": command.message, "title": command.title, "severity": command.severity}
+            return Fact("notified", now, self.state.plan.run, command.host, incident=command.incident, data=told)
+        about = (command.detector, command.subject, command.incident, command.operation, command.step)
+        return Fact(command.kind, now, self.state.plan.run, command.host or self.host, *about, command.data)
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, LookAt):
@@ -249,49 +236,21 @@ class Pass:
         elif isinstance(command, Act):
             self._act(command)
         elif isinstance(command, Follow):
-            self._followed[command.intent] = self._clock()
+            self._following.begin(command.intent, self._clock())
         elif isinstance(command, Undo):
             self._sent[self._agent.send(messages.undo(command.intent, self._writable))] = command.intent
             self._undoing.add(command.intent)
-        elif isinstance(command, Notify):
-            data = {"message": command.message, "title": command.title, "severity": command.severity}
-            fact = Fact(
-                "notified", self._clock(), self.state.plan.run, command.host, incident=command.incident, data=data
-            )
-            self._keeper.fact(fact)
-            self._observer.fact(fact)
 
     def _ask(self, command: LookAt) -> None:
         if command.intent is not None:
-            deadline = catalogue.probe(command.probe).deadline(command.params)
-            spec = Spec(command.intent, command.probe, command.params, deadline=deadline)
-            seq = self._agent.send(messages.probe([spec]))
-            self._asked[seq] = (command.intent, ())
+            seq = self._agent.send(messages.probe([looking.waiting(command)]))
+            self._asked[seq] = command.intent
             return
-        specs: list[Spec] = []
-        looks: dict[str, Look] = {}
-        scope = self.state.plan.scopes[self.host]
-        for name in command.detectors:
-            detector = self.state.plan.detector(name)
-            if catalogue.probe(detector.probe).engine:
-                continue
-            if not self.state.plan.concerns(detector, self.host):
-                looks[name] = Lacking(f"its `hosts: {detector.hosts}` leave {self.host} out")
-                continue
-            try:
-                params = render.probe(detector.probe, detector.params, scope, path=detector.path)
-            except RenderError as error:
-                looks[name] = NotSeen(error.what)
-                continue
-            deadline = catalogue.probe(detector.probe).deadline(params)
-            specs.append(Spec(name, detector.probe, params, self._keeper.cursor(self.host, name), deadline))
-        if not specs:
-            self._events.append(Looked(self.host, looks))
-            return
-        seq = self._agent.send(messages.probe(specs))
-        self._asked[seq] = ("", command.detectors)
-        if looks:
-            self._events.append(Looked(self.host, looks))
+        specs, known = looking.specs(self.state.plan, self.host, command.detectors, self._keeper.cursor)
+        if specs:
+            self._asked[self._agent.send(messages.probe(specs))] = ""
+        if known or not specs:
+            self._events.append(Looked(self.host, known))
 
     def _act(self, command: Act) -> None:
         check = self.state.plan.settings.check
@@ -313,7 +272,7 @@ class Pass:
     def _receive(self, timeout: float | None) -> None:
         for seq, message in self._agent.receive(timeout):
             if seq in self._asked and "looks" in message:
-                intent, _ = self._asked.pop(seq)
+                intent = self._asked.pop(seq)
                 looks = self._agent.looks(message)
                 if intent:
                     self._events.append(Probed(intent, looks[intent]))
@@ -326,45 +285,23 @@ class Pass:
                     self._undoing.remove(intent)
                     self._events.append(Undone(intent, outcome))
                     continue
-                task = self.state.tasks.get(intent)
-                self._events.append(Ended(intent, outcome, self._matched(task, outcome)))
-            elif seq in self._awaited:
-                self._answered(self._awaited.pop(seq), self._agent.outcome(message))
+                self._ended(intent, outcome)
+            elif self._following.hears(seq):
+                outcome = self._agent.outcome(message)
+                over = self._following.heard(seq, outcome, self._clock())
+                if over is not None:
+                    self._ended(over, outcome)
             elif seq in self._sent and "progress" in message:
                 task = self.state.tasks.get(self._sent[seq])
                 self._observer.progress(self.host, task.call.title if task else "", str(message["progress"]))
 
-    def _follow(self) -> None:
-        """Ask about the steps of earlier runs, each once a second until it is over."""
-        now = self._clock()
-        for intent, due in self._followed.items():
-            if now >= due and intent not in self._awaited.values():
-                self._awaited[self._agent.send(messages.ask(intent))] = intent
-
-    def _answered(self, intent: str, outcome: Outcome) -> None:
-        if outcome.status is StepStatus.RUNNING:
-            self._followed[intent] = self._clock() + FOLLOWED
-            return
-        self._followed.pop(intent, None)
-        self._events.append(Ended(intent, outcome, self._matched(self.state.tasks.get(intent), outcome)))
+    def _ended(self, intent: str, outcome: Outcome) -> None:
+        matched = looking.matched(self.state, self.host, self.state.tasks.get(intent), outcome)
+        self._events.append(Ended(intent, outcome, matched))
 
     def _looked(self, looks: Mapping[str, Look]) -> None:
         cursors = {name: look.state for name, look in looks.items() if isinstance(look, Seen)}
         self._put(Looked(self.host, looks), cursors)
-
-    def _matched(self, task: Task | None, outcome: Outcome) -> dict[str, Truth]:
-        """Ask the `error` detectors about a failed attempt, in a process that is ended when they take too long."""
-        if task is None or task.owner.kind != "operation" or outcome.ok:
-            return {}
-        name = self.state.plan.runbook.operations[self.state.works[self.host].index].name
-        fields = operate.failure(name, 0, outcome)
-        found: dict[str, Truth] = {}
-        for detector in failures.about(self.state.plan.runbook.detectors, name):
-            answer = within(PATTERN_SECONDS, partial(failures.matches, detector, fields))
-            found[detector.name] = UNKNOWN if answer is None else answer
-            if answer is True:
-                break
-        return found
 
 
 def _taken(cursors: Mapping[str, Mapping[str, Any]], facts: Sequence[Fact]) -> dict[str, Mapping[str, Any]]:

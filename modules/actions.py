@@ -1,6 +1,7 @@
 """What a step may do: a plan is a finite list of these, and nothing depends on the result of an earlier one.
 
-Write, Delete, Move, Own, Keep and Restore name paths; only `perform.py` opens them, beneath the runbook's `writable` entries.
+Write, Delete, Move, Own, Keep and Restore name paths; only `perform.py` opens them, beneath the runbook's `writable`
+entries.
 """
 
 from dataclasses import field
@@ -86,7 +87,7 @@ class Kept:
     file: str = ""  # the copy's file that holds the content
     content: str = ""  # the content itself in base64, where no copy has a file of it
     target: str = ""  # where a link leads
-    attributes: Tuple[Tuple[str, str], ...] = ()  # extended ones, their values in base64
+    attributes: Optional[Tuple[Tuple[str, str], ...]] = ()  # extended ones, values in base64; None leaves them
     seen: Tuple[int, int, int] = (0, 0, 0)  # device, inode, and when it last changed in any way (nanoseconds)
     twin: str = ""  # another name of the same file, kept before
 

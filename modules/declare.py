@@ -115,6 +115,7 @@ class Step:
     idempotent: ClassVar[bool] = True  # may be run again after a crash of which nothing is known
     engine: ClassVar[bool] = False  # a word of the engine: declared here, carried out in engine/
     on_subject: ClassVar[bool] = False  # acts on the incident's subject, such as a GPU, where no parameter names it
+    guards: ClassVar[bool] = False  # undone too when a later operation of the same pass, with `rollback`, is lost
     first: ClassVar[Optional[str]] = None  # the parameter that a scalar stands for; default the first field
     timeout: ClassVar[float] = 300.0  # seconds, unless the runbook says otherwise
     needs: ClassVar[Tuple[str, ...]] = ()  # packages beyond the standard library, psutil and pynvml

@@ -76,6 +76,7 @@ class Host:
     kept: Dict[str, Any] = field(default_factory=dict)  # what it wants to be given next time
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     moment: Optional[Dict[str, Any]] = None  # what looks of one moment share; a step shares nothing
+    base: str = ""  # the agent's own directory; only steps are told
 
     def remember(self, **values: Any) -> None:
         """Keep values (JSON) for this probe's next look: a cursor, a sample, the start of a clock."""
@@ -104,6 +105,10 @@ class Host:
     def uid(self) -> int:
         """The user that the agent acts as."""
         return os.geteuid()
+
+    def own_directory(self) -> str:
+        """Where the agent keeps what it must not lose: how to undo what it did, and snapshots."""
+        return self.base
 
     def pause(self, seconds: float) -> None:
         """Let a moment pass between two samples."""

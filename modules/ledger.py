@@ -14,13 +14,13 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
-from runbook.modules import wire
+from runbook.modules import durable, wire
 from runbook.modules.declare import Refused
 
 KEPT = 7 * 86400.0  # seconds
 LOCKS_KEPT = 30 * 86400.0
 _FIRST = 60.0  # seconds that the first intent may be older than these records: its agent was still starting
-_RESERVE = 256 << 10  # bytes set aside, so that a step that frees a full disk can still be recorded
+_RESERVE = (256 << 10, 64 << 10, 16 << 10)  # bytes set aside, so that a step that frees a full disk can be recorded
 _INTENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -46,6 +46,7 @@ class Ledger:
     """The files below the agent's own directory."""
 
     def __init__(self, base: str) -> None:
+        self.base = base
         self._intents = os.path.join(base, "intents")
         self._locks = os.path.join(base, "locks")
         self._reserve = os.path.join(base, "reserve")
@@ -53,14 +54,14 @@ class Ledger:
         for directory in (self._intents, self._locks):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
-                _sync(base)
+                durable.sync(base)
         with contextlib.suppress(FileExistsError):
             os.close(os.open(self._born, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         self._set_aside()
 
     def known(self, intent: str) -> Known:
         """Say what is known of an intent."""
-        result = _read(self._path(intent, "result.json"))
+        result = durable.read(self._path(intent, "result.json"))
         if result is not None:
             return Known("result", result, begun=True)
         try:
@@ -69,12 +70,12 @@ class Ledger:
             return Known("lost")
         try:
             fcntl.flock(started, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            begun = "at" in (_json(os.pread(started, 1 << 20, 0)) or {})
+            begun = "at" in (durable.parsed(os.pread(started, 1 << 20, 0)) or {})
         except BlockingIOError:
             return Known("running", begun=True)
         finally:
             os.close(started)
-        result = _read(self._path(intent, "result.json"))  # it may have ended between the two looks
+        result = durable.read(self._path(intent, "result.json"))  # it may have ended between the two looks
         return Known("lost", begun=begun) if result is None else Known("result", result, begun=True)
 
     def ask(self, intent: str, at: Optional[float] = None) -> Known:
@@ -105,9 +106,9 @@ class Ledger:
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            begun = "at" in (_json(os.pread(held, 1 << 20, 0)) or {})
+            begun = "at" in (durable.parsed(os.pread(held, 1 << 20, 0)) or {})
             if not begun:
-                self._durably(lambda: _overwrite(held, {"off": True}))
+                self._durably(lambda: durable.overwrite(held, {"off": True}))
         except BlockingIOError:
             return False
         else:
@@ -136,8 +137,8 @@ class Ledger:
         try:
             off = os.fstat(held).st_size > 0
             if not off:
-                self._durably(lambda: _overwrite(held, body, sync=True))
-                _sync(self._intents)
+                self._durably(lambda: durable.overwrite(held, body, sync=True))
+                durable.sync(self._intents)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(held, 0)
@@ -150,14 +151,14 @@ class Ledger:
 
     def about(self, intent: str) -> Dict[str, Any]:
         """Return what was recorded when an intent began; nothing when that is lost."""
-        return _read(self._path(intent, "started.json")) or {}
+        return durable.read(self._path(intent, "started.json")) or {}
 
     def result(self, intent: str, result: Mapping[str, Any]) -> None:
         """Record how an intent ended. A disk that can't take it is only logged: the answer is still sent."""
         path = self._path(intent, "result.json")
         body = json.dumps(result, default=wire.plain).encode()
         try:
-            self._durably(lambda: _replace(path, body))
+            self._durably(lambda: durable.replace(path, body))
         except OSError as error:
             sys.stderr.write(f"the result of {intent} was not kept: {_unwritable(self._intents, error)}\n")
         self._set_aside()
@@ -171,7 +172,7 @@ class Ledger:
         path = self._path(intent, "undo.jsonl")
         body = json.dumps(undo, default=wire.plain).encode() + b"\n"
         try:
-            self._durably(lambda: _append(path, body))
+            self._durably(lambda: durable.append(path, body))
         except OSError as error:
             raise Refused(f"how to undo it can't be kept, so it was not done: {_unwritable(path, error)}") from error
 
@@ -188,7 +189,7 @@ class Ledger:
         """Record that an intent was undone: it is not undone twice."""
         with contextlib.suppress(FileNotFoundError):
             os.replace(self._path(intent, "undo.jsonl"), self._path(intent, "undone.jsonl"))
-            _sync(self._intents)
+            durable.sync(self._intents)
 
     @contextlib.contextmanager
     def subject(self, subject: str, claim: Optional[Mapping[str, Any]], within: float) -> Iterator[None]:
@@ -205,7 +206,7 @@ class Ledger:
                 of the same journal has acted already.
         """
         how = fcntl.LOCK_SH if claim is not None and claim.get("beside") else fcntl.LOCK_EX
-        held = _lock(self._place(subject), time.monotonic() + within, how)
+        held = durable.lock(self._place(subject), time.monotonic() + within, how)
         if held is None:
             raise Refused(f"another step acts on {subject or 'this host'} at the moment")
         try:
@@ -217,23 +218,23 @@ class Ledger:
 
     def hold(self, subject: str, claim: Mapping[str, Any], *, release: bool = False) -> bool:
         """Let a claim last on, or give it back; tell whether it was ours. A step that acts at the moment goes on."""
-        held = _lock(self._place(subject), 0.0)
+        held = durable.lock(self._place(subject), 0.0)
         if held is None:
             return False
         try:
-            seen = _json(os.pread(held, 1 << 20, 0)) or {}
+            seen = durable.parsed(os.pread(held, 1 << 20, 0)) or {}
             owner = seen.get("owner") or {}
             if (owner.get("journal"), owner.get("epoch")) != (claim["journal"], claim["epoch"]):
                 return False
             seen["owner"] = None if release else _owner(claim)
-            _overwrite(held, seen)
+            durable.overwrite(held, seen)
             return True
         finally:
             os.close(held)
 
     def _claim(self, held: int, subject: str, claim: Mapping[str, Any]) -> None:
         """Refuse an epoch that is over and a subject that another journal's lease holds; take it for this one."""
-        seen = _json(os.pread(held, 1 << 20, 0)) or {}
+        seen = durable.parsed(os.pread(held, 1 << 20, 0)) or {}
         owner = seen.get("owner") or {}
         journal, epoch = str(claim["journal"]), int(claim["epoch"])
         if owner and owner["journal"] != journal and owner["until"] > time.time():
@@ -244,7 +245,7 @@ class Ledger:
             raise Refused(f"epoch {epoch} is over: a later lease ({last}) acted on {subject or 'this host'} already")
         kept = {"subject": subject, "epochs": {**epochs, journal: epoch}, "owner": _owner(claim)}
         try:
-            self._durably(lambda: _overwrite(held, kept, sync=epoch > last))
+            self._durably(lambda: durable.overwrite(held, kept, sync=epoch > last))
         except OSError as error:
             raise Refused(_unwritable(self._locks, error)) from error
 
@@ -267,7 +268,7 @@ class Ledger:
         for entry in os.scandir(self._locks):
             with contextlib.suppress(OSError):
                 if now - entry.stat(follow_symlinks=False).st_mtime > LOCKS_KEPT:
-                    held = _lock(entry.path, 0.0)
+                    held = durable.lock(entry.path, 0.0)
                     if held is not None:
                         os.unlink(entry.path)
                         os.close(held)
@@ -284,11 +285,20 @@ class Ledger:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT} or not self._give_back():
                 raise
             write()
+            self._set_aside()
 
     def _set_aside(self) -> None:
-        if not os.path.exists(self._reserve):
+        """Keep some room for records, as much as there is: that a step began must not take that of how it ended."""
+        try:
+            there = os.stat(self._reserve).st_size
+        except OSError:
+            there = 0
+        for size in _RESERVE:
+            if there >= size:
+                return
             with contextlib.suppress(OSError):
-                _replace(self._reserve, b"\1" * _RESERVE)
+                durable.replace(self._reserve, b"\1" * size)
+                return
 
     def _give_back(self) -> bool:
         try:
@@ -305,101 +315,14 @@ def _intent_of(name: str) -> str:
     return name
 
 
-def _lock(path: str, deadline: float, how: int = fcntl.LOCK_EX) -> Optional[int]:
-    """Return the locked descriptor of a file that is still the one at its path, or None when time runs out."""
-    while True:
-        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(held, how | fcntl.LOCK_NB)
-            if _same(os.fstat(held), path):
-                return held
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                os.close(held)
-                return None
-            time.sleep(0.02)
-        os.close(held)
-
-
-def _same(seen: os.stat_result, path: str) -> bool:
-    try:
-        now = os.stat(path, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return (seen.st_dev, seen.st_ino) == (now.st_dev, now.st_ino)
-
-
 def _owner(claim: Mapping[str, Any]) -> Dict[str, Any]:
-    until = time.time() + float(claim["lasts"])
+    until = int(time.time() + float(claim["lasts"])) + 1  # whole: steps side by side write the same number of bytes
     return {
         "journal": str(claim["journal"]),
         "epoch": int(claim["epoch"]),
         "owner": str(claim["owner"]),
         "until": until,
     }
-
-
-def _overwrite(held: int, value: Mapping[str, Any], *, sync: bool = False) -> None:
-    """Write a file anew in one piece: spaces cover what was longer, so that at no moment half of it is of another."""
-    body = json.dumps(value, default=wire.plain).encode().ljust(os.fstat(held).st_size)
-    if os.pwrite(held, body, 0) != len(body):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if sync:
-        os.fsync(held)
-
-
-def _replace(path: str, body: bytes) -> None:
-    fresh = f"{path}.{os.getpid()}"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(fresh)  # of a process that had our number before
-    try:
-        _append(fresh, body)
-        os.rename(fresh, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(fresh)
-        raise
-    _sync(os.path.dirname(path))
-
-
-def _append(path: str, body: bytes) -> None:
-    held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        before = os.fstat(held).st_size
-        rest = memoryview(body)
-        try:
-            while rest:
-                rest = rest[os.write(held, rest) :]
-            os.fsync(held)
-        except OSError:
-            os.ftruncate(held, before)  # half a line would spoil the next one
-            raise
-    finally:
-        os.close(held)
-
-
-def _sync(directory: str) -> None:
-    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(held)
-    finally:
-        os.close(held)
-
-
-def _read(path: str) -> Optional[Dict[str, Any]]:
-    try:
-        with open(path, "rb") as file:
-            return _json(file.read())
-    except FileNotFoundError:
-        return None
-
-
-def _json(body: bytes) -> Optional[Dict[str, Any]]:
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return None  # half-written when the machine went down
-    return value if isinstance(value, dict) else None
 
 
 def _unwritable(where: str, error: OSError) -> str:

@@ -73,7 +73,7 @@ def nothing(journal: Journal, question: Asked) -> str:
     return f"Nothing {'about that ' if narrowed else ''}in the journal at {journal.path} ({hint})."
 
 
-@click.command("history")
+@click.command("history", short_help="Show what was found and done, newest first.")
 @options
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most so many entries.")
 @click.option("--incidents", is_flag=True, help="Incidents, one a line, and not runs.")

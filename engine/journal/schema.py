@@ -122,6 +122,8 @@ MIGRATIONS: Final = (
     CREATE INDEX events_measured
         ON events (kind, runbook, operation, module, duration, status, at, host, detector, since)
         WHERE kind IN ('step.ended', 'attempt.ended', 'incident.opened', 'recovery.begun');
+    CREATE INDEX events_attempted ON events (runbook, host, operation, at, status, duration)
+        WHERE kind = 'attempt.ended';
     CREATE INDEX incidents_measured ON incidents (runbook, detector, state, opened, closed, host);
     CREATE INDEX runs_by_runbook ON runs (runbook, started);
     """,

@@ -140,7 +140,8 @@ class Journal:
         """Return the incidents of a runbook that are not closed, oldest first."""
         rows = self.ask(
             "SELECT id, runbook, detector, host, subject, state, severity, opened, updated, closed, data FROM incidents"
-            " WHERE closed IS NULL AND runbook = ? AND (? IS NULL OR host = ?) ORDER BY opened, id",
+            " INDEXED BY incidents_open WHERE closed IS NULL AND runbook = ? AND (? IS NULL OR host = ?)"
+            " ORDER BY opened, id",
             (runbook, host, host),
         )
         return [IncidentRow(*(*row[:10], codec.load(row[10]))) for row in rows]
@@ -155,7 +156,10 @@ class Journal:
         return [IncidentRow(*(*row[:10], codec.load(row[10]))) for row in rows]
 
     def failed(self, runbook: str, host: str, since: float) -> dict[Key, str]:
-        """Return by key the last incident that was recovered in vain since a time, where none was cured after it."""
+        """Return by key the last incident that was recovered in vain since a time, where none was cured after it.
+
+        What was interrupted ends when a person releases it, who has taken it on.
+        """
         rows = self.ask(
             "SELECT host, detector, subject, id, state, json_extract(data, '$.begun') FROM incidents"
             " WHERE runbook = ? AND host = ? AND closed >= ?"
@@ -164,7 +168,7 @@ class Journal:
         )
         found: dict[Key, str] = {}
         for name, detector, subject, incident, state, begun in rows:
-            if state == "cured":
+            if state in {"cured", "interrupted"}:
                 found.pop((name, detector, subject), None)
             elif begun is not None:
                 found[name, detector, subject] = incident

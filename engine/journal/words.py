@@ -35,7 +35,7 @@ def people(ask: Ask, now: float) -> People:
         (now, now),
     )
     acks = ask(
-        "SELECT incident, at, acks.until, said_by, reason FROM acks JOIN incidents ON incidents.id = incident"
+        "SELECT incident, at, acks.until, said_by, reason FROM acks CROSS JOIN incidents ON incidents.id = incident"
         " WHERE incidents.state <> 'cured' AND (until IS NULL OR until > ?)",
         (now,),
     )

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 GUARDS: Final = (
-    *("maintenance", "ack", "mode", "approval", "stale", "lease", "busy", "cooldown", "limit", "flapping"),
-    *("max_unavailable", "impact", "tolerance", "root"),
+    *("maintenance", "ack", "mode", "approval", "rejected", "stale", "lease", "busy", "cooldown", "limit"),
+    *("flapping", "max_unavailable", "fault_tolerance", "impact", "root"),
 )
 
 

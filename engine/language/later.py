@@ -8,7 +8,7 @@ MODULES: Final = {
     "probe": frozenset({"slurm"}),
     "module": frozenset(
         {
-            *("hf_download", "hf_cache", "build", "reconnect", "http_request", "collect", "snapshot", "restore"),
+            *("hf_download", "hf_cache", "build", "reconnect", "http_request", "collect"),
             *("signal", "kill_gpu_processes", "resubmit", "requeue", "cancel", "gpu_power_limit"),
             *("drain_node", "resume_node", "prune_checkpoints", "reset_gpu", "reboot"),
         }

@@ -130,13 +130,14 @@ def _runbook(reader: Reader, data: dict[str, Any], brought: use.Brought) -> Runb
     def at(key: str) -> tuple[Any, Path]:
         return reader.get(data, key, ()), (key,)
 
-    recoveries = {
-        **brought.recoveries,
-        **{name: steps.rungs(reader, item, path) for name, item, path in reader.entries(*at("recoveries"))},
-    }
     pools = {
         **brought.pools,
         **{name: pooled.pool(reader, name, *rest) for name, *rest in reader.entries(*at("pools"))},
+    }
+    reader.pools = pools  # a `failover` holds the steps of its pool
+    recoveries = {
+        **brought.recoveries,
+        **{name: steps.rungs(reader, item, path) for name, item, path in reader.entries(*at("recoveries"))},
     }
     names = faults.Names(
         detectors=[*_names(data.get("detectors")), *brought.detectors],

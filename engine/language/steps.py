@@ -36,9 +36,14 @@ def call(reader: Reader, data: Any, path: Path, outer: tuple[Mapping[str, Any], 
         return reader.static(*common(key))
 
     mode = reader.get({"mode": common("mode")[0]}, "mode", ())
+    given = parameters(reader, catalogue.step(module), data[module], (*path, module))
+    holds: tuple[StepCall, ...] = ()
+    if module == "failover":
+        given, holds = _failover(reader, given, (*path, module))
+        mode = mode or _strictest(holds)
     return StepCall(
         module,
-        parameters(reader, catalogue.step(module), data[module], (*path, module)),
+        given,
         path,
         name=str(static("name") or ""),
         when=_both(reader, data, path, outer),
@@ -51,7 +56,23 @@ def call(reader: Reader, data: Any, path: Path, outer: tuple[Mapping[str, Any], 
         tags=reader.words(*common("tags")),
         mode=Mode(mode) if mode is not None else None,
         limit=reader.limit(*common("limit")),
+        holds=holds,
     )
+
+
+def _failover(reader: Reader, given: Mapping[str, Any], path: Path) -> tuple[Mapping[str, Any], tuple[StepCall, ...]]:
+    """Return a `failover`'s parameters, with a pool that is known now, and the steps that it will run."""
+    written = given.get("pool", "")
+    name = reader.static(getattr(written, "text", written), path)
+    if not isinstance(name, str) or name not in reader.pools:
+        return given, ()
+    return {**given, "pool": name}, reader.pools[name].switch
+
+
+def _strictest(holds: tuple[StepCall, ...]) -> str | None:
+    """Return the mode that the steps which a step holds ask for by name; the strictest counts for all."""
+    modes = [held.mode for held in holds if held.mode is not None and held.mode is not Mode.AUTO]
+    return min(modes, key=lambda mode: mode.rank).value if modes else None
 
 
 def calls(reader: Reader, data: Any, path: Path) -> tuple[StepCall, ...]:

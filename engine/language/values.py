@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.language.source import Source
     from runbook.engine.language.validate import Problem
+    from runbook.engine.model import Pool
 
 _LIMIT = re.compile(r"\s*([0-9]{1,9})(?:\s+per\s+(\S.*))?\s*\Z", re.DOTALL)
 
@@ -32,6 +33,7 @@ class Reader:
         self.source = read
         self.findings: list[Finding] = list(read.problems)
         self.vars: Mapping[str, Any] = {}
+        self.pools: Mapping[str, Pool] = {}  # as far as they were read
         self._dead: set[Path] = set()
         self._around: set[Path] = set()  # what holds something dead, and the dead themselves
 

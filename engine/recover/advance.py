@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbook.engine.model import Outcome, StepStatus
-from runbook.engine.recover import failover, ladder, looks, operate, queue, steps
+from runbook.engine.recover import failover, ladder, looks, operate, queue, resumption, steps
 from runbook.engine.recover import incident as life
 from runbook.engine.recover.commands import (
     Asked,
@@ -110,7 +110,7 @@ def _resume(turn: Turn, event: Resume) -> None:
         if turn.plan.chosen(turn.plan.detector(incident.detector)):
             life.resumed(turn, incident)
         if incident.busy or incident.intent is not None or incident.phase in _ENDING:
-            ladder.resume(turn, incident, event.outcomes)
+            resumption.take_up(turn, incident, event.outcomes)
 
 
 def _woke(turn: Turn) -> None:

@@ -72,13 +72,14 @@ def _step(call: StepCall, rung: int, scope: Scope, detector: Detector) -> Mappin
         params = {name: _written(value) for name, value in call.params.items()}
     when = call.when.text if call.when is not None else ""
     user = (call.become_user or "root") if call.become else ""
+    held = [[each.module, {name: _written(value) for name, value in each.params.items()}] for each in call.holds]
     return {
         "step": call.title,
         "module": call.module,
         "params": params,
         "impact": impact_of(call).value,
         "rung": rung,
-        "digest": approval.digest(call.module, params, when, user, call.delegate_to or "", detector.name),
+        "digest": approval.digest(call.module, params, when, user, call.delegate_to or "", detector.name, *held),
     }
 
 

@@ -11,16 +11,18 @@ from runbook.engine.detect import components
 from runbook.engine.detect.breaker import Position
 from runbook.engine.errors import RenderError
 from runbook.engine.model import Order, Outcome, StepStatus
-from runbook.engine.recover import outcomes, pools, redundancy, steps
+from runbook.engine.recover import outcomes, permission, pools, redundancy, steps
 from runbook.engine.recover.commands import Follow
 from runbook.engine.recover.redundancy import Answer
 from runbook.engine.recover.state import Owner, Task
+from runbook.modules import catalogue
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runbook.engine.detect.breaker import Breaker
+    from runbook.engine.language.render import Scope
     from runbook.engine.model import Operation, StepCall, Truth
     from runbook.engine.recover.pools import Member
     from runbook.engine.recover.state import Turn
@@ -80,13 +82,15 @@ def ended(
             turn.tell("look.unknown", host=work.host, detector=name, reason="its pattern did not end in time")
     member = work.calls.get(task.intent, "")
     known = {name for name, truth in matched.items() if truth is True}
+    guards = outcome.status is StepStatus.DONE and catalogue.step(task.call.module).guards
     turn.put_work(
         replace(
             work,
             calls={intent: each for intent, each in work.calls.items() if intent != task.intent},
             answers=(*work.answers, Answer(member, task.intent, outcome)),
             matched=work.matched | known,
-            done=(*work.done, task.intent) if outcome.changed or not outcome.ok else work.done,
+            guards=(*work.guards, task.intent) if guards else work.guards,
+            done=(*work.done, task.intent) if not guards and (outcome.changed or not outcome.ok) else work.done,
         )
     )
     return _judge(turn, operation, work.host)
@@ -142,32 +146,49 @@ def blocked(name: str, stands: Breaker) -> str:
 
 
 def _asked(turn: Turn, work: Work, operation: Operation) -> tuple[Sequence[Member | None], list[str]]:
-    """Return who is asked, and why others are not; none where a breaker leaves nobody."""
+    """Return who is asked, and why others are not; none where a breaker, or the step's own limit, leaves nobody."""
     refused: list[str] = []
     if operation.component is not None and not turn.plan.settings.check:
         tried = pools.attempts(turn, work.host, operation.component)
         stands = components.breaker(turn.plan.runbook, operation.component, tried, turn.now)
         if stands is not None and stands.position is Position.OPEN:
-            _refuse(turn, work, operation, operation.component, stands, refused)
+            refused.append(_refuse(turn, work, operation, operation.component, stands))
             return [], refused
     if operation.pool is None:
-        return [None], refused
+        spent = permission.spent(turn, operation.step, _scope(turn, work), work.host, "")
+        return ([None], []) if spent is None else ([], [spent.reason])
     candidates = _members(turn, work, operation)
-    for member in candidates:
-        if member.open and member.breaker is not None:
-            _refuse(turn, work, operation, member.component, member.breaker, refused, member=member.name)
-    asked = [member for member in candidates if not member.open][: operation.redundancy]
+    refused += [
+        _refuse(turn, work, operation, member.component, member.breaker, member.name)
+        for member in candidates
+        if member.open and member.breaker is not None
+    ]
+    fresh, spent_ones = _fresh(turn, work, operation, candidates)
+    asked = fresh[: operation.redundancy]
     if asked and len(asked) * 2 <= operation.redundancy:
-        refused.append(f"{len(asked)} of {operation.redundancy} members are no majority")
-        return [], refused
-    return asked, refused
+        return [], [*refused, *spent_ones, f"{len(asked)} of {operation.redundancy} members are no majority"]
+    return asked, [*refused, *spent_ones]
+
+
+def _fresh(
+    turn: Turn, work: Work, operation: Operation, candidates: Sequence[Member]
+) -> tuple[list[Member], list[str]]:
+    """Return the members that neither their breaker nor the step's own limit keeps from being asked."""
+    fresh, reasons = [], []
+    for member in candidates:
+        scope = _scope(turn, work, member)
+        spent = permission.spent(turn, operation.step, scope, work.host, member.component)
+        if spent is not None:
+            reasons.append(f"{member.name}: {spent.reason}")
+        elif not member.open:
+            fresh.append(member)
+    return fresh, reasons
 
 
 def _members(turn: Turn, work: Work, operation: Operation) -> list[Member]:
     """Return the members that may be asked now, the best first; without failover only the active one."""
     found = pools.members(turn, work.host, turn.plan.runbook.pools[operation.pool or ""])
-    scope = turn.plan.scopes[work.host].bind(registers=work.registers)
-    found = pools.ordered(found, scope, operation.prefer)
+    found = pools.ordered(found, _scope(turn, work), operation.prefer)
     if not tolerance.allows(turn.plan.runbook.fault_tolerance, "high"):
         found = [member for member in found if member.active]
     if turn.plan.settings.check:
@@ -175,11 +196,9 @@ def _members(turn: Turn, work: Work, operation: Operation) -> list[Member]:
     return [member for member in found if member.name not in work.tried]
 
 
-def _refuse(
-    turn: Turn, work: Work, operation: Operation, name: str, stands: Breaker, refused: list[str], member: str = ""
-) -> None:
+def _refuse(turn: Turn, work: Work, operation: Operation, name: str, stands: Breaker, member: str = "") -> str:
+    """Tell that a breaker lets nothing through; return the reason."""
     reason = blocked(name, stands)
-    refused.append(reason)
     turn.tell(
         "attempt.refused",
         host=work.host,
@@ -190,19 +209,18 @@ def _refuse(
         reason=reason,
         until=stands.until,
     )
+    return reason
 
 
 def _call(turn: Turn, operation: Operation, host: str, member: Member | None) -> None:
     """Send the operation's step to whom it asks."""
     work = turn.work(host)
-    more = {"member": member.seen} if member is not None else {}
-    scope = turn.plan.scopes[host].bind(registers=work.registers, **more)
     name = member.name if member is not None else ""
     before = turn.counter
     outcome = steps.begin(
         turn,
         operation.step,
-        scope,
+        _scope(turn, work, member),
         Owner("operation", host),
         subject=member.component if member is not None else "",
         operation=operation.name,
@@ -214,6 +232,11 @@ def _call(turn: Turn, operation: Operation, host: str, member: Member | None) ->
         turn.put_work(replace(work, calls={**work.calls, intent: name}))
     else:
         turn.put_work(replace(work, answers=(*work.answers, Answer(name, intent, outcome))))
+
+
+def _scope(turn: Turn, work: Work, member: Member | None = None) -> Scope:
+    more = {"member": member.seen} if member is not None else {}
+    return turn.plan.scopes[work.host].bind(registers=work.registers, **more)
 
 
 def _judge(turn: Turn, operation: Operation, host: str) -> Judged | None:
@@ -240,7 +263,7 @@ def _judge(turn: Turn, operation: Operation, host: str) -> Judged | None:
 
 def _more(turn: Turn, work: Work, operation: Operation) -> bool:
     try:
-        return any(not member.open for member in _members(turn, work, operation))
+        return bool(_fresh(turn, work, operation, _members(turn, work, operation))[0])
     except RenderError:
         return False
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.model import StepStatus
-from runbook.engine.recover import outcomes, steps
+from runbook.engine.recover import outcomes, permission, steps
 from runbook.engine.recover.commands import Undo
 from runbook.engine.recover.state import Owner
 from runbook.modules.frozen import frozen
@@ -33,6 +33,10 @@ def begin(turn: Turn, work: Work, operation: Operation, first: int = 0) -> Fell 
         call = operation.fallback[number]
         work = turn.put_work(replace(work, fallback=number))
         scope = turn.plan.scopes[work.host].bind(registers=work.registers, error=dict(work.failed))
+        refusal = permission.refuse(turn, call) or permission.spent(turn, call, scope, work.host, "")
+        if refusal is not None:
+            work = turn.put_work(replace(work, fallen=(*work.fallen, f"fallback {call.title}: {refusal.reason}")))
+            continue
         before = turn.counter
         outcome = steps.begin(turn, call, scope, Owner("fallback", work.host), operation=operation.name)
         if outcome is None:

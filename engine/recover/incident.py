@@ -127,15 +127,6 @@ def evidence(detector: Detector) -> str:
     return (detector.verify.detector if events else None) or detector.name
 
 
-def missed(turn: Turn, detector: Detector, host: str, subjects: set[str]) -> None:
-    """End the incidents about subjects that a look which saw others did not see: what they were about is gone."""
-    for incident in list(turn.read("incidents").values()):
-        about = (incident.host, incident.detector) == (host, detector.name)
-        asked = incident.state in ASKED_AGAIN and incident.phase is Phase.NONE
-        if about and asked and incident.subject not in subjects:
-            end(turn, incident, IncidentState.UNVERIFIED, "its subject is not there any more")
-
-
 def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bool) -> None:
     holds = turn.write("holds")
     earlier = holds.get(key)

@@ -7,29 +7,17 @@ from typing import TYPE_CHECKING
 
 from runbook.engine.decide import guards
 from runbook.engine.model import IncidentState, Mode, Outcome, StepStatus, Strategy
-from runbook.engine.recover import decision, failover, outcomes, parallel, rollback, steps, verification
+from runbook.engine.recover import decision, outcomes, parallel, rollback, steps, verification
 from runbook.engine.recover import incident as life
-from runbook.engine.recover.incident import scope
-from runbook.engine.recover.outcomes import registered, told
 from runbook.engine.recover.parallel import News
 from runbook.engine.recover.state import Incident, Owner, Phase
 from runbook.engine.recover.verification import Answer
-from runbook.modules import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from runbook.engine.decide.guards import Refusal
     from runbook.engine.model import Key, StepCall, Truth
     from runbook.engine.recover.approval import Asked
     from runbook.engine.recover.state import Turn
-
-_WAITS = frozenset({"wait", "wait_for"})
-
-__all__ = [
-    "begin", "cleared", "ended", "go_on", "looked", "peeked", "registered", "reject", "resume", "scope", "settle",
-    "told", "undone", "woke",
-]  # fmt: skip
 
 
 def begin(turn: Turn, incident: Incident) -> None:
@@ -52,9 +40,9 @@ def begin(turn: Turn, incident: Incident) -> None:
     turn.tell("recovery.begun", incident, strategy=turn.plan.detector(incident.detector).strategy.value)
     begun = life.move(turn, begun, IncidentState.RECOVERING)
     if _parallel(turn, begun):
-        _lanes(turn, begun.key, parallel.begin(turn, begun))
+        side_by_side(turn, begun.key, parallel.begin(turn, begun))
     else:
-        _enter(turn, begun)
+        enter(turn, begun)
 
 
 def ended(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -> None:
@@ -63,7 +51,12 @@ def ended(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -
     if incident is None:
         return
     if any(lane.intent == intent for lane in incident.lanes):
-        _lanes(turn, key, parallel.ended(turn, incident, intent, outcome, call))
+        if outcome.held:
+            incident = parallel.held(turn, incident, intent, outcome, call)
+            if not parallel.in_flight(incident):
+                decision.refuse(turn, incident, guards.Refusal("lease", outcome.error, outcome.held["until"]))
+        else:
+            side_by_side(turn, key, parallel.ended(turn, incident, intent, outcome, call))
         return
     incident = outcomes.take(turn, incident, intent, outcome, call, incident.rung)
     incident = replace(incident, intent=None)
@@ -75,7 +68,7 @@ def ended(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -
         _rung_failed(turn, turn.put(incident), outcomes.failure(call, outcome))
         return
     failed = () if outcome.ok else (f"{call.title} failed: {outcome.error}",)
-    _next(turn, turn.put(replace(incident, step=incident.step + 1, errors=(*incident.errors, *failed))))
+    climb(turn, turn.put(replace(incident, step=incident.step + 1, errors=(*incident.errors, *failed))))
 
 
 def undone(turn: Turn, incident: Incident, intent: str, outcome: Outcome) -> None:
@@ -111,7 +104,7 @@ def peeked(turn: Turn, incident: Incident, clear: Truth) -> None:
     if clear is True and detector.strategy is not Strategy.SEQUENCE:
         verification.begin(turn, incident)
     elif isinstance(clear, bool):  # a sequence is one cure: half of it may leave a service stopped
-        _enter(turn, turn.put(replace(incident, seen=turn.now, peeked=None, blind=False, wake=None)))
+        _go(turn, turn.put(replace(incident, seen=turn.now, peeked=None, blind=False, wake=None)))
     elif incident.peeked is not None and turn.now >= incident.peeked + detector.verify.within:
         _over(turn, incident, IncidentState.UNVERIFIED, "before the next rung it could not be looked at")
     else:
@@ -132,41 +125,13 @@ def cleared(turn: Turn, incident: Incident) -> None:
     _over(turn, incident, IncidentState.CURED, "cleared while its recovery waited")
 
 
-def resume(turn: Turn, incident: Incident, known: Mapping[str, Outcome]) -> None:
-    """Go on with a recovery that an earlier run left: with its steps' outcomes, its verification, or its next step."""
-    if incident.phase is Phase.ROLLBACK:
-        rollback.go_on(turn, incident)
-        return
-    for lane in incident.lanes:
-        if lane.intent is not None:
-            call = _lane_call(turn, incident, lane.intent)
-            word = Outcome(StepStatus.LOST, data={"begun": False}) if catalogue.step(call.module).engine else None
-            outcome = known.get(lane.intent, word)
-            if outcome is not None:
-                _found(turn, incident.key, lane.intent, outcome, call)
-    if incident.lanes:
-        _resume_lanes(turn, incident.key)
-        return
-    listed = _listed(turn, incident)
-    if incident.intent is not None and incident.step < len(listed):
-        call = listed[incident.step]
-        outcome = known.get(incident.intent)
-        if outcome is not None:  # without one, an agent that an earlier run left has it in hand
-            _found(turn, incident.key, incident.intent, outcome, call)
-        elif call.module in _WAITS:
-            _enter_again(turn, incident)
-        elif call.module == "failover":
-            outcome = failover.resume(turn, incident, call, known)
-            if outcome is not None:
-                _found(turn, incident.key, incident.intent, outcome, call)
-        elif catalogue.step(call.module).engine:
-            _found(turn, incident.key, incident.intent, Outcome(StepStatus.LOST), call)
-    elif incident.state is IncidentState.VERIFYING:
-        turn.put(replace(incident, wake=turn.now))
-    elif incident.phase is Phase.RECOVER:
-        _enter(turn, incident)
-    elif incident.phase is not Phase.NONE:
-        _next(turn, incident)
+def gone(turn: Turn, incident: Incident) -> None:
+    """End an incident whose subject is not there any more, and its recovery, if one was parked."""
+    reason = "its subject is not there any more"
+    if decision.is_parked(incident):
+        _over(turn, incident, IncidentState.UNVERIFIED, reason)
+    else:
+        life.end(turn, incident, IncidentState.UNVERIFIED, reason)
 
 
 def go_on(turn: Turn, incident: Incident) -> None:
@@ -175,10 +140,16 @@ def go_on(turn: Turn, incident: Incident) -> None:
         return
     if decision.may_go_on(turn, incident):
         moved = life.move(turn, turn.incident(incident.key) or incident, IncidentState.RECOVERING, until=None)
-        if moved.lanes:
-            _lanes(turn, moved.key, News.FAILED)
-        else:
-            _enter(turn, moved)
+        _go(turn, moved)
+
+
+def _go(turn: Turn, incident: Incident) -> None:
+    if incident.lanes:
+        news = parallel.resume(turn, incident)
+        if not parallel.in_flight(turn.incident(incident.key) or incident):
+            side_by_side(turn, incident.key, news or News.FAILED)
+    else:
+        enter(turn, incident)
 
 
 def reject(turn: Turn, incident: Incident, refusal: Refusal) -> None:
@@ -195,7 +166,7 @@ def settle(turn: Turn, incident: Incident, to: IncidentState, reason: str) -> No
     if phase is Phase.NONE:
         life.end(turn, moved, to, reason)
     else:
-        _next(turn, moved)
+        climb(turn, moved)
 
 
 def _parallel(turn: Turn, incident: Incident) -> bool:
@@ -203,7 +174,8 @@ def _parallel(turn: Turn, incident: Incident) -> bool:
     return turn.plan.detector(incident.detector).strategy is Strategy.PARALLEL and not turn.plan.settings.check
 
 
-def _listed(turn: Turn, incident: Incident) -> tuple[StepCall, ...]:
+def listed_steps(turn: Turn, incident: Incident) -> tuple[StepCall, ...]:
+    """Return the steps of the rung where an incident stands, or of the list that ends it."""
     detector = turn.plan.detector(incident.detector)
     if incident.phase is Phase.CURED:
         return detector.cured
@@ -212,30 +184,21 @@ def _listed(turn: Turn, incident: Incident) -> tuple[StepCall, ...]:
     return detector.recover[incident.rung].steps if incident.rung < len(detector.recover) else ()
 
 
-def _enter(turn: Turn, incident: Incident) -> None:
+def enter(turn: Turn, incident: Incident) -> None:
     """Begin the rung where the ladder stands, or go on within it after a break, if nothing stands before it."""
     if incident.rung >= len(turn.plan.detector(incident.detector).recover):
         _rungs_done(turn, incident)
         return
     refusal, asked = decision.before_rung(turn, incident, incident.rung)
     if refusal is None:
-        _next(turn, incident)
+        climb(turn, incident)
     else:
         _refused(turn, incident, refusal, asked)
 
 
-def _enter_again(turn: Turn, incident: Incident) -> None:
-    """Wait anew: the waiting of an earlier run ended with it."""
-    incident = turn.put(replace(incident, intent=None))
-    if incident.phase is Phase.RECOVER:
-        _enter(turn, incident)
-    else:
-        _next(turn, incident)
-
-
-def _next(turn: Turn, incident: Incident) -> None:
+def climb(turn: Turn, incident: Incident) -> None:
     """Begin the next step of whatever list the incident is in, or end the list."""
-    listed = _listed(turn, incident)
+    listed = listed_steps(turn, incident)
     if incident.step < len(listed):
         _begin_step(turn, incident, listed[incident.step])
     elif incident.phase is not Phase.RECOVER:
@@ -246,7 +209,7 @@ def _next(turn: Turn, incident: Incident) -> None:
         if _verifies_each(turn, onward):
             verification.begin(turn, onward)
         else:
-            _enter(turn, onward)
+            enter(turn, onward)
 
 
 def _verifies_each(turn: Turn, incident: Incident) -> bool:
@@ -271,7 +234,7 @@ def _begin_step(turn: Turn, incident: Incident, call: StepCall) -> None:
         outcome: Outcome | None = Outcome(StepStatus.REFUSED, error=barred)
     else:
         owner = Owner("incident", incident.host, incident.key)
-        outcome = steps.begin(turn, call, scope(turn, incident), owner, subject=incident.subject)
+        outcome = steps.begin(turn, call, life.scope(turn, incident), owner, subject=incident.subject)
     if outcome is None:
         turn.put(replace(turn.incident(incident.key) or incident, intent=intent))
     else:
@@ -295,7 +258,7 @@ def _rung_failed(turn: Turn, incident: Incident, error: str) -> None:
     detector = turn.plan.detector(incident.detector)
     incident = turn.put(replace(incident, errors=(*incident.errors, error)))
     if detector.strategy is Strategy.PROGRESSIVE and incident.rung + 1 < len(detector.recover):
-        _enter(turn, turn.put(replace(incident, rung=incident.rung + 1, step=0)))
+        enter(turn, turn.put(replace(incident, rung=incident.rung + 1, step=0)))
     elif turn.plan.settings.check:  # nothing was tried: it is as it was
         life.move(turn, incident, IncidentState.OPEN, "; ".join(incident.errors), phase=Phase.NONE, begun=None)
     elif detector.probe == "error":
@@ -306,7 +269,6 @@ def _rung_failed(turn: Turn, incident: Incident, error: str) -> None:
 
 def _refused(turn: Turn, incident: Incident, refusal: Refusal, asked: Asked) -> None:
     """A rung that may not be taken now parks the ladder; one that may not be taken at all is passed, or ends it."""
-    detector = turn.plan.detector(incident.detector)
     if refusal.guard == "stale":
         decision.look_again(turn, incident)
     elif refusal.guard == "rejected":
@@ -315,11 +277,7 @@ def _refused(turn: Turn, incident: Incident, refusal: Refusal, asked: Asked) -> 
         decision.refuse(turn, incident, refusal, asked)
     else:
         turn.tell("guard.refused", incident, guard=refusal.guard, reason=refusal.reason, rung=incident.rung)
-        incident = turn.put(replace(incident, errors=(*incident.errors, refusal.reason)))
-        if detector.strategy is Strategy.PROGRESSIVE and incident.rung + 1 < len(detector.recover):
-            _enter(turn, turn.put(replace(incident, rung=incident.rung + 1, step=0)))
-        else:
-            _unhealed(turn, incident, "; ".join(incident.errors))
+        _rung_failed(turn, incident, refusal.reason)
 
 
 def _rejected(turn: Turn, incident: Incident) -> bool:
@@ -353,15 +311,15 @@ def _vain(turn: Turn, incident: Incident) -> None:
     detector = turn.plan.detector(incident.detector)
     if incident.lanes:
         life.move(turn, incident, IncidentState.RECOVERING, "", wake=None)
-        _lanes(turn, incident.key, News.FAILED)
+        side_by_side(turn, incident.key, News.FAILED)
     elif detector.strategy is Strategy.PROGRESSIVE and incident.rung < len(detector.recover):
         turn.tell("rung.vain", incident, rung=incident.rung - 1)
-        _enter(turn, life.move(turn, incident, IncidentState.RECOVERING, "", wake=None, well_since=None))
+        enter(turn, life.move(turn, incident, IncidentState.RECOVERING, "", wake=None, well_since=None))
     else:
         _unhealed(turn, incident, "; ".join((*incident.errors, "not well after the recovery")))
 
 
-def _lanes(turn: Turn, key: Key, news: News | None) -> None:
+def side_by_side(turn: Turn, key: Key, news: News | None) -> None:
     """Go on after what has come of the lanes: a look, the rungs that were held back, or the end."""
     incident = turn.incident(key)
     if incident is None or news is None or incident.state is IncidentState.INTERRUPTED:
@@ -384,43 +342,7 @@ def _lanes(turn: Turn, key: Key, news: News | None) -> None:
             why = ("not well after the recovery",) if tried else ()
             _unhealed(turn, incident, "; ".join((*parallel.failures(incident), *why)))
         else:
-            _lanes(turn, key, news)
-
-
-def _lane_call(turn: Turn, incident: Incident, intent: str) -> StepCall:
-    lane = next(lane for lane in incident.lanes if lane.intent == intent)
-    return turn.plan.detector(incident.detector).recover[lane.rung].steps[lane.step]
-
-
-def _resume_lanes(turn: Turn, key: Key) -> None:
-    incident = turn.incident(key)
-    if incident is None or not incident.busy:
-        return
-    if incident.state is IncidentState.VERIFYING:
-        incident = turn.put(replace(incident, wake=turn.now))
-    news = parallel.resume(turn, incident)
-    current = turn.incident(key) or incident
-    idle = not any(not lane.over for lane in current.lanes) and current.state is IncidentState.RECOVERING
-    _lanes(turn, key, news or (News.FAILED if idle else None))
-
-
-def _found(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -> None:
-    """Take in what became of a step that an earlier run left in flight."""
-    incident = turn.incident(key)
-    if incident is None:
-        return
-    if outcome.status is not StepStatus.LOST:
-        ended(turn, key, intent, outcome, call)
-    elif not (steps.again(call) or outcome.data.get("begun") is False):
-        reason = f"{call.title} was begun and nobody knows how it ended; `runbook release {incident.id}` frees it"
-        life.move(turn, incident, IncidentState.INTERRUPTED, reason, intent=None, phase=Phase.NONE, wake=None)
-    elif incident.lanes:
-        _lanes(turn, key, parallel.lost(turn, incident, intent, call))
-    elif incident.phase is not Phase.RECOVER:
-        _next(turn, turn.put(replace(incident, intent=None)))
-    else:  # goes on with this very step, after a look: those before it are done
-        reason = "its step was lost; looks again"
-        life.move(turn, incident, IncidentState.OPEN, reason, intent=None, wake=None, peeked=None)
+            side_by_side(turn, key, news)
 
 
 def _finished(turn: Turn, incident: Incident) -> None:

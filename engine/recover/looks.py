@@ -39,10 +39,16 @@ def take(turn: Turn, event: Looked) -> None:
 
 def unreachable(turn: Turn, event: Unreachable) -> None:
     """Take in that a host does not answer: nothing is known of it, and the others wait for it no longer."""
-    for incident in list(turn.read("incidents").values()):
-        if incident.host == event.host:
-            life.unseen(turn, incident, _events(turn.plan.detector(incident.detector)))
+    turn.tell("host.unreachable", host=event.host, reason=event.reason)
+    judged: dict[str, list[Verdict] | None] = {}
+    for detector in turn.plan.runbook.detectors:
+        asked = turn.plan.chosen(detector) and turn.plan.concerns(detector, event.host)
+        if asked and not catalogue.probe(detector.probe).engine:
+            judged[detector.name] = None
+            _nothing(turn, detector, event.host)
     turn.awaited -= {event.host}
+    _correlate(turn, event.host, judged)
+    queue.judged(turn, event.host, judged)
     queue.decide(turn)
 
 
@@ -126,14 +132,11 @@ def _judge(turn: Turn, detector: Detector, host: str, look: Look) -> list[Verdic
 
 def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | str, *, partial: bool = False) -> None:
     """Take in what a look says: the holds, the incidents, those that verify, and what correlations will ask."""
-    said, key, events = turn.write("said"), (host, detector.name), _events(detector)
     if isinstance(verdicts, str):
         turn.tell("look.unknown", host=host, detector=detector.name, reason=verdicts, whole=True)
-        said[key] = correlate.say(said.get(key), [], UNKNOWN, turn.now)
-        for incident in _about(turn, detector, host):
-            life.unseen(turn, incident, events)
-        _serve(turn, detector, host, [], UNKNOWN)
+        _nothing(turn, detector, host)
         return
+    said, key, events = turn.write("said"), (host, detector.name), _events(detector)
     unclear = [verdict.subject or host for verdict in verdicts if verdict.holds is UNKNOWN]
     if unclear:
         subjects = [verdict.subject for verdict in verdicts if verdict.holds is UNKNOWN]
@@ -153,7 +156,7 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
             if verdict.clear is True and parked is not None and decision.is_parked(parked):
                 ladder.cleared(turn, parked)
         if not events and verdicts:
-            life.missed(turn, detector, host, {verdict.subject for verdict in verdicts})
+            _missed(turn, detector, host, {verdict.subject for verdict in verdicts})
     _serve(turn, detector, host, verdicts, True if events and not partial else UNKNOWN)
 
 
@@ -172,6 +175,22 @@ def _tell_well(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict
                 fields=life.plain(verdict),
                 when=turn.plan.condition(detector),
             )
+
+
+def _nothing(turn: Turn, detector: Detector, host: str) -> None:
+    """Take in that a look saw nothing at all."""
+    said, key = turn.write("said"), (host, detector.name)
+    said[key] = correlate.say(said.get(key), [], UNKNOWN, turn.now)
+    for incident in _about(turn, detector, host):
+        life.unseen(turn, incident, _events(detector))
+    _serve(turn, detector, host, [], UNKNOWN)
+
+
+def _missed(turn: Turn, detector: Detector, host: str, subjects: set[str]) -> None:
+    """End the incidents about subjects that a look which saw others did not see: what they were about is gone."""
+    for incident in _about(turn, detector, host):
+        if incident.state in life.ASKED_AGAIN and incident.subject not in subjects:
+            ladder.gone(turn, incident)
 
 
 def _about(turn: Turn, detector: Detector, host: str) -> list[Incident]:

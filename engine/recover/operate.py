@@ -12,7 +12,7 @@ from runbook.engine.decide import tolerance
 from runbook.engine.detect import errors
 from runbook.engine.detect.judge import Verdict
 from runbook.engine.model import IncidentState, OperationState, Record, Retry, StepStatus
-from runbook.engine.recover import attempt, decision, fallback, ladder, outcomes, steps
+from runbook.engine.recover import attempt, decision, fallback, ladder, outcomes, permission, steps
 from runbook.engine.recover import incident as life
 from runbook.engine.recover import retry as retrying
 from runbook.engine.recover.retry import Failures
@@ -159,12 +159,31 @@ def _next(turn: Turn, work: Work) -> None:
     if work.index >= len(operations) or turn.stopping:
         return
     operation = _operation(turn, work)
+    refusal = permission.refuse(turn, operation.step)
+    if refusal is not None:
+        _refused(turn, replace(work, error=refusal.reason, began=turn.now), refusal.guard)
+        return
     work = turn.put_work(replace(work, state=OperationState.RUNNING, started=True, began=turn.now))
     left = () if turn.plan.settings.check else turn.read("left").get((work.host, operation.name), ())
     if left:
         attempt.resume(turn, work, operation, left)
     else:
         _attempt(turn, work)
+
+
+def _refused(turn: Turn, work: Work, guard: str) -> None:
+    """Leave an operation out that may not be carried out now, and those behind it where it would have been theirs."""
+    operations = turn.plan.runbook.operations
+    if guard == "approval":
+        _over(turn, work, OperationState.WAITING)
+        return
+    _skipped(turn, work.host, operations[work.index].name, work.error)
+    if guard == "mode":
+        _next(turn, turn.put_work(work.onward()))
+        return
+    for left in operations[work.index + 1 :]:
+        _skipped(turn, work.host, left.name, f"`{operations[work.index].name}` was left out")
+    turn.put_work(replace(work.onward(OperationState.SKIPPED), index=len(operations)))
 
 
 def _attempt(turn: Turn, work: Work) -> None:
@@ -308,7 +327,7 @@ def _fell(turn: Turn, host: str, operation: Operation, fell: Fell | None) -> Non
         return
     error = "; ".join(part for part in (work.error, *work.fallen) if part)
     wanted = operation.rollback and not (turn.plan.settings.check or turn.stopping)
-    work = turn.put_work(replace(work, error=error, undoing=work.done[::-1] if wanted else ()))
+    work = turn.put_work(replace(work, error=error, undoing=(*work.guards, *work.done)[::-1] if wanted else ()))
     if not fallback.undo(turn, work):
         _over(turn, work, OperationState.FAILED)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.model import StepStatus
 from runbook.engine.recover.state import Incident, Phase
+from runbook.modules import catalogue
 
 if TYPE_CHECKING:
     from runbook.engine.model import Outcome, StepCall
@@ -53,7 +55,9 @@ def take(turn: Turn, incident: Incident, intent: str, outcome: Outcome, call: St
     registers = dict(incident.registers)
     if call.register:
         registers[call.register] = registered(outcome)
-    changed = incident.phase is Phase.RECOVER and outcome.changed and not turn.plan.settings.check
+    guards = outcome.status is StepStatus.DONE and catalogue.step(call.module).guards
+    undoable = outcome.changed or guards
+    changed = incident.phase is Phase.RECOVER and undoable and not turn.plan.settings.check
     done = (*incident.done, intent) if changed else incident.done
     return turn.put(replace(incident, registers=registers, done=done))
 

@@ -53,6 +53,7 @@ def more(turn: Turn, incident: Incident) -> tuple[News | None, Refusal | None, A
         if refusal is None:
             return _start(turn, incident, [number]), None, ()
         if refusal.guard in decision.PARKS:
+            turn.put(replace(incident, rung=number))  # where it stands
             return None, refusal, asked
         turn.tell("guard.refused", incident, guard=refusal.guard, reason=refusal.reason, rung=number)
         over = Lane(number, over=True, error=refusal.reason)
@@ -71,6 +72,13 @@ def ended(turn: Turn, incident: Incident, intent: str, outcome: Outcome, call: S
         return None if _in_flight(incident) else News.FAILED
     incident = _put(turn, incident, place, replace(lane, intent=None, step=lane.step + 1))
     return _step(turn, incident.key, place)
+
+
+def held(turn: Turn, incident: Incident, intent: str, outcome: Outcome, call: StepCall) -> Incident:
+    """Take in that nothing was done, since another journal's run has the subject: the lane stands where it is."""
+    place = next(place for place, lane in enumerate(incident.lanes) if lane.intent == intent)
+    incident = outcomes.take(turn, incident, intent, outcome, call, incident.lanes[place].rung)
+    return _put(turn, incident, place, replace(incident.lanes[place], intent=None))
 
 
 def resume(turn: Turn, incident: Incident) -> News | None:

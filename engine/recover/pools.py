@@ -79,7 +79,9 @@ def members(turn: Turn, host: str, pool: Pool) -> list[Member]:
     """
     scope = turn.plan.scopes[host]
     ill = worst(turn, host)
-    active = turn.read("active").get((host, pool.name)) or str(pool.members[0]["name"])
+    names = [str(given["name"]) for given in pool.members]
+    active = turn.read("active").get((host, pool.name))
+    active = active if active in names else names[0]  # the runbook may have lost it since
     found = []
     for given in pool.members:
         name = str(given["name"])

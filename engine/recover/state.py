@@ -85,7 +85,7 @@ class Incident:
     asked: tuple[Mapping[str, Any], ...] = ()  # these steps: step, module, params, impact, rung
     lanes: tuple[Lane, ...] = ()
     won: bool = False  # one of them cured: none begins another step
-    done: tuple[str, ...] = ()  # intents of this recovery that ended well and changed something, in order
+    done: tuple[str, ...] = ()  # intents of this recovery that ended well and can be undone, in order
     undoing: str | None = None  # the intent that is being undone
     switching: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by a `failover`'s path: how far it is
     queued: float = 0.0  # when the round of looks began that opened it
@@ -314,7 +314,7 @@ class Turn:
         """Ask for a look at one detector, or at the members of a correlation; those of a host go out together."""
         asked = self.plan.detector(detector)
         if asked.members and asked.subject is not None:  # it joins across hosts: all of them are looked at
-            self.awaited |= self.plan.scopes.keys()
+            self.awaited |= frozenset(self.plan.scopes)
         for place in sorted(self.plan.scopes) if asked.subject is not None else (host,):
             for name in asked.members:
                 self.look(place, name)

@@ -21,7 +21,7 @@ from runbook.modules.declare import Invalid
 from runbook.modules.mask import MASK
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Iterable
 
     from runbook.engine.language.render import Scope
     from runbook.engine.model import Look, Order, Rung, StepCall
@@ -35,13 +35,18 @@ def impact_of(call: StepCall) -> Impact:
     try:
         found: Impact = parameters.build(cls, call.params).effective_impact()
     except (ValueError, TypeError, Invalid):
-        return cls.impact
-    return found
+        found = cls.impact
+    return max((found, *impacts_of(call.holds)), key=lambda impact: impact.rank)
+
+
+def impacts_of(calls: Iterable[StepCall]) -> list[Impact]:
+    """Return the impact of each of some steps."""
+    return [impact_of(call) for call in calls]
 
 
 def impacts(rung: Rung) -> list[Impact]:
     """Return the impact of each step of a rung."""
-    return [impact_of(call) for call in rung.steps]
+    return impacts_of(rung.steps)
 
 
 def begin(
@@ -75,7 +80,7 @@ def begin(
     intent = f"{turn.plan.run}-{turn.number()}"
     key = owner.key
     acted = _acted(call, order, subject)
-    _count(turn, call, owner, acted)
+    _count(turn, call, owner.host, acted)
     turn.tell(
         "step.begun",
         turn.incident(key) if key else None,
@@ -209,9 +214,9 @@ def _acted(call: StepCall, order: Order, subject: str) -> str:
     return digest(call.delegate_to or "", public(order), subject if catalogue.step(call.module).on_subject else "")
 
 
-def _count(turn: Turn, call: StepCall, owner: Owner, acted: str) -> None:
-    if owner.kind == "incident" and not turn.plan.settings.check:
-        place = (owner.host, _place(call), acted)
+def _count(turn: Turn, call: StepCall, host: str, acted: str) -> None:
+    if not turn.plan.settings.check:
+        place = (host, _place(call), acted)
         steps = turn.write("steps")
         steps[place] = (*steps.get(place, ()), turn.now)
 

@@ -34,6 +34,7 @@ class Work:
     registers: Mapping[str, Any] = field(default_factory=dict)
     started: bool = False  # an attempt was made
     final: int = 0  # the next step of `finally`
+    guards: tuple[str, ...] = ()  # intents of snapshots that operations took, in their order
     # operation
     state: OperationState = OperationState.PENDING
     began: float = 0.0
@@ -58,4 +59,4 @@ class Work:
 
     def onward(self, state: OperationState = OperationState.PENDING) -> Work:
         """Return the way after this operation."""
-        return Work(self.host, self.index + 1, self.registers, self.started, self.final, state)
+        return Work(self.host, self.index + 1, self.registers, self.started, self.final, self.guards, state)

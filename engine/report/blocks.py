@@ -20,7 +20,7 @@ _PAST: Final = {  # what the engine itself did
     "wait until": "waited until",
     "switch": "switched",
 }
-_UNDONE: Final = {"undo write": "write", "undo move": "move", "undo own": "own"}
+_UNDONE: Final = {f"undo {word}": word for word in ("write", "move", "own", "restore")} | {"undo keep": "put back"}
 _DIFF_LINES: Final = 40
 _OUTPUT_LINES: Final = 10
 _ORDINALS: Final = ("", "1st", "2nd", "3rd")

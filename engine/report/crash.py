@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
+from runbook.engine.report.crash_lines import INDENT, evidence
 from runbook.engine.scan.find import STDIN
 from runbook.engine.scan.look import needs, signature, spot
 
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from runbook.engine.scan.look import Scanned
 
 _SIGNS: Final = {"critical": ("✘", "red"), "high": ("✘", "red"), "medium": ("!", "yellow"), "low": ("-", "dim")}
-_INDENT: Final = " " * 10
 _FEW: Final = 3  # files, kinds and reasons that are named without -v
-_ROWS: Final = 4  # rows of a terminal that one line of a log may take
+_SPANS: Final = 8  # ranks, or unbroken rows of them, that are named
 _ADVICE: Final = 2000  # characters
 
 
@@ -56,7 +56,7 @@ class CrashText:
         lines += self._row("where", _where(one.root))
         if who := _who(one.root):
             lines += self._row("who", who)
-        lines += self._evidence(one.root.first, 0 if again else self._context)
+        lines += evidence(spot(one.root.first), 0 if again else self._context, self._paint)
         if others := _others(one.root, everything=self._more):
             lines += self._row("also", others)
         if told.meaning and not again:
@@ -97,38 +97,6 @@ class CrashText:
         who = f", {_who(one.root)}" if _who(one.root) else ""
         return [f"{self._paint(sign, colour)} {when}{what}, {place}{times}{who}{led}"]
 
-    def _evidence(self, seen: Seen, context: int) -> list[str]:
-        """Return the lines of the log: the root's whole, so many around it as far as they fit."""
-        one = spot(seen)
-        own = one.line.split("\n")
-        begin = None if one.line_no is None else one.line_no - one.lines + 1
-        before = one.before[len(one.before) - min(len(one.before), context) :]
-        after = one.after[:context]
-        rows = [
-            *((text, -1) for text in before),
-            *((text, max(0, one.at - sum(len(above) + 1 for above in own[:place]))) for place, text in enumerate(own)),
-            *((text, -1) for text in after),
-        ]
-        first = None if begin is None else begin - len(before)
-        digits = len(str((first or 0) + len(rows)))
-        room = self._paint.columns - len(_INDENT) - (0 if first is None else digits + 1) - 2
-        lines: list[str] = []
-        for place, (text, at) in enumerate(rows):
-            number = "" if first is None else f"{first + place:>{digits}} "
-            shown = words.printable(text.expandtabs(4).rstrip())
-            if at < 0:
-                beside = _beside(shown, words.printable(own[0].expandtabs(4)), room)
-                lines.append(_INDENT + self._paint(f"{number}│ {beside}".rstrip(), "dim"))
-                continue
-            lead = len(words.printable(text[:at].expandtabs(4)))
-            pieces = words.wrapped(_cut_around(shown, lead, room * _ROWS), room)
-            lines.append(
-                f"{_INDENT}{self._paint(number, 'dim')}{self._paint('│', 'red')} {self._paint(pieces[0], 'bold')}"
-            )
-            under = " " * len(number)
-            lines += [f"{_INDENT}{under}{self._paint('│', 'red')} {self._paint(piece, 'bold')}" for piece in pieces[1:]]
-        return lines
-
     def _cascades(self, label: str, cascades: Sequence[Folded]) -> list[str]:
         lines: list[str] = []
         for number, one in enumerate(cascades):
@@ -141,9 +109,9 @@ class CrashText:
         return lines
 
     def _row(self, label: str, text: str, style: str = "") -> list[str]:
-        first, *rest = words.wrapped(words.cut(text, _ADVICE), self._paint.columns - len(_INDENT))
+        first, *rest = words.wrapped(words.cut(text, _ADVICE), self._paint.columns - len(INDENT))
         head = f"  {self._paint(f'{label:<7}', 'dim')} {self._paint(first, style) if style else first}"
-        return [head, *(_INDENT + (self._paint(line, style) if style else line) for line in rest)]
+        return [head, *(INDENT + (self._paint(line, style) if style else line) for line in rest)]
 
     def _left(self, scanned: Scanned) -> list[str]:
         """Return what was not read: what could not is always named, what is no log only when asked for more."""
@@ -249,24 +217,12 @@ def _spans(numbers: Sequence[int]) -> str:
             spans[-1][1:] = [number]
         else:
             spans.append([number])
-    return ", ".join("-".join(map(str, span)) for span in spans)
+    shown = ", ".join("-".join(map(str, span)) for span in spans[:_SPANS])
+    return shown + (f" and {len(numbers) - _counted(spans[:_SPANS])} more" if len(spans) > _SPANS else "")
 
 
-def _beside(text: str, root: str, columns: int) -> str:
-    """Cut off a line beside the root's; of one that is too long, what both begin with is left out: it says nothing."""
-    alike = next((place for place, pair in enumerate(zip(text, root, strict=False)) if len({*pair}) > 1), 0)
-    same = text.rfind(" ", 0, alike) + 1
-    if words.width(text) <= columns or same < columns // 4:
-        return words.cut(text, columns)
-    return words.cut(f"…{text[same - 1 :]}", columns)
-
-
-def _cut_around(text: str, at: int, columns: int) -> str:
-    """Cut a line off so that what stands at a place in it can be seen."""
-    begin = at - columns // 4
-    if words.width(text) <= columns or at <= columns // 2 or begin <= 0:
-        return words.cut(text, columns)
-    return words.cut(f"…{text[begin:]}", columns)
+def _counted(spans: Sequence[Sequence[int]]) -> int:
+    return sum(1 + span[-1] - span[0] for span in spans)
 
 
 def _others(root: Folded, *, everything: bool) -> str:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _COLOURS: Final = {0: "green", 3: "cyan", 4: "yellow"}
 _LEVELS: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "critical": "red"}
-_MOST: Final = 10  # steps that one line names
+_MOST: Final = 10  # steps of one incident, components
+_SHOWN: Final = 50  # incidents
 
 
 @frozen
@@ -73,9 +74,11 @@ def exit_code(stands: Standing) -> int:
 def summary(stands: Standing, now: float) -> str:
     """Return the last line: what there is, and what is next."""
     counts: dict[str, int] = {}
-    for one in stands.incidents:
+    roots, followers = _parted(stands.incidents)
+    for one in roots:
         counts[one.state] = counts.get(one.state, 0) + 1
     said = [f"{number} {state}" for state, number in sorted(counts.items(), key=lambda each: -each[1])]
+    said += [f"{len(followers)} following"] if followers else []
     failed = sum(one.state != "waiting" for one in stands.undone)
     said += [f"{words.amount(failed, 'operation')} not done"] if failed else []
     said += [f"{len(stands.blind)} unknown"] if stands.blind else []
@@ -242,7 +245,8 @@ def _passes(paint: Paint, passes: Sequence[LastRun], now: float, alive: Callable
 
 def _incidents(paint: Paint, stands: Standing, now: float) -> Iterator[list[str]]:
     several = len({one.runbook for one in stands.passes}) > 1
-    for one in stands.incidents:
+    roots, _ = _parted(stands.incidents)
+    for one in roots[:_SHOWN]:
         data = one.data
         title = f"{one.id}  {words.printable(one.detector)}"
         if one.subject and one.subject != one.host:
@@ -262,6 +266,16 @@ def _incidents(paint: Paint, stands: Standing, now: float) -> Iterator[list[str]
             shown += row(paint, "led to", _folded(folded))
         shown += row(paint, "next", following(one, stands.people, now))
         yield shown
+    if len(roots) > _SHOWN:
+        yield [paint(f"… {len(roots) - _SHOWN} more (--host and --runbook narrow it, --format json has all)", "dim")]
+
+
+def _parted(incidents: Sequence[IncidentRow]) -> tuple[list[IncidentRow], list[IncidentRow]]:
+    """Return those that stand by themselves, and those that follow from one of them, which is told with its root."""
+    shown = {one.id for one in incidents}
+    follows = [one.data.get("root") in shown for one in incidents]
+    roots = [one for one, later in zip(incidents, follows, strict=True) if not later]
+    return roots, [one for one, later in zip(incidents, follows, strict=True) if later]
 
 
 def told(step: Any) -> str:

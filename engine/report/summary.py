@@ -42,10 +42,11 @@ _NEXT: Final = (
     ("cured", "nothing is left to do"),
     ("cleared", "nothing is left to do"),
 )
+_TYPED: Final = frozenset({"waiting", "interrupted"})
 
 
 def summary_line(report: PassReport) -> str:
-    """Return one line: `3 healed, 1 waiting: rerun with --yes to approve`."""
+    """Return one line: `3 healed, 1 waiting: runbook approve 7f2a91c3`."""
     counts = count(report)
     said = counted(report)
     if report.stopped:
@@ -89,7 +90,18 @@ def _next(report: PassReport, counts: Counter[str]) -> str:
         return would
     if {state for state, number in counts.items() if number} == {"pending"} and _looked(report):
         return "--now takes it for a fault; else `apply` or `watch` must have seen it for so long"
-    return next((following for state, following in _NEXT if counts[state]), "")
+    state = next((state for state, _ in _NEXT if counts[state]), "")
+    return _typed(report, state) or dict(_NEXT).get(state, "")
+
+
+def _typed(report: PassReport, state: str) -> str:
+    """Return what a person can type about what waits for one; nothing where the journal knows nothing of it."""
+    if state not in _TYPED or any(run.check for run in report.runs):
+        return ""
+    those = [one.id for host in report.hosts for one in host.incidents if one.state == state and one.id]
+    if state == "waiting":
+        return f"runbook approve {those[0]}" if len(those) == 1 else "see `runbook approvals`" if those else ""
+    return f"look whether its step took effect, then runbook release {those[0]}" if len(those) == 1 else ""
 
 
 def _looked(report: PassReport) -> bool:

@@ -5,8 +5,8 @@ import os
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from runbook.modules import cut
-from runbook.modules.acting import writable as entries
 from runbook.modules.acting.tree import Tree
+from runbook.modules.acting.trees import Trees
 from runbook.modules.mask import Mask
 
 HEAD, TAIL = 16 << 10, 48 << 10  # bytes of a step's output that are kept
@@ -83,7 +83,7 @@ class Hands:
         self.actions: List[Dict[str, Any]] = []
         self.diffs: List[str] = []
         self.touched = False  # something may have been changed by now
-        self._trees: Dict[str, Tree] = {}
+        self.trees = Trees(self.writable)
 
     def open(self, path: str) -> Tuple[Tree, str]:
         """Return (the opened `writable` entry that a path lies in, the path relative to it).
@@ -92,11 +92,7 @@ class Hands:
             Refused: it lies in none, or a link stands in the entry's own path.
             FileNotFoundError: the entry is not there.
         """
-        wanted, entry = entries.covering(path, self.writable)
-        if entry not in self._trees:
-            self._trees[entry] = Tree(entry)
-        tree = self._trees[entry]
-        return tree, tree.relative(wanted)
+        return self.trees.open(path)
 
     def directory(self, path: str, *, make: bool = False) -> int:
         """Return the descriptor of a directory in `writable`, the caller's to close; `make` makes what is missing."""
@@ -112,9 +108,7 @@ class Hands:
 
     def close(self) -> None:
         """Let go of every tree."""
-        for tree in self._trees.values():
-            tree.close()
-        self._trees.clear()
+        self.trees.close()
 
 
 def size(count: float) -> str:

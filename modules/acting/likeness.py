@@ -5,6 +5,7 @@ Everything goes by a descriptor of the thing itself, so that nobody can put anot
 
 import base64
 import contextlib
+import dataclasses
 import os
 import stat
 from typing import Dict, NamedTuple, Optional, Tuple
@@ -104,12 +105,8 @@ def difference(trees: Trees, kept: Kept, since: float) -> str:
     try:
         tree, relative = trees.open(kept.path)
         held = hold(tree, relative)
-    except FileNotFoundError:
+    except (FileNotFoundError, Refused):  # no way there without following a link is no way
         return "" if kept.kind in {"absent", "other"} else "missing"
-    except Refused:
-        if kept.kind in {"absent", "other"}:
-            return ""
-        raise
     try:
         return _difference(trees, kept, held, since)
     finally:
@@ -134,6 +131,8 @@ def _difference(trees: Trees, kept: Kept, held: Held, since: float) -> str:
             return "content"
         if kept.twin and not _same(trees, kept.twin, seen):
             return "name"
+    if kept.attributes is None:
+        kept = dataclasses.replace(kept, attributes=now.attributes)
     return "" if _terms(now) == _terms(kept) else "terms"
 
 
@@ -156,7 +155,7 @@ def _terms(kept: Kept) -> Tuple[object, ...]:
     """Return what is compared besides the content: what this user may set at all."""
     owner = (kept.uid, kept.gid) if os.geteuid() == 0 else ()
     mode = None if kept.kind == "link" else kept.mode
-    return mode, owner, kept.times[1], tuple(sorted(_own(dict(kept.attributes)).items()))
+    return mode, owner, kept.times[1], tuple(sorted(_own(dict(kept.attributes or ())).items()))
 
 
 def _own(attributes: Dict[str, str]) -> Dict[str, str]:
@@ -181,7 +180,8 @@ def dress(descriptor: int, kept: Kept) -> None:
     place = f"/proc/self/fd/{descriptor}"
     given = _owner(place, kept)
     if kept.kind != "link":
-        _attributed(place, kept)
+        if kept.attributes is not None:
+            _attributed(place, kept)
         os.chmod(place, kept.mode if given else kept.mode & 0o777)  # another's setuid bit is not ours to give
     os.utime(place, ns=kept.times)
 
@@ -198,7 +198,7 @@ def _owner(place: str, kept: Kept) -> bool:
 
 
 def _attributed(place: str, kept: Kept) -> None:
-    wanted = _own(dict(kept.attributes))
+    wanted = _own(dict(kept.attributes or ()))
     now: Dict[str, Optional[bytes]] = {}
     with contextlib.suppress(OSError):
         now = {name: os.getxattr(place, name) for name in os.listxattr(place)}

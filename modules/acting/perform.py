@@ -3,9 +3,16 @@
 import os
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Type
 
-from runbook.modules.acting import perform_file, perform_process, perform_signal, perform_tree
+from runbook.modules.acting import (
+    perform_file,
+    perform_keep,
+    perform_process,
+    perform_restore,
+    perform_signal,
+    perform_tree,
+)
 from runbook.modules.acting.hands import Hands
-from runbook.modules.actions import Action, Delete, Do, Move, Own, Run, Signal, Until, Write
+from runbook.modules.actions import Action, Delete, Do, Keep, Move, Own, Restore, Run, Signal, Until, Write
 from runbook.modules.declare import Failed, Refused
 
 Act = Callable[[Hands, Any, bool], Tuple[str, bool]]  # (what, changed); the third argument: do it, not only say it
@@ -26,6 +33,8 @@ _ACTS: Mapping[Type[Any], Tuple[str, Act]] = {
     Delete: ("delete", perform_tree.delete),
     Move: ("move", perform_file.move),
     Own: ("own", perform_tree.own),
+    Keep: ("keep", perform_keep.keep),
+    Restore: ("restore", perform_restore.restore),
     Signal: ("signal", perform_signal.signal_all),
     Until: ("until", perform_signal.until),
     Do: ("do", _do),
@@ -34,6 +43,8 @@ _UNDOS: Mapping[str, Callable[[Hands, Mapping[str, Any]], str]] = {
     "write": perform_file.undo_write,
     "move": perform_file.undo_move,
     "own": perform_tree.undo_own,
+    "keep": perform_restore.undo_keep,
+    "restore": perform_restore.undo_restore,
 }
 
 
@@ -84,6 +95,8 @@ def _about(action: Action) -> str:
         return f"{action.signal} to {', '.join(str(target.pid) for target in action.targets)}"
     if isinstance(action, (Until, Do)):
         return action.what
+    if isinstance(action, (Keep, Restore)):
+        return ", ".join(action.roots) if isinstance(action, Keep) else action.what
     return action.path if isinstance(action, Write) else action.root
 
 
@@ -98,14 +111,17 @@ def undo_all(hands: Hands, undos: List[Dict[str, Any]]) -> None:
         path = str(undo.get("path", ""))
         said: Dict[str, Any] = {"action": f"undo {undo.get('undo')}", "what": path, "changed": False}
         hands.actions.append(said)
+        before, hands.touched = hands.touched, False
         try:
             said["what"] = _UNDOS[undo["undo"]](hands, undo)
-            said["changed"] = True
+            said["changed"] = hands.touched
         except (Refused, Failed) as error:
             problems.append(str(error))
         except OSError as error:
             problems.append(f"{path}: {os.strerror(error.errno or 0)}")
         except (KeyError, TypeError, ValueError) as error:
             problems.append(f"a record that can't be read: {error}")
+        finally:
+            hands.touched = hands.touched or before
     if problems:
         raise Failed("not undone: " + "; ".join(problems))

@@ -31,7 +31,7 @@ def run(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
     known = set(sys.modules)
     _alarm(order["timeout"])
     try:
-        answer = _planned(order, write) if order.get("check") else _once(order, ledger, write)
+        answer = _planned(order, ledger, write) if order.get("check") else _once(order, ledger, write)
     except Refused as error:
         answer = result("refused", str(error), data=getattr(error, "data", {}))
     except TimedOut:
@@ -71,16 +71,16 @@ def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, A
         held = ledger.start(intent, {"subject": subject, "claim": claim, "step": order["step"]})
         try:
             hands = _hands(order, lambda undo: ledger.keep_undo(intent, undo), write)
-            answer = _ended(hands, lambda: _carry_out(order, hands), order["timeout"])
+            answer = _ended(hands, lambda: _carry_out(order, ledger, hands), order["timeout"])
             ledger.result(intent, answer)
         finally:
             os.close(held)
     return answer
 
 
-def _planned(order: Mapping[str, Any], write: Write) -> Dict[str, Any]:
+def _planned(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, Any]:
     hands = _hands(order, lambda _: None, write)
-    answer = _ended(hands, lambda: _carry_out(order, hands), order["timeout"])
+    answer = _ended(hands, lambda: _carry_out(order, ledger, hands), order["timeout"])
     return {**answer, "status": "planned"} if answer["status"] == "done" else answer
 
 
@@ -123,7 +123,7 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
     return {**answer, **said}  # the output was masked before it was cut
 
 
-def _carry_out(order: Mapping[str, Any], hands: Hands) -> None:
+def _carry_out(order: Mapping[str, Any], ledger: Ledger, hands: Hands) -> None:
     try:
         cls = catalogue.step(order["step"])
     except KeyError as error:
@@ -134,7 +134,7 @@ def _carry_out(order: Mapping[str, Any], hands: Hands) -> None:
     module = values.build(cls, order.get("params") or {})
     for path in values.paths(module, {*order.get("host_text", ()), *cls.writes}):
         tree.inside(path, hands.writable)
-    host = Host(writable=hands.writable)
+    host = Host(writable=hands.writable, base=ledger.base)
     performance = Performance(hands, module.plan(host))
     if order.get("check"):
         performance.check()

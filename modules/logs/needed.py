@@ -4,13 +4,14 @@ import re
 from functools import lru_cache
 from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
-from runbook.modules.logs.nodes import Bytes, Many, Node, OneOf, Text, Times
+from runbook.modules.logs.nodes import Bytes, Many, Node, OneOf, Text, Times, many, trimmed
 
 SHORTEST = 3  # bytes; shorter ones stand in too many lines
 SHORTEST_ALSO = 2
 MOST = 200  # texts of one set; more are no quicker than the expression itself
 SETS = 5
 TELLING = 4.5  # weight of a text by which lines are told apart
+_SAYS_LITTLE = 2.5  # that of a common word
 SURE = 7.0  # and of one that seldom stands in a line that does not match
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _:,-/'\"=<>%&#@!;~`\t")
 _FEW = 4  # characters in whose place each is written out
@@ -45,6 +46,29 @@ def needed(node: Node) -> Tuple[Texts, ...]:
     if not useful or min(map(len, useful[0].words)) < SHORTEST:
         return ()
     return tuple(useful[:SETS])
+
+
+def rarest(node: Node) -> Node:
+    """Leave out what an expression begins with, up to common words, where a rare word stands behind them.
+
+    So an engine begins at `nan`, and not at each `loss` that is none.
+    """
+    sets = needed(node)
+    if not isinstance(node, Many) or not sets or not all(map(_rare, sets[0].words)):
+        return node
+    begin = 0
+    for place, part in enumerate(node.parts[:-1]):
+        left = needed(many(node.parts[place + 1 :]))
+        if not left or weight(left[0]) < weight(sets[0]):
+            break
+        if 0 < max(map(weight, _sets(part)), default=0.0) <= _SAYS_LITTLE:
+            begin = place + 1
+    return trimmed(many(node.parts[begin:]), 0) if begin else node
+
+
+def _rare(word: bytes) -> bool:
+    parts = filter(bytes.isalpha, _PART.findall(word))
+    return not any(part.lower() in _COMMON or part in _SMALL for part in parts)
 
 
 def weight(texts: Texts) -> float:

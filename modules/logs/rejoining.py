@@ -16,17 +16,22 @@ MOST = 64  # that are joined to one
 
 _ENDS = re.compile(rb"[^\s|+] ?\Z")
 _BEGINS = re.compile(
-    rb"[\s|+*=#<>]|-(?![A-Za-z])|\[ *\d|\[?\d{4}[-/]\d\d|\[?\d\d[-/:]\d\d|[IWEF]\d{4} |\((?:\w+ )?pid=|\[rank|Traceback |File \"|"
-    rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) |\[?(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL|CRITICAL)|\Z"
+    rb"[\s|+*=#<>]|-(?![A-Za-z])|\Z|\[ *\d|\[?\d{4}[-/]\d\d|\[?\d\d[-/:]\d\d|[IWEF]\d{4} |\((?:\w+ )?pid=|\[rank|"
+    rb"Traceback |File \"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) |"
+    rb"\[?(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL|CRITICAL)"
 )
 
 
 def rejoined(block: bytes) -> Optional[Text]:
     """Return a block in which broken lines are whole, followed by as many empty ones; None where none is broken."""
-    widths = _widths(block[:SAMPLE].split(b"\n"))
+    lines = block[:SAMPLE].split(b"\n")
+    widths = _widths(lines)
     width = max(widths)
     if not NARROWEST <= width <= WIDEST or widths.count(width) < FEWEST - 1 or b"\r" in block:
         return None
+    full = [at for at, own in enumerate(widths[:-1]) if own == width]
+    if 2 * sum(_goes_on(lines[at], lines[at + 1]) for at in full) < len(full):
+        return None  # of most logs this is the end of it
     lines = block.split(b"\n")
     widths = _widths(lines)
     if max(widths) != width:

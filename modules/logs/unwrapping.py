@@ -26,27 +26,22 @@ def unwrapped(blocks: Iterator[bytes]) -> Iterator[Unwrapped]:
         if text is not None:
             yield block, text
             continue
-        for segment in _segments(block):
+        begin = 0
+        while begin < len(block):
+            end = block.find(b"\n", begin + max(SEGMENT, len(held))) + 1 or len(block)  # not all is joined ever again
+            segment, begin = block[begin:end], end
             if not (held or wraps(segment)):
                 yield segment, None
                 continue
             part, held = held + segment, b""
             text = said_in_bulk(part)
             if text is None:
-                whole, end = together(part)
-                if end < len(part) <= end + HELD:
-                    part, held = part[:end], part[end:]
+                whole, done = together(part)
+                if done < len(part) <= done + HELD:
+                    part, held = part[:done], part[done:]
                     whole, _ = together(part)
                 text = said(whole)
             if part:
                 yield part, text
     if held:
         yield held, said(together(held)[0])
-
-
-def _segments(block: bytes) -> Iterator[bytes]:
-    begin = 0
-    while begin < len(block):
-        end = block.find(b"\n", begin + SEGMENT) + 1 or len(block)
-        yield block[begin:end]
-        begin = end

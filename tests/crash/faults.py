@@ -1,7 +1,7 @@
 """The command line with a fault at one point: `python faults.py WORDS…` is `runbook WORDS…`.
 
 At point CRASH_AT (`points.py`) something of CRASH_KIND happens. Nothing of this is in the product: the engine is
-patched here, and the agent's ledger where its modules are packed.
+patched here, and what the agent's ledger writes by where its modules are packed.
 
 kill-engine, kill-agent, kill-both: kill -9; the agent with the step in hand and its programs.
 fill: the disk that CRASH_DISK lies on is filled to the last block.
@@ -18,8 +18,8 @@ from pathlib import Path
 import points
 from points import point
 
-LEDGER = """
-for _name in ("_overwrite", "_append", "_sync"):
+BEHIND = """
+for _name in ("overwrite", "append", "sync"):
     globals()[_name] = counted(_name, globals()[_name])
 """
 
@@ -49,7 +49,7 @@ def arm() -> None:
     from runbook.engine.fleet import agent, pack
 
     contents = dict(pack.contents())
-    contents["runbook/modules/ledger.py"] += (Path(points.__file__).read_text() + LEDGER).encode()
+    contents["runbook/modules/durable.py"] += (Path(points.__file__).read_text() + BEHIND).encode()
     pack.contents = lambda: contents
     connecting, sending, taking = sqlite3.connect, agent.Agent.send, agent.Agent._take
 

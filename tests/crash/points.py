@@ -1,6 +1,6 @@
 """Places where something becomes durable, or goes to or comes from the agent, counted in one file for all processes.
 
-Runs in the engine, and as text behind modules/ledger.py in the agent, so it keeps to Python 3.9.
+Runs in the engine, and as text behind modules/durable.py in the agent, so it keeps to Python 3.9.
 """
 
 import contextlib

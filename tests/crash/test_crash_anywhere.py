@@ -34,6 +34,6 @@ def test_the_harness_finds_a_step_that_is_done_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(harness, "AGAIN", frozenset())
     monkeypatch.setattr(harness, "book", careless)
     there = harness.points(tmp_path)
-    results = [number for number, label in there.items() if label == "agent: before _append"]
+    results = [number for number, label in there.items() if label == "agent: before append"]
     found = harness.run("kill-both", results[4], tmp_path)
     assert any("ran 2 times" in wrong for wrong in found.wrong), str(found)

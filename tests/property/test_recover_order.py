@@ -40,7 +40,7 @@ def told(world: Fleet) -> object:
             reason = reason.replace(name, str(key))
         return (each.key, each.state.value, reason, names.get(each.root), each.opened)
 
-    return sorted(map(state, world.incidents())), sorted(world.done), world.done
+    return sorted(map(state, world.incidents())), sorted(world.done)
 
 
 def outcomes(text, looks, order, passes=2, **more):

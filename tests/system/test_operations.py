@@ -252,7 +252,7 @@ def begin(cli, step: str, sleep: float):
         [sys.executable, "-m", "runbook", "apply", str(book)],
         env=cli.env, cwd=cli.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not (cli.home / "ran").exists():
         assert time.monotonic() < end, "it never began"
         time.sleep(0.01)

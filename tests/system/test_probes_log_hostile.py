@@ -1,5 +1,6 @@
 """What is laid in a log probe's way, by accident or on purpose: it ends in time, in bounded memory, and says why."""
 
+import itertools
 import json
 import os
 import resource
@@ -16,7 +17,8 @@ from log_watch import Watch, write
 from runbook.engine.fleet import Spec, local
 from runbook.engine.model import NotSeen, Seen
 from runbook.modules.declare import Unclear
-from runbook.modules.logs import assembling, tail
+from runbook.modules.logs import assembling, tail, tracebacks
+from runbook.modules.logs.tracebacks import TooMuch
 
 PROBE = """
 import resource, sys
@@ -137,7 +139,8 @@ import json, os, sys
 from runbook.modules.host import Host
 from runbook.modules.probes.log import Log
 from runbook.modules.declare import Unclear
-from runbook.modules.logs import assembling, tail
+from runbook.modules.logs import assembling, tail, tracebacks
+from runbook.modules.logs.tracebacks import TooMuch
 probe, state = Log((sys.argv[1],), ("line [0-9]",)), {}
 for _ in sys.stdin:
     host = Host(remembered=state)
@@ -218,6 +221,19 @@ def test_each_look_gets_on_where_joining_takes_too_long_and_it_is_told(tmp_path,
 
 
 def test_a_look_whose_time_is_up_leaves_the_block_to_the_next_one_and_loses_nothing(tmp_path, monkeypatch):
+    asked, ready, left = itertools.count(), assembling.Assembly.ready, []
+
+    def counting(*given, **more):
+        try:
+            return ready(*given, **more)
+        except TooMuch:
+            left.append(looks)
+            raise
+
+    monkeypatch.setattr(time, "monotonic", lambda: next(asked) * 0.001)  # a clock that goes on when it is asked
+    monkeypatch.setattr(assembling, "TIME", 600.0)
+    monkeypatch.setattr(tracebacks, "_SELDOM", 64)
+    monkeypatch.setattr(assembling.Assembly, "ready", counting)
     monkeypatch.setattr(tail, "BUDGET", 0.05)
     monkeypatch.setattr(tail, "LEAST", 0.05)
     log = tmp_path / "x.log"
@@ -227,8 +243,10 @@ def test_a_look_whose_time_is_up_leaves_the_block_to_the_next_one_and_loses_noth
         before = watch.state.get("behind")
         found += watch.numbers()
         assert watch.state["behind"] != before
+        assert "trouble" not in watch.state
         looks += 1
     assert found == list(range(len(NAMED)))
+    assert left == list(range(looks - 1))  # each look but the last left a block
 
 
 def test_making_the_patterns_ready_takes_nothing_of_the_time_for_reading(tmp_path, monkeypatch):

@@ -4,10 +4,13 @@ import bz2
 import gzip
 import lzma
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,8 @@ PACKERS = {
     "bzip2": (".bz2", lambda text: bz2.compress(text, 1)),
     "xz": (".xz", lzma.compress),
 }
+
+UNPACKERS = {"gzip": lambda: zlib.decompressobj(31), "bzip2": bz2.BZ2Decompressor, "xz": lzma.LZMADecompressor}
 
 
 @pytest.fixture
@@ -177,19 +182,22 @@ def test_what_only_bears_the_name_is_read_as_it_is(log):
 @pytest.mark.parametrize("packer", PACKERS)
 def test_what_is_broken_gives_what_can_be_had_and_is_told(log, packer):
     suffix, compress = PACKERS[packer]
-    text = b"".join(b"line %d %s\n" % (number, os.urandom(40).hex().encode()) for number in range(5000))
+    noise = random.Random(7)
+    text = b"".join(b"line %d %s\n" % (number, noise.randbytes(40).hex().encode()) for number in range(5000))
     broken = log.parent / f"train.log.1{suffix}"
-    broken.write_bytes(compress(text)[: len(text) // 3])
+    half = compress(text)[: len(text) // 3]
+    broken.write_bytes(half)
+    there = len(re.findall(rb"line \d+ ", UNPACKERS[packer]().decompress(half)))
     os.utime(broken, (time.time() - 3600, time.time() - 3600))
-    watch = Watch(log, from_="start")
+    watch = Watch(log, patterns=(r"line (?P<n>\d+) ",), from_="start")  # the cut may fall within a number
     found = watch.look()
     said = watch.state.get("trouble", "")
     while watch.state["behind"]:
         found += watch.look()
         said += watch.state.get("trouble", "")
     assert said == f"{broken} is packed only in part: what could be read of it was"
-    assert 0 < len(found) < 5000
-    assert [record.n for record in found] == list(range(len(found)))
+    assert 0 < there < 5000
+    assert [record.n for record in found] == list(range(there))
     assert watch.look() == []
     assert "trouble" not in watch.state
 

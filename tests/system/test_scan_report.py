@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -161,6 +162,28 @@ def test_quiet_says_nothing_of_a_clean_log(scan):
 def test_quiet_names_what_could_not_be_read(scan):
     scan.write("good.log", "driving\n")
     assert scan("good.log", "gone.log", "-q").startswith("? gone.log: there is no such file or directory\n")
+
+
+def test_ranks_are_named_and_those_that_are_silent(scan):
+    for rank in (0, 1, 3):
+        scan.write(f"rank{rank}.log", f"[rank{rank}]: flux capacitor empty\n" * 30 + "time machine halted\n")
+    logs = ("rank0.log", "rank1.log", "rank3.log")
+    assert "\n  who     ranks 0-1, 3, not 2\n" in scan(*logs, "--no-journal")
+    assert ", 90 times, ranks 0-1, 3, not 2, led to test.halt" in scan(*logs, "--no-journal", "--quiet")
+    document = json.loads(scan(*logs, "--no-journal", "--format", "json"))
+    assert [one["ranks"] for one in document["incidents"]] == [[0, 1, 3]]
+
+
+def test_what_lines_around_the_root_begin_with_as_it_does_is_left_out(scan):
+    lead = "(EngineCore pid=4121) ERROR 11-22 06:01:58 [core.py:400] "
+    log = scan.write("deep.log", f"{lead}hidden_states = model(batch, cache)\n{lead}flux capacitor empty\nshort\n")
+    rows = [row for row in scan(log, "--no-journal").splitlines() if "│" in row]
+    assert [row[12:] for row in rows] == [
+        "│ … hidden_states = model(batch, cache)",
+        "│ (EngineCore pid=4121) ERROR 11-22 06:01:58 [core.py:400] flux",
+        "│ capacitor empty",
+        "│ short",
+    ]
 
 
 def test_a_long_line_is_cut_around_what_matched(scan):

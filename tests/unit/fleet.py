@@ -191,7 +191,9 @@ class Fleet:
     def kinds(self, kind: str) -> list[Happened]:
         return [told for told in self.told if told.kind == kind]
 
-    def approve(self, incident: Incident, *, granted: bool = True, lasts: float = 86400.0, by: str = "eva@desk") -> None:
+    def approve(
+        self, incident: Incident, *, granted: bool = True, lasts: float = 86400.0, by: str = "eva@desk"
+    ) -> None:
         said = Approval(incident.id, incident.digest, self.now, self.now + lasts, by, granted)
         self.people = replace(self.people, approvals={**self.people.approvals, incident.id: said})
 
@@ -202,4 +204,3 @@ class Fleet:
     def maintain(self, hosts: str, until: float | None = None) -> None:
         said = Maintenance("m1", hosts, self.now, until, "eva@desk", "new fans")
         self.people = replace(self.people, maintenance=(said,))
-

@@ -202,6 +202,27 @@ def test_a_story_has_the_root_and_what_followed(journal):
     assert told.root.id == "root"
 
 
+def test_what_follows_from_another_is_told_with_it_and_counted_apart(journal):
+    run(journal, "r1", NOW - 60.0)
+    folded = [{"id": "leaf", "host": "gpu02", "detector": "xid", "signature": "", "count": 3}]
+    about = ("xid", "gpu02", "GPU-1")
+    leaf = IncidentRow("leaf", "serving", *about, "suppressed", "high", NOW, NOW, None, {"root": "root"})
+    keep(journal, incident("root", "recovering", folded=folded), leaf)
+    shown = CliRunner().invoke(status.command, ["--journal", journal.path]).output
+    assert "leaf" not in shown
+    assert "led to xid on gpu02\n" in shown
+    assert "1 recovering, 1 following" in shown
+    told = CliRunner().invoke(status.command, ["--journal", journal.path, "--format", "json"]).output
+    assert {one["id"]: one["root"] for one in json.loads(told)["incidents"]} == {"root": None, "leaf": "root"}
+
+
+def test_a_runbook_that_only_programs_use_has_their_last_call(journal):
+    run(journal, "r1", NOW - 60.0, runbook="api", command="call")
+    run(journal, "r2", NOW - 900.0)
+    run(journal, "r3", NOW - 50.0, command="call")
+    assert {one.runbook: one.id for one in runs.latest(journal)} == {"api": "r1", "serving": "r2"}
+
+
 def test_incidents_are_listed_by_state_newest_first(journal):
     keep(journal, incident("a", "cured", at=NOW - 50.0, closed=NOW), incident("b", "open", at=NOW - 40.0),
          incident("c", "cured", at=NOW - 30.0, closed=NOW))  # fmt: skip

@@ -304,3 +304,35 @@ def test_what_is_nested_without_end_is_cut():
     for _ in range(5000):
         deep = {"a": [deep]}
     assert "…" in str(codec.load(codec.dump(deep)))
+
+
+def test_what_a_pass_reads_at_its_start_is_found_by_indexes_however_long_the_journal_is(journal, monkeypatch):
+    asked = []
+    really = type(journal).ask
+
+    def ask(self, question, values=()):
+        asked.append((question, values))
+        return really(self, question, values)
+
+    monkeypatch.setattr(type(journal), "ask", ask)
+    journal.open_incidents("llm")
+    journal.open_incidents("llm", "gpu01")
+    journal.ended_incidents("llm", "gpu01", 1.0)
+    journal.failed("llm", "gpu01", 1.0)
+    journal.cleared("llm", "gpu01", 1.0)
+    journal.holds("llm", "gpu01")
+    journal.cursors("llm", "gpu01")
+    journal.pools("llm", "gpu01")
+    journal.open_intents("llm", "gpu01")
+    journal.recoveries("llm", "gpu01", 1.0)
+    journal.begun("llm", ("gpu01", "down", "vllm"), 1.0)
+    journal.steps_begun("llm", "gpu01", 1.0)
+    journal.attempts("llm", "gpu01", ["build"], 20)
+    journal.people(1.0)
+    journal.unended("llm")
+    for question, values in asked:
+        plan = [row[3] for row in really(journal, f"EXPLAIN QUERY PLAN {question}", values)]
+        long_ones = [
+            step for step in plan if step.startswith(("SCAN events", "SCAN incidents", "SCAN runs", "SCAN intents"))
+        ]
+        assert not long_ones, (question, plan)

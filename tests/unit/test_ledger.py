@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from runbook.modules import durable
 from runbook.modules import ledger as ledgers
 from runbook.modules.declare import Refused
 from runbook.modules.ledger import Held, Known, Ledger
@@ -112,7 +113,7 @@ def test_an_intent_that_is_older_than_what_is_kept_may_have_begun(ledger, tmp_pa
 
 
 def test_where_an_intent_cannot_be_called_off_it_counts_as_begun(ledger, monkeypatch, capsys):
-    monkeypatch.setattr(ledgers, "_overwrite", full(errno.EROFS))
+    monkeypatch.setattr(durable, "overwrite", full(errno.EROFS))
     assert ledger.ask("i1") == Known("lost", None, begun=True)
     assert "i1 can't be called off" in capsys.readouterr().err
 
@@ -138,7 +139,7 @@ def test_what_was_undone_is_not_undone_twice(ledger):
 
 
 def test_a_start_that_cannot_be_written_refuses_the_step_and_leaves_no_trace(ledger, monkeypatch):
-    monkeypatch.setattr(ledgers, "_overwrite", full(errno.EROFS))
+    monkeypatch.setattr(durable, "overwrite", full(errno.EROFS))
     with pytest.raises(Refused, match="Read-only file system"):
         ledger.start("i1", {})
     assert ledger.known("i1") == Known("lost", None, begun=False)
@@ -147,38 +148,38 @@ def test_a_start_that_cannot_be_written_refuses_the_step_and_leaves_no_trace(led
 def test_a_full_disk_is_met_with_the_space_set_aside_so_that_the_step_that_frees_it_can_run(
     ledger, monkeypatch, tmp_path
 ):
-    written = ledgers._overwrite
+    written = durable.overwrite
 
     def overwrite(held, value, **more):
         if (tmp_path / "reserve").exists():
             full()()
         written(held, value, **more)
 
-    monkeypatch.setattr(ledgers, "_overwrite", overwrite)
+    monkeypatch.setattr(durable, "overwrite", overwrite)
     os.close(ledger.start("i1", {}))
     assert ledger.known("i1").begun
 
 
 def test_a_disk_that_stays_full_refuses_the_step(ledger, monkeypatch):
-    monkeypatch.setattr(ledgers, "_overwrite", full())
+    monkeypatch.setattr(durable, "overwrite", full())
     with pytest.raises(Refused, match="No space left on device"):
         ledger.start("i1", {})
 
 
 def test_what_cannot_be_undone_later_is_refused(ledger, monkeypatch):
-    monkeypatch.setattr(ledgers, "_append", full())
+    monkeypatch.setattr(durable, "append", full())
     with pytest.raises(Refused, match="how to undo it can't be kept, so it was not done"):
         ledger.keep_undo("i1", {})
 
 
 def test_a_line_that_did_not_fit_does_not_spoil_the_next(tmp_path, monkeypatch):
     path = str(tmp_path / "f")
-    ledgers._append(path, b"first\n")
+    durable.append(path, b"first\n")
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full())
         with pytest.raises(OSError, match="No space"):
-            ledgers._append(path, b"second\n")
-    ledgers._append(path, b"third\n")
+            durable.append(path, b"second\n")
+    durable.append(path, b"third\n")
     assert (tmp_path / "f").read_bytes() == b"first\nthird\n"
 
 
@@ -247,7 +248,7 @@ def test_what_is_remembered_of_a_subject_is_whole_at_every_moment(ledger, tmp_pa
     with ledger.subject("gpu 0", claim(10, owner="a"), 1.0):
         pass
     (name,) = os.listdir(tmp_path / "locks")
-    assert ledgers._json((tmp_path / "locks" / name).read_bytes())["epochs"] == {"j": 10}
+    assert durable.parsed((tmp_path / "locks" / name).read_bytes())["epochs"] == {"j": 10}
 
 
 def test_a_subject_that_is_held_is_refused_when_patience_ends(ledger, tmp_path):
@@ -287,7 +288,7 @@ def test_a_lock_that_was_pruned_while_it_was_waited_for_does_not_count(ledger, t
             pruned.append(os.unlink(path))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    held = ledgers._lock(path, 0.0)
+    held = durable.lock(path, 0.0)
     assert os.fstat(held).st_ino == os.stat(path).st_ino
     os.close(held)
 
@@ -313,3 +314,22 @@ def test_an_old_lock_is_forgotten_unless_somebody_holds_it(ledger, tmp_path):
     with ledger.subject("held", claim(1), 1.0):
         ledger.prune(time.time())
         assert len(os.listdir(tmp_path / "locks")) == 1
+
+
+def test_as_much_is_set_aside_as_there_is_and_more_when_there_is_more(ledger, tmp_path, monkeypatch):
+    (tmp_path / "reserve").unlink()
+    really = durable.replace
+    room = [100_000]
+
+    def replace(path, body):
+        if len(body) > room[0]:
+            full()()
+        really(path, body)
+
+    monkeypatch.setattr(durable, "replace", replace)
+    os.close(ledger.start("i1", {}))
+    ledger.result("i1", {"status": "done"})
+    assert (tmp_path / "reserve").stat().st_size == 64 << 10
+    room[0] = 1 << 30
+    ledger.result("i1", {"status": "done"})
+    assert (tmp_path / "reserve").stat().st_size == 256 << 10

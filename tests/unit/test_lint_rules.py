@@ -297,6 +297,7 @@ pools:
         ("member.port", "member.level", []),
         ("to.port", "to.prot", ["RB017"]),
         ("{name: b, port: 2}", "{name: b, prt: 2}", ["RB058", "RB058"]),
+        ("{name: b, port: 2}", "{name: b, port: '{{ prot }}'}", ["RB017"]),
         ("\n    EXTRA", "\n    prefer: member.port == 1", []),
         ("\n    EXTRA", "\n    prefer: member.level == 'helthy'", ["RB020"]),
         ("\n    EXTRA", "\n    prefer: member.breaker != 'opened'", ["RB020"]),

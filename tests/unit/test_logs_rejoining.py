@@ -48,7 +48,7 @@ def test_messages_that_were_broken_match_at_their_first_line(tmp_path, width, st
 
 @pytest.mark.parametrize("width", [*range(72, 100), 120])
 def test_wherever_a_word_was_broken_it_is_whole(width):
-    lines = [f"{'x' * number}{line}" for number in range(6) for line in (MESSAGE, STEP)]
+    lines = [line for number in range(6) for line in (f"{'x' * number}{MESSAGE}", STEP)]
     text = rejoined(broken("\n".join([*lines, ""]), width).encode())
     assert text is not None
     assert [line for line in text.data.decode().split("\n") if line] == lines

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from runbook.engine.decide import tolerance
-from runbook.engine.model import Outcome, StepStatus
+from runbook.engine.decide.guards import Caps
+from runbook.engine.model import Impact, Mode, Outcome, StepStatus
 from runbook.engine.recover.state import Settings
 from runbook.engine.recover.work import Left
 from tests.unit.world import DONE, World, failed
@@ -318,6 +319,7 @@ def test_a_member_in_flight_feeds_its_component_and_the_next_one_is_asked(tmp_pa
 
 def test_a_vote_in_flight_is_awaited_and_all_are_asked_again(tmp_path):
     text = "name: t\n" + POOLED.format(extra="redundancy: 3").replace("name: ask", "name: download")
+    text = text.replace("    retry: {attempts: 2, base: 1s}\n", "")
     one = World(tmp_path, text, looks={})
     left_by_an_earlier_run(one, DONE, member="b")
     one.go()
@@ -331,3 +333,58 @@ def test_what_was_left_of_an_operation_that_tags_leave_out_stays(tmp_path):
     left_by_an_earlier_run(one, DONE)
     one.go()
     assert one.state.left["localhost", "download"]
+
+
+# what may be carried out
+
+
+@pytest.mark.parametrize(
+    ("extra", "caps", "done", "told"),
+    [
+        ("mode: observe", Caps(), ["serve"], "mode is observe"),
+        ("mode: approve", Caps(), [], "it waits for approval: run it again with --yes"),
+        ("mode: approve", Caps(approved=True), ["download", "serve"], ""),
+        ("", Caps(mode=Mode.OBSERVE), [], "mode is observe (--max-mode)"),
+        ("", Caps(mode=Mode.APPROVE), [], "it waits for approval (--max-mode): run it again with --yes"),
+        ("", Caps(impact=Impact.LOW), [], "download is disruptive, --max-impact is low"),
+        ("mode: auto", Caps(), ["download", "serve"], ""),
+    ],
+)
+def test_an_operation_does_not_go_further_than_its_mode_and_the_run_allow(tmp_path, extra, caps, done, told):
+    one = world(tmp_path, extra=extra)
+    one.state = replace(one.state, plan=replace(one.state.plan, settings=Settings(caps=caps)))
+    one.go()
+    assert one.done == done
+    assert ended(one)["download"]["error"] == told
+
+
+def test_an_operations_own_limit_holds_from_pass_to_pass(tmp_path):
+    one = world(
+        tmp_path, extra=f"limit: 2 per 1h\n    retry: {{attempts: 3, base: 1s}}\n    {MIRRORS}", download=failed()
+    )
+    one.go()
+    assert one.done == ["download", "download", "m1", "serve"]
+    assert "limit reached: 2 runs of download per 1h" in str(ended(one)["download"]["after"])
+    one.again(after=60)
+    assert one.done[4:] == ["m1", "serve"]
+    one.again(after=3600)
+    assert one.done[6:8] == ["download", "download"]
+
+
+def test_a_fallback_that_may_not_be_taken_leads_to_the_next(tmp_path):
+    fallbacks = (
+        "fallback: [{command: [m1], name: m1, mode: observe}, {command: [m2], name: m2, limit: 1}, "
+        "{command: [m3], name: m3}]"
+    )
+    one = world(tmp_path, extra=fallbacks, download=failed())
+    one.go()
+    one.again()
+    assert one.done == ["download", "m2", "serve", "download", "m3", "serve"]
+
+
+def test_members_have_limits_of_their_own(tmp_path):
+    text = "name: t\n" + POOLED.format(extra="limit: 1 per 1h")
+    one = World(tmp_path, text, looks={}, acts={"ask": failed()})
+    one.go()
+    assert [act.order.params["argv"][-1] for act in one.sent] == ["a", "b", "c"]
+    assert "a: limit reached: 1 run of ask per 1h" in str(ended(one)["ask"]["error"])

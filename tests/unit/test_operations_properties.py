@@ -105,7 +105,7 @@ def ends(world: Watched) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(runbooks(), st.lists(OUTCOMES, max_size=25))
+@given(runbooks(), st.lists(OUTCOMES, min_size=6, max_size=25))
 def test_operations_end_whatever_happens(text, outcomes):
     with tempfile.TemporaryDirectory() as place:
         world = Watched(Path(place), text, outcomes)

@@ -316,6 +316,14 @@ def test_failover_runs_the_pools_switch_and_the_new_member_is_asked_first(tmp_pa
     assert world.asked == ["b"]
 
 
+def test_an_active_member_that_the_runbook_has_lost_is_the_first_again(tmp_path):
+    world = failing_over(tmp_path, top="fault_tolerance: high")
+    world.state = replace(world.state, active={("localhost", "endpoints"): "z"})
+    world.go()
+    assert world.asked == ["a"]
+    assert switched(world) == [("a", "b")]
+
+
 def test_repeated_failovers_go_round(tmp_path):
     found = []
     world = failing_over(tmp_path, well_after=99)
@@ -369,6 +377,21 @@ def test_a_stop_in_the_middle_of_a_failover_lets_its_step_end_and_begins_no_othe
     assert world.done == ["ask", "switch"]
     assert (switched(world), world.state.stopping) == ([], True)
     assert world.state.tasks == {}
+
+
+@pytest.mark.parametrize("switch", ["shell: {script: reload}", "command: [reload], mode: approve"])
+def test_a_failover_is_as_dangerous_as_the_steps_of_its_switch(tmp_path, switch):
+    text = RUNBOOK.format(extra="", top="", rest=ILL.replace("STEP", "{pool: '{{ which }}'}"))
+    text = text.replace("command: [reload]", switch).replace("base: 8000", "base: 8000, which: endpoints")
+    world = World(tmp_path, text, looks={"down": seen({"memory_available": 1})})
+    world.go()
+    assert world.states() == {"down": "waiting"}
+    assert switched(world) == []
+    digest = world.state.incidents["localhost", "down", ""].digest
+    (tmp_path / "other").mkdir()
+    other = World(tmp_path / "other", text.replace("from.name", "from.port"), looks=world.looks)
+    other.go()
+    assert other.state.incidents["localhost", "down", ""].digest != digest
 
 
 def test_a_member_that_a_detector_finds_ill_comes_last_and_failover_avoids_it(tmp_path):

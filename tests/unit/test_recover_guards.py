@@ -5,7 +5,7 @@ import pytest
 from runbook.engine.decide import flapping, unavailable
 from runbook.engine.decide.guards import Caps
 from runbook.engine.model import Impact, Lease, Mode, NotSeen
-from runbook.engine.recover.commands import Told
+from runbook.engine.recover.commands import Asked, LookAt, Recover, Told, Unreachable
 from runbook.engine.recover.state import Settings
 from tests.unit.fleet import HOUR, Fleet, done
 from tests.unit.world import failed, seen
@@ -438,3 +438,43 @@ def test_max_mode_observe_observes(tmp_path):
     world = fleet(tmp_path, settings=Settings(Caps(mode=Mode.OBSERVE)), acts={"fix": failed()})
     world.go()
     assert (world.done, world.states()) == ([], {"a": "observed"})
+
+
+# ── hosts and subjects that are gone ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_host_that_is_lost_while_it_is_verified_ends_unverified(tmp_path):
+    world = fleet(tmp_path, extra="verify: {within: 20s}")
+    world.go(wait=5.0)
+    really = world.perform
+    world.perform = lambda command: (
+        world.later(0.0, Unreachable(command.host, "no route")) if isinstance(command, LookAt) else really(command)
+    )
+    world.settle()
+    assert world.states() == {"a": "unverified"}
+
+
+def test_a_host_that_is_lost_keeps_the_others_from_nothing(tmp_path):
+    world = fleet(tmp_path, cured_by("fix"), hosts=("a", "b"), top="max_unavailable: 1")
+    world.put(world.words())
+    world.put(Recover())
+    world.put(Asked(frozenset("ab")))
+    world.perform(LookAt("b", ("low",)))
+    world.settle(0.0)
+    assert world.done == []
+    world.put(Unreachable("a", "no route"))
+    world.settle()
+    assert (world.done, world.states()) == ([("b", "fix")], {"b": "cured"})
+
+
+def test_a_parked_recovery_whose_subject_is_gone_is_over(tmp_path):
+    extra = "strategy: progressive\n    verify: {within: 4s}"
+    recover = "[{command: [a], name: one}, {shell: {script: echo}, name: two}]"
+    gpu = lambda *names: seen(*[{"subject": name, "memory_available": 1} for name in names])  # noqa: E731
+    world = fleet(tmp_path, gpu("0", "1"), extra=extra, recover=recover)
+    world.go()
+    assert {each.state.value for each in world.incidents()} == {"waiting"}
+    world.looks["low"] = gpu("1")
+    world.again()
+    assert world.one("low", "a", "0").state.value == "unverified"
+    assert [told.subject for told in world.kinds("recovery.ended")] == ["0"]

@@ -92,6 +92,15 @@ def test_one_that_needs_a_person_parks_what_is_left(tmp_path):
     assert len(world.done) == 3
 
 
+def test_a_parked_rung_waits_for_its_own_guards_alone(tmp_path):
+    recover = "[{command: [a], name: one, limit: 1 per 1d}, {shell: {script: x}, name: wipe}]"
+    world = parallel(tmp_path, cured_by("wipe"), recover)
+    world.go()
+    world.approve(world.one("low"))
+    world.again()
+    assert (world.done, world.states()) == ([("a", "one"), ("a", "wipe")], {"a": "cured"})
+
+
 def test_a_rung_over_its_limit_is_left_out(tmp_path):
     recover = "[{command: [a], name: one, limit: 1 per 1d}, {command: [b], name: two}]"
     world = parallel(tmp_path, recover=recover)
@@ -216,3 +225,16 @@ def test_each_change_of_what_the_verification_sees_is_told_and_the_last_look(tmp
     world = fleet(tmp_path, cured_by("fix"), extra="verify: {for: 6s, within: 20s}")
     world.go()
     assert [told.data["clear"] for told in world.kinds("verified.look")] == [True, True]
+
+
+def test_lanes_that_another_journals_run_keeps_off_wait_and_then_go_on_where_they_stand(tmp_path):
+    held = Outcome(StepStatus.REFUSED, error="bob@b recovers it", data={"held": {"by": "bob@b", "until": 2e9}})
+    answers = {name: [held, done()] for name in ("one", "two", "three")}
+    acts = {name: lambda world, host, some=some: some.pop(0) for name, some in answers.items()}
+    world = parallel(tmp_path, lambda world, host: WELL if len(world.over) > 3 else ILL, acts=acts)
+    world.go()
+    assert (world.states(), world.one("low").reason) == ({"a": "suppressed"}, "bob@b recovers it")
+    world.again()
+    assert world.states() == {"a": "cured"}
+    assert [title for _, title in world.done] == ["one", "two", "three"] * 2
+    assert world.kinds("recovery.begun") == []

@@ -165,7 +165,7 @@ llm-deploy on localhost
     saw   disk used 97.3%
     why   clear_cache is destructive and wants approval
 
-1 waiting: rerun with --yes to approve
+1 waiting: runbook approve i1
 """,
         3,
     )
@@ -541,7 +541,7 @@ def test_check_with_fix_changes_things_and_does_not_say_otherwise():
     waiting = [opened(), moved("waiting", reason="destructive")]
     text, _ = told(begun(command="check", check=False), *waiting)
     assert text.startswith("llm-deploy on localhost\n")
-    assert text.endswith("1 waiting: rerun with --yes to approve\n")
+    assert text.endswith("1 waiting: runbook approve 7f2c9e01\n")
 
 
 def test_operations_that_check_looks_at_would_run():

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runbook.engine.journal.store import Journal
 
 PASSES: Final = ("apply", "check", "watch")  # commands that look with all detectors
+CALLS: Final = ("call",)  # of a program, through `heal` and `Engine`
 _LOOKED_AT: Final = 12  # passes that a rhythm is told from
 _RHYTHM: Final = 4  # gaps, at least
 _LATE: Final = 3  # times the usual gap
@@ -82,15 +83,21 @@ def _names(journal: Journal) -> list[str]:
 
 
 def _last(journal: Journal, runbook: str) -> LastRun | None:
-    rows = journal.ask(
-        f"""
-        SELECT id, runbook, file, command, started, ended, exit_code, started_by FROM runs
-        WHERE runbook = ? AND command IN ({", ".join("?" * len(PASSES))}) ORDER BY started DESC LIMIT ?
-        """,  # noqa: S608 -- question marks
-        (runbook, *PASSES, _LOOKED_AT),
-    )
+    """Return a runbook's last pass; of one that only programs use, their last call."""
+    rows = _runs(journal, runbook, PASSES)
+    every = rhythm([row[4] for row in rows])
+    rows = rows or _runs(journal, runbook, CALLS)
     if not rows:
         return None
     begun = journal.ask("SELECT data FROM events WHERE run = ? AND kind = 'run.begun' LIMIT 1", (rows[0][0],))
-    data = codec.load(begun[0][0]) if begun else {}
-    return LastRun(*(*rows[0], rhythm([row[4] for row in rows]), data))
+    return LastRun(*(*rows[0], every, codec.load(begun[0][0]) if begun else {}))
+
+
+def _runs(journal: Journal, runbook: str, commands: Sequence[str]) -> list[tuple[Any, ...]]:
+    return journal.ask(
+        f"""
+        SELECT id, runbook, file, command, started, ended, exit_code, started_by FROM runs
+        WHERE runbook = ? AND command IN ({", ".join("?" * len(commands))}) ORDER BY started DESC LIMIT ?
+        """,  # noqa: S608 -- question marks
+        (runbook, *commands, _LOOKED_AT),
+    )

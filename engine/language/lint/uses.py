@@ -69,6 +69,7 @@ class Use:
 def walk(context: Context) -> Iterator[Use]:
     """Yield every expression of this file."""
     yield from _uses_at_top(context)
+    yield from _uses_of_pools(context)
     for detector in context.detectors:
         yield from _uses_of_detector(context, detector)
     for call in context.calls:
@@ -87,6 +88,15 @@ def _uses_at_top(context: Context) -> Iterator[Use]:
     for index, entry in enumerate(context.runbook.writable):
         for path, found in expressions(entry, ("writable", index)):
             yield Use(found, path, anywhere)
+
+
+def _uses_of_pools(context: Context) -> Iterator[Use]:
+    anywhere = known.anywhere(context)
+    here = context.data.get("pools")
+    for pool in context.runbook.pools.values():
+        for index, member in enumerate(pool.members if isinstance(here, dict) and pool.name in here else ()):
+            for path, found in expressions(member, ("pools", pool.name, "members", index)):
+                yield Use(found, path, anywhere)
 
 
 def _uses_of_detector(context: Context, detector: Detector) -> Iterator[Use]:

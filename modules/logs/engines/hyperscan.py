@@ -14,6 +14,7 @@ from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
 from runbook.modules.logs.engines.literals import LiteralEngine, conditions
 from runbook.modules.logs.engines.plan import Expression, of, read
 from runbook.modules.logs.engines.syntax import literal, perl
+from runbook.modules.logs.needed import rarest
 from runbook.modules.logs.patterns import Pattern
 
 _DOCKER = rb"^\{\x22log\x22:\x22"
@@ -91,8 +92,9 @@ def _asked(patterns: Sequence[Pattern]) -> Tuple[_Plan, List[Written]]:
             for word in words:
                 texts.setdefault((literal(word), folds), []).append(number)
         elif node is not None:
-            written.append(Written(number, perl(node)))
-            if expression.exact is not None:
+            begun = node if expression.lines > 1 else rarest(node)
+            written.append(Written(number, perl(begun)))
+            if begun is node and expression.exact is not None:
                 expression = asked._replace(around=())  # what is found holds it
         else:
             others.append(number)

@@ -1,0 +1,68 @@
+"""What a host is asked for, with the parameters filled in, and what its answers mean to `error` detectors."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine.detect import errors as failures
+from runbook.engine.errors import RenderError
+from runbook.engine.fleet import Spec
+from runbook.engine.fleet.bounded import within
+from runbook.engine.language import render
+from runbook.engine.model import UNKNOWN, Lacking, NotSeen
+from runbook.engine.recover import operate
+from runbook.modules import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from runbook.engine.model import Look, Outcome, Truth
+    from runbook.engine.recover.commands import LookAt
+    from runbook.engine.recover.state import Plan, State, Task
+
+PATTERN_SECONDS: Final = 1.0  # for the `error` detectors' patterns over one failure (invariant 6)
+
+
+def specs(
+    plan: Plan, host: str, names: Iterable[str], cursor: Callable[[str, str], Mapping[str, Any]]
+) -> tuple[list[Spec], dict[str, Look]]:
+    """Return the looks of these detectors that a host is to be asked for, and those that are known without asking."""
+    asked: list[Spec] = []
+    known: dict[str, Look] = {}
+    for name in names:
+        detector = plan.detector(name)
+        if catalogue.probe(detector.probe).engine:
+            continue
+        if not plan.concerns(detector, host):
+            known[name] = Lacking(f"its `hosts: {detector.hosts}` leave {host} out")
+            continue
+        try:
+            params = render.probe(detector.probe, detector.params, plan.scopes[host], path=detector.path)
+        except RenderError as error:
+            known[name] = NotSeen(error.what)
+            continue
+        deadline = catalogue.probe(detector.probe).deadline(params)
+        asked.append(Spec(name, detector.probe, params, cursor(host, name), deadline))
+    return asked, known
+
+
+def waiting(command: LookAt) -> Spec:
+    """Return the one look that a step waits for."""
+    deadline = catalogue.probe(command.probe).deadline(command.params)
+    return Spec(command.intent or "", command.probe, command.params, deadline=deadline)
+
+
+def matched(state: State, host: str, task: Task | None, outcome: Outcome) -> dict[str, Truth]:
+    """Ask the `error` detectors about a failed attempt, in a process that is ended when they take too long."""
+    if task is None or task.owner.kind != "operation" or outcome.ok:
+        return {}
+    name = state.plan.runbook.operations[state.works[host].index].name
+    fields = operate.failure(name, 0, outcome)
+    found: dict[str, Truth] = {}
+    for detector in failures.about(state.plan.runbook.detectors, name):
+        answer = within(PATTERN_SECONDS, partial(failures.matches, detector, fields))
+        found[detector.name] = UNKNOWN if answer is None else answer
+        if answer is True:
+            break
+    return found
