@@ -20,7 +20,7 @@ from runbook.engine.errors import Busy, HostUnreachable, RunbookInvalid, UserErr
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.locks import Locks
 from runbook.engine.journal.store import open_journal, who
-from runbook.engine.language import lint, render, source
+from runbook.engine.language import chosen, lint, render, source
 from runbook.engine.language import load as loading
 from runbook.engine.language.signature_files import is_signatures
 from runbook.engine.model import IncidentState
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from runbook.engine.detect.sightings import Sign
     from runbook.engine.fleet.connection import Connection
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Runbook
@@ -139,7 +138,7 @@ class Session:
                 self._locks = Locks(self._journal.path, asks_only=True)
             scope = render.Scope(runbook, host=HOST, run=self._about_run(stack), secrets=self.secrets)
             every = runbook.every if isinstance(runbook.every, float) else 60.0
-            plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope}, signs=_signs(runbook))
+            plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope}, signs=chosen.signs(runbook))
             since = restore.horizon(runbook, time.time())
             state, cursors = restore.load(plan, self._journal, HOST, since, time.time())
             self._begin(observer, plan)
@@ -260,15 +259,6 @@ class Session:
         about["scratch"] = os.path.realpath(tempfile.mkdtemp(prefix=SCRATCH))
         stack.callback(shutil.rmtree, about["scratch"], ignore_errors=True)
         return about
-
-
-def _signs(runbook: Runbook) -> Mapping[str, Sign]:
-    """Return what is known of signatures, where a detector names some: which brings about which."""
-    if not any("signatures" in detector.params for detector in runbook.detectors):
-        return {}
-    from runbook.engine.language.signatures import catalogue
-
-    return catalogue().signatures
 
 
 def _scratch_is_gone(subject: str) -> bool:

@@ -32,20 +32,21 @@ def parents(seen: Sequence[Seen]) -> list[int | None]:
     """Return for each sighting the place of what it follows from, at once or at length; None for a root."""
     signs = {one.key: one.sign for one in seen}
     numbers: dict[Kind, int] = {}
-    kinds = {key: numbers.setdefault(Kind.of(sign, key[1]), len(numbers)) for key, sign in signs.items()}
+    known = {key: numbers.setdefault(Kind.of(sign, key[1]), len(numbers)) for key, sign in signs.items()}
+    kinds = [known[one.key] for one in seen]
     claims = [
         {number: found for other, number in numbers.items() if (found := claim(other, kind)) is not None}
         for kind in numbers
     ]
-    near = Vicinity(seen, [kinds[one.key] for one in seen], REACH)
+    near = Vicinity(seen, kinds, REACH)
     above: list[int | None] = [None] * len(seen)
     last: dict[tuple[tuple[str, str, str], str], int] = {}
     for place, one in enumerate(seen):
-        grounds = claims[kinds[one.key]]
+        grounds = claims[kinds[place]]
         bonds = [
             (bond, candidate)
             for candidate in set(near.around(place, grounds))
-            if (bond := _bond(seen[candidate], one, grounds[kinds[seen[candidate].key]])) is not None
+            if (bond := _bond(seen[candidate], one, grounds[kinds[candidate]])) is not None
         ]
         before = last.get((one.key, one.source))
         candidates = [candidate for _, candidate in sorted(bonds)]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbook.engine.language.signatures import Catalogue, Signature
+    from runbook.engine.model import Runbook
     from runbook.modules.declare import Probe, Step
     from runbook.modules.logs.patterns import Pattern
 
@@ -62,6 +63,12 @@ def said(error: UserError) -> str:
     if isinstance(error, RunbookInvalid) and error.findings:
         return f"{error.findings[0].span}: {error.findings[0].message}"
     return error.what
+
+
+def signs(runbook: Runbook) -> Mapping[str, Signature]:
+    """Return what is known of signatures, where a detector names some: which brings about which."""
+    named = any("signatures" in detector.params for detector in runbook.detectors)
+    return signatures.catalogue().signatures if named else {}
 
 
 @lru_cache(maxsize=64)

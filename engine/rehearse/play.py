@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.decide.guards import Caps
 from runbook.engine.detect import errors as failures
 from runbook.engine.errors import RenderError
-from runbook.engine.language import render
+from runbook.engine.language import chosen, render
 from runbook.engine.language.cases import Ending
 from runbook.engine.model import Lacking, Mode, NotSeen, Outcome, StepStatus
 from runbook.engine.people import Ack, Approval, Maintenance, People, Reset
@@ -119,7 +119,7 @@ class Play:
         self._held: set[str] = set()
         about = {"id": "test", "scratch": "/tmp/runbook-test"}  # noqa: S108 -- only its name is used
         scopes = {host: render.Scope(runbook, host=host, run=about, secrets=secrets) for host in case.hosts}
-        plan = Plan(runbook, "test", settings(case), case.every, scopes)
+        plan = Plan(runbook, "test", settings(case), case.every, scopes, signs=chosen.signs(runbook))
         self.state = State(plan, recovering=False)
         for happening in case.happens:
             if happening.at is not None:

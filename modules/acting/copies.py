@@ -4,43 +4,25 @@ A copy is a directory with the contents as numbered files and a `manifest.jsonl`
 is being made by somebody who holds its lock, or was left behind and is swept away.
 """
 
-import base64
 import contextlib
 import dataclasses
 import errno
 import fcntl
-import json
 import os
 import re
-import stat
 import time
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
-from runbook.modules.acting import content
+from runbook.modules.acting import content, manifest
+from runbook.modules.acting.manifest import About
 from runbook.modules.actions import Kept
 from runbook.modules.declare import Failed, Refused
-from runbook.modules.frozen import frozen
 
-_MANIFEST = "manifest.jsonl"
 _ID = re.compile(r"\d{6,}-\d{8}T\d{6}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FIELDS = {field.name: field for field in dataclasses.fields(Kept)}
-
-
-@frozen
-class About:
-    """What a copy says of itself."""
-
-    id: str
-    kind: str  # snapshot, or undo: what a restore found there
-    name: str
-    roots: Tuple[str, ...]
-    at: float  # when it was begun, in seconds since the epoch
-    count: int  # things
-    size: int  # bytes of contents
 
 
 class Store:
@@ -55,7 +37,7 @@ class Store:
         self.path = path
         self._held = descriptor
         try:
-            _private(os.fstat(descriptor), path)
+            manifest.private(os.fstat(descriptor), path)
         except Refused:
             os.close(descriptor)
             raise
@@ -71,7 +53,7 @@ class Store:
         found = []
         for name in sorted(filter(_ID.fullmatch, os.listdir(self._held)), key=_number, reverse=True):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError), self._opened(name) as copy:
-                found.append(_about(name, next(_lines(copy, self.path))))
+                found.append(manifest.about_of(name, next(manifest.lines(copy, self.path))))
         return found
 
     def read(self, identity: str) -> Tuple[About, List[Kept]]:
@@ -82,9 +64,9 @@ class Store:
         """
         try:
             with self._opened(identity) as copy:
-                lines = _lines(copy, self.path)
-                about = _about(identity, next(lines))
-                things = [_thing(line) for line in lines]
+                lines = manifest.lines(copy, self.path)
+                about = manifest.about_of(identity, next(lines))
+                things = [manifest.thing_of(line) for line in lines]
         except FileNotFoundError:
             raise Failed(f"there is no snapshot {identity} in {self.path} (any more)") from None
         except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
@@ -140,7 +122,7 @@ class Store:
             fcntl.flock(copy, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if unless_whole and self._whole(identity):
                 return False
-            for name in sorted(os.listdir(copy), key=lambda name: name != _MANIFEST):  # without it, it is no copy
+            for name in sorted(os.listdir(copy), key=lambda name: name != manifest.NAME):  # without it, it is no copy
                 os.unlink(name, dir_fd=copy)
             os.rmdir(identity, dir_fd=self._held)
         except OSError:  # in use, or not ours to delete: later
@@ -156,7 +138,7 @@ class Store:
 
     def _whole(self, name: str) -> bool:
         try:
-            os.stat(f"{name}/{_MANIFEST}", dir_fd=self._held, follow_symlinks=False)
+            os.stat(f"{name}/{manifest.NAME}", dir_fd=self._held, follow_symlinks=False)
         except OSError:
             return False
         return True
@@ -169,7 +151,7 @@ class Store:
         copy = os.open(identity, _DIRECTORY, dir_fd=self._held)
         try:
             fcntl.flock(copy, fcntl.LOCK_SH)
-            _private(os.fstat(copy), f"{self.path}/{identity}")
+            manifest.private(os.fstat(copy), f"{self.path}/{identity}")
             yield copy
         finally:
             os.close(copy)
@@ -245,12 +227,12 @@ class Draft:
         about = About(self.id, kind, name, tuple(roots), self.at, len(self._things), self.size)
         for number in range(self._files):
             _sync(str(number), self._held)
-        fresh = f"{_MANIFEST}.new"
-        with os.fdopen(os.open(fresh, _NEW, 0o600, dir_fd=self._held), "wb") as manifest:
-            manifest.writelines(_written(about, self._things))
-            manifest.flush()
-            os.fsync(manifest.fileno())
-        os.rename(fresh, _MANIFEST, src_dir_fd=self._held, dst_dir_fd=self._held)
+        fresh = f"{manifest.NAME}.new"
+        with os.fdopen(os.open(fresh, _NEW, 0o600, dir_fd=self._held), "wb") as listed:
+            listed.writelines(manifest.written(about, self._things))
+            listed.flush()
+            os.fsync(listed.fileno())
+        os.rename(fresh, manifest.NAME, src_dir_fd=self._held, dst_dir_fd=self._held)
         os.fsync(self._held)
         self._store.sync()
         self._finished = True
@@ -282,12 +264,6 @@ def _number(name: str) -> int:
     return int(name.partition("-")[0])
 
 
-def _private(seen: os.stat_result, path: str) -> None:
-    if seen.st_uid != os.geteuid() or seen.st_mode & 0o022:
-        who = f"owner {seen.st_uid}, mode {stat.S_IMODE(seen.st_mode):04o}"
-        raise Refused(f"{path}: others may write there ({who}); only user {os.geteuid()} may where snapshots are")
-
-
 def _there(store: int, name: str, descriptor: int) -> bool:
     try:
         now = os.stat(name, dir_fd=store, follow_symlinks=False)
@@ -303,41 +279,3 @@ def _sync(name: str, directory: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _lines(copy: int, path: str) -> Iterator[Dict[str, Any]]:
-    with os.fdopen(os.open(_MANIFEST, _READ, dir_fd=copy), "rb") as manifest:
-        _private(os.fstat(manifest.fileno()), f"{path}/{_MANIFEST}")
-        for line in manifest:
-            found = json.loads(line)
-            if not isinstance(found, dict):
-                raise TypeError("a line that is no mapping")
-            yield found
-
-
-def _written(about: About, things: Iterable[Kept]) -> Iterator[bytes]:
-    said = {field.name: getattr(about, field.name) for field in dataclasses.fields(about)}
-    yield json.dumps({"copy": 1, **said}).encode() + b"\n"
-    for thing in things:
-        told = {name: getattr(thing, name) for name in _FIELDS}
-        yield (
-            json.dumps({name: value for name, value in told.items() if value != _FIELDS[name].default}).encode() + b"\n"
-        )
-
-
-def _about(identity: str, line: Dict[str, Any]) -> About:
-    if line["copy"] != 1:
-        raise ValueError(f"a newer version made it (format {line['copy']})")
-    given = {**line, "id": identity, "roots": tuple(line["roots"])}
-    del given["copy"]
-    return About(**given)
-
-
-def _thing(line: Dict[str, Any]) -> Kept:
-    for name in ("times", "seen"):
-        if name in line:
-            line[name] = tuple(line[name])
-    line["attributes"] = tuple((name, value) for name, value in line.get("attributes", ()))
-    for _, value in line["attributes"]:
-        base64.b64decode(value, validate=True)
-    return Kept(**line)

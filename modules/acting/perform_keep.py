@@ -6,8 +6,9 @@ import os
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from runbook.modules.acting import copies, likeness
-from runbook.modules.acting.copies import About, Draft, Store
+from runbook.modules.acting.copies import Draft, Store
 from runbook.modules.acting.hands import Hands, counted, size
+from runbook.modules.acting.manifest import About
 from runbook.modules.acting.trees import Trees
 from runbook.modules.actions import Keep, Kept
 from runbook.modules.declare import Failed, Refused
@@ -85,7 +86,9 @@ def copy(
     limits: Limits,
     words: Tuple[str, str, Iterable[str]],
 ) -> Tuple[About, List[Kept]]:
-    """Copy things; what is not there is left out, or noted as absent for an undo. `words` are the copy's kind, name and roots.
+    """Copy things; what is not there is left out, or noted as absent for an undo.
+
+    `words` are the copy's kind, name and roots.
 
     Raises:
         Refused: it would be too large, there is no room for it, or a file is written to all the time.

@@ -5,8 +5,9 @@ import time
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from runbook.modules.acting import earlier, likeness, perform_keep, tree
-from runbook.modules.acting.copies import About, Store
-from runbook.modules.acting.perform_restore import in_order
+from runbook.modules.acting.copies import Store
+from runbook.modules.acting.manifest import About
+from runbook.modules.acting.putting_back import in_order
 from runbook.modules.acting.trees import Trees
 from runbook.modules.acting.writable import plain
 from runbook.modules.actions import Action, Entry, Kept

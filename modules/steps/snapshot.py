@@ -5,7 +5,7 @@ from typing import List, Optional, Tuple
 
 from runbook.modules.acting import likeness, perform_keep, tree
 from runbook.modules.acting.hands import size
-from runbook.modules.acting.perform_restore import in_order
+from runbook.modules.acting.putting_back import in_order
 from runbook.modules.acting.trees import Trees
 from runbook.modules.acting.writable import plain
 from runbook.modules.actions import Action, Keep

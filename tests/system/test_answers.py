@@ -80,6 +80,20 @@ def book(cli):
     return cli.write("sick.yaml", SICK.format(home=cli.home))
 
 
+SHARED = {}  # a home in which a pass has been, for tests that only ask; each worker makes its own
+
+
+@pytest.fixture
+def passed(cli, tmp_path_factory):
+    if not SHARED:
+        shared = type(cli)(tmp_path_factory.mktemp("passed"))
+        for name, text in (("ill", ""), ("big", "x" * 10), ("young", ""), ("app.log", "out of memory 3\n"), ("a", "")):
+            shared.write(name, text)
+        assert shared("apply", shared.write("sick.yaml", SICK.format(home=shared.home))).exit_code == 2
+        SHARED["cli"] = shared
+    return SHARED["cli"]
+
+
 def states(told):
     return {one["detector"]: one["state"] for one in told["incidents"]}
 
@@ -92,9 +106,8 @@ def test_before_the_first_pass_there_is_nothing_and_none_is_made(cli):
     assert not (cli.home / "journal.db").exists()
 
 
-def test_status_tells_what_the_last_pass_left_and_what_is_next(cli, book):
-    assert cli("apply", book, timeout=60).exit_code == 2
-    ran = cli("status")
+def test_status_tells_what_the_last_pass_left_and_what_is_next(passed):
+    ran = passed("status")
     assert ran.exit_code == 2
     assert max(map(len, ran.out.splitlines())) <= 80
     one_line = " ".join(ran.out.split())
@@ -115,21 +128,25 @@ def test_status_tells_what_the_last_pass_left_and_what_is_next(cli, book):
         assert told in one_line, (told, ran.out)
 
 
-def test_the_document_of_status_has_it_all(cli, book):
-    cli("apply", book)
-    ran = cli.json("status")
+def test_the_document_of_status_has_it_all(passed):
+    ran = passed.json("status")
     told = ran.json
     assert (told["schema"], told["exit_code"], ran.exit_code) == (1, 2, 2)
     assert states(told) == {"network": "unhealed", "never cured": "unhealed", "needs a person": "waiting"}
     waiting = next(one for one in told["incidents"] if one["state"] == "waiting")
-    assert waiting["steps"][0]["params"]["argv"] == ["rm", str(cli.home / "big")]
+    assert waiting["steps"][0]["params"]["argv"] == ["rm", str(passed.home / "big")]
     assert waiting["digest"]
     assert {one["detector"]: one["wanted"] for one in told["pending"]} == {"not long enough": 1, "lines": 3}
     assert [(one["operation"], one["state"], one["attempts"]) for one in told["operations"]] == [("fetch", "failed", 2)]
     (hub,) = told["components"]
     assert (hub["name"], hub["attempts"], hub["error_rate"], hub["breaker"]["failures"]) == ("hub", 2, 100.0, 2)
     (last,) = told["passes"]
-    assert (last["runbook"], last["file"], last["exit_code"], last["at_work"]) == ("sick", str(book), 2, False)
+    assert (last["runbook"], last["file"], last["exit_code"], last["at_work"]) == (
+        "sick",
+        str(passed.home / "sick.yaml"),
+        2,
+        False,
+    )
 
 
 def test_the_exit_code_is_that_of_what_is_left(cli, book):
@@ -199,10 +216,9 @@ def test_a_run_that_was_killed_is_told_from_one_at_work(cli):
     assert cli.json("status").json["passes"][0]["exit_code"] is None
 
 
-def test_explain_tells_the_story_of_an_incident(cli, book):
-    cli("apply", book)
-    found = {one["detector"]: one["id"] for one in cli.json("status").json["incidents"]}
-    ran = cli("explain", found["never cured"][:5])
+def test_explain_tells_the_story_of_an_incident(passed):
+    found = {one["detector"]: one["id"] for one in passed.json("status").json["incidents"]}
+    ran = passed("explain", found["never cured"][:5])
     assert ran.exit_code == 0
     assert max(map(len, ran.out.splitlines())) <= 80
     told = [line[10:18].strip() for line in ran.out.splitlines() if line[:2].isdigit() and line[2] == ":"]
@@ -223,15 +239,15 @@ def test_explain_tells_the_story_of_an_incident(cli, book):
     for said in ("saw exists true", "when exists", "rung 1: wait", "rung 2: command: run touch", "not well: exists true",
                  "rung 1 did not cure it", "state unhealed: not well after the recovery", "of sick ("):  # fmt: skip
         assert said in one_line, (said, ran.out)
-    assert "✔ maintenance" in cli("explain", found["never cured"], "-v").out
-    document = cli.json("explain", found["never cured"]).json
+    assert "✔ maintenance" in passed("explain", found["never cured"], "-v").out
+    document = passed.json("explain", found["never cured"]).json
     assert document["incident"]["state"] == "unhealed"
     assert [one["kind"] for one in document["story"]].count("verified.look") == 4
     guards = next(one["data"]["guards"] for one in document["story"] if one["kind"] == "decided")
     assert all(answer["ok"] for answer in guards)
     step = next(one for one in document["story"] if one["kind"] == "step.begun" and one["data"]["module"] == "command")
-    assert step["params"]["argv"] == ["touch", str(cli.home / "tried")]
-    operation = cli("explain", found["network"]).out
+    assert step["params"]["argv"] == ["touch", str(passed.home / "tried")]
+    operation = passed("explain", found["network"]).out
     assert "attempt   2 of `fetch` failed: sh: exit code 3: connection reset" in operation
 
 
@@ -249,15 +265,14 @@ WHY = [
 ]
 
 
-def test_explain_tells_why_each_kind_of_detector_does_not_fire(cli, book):
-    cli("apply", book)
+def test_explain_tells_why_each_kind_of_detector_does_not_fire(passed):
     for detector, said in WHY:
-        ran = cli("explain", detector, "localhost")
+        ran = passed("explain", detector, "localhost")
         assert ran.exit_code == 0, (detector, ran.err)
         one_line = " ".join(ran.out.split())
         for told in said:
             assert told in one_line, (detector, told, ran.out)
-    document = cli.json("explain", "lines").json
+    document = passed.json("explain", "lines").json
     assert (document["schema"], document["detector"], document["host"]) == (1, "lines", "localhost")
     assert (document["fires"], document["count"]) == (False, {"count": 3, "per_s": 3600.0})
     assert document["files"][0]["offset"] == 16
@@ -284,14 +299,13 @@ def test_what_nobody_looks_at_now_is_told_from_the_journal(cli, book):
     assert "it was pending" in " ".join(told.split())
 
 
-def test_what_is_not_known_is_said(cli, book):
-    cli("apply", book)
+def test_what_is_not_known_is_said(passed):
     for words, said in (
         (["zzz"], "there is neither an incident nor a detector `zzz`"),
         (["here ", "localhost"], "did you mean `here`?"),
         (["here", "--runbook", "other"], "nothing about `other` is in the journal yet"),
     ):
-        ran = cli("explain", *words)
+        ran = passed("explain", *words)
         assert (ran.exit_code, said in ran.err) == (1, True), ran.err
 
 
@@ -321,14 +335,13 @@ detectors:
         assert "\x1b" not in shown
 
 
-def test_history_lists_incidents_by_state(cli, book):
-    cli("apply", book)
-    shown = cli("history", "--incidents").out
+def test_history_lists_incidents_by_state(passed):
+    shown = passed("history", "--incidents").out
     assert len(shown.splitlines()) == 4
     assert max(map(len, shown.splitlines())) <= 80
-    told = cli.json("history", "--state", "unhealed").json["incidents"]
+    told = passed.json("history", "--state", "unhealed").json["incidents"]
     assert {one["detector"] for one in told} == {"network", "never cured"}
-    assert cli.json("history", "--state", "cured").json["incidents"] == []
+    assert passed.json("history", "--state", "cured").json["incidents"] == []
 
 
 def test_a_rung_that_never_cured_is_suggested_to_be_left_out(cli):
@@ -359,22 +372,22 @@ detectors:
     assert {one["name"]: one["attempts"] for one in rates["steps"]} == {"wait": 3, "command": 3}
 
 
-def test_stats_have_components(cli, book):
-    cli("apply", book)
-    (hub,) = cli.json("stats").json["components"]
+def test_stats_have_components(passed):
+    (hub,) = passed.json("stats").json["components"]
     assert (hub["name"], hub["attempts"], hub["failures"], hub["rate"]) == ("hub", 2, 2, 0.0)
-    assert "COMPONENT" in cli("stats").out
+    assert "COMPONENT" in passed("stats").out
 
 
 @pytest.mark.parametrize("columns", [60, 100])
-def test_narrow_and_wide_terminals_get_lines_that_fit(cli, book, columns):
+def test_narrow_and_wide_terminals_get_lines_that_fit(passed, columns):
     import pty
 
-    cli("apply", book)
     for words in (["status"], ["explain", "not long enough"], ["stats"], ["trends"], ["approvals"]):
         leader, follower = pty.openpty()
-        env = {**cli.env, "COLUMNS": str(columns), "TERM": "xterm"}
-        with subprocess.Popen([sys.executable, "-m", "runbook", *words], stdout=follower, env=env, cwd=cli.home) as ran:
+        env = {**passed.env, "COLUMNS": str(columns), "TERM": "xterm"}
+        with subprocess.Popen(
+            [sys.executable, "-m", "runbook", *words], stdout=follower, env=env, cwd=passed.home
+        ) as ran:
             os.close(follower)
             shown = b""
             while True:

@@ -123,7 +123,7 @@ def test_the_journals_past_is_lived_through_again_under_a_changed_limit(place):
         when: exists
         LIMIT
         recover: [{command: {argv: [rm, -f, "{{ runbook.dir }}/flag"]}}]
-        verify: {every: 100ms, within: 5s}
+        verify: {every: 100ms, within: 60s}
     """
     file = place / "flags.yaml"
     file.write_text(text.replace("LIMIT", ""), encoding="utf-8")

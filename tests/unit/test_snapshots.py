@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from runbook.modules.acting import copies, perform_keep, perform_restore
+from runbook.modules.acting import copies, perform_keep, putting_back
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Write
@@ -406,7 +406,7 @@ def test_what_a_killed_snapshot_left_is_swept_and_was_never_a_snapshot(bench):
 def test_what_a_killed_restore_left_is_cleared_away(bench):
     bench.snapshot()
     (bench.root / "t/a.json").write_text("half")
-    (bench.root / "t" / perform_restore._beside("a.json")).write_text("{")
+    (bench.root / "t" / putting_back.beside("a.json")).write_text("{")
     bench.restore()
     assert [name for name in os.listdir(bench.root / "t") if name.endswith(".runbook")] == []
 
@@ -415,7 +415,7 @@ def test_a_restore_that_stops_at_a_full_disk_is_undone_or_run_again(bench, monke
     before = bench.picture()
     bench.snapshot()
     corrupt(bench.root)
-    corrupted, dress, seen = bench.picture(), perform_restore.likeness.dress, []
+    corrupted, dress, seen = bench.picture(), putting_back.likeness.dress, []
 
     def full(*given):
         seen.append(given)
@@ -423,11 +423,11 @@ def test_a_restore_that_stops_at_a_full_disk_is_undone_or_run_again(bench, monke
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         dress(*given)
 
-    monkeypatch.setattr(perform_restore.likeness, "dress", full)
+    monkeypatch.setattr(putting_back.likeness, "dress", full)
     with pytest.raises(Failed, match=r"entries not put back: .*: No space left on device"):
         bench.restore()
     assert bench.picture() != corrupted
-    monkeypatch.setattr(perform_restore.likeness, "dress", dress)
+    monkeypatch.setattr(putting_back.likeness, "dress", dress)
     bench.undo()
     assert bench.picture() == corrupted
     bench.restore()
