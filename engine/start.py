@@ -138,7 +138,16 @@ class Session:
                 self._locks = Locks(self._journal.path, asks_only=True)
             scope = render.Scope(runbook, host=HOST, run=self._about_run(stack), secrets=self.secrets)
             every = runbook.every if isinstance(runbook.every, float) else 60.0
-            plan = Plan(runbook, self.run_id, request.settings, every, {HOST: scope}, signs=chosen.signs(runbook))
+            plan = Plan(
+                runbook,
+                self.run_id,
+                request.settings,
+                every,
+                {HOST: scope},
+                signs=chosen.signs(runbook),
+                began=self._started,
+                last=self._journal.last_run(runbook.name),
+            )
             since = restore.horizon(runbook, time.time())
             state, cursors = restore.load(plan, self._journal, HOST, since, time.time())
             self._begin(observer, plan)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runbook.engine.decide.guards import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Mapping
 
 _NAMED = 3  # hosts that a reason lists
 
@@ -30,21 +30,21 @@ def most(wanted: str | int | None, hosts: int) -> int | None:
     return max(1, int(wanted))
 
 
-def unavailable(
-    wanted: str | int | None, hosts: int, host: str, down: Collection[str], ahead: int = 0
-) -> Refusal | None:
-    """Refuse where as many hosts as allowed are under recovery, or will be by what stood in the queue before.
+def unavailable(wanted: str | int | None, hosts: int, host: str, down: Mapping[str, str]) -> Refusal | None:
+    """Refuse where as many hosts as allowed are under recovery.
 
     Args:
         wanted: `max_unavailable`.
         hosts: how many hosts there are.
         host: the one that is asked for; under recovery already, it makes no difference.
-        down: the hosts under recovery, from the intent to the cure or an acknowledgement.
-        ahead: how many other hosts stand before it in the queue.
+        down: the hosts under recovery, from the intent to the cure or an acknowledgement; those that were recovered in
+            vain with the incident that a person may acknowledge.
     """
     bound = most(wanted, hosts)
-    if bound is None or host in down or len(down) + ahead < bound:
+    if bound is None or host in down or len(down) < bound:
         return None
-    named = ", ".join(sorted(down)[:_NAMED]) + (" …" if len(down) > _NAMED else "")
-    what = f"max_unavailable is {wanted}" + (f" ({bound} of {hosts} hosts)" if isinstance(wanted, str) else "")
-    return Refusal("max_unavailable", f"queued: {what}, under recovery: {named or 'those before it'}")
+    share = f" ({bound} of {hosts})" if isinstance(wanted, str) else ""
+    vain = sorted((name, incident) for name, incident in down.items() if incident)
+    named = ", ".join(f"{name} (`runbook ack {incident}` frees its place)" for name, incident in vain[:_NAMED])
+    stuck = f"; recovered in vain: {named}" if named else ""
+    return Refusal("max_unavailable", f"queued: max_unavailable is {wanted}{share}{stuck}")

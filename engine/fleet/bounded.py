@@ -22,6 +22,8 @@ def within(seconds: float, question: Callable[[], bool]) -> bool | None:
     child = os.fork()
     if child == 0:
         answer = b"?"
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds + 1.0)  # it holds our locks, and must not outlive us
         try:
             answer = b"1" if question() else b"0"
         finally:

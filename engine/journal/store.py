@@ -174,6 +174,11 @@ class Journal:
                 found[name, detector, subject] = incident
         return found
 
+    def last_run(self, runbook: str) -> float | None:
+        """Return when the last run of a runbook began; None without any."""
+        ((began,),) = self.ask("SELECT max(started) FROM runs WHERE runbook = ?", (runbook,))
+        return began if began is None else float(began)
+
     def incident(self, start: str) -> list[IncidentRow]:
         """Return the incidents, open or closed, whose id begins so; newest first."""
         rows = self.ask(

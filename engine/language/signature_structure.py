@@ -73,7 +73,6 @@ def _signature() -> Schema:
             ),
             "retryable": {"type": "boolean", "default": False, "description": "Trying again can help."},
             "causes": _texts("Ids, or patterns of ids such as nccl.*, of what it brings about; they fold under it."),
-            "yields": _texts("Ids, or patterns of ids, of those that may name its lines before it does."),
             "meaning": _text("What it means, in one or two sentences."),
             "advice": _text("What to do, as an imperative."),
             "action": _choice("What it calls for, where it is about a GPU.", signatures.ACTIONS),

@@ -54,7 +54,6 @@ class Signature:
     role: str  # root, cascade, confirmation or advice
     retryable: bool = False
     causes: tuple[str, ...] = ()  # ids, and patterns of ids, of what this one brings about
-    yields: tuple[str, ...] = ()  # ids, and patterns of ids, that may name its lines before it does
     meaning: str = ""
     advice: str = ""
     action: str | None = None  # what the GPU calls for, of kernel ones
@@ -218,7 +217,6 @@ def _made(entry: Mapping[str, Any], file: str) -> Signature:
         role=entry["role"],
         retryable=entry.get("retryable", False),
         causes=_several(entry.get("causes")),
-        yields=_several(entry.get("yields")),
         meaning=_prose(entry.get("meaning")),
         advice=_prose(entry.get("advice")),
         action=entry.get("action"),
@@ -232,7 +230,7 @@ def _made(entry: Mapping[str, Any], file: str) -> Signature:
 
 def _over(known: Signature, entry: Mapping[str, Any], file: str) -> Signature:
     told: dict[str, Any] = {key: entry[key] for key in entry if key not in {"id", "off"}}
-    for key in ("pattern", "causes", "yields", "match", "near_miss"):
+    for key in ("pattern", "causes", "match", "near_miss"):
         if key in told:
             told[key] = _several(told[key])
     for key in ("meaning", "advice"):

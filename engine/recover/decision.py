@@ -98,16 +98,22 @@ def waits(turn: Turn, incident: Incident) -> str:
     return next((each.reason for each in refusals if each is not None), "")
 
 
-def under_recovery(turn: Turn) -> set[str]:
-    """Return the hosts that are under recovery: from the intent to the cure, or until a person takes them on."""
-    found = set(turn.elsewhere)
+def under_recovery(turn: Turn) -> dict[str, str]:
+    """Return the hosts that are under recovery: from the intent to the cure, or until a person takes them on.
+
+    Those where it was in vain have the incident that a person may acknowledge beside them.
+    """
+    failed = sorted(turn.read("failed").items())
+    found = {key[0]: name for key, name in failed if words.ack(turn.people, name, turn.now) is None}
     for incident in turn.read("incidents").values():
         if incident.begun is not None and words.ack(turn.people, incident.id, turn.now) is None:
-            found.add(incident.host)
-    for key, name in turn.read("failed").items():
-        if words.ack(turn.people, name, turn.now) is None:
-            found.add(key[0])
-    return found
+            found.setdefault(incident.host, "")
+    return {**dict.fromkeys(turn.elsewhere, ""), **found}
+
+
+def is_full(turn: Turn, host: str, down: Mapping[str, str]) -> bool:
+    """Tell whether `max_unavailable` keeps a host from its recovery."""
+    return unavailable.unavailable(turn.plan.runbook.max_unavailable, len(turn.plan.scopes), host, down) is not None
 
 
 def _first(turn: Turn, answers: Answers) -> Refusal | None:
@@ -215,7 +221,10 @@ def _step_limit(turn: Turn, incident: Incident, number: int) -> Refusal | None:
 def _stale(turn: Turn, detector: Detector, incident: Incident) -> Refusal | None:
     if incident.blind:
         return Refusal("stale", "the last look saw nothing of it; the next one tells")
-    return guards.stale(detector, incident.seen, turn.now, turn.plan.every)
+    gap = turn.plan.every
+    if turn.plan.last is not None and incident.seen < turn.plan.began:  # what an earlier pass saw
+        gap = max(gap, turn.plan.began - turn.plan.last)
+    return guards.stale(detector, incident.seen, turn.now, gap)
 
 
 def _busy(turn: Turn, incident: Incident) -> Refusal | None:

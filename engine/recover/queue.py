@@ -15,7 +15,7 @@ from runbook.engine.recover import cascades, decision, ladder
 from runbook.engine.recover import incident as life
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from runbook.engine.recover.state import Incident, Turn
 
@@ -45,8 +45,14 @@ def moved_up(turn: Turn) -> None:
     """Have the next of the queue decided, where the end of an incident has made room for it."""
     while turn.freed and turn.plan.runbook.max_unavailable is not None:
         turn.freed = False
-        all_due(turn)
-        decide(turn)
+        if _reading(turn):
+            all_due(turn)
+            return
+        down = decision.under_recovery(turn)
+        for incident in _in_order(turn, turn.judged):
+            if not decision.is_full(turn, incident.host, down) and (current := turn.incident(incident.key)) is not None:
+                _decide(turn, current)
+                down = decision.under_recovery(turn)
 
 
 def decide(turn: Turn) -> None:
@@ -57,16 +63,23 @@ def decide(turn: Turn) -> None:
     reading = _reading(turn)
     if not reading:
         cascades.fold(turn)
-    order = {detector.name: place for place, detector in enumerate(turn.plan.runbook.detectors)}
-    listed = [each for each in turn.read("incidents").values() if (each.host, each.detector) in turn.due]
-    for incident in sorted(listed, key=lambda each: (each.queued, order[each.detector], each.host, each.subject)):
-        if incident.state not in life.ASKED_AGAIN:
-            continue
+    for incident in _in_order(turn, turn.due):
         if reading and _belongs_to_others(turn, incident):
             held.add((incident.host, incident.detector))
         elif (current := turn.incident(incident.key)) is not None:
             _decide(turn, current)
     turn.due = frozenset(held)
+
+
+def _in_order(turn: Turn, looked: Container[tuple[str, str]]) -> list[Incident]:
+    """Return the incidents of these hosts and detectors that may be decided: the longest open first, as in the file."""
+    order = {detector.name: place for place, detector in enumerate(turn.plan.runbook.detectors)}
+    listed = [
+        each
+        for each in turn.read("incidents").values()
+        if each.state in life.ASKED_AGAIN and (each.host, each.detector) in looked
+    ]
+    return sorted(listed, key=lambda each: (each.queued, order[each.detector], each.host, each.subject))
 
 
 def _decide(turn: Turn, incident: Incident) -> None:

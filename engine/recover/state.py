@@ -174,6 +174,8 @@ class Plan:
     scopes: Mapping[str, Scope] = field(default_factory=dict)  # by host: vars, host, runbook, run, secrets
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by host: of the inventory
     signs: Mapping[str, Sign] = field(default_factory=dict)  # the catalogue's signatures, by id
+    began: float = 0.0  # the run
+    last: float | None = None  # when the run before it began, if there was one
 
     def chosen(self, detector: Detector) -> bool:
         """Tell whether --detector and --tags ask for a detector."""

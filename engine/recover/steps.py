@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.decide.approval import digest
 from runbook.engine.detect.judge import disjunction, truth
@@ -29,8 +29,18 @@ if TYPE_CHECKING:
     from runbook.modules.declare import Step
 
 
+_IMPACT: Final = "_impact"  # where a call keeps what was found
+
+
 def impact_of(call: StepCall) -> Impact:
     """Return what a step can do, by its parameters as far as they are written out."""
+    known: Impact | None = vars(call).get(_IMPACT)
+    if known is None:
+        vars(call)[_IMPACT] = known = _impact_of(call)  # it is asked at every decision, and never changes
+    return known
+
+
+def _impact_of(call: StepCall) -> Impact:
     cls = catalogue.step(call.module)
     try:
         found: Impact = parameters.build(cls, call.params).effective_impact()

@@ -7,14 +7,17 @@ import time
 from typing import Any, Iterable, List, Mapping, Sequence, Tuple
 
 from runbook.modules.acting import copies, likeness
+from runbook.modules.acting.copies import Store
 from runbook.modules.acting.hands import Hands, counted
+from runbook.modules.acting.manifest import About
 from runbook.modules.acting.perform_keep import Limits, copy, opened
 from runbook.modules.acting.putting_back import SHOWN, Back, in_order
 from runbook.modules.acting.trees import Trees
 from runbook.modules.actions import Kept, Restore
-from runbook.modules.declare import Refused
+from runbook.modules.declare import Failed, Refused
 from runbook.modules.ledger import KEPT
 
+_EVIDENCE = 10**9  # bytes of what a rollback replaces that are kept at most
 _UNDOS = 5  # copies of what restores of the same things found there
 
 
@@ -41,10 +44,21 @@ def undo_keep(hands: Hands, undo: Mapping[str, Any]) -> str:
     with opened(hands.trees, str(undo["store"]), own=bool(undo["own"])) as store:
         about, things = store.read(str(undo["copy"]))
         wrong = [thing for thing in things if likeness.difference(hands.trees, thing, about.at)]
+        stood = _evidence(hands, store, [thing.path for thing in wrong], about) if wrong else ""
         back = Back(hands, store, about.id)
         back.put(with_directories(wrong, things))
         back.speak(len(wrong))
-    return f"{counted(len(wrong), 'entry', 'entries')} of {undo['path']}, as snapshot {about.id} holds them"
+    return f"{counted(len(wrong), 'entry', 'entries')} of {undo['path']}, as snapshot {about.id} holds them{stood}"
+
+
+def _evidence(hands: Hands, store: Store, paths: Sequence[str], about: About) -> str:
+    """Keep what stands there, for whoever wants to know what was wrong; where there is no room, it is not kept."""
+    with contextlib.suppress(Refused, Failed, OSError):
+        words = ("undo", "rollback", about.roots)
+        kept, _ = copy(hands, store, paths, None, Limits(_EVIDENCE, ""), words)
+        store.prune(_UNDOS, kept, older_than=time.time() - KEPT)
+        return f"; what stood there is {kept.id}"
+    return ""
 
 
 def undo_restore(hands: Hands, undo: Mapping[str, Any]) -> str:

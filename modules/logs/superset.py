@@ -193,15 +193,21 @@ def _category(name: str, flags: int) -> FrozenSet[int]:
 
 def _parted(node: Node, most: int) -> List[Node]:
     """Part a pattern at the alternatives that it begins with: each then begins with a text of its own."""
-    if isinstance(node, OneOf):
-        parted = [each for branch in node.branches for each in _parted(branch, most)]
-        return parted if 0 < len(parted) <= most else [node]
+    once = _branches(node, most)
+    if len(once) < 2:
+        return once
+    parted = [each for branch in once for each in _parted(branch, most)]
+    return parted if len(parted) <= most else once
+
+
+def _branches(node: Node, most: int) -> List[Node]:
+    if isinstance(node, OneOf) and 0 < len(node.branches) <= most:
+        return list(node.branches)
     if isinstance(node, Many):
         for index, part in enumerate(node.parts):
-            if isinstance(part, OneOf) and len(part.branches) <= most:
+            if isinstance(part, OneOf) and 0 < len(part.branches) <= most:
                 before, behind = node.parts[:index], node.parts[index + 1 :]
-                parted = [each for branch in part.branches for each in _parted(many([*before, branch, *behind]), most)]
-                return parted if 0 < len(parted) <= most else [node]
+                return [many([*before, branch, *behind]) for branch in part.branches]
             if not isinstance(part, At):
                 break
     return [node]

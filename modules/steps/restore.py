@@ -93,6 +93,7 @@ class Restore(Step):
     def _put_back(
         self, host: Host, trees: Trees, place: str, path: str, about: About, things: List[Kept]
     ) -> List[Action]:
+        things = [thing for thing in things if thing.kind != "absent"]
         wanted = [thing for thing in things if earlier.within(thing.path, path)]
         wrong = {thing.path for thing in wanted if likeness.difference(trees, thing, about.at)}
         known = {thing.path for thing in things}

@@ -78,12 +78,15 @@ class Fleet:
         self._events: list[tuple[float, int, object]] = []
         self._number = count()
         self._run = 0
+        self._began: float | None = None
         self.state = State(self._plan(settings or Settings()), recovering=False)
 
     def _plan(self, settings: Settings) -> Plan:
         self._run += 1
         scopes = {host: Scope(self.runbook, host=host, run={"id": f"r{self._run}"}) for host in self.hosts}
-        return Plan(self.runbook, f"run{self._run}", settings, 30.0, scopes, signs=self.signs)
+        last, self._began = self._began, self.now
+        name = f"run{self._run}"
+        return Plan(self.runbook, name, settings, 30.0, scopes, signs=self.signs, began=self.now, last=last)
 
     def go(self, order: Sequence[str] | None = None, wait: float = 1e9) -> Fleet:
         """One pass, in which the hosts answer in this order."""

@@ -53,12 +53,18 @@ def keep(journal, *rows):
 
 
 def test_an_incident_is_found_by_the_beginning_of_its_id(journal):
-    keep(journal, incident("abc1", "open"), incident("abd2", "cured", closed=NOW), incident("xyz", "open"))
+    keep(journal, incident("abc1", "open"), incident("abd2", "cured", closed=NOW), incident("abx", "open"))
     assert find.incident(journal, "abd").id == "abd2"
     assert find.incident(journal, " ABC1 ").id == "abc1"
     with pytest.raises(UserError, match="ab begins several ids") as told:
         find.incident(journal, "ab")
-    assert [line.split()[:2] for line in told.value.mend.splitlines()[1:]] == [["abc1", "open,"], ["abd2", "cured,"]]
+    named = [line.split()[:2] for line in told.value.mend.splitlines()[1:]]
+    assert named == [["abc1", "open,"], ["abx", "open,"], ["abd2", "cured,"]]
+
+
+def test_of_several_ids_that_begin_so_the_one_that_is_open_is_meant(journal):
+    keep(journal, *(incident(f"ab{number}", "cured", closed=NOW) for number in range(9)), incident("abz", "waiting"))
+    assert find.incident(journal, "ab").id == "abz"
 
 
 def test_an_id_that_begins_another_is_itself(journal):

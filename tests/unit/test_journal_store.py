@@ -323,6 +323,7 @@ def test_what_a_pass_reads_at_its_start_is_found_by_indexes_however_long_the_jou
     journal.holds("llm", "gpu01")
     journal.cursors("llm", "gpu01")
     journal.pools("llm", "gpu01")
+    journal.last_run("llm")
     journal.open_intents("llm", "gpu01")
     journal.recoveries("llm", "gpu01", 1.0)
     journal.begun("llm", ("gpu01", "down", "vllm"), 1.0)

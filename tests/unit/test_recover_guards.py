@@ -114,6 +114,13 @@ detectors:
 """
 
 
+def grow_old(world: Fleet) -> None:
+    """Let passes go by, ten minutes apart, in which the incident waits for a person, who then approves."""
+    for _ in range(3):
+        world.again(after=600)
+    world.approve(world.one("oom"))
+
+
 @pytest.mark.parametrize(("look", "expected", "state"), [
     (ILL, [("a", "fix")], "unhealed"),
     (WELL, [], "cured"),
@@ -125,9 +132,9 @@ def test_an_event_that_has_grown_old_is_looked_at_again_before_anything_is_done(
     world = Fleet(tmp_path, OLD, looks=looks)
     world.go()
     assert world.one("oom").state.value == "waiting"
-    world.approve(world.one("oom"))
+    grow_old(world)
     world.looks["ill"] = look
-    world.again(after=HOUR)
+    world.again(after=600)
     assert (world.done, world.one("oom").state.value) == (expected, state)
 
 
@@ -136,9 +143,19 @@ def test_an_old_event_whose_cure_is_silence_is_over_when_it_was_silent(tmp_path)
     text = OLD.replace("{detector: ill, within: 60s}", "{for: 10m, within: 60m}")
     world = Fleet(tmp_path, text, looks={"ill": ILL, "oom": lambda w, h: lines.pop() if lines else seen()})
     world.go()
+    grow_old(world)
+    world.again(after=600)
+    assert (world.done, world.one("oom").state.value) == ([], "cured")
+
+
+def test_cron_once_an_hour_carries_out_what_was_approved_since_the_last_pass(tmp_path):
+    lines = [seen({"line": "oom"})]
+    text = OLD.replace("{detector: ill, within: 60s}", "{for: 10m, within: 60m}")
+    world = Fleet(tmp_path, text, looks={"ill": ILL, "oom": lambda w, h: lines.pop() if lines else seen()})
+    world.go()
     world.approve(world.one("oom"))
     world.again(after=HOUR)
-    assert (world.done, world.one("oom").state.value) == ([], "cured")
+    assert world.done == [("a", "fix")]
 
 
 def test_before_a_later_rung_old_evidence_is_looked_at_again(tmp_path):
@@ -338,9 +355,11 @@ def test_a_host_that_stays_ill_keeps_its_place_until_a_person_takes_it_on(tmp_pa
     world = fleet(tmp_path, hosts=("a", "b"), top="max_unavailable: 1", extra=extra, looks=looks)
     world.go()
     assert world.states() == {"a": "unhealed", "b": "suppressed"}
-    assert world.one("low", "b").reason == "queued: max_unavailable is 1, under recovery: a"
     unhealed = next(iter(world.state.ended.values()))
     world.again()
+    assert world.one("low", "b").reason == (
+        f"queued: max_unavailable is 1; recovered in vain: a (`runbook ack {unhealed.id}` frees its place)"
+    )
     assert world.done == [("a", "fix")]
     world.ack(unhealed)
     world.again()

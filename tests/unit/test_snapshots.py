@@ -6,12 +6,13 @@ import contextlib
 import errno
 import json
 import os
+import re
 import stat
 import time
 
 import pytest
 
-from runbook.modules.acting import copies, perform_keep, putting_back
+from runbook.modules.acting import copies, perform_keep, perform_restore, putting_back
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Write
@@ -148,8 +149,39 @@ def test_the_undo_of_a_snapshot_brings_everything_back_and_leaves_what_is_new(be
     after = bench.picture()
     assert after.pop(os.fsencode(bench.root / "t/new"))[4] == b"new"
     assert after == before
+    assert re.search(r"; what stood there is 000002-\S+$", said["what"])
     (said,) = bench.undo()
-    assert said["changed"] is False
+    assert (said["changed"], len(bench.copies())) == (False, 2)
+    bench.restore(from_=bench.copies()[1])
+    assert (bench.root / "t/a.json").read_text() == "half"
+
+
+def test_without_room_for_what_stood_there_a_rollback_goes_on(bench, monkeypatch):
+    before = bench.picture()
+    bench.snapshot()
+    corrupt(bench.root)
+    monkeypatch.setattr(perform_restore, "_EVIDENCE", 1)
+    (said,) = bench.undo()
+    assert "what stood there" not in said["what"]
+    assert (bench.picture(), len(bench.copies())) == (before, 1)
+
+
+def test_a_snapshot_that_was_pruned_can_not_be_put_back_and_says_so(bench):
+    bench.snapshot()
+    undos = bench.undos
+    (bench.root / "t/a.json").write_text("{}")
+    bench.snapshot(keep=1)
+    bench.undos = undos
+    with pytest.raises(Failed, match=r"there is no snapshot 000001-\S+ in \S+ \(any more\)"):
+        bench.undo()
+
+
+def test_the_undo_of_a_snapshot_in_a_directory_of_ones_own_finds_it_there(bench):
+    before = bench.picture()
+    bench.snapshot(into=f"{bench.root}/copies")
+    corrupt(bench.root)
+    bench.undo()
+    assert bench.picture() == before
 
 
 def test_the_undo_of_a_restore_brings_the_corruption_back(bench):

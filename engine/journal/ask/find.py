@@ -21,7 +21,7 @@ _MOST: Final = 5  # incidents that are named where several are meant
 
 
 def incident(journal: Journal, start: str) -> IncidentRow:
-    """Return the incident whose id begins so.
+    """Return the incident whose id begins so; of several the one that is open.
 
     Raises:
         UserError: there is none, or there are several.
@@ -42,10 +42,13 @@ def incident(journal: Journal, start: str) -> IncidentRow:
             mend="`runbook status` shows those that are open, `runbook history --incidents` all",
         )
     if len(rows) > 1:
-        first = incident_row(rows[0])
-        if first.id == asked:
-            return first
-        several = [_named(incident_row(row)) for row in rows[:_MOST]]
+        found = [incident_row(row) for row in rows]
+        exact = next((one for one in found if one.id == asked), None)
+        if exact is not None:
+            return exact
+        if found[0].closed is None and found[1].closed is not None:
+            return found[0]  # of thousands that are over many begin so, and people mean the one that is open
+        several = [_named(one) for one in found[:_MOST]]
         more = ["…"] if len(rows) > _MOST else []
         raise UserError(f"{start} begins several ids", mend="\n  ".join(["write more of one:", *several, *more]))
     return incident_row(rows[0])

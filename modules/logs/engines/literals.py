@@ -8,7 +8,7 @@ from runbook.modules.logs.engines.plan import Expression, expressions
 from runbook.modules.logs.engines.plan import Set as Texts
 from runbook.modules.logs.patterns import Pattern
 
-FEW = 100  # texts that are looked for one by one
+FEW = 200  # texts that are looked for one by one
 _GRAM = 4  # bytes
 _ANEW = 64  # blocks after which is looked again what a log holds least of
 

@@ -1,7 +1,7 @@
 """Candidates by RE2 (the package google-re2): the texts of all patterns at once."""
 
 import importlib
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any, Iterator, Sequence
 
 from runbook.modules.logs.engines.lines import Finder, LineEngine, Wanted
 from runbook.modules.logs.needed import escaped
@@ -25,13 +25,8 @@ def made(patterns: Sequence[Pattern]) -> LineEngine:
         options.never_capture = True
         options.log_errors = False
         texts = [*map(escaped, wanted.cased), *(escaped(text, folds=True) for text in wanted.folded)]
-        given = [texts, wanted.outlines]  # one automaton for both would be too large
-        compiled = [re2.compile(b"|".join(each), options) for each in given if each]
-
-        def find(text: bytes) -> Iterable[int]:
-            return sorted({start for each in compiled for start in _lines(each, text)})
-
-        return find
+        compiled = re2.compile(b"|".join([*texts, *wanted.outlines]), options)
+        return lambda text: _lines(compiled, text)
 
     return LineEngine("re2", patterns, finder)
 

@@ -2,7 +2,7 @@
 
 ## What it does
 Finds names in `signatures:`, and patterns of names such as `cuda.*`, that mean nothing in the catalogue: that of
-runbook, with your own files. Also names in `causes` and `yields` of such files, and a catalogue that can't be read.
+runbook, with your own files. Also names in `causes` of such files, and a catalogue that can't be read.
 
 ## Why is this bad
 The detector would never fire.
@@ -61,12 +61,10 @@ def check(context: Context) -> Iterator[Remark]:
 def check_signatures(context: SignatureContext) -> Iterator[Remark]:
     """Look up what other signatures an entry names."""
     for entry in context.entries:
-        for key in ("causes", "yields"):
-            for glob, path in entry.texts(key):
-                sign = glob.partition(":")[0] if key == "causes" else glob  # `id:variant` is one kind of it alone
-                if not context.names(sign):
-                    message, hint = context.unknown(glob)
-                    yield context.remark(path, message, hint)
+        for glob, path in entry.texts("causes"):
+            if not context.names(glob.partition(":")[0]):  # `id:variant` is one kind of it alone
+                message, hint = context.unknown(glob)
+                yield context.remark(path, message, hint)
 
 
 def _looked_up(context: Context, given: object, path: Path) -> Iterator[Remark]:

@@ -10,7 +10,9 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -72,8 +74,17 @@ def test_a_lost_operation_with_rollback_puts_back_what_the_snapshot_before_it_ho
         assert [(undone["state"], undone["actions"][0]["action"]) for undone in lost["undone"]] == [
             ("done", "undo keep")
         ]
-    assert len(os.listdir(cli.home / "agent/snapshots")) == 1
-    assert re.search(r"undid put back \d entries of", " ".join(cli("apply", book).out.split()))
+    kinds = [
+        json.loads(path.read_text().splitlines()[0])["kind"] for path in (cli.home / "agent").rglob("manifest.jsonl")
+    ]
+    assert sorted(kinds) == ["snapshot", "undo", "undo"]
+    told = " ".join(cli("apply", book).out.split())
+    assert re.search(r"undid put back \d entries of", told)
+    identity = re.search(r"what stood there is (\S+)", told)
+    assert identity
+    broken = ("run", "restore", f"path={etc}/app/a.json", f"from={identity[1]}", "--writable", etc)
+    assert cli(*broken).exit_code == 0
+    assert (etc / "app/a.json").read_text() == "broken\n"
 
 
 def test_without_rollback_a_restore_brings_it_back_by_hand_and_changes_nothing_twice(cli, etc, tree):
@@ -102,6 +113,16 @@ def test_a_recovery_in_vain_with_rollback_puts_back_what_its_snapshot_holds(cli,
     ran = cli.json("apply", book)
     assert ran.incidents["no port"]["state"] == "unhealed", ran.out
     assert tree(etc) == before
+
+
+@pytest.fixture
+def quick(tmp_path):
+    """A place in memory, where there is one: it is made durable a few thousand times."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as place:
+        yield Path(place)
 
 
 class Bench:
@@ -197,8 +218,8 @@ def left_over(bench):
     return [name for _, _, names in os.walk(bench.root) for name in names if name.endswith(".runbook")]
 
 
-def test_a_snapshot_killed_at_any_call_is_whole_or_not_there_and_the_next_one_sweeps_up(tmp_path):
-    bench = Bench(tmp_path)
+def test_a_snapshot_killed_at_any_call_is_whole_or_not_there_and_the_next_one_sweeps_up(quick):
+    bench = Bench(quick)
     at, came = 0, True
     while came:
         at += 1
@@ -218,8 +239,8 @@ def test_a_snapshot_killed_at_any_call_is_whole_or_not_there_and_the_next_one_sw
     assert at > 10
 
 
-def test_a_restore_killed_at_any_call_leaves_whole_files_and_is_run_again_or_undone(tmp_path, tree):
-    bench = Bench(tmp_path)
+def test_a_restore_killed_at_any_call_leaves_whole_files_and_is_run_again_or_undone(quick, tree):
+    bench = Bench(quick)
     bench.do(bench.step)
     bench.kept.unlink()
     good = tree(bench.root)
@@ -249,8 +270,8 @@ def contents(picture):
     return {name: (mode, uid, content) for name, (mode, uid, _, _, content) in picture.items()}
 
 
-def test_a_disk_that_is_full_at_any_call_of_a_snapshot_refuses_it_and_leaves_nothing(tmp_path, monkeypatch, tree):
-    bench = Bench(tmp_path)
+def test_a_disk_that_is_full_at_any_call_of_a_snapshot_refuses_it_and_leaves_nothing(quick, monkeypatch, tree):
+    bench = Bench(quick)
     good = tree(bench.root)
     at, came = 0, True
     while came:
@@ -281,8 +302,8 @@ def full():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_disk_that_is_full_at_any_call_of_a_restore_leaves_whole_files_and_an_undo(tmp_path, monkeypatch, tree):
-    bench = Bench(tmp_path)
+def test_a_disk_that_is_full_at_any_call_of_a_restore_leaves_whole_files_and_an_undo(quick, monkeypatch, tree):
+    bench = Bench(quick)
     bench.do(bench.step)
     good = tree(bench.root)
     at, came = 0, True
