@@ -290,12 +290,13 @@ class _Call:
         every = runbook.every if isinstance(runbook.every, float) else 60.0
         plan = Plan(runbook, self._run, settings, every, {HOST: scope})
         since = restore.horizon(runbook, now)
-        state, cursors = restore.load(plan, self._journal, HOST, since, now)
-        alone = replace(plan, runbook=replace(runbook, operations=(self._operation,), finally_=()))
-        mine = {key: each for key, each in state.incidents.items() if each.subject == self._operation.name}
-        state = replace(state, plan=alone, incidents=mine, left={}, recovering=True)
         with Locks(self._journal.path) as locks:
             locks.take(f"run {self._run}")
+            lives = lambda run: locks.held(f"run {run}")  # noqa: E731 -- what other calls have in hand is theirs
+            state, cursors = restore.load(plan, self._journal, HOST, since, now, lives)
+            alone = replace(plan, runbook=replace(runbook, operations=(self._operation,), finally_=()))
+            mine = {key: each for key, each in state.incidents.items() if each.subject == self._operation.name}
+            state = replace(state, plan=alone, incidents=mine, left={}, recovering=True)
             keeper = _Keeper(self._journal, runbook.name, self._run, {HOST: cursors}, since=since, locks=locks)
             keeper.begun = RunStart(self._run, runbook.name, runbook.file, "", "call", now, who())
             told = _Told([self._facts.append, *engine._listeners])  # noqa: SLF001

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from runbook.engine.journal.facts import Fact
     from runbook.engine.journal.locks import Locks
     from runbook.engine.journal.store import Journal
+    from runbook.engine.people import People
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import Incident, State
 
     Place = tuple[str, str]  # a host and a subject
 
 _LAST = (Phase.CURED, Phase.UNHEALED, Phase.ROLLBACK)  # what follows a recovery, and belongs to it
+REREAD = 60.0  # seconds after which the journal is read though nobody wrote: time alone begins a maintenance
 FOR_REPORTS = frozenset({"look.well"})  # kinds of facts that are not kept
 
 
@@ -79,6 +81,7 @@ class Keeper:
         self._locks = locks
         self._commits = commits
         self._leases: dict[Place, Lease] = {}
+        self._hearing: tuple[float, int, People] | None = None  # when a state agreed with the journal, and on what
         self.holder = f"{who()}, process {os.getpid()}"
 
     @property
@@ -108,10 +111,23 @@ class Keeper:
 
     def news(self, state: State, now: float) -> Told | None:
         """Return what the journal says when it differs from what a state knows; cheap while nobody else writes."""
-        if not (self._journal.changed() or state.leases or state.elsewhere):
+        if self._heard(state, now):
             return None
         told = self.told(now)
-        return None if _agrees(told, state) else told
+        if not _agrees(told, state):
+            return told
+        self._hearing = (now, self._journal.version, state.people)
+        return None
+
+    def _heard(self, state: State, now: float) -> bool:
+        """Tell whether nobody else can have said anything since a state agreed with the journal.
+
+        What others hold is asked for again each time: their runs may have died.
+        """
+        if self._hearing is None or state.leases or state.elsewhere:
+            return False
+        at, version, people = self._hearing
+        return people is state.people and now - at < REREAD and version == self._journal.version
 
     def renew(self, now: float) -> bool:
         """Let our leases hold on, where half of their time is over; tell whether that was so."""
@@ -124,8 +140,9 @@ class Keeper:
         return True
 
     def left(self, host: str) -> Sequence[IntentRow]:
-        """Return the intents on a host that an earlier run left without a result."""
-        return self._journal.open_intents(self._runbook, host) if self._commits else ()
+        """Return the intents on a host without a result that earlier runs left; those of live ones are theirs."""
+        found = self._journal.open_intents(self._runbook, host) if self._commits else ()
+        return [row for row in found if row.run == self._run or not self._alive(row.run)]
 
     def fact(self, fact: Fact) -> None:
         """Write one fact by itself."""
@@ -213,16 +230,19 @@ class Keeper:
 
         A lease that ran out while this run was not let run, and that somebody had meanwhile, is taken anew.
         """
-        told = self.told(now)
-        ours = self._leases.items()
-        self._leases = {place: lease for place, lease in ours if leases.is_ours(self._journal, lease)}
+        told = None
+        if not self._heard(after, now):
+            ours = self._leases.items()
+            self._leases = {place: lease for place, lease in ours if leases.is_ours(self._journal, lease)}
+            told = self.news(after, now)
         begun = {}
-        for key, times in after.begun.items():
-            if times != before.begun.get(key):
-                found = self._journal.begun(self._runbook, key, self._since)
-                if more := tuple(at for at in found if at not in times):
-                    begun[key] = more
-        return replace(told, begun=begun) if begun or not _agrees(told, after) else None
+        if after.begun is not before.begun:
+            for key, times in after.begun.items():
+                if times != before.begun.get(key):
+                    found = self._journal.begun(self._runbook, key, self._since)
+                    if more := tuple(at for at in found if at not in times):
+                        begun[key] = more
+        return replace(told or self.told(now), begun=begun) if begun else told
 
     def _alive(self, run: str) -> bool:
         return self._locks is None or self._locks.held(f"run {run}")

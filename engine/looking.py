@@ -11,7 +11,7 @@ from runbook.engine.fleet import Spec
 from runbook.engine.fleet.bounded import within
 from runbook.engine.language import render
 from runbook.engine.model import UNKNOWN, Lacking, NotSeen
-from runbook.engine.recover import operate
+from runbook.engine.recover import failing
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def matched(state: State, host: str, task: Task | None, outcome: Outcome) -> dic
     if task is None or task.owner.kind != "operation" or outcome.ok:
         return {}
     name = state.plan.runbook.operations[state.works[host].index].name
-    fields = operate.failure(name, 0, outcome)
+    fields = failing.failure(name, 0, outcome)
     found: dict[str, Truth] = {}
     for detector in failures.about(state.plan.runbook.detectors, name):
         answer = within(PATTERN_SECONDS, partial(failures.matches, detector, fields))

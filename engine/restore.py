@@ -9,12 +9,15 @@ from runbook.engine.detect import components
 from runbook.engine.detect.components import Attempt
 from runbook.engine.detect.correlate import Said
 from runbook.engine.detect.hold import Hold
+from runbook.engine.journal import leases
 from runbook.engine.model import UNKNOWN
 from runbook.engine.recover import kept
 from runbook.engine.recover.state import State
 from runbook.engine.recover.work import Left
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runbook.engine.journal.facts import HoldRow
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Key, Runbook
@@ -37,11 +40,29 @@ def horizon(runbook: Runbook, now: float) -> float:
     return now - max((window for window in windows if window is not None), default=0.0)
 
 
-def load(plan: Plan, journal: Journal, host: str, since: float, now: float) -> tuple[State, dict[str, Any]]:
-    """Return the state that earlier passes left (recoveries since a time), and each detector's cursor."""
+def nobody(_run: str) -> bool:
+    """Say that no other run of the runbook lives."""
+    return False
+
+
+def load(
+    plan: Plan, journal: Journal, host: str, since: float, now: float, alive: Callable[[str], bool] = nobody
+) -> tuple[State, dict[str, Any]]:
+    """Return the state that earlier passes left, and each detector's cursor.
+
+    Args:
+        plan: the run's.
+        journal: where it is read.
+        host: whose.
+        since: recoveries that began or ended since then are counted.
+        now: in seconds since the epoch.
+        alive: tells whether another run lives; what a live one of the same runbook recovers is its own.
+    """
     name = plan.runbook.name
     known = {detector.name for detector in plan.runbook.detectors}
-    incidents = [kept.restored(row.data) for row in journal.open_incidents(name, host) if row.detector in known]
+    theirs = {lease.incident for lease in leases.others(journal, plan.run, name, alive, now).values()}
+    rows = [row for row in journal.open_incidents(name, host) if row.detector in known and row.id not in theirs]
+    incidents = [kept.restored(row.data) for row in rows]
     holds = {
         (row.host, row.detector, row.subject): Hold(row.since, row.seen, tuple(row.data.get("times", ())))
         for row in journal.holds(name, host)
@@ -83,7 +104,7 @@ def load(plan: Plan, journal: Journal, host: str, since: float, now: float) -> t
         said=said,
         attempts=attempts,
         active={(host, pool): member for pool, member in journal.pools(name, host).items()},
-        left=_left(plan, journal, host),
+        left=_left(plan, journal, host, alive),
         cleared=cleared,
         failed=journal.failed(name, host, now - DOWN),
         past={incident.id: incident for incident in past if incident.detector in known},
@@ -91,13 +112,15 @@ def load(plan: Plan, journal: Journal, host: str, since: float, now: float) -> t
     return state, journal.cursors(name, host)
 
 
-def _left(plan: Plan, journal: Journal, host: str) -> dict[tuple[str, str], tuple[Left, ...]]:
+def _left(
+    plan: Plan, journal: Journal, host: str, alive: Callable[[str], bool]
+) -> dict[tuple[str, str], tuple[Left, ...]]:
     """Return the steps that earlier runs have sent for operations, and did not see the end of."""
     runbook = plan.runbook
     pools = {operation.name: operation.pool for operation in runbook.operations}
     found: dict[tuple[str, str], tuple[Left, ...]] = {}
     for row in journal.open_intents(runbook.name, host):
-        if row.operation not in pools or row.incident:
+        if row.operation not in pools or row.incident or alive(row.run):
             continue
         steps = journal.steps_begun(runbook.name, host, row.at)
         path = next((step.path for step in steps if (step.at, step.module) == (row.at, row.module)), "")

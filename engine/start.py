@@ -149,7 +149,7 @@ class Session:
                 last=self._journal.last_run(runbook.name),
             )
             since = restore.horizon(runbook, time.time())
-            state, cursors = restore.load(plan, self._journal, HOST, since, time.time())
+            state, cursors = restore.load(plan, self._journal, HOST, since, time.time(), self._lives)
             self._begin(observer, plan)
             state = self._without_old_scratch(state)
             keeper = keep.Keeper(
@@ -197,6 +197,9 @@ class Session:
             self._journal.close()
             if self._locks is not None:
                 self._locks.close()
+
+    def _lives(self, run: str) -> bool:
+        return self._locks is not None and self._locks.held(f"run {run}")
 
     def _alone(self, journal: Journal, runbook: str) -> Locks:
         """Show that this run lives, and keep every other pass of the runbook on this journal out until it is over.

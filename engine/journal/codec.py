@@ -13,6 +13,7 @@ from runbook.engine.model import UNKNOWN
 Redact = Callable[[str], str]
 
 _DEEPEST = 128  # levels of a value that are kept: what a host says has 64 at most
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
 _NUMBERS = frozenset({"nan", "inf", "-inf"})
 
 
@@ -28,7 +29,7 @@ def text(value: str, redact: Redact = as_is) -> str:
 
 def dump(value: Any, redact: Redact = as_is) -> str:
     """Return a value as JSON, without secrets."""
-    return json.dumps(plain(value, redact), separators=(",", ":"))
+    return _encoded(plain(value, redact))
 
 
 def load(column: str) -> Any:
@@ -38,20 +39,33 @@ def load(column: str) -> Any:
 
 def plain(value: Any, redact: Redact = as_is, levels: int = _DEEPEST) -> Any:
     """Return a value as JSON knows it; what JSON lacks becomes `{"$…": …}`, and a host's own `$…` becomes `$$…`."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return redact(value)
-    if value is None or isinstance(value, bool | int):
+    if value is None or kind is int or kind is bool:
         return value
-    if isinstance(value, float):
+    if kind is float:
         return value if math.isfinite(value) else {"$number": str(value)}
+    if kind is dict and levels:
+        return {_escaped(redact(str(key))): plain(item, redact, levels - 1) for key, item in value.items()}
+    if (kind is tuple or kind is list) and levels:
+        return [plain(item, redact, levels - 1) for item in value]
+    return _rare(value, redact, levels)
+
+
+def _rare(value: Any, redact: Redact, levels: int) -> Any:
+    """Return as JSON knows it what is none of Python's own plain types, or nested too deeply."""
     if value is UNKNOWN:
         return {"$unseen": True}
     if isinstance(value, enum.Enum):
         return plain(value.value, redact, levels)
-    if isinstance(value, Collection) and not isinstance(value, bytes | bytearray):
-        return _several(value, redact, levels - 1) if levels else "…"
+    if isinstance(value, str | int | float):  # of a type of its own
+        base = next(each for each in (str, bool, int, float) if isinstance(value, each))
+        return plain(base(value), redact, levels)
     if isinstance(value, bytes | bytearray):
         return redact(bytes(value).decode("utf-8", "backslashreplace"))
+    if isinstance(value, Collection):
+        return _several(value, redact, levels - 1) if levels else "…"
     return redact(str(value))
 
 

@@ -73,7 +73,6 @@ class Journal:
         self._connection = connection
         self._redact = redact
         self._lock = threading.RLock()
-        self._seen: int | None = None  # the version of the data when `changed` was asked last
         self._id = ""
 
     @property
@@ -259,11 +258,11 @@ class Journal:
         )
         return [((name, detector, subject), closed) for name, detector, subject, closed in rows]
 
-    def changed(self) -> bool:
-        """Tell whether another process, or another connection of this one, has written since this was asked last."""
-        (version,) = self.ask("PRAGMA data_version")[0]
-        before, self._seen = self._seen, version
-        return bool(before != version)
+    @property
+    def version(self) -> int:
+        """A number that is another after another process, or another connection of this one, has written."""
+        ((version,),) = self.ask("PRAGMA data_version")
+        return int(version)
 
     def people(self, now: float) -> People:
         """Return what people have said and still holds."""

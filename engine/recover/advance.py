@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbook.engine.model import Outcome, StepStatus
-from runbook.engine.recover import failover, ladder, looks, operate, queue, resumption, steps
+from runbook.engine.recover import closing, failover, ladder, looks, operate, queue, resumption, steps
 from runbook.engine.recover import incident as life
 from runbook.engine.recover.commands import (
     Asked,
@@ -63,7 +63,7 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
     elif isinstance(event, Operate):
         operate.begin(turn, event.host)
     elif isinstance(event, Finish):
-        operate.finish(turn, event.host)
+        closing.begin(turn, event.host)
     elif isinstance(event, Recover):
         turn.recovering = True
     elif isinstance(event, Stop):

@@ -1,17 +1,14 @@
-"""One attempt of an operation: whom it asks, whether a breaker lets it through, and which answer counts."""
+"""One attempt of an operation: what is sent, what comes back, and which answer counts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.decide import tolerance
-from runbook.engine.decide.guards import moment
 from runbook.engine.detect import components
-from runbook.engine.detect.breaker import Position
 from runbook.engine.errors import RenderError
 from runbook.engine.model import Order, Outcome, StepStatus
-from runbook.engine.recover import outcomes, permission, pools, redundancy, steps
+from runbook.engine.recover import asking, outcomes, pools, redundancy, steps
 from runbook.engine.recover.commands import Follow
 from runbook.engine.recover.redundancy import Answer
 from runbook.engine.recover.state import Owner, Task
@@ -21,8 +18,6 @@ from runbook.modules.frozen import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runbook.engine.detect.breaker import Breaker
-    from runbook.engine.language.render import Scope
     from runbook.engine.model import Operation, StepCall, Truth
     from runbook.engine.recover.pools import Member
     from runbook.engine.recover.state import Turn
@@ -46,7 +41,7 @@ class Judged:
 def begin(turn: Turn, work: Work, operation: Operation) -> Judged | None:
     """Begin an attempt; return what it came to where that is known at once."""
     try:
-        asked, refused = _asked(turn, work, operation)
+        asked, refused = asking.asked(turn, work, operation)
     except RenderError as error:
         return Judged(Outcome(StepStatus.REFUSED, error=error.what + (f"; {error.mend}" if error.mend else "")))
     if not asked:
@@ -139,79 +134,6 @@ def again(turn: Turn, operation: Operation, host: str, intent: str) -> Judged | 
     return _judge(turn, operation, host)
 
 
-def blocked(name: str, stands: Breaker) -> str:
-    """Say that a breaker is open, and until when."""
-    times = f"{stands.failures} failures in a row" if stands.failures > 1 else "a failure"
-    return f"the breaker of `{name}` is open after {times}; it lets an attempt through at {moment(stands.until or 0.0)}"
-
-
-def _asked(turn: Turn, work: Work, operation: Operation) -> tuple[Sequence[Member | None], list[str]]:
-    """Return who is asked, and why others are not; none where a breaker, or the step's own limit, leaves nobody."""
-    refused: list[str] = []
-    if operation.component is not None and not turn.plan.settings.check:
-        tried = pools.attempts(turn, work.host, operation.component)
-        stands = components.breaker(turn.plan.runbook, operation.component, tried, turn.now)
-        if stands is not None and stands.position is Position.OPEN:
-            refused.append(_refuse(turn, work, operation, operation.component, stands))
-            return [], refused
-    if operation.pool is None:
-        spent = permission.spent(turn, operation.step, _scope(turn, work), work.host, "")
-        return ([None], []) if spent is None else ([], [spent.reason])
-    candidates = _members(turn, work, operation)
-    refused += [
-        _refuse(turn, work, operation, member.component, member.breaker, member.name)
-        for member in candidates
-        if member.open and member.breaker is not None
-    ]
-    fresh, spent_ones = _fresh(turn, work, operation, candidates)
-    asked = fresh[: operation.redundancy]
-    if asked and len(asked) * 2 <= operation.redundancy:
-        return [], [*refused, *spent_ones, f"{len(asked)} of {operation.redundancy} members are no majority"]
-    return asked, [*refused, *spent_ones]
-
-
-def _fresh(
-    turn: Turn, work: Work, operation: Operation, candidates: Sequence[Member]
-) -> tuple[list[Member], list[str]]:
-    """Return the members that neither their breaker nor the step's own limit keeps from being asked."""
-    fresh, reasons = [], []
-    for member in candidates:
-        scope = _scope(turn, work, member)
-        spent = permission.spent(turn, operation.step, scope, work.host, member.component)
-        if spent is not None:
-            reasons.append(f"{member.name}: {spent.reason}")
-        elif not member.open:
-            fresh.append(member)
-    return fresh, reasons
-
-
-def _members(turn: Turn, work: Work, operation: Operation) -> list[Member]:
-    """Return the members that may be asked now, the best first; without failover only the active one."""
-    found = pools.members(turn, work.host, turn.plan.runbook.pools[operation.pool or ""])
-    found = pools.ordered(found, _scope(turn, work), operation.prefer)
-    if not tolerance.allows(turn.plan.runbook.fault_tolerance, "high"):
-        found = [member for member in found if member.active]
-    if turn.plan.settings.check:
-        found = [replace(member, breaker=None) for member in found]
-    return [member for member in found if member.name not in work.tried]
-
-
-def _refuse(turn: Turn, work: Work, operation: Operation, name: str, stands: Breaker, member: str = "") -> str:
-    """Tell that a breaker lets nothing through; return the reason."""
-    reason = blocked(name, stands)
-    turn.tell(
-        "attempt.refused",
-        host=work.host,
-        operation=operation.name,
-        guard="breaker",
-        component=name,
-        member=member,
-        reason=reason,
-        until=stands.until,
-    )
-    return reason
-
-
 def _call(turn: Turn, operation: Operation, host: str, member: Member | None) -> None:
     """Send the operation's step to whom it asks."""
     work = turn.work(host)
@@ -220,7 +142,7 @@ def _call(turn: Turn, operation: Operation, host: str, member: Member | None) ->
     outcome = steps.begin(
         turn,
         operation.step,
-        _scope(turn, work, member),
+        asking.scope(turn, work, member),
         Owner("operation", host),
         subject=member.component if member is not None else "",
         operation=operation.name,
@@ -232,11 +154,6 @@ def _call(turn: Turn, operation: Operation, host: str, member: Member | None) ->
         turn.put_work(replace(work, calls={**work.calls, intent: name}))
     else:
         turn.put_work(replace(work, answers=(*work.answers, Answer(name, intent, outcome))))
-
-
-def _scope(turn: Turn, work: Work, member: Member | None = None) -> Scope:
-    more = {"member": member.seen} if member is not None else {}
-    return turn.plan.scopes[work.host].bind(registers=work.registers, **more)
 
 
 def _judge(turn: Turn, operation: Operation, host: str) -> Judged | None:
@@ -257,15 +174,8 @@ def _judge(turn: Turn, operation: Operation, host: str) -> Judged | None:
     for answer in work.answers:
         _told(turn, operation, work, answer, ok=answer.outcome.ok)
     last = next((each for each in work.answers if not each.outcome.ok), work.answers[-1])
-    more = not last.outcome.ok and operation.pool is not None and _more(turn, work, operation)
+    more = not last.outcome.ok and operation.pool is not None and asking.more(turn, work, operation)
     return Judged(last.outcome, last.member, work.matched, more=more)
-
-
-def _more(turn: Turn, work: Work, operation: Operation) -> bool:
-    try:
-        return bool(_fresh(turn, work, operation, _members(turn, work, operation))[0])
-    except RenderError:
-        return False
 
 
 def _told(turn: Turn, operation: Operation, work: Work, answer: Answer, *, ok: bool) -> None:

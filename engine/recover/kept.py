@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAMES = {item.name for item in dataclasses.fields(Incident)}
-_LISTS = frozenset({"errors", "answers", "asked", "done", "sights", "folded"})  # JSON gives them back as lists
+_LISTS = frozenset({"errors", "answers", "asked", "sights", "folded"})  # JSON gives them back as lists
 
 
 def plain(incident: Incident) -> dict[str, Any]:
@@ -27,5 +27,6 @@ def restored(data: Mapping[str, Any]) -> Incident:
     values: dict[str, Any] = {name: value for name, value in data.items() if name in _NAMES}
     values |= {name: tuple(values[name]) for name in _LISTS.intersection(values)}
     values |= {"state": IncidentState(data["state"]), "phase": Phase(data["phase"])}
+    values["done"] = tuple((intent, module, title) for intent, module, title in data.get("done", ()))
     values["lanes"] = tuple(Lane(**lane) for lane in data.get("lanes", ()))
     return Incident(**values)

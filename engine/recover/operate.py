@@ -9,25 +9,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide import tolerance
-from runbook.engine.detect import errors
-from runbook.engine.detect.judge import Verdict
-from runbook.engine.model import IncidentState, OperationState, Record, Retry, StepStatus
-from runbook.engine.recover import attempt, decision, fallback, ladder, outcomes, permission, steps
-from runbook.engine.recover import incident as life
-from runbook.engine.recover import retry as retrying
-from runbook.engine.recover.retry import Failures
-from runbook.engine.recover.state import Owner, Phase
+from runbook.engine.model import IncidentState, OperationState, StepStatus
+from runbook.engine.recover import attempt, closing, decision, failing, fallback, ladder, outcomes, permission, steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runbook.engine.model import Detector, Key, Operation, Outcome, Truth
+    from runbook.engine.model import Key, Operation, Outcome, Truth
     from runbook.engine.recover.attempt import Judged
     from runbook.engine.recover.fallback import Fell
     from runbook.engine.recover.state import Incident, Task, Turn
     from runbook.engine.recover.work import Work
 
-ONE_MORE = Retry(attempts=2, base=0.0)  # a recovery without any `retry` is followed by one more attempt
 DONE = frozenset({OperationState.SUCCEEDED, OperationState.SKIPPED})
 
 
@@ -47,7 +40,7 @@ def ended(turn: Turn, task: Task, outcome: Outcome, matched: Mapping[str, Truth]
     """
     work = turn.work(task.owner.host)
     if task.owner.kind == "finally":
-        _finally_ended(turn, work, task, outcome)
+        closing.ended(turn, work, task, outcome)
         return
     operation = _operation(turn, work)
     lost = outcome.status is StepStatus.LOST
@@ -99,49 +92,6 @@ def recovery_moved(turn: Turn, host: str) -> None:
             _over(turn, work, OperationState.WAITING)
         else:
             _pause(turn, work)
-
-
-def finish(turn: Turn, host: str) -> None:
-    """Run the `finally` steps, whatever happened before; one that fails does not stop the next."""
-    work = turn.work(host)
-    listed = turn.plan.runbook.finally_
-    if work.final >= len(listed) or not work.started:
-        return
-    call = listed[work.final]
-    scope = turn.plan.scopes[host].bind(registers=work.registers)
-    before = turn.counter
-    outcome = steps.begin(turn, call, scope, Owner("finally", host))
-    if outcome is not None:
-        _told(turn, host, call.module, call.title, f"{turn.plan.run}-{before + 1}", outcome)
-        turn.put_work(replace(work, final=work.final + 1))
-        finish(turn, host)
-
-
-def failure(operation: str, attempt: int, outcome: Outcome) -> dict[str, Any]:
-    """Return the fields of a failed attempt's record, which `error` detectors judge."""
-    code = outcome.exit_code
-    return {
-        "operation": operation,
-        "message": outcome.error,
-        "exit_code": code if code is None or code >= 0 else None,
-        "signal": -code if code is not None and code < 0 else None,
-        "output": outcome.output,
-        "attempt": attempt,
-        "signature": None,
-        "role": None,
-    }
-
-
-def _finally_ended(turn: Turn, work: Work, task: Task, outcome: Outcome) -> None:
-    _told(turn, work.host, task.call.module, task.call.title, task.intent, outcome)
-    turn.put_work(replace(work, final=work.final + 1))
-    finish(turn, work.host)
-
-
-def _told(turn: Turn, host: str, module: str, title: str, intent: str, outcome: Outcome) -> None:
-    turn.tell(
-        "step.ended", host=host, step=intent, module=module, title=title, phase="finally", **outcomes.told(outcome)
-    )
 
 
 def _operation(turn: Turn, work: Work) -> Operation:
@@ -222,63 +172,14 @@ def _judged(turn: Turn, host: str, operation: Operation, judged: Judged | None) 
         skipped = outcome.status is StepStatus.SKIPPED
         _over(turn, work, OperationState.SKIPPED if skipped else OperationState.SUCCEEDED, member=judged.member)
         return
-    _failed(turn, work, operation, judged)
-
-
-def _failed(turn: Turn, work: Work, operation: Operation, judged: Judged) -> None:
-    outcome = judged.outcome
-    detector, record = _matching(turn, work, operation, judged)
-    name = detector.name if detector else ""
-    earlier = work.failures.get(name) or Failures(since=work.attempt_began)
-    progressed = retrying.progressed(outcome.data)
-    failures = replace(
-        earlier,
-        charged=earlier.charged + (not progressed and not judged.more),
-        free=earlier.free + progressed,
-    )
-    work = turn.put_work(
-        replace(work, failures={**work.failures, name: failures}, failed=record.fields, matched=frozenset())
-    )
-    key = (work.host, name, operation.name)
-    incident = _incident(turn, detector, key, record, work) if detector is not None else None
-    policy = _policy(detector, operation, turn.plan.runbook.fault_tolerance)
-    if policy is None:
+    following = failing.take(turn, work, operation, judged)
+    work = turn.put_work(following.work)
+    if not following.again:
         _used_up(turn, work, operation)
-        return
-    seed = f"{turn.plan.run}:{work.host}:{operation.name}"
-    pause = 0.0 if judged.more else retrying.pause(policy, failures, outcome.data, seed)
-    over = retrying.exhausted(policy, failures, turn.now + pause)
-    if over is not None:
-        error = f"{work.error}; {over}" if over else work.error
-        _used_up(turn, turn.put_work(replace(work, error=error)), operation)
-        return
-    work = turn.put_work(replace(work, pause=pause, tried=work.tried if judged.more else ()))
-    if incident is not None and detector is not None and detector.recover and not judged.more:
-        _recover(turn, work, key)
+    elif following.first is not None:
+        _recover(turn, work, following.first)
     else:
         _pause(turn, work)
-
-
-def _matching(turn: Turn, work: Work, operation: Operation, judged: Judged) -> tuple[Detector | None, Record]:
-    """Return the first `error` detector that knows the failure, and the failure's record."""
-    fields = failure(operation.name, work.attempt, judged.outcome)
-    about = errors.about(turn.plan.runbook.detectors, operation.name)
-    found = next((each for each in about if each.name in judged.matched or errors.any_failure(each)), None)
-    if found is not None and found.name in judged.matched:
-        fields = errors.told(found, fields)  # that its patterns are quick on this text was seen by whoever asked them
-    return found, Record(operation.name, fields)
-
-
-def _incident(turn: Turn, detector: Detector, key: Key, record: Record, work: Work) -> Incident:
-    """Open the incident of a failure, or count it in the one that there is."""
-    incident = turn.incident(key)
-    if incident is None:
-        verdict = Verdict(record.subject, True, False, record)
-        return life.open_incident(turn, detector, key, verdict, work.attempt_began)
-    count = incident.count + 1
-    return turn.put(
-        replace(incident, state=IncidentState.OPEN, reason="", seen=turn.now, count=count, phase=Phase.NONE)
-    )
 
 
 def _recover(turn: Turn, work: Work, key: Key) -> None:
@@ -382,17 +283,6 @@ def _settle(turn: Turn, incident: Incident, state: OperationState, fallback: str
     elif state is OperationState.FAILED:
         reason = "; ".join((*incident.errors, "the operation failed for good"))
         ladder.settle(turn, incident, IncidentState.UNHEALED, reason)
-
-
-def _policy(detector: Detector | None, operation: Operation, preset: str | None) -> Retry | None:
-    """Return how it is tried again after a failure; None = not at all."""
-    if not tolerance.allows(preset, "low"):
-        return None
-    if detector is None or detector.retry is None:
-        if detector is not None and detector.recover and operation.retry.attempts == 1:
-            return ONE_MORE
-        return operation.retry
-    return None if detector.retry is False else detector.retry
 
 
 def _wanted(turn: Turn, operation: Operation) -> bool:

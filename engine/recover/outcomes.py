@@ -58,7 +58,7 @@ def take(turn: Turn, incident: Incident, intent: str, outcome: Outcome, call: St
     guards = outcome.status is StepStatus.DONE and catalogue.step(call.module).guards
     undoable = outcome.changed or guards
     changed = incident.phase is Phase.RECOVER and undoable and not turn.plan.settings.check
-    done = (*incident.done, intent) if changed else incident.done
+    done = (*incident.done, (intent, call.module, call.title)) if changed else incident.done
     return turn.put(replace(incident, registers=registers, done=done))
 
 

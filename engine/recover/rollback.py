@@ -32,14 +32,16 @@ def go_on(turn: Turn, incident: Incident) -> None:
     if turn.stopping:
         turn.put(replace(incident, undoing=None))
         return
-    intent = incident.undoing or incident.done[-1]
+    intent = incident.undoing or incident.done[-1][0]
     turn.put(replace(incident, undoing=intent))
     turn.commands.append(Undo(intent, incident.host, incident.subject, incident.key))
 
 
 def undone(turn: Turn, incident: Incident, intent: str, outcome: Outcome) -> Incident:
     """Take in how an undo ended; the incident's `done` holds what is left."""
-    turn.tell("step.undone", incident, step=intent, **outcomes.told(outcome))
-    errors = incident.errors if outcome.ok else (*incident.errors, f"it could not be undone: {outcome.error}")
-    done = tuple(each for each in incident.done if each != intent)
+    module, title = next((each[1:] for each in incident.done if each[0] == intent), ("", ""))
+    about = {"module": module, "title": f"undo {title}", "phase": incident.phase.value}
+    turn.tell("step.undone", incident, step=intent, **about, **outcomes.told(outcome))
+    errors = incident.errors if outcome.ok else (*incident.errors, f"{title} could not be undone: {outcome.error}")
+    done = tuple(each for each in incident.done if each[0] != intent)
     return turn.put(replace(incident, undoing=None, done=done, errors=errors))

@@ -85,7 +85,7 @@ class Incident:
     asked: tuple[Mapping[str, Any], ...] = ()  # these steps: step, module, params, impact, rung
     lanes: tuple[Lane, ...] = ()
     won: bool = False  # one of them cured: none begins another step
-    done: tuple[str, ...] = ()  # intents of this recovery that ended well and can be undone, in order
+    done: tuple[tuple[str, str, str], ...] = ()  # steps of this recovery with something to undo: intent, module, title
     undoing: str | None = None  # the intent that is being undone
     switching: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by a `failover`'s path: how far it is
     queued: float = 0.0  # when the round of looks began that opened it

@@ -17,7 +17,7 @@ from runbook.engine.language.cases import Ending
 from runbook.engine.model import Lacking, Mode, NotSeen, Outcome, StepStatus
 from runbook.engine.people import Ack, Approval, Maintenance, People, Reset
 from runbook.engine.recover import commands as words
-from runbook.engine.recover import operate
+from runbook.engine.recover import failing
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.state import Plan, Settings, State
 from runbook.engine.rehearse.logs import Logs
@@ -345,7 +345,7 @@ class Play:
     def _matched(self, task: Task | None, command: words.Act, outcome: Outcome) -> dict[str, Any]:
         if task is None or not command.operation or outcome.ok:
             return {}
-        fields = operate.failure(command.operation, 0, outcome)
+        fields = failing.failure(command.operation, 0, outcome)
         about = failures.about(self.runbook.detectors, command.operation)
         return {detector.name: failures.matches(detector, fields) for detector in about}
 

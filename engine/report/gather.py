@@ -355,6 +355,7 @@ _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "incident.ended": Gather._ended,  # noqa: SLF001
     "guard.refused": Gather._refused,  # noqa: SLF001
     "step.ended": Gather._step,  # noqa: SLF001
+    "step.undone": Gather._step,  # noqa: SLF001
     "attempt.begun": Gather._attempting,  # noqa: SLF001
     "attempt.ended": Gather._attempt,  # noqa: SLF001
     "attempt.refused": Gather._held,  # noqa: SLF001

@@ -169,6 +169,7 @@ _KINDS: Mapping[str, Callable[[Narrator, Fact], Told]] = {
     "recovery.begun": Narrator._begun,  # noqa: SLF001 -- the class's own table
     "rung.vain": Narrator._vain,  # noqa: SLF001 -- the class's own table
     "step.ended": Narrator._step,  # noqa: SLF001 -- the class's own table
+    "step.undone": Narrator._step,  # noqa: SLF001 -- the class's own table
     "verified.look": Narrator._looked,  # noqa: SLF001 -- the class's own table
     "incident.ended": Narrator._ended,  # noqa: SLF001 -- the class's own table
     "notified": Narrator._notified,  # noqa: SLF001 -- the class's own table

@@ -22,6 +22,7 @@ _ID = re.compile(r"\d{6,}-\d{8}T\d{6}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MANY = 200  # files
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -167,6 +168,7 @@ class Draft:
         self._store = store
         self._held = descriptor
         self._files = 0
+        self._fresh: List[str] = []  # of them, those that are not durable yet
         self._things: List[Kept] = []
         self._finished = False
 
@@ -202,11 +204,13 @@ class Draft:
         finally:
             os.close(target)
         self._files += 1
+        self._fresh.append(name)
         self._things.append(dataclasses.replace(kept, digest=found, file=name))
 
     def drop(self, size: int) -> None:
         """Take back the file that was taken last: it changed meanwhile. `size` is what there was before."""
         self._files -= 1
+        self._fresh.pop()
         os.unlink(self._things.pop().file, dir_fd=self._held)
         self.size = size
 
@@ -225,8 +229,7 @@ class Draft:
     def finish(self, kind: str, name: str, roots: Iterable[str]) -> About:
         """Make the copy durable, and then make it one."""
         about = About(self.id, kind, name, tuple(roots), self.at, len(self._things), self.size)
-        for number in range(self._files):
-            _sync(str(number), self._held)
+        self._settle()
         fresh = f"{manifest.NAME}.new"
         with os.fdopen(os.open(fresh, _NEW, 0o600, dir_fd=self._held), "wb") as listed:
             listed.writelines(manifest.written(about, self._things))
@@ -237,6 +240,13 @@ class Draft:
         self._store.sync()
         self._finished = True
         return about
+
+    def _settle(self) -> None:
+        """Make the contents durable; many files one by one would take long."""
+        if len(self._fresh) > _MANY and content.sync_all(self._held):
+            return
+        for name in self._fresh:
+            _sync(name, self._held)
 
 
 def full(error: OSError) -> bool:

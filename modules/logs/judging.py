@@ -1,6 +1,7 @@
 """The judge of candidates: a line matches if Python's `re` says so, and what is told of it is the same everywhere."""
 
 import re
+from bisect import bisect_left
 from typing import (
     AbstractSet,
     Callable,
@@ -40,7 +41,7 @@ was asked for."""
 
 Test = Callable[[bytes, int, int], object]
 
-TRIED = 12  # lines that are judged by a pattern before a test for one of its alternatives is made
+TRIED = 64  # lines that are judged by a pattern before a test for one of its alternatives is made
 
 
 class Judge:
@@ -90,9 +91,9 @@ class Judge:
                 data = head + text.data if head else text.data
                 marks = self._marks(data)
             marks = [mark for mark in marks if mark[1] != DOCKER_LINE]
-        if head:
-            marks = [mark for mark in marks if mark[0] >= len(head)]
         marks.sort()
+        if head:
+            del marks[: bisect_left(marks, (len(head), 0))]
         return Text(data, text.stamps, text.cut), marks
 
     def _marks(self, data: bytes) -> List[Tuple[int, int]]:
@@ -143,7 +144,7 @@ class Judge:
     ) -> List[Found]:
         found: List[Found] = []
         plain = b"\r" not in data and not goes_on
-        exact = self._exact if counted or self._testing else None
+        exact = self._exact if self._testing else None
         ascii_only = exact is not None and plain and data.isascii()
         find, rfind, owners = data.find, data.rfind, self._owners
 
@@ -173,7 +174,7 @@ class Judge:
                 match = test = None
                 if (
                     exact is not None
-                    and (number in counted or self._worth(expression))
+                    and self._worth(expression)
                     and (ascii_only or _lone(data, start, end, goes_on=goes_on))
                 ):
                     test = exact[expression] if expression in exact else self._compile_exact(expression)
@@ -218,8 +219,6 @@ class Judge:
 
     def _worth(self, expression: int) -> bool:
         """Tell whether so many lines were judged that a test is worth the making."""
-        if not self._testing:
-            return False
         self._tried[expression] += 1
         return self._tried[expression] > TRIED
 

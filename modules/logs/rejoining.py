@@ -1,7 +1,8 @@
 """Lines that a terminal or a serial console broke at its width, put together again.
 
 Such a log has no line that is wider, and of those as wide as that nearly all go on in the next one; then each is joined
-with what follows. What goes on begins neither with a time nor as tables, lists and programs begin their lines.
+with what follows. What goes on begins neither with a time, nor as tables, lists and programs begin their lines, nor
+with the same kinds of characters as the line before it: lines of one format may all be as wide.
 """
 
 import re
@@ -12,6 +13,9 @@ from runbook.modules.logs.cleaning import Text, cleaned
 NARROWEST, WIDEST = 60, 250  # columns
 SAMPLE = 16 * 1024  # bytes at a block's begin, in which the width stands several times
 FEWEST = 3  # lines that go on
+LONGEST = (
+    15  # lines that messages are broken into, on the average: where hardly a line is shorter, all are of one width
+)
 MOST = 64  # that are joined to one
 
 _ENDS = re.compile(rb"[^\s|+] ?\Z")
@@ -19,6 +23,12 @@ _BEGINS = re.compile(
     rb"[\s|+*=#<>]|-(?![A-Za-z])|\Z|\[ *\d|\[?\d{4}[-/]\d\d|\[?\d\d[-/:]\d\d|[IWEF]\d{4} |\((?:\w+ )?pid=|\[rank|"
     rb"Traceback |File \"|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) |"
     rb"\[?(?:TRACE|DEBUG|INFO|WARN|ERROR|FATAL|CRITICAL)"
+)
+
+_SHAPE = 8  # characters by which lines of one format are known
+_KINDS = bytes.maketrans(
+    b"123456789" + bytes(range(ord("b"), ord("z") + 1)) + bytes(range(ord("B"), ord("Z") + 1)),
+    b"0" * 9 + b"a" * 25 + b"A" * 25,
 )
 
 
@@ -38,7 +48,10 @@ def rejoined(block: bytes) -> Optional[Text]:
         return None
     full = [at for at, own in enumerate(widths[:-1]) if own >= width - 1]
     on = [at for at in full if _goes_on(lines[at], lines[at + 1])]
-    if len(on) < max(FEWEST, widths.count(width) // 2):
+    if len({lines[at][-_SHAPE:].translate(_KINDS) for at in on}) < FEWEST:
+        return None  # one message again and again, which happens to be the widest
+    ends = sum(0 < own < width - 1 for own in widths)
+    if len(on) < max(FEWEST, widths.count(width) // 2) or ends * LONGEST < len(on):
         return None
     behind = set(on)
     at = 0
@@ -62,4 +75,6 @@ def _goes_on(line: bytes, following: bytes) -> bool:
     """Tell whether a line that fills the width, but for a blank that was cut off, goes on in the next one."""
     if following.startswith(b" ") and not following.startswith(b"  "):
         following = following[1:]
-    return _ENDS.search(line) is not None and _BEGINS.match(following) is None
+    if _ENDS.search(line) is None or _BEGINS.match(following) is not None:
+        return False
+    return line[:_SHAPE].translate(_KINDS) != following[:_SHAPE].translate(_KINDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -35,9 +36,7 @@ def told(world: Fleet) -> object:
     names = {each.id: each.key for each in world.incidents()}
 
     def state(each):
-        reason = each.reason
-        for name, key in names.items():
-            reason = reason.replace(name, str(key))
+        reason = re.sub(r"\b[0-9a-f]{8}\b", "ID", each.reason)
         return (each.key, each.state.value, reason, names.get(each.root), each.opened)
 
     return sorted(map(state, world.incidents())), sorted(world.done)

@@ -43,7 +43,8 @@ class Run:
         self.journal.begin_run(RunStart(run, name, str(file), "", "apply", time.time(), "ann@desk"))
         scope = render.Scope(runbook, host="h", run={"id": run, "scratch": ""}, secrets={})
         plan = Plan(runbook, run, Settings(), 60.0, {"h": scope})
-        self.state, cursors = restore.load(plan, self.journal, "h", 0.0, time.time())
+        lives = lambda other: self.locks.held(f"run {other}")  # noqa: E731
+        self.state, cursors = restore.load(plan, self.journal, "h", 0.0, time.time(), lives)
         self.keeper = Keeper(self.journal, name, run, {"h": cursors}, locks=self.locks)
         self.run = run
         self.acts = []
@@ -228,3 +229,28 @@ def test_news_are_told_once_and_silence_costs_no_reading(begin):
     assert set(told.leases) == {("h", "/x")}
     run.put(told)
     assert run.keeper.news(run.state, time.time()) is None
+
+
+def test_what_a_live_run_of_the_same_runbook_has_in_hand_is_not_touched(begin):
+    """As a call from Python has, while `apply` of its runbook begins."""
+    first = begin("one", "r1")
+    first.sees_it()
+    second = begin("one", "r2")
+    assert second.keeper.left("h") == []
+    assert second.state.incidents == {}
+    while told := second.sees_it():
+        second.put(told)
+    assert (second.acts, second.incident.state.value) == ([], "suppressed")
+    first.end_step()
+    first.end_step()
+    first.sees_it(exists=False)
+    assert first.state.incidents == {}
+
+
+def test_what_a_killed_run_of_the_same_runbook_left_is_taken_up(begin):
+    first = begin("one", "r1")
+    first.sees_it()
+    die(first)
+    second = begin("one", "r2")
+    assert [row.id for row in second.keeper.left("h")] == [first.acts[0].intent]
+    assert second.incident.id == first.incident.id

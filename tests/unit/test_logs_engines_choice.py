@@ -10,9 +10,14 @@ import pytest
 from runbook.modules.declare import Unclear
 from runbook.modules.logs import match
 from runbook.modules.logs.engines import store
+from runbook.modules.logs.engines.lines import fewest
 from runbook.modules.logs.engines.plan import expressions
+from runbook.modules.logs.engines.syntax import perl
 from runbook.modules.logs.match import matcher, prepare
+from runbook.modules.logs.needed import rarest
+from runbook.modules.logs.nodes import widened
 from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.superset import superset
 
 MANY = [Pattern(f"p{number}", rf"(?i)failure number {number}\b") for number in range(60)]
 LARGE = 1 << 30
@@ -90,6 +95,24 @@ def test_a_catalogue_is_compiled_once_for_all_processes(cache):
         assert done.stdout.startswith("['p59']")
     [kept] = cache.iterdir()
     assert (kept.stat().st_mode & 0o777, cache.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize("package", ["hyperscan", "pyperscan"])
+def test_what_hyperscan_cannot_compile_is_found_by_its_texts(monkeypatch, package):
+    if package == "pyperscan":
+        monkeypatch.setitem(sys.modules, "hyperscan", None)
+    wide = Pattern("wide", r"loss(?:[ab]{90}c){180} is nan")  # "pattern is too large"
+    line = b"loss" + b"a" * 90 + (b"c" + b"b" * 90) * 179 + b"c is nan"
+    made = matcher([*MANY, wide], LARGE)
+    assert made.engine._others
+    assert [hit.name for hit in made.hits(b"failure number 7\n" + line + b"\nloss is nan\n")] == ["p7", "wide"]
+
+
+def test_a_text_that_several_patterns_need_tells_of_each_of_them():
+    several = [Pattern(f"q{number}", rf"device unplugged.*code {number}\b") for number in range(30)]
+    made = matcher(several, LARGE)
+    assert made.engine._owners
+    assert [hit.name for hit in made.hits(b"device unplugged\ndevice unplugged, code 7\n")] == ["q7"]
 
 
 def test_what_is_kept_is_kept_for_its_owner_alone(cache):
@@ -177,3 +200,20 @@ def test_what_ends_a_match_over_several_lines_is_looked_for_with_what_stands_aro
     [told] = expressions([Pattern("reaching", r"first thing\n.*second thing\n.*third one", lines=3)])
     assert (told.lines, told.texts) == (1, [(False, ["third one"])])
     assert [words for _, words in told.around] == [["second thing\n"], ["first thing\n"], ["third one"]]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "begun"),
+    [
+        (r"loss\s*[:=]\s*nan\b", rb"[\x3a\x3d]"),  # most lines of a training have a loss, few a nan
+        (r"loss \d+ failed", rb"loss"),
+        (r"libfoo \d+ error", rb"libfoo"),
+    ],
+)
+def test_an_expression_begins_behind_common_words_where_a_rare_one_follows(pattern, begun):
+    [node] = superset(pattern).alternatives
+    assert perl(rarest(widened(node, folds=False))).startswith(begun)
+
+
+def test_of_texts_that_hold_others_the_others_are_looked_for():
+    assert sorted(fewest([b"abc", b"xabcx", b"abd", b"abdabd", b"xyz", b"ab d"])) == [b"ab d", b"abc", b"abd", b"xyz"]

@@ -106,6 +106,7 @@ def test_of_a_great_many_files_only_some_lines_are_kept_whole(tmp_path, monkeypa
 
 def test_counts_are_right_beyond_the_lines_that_are_kept(tmp_path):
     path = tmp_path / "a.log"
-    path.write_text("CUDA error: out of memory\nncclSystemError: x\n" * 500)
+    nccl = "ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error."
+    path.write_text(f"CUDA error: out of memory\n{nccl}\n" * 500)
     (one,) = scanned(path).incidents
     assert (one.root.count, [each.count for each in one.cascades]) == (500, [500])

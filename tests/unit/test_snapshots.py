@@ -305,6 +305,21 @@ def test_the_newest_are_kept_of_each_name_and_a_file_that_did_not_change_is_kept
     assert (bench.root / "t/a.json").read_text() == '{"port": 8000}\n'
 
 
+@pytest.mark.parametrize("lacking", [False, True], ids=["at once", "one by one"])
+def test_many_files_are_made_durable(bench, monkeypatch, lacking):
+    (bench.root / "t/many").mkdir()
+    for number in range(250):
+        (bench.root / f"t/many/{number}").write_text(str(number))
+    before, asked = bench.picture(), []
+    sync_all = copies.content.sync_all
+    monkeypatch.setattr(copies.content, "sync_all", lambda held: asked.append(held) or (not lacking and sync_all(held)))
+    bench.snapshot()
+    assert len(asked) == 1
+    corrupt(bench.root)
+    bench.restore()
+    assert bench.picture() == before
+
+
 def test_what_is_too_large_is_refused_and_leaves_nothing(bench):
     (bench.root / "t/large").write_bytes(b"x" * 300_000)
     with pytest.raises(Refused, match=r"300 kB to keep, more than `max_size: 200 kB`; raise it, or name less"):

@@ -9,7 +9,7 @@ from runbook.engine.detect.errors import about, matches
 from runbook.engine.language import load
 from runbook.engine.language.render import Scope
 from runbook.engine.model import Look, NotSeen, Outcome, Record, Seen, StepStatus
-from runbook.engine.recover import operate
+from runbook.engine.recover import failing
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.commands import (
     Act,
@@ -163,7 +163,7 @@ class World:
         """What the `error` detectors say of a failure, as the driver asks them."""
         if not operation or outcome.ok:
             return {}
-        fields = operate.failure(operation, 0, outcome)
+        fields = failing.failure(operation, 0, outcome)
         return {each.name: matches(each, fields) for each in about(self.runbook.detectors, operation)}
 
     def answer(self, name: str) -> Look:
