@@ -11,7 +11,7 @@ SHORTEST_ALSO = 2
 MOST = 200  # texts of one set; more are no quicker than the expression itself
 SETS = 5
 TELLING = 4.5  # weight of a text by which lines are told apart
-_SAYS_LITTLE = 2.5  # that of a common word
+_WORD = 2.0  # that of one common word
 SURE = 7.0  # and of one that seldom stands in a line that does not match
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _:,-/'\"=<>%&#@!;~`\t")
 _FEW = 4  # characters in whose place each is written out
@@ -61,7 +61,7 @@ def rarest(node: Node) -> Node:
         left = needed(many(node.parts[place + 1 :]))
         if not left or weight(left[0]) < weight(sets[0]):
             break
-        if 0 < max(map(weight, _sets(part)), default=0.0) <= _SAYS_LITTLE:
+        if max(map(weight, _sets(part)), default=0.0) == _WORD:
             begin = place + 1
     return trimmed(many(node.parts[begin:]), 0) if begin else node
 
@@ -214,7 +214,7 @@ def _weight(text: bytes) -> float:
         if not part.isalpha():
             found += 1.0
         elif part.lower() in _COMMON:
-            found += 2.0 if part.islower() else 3.0
+            found += _WORD if part.islower() else 3.0
         elif part in _SMALL:
             found += 0.5
         else:
