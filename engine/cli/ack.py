@@ -18,6 +18,8 @@ from runbook.engine.cli import _people as people
 def command(incident: str, lasts: float | None, reason: str, journal: str | None, *, off: bool) -> None:
     """Say that you deal with an incident: nothing is begun about it, and its host does not count as unavailable.
 
+    Also of one that ended without a cure: its host counts no more.
+
     \b
     Examples:
         runbook ack 7f2 --for 2h --reason "the vendor is on it"
@@ -33,7 +35,9 @@ def command(incident: str, lasts: float | None, reason: str, journal: str | None
         raise click.UsageError("--off goes without --for and --reason")
     now = time.time()
     with people.opened(journal) as book, book.transaction() as batch:
-        found = people.is_open(find.incident(book, incident))
+        found = find.incident(book, incident)
+        if found.state == "cured":  # what ended otherwise still keeps its host's place in `max_unavailable`
+            people.is_open(found)
         if off:
             if not batch.unack(found.id, who(), now):
                 raise UserError(f"nobody has acknowledged {found.id}", mend="there is nothing to give back")
@@ -41,6 +45,9 @@ def command(incident: str, lasts: float | None, reason: str, journal: str | None
             batch.ack(Ack(found.id, now, None if lasts is None else now + lasts, who(), reason.strip()))
     if off:
         click.echo(f"gave back {people.named(found)}; the next pass decides about it")
+        return
+    if found.closed is not None:
+        click.echo(f"acknowledged {people.named(found)}: its host does not count for max_unavailable any more")
         return
     until = "until it is over" if lasts is None else f"until {moment(now + lasts, now)}"
     click.echo(f"acknowledged {people.named(found)}: nothing is begun about it {until}")

@@ -20,10 +20,8 @@ class Call(Step):
     A function that raises has failed, and `error` detectors see its message; what it returns is the answer.
 
     Example:
-        - name: generate
-          call:
-          retry: {strategy: exponential, attempts: 3, base: 1s}
-          fallback: [{call: ask_local_model}]
+        - call: clean_up
+        - call: {function: shrink_batch, arguments: {factor: 0.5}}
     """
 
     impact = Impact.DISRUPTIVE

@@ -38,7 +38,7 @@ def call(*argv, cwd, **environment):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["ap"], ["apply"]),
+        (["app"], ["apply", "approvals", "approve"]),
         (["apply", "--max-"], ["--max-mode", "--max-impact"]),
         (["apply", "--max-mode", ""], ["observe", "approve", "auto"]),
         (["apply", "qui"], ["quickstart"]),

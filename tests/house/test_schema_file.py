@@ -10,11 +10,14 @@ from click.testing import CliRunner
 
 from runbook.engine.cli.schema import command
 from runbook.engine.language import params
+from runbook.engine.language.cases import is_cases
 from runbook.modules import catalogue
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "schemas" / "runbook.schema.json"
-RUNBOOKS = [path for folder in ("runbooks", "bench/data") for path in sorted((ROOT / folder).glob("*.yaml"))]
+FILES = [path for folder in ("runbooks", "bench/data") for path in sorted((ROOT / folder).glob("*.yaml"))]
+RUNBOOKS = [path for path in FILES if not is_cases(path.name)]
+CASES = [path for path in FILES if is_cases(path.name)]
 MODULES = [("step", name) for name in catalogue.step_names()] + [("probe", name) for name in catalogue.probe_names()]
 
 
@@ -38,6 +41,19 @@ def test_the_file_is_valid_and_says_what_it_is(schema):
     assert schema["$id"]
     assert schema["title"] == "runbook"
     assert schema["description"]
+
+
+def test_the_schema_of_cases_is_fresh_and_valid():
+    text = (FILE.parent / "test.schema.json").read_text(encoding="utf-8")
+    made = CliRunner().invoke(command, ["test"], catch_exceptions=False).output
+    assert text == made, "make schema"
+    jsonschema.Draft202012Validator.check_schema(json.loads(text))
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
+def test_cases_that_come_with_it_are_valid(path):
+    schema = json.loads((FILE.parent / "test.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema, cls=jsonschema.Draft202012Validator)
 
 
 @pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.name)

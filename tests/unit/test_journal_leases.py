@@ -132,3 +132,14 @@ def test_others_writing_is_noticed_and_our_own_is_not(journal):
     with open_journal(journal.path) as other:
         taken(other, wish(subject="gpu 0"))
     assert journal.version != version
+
+
+def test_whoever_only_asks_makes_nothing_and_sees_who_lives(tmp_path):
+    place = str(tmp_path / "journal.db")
+    with Locks(place, asks_only=True) as asking:
+        assert not asking.held("run 1")
+    assert list(tmp_path.iterdir()) == []
+    with Locks(place) as living, Locks(place, asks_only=True) as asking:
+        living.take("run 1")
+        assert asking.held("run 1")
+        assert not asking.held("run 2")
