@@ -346,6 +346,7 @@ def test_the_rest_queues_and_each_has_its_turn(tmp_path):
     world.go()
     assert most_at_once(world) == 3
     assert [host for host, _ in world.done] == list(hosts)
+    assert len(world.kinds("guard.refused")) == 17  # each is told once that it queues, however long
     assert set(world.states().values()) == {"cured"}
 
 
