@@ -58,6 +58,12 @@ class Busy(UserError):
     exit_code = 3
 
 
+class Hung(Busy):
+    """Another pass of the same runbook lives and does nothing any more: nobody looks."""
+
+    exit_code = 4
+
+
 class HostUnreachable(UserError):
     """A host's agent can't be started or does not answer."""
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine import fleet, keep, restore
 from runbook.engine.detect import components
-from runbook.engine.errors import Busy, HostUnreachable, RunbookInvalid, UserError
+from runbook.engine.errors import Busy, HostUnreachable, Hung, RunbookInvalid, UserError
+from runbook.engine.journal import leases
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.locks import Locks
 from runbook.engine.journal.store import open_journal, who
@@ -206,12 +207,19 @@ class Session:
 
         Raises:
             Busy: one is at work.
+            Hung: one lives, and let its lease run out.
         """
         locks = self._locks = Locks(journal.path)
         if not locks.take(f"runbook {runbook}"):
             found = next((run for run in journal.unended(runbook) if locks.held(f"run {run.id}")), None)
             since = time.strftime("%H:%M:%S", time.localtime(found.started)) if found else ""
             told = f" (`{found.command}` by {found.by}, since {since})" if found else ""
+            lapsed = leases.lapsed(journal, found.id, time.time()) if found else None
+            if lapsed is not None:
+                moved = time.strftime("%H:%M:%S", time.localtime(lapsed.until - leases.LASTS))
+                what = f"another pass of `{runbook}` hangs in the recovery of `{lapsed.detector}`{told}"
+                mend = f"{lapsed.holder} gave no sign of life since {moved}: end it, and run this again"
+                raise Hung(what, where=journal.path, mend=mend)
             mend = "wait for its end; `runbook history` shows it then"
             raise Busy(f"another pass of `{runbook}` is at work{told}", where=journal.path, mend=mend)
         locks.take(f"run {self.run_id}")

@@ -51,6 +51,15 @@ def elsewhere(journal: Journal, run: str, runbook: str, now: float) -> frozenset
     return frozenset(host for (host,) in rows)
 
 
+def lapsed(journal: Journal, run: str, now: float) -> Lease | None:
+    """Return a lease that a run neither gave back nor renewed in time: its process hangs, or was stopped."""
+    rows = journal.ask(
+        f"SELECT {_COLUMNS} FROM leases WHERE run = ? AND released IS NULL AND until < ?",  # noqa: S608 -- ours
+        (run, now),
+    )
+    return Lease(*rows[0]) if rows else None
+
+
 def is_ours(journal: Journal, lease: Lease) -> bool:
     """Tell whether a lease that we took is ours still."""
     rows = journal.ask(

@@ -28,6 +28,6 @@ def course(paint: Paint, values: Sequence[float]) -> str:
         return ""
     steps = _STEPS if paint.unicode else _PLAIN
     least, most = min(values), max(values)
-    if most - least < 0.05 * abs(most):
+    if most - least <= 0.05 * abs(most):
         return steps[1] * len(values)
     return "".join(steps[round((value - least) / (most - least) * (len(steps) - 1))] for value in values)

@@ -34,8 +34,9 @@ _KINDS = bytes.maketrans(
 
 def rejoined(block: bytes) -> Optional[Text]:
     """Return a block in which broken lines are whole, followed by as many empty ones; None where none is broken."""
-    lines = block[:SAMPLE].split(b"\n")
-    widths = _widths(lines)
+    sample = block[:SAMPLE]
+    lines = sample.split(b"\n")
+    widths = list(map(len, lines)) if sample.isascii() else _widths(lines)
     width = max(widths)
     if not NARROWEST <= width <= WIDEST or widths.count(width) < FEWEST - 1 or b"\r" in block:
         return None
