@@ -116,7 +116,8 @@ class Metric(Probe):
                 "counter": last.counter if last else known[name]["counter"],
                 **store(kept),
             }
-        newest = sorted(series, key=lambda name: -load(series[name])[-1][0])  # those that were kept before come first
+        # what was seen now comes first, and of it what was kept before; their times differ by how they were rounded
+        newest = sorted(series, key=lambda name: (name not in new, name not in known, -load(series[name])[-1][0]))
         return {name: series[name] for name in newest[:_SERIES]}
 
     def _source(self) -> Source:
