@@ -113,8 +113,8 @@ class Keeper:
         """Return what the journal says when it differs from what a state knows; cheap while nobody else writes."""
         if self._heard(state, now):
             return None
-        told = self.told(now)
-        if not _agrees(told, state):
+        told = replace(self.told(now), lost=self._lost())
+        if told.lost or not _agrees(told, state):
             return told
         self._hearing = (now, self._journal.version, state.people)
         return None
@@ -192,7 +192,7 @@ class Keeper:
             return None, ()
         taken: dict[Place, Lease] = {}
         with self._journal.transaction() as batch:
-            if fresh or any(act.key is not None for act in acts):
+            if fresh or self._leases or any(act.key is not None for act in acts):
                 conflict = self._conflict(before, after, now)
                 if conflict is not None:
                     return conflict, ()
@@ -226,15 +226,8 @@ class Keeper:
         return None, over
 
     def _conflict(self, before: State, after: State, now: float) -> Told | None:
-        """Return what the journal says, where that is not what a recovery was decided on.
-
-        A lease that ran out while this run was not let run, and that somebody had meanwhile, is taken anew.
-        """
-        told = None
-        if not self._heard(after, now):
-            ours = self._leases.items()
-            self._leases = {place: lease for place, lease in ours if leases.is_ours(self._journal, lease)}
-            told = self.news(after, now)
+        """Return what the journal says, where that is not what a recovery was decided on."""
+        told = self.news(after, now)
         begun = {}
         if after.begun is not before.begun:
             for key, times in after.begun.items():
@@ -243,6 +236,12 @@ class Keeper:
                     if more := tuple(at for at in found if at not in times):
                         begun[key] = more
         return replace(told or self.told(now), begun=begun) if begun else told
+
+    def _lost(self) -> dict[str, str]:
+        """Forget the leases that others took while this run was not let run; return who, by the incident's id."""
+        lost = {place: lease for place, lease in self._leases.items() if not leases.is_ours(self._journal, lease)}
+        self._leases = {place: lease for place, lease in self._leases.items() if place not in lost}
+        return {lease.incident: leases.successor(self._journal, lease) for lease in lost.values()}
 
     def _alive(self, run: str) -> bool:
         return self._locks is None or self._locks.held(f"run {run}")
@@ -289,7 +288,8 @@ def _recovered(state: State) -> dict[Place, Incident]:
     return {
         (incident.host, incident.subject): incident
         for incident in state.incidents.values()
-        if _recovering(incident) and (incident.host, incident.subject) not in state.leases
+        if _recovering(incident) and incident.id not in state.lost
+        if (incident.host, incident.subject) not in state.leases
     }
 
 

@@ -350,7 +350,7 @@ class Outcome:
 
     @property
     def held(self) -> Mapping[str, Any]:
-        """Who recovers the subject by another journal (`by`), and until when at most; then nothing was done."""
+        """Who recovers the subject by another journal or a later lease (`by`), and until when; nothing was done."""
         found: Mapping[str, Any] = self.data.get("held") or {}
         return found if self.status is StepStatus.REFUSED else {}
 

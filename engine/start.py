@@ -238,6 +238,7 @@ class Session:
             "components": _components(runbook),
             "order": [detector.name for detector in runbook.detectors],
             "detectors": sum(plan.chosen(detector) for detector in runbook.detectors),
+            "chosen": [detector.name for detector in runbook.detectors if plan.chosen(detector)],
         }
         fact = self._fact("run.begun", data=data)
         if request.commits and self._journal is not None:

@@ -25,13 +25,11 @@ _INTENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class Held(Refused):
-    """Somebody with another journal recovers the subject; nothing was done."""
+    """Somebody else recovers the subject, or has done so since; nothing was done."""
 
-    def __init__(self, subject: str, owner: Mapping[str, Any]) -> None:
-        clock = time.strftime("%H:%M:%S", time.localtime(owner["until"]))
-        what = f"{owner['owner']} recovers {subject or 'this host'} by another journal"
-        super().__init__(f"{what}; its lease ends at {clock} at the latest")
-        self.data = {"held": {"by": owner["owner"], "until": owner["until"]}}
+    def __init__(self, what: str, owner: Mapping[str, Any]) -> None:
+        super().__init__(what)
+        self.data = {"held": {"by": owner.get("owner", ""), "until": owner.get("until", time.time())}}
 
 
 class Known(NamedTuple):
@@ -202,8 +200,8 @@ class Ledger:
             within: seconds to wait for whoever holds the lock.
 
         Raises:
-            Refused: somebody holds the lock for longer, has the subject's lease by another journal, or a later lease
-                of the same journal has acted already.
+            Refused: somebody holds the lock for longer.
+            Held: somebody has the subject's lease by another journal, or a later lease of the same journal has acted.
         """
         how = fcntl.LOCK_SH if claim is not None and claim.get("beside") else fcntl.LOCK_EX
         held = durable.lock(self._place(subject), time.monotonic() + within, how)
@@ -238,11 +236,14 @@ class Ledger:
         owner = seen.get("owner") or {}
         journal, epoch = str(claim["journal"]), int(claim["epoch"])
         if owner and owner["journal"] != journal and owner["until"] > time.time():
-            raise Held(subject, owner)
+            clock = time.strftime("%H:%M:%S", time.localtime(owner["until"]))
+            what = f"{owner['owner']} recovers {subject or 'this host'} by another journal"
+            raise Held(f"{what}; its lease ends at {clock} at the latest", owner)
         epochs = {name: number for name, number in (seen.get("epochs") or {}).items() if isinstance(number, int)}
         last = epochs.get(journal, 0)
         if epoch < last:
-            raise Refused(f"epoch {epoch} is over: a later lease ({last}) acted on {subject or 'this host'} already")
+            what = f"epoch {epoch} is over: a later lease ({last}) acted on {subject or 'this host'} already"
+            raise Held(what, owner)
         kept = {"subject": subject, "epochs": {**epochs, journal: epoch}, "owner": _owner(claim)}
         try:
             self._durably(lambda: durable.overwrite(held, kept, sync=epoch > last))

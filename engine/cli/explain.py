@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,13 +63,14 @@ def command(what: str, host: str, journal: str | None, form: str, **more: Any) -
 
 
 def _incident(book: Journal, start: str, *, full: bool) -> tuple[dict[str, Any], list[str]]:
+    from runbook.engine.cli.status import at_work
     from runbook.engine.journal.ask import find
     from runbook.engine.journal.ask.story import story
     from runbook.engine.report import story as report
     from runbook.engine.report.paint import paint_for
 
     now, paint = time.time(), paint_for(sys.stdout)
-    told = story(book, find.incident(book, start), now)
+    told = story(book, find.incident(book, start), now, partial(at_work, book.path))
     return report.document(told, now), [paint.fit(line) for line in report.lines(paint, told, now, full=full)]
 
 

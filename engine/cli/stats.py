@@ -24,6 +24,8 @@ _WEEKS = 6 * 7 * 86400.0  # seconds of which a trend is told, where nobody says 
 def command(limit: int, journal: str | None, form: str, *, signatures: bool, **about: Any) -> None:
     """Show how often operations, detectors and steps worked, and how long they took; or what crashed how often.
 
+    Mean and p95 are of those that worked, as in `trends`. What was refused was not tried, and does not count.
+
     \b
     Examples:
         runbook stats --since 30d

@@ -20,8 +20,8 @@ def command(host: str, runbook: str, journal: str | None, form: str) -> int:
     It reads the journal, and looks at no host; `runbook check` does.
 
     \b
-    Exit codes: 0 well, 2 something is open or was left unhealed, 3 only waiting for approval or
-    verification, 4 a detector or host could not be seen at the last pass.
+    Exit codes: 0 well, 2 something is open, or was left unhealed and not seen well since, 3 only waiting
+    for approval or verification, 4 the last pass could not see a detector or host, or did not end.
     """
     from runbook.engine.journal.ask.standing import standing
     from runbook.engine.journal.store import open_journal
@@ -30,20 +30,19 @@ def command(host: str, runbook: str, journal: str | None, form: str) -> int:
 
     now = time.time()
     with open_journal(journal, read_only=True) as book:
-        stands = standing(book, now, runbook, host)
-        alive = partial(_at_work, book.path)
+        stands = standing(book, now, runbook, host, partial(at_work, book.path))
         if form == "json":
             from runbook.engine.report.document import encode
 
-            click.echo(encode({"journal": book.path, **report.document(stands, now, alive)}, indent=2))
+            click.echo(encode({"journal": book.path, **report.document(stands, now)}, indent=2))
             return report.exit_code(stands)
         paint = paint_for(sys.stdout)
-        shown = [paint.fit(line) for line in report.lines(paint, stands, now, alive)]
+        shown = [paint.fit(line) for line in report.lines(paint, stands, now)]
         click.echo("\n".join(shown) or _nothing(book.path, exists=book.exists, narrowed=bool(host or runbook)))
     return report.exit_code(stands)
 
 
-def _at_work(journal: str, run: str) -> bool:
+def at_work(journal: str, run: str) -> bool:
     """Tell whether a run that has no end lives; where nobody may ask, it does."""
     from runbook.engine.errors import JournalUnusable
     from runbook.engine.journal.locks import Locks

@@ -17,6 +17,8 @@ from runbook.engine.cli.history import asked, nothing, options
 def command(limit: int, journal: str | None, form: str, **about: Any) -> None:
     """Show how durations and success have gone: mean, the first ten against the last ten, the slope, and a direction.
 
+    Durations are of those that worked, as in `stats`. What was refused was not tried, and does not count.
+
     Below stands what the past suggests: a rung that never cured, a wait that is always too short, a retry that never
     helped, a limit that is reached every day, a cure that does not last. A direction is told only where the scatter
     lets it be told.

@@ -3,7 +3,7 @@
 The kinds of facts, with what their `data` says (all keys are optional, the reports show what is there):
 
 =================  ====================================================================================
-run.begun          runbook file command check hosts (names) detectors (how many)
+run.begun          runbook file command check hosts (names) detectors (how many) chosen (their names)
 run.ended          exit_code duration
 look.unknown       reason; subjects, where not all is unknown; here and below, `detector` stands in the data where the
                    fact names none

@@ -69,6 +69,15 @@ def is_ours(journal: Journal, lease: Lease) -> bool:
     return bool(rows)
 
 
+def successor(journal: Journal, lease: Lease) -> str:
+    """Return in words who has, or had, a lease after us."""
+    asked = "SELECT holder, detector, runbook, epoch FROM leases WHERE host = ? AND subject = ?"
+    for holder, detector, runbook, epoch in journal.ask(asked, (lease.host, lease.subject)):
+        if epoch > lease.epoch:
+            return f"{holder} took over its recovery: `{detector}` of {runbook}"
+    return "its lease was given back"
+
+
 def take(journal: Journal, batch: Batch, wanted: Lease) -> Lease:
     """Take a lease that nobody holds, as `others` told in this transaction, and return it with its epoch.
 

@@ -73,7 +73,7 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
     elif isinstance(event, Told):
         _told(turn, event)
     elif isinstance(event, Asked):
-        turn.awaited, turn.round = event.hosts, now
+        turn.awaited, turn.round, turn.lost = event.hosts, now, {}
     elif isinstance(event, Unreachable):
         looks.unreachable(turn, event)
     elif isinstance(event, Undone):
@@ -84,7 +84,7 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
 
 def _told(turn: Turn, event: Told) -> None:
     """Take in what people have said and what other runs do; what waited for that is decided anew."""
-    turn.people, turn.elsewhere = event.people, event.elsewhere
+    turn.people, turn.elsewhere, turn.lost = event.people, event.elsewhere, {**turn.lost, **event.lost}
     turn.write("leases").clear()
     turn.write("leases").update(event.leases)
     for key, times in event.begun.items():

@@ -79,12 +79,14 @@ class Told:
     """What people have said and what other runs do, as the journal has it now: at the start, and when it changed.
 
     `begun` names recoveries that other runs have begun since, by key, where taking a limit or a lease failed for them.
+    `lost` says who took the subject of a recovery of ours, while this run was not let run, by the incident's id.
     """
 
     people: People
     leases: Mapping[tuple[str, str], Lease] = field(default_factory=dict)  # by host and subject: of other runs
     elsewhere: frozenset[str] = frozenset()  # hosts that other runs have under recovery
     begun: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen

@@ -68,11 +68,11 @@ def look_again(turn: Turn, incident: Incident) -> Incident:
 
 def may_go_on(turn: Turn, incident: Incident) -> bool:
     """Ask whether a ladder that was parked may go on with the rung where it stands."""
-    if turn.stopping or not turn.recovering:
+    if turn.stopping or not turn.recovering or incident.id in turn.lost:
         return False
     answers: Answers = [
         *_before_rung(turn, incident, incident.rung),
-        ("lease", guards.lease(turn.read("leases"), incident.host, incident.subject, turn.now)),
+        ("lease", taken(turn, incident)),
         ("busy", _busy(turn, incident)),
     ]
     incident = _tell(turn, incident, answers)
@@ -82,6 +82,14 @@ def may_go_on(turn: Turn, incident: Incident) -> bool:
     asked = approval.refusal(turn, incident, incident.rung)[1] if refusal.guard == "approval" else ()
     refuse(turn, incident, refusal, asked)
     return False
+
+
+def taken(turn: Turn, incident: Incident) -> Refusal | None:
+    """Refuse while another run recovers the subject, and where one has taken it from this run's recovery."""
+    found = guards.lease(turn.read("leases"), incident.host, incident.subject, turn.now)
+    if found is None and incident.id in turn.lost:
+        return Refusal("lease", f"{turn.lost[incident.id]}; the next pass looks again")
+    return found
 
 
 def before_rung(turn: Turn, incident: Incident, number: int) -> tuple[Refusal | None, Asked]:
@@ -134,7 +142,7 @@ def _answers(turn: Turn, detector: Detector, incident: Incident) -> tuple[Answer
         ("mode", guards.mode(detector, turn.plan.settings.caps) or _not_taken(detector, first)),
         ("approval", wants),
         ("stale", _stale(turn, detector, incident)),
-        ("lease", guards.lease(turn.read("leases"), host, incident.subject, now)),
+        ("lease", taken(turn, incident)),
         ("busy", _busy(turn, incident)),
         ("cooldown", guards.cooldown(detector, turn.read("finished").get(key), now)),
         ("limit", guards.limit(detector.limit, turn.read("begun").get(key, ()), now)),
@@ -155,10 +163,12 @@ def _unavailable(turn: Turn, host: str) -> Refusal | None:
 
 def _before_rung(turn: Turn, incident: Incident, number: int) -> Answers:
     detector = turn.plan.detector(incident.detector)
+    first: Answers = [*_people(turn, incident), ("stale", _stale(turn, detector, incident))]
+    if number >= len(detector.recover):  # all were taken: what is left to do is to look
+        return first
     rung = detector.recover[number]
     return [
-        *_people(turn, incident),
-        ("stale", _stale(turn, detector, incident)),
+        *first,
         ("mode", guards.mode(detector, turn.plan.settings.caps) or _not_taken(detector, number)),
         ("approval", approval.refusal(turn, incident, number)[0]),
         ("fault_tolerance", tolerance.refuse((rung,), turn.plan.runbook.fault_tolerance)),

@@ -32,7 +32,11 @@ def move(turn: Turn, incident: Incident, to: IncidentState, reason: str = "", **
 
 
 def end(turn: Turn, incident: Incident, to: IncidentState, reason: str = "") -> Incident:
-    """End an incident for good."""
+    """End an incident for good.
+
+    A condition that was not seen otherwise goes on to hold: the next look that sees it opens a new incident at once.
+    Events were what they were; what they counted is spent with the incident that they led to.
+    """
     turn.tell(
         "incident.ended",
         incident,
@@ -42,7 +46,8 @@ def end(turn: Turn, incident: Incident, to: IncidentState, reason: str = "") -> 
         since=incident.since,
         fields=incident.after,
     )
-    turn.write("holds").pop(incident.key, None)
+    if to is IncidentState.CURED or catalogue.probe(turn.plan.detector(incident.detector).probe).events:
+        turn.write("holds").pop(incident.key, None)
     said = turn.write("said")
     for name in (incident.detector, correlate.place(incident.detector, incident.detector, incident.subject)):
         if (incident.host, name) in said:

@@ -54,15 +54,15 @@ def ended(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -
         if outcome.held:
             incident = parallel.held(turn, incident, intent, outcome, call)
             if not parallel.in_flight(incident):
-                decision.refuse(turn, incident, guards.Refusal("lease", outcome.error, outcome.held["until"]))
+                _held(turn, incident, outcome)
         else:
             side_by_side(turn, key, parallel.ended(turn, incident, intent, outcome, call))
         return
     incident = outcomes.take(turn, incident, intent, outcome, call, incident.rung)
     incident = replace(incident, intent=None)
     if incident.phase is Phase.RECOVER and outcome.held:
-        # by another journal, of which ours knows nothing; nothing was done, and the ladder waits where it stands
-        decision.refuse(turn, turn.put(incident), guards.Refusal("lease", outcome.error, outcome.held["until"]))
+        # by another journal, or under a later lease; nothing was done, and the ladder waits where it stands
+        _held(turn, turn.put(incident), outcome)
         return
     if incident.phase is Phase.RECOVER and not outcome.ok:
         _rung_failed(turn, turn.put(incident), outcomes.failure(call, outcome))
@@ -71,10 +71,22 @@ def ended(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -
     climb(turn, turn.put(replace(incident, step=incident.step + 1, errors=(*incident.errors, *failed))))
 
 
+def _held(turn: Turn, incident: Incident, outcome: Outcome) -> None:
+    turn.lost = {**turn.lost, incident.id: outcome.error}
+    lost(turn, incident, guards.Refusal("lease", outcome.error, outcome.held["until"]))
+
+
+def lost(turn: Turn, incident: Incident, refusal: Refusal) -> None:
+    """Leave a recovery where it stands, since another run has taken its subject: a look tells what that has done."""
+    decision.refuse(turn, incident, refusal, blind=True, wake=None)
+
+
 def undone(turn: Turn, incident: Incident, intent: str, outcome: Outcome) -> None:
     """Go on after an undo: with the one before it, or with the end."""
     incident = rollback.undone(turn, incident, intent, outcome)
-    if incident.done:
+    if incident.done and decision.taken(turn, incident) is not None:
+        turn.put(incident)  # the next pass goes on
+    elif incident.done:
         rollback.go_on(turn, incident)
     else:
         _over(turn, incident, IncidentState.UNHEALED, "; ".join((incident.reason, *incident.errors)))
@@ -128,6 +140,7 @@ def cleared(turn: Turn, incident: Incident) -> None:
 def gone(turn: Turn, incident: Incident) -> None:
     """End an incident whose subject is not there any more, and its recovery, if one was parked."""
     reason = "its subject is not there any more"
+    turn.write("holds").pop(incident.key, None)
     if decision.is_parked(incident):
         _over(turn, incident, IncidentState.UNVERIFIED, reason)
     else:
@@ -221,10 +234,10 @@ def _begin_step(turn: Turn, incident: Incident, call: StepCall) -> None:
     if turn.stopping:
         life.move(turn, incident, incident.state, "stopped; the next pass goes on")
         return
-    taken = guards.lease(turn.read("leases"), incident.host, incident.subject, turn.now)
+    taken = decision.taken(turn, incident)
     if taken is not None:  # our run was killed or stopped meanwhile, and another one has the subject
         if incident.phase is Phase.RECOVER:
-            decision.refuse(turn, incident, taken)
+            lost(turn, incident, taken)
         else:
             life.move(turn, incident, incident.state, f"{taken.reason}; the next pass goes on")
         return
@@ -358,7 +371,10 @@ def _finished(turn: Turn, incident: Incident) -> None:
 def _unhealed(turn: Turn, incident: Incident, reason: str) -> None:
     """The recovery was in vain: undo it where the runbook says so, then end."""
     current = turn.incident(incident.key) or incident
-    if rollback.wanted(turn, current):
+    taken = decision.taken(turn, current)
+    if taken is not None:
+        lost(turn, current, taken)
+    elif rollback.wanted(turn, current):
         rollback.begin(turn, replace(current, errors=()), reason)
     else:
         _over(turn, current, IncidentState.UNHEALED, reason)
@@ -367,5 +383,9 @@ def _unhealed(turn: Turn, incident: Incident, reason: str) -> None:
 def _over(turn: Turn, incident: Incident, to: IncidentState, reason: str) -> None:
     """The recovery is over; run the `cured` or `unhealed` steps, then close."""
     current = turn.incident(incident.key) or incident
+    taken = decision.taken(turn, current)
+    if taken is not None and current.phase is Phase.RECOVER:
+        lost(turn, current, taken)
+        return
     _finished(turn, current)
     settle(turn, current, to, reason)

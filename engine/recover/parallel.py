@@ -10,7 +10,6 @@ import enum
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runbook.engine.decide import guards
 from runbook.engine.model import Impact, Outcome, StepStatus
 from runbook.engine.recover import decision, outcomes, steps
 from runbook.engine.recover import incident as life
@@ -134,8 +133,7 @@ def _step(turn: Turn, key: Key, place: int) -> News | None:
         if lane.step >= len(listed) or incident.won:
             _put(turn, incident, place, replace(lane, over=True))
             return News.DONE
-        taken = guards.lease(turn.read("leases"), incident.host, incident.subject, turn.now)
-        if turn.stopping or taken is not None:
+        if turn.stopping or decision.taken(turn, incident) is not None:
             return None  # the next pass goes on
         call = listed[lane.step]
         intent = f"{turn.plan.run}-{turn.counter + 1}"

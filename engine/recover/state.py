@@ -216,6 +216,7 @@ class State:
     people: People = field(default_factory=People)
     leases: Mapping[tuple[str, str], Lease] = field(default_factory=dict)  # by host and subject: what other runs hold
     elsewhere: frozenset[str] = frozenset()  # hosts that other runs have under recovery
+    lost: Mapping[str, str] = field(default_factory=dict)  # by id: who took an incident's subject from this run
     awaited: frozenset[str] = frozenset()  # hosts that have not answered in this round of looks
     round: float = 0.0  # when that began
     judged: frozenset[tuple[str, str]] = frozenset()  # host and detector: those that this run has looked at
@@ -252,7 +253,7 @@ class State:
         return not self.tasks and self.wake is None
 
 
-_PLAIN = ("recovering", "stopping", "counter", "people", "elsewhere", "awaited", "round", "judged", "due")
+_PLAIN = ("recovering", "stopping", "counter", "people", "elsewhere", "lost", "awaited", "round", "judged", "due")
 
 
 class Turn:
@@ -268,6 +269,7 @@ class Turn:
         self.counter = state.counter
         self.people = state.people
         self.elsewhere = state.elsewhere
+        self.lost = state.lost
         self.awaited = state.awaited
         self.round = state.round
         self.judged = state.judged

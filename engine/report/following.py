@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from runbook.engine.people import Approval, People
 
 
-def following(one: IncidentRow, people: People, now: float) -> str:
-    """Return what is next about an incident."""
+def following(one: IncidentRow, people: People, now: float, *, free: bool = False) -> str:
+    """Return what is next about an incident; `free`: the lease that kept it from recovery is over."""
     data = one.data
     if data.get("root"):
         return f"ends with the incident that it follows from: `runbook explain {data['root']}`"
@@ -25,6 +25,8 @@ def following(one: IncidentRow, people: People, now: float) -> str:
     if one.state == "waiting":
         return _waiting(one, people.approvals.get(one.id), now)
     until = data.get("until")
+    if one.state == "suppressed" and _by_lease(data) and isinstance(until, int | float) and until > now:
+        return "the next pass asks again" + ("" if free else f" (the lease ends by {moment(until, now)} at the latest)")
     if one.state == "suppressed" and isinstance(until, int | float):
         return f"the first pass after {moment(until, now)} asks again" if until > now else "the next pass asks again"
     return {
@@ -36,6 +38,7 @@ def following(one: IncidentRow, people: People, now: float) -> str:
         "open": "the next pass decides",
         "unhealed": "this needs a person; the next pass looks anew",
         "unverified": "the next pass looks anew",
+        "released": "the next pass decides anew",
     }.get(one.state, "")
 
 
@@ -43,6 +46,11 @@ def asked(one: IncidentRow) -> list[Mapping[str, Any]]:
     """Return the steps that wait for a person."""
     found = one.data.get("asked")
     return [step for step in found if isinstance(step, dict)] if isinstance(found, list | tuple) else []
+
+
+def _by_lease(data: Mapping[str, Any]) -> bool:
+    refused: Mapping[str, Any] = next((answer for answer in data.get("answers") or () if not answer.get("ok")), {})
+    return bool(refused.get("guard") == "lease")
 
 
 def _waiting(one: IncidentRow, said: Approval | None, now: float) -> str:

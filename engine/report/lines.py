@@ -13,6 +13,7 @@ SIGNS: Final = {
     **dict.fromkeys(("cured", "succeeded", "done"), ("✔", "green")),
     **dict.fromkeys(("unhealed", "interrupted", "failed", "refused", "timeout", "lost"), ("✘", "red")),
     **dict.fromkeys(("open", "recovering", "observed", "suppressed", "unreachable", "stopped"), ("!", "yellow")),
+    "released": ("!", "yellow"),
     **dict.fromkeys(("unverified", "unknown"), ("?", "yellow")),
     **dict.fromkeys(("waiting", "verifying", "running"), ("…", "cyan")),
     **dict.fromkeys(("pending", "skipped", "absent", "planned"), ("-", "dim")),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.detect import breaker as breakers
 from runbook.engine.detect import components
 from runbook.engine.detect.components import Attempt
+from runbook.engine.journal.ask.left import RELEASED, STOPPED
 from runbook.engine.report import evidence, words
 from runbook.engine.report.bars import bar
 from runbook.engine.report.clock import moment
@@ -17,7 +18,7 @@ from runbook.engine.report.table import table
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from runbook.engine.detect.breaker import Breaker
     from runbook.engine.detect.components import Health
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _COLOURS: Final = {0: "green", 3: "cyan", 4: "yellow"}
 _LEVELS: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "critical": "red"}
+_ILL: Final = BAD | {RELEASED}
 _MOST: Final = 10  # steps of one incident, components
 _SHOWN: Final = 50  # incidents
 
@@ -62,11 +64,11 @@ def levels(fed: Sequence[Fed], resets: Sequence[Reset], now: float) -> list[Leve
 
 
 def exit_code(stands: Standing) -> int:
-    """Return 2 where a fault is left, 4 where something could not be seen, 3 where it only waits, else 0."""
+    """Return 2 where a fault is left, 4 where something was not seen, 3 where it only waits, else 0."""
     states = {one.state for one in stands.incidents}
-    if states & BAD or any(one.state != "waiting" for one in stands.undone):
+    if states & _ILL or any(one.state != "waiting" for one in stands.undone):
         return 2
-    if stands.blind:
+    if stands.blind or stands.unended:
         return 4
     return 3 if states & UNFINISHED or any(one.state == "waiting" for one in stands.undone) else 0
 
@@ -84,6 +86,8 @@ def summary(stands: Standing, now: float) -> str:
     said += [f"{len(stands.blind)} unknown"] if stands.blind else []
     late = [one for one in stands.passes if one.overdue(now) is not None]
     said += [f"{words.amount(len(late), 'runbook')} overdue"] if late else []
+    again = len(stands.unended)
+    said += [f"{again} {'pass' if again == 1 else 'passes'} did not end"] if again else []
     if not said:
         return "all is well" + (f", {len(stands.pending)} pending" if stands.pending else "")
     allowed = {name for name, word in stands.people.approvals.items() if word.granted and word.until > now}
@@ -94,13 +98,18 @@ def summary(stands: Standing, now: float) -> str:
             command = "approve" if state == "waiting" else "release"
             return f"{', '.join(said)}: runbook {command} {first.id}"
     first = next((one for one in stands.incidents if one.state in BAD), None)
-    return ", ".join(said) + (f": runbook explain {first.id}" if first is not None else "")
+    if first is not None:
+        return f"{', '.join(said)}: runbook explain {first.id}"
+    if again:
+        return f"{', '.join(said)}: run {'it' if again == 1 else 'them'} again"
+    released = any(one.state == RELEASED for one in stands.incidents)
+    return ", ".join(said) + (": the next pass decides anew" if released else "")
 
 
-def lines(paint: Paint, stands: Standing, now: float, alive: Callable[[str], bool] = lambda _: False) -> Iterator[str]:
-    """Yield the text of `status`; `alive` tells whether a run that has no end is at work."""
+def lines(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
+    """Yield the text of `status`."""
     parts = [
-        list(_passes(paint, stands.passes, now, alive)),
+        list(_passes(paint, stands, now)),
         *_incidents(paint, stands, now),
         *([line] for line in _pending(paint, stands.pending, now)),
         *_unseen(paint, stands),
@@ -117,7 +126,7 @@ def lines(paint: Paint, stands: Standing, now: float, alive: Callable[[str], boo
         yield from (paint(line, "bold", colour) for line in words.wrapped(summary(stands, now), paint.columns))
 
 
-def document(stands: Standing, now: float, alive: Callable[[str], bool] = lambda _: False) -> dict[str, Any]:
+def document(stands: Standing, now: float) -> dict[str, Any]:
     """Return the document of `status --format json`."""
     people = stands.people
     return {
@@ -125,7 +134,7 @@ def document(stands: Standing, now: float, alive: Callable[[str], bool] = lambda
         "exit_code": exit_code(stands),
         "summary": summary(stands, now),
         "now": now,
-        "passes": [_pass(one, now, alive) for one in stands.passes],
+        "passes": [_pass(one, now, at_work=_at_work(one, stands)) for one in stands.passes],
         "incidents": [incident(one, stands, now) for one in stands.incidents],
         "pending": [
             {"runbook": one.runbook, "host": one.host, "detector": one.detector, "subject": one.subject,
@@ -179,7 +188,7 @@ def incident(one: IncidentRow, stands: Standing, now: float) -> dict[str, Any]:
         "fields": data.get("fields") or {},
         "reason": data.get("reason") or None,
         "until": data.get("until"),
-        "next": following(one, stands.people, now) or None,
+        "next": following(one, stands.people, now, free=one.id in stands.free) or None,
         "root": data.get("root") or None,
         "folded": list(data.get("folded") or ()),
         "digest": data.get("digest") or None,
@@ -207,7 +216,11 @@ def component(one: Level) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _pass(one: LastRun, now: float, alive: Callable[[str], bool]) -> dict[str, Any]:
+def _at_work(one: LastRun, stands: Standing) -> bool:
+    return one.ended is None and one.id not in stands.unended
+
+
+def _pass(one: LastRun, now: float, *, at_work: bool) -> dict[str, Any]:
     return {
         "runbook": one.runbook,
         "run_id": one.id,
@@ -217,13 +230,14 @@ def _pass(one: LastRun, now: float, alive: Callable[[str], bool]) -> dict[str, A
         "started": one.started,
         "ended": one.ended,
         "exit_code": one.exit_code,
-        "at_work": one.ended is None and alive(one.id),
+        "at_work": at_work,
         "every_s": one.every,
         "overdue_s": one.overdue(now),
     }
 
 
-def _passes(paint: Paint, passes: Sequence[LastRun], now: float, alive: Callable[[str], bool]) -> Iterator[str]:
+def _passes(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
+    passes = stands.passes
     if not passes:
         return
     wide = min(max(len("RUNBOOK"), *(words.width(words.printable(one.runbook)) for one in passes)), 30)
@@ -234,7 +248,9 @@ def _passes(paint: Paint, passes: Sequence[LastRun], now: float, alive: Callable
         when = f"{words.duration(now - one.started)} ago" if now - one.started >= 1 else "now"
         took = f" in {words.duration(one.ended - one.started)}" if one.ended is not None else ""
         if one.ended is None:
-            came = paint("at work", "cyan") if alive(one.id) else paint("was killed before its end", "yellow")
+            came = paint("at work", "cyan") if _at_work(one, stands) else paint("did not end", "yellow")
+        elif one.exit_code == STOPPED:
+            came = paint("was stopped before its end", "yellow")
         said = f"{when} ({moment(one.started, now)}), {one.command}{took}, {came}"
         if (late := one.overdue(now)) is not None:
             said += paint(f", OVERDUE by {words.duration(late)}", "red")
@@ -264,7 +280,7 @@ def _incidents(paint: Paint, stands: Standing, now: float) -> Iterator[list[str]
             shown += row(paint, "would", f"{told(step)}")
         if folded := data.get("folded"):
             shown += row(paint, "led to", _folded(folded))
-        shown += row(paint, "next", following(one, stands.people, now))
+        shown += row(paint, "next", following(one, stands.people, now, free=one.id in stands.free))
         yield shown
     if len(roots) > _SHOWN:
         yield [paint(f"… {len(roots) - _SHOWN} more (--host and --runbook narrow it, --format json has all)", "dim")]

@@ -11,7 +11,7 @@ from typing import IO, Any, BinaryIO, Callable, Deque, Iterator, List, Optional,
 
 from runbook.modules.logs.cleaning import WIDEST
 
-BLOCK = 256 * 1024
+BLOCK = 1024 * 1024
 COUNTED = 256 * 1024 * 1024  # bytes that are read to number the lines behind them
 HELD = 64 * 1024 * 1024  # bytes of last lines that are held where they can't be sought
 

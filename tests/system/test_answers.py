@@ -202,8 +202,9 @@ def test_a_run_that_was_killed_is_told_from_one_at_work(cli):
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     try:
         until = time.monotonic() + 30
-        while "at work" not in (shown := cli("status").out):
-            assert time.monotonic() < until, shown
+        while "at work" not in (shown := cli("status")).out:
+            assert time.monotonic() < until, shown.out
+        assert (shown.exit_code, shown.out.splitlines()[-1]) == (0, "all is well")
     finally:
         children = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(engine.pid)], capture_output=True, text=True, check=False
@@ -212,8 +213,38 @@ def test_a_run_that_was_killed_is_told_from_one_at_work(cli):
         engine.wait()
         for word in children.stdout.split():
             subprocess.run(["kill", "-9", word], check=False)
-    assert "was killed before its end" in cli("status").out
+    ran = cli("status")
+    assert (ran.exit_code, ", did not end\n" in ran.out) == (4, True)
+    assert ran.out.endswith("\n1 pass did not end: run it again\n")
     assert cli.json("status").json["passes"][0]["exit_code"] is None
+
+
+def test_what_was_left_unhealed_is_told_until_a_pass_sees_it_well(cli):
+    cli.write("ill", "")
+    runbook = cli.write("left.yaml", f"""
+name: left
+limit: 1 per 1h
+detectors:
+  - name: stays ill
+    file: "{cli.home}/ill"
+    when: exists
+    recover: [{{command: {{argv: ["true"], creates: "{cli.home}/never"}}}}]
+    verify: {{every: 50ms, within: 100ms}}
+  - name: other
+    file: "{cli.home}/nothing"
+    when: exists
+""")  # fmt: skip
+    assert cli("apply", runbook).exit_code == 2
+    for options in (["--detector", "other"], [], ["--detector", "other"]):
+        cli("apply", runbook, *options)
+        ran = cli.json("status")
+        assert (ran.exit_code, list(states(ran.json))) == (2, ["stays ill"]), options
+    (cli.home / "ill").unlink()
+    assert cli("apply", runbook, "--detector", "other").exit_code == 0
+    assert cli("status").exit_code == 2
+    assert cli("apply", runbook).exit_code == 0
+    ran = cli("status")
+    assert (ran.exit_code, ran.out.splitlines()[-1]) == (0, "all is well")
 
 
 def test_explain_tells_the_story_of_an_incident(passed):
@@ -303,6 +334,8 @@ def test_what_is_not_known_is_said(passed):
     for words, said in (
         (["zzz"], "there is neither an incident nor a detector `zzz`"),
         (["here ", "localhost"], "did you mean `here`?"),
+        (["here", "localhots"], "no pass of sick ever had a host `localhots`"),
+        (["here", "localhots"], "did you mean `localhost`?"),
         (["here", "--runbook", "other"], "nothing about `other` is in the journal yet"),
     ):
         ran = passed("explain", *words)

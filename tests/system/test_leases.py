@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -27,6 +29,11 @@ detectors:
       - command: {{argv: [rm, -f, "{home}/data/ill"], creates: "{home}/data/never"}}
 """
 
+TELLS = """
+    cured: [{notify: it is well}]
+    unhealed: [{notify: it stays ill}]
+"""
+
 
 @pytest.fixture
 def machine(cli):
@@ -40,19 +47,20 @@ def machine(cli):
         def book(self, name):
             return cli.write(f"{name}.yaml", BOOK.format(name=name, home=cli.home))
 
-        def begin(self, name, journal="journal.db"):
-            """Start a pass and return its process."""
+        def begin(self, name, journal="journal.db", *, keep=False):
+            """Start a pass and return its process; `keep`: of the runbook as it was written already."""
+            file = cli.home / f"{name}.yaml" if keep else self.book(name)
             engine = subprocess.Popen(
-                [sys.executable, "-m", "runbook", "apply", str(self.book(name)), "--format", "json"],
+                [sys.executable, "-m", "runbook", "apply", str(file), "--format", "json"],
                 env={**cli.env, "RUNBOOK_JOURNAL": str(cli.home / journal)}, cwd=cli.home, text=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
             )  # fmt: skip
             running.append(engine)
             return engine
 
-        def begun(self, name, journal="journal.db"):
+        def begun(self, name, journal="journal.db", *, keep=False):
             """Start a pass and return its process when its first step is in hand."""
-            engine = self.begin(name, journal)
+            engine = self.begin(name, journal, keep=keep)
             until((self.data / "begun").exists)
             return engine
 
@@ -85,6 +93,13 @@ def healed(engine):
     out, err = engine.communicate(timeout=60)
     assert engine.returncode == 0, err
     return json.loads(out)["runs"][0]["hosts"]["localhost"]["incidents"]
+
+
+def notified(cli):
+    """Return what people were told, by the journal."""
+    with contextlib.closing(sqlite3.connect(cli.home / "journal.db")) as journal:
+        rows = journal.execute("SELECT data FROM events WHERE kind = 'notified'").fetchall()
+    return [json.loads(data)["message"] for (data,) in rows]
 
 
 def test_a_second_pass_of_the_same_runbook_is_told_who_is_at_work(machine):
@@ -151,6 +166,48 @@ def test_a_run_that_is_stopped_for_a_while_keeps_its_lease(machine):
     machine.go()
     assert healed(first)[0]["state"] == "cured"
     assert machine.ran == ["one"]
+
+
+@pytest.mark.parametrize("cures", [True, False])
+def test_a_run_that_was_stopped_for_longer_than_its_lease_does_nothing_more(machine, cli, cures):
+    """Another one took its subject, and healed it or not; the first is let run again while its step is in hand."""
+    file = machine.book("one")
+    file.write_text(file.read_text() + TELLS, encoding="utf-8")
+    first = machine.begun("one", keep=True)
+    os.kill(first.pid, signal.SIGSTOP)
+    with contextlib.closing(sqlite3.connect(cli.home / "journal.db")) as journal, journal:
+        journal.execute("UPDATE leases SET until = 1")
+    machine.go()
+    other = machine.apply("two").incidents["ill"]
+    assert (other["state"], machine.ran) == ("cured", ["one", "two"])
+    if not cures:
+        (machine.data / "ill").touch()
+    os.kill(first.pid, signal.SIGCONT)
+    out, err = first.communicate(timeout=60)
+    incident = json.loads(out)["runs"][0]["hosts"]["localhost"]["incidents"][0]
+    assert (first.returncode, incident["state"]) == (2, "suppressed"), out + err
+    assert "took over its recovery: `ill` of two; the next pass looks again" in incident["reason"]
+    assert (machine.ran, notified(cli)) == (["one", "two"], []), "it did nothing more"
+    after = cli.json("apply", file).incidents["ill"]
+    assert after["state"] == "cured", after
+    assert notified(cli) == ["it is well"]
+
+
+def test_a_step_that_the_host_refuses_since_a_later_lease_acted_is_no_fault_of_the_recovery(machine, cli):
+    """The journal still says that the lease is ours, and the host knows better."""
+    file = machine.book("one")
+    file.write_text(file.read_text() + TELLS, encoding="utf-8")
+    first = machine.begun("one", keep=True)
+    (lock,) = [each for each in (cli.home / "agent/locks").iterdir() if each.stat().st_size]
+    seen = json.loads(lock.read_text())
+    later = {name: epoch + 1 for name, epoch in seen["epochs"].items()}
+    lock.write_text(json.dumps({**seen, "epochs": later}))
+    machine.go()
+    out, err = first.communicate(timeout=60)
+    incident = json.loads(out)["runs"][0]["hosts"]["localhost"]["incidents"][0]
+    assert (first.returncode, incident["state"]) == (2, "suppressed"), out + err
+    assert "a later lease" in incident["reason"]
+    assert notified(cli) == []
 
 
 def test_another_journals_run_is_kept_off_by_the_host_and_told_by_whom(machine):

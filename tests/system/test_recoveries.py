@@ -91,6 +91,34 @@ def test_a_server_that_takes_long_to_load_heals_at_the_first_rung(cli, serve):
     assert incident["evidence"]
 
 
+def test_a_fault_that_stays_is_no_green_pass_after_the_recovery_that_was_in_vain(cli):
+    text = f"""
+name: stays
+writable: ["{cli.home}"]
+detectors:
+  - name: ill
+    file: {cli.home}/ill
+    when: exists
+    for: 500ms
+    mode: auto
+    limit: 2 per 1h
+    verify: {{within: 400ms, every: 100ms}}
+    recover: [command: [touch, "{cli.home}/mended"]]
+"""
+    file = cli.write("stays.yaml", text)
+    (cli.home / "ill").touch()
+    assert cli.json("apply", file).exit_code == 0, "its hold begins"
+    time.sleep(0.6)
+    passes = [cli.json("apply", file) for _ in range(3)]
+    found = [(ran.exit_code, ran.incidents["ill"]["state"]) for ran in passes]
+    assert found == [(2, "unhealed"), (2, "unhealed"), (2, "suppressed")], passes[-1].out
+    assert cli.json("check", file).exit_code == 2
+    (cli.home / "ill").unlink()
+    assert cli.json("apply", file).incidents["ill"]["state"] == "cured"
+    (cli.home / "ill").touch()
+    assert cli.json("apply", file).exit_code == 0, "what was seen well has a new hold"
+
+
 def test_a_server_that_hangs_without_an_answer_is_a_fault_and_not_unknown(cli, serve, port):
     runbook = serve(extra="mode: observe")
     with socket.socket() as deaf:

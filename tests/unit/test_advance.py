@@ -6,6 +6,8 @@ import pytest
 
 from runbook.engine.decide.guards import Caps
 from runbook.engine.model import UNKNOWN, Impact, Lacking, Mode, NotSeen, Outcome, StepStatus
+from runbook.engine.people import People
+from runbook.engine.recover.commands import Asked, Told
 from runbook.engine.recover.state import Settings
 from tests.unit.world import DONE, World, failed, seen
 
@@ -164,6 +166,63 @@ def test_a_hold_counts_across_passes_and_breaks_on_a_look_that_says_no(tmp_path)
     assert world.done == []
     world.again(after=2)
     assert world.done == ["command"]
+
+
+def test_a_fault_that_was_not_healed_goes_on_to_hold_and_is_an_incident_again_at_the_next_look(tmp_path):
+    looks = {"low": ILL}
+    world = health(tmp_path, looks, extra="for: 5m\n    verify: {within: 4s}\n    limit: 2 per 1h")
+    first = world.now
+    world.go()
+    world.again(after=301)
+    assert (world.done, world.states()) == (["command"], {"low": "unhealed"})
+    world.again(after=60)
+    assert (world.done, world.states()) == (["command", "command"], {"low": "unhealed"})
+    assert {each.since for each in world.state.ended.values()} == {first}, "it has been so all the time"
+    world.again(after=60)
+    assert (len(world.done), world.states()) == (2, {"low": "suppressed"}), "the limit binds it"
+    looks["low"] = WELL
+    world.again(after=60)
+    looks["low"] = ILL
+    world.again(after=3600)
+    assert len(world.done) == 2, "a look that said no broke the hold"
+
+
+def test_a_cure_breaks_the_hold(tmp_path):
+    looks = {"low": ill_until("command")}
+    world = health(tmp_path, looks, extra="for: 5m")
+    world.go()
+    world.again(after=301)
+    assert world.states() == {"low": "cured"}
+    looks["low"] = ILL
+    world.again(after=60)
+    assert (world.done, world.states()) == (["command"], {})
+
+
+def test_a_verification_in_vain_tells_nobody_once_another_run_has_taken_the_subject(tmp_path):
+    def look(world, _):
+        if world.done and not world.state.lost:
+            (found,) = world.state.incidents.values()
+            world.put(Told(People(), lost={found.id: "ann took over its recovery"}))
+        return ILL
+
+    world = health(tmp_path, look, extra="verify: {within: 4s}\n    unhealed: [{notify: it stays ill}]")
+    world.go()
+    assert (world.notified, world.states()) == ([], {"low": "suppressed"})
+    assert world.reasons("guard.refused") == ["ann took over its recovery; the next pass looks again"]
+    world.looks["low"] = ILL
+    world.put(Asked(frozenset()))
+    world.again()
+    assert (world.notified, world.done) == (["it stays ill"], ["command"])
+
+
+def test_a_cooldown_holds_back_the_incident_that_follows_one_in_vain(tmp_path):
+    world = health(tmp_path, ILL, extra="for: 5m\n    verify: {within: 4s}\n    cooldown: 10m")
+    world.go()
+    world.again(after=301)
+    world.again(after=60)
+    assert (world.done, world.states()) == (["command"], {"low": "suppressed"})
+    world.again(after=600)
+    assert world.done == ["command", "command"]
 
 
 def test_an_unknown_look_neither_breaks_nor_advances_a_hold_to_action(tmp_path):
@@ -405,6 +464,22 @@ def test_count_fires_at_the_nth_event_within_its_window(tmp_path):
     world.again(after=60)
     world.again(after=60)
     assert world.done == ["command"]
+
+
+def test_events_that_led_to_a_recovery_in_vain_are_spent(tmp_path):
+    world = World(
+        tmp_path,
+        LOG.format(extra="count: 2 per 1h\n    verify: {for: 10s, within: 20s}"),
+        looks=(looks := {"oom": events(seen({"size": 1}, {"size": 1}), *[seen({"size": 1})] * 40)}),
+    )
+    world.go()
+    assert world.states() == {"oom": "unhealed"}
+    looks["oom"] = events(seen(), seen({"size": 2}), seen({"size": 2}))
+    world.again()
+    world.again()
+    assert (world.done, world.states()) == (["command"], {}), "one event is one, whatever came before the end"
+    world.again()
+    assert world.done == ["command", "command"]
 
 
 def test_an_event_that_was_read_lives_on_and_is_decided_anew(tmp_path):

@@ -2,21 +2,29 @@
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
+from runbook.engine import restore
 from runbook.engine.cli import status, trends
 from runbook.engine.errors import UserError
+from runbook.engine.journal import leases
 from runbook.engine.journal.ask import detector, find, runs
 from runbook.engine.journal.ask import standing as questions
+from runbook.engine.journal.ask.left import DOWN
 from runbook.engine.journal.ask.rates import stats
 from runbook.engine.journal.ask.story import story
+from runbook.engine.journal.ask.trends import trends as trends_of
 from runbook.engine.journal.facts import Fact, IncidentRow, RunStart
 from runbook.engine.journal.queries import Asked, incidents
 from runbook.engine.journal.store import open_journal
+from runbook.engine.model import Lease
 from runbook.engine.people import Reset
 from runbook.engine.report import standing as report
+from runbook.engine.report import story as story_report
+from runbook.engine.report.clock import moment
 
 NOW = time.time()
 ABOUT = {"host": "gpu01", "detector": "server down", "subject": "vllm"}
@@ -85,7 +93,7 @@ def ended(name, at, run_id, to):
             Fact("incident.ended", at, run_id, **about, data={"to": to})]  # fmt: skip
 
 
-def test_what_the_last_pass_left_unhealed_stands_and_what_an_earlier_one_left_does_not(journal):
+def test_of_what_ended_unhealed_the_newest_of_a_subject_stands(journal):
     run(journal, "r1", NOW - 900.0, ended("old", NOW - 890.0, "r1", "unhealed"))
     run(journal, "r2", NOW - 60.0, ended("new", NOW - 50.0, "r2", "unhealed"))
     keep(journal, incident("old", "unhealed", at=NOW - 899.0, closed=NOW - 890.0),
@@ -94,6 +102,155 @@ def test_what_the_last_pass_left_unhealed_stands_and_what_an_earlier_one_left_do
     assert [one.id for one in stands.incidents] == ["new"]
     assert stands.conditions == {"new": "status != 200"}
     assert report.exit_code(stands) == 2
+
+
+def unhealed(journal, state="unhealed", *, at=NOW - 890.0):
+    run(journal, "r1", at - 10.0, ended("ill", at, "r1", state))
+    keep(journal, incident("ill", state, at=at - 9.0, closed=at))
+
+
+def shown(journal):
+    return [one.id for one in questions.standing(journal, NOW).incidents]
+
+
+def hold(journal, seen):
+    with journal.transaction() as batch:
+        batch.hold("serving", *ABOUT_ROW, NOW - 900.0, seen, {})
+
+
+UNKNOWN = {"host": "gpu01", "detector": "server down", "data": {"reason": "no permission"}}
+
+
+@pytest.mark.parametrize("state", ["unhealed", "unverified"])
+def test_a_pass_that_looked_and_found_nothing_tells_that_it_is_well(journal, state):
+    unhealed(journal, state)
+    assert shown(journal) == ["ill"]
+    hold(journal, NOW - 895.0)  # seen true before, and not since
+    run(journal, "r2", NOW - 60.0)
+    stands = questions.standing(journal, NOW)
+    assert (stands.incidents, report.exit_code(stands)) == ((), 0)
+
+
+@pytest.mark.parametrize(
+    ("begun", "facts"),
+    [
+        ({"chosen": ["xid"], "detectors": 1}, []),  # --detector
+        ({"detectors": 1}, []),  # an older version did not say which
+        ({"hosts": ["gpu02"]}, []),  # -l
+        ({"order": ["xid"], "detectors": 1}, [Fact("run.ended", NOW, "r2")]),  # it was another then
+        ({}, [Fact("look.unknown", NOW - 50.0, "r2", **UNKNOWN)]),
+        ({}, [Fact("host.unreachable", NOW - 50.0, "r2", "gpu01", data={"reason": "no route"})]),
+    ],
+)
+def test_a_pass_that_did_not_see_it_hides_nothing(journal, begun, facts):
+    unhealed(journal)
+    run(journal, "r2", NOW - 60.0, facts, **begun)
+    if "order" in begun:
+        run(journal, "r3", NOW - 30.0, detectors=1, chosen=["xid"])
+    assert shown(journal) == ["ill"]
+
+
+def test_a_pass_that_was_killed_hides_nothing(journal):
+    unhealed(journal)
+    run(journal, "r2", NOW - 60.0, ended=False)
+    stands = questions.standing(journal, NOW)
+    assert ([one.id for one in stands.incidents], report.exit_code(stands)) == (["ill"], 2)
+
+
+def test_a_condition_that_a_later_pass_saw_true_stands(journal):
+    unhealed(journal)
+    run(journal, "r2", NOW - 60.0)
+    hold(journal, NOW - 55.0)
+    assert shown(journal) == ["ill"]
+    run(journal, "r3", NOW - 30.0)  # and this one did not see it so
+    assert shown(journal) == []
+
+
+def test_a_later_incident_of_the_same_subject_says_how_it_is(journal):
+    unhealed(journal)
+    keep(journal, incident("again", "cured", at=NOW - 800.0, closed=NOW - 790.0))
+    assert shown(journal) == []
+    keep(journal, incident("third", "unverified", at=NOW - 700.0, closed=NOW - 690.0))
+    assert shown(journal) == ["third"]
+
+
+def test_what_ended_unhealed_is_told_for_a_week(journal):
+    assert DOWN == restore.DOWN
+    unhealed(journal, at=NOW - DOWN + 60.0)
+    assert shown(journal) == ["ill"]
+    assert questions.standing(journal, NOW + 120.0).incidents == ()
+
+
+def test_a_detector_that_the_runbook_has_no_more_is_ill_no_more(journal):
+    unhealed(journal)
+    run(journal, "r2", NOW - 60.0, order=["xid"], detectors=1, chosen=[])
+    assert shown(journal) == []
+
+
+def test_what_was_released_stands_until_a_pass_has_looked(journal):
+    run(journal, "r1", NOW - 900.0)
+    keep(journal, incident("cut", "interrupted", at=NOW - 890.0))
+    with journal.transaction() as batch:
+        batch.release("cut", "ann@here", NOW - 500.0)
+    stands = questions.standing(journal, NOW)
+    assert ([one.state for one in stands.incidents], report.exit_code(stands)) == (["released"], 2)
+    assert report.summary(stands, NOW) == "1 released: the next pass decides anew"
+    ran = CliRunner().invoke(status.command, ["--journal", journal.path], standalone_mode=False)
+    assert "next  the next pass decides anew" in ran.output
+    run(journal, "r2", NOW - 400.0, chosen=["xid"], detectors=1)
+    assert shown(journal) == ["cut"]
+    run(journal, "r3", NOW - 300.0)
+    stands = questions.standing(journal, NOW)
+    assert (stands.incidents, report.exit_code(stands)) == ((), 0)
+
+
+def test_a_pass_that_did_not_end_is_not_well_and_one_at_work_is(journal):
+    run(journal, "r1", NOW - 60.0, ended=False)
+    stands = questions.standing(journal, NOW)
+    assert (report.exit_code(stands), report.summary(stands, NOW)) == (4, "1 pass did not end: run it again")
+    assert [one["at_work"] for one in report.document(stands, NOW)["passes"]] == [False]
+    stands = questions.standing(journal, NOW, alive=lambda name: name == "r1")
+    assert (report.exit_code(stands), report.summary(stands, NOW)) == (0, "all is well")
+    run(journal, "r2", NOW - 50.0, ended=False)
+    journal.end_run("r2", NOW - 45.0, 130)  # Ctrl-C
+    stands = questions.standing(journal, NOW)
+    assert (report.exit_code(stands), report.summary(stands, NOW)) == (4, "1 pass did not end: run it again")
+    run(journal, "r3", NOW - 40.0)
+    assert report.exit_code(questions.standing(journal, NOW)) == 0
+
+
+def leased(journal, **changes):
+    refused = {"guard": "lease", "ok": False, "reason": "root@here, process 7 recovers it: `xid`", "until": NOW + 600.0}
+    answers = [{"guard": "mode", "ok": True}, refused]
+    run(journal, "r1", NOW - 60.0)
+    keep(journal, incident("held", "suppressed", answers=answers, until=NOW + 600.0))
+    lease = Lease(*("gpu01", "vllm", "r9", "root@here, process 7", "nodes", "xid", "i9"), taken=NOW, until=NOW + 600.0)
+    with journal.transaction() as batch:
+        return leases.take(journal, batch, replace(lease, **changes))
+
+
+def following_of(journal, alive=lambda _: True):
+    (one,) = report.document(questions.standing(journal, NOW, alive=alive), NOW)["incidents"]
+    return one["next"]
+
+
+def test_a_lease_that_is_over_is_not_waited_for(journal):
+    taken = leased(journal)
+    latest = f"the next pass asks again (the lease ends by {moment(NOW + 600.0, NOW)} at the latest)"
+    assert following_of(journal) == latest
+    assert following_of(journal, alive=lambda _: False) == "the next pass asks again"  # its run was killed
+    told = story(journal, find.incident(journal, "held"), NOW, lambda _: True)
+    assert story_report.document(told, NOW)["incident"]["next"] == latest
+    with journal.transaction() as batch:
+        leases.release(batch, taken, NOW)
+    assert following_of(journal) == "the next pass asks again"
+    told = story(journal, find.incident(journal, "held"), NOW, lambda _: True)
+    assert story_report.document(told, NOW)["incident"]["next"] == "the next pass asks again"
+
+
+def test_of_a_lease_in_another_journal_only_its_last_moment_is_known(journal):
+    leased(journal, holder="ann@elsewhere, process 9")
+    assert "at the latest" in following_of(journal, alive=lambda _: False)
 
 
 def test_what_is_open_again_stands_once(journal):
@@ -140,8 +297,10 @@ def test_each_runbook_has_its_own_last_pass(journal):
 
 
 def test_a_pass_that_comes_no_more_is_overdue(journal):
-    for number in range(8):
+    for number in range(7):
         run(journal, f"r{number}", NOW - 3600.0 - number * 120.0)
+    assert runs.latest(journal)[0].every is None  # somebody may have run so many by hand
+    run(journal, "r7", NOW - 3600.0 - 7 * 120.0)
     (last,) = runs.latest(journal)
     assert last.every == pytest.approx(120.0)
     assert last.overdue(NOW) == pytest.approx(3480.0)
@@ -246,6 +405,36 @@ def test_a_detector_of_several_runbooks_has_to_be_told_which(journal):
     with pytest.raises(UserError, match="neither an incident nor a detector `xidd`") as told:
         detector.known(journal, "xidd", "gpu01")
     assert told.value.mend == "did you mean `xid`?"
+
+
+def test_a_host_that_no_pass_ever_had_is_not_known(journal):
+    run(journal, "r1", NOW - 900.0, hosts=["login01"])
+    run(journal, "r2", NOW - 800.0, [Fact("look.unknown", NOW - 790.0, "r2", "gpu02", data={"reason": "x"})])
+    run(journal, "r3", NOW - 60.0)
+    for host in ("gpu01", "gpu02", "login01"):
+        assert detector.known(journal, "xid", host).fired == 0
+    with pytest.raises(UserError, match="no pass of serving ever had a host `gpu011`") as told:
+        detector.known(journal, "xid", "gpu011")
+    assert told.value.mend == "did you mean `gpu01`?"
+    with pytest.raises(UserError) as told:
+        detector.known(journal, "xid", "zz")
+    assert told.value.mend == "there were gpu01, gpu02, login01"
+
+
+def test_stats_and_trends_have_the_same_mean_and_what_was_refused_was_not_tried(journal):
+    step = {"module": "restart_daemon", "duration": 2.0}
+    run(journal, "r1", NOW - 60.0, [
+        *attempts(NOW - 50.0, True, True, duration=2.0), *attempts(NOW - 45.0, False, duration=30.0),
+        *attempts(NOW - 40.0, False, duration=0.0, status="refused"),
+        *(Fact("step.ended", NOW - 30.0, "r1", **ABOUT, data={**step, "status": word})
+          for word in ("done", "done", "refused")),
+    ])  # fmt: skip
+    counted, gone = stats(journal, Asked()), trends_of(journal, Asked())
+    (operation,), (restart,) = counted.operations, counted.steps
+    assert (operation.attempts, operation.successes, operation.mean, operation.p95) == (3, 2, 2.0, 2.0)
+    assert (restart.attempts, restart.successes, restart.rate) == (2, 2, 1.0)
+    for rate, series in ((operation, gone.operations[0]), (restart, gone.steps[0])):
+        assert (rate.mean, rate.attempts) == (series.trend.mean, series.trend.attempts)
 
 
 def test_a_wait_that_is_too_short_and_a_limit_reached_daily_are_told_by_the_command(journal):

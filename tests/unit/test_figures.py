@@ -92,12 +92,13 @@ def test_buckets_are_means_of_all_of_the_series(values, most):
 @pytest.mark.parametrize(
     ("started", "every"),
     [
-        ([600.0, 480.0, 360.0, 240.0, 120.0], 120.0),
-        ([600.0, 480.0, 361.0, 240.0, 121.0, 0.0], 120.0),
-        ([10_000.0, 480.0, 360.0, 240.0, 120.0, 0.0], 120.0),  # one gap is not the rhythm
-        ([600.0, 590.0, 200.0, 190.0, 10.0], None),  # by hand
-        ([600.0, 480.0, 360.0, 240.0], None),  # too few to call it one
-        ([600.0] * 6, None),
+        ([960.0, 840.0, 720.0, 600.0, 480.0, 361.0, 240.0, 121.0], 120.0),
+        ([10_000.0, 720.0, 600.0, 480.0, 360.0, 240.0, 120.0, 0.0], 120.0),  # one gap is not the rhythm
+        ([700.0, 590.0, 420.0, 290.0, 200.0, 190.0, 100.0, 30.0, 10.0], None),  # by hand
+        ([960.0, 730.0, 640.0, 500.0, 385.0, 240.0, 150.0, 0.0], None),  # by hand, patiently
+        ([840.0, 720.0, 600.0, 480.0, 360.0, 240.0, 120.0], None),  # too few to call it one
+        ([float(n) for n in range(16, 0, -1)], None),  # by a loop in a shell
+        ([600.0] * 9, None),
     ],
 )
 def test_the_rhythm_of_passes_is_told_where_they_come_evenly(started, every):

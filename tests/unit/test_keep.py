@@ -170,6 +170,74 @@ def test_a_killed_recovery_whose_subject_another_runbook_has_taken_waits_and_doe
     assert [act.order.params["script"] for act in third.acts] == ["mend more"], "it goes on where it stood"
 
 
+def lapse(run):
+    """Let a run's leases be over, as when its process was stopped for longer than they last."""
+    with run.journal.transaction() as batch:
+        batch.write("UPDATE leases SET until = 1 WHERE run = ?", (run.run,))
+
+
+@pytest.fixture
+def overtaken(begin):
+    """Return a run whose subject another one took and healed while it was not let run, after its last step."""
+    first, second = begin("one", "r1"), begin("two", "r2")
+    first.sees_it()
+    first.end_step()
+    first.end_step()
+    assert first.incident.state.value == "verifying"
+    lapse(first)
+    assert second.sees_it() is None
+    second.end_step()
+    second.end_step()
+    second.sees_it(exists=False)
+    return first
+
+
+def test_a_run_that_was_overtaken_does_not_say_what_became_of_it_and_looks_again_at_its_next_pass(overtaken):
+    run = overtaken
+    told = run.sees_it(exists=False)
+    assert list(told.lost) == [run.incident.id]
+    assert run.put(told) is None
+    assert run.sees_it(exists=False) is None
+    assert (run.incident.state.value, run.state.ended, run.keeper.leases) == ("suppressed", {}, ())
+    assert "took over its recovery: `ill` of two; the next pass looks again" in run.incident.reason
+    rows = run.journal.ask("SELECT kind FROM events WHERE incident = ? AND kind = 'recovery.ended'", (run.incident.id,))
+    assert rows == []
+
+
+def test_news_that_others_write_does_not_hide_that_a_run_was_overtaken(overtaken):
+    told = overtaken.keeper.news(overtaken.state, time.time())
+    assert list(told.lost) == [overtaken.incident.id]
+    assert overtaken.put(told) is None
+    assert overtaken.keeper.news(overtaken.state, time.time()) is None, "it was told once"
+
+
+def test_an_overtaken_run_begins_no_further_step(begin):
+    first, second = begin("one", "r1"), begin("two", "r2")
+    first.sees_it()
+    lapse(first)
+    second.sees_it()
+    second.end_step()
+    second.end_step()
+    second.sees_it(exists=False)
+    first.end_step()
+    assert (len(first.acts), first.incident.state.value) == (1, "suppressed")
+    assert first.keeper.leases == ()
+
+
+def test_the_pass_after_one_that_was_overtaken_verifies_what_it_left_or_ends_it(begin, overtaken):
+    run = overtaken
+    run.put(run.sees_it(exists=False))
+    assert run.sees_it(exists=False) is None
+    die(run)
+    again = begin("one", "r3")
+    assert again.incident.state.value == "suppressed"
+    assert again.sees_it() is None
+    assert (again.incident.state.value, again.acts) == ("verifying", []), "its steps were done; they are looked after"
+    assert again.keeper.lease("h", "/x")
+    again.sees_it(exists=False)
+    assert [each.state.value for each in again.state.ended.values()] == ["cured"]
+
+
 def test_people_are_heard_up_to_the_moment_in_which_a_recovery_begins(begin):
     run, person = begin("one", "r1"), begin("two", "r2")
     with person.journal.transaction() as batch:

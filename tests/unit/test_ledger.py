@@ -188,10 +188,11 @@ def test_a_lower_epoch_is_refused_and_an_equal_or_higher_one_is_not(ledger):
         with ledger.subject("gpu 0", claim(epoch), 1.0):
             pass
     with (
-        pytest.raises(Refused, match=r"epoch 5 is over: a later lease \(6\) acted on gpu 0"),
+        pytest.raises(Held, match=r"epoch 5 is over: a later lease \(6\) acted on gpu 0") as refused,
         ledger.subject("gpu 0", claim(5), 1.0),
     ):
         pass
+    assert refused.value.data["held"]["by"] == "ann@a, process 1"
 
 
 def test_epochs_are_compared_within_one_journal_and_one_subject(ledger):

@@ -16,6 +16,7 @@ import pytest
 from runbook.modules.logs import opening, subjects
 from runbook.modules.logs import scan as scanning
 from runbook.modules.logs.keeping import DEVICES, FEWER, FIRST, LAST
+from runbook.modules.logs.opening import BLOCK
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.scan import scan
 from runbook.modules.logs.sightings import OTHERS
@@ -289,32 +290,33 @@ def test_a_line_inherits_a_time_that_stands_in_the_block_before(tmp_path, monkey
 
 @pytest.mark.parametrize("how", ["while it reads", "while it matches"])
 def test_an_interrupt_returns_what_was_found_until_then(tmp_path, how):
-    stream, told = io.BytesIO(b"!NCCL op failed\n" * 60_000), []
+    each_block = BLOCK // 16  # lines
+    stream, told = io.BytesIO(b"!NCCL op failed\n" * 4 * each_block), []
 
     class Interrupted(io.RawIOBase):
         def read(self, size=-1):
-            if stream.tell() > 500_000 and how == "while it reads":
+            if stream.tell() > 1.9 * BLOCK and how == "while it reads":
                 raise KeyboardInterrupt
             return stream.read(size)
 
     def each(line, name, _):
         told.append(line)
-        if line == 20_000 and how == "while it matches":
+        if line == each_block + 4000 and how == "while it matches":
             raise KeyboardInterrupt
 
     found = scan(Interrupted(), [NCCL], each=each)
-    lines = 32_768 if how == "while it reads" else 16_384  # of whole blocks
+    lines = 2 * each_block if how == "while it reads" else each_block  # of whole blocks
     sighting = found.found["nccl"]
     assert (found.stopped, found.trouble, found.lines, sighting.count) == (True, "", lines, lines)
     assert [spot.line_no for spot in sighting.spots] == [*range(1, FIRST + 1), *range(lines - LAST + 1, lines + 1)]
 
 
 def test_an_interrupt_keeps_the_last_lines_that_were_read():
-    stream = io.BytesIO(b"!NCCL op failed\n" * 60_000)
+    stream = io.BytesIO(b"!NCCL op failed\n" * (BLOCK // 4))
 
     class Interrupted(io.RawIOBase):
         def read(self, size=-1):
-            if stream.tell() > 500_000:
+            if stream.tell() > 1.9 * BLOCK:
                 raise KeyboardInterrupt
             return stream.read(size)
 

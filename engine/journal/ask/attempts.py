@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from runbook.engine.journal.store import Journal
 
 _LAST: Final = 100  # attempts that are told one by one
-_ATTEMPTS: Final = "kind = 'attempt.ended' AND operation <> '' AND status NOT IN ('planned', 'skipped')"
+_ATTEMPTS: Final = "kind = 'attempt.ended' AND operation <> '' AND status NOT IN ('planned', 'skipped', 'refused')"
 
 
 @frozen

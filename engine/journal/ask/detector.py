@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from runbook.engine.journal.store import Journal
 
 _LAST: Final = 5  # incidents that are told
+_HOSTED: Final = ("events", "cursors")  # tables that are sorted by runbook and host
+_PASSES: Final = 100  # the last ones, whose hosts are known though nothing happened there
+_NAMED: Final = 10  # hosts
 _LOOKS: Final = ("look.unknown", "look.absent", "look.seen", "incident.pending")
 
 
@@ -45,7 +48,7 @@ def known(journal: Journal, detector: str, host: str, runbook: str = "") -> Know
     """Return what is known of a detector.
 
     Raises:
-        UserError: no runbook of this journal has it, or several have.
+        UserError: no runbook of this journal has it, or several have; or none of its passes had the host.
     """
     every = runs.latest(journal, runbook)
     having = [one for one in every if detector in one.begun.get("order", ())]
@@ -55,6 +58,7 @@ def known(journal: Journal, detector: str, host: str, runbook: str = "") -> Know
         named = ", ".join(one.runbook for one in having)
         raise UserError(f"several runbooks have a detector `{detector}`", mend=f"name one with --runbook: {named}")
     run = having[0]
+    _check(journal, run, host)
     rows = journal.ask(
         f"SELECT {COLUMNS} FROM incidents WHERE runbook = ? AND detector = ? AND host = ? ORDER BY opened DESC LIMIT ?",  # noqa: S608
         (run.runbook, detector, host, _LAST),
@@ -89,6 +93,39 @@ def _word(journal: Journal, run: str, detector: str, host: str) -> Word | None:
         (run, *_LOOKS, detector, host),
     )
     return Word(rows[0][0], rows[0][1], codec.load(rows[0][2])) if rows else None
+
+
+def _check(journal: Journal, run: LastRun, host: str) -> None:
+    """Refuse a host that no pass of the runbook ever had."""
+    from runbook.engine.language.nearest import nearest
+
+    if host in run.begun.get("hosts", [host]):
+        return
+    known = {str(one) for one in run.begun["hosts"]}
+    for table in _HOSTED:
+        rows = journal.ask(
+            f"""
+            WITH RECURSIVE places (host) AS (
+                SELECT min(host) FROM {table} WHERE runbook = ?1
+                UNION ALL SELECT (SELECT min(host) FROM {table} WHERE runbook = ?1 AND host > places.host)
+                FROM places WHERE places.host IS NOT NULL
+            )
+            SELECT host FROM places WHERE host <> ''
+            """,  # noqa: S608 -- tables of ours
+            (run.runbook,),
+        )
+        known |= {name for (name,) in rows}
+    for (column,) in journal.ask(
+        "SELECT data FROM runs JOIN events ON events.run = runs.id AND kind = 'run.begun' WHERE runs.runbook = ?"
+        " ORDER BY started DESC LIMIT ?",
+        (run.runbook, _PASSES),
+    ):
+        known |= {str(one) for one in codec.load(column).get("hosts") or ()}
+    if host not in known:
+        near = nearest(host, sorted(known))
+        named = ", ".join(sorted(known)[:_NAMED]) + (", …" if len(known) > _NAMED else "")
+        mend = f"did you mean `{near}`?" if near else f"there were {named}"
+        raise UserError(f"no pass of {run.runbook} ever had a host `{host}`", where=journal.path, mend=mend)
 
 
 def _refuse(journal: Journal, detector: str, every: Sequence[LastRun], runbook: str) -> None:

@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 
 # SQLite takes an index of a part of the table where it reads the very words that the index was made with.
 _MEASURED: Final = "kind IN ('step.ended', 'attempt.ended', 'incident.opened', 'recovery.begun')"
-_ATTEMPTED: Final = "kind = 'attempt.ended' AND operation <> '' AND status NOT IN ('planned', 'skipped')"
-_STEPPED: Final = "kind = 'step.ended' AND module <> '' AND status NOT IN ('planned', 'skipped')"
+_ATTEMPTED: Final = "kind = 'attempt.ended' AND operation <> '' AND status NOT IN ('planned', 'skipped', 'refused')"
+_STEPPED: Final = "kind = 'step.ended' AND module <> '' AND status NOT IN ('planned', 'skipped', 'refused')"
+_WORKED: Final = "status IN ('done', 'ok')"
 _ABOUT: Final = "AND (? = '' OR runbook = ?) AND (? = '' OR host = ?) AND (? = '' OR detector = ?)"
 
 
 @frozen
 class Rate:
-    """How often something was tried, how often it worked, and how long it took. Seconds."""
+    """How often something was tried, how often it worked, and how long it took where it did. Seconds."""
 
     runbook: str
     name: str
@@ -101,8 +102,8 @@ def _rates(journal: Journal, asked: Asked, columns: tuple[str, str], those: str)
     values = (asked.since, *about(asked))
     rows = journal.ask(
         f"""
-        SELECT runbook, {column}, min({other}), max({other}), count(*), sum(status IN ('done', 'ok')), count(duration),
-            avg(duration)
+        SELECT runbook, {column}, min({other}), max({other}), count(*), sum({_WORKED}),
+            sum({_WORKED} AND duration IS NOT NULL), avg(CASE WHEN {_WORKED} THEN duration END)
         FROM events INDEXED BY events_measured WHERE {_MEASURED} AND {those} AND at >= ? {_ABOUT}
         GROUP BY runbook, {column} ORDER BY runbook, {column}
         """,  # noqa: S608 -- a column's name and conditions, from this file
@@ -114,7 +115,7 @@ def _rates(journal: Journal, asked: Asked, columns: tuple[str, str], those: str)
             f"""
             SELECT duration FROM events INDEXED BY events_measured
             WHERE {_MEASURED} AND {those} AND runbook = ? AND {column} = ? {alone} AND duration IS NOT NULL
-                AND at >= ? {_ABOUT}
+                AND {_WORKED} AND at >= ? {_ABOUT}
             ORDER BY duration LIMIT 1 OFFSET ?
             """,  # noqa: S608 -- a column's name and conditions, from this file
             (runbook, name, *([least] if alone else []), *values, rank(timed)),
@@ -138,13 +139,13 @@ def _component(
     of_member = "AND json_extract(data, '$.member') = ?" if member else ""
     rows = journal.ask(
         f"""
-        SELECT status IN ('done', 'ok'), duration FROM events INDEXED BY events_measured
+        SELECT {_WORKED}, duration FROM events INDEXED BY events_measured
         WHERE {_MEASURED} AND {_ATTEMPTED} AND runbook = ? AND operation IN ({", ".join("?" * len(operations))})
             AND at >= ? AND (? = '' OR host = ?) {of_member}
         """,  # noqa: S608 -- question marks and conditions of this file
         (name[0], *operations, asked.since, asked.host, asked.host, *([member] if member else [])),
     )
-    took = [duration for _, duration in rows if duration is not None]
+    took = [duration for ok, duration in rows if ok and duration is not None]
     if rows:
         yield Rate(*(*name, len(rows), sum(ok for ok, _ in rows), mean(took), p95(took)))
 

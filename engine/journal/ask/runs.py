@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 PASSES: Final = ("apply", "check", "watch")  # commands that look with all detectors
 CALLS: Final = ("call",)  # of a program, through `heal` and `Engine`
-_LOOKED_AT: Final = 12  # passes that a rhythm is told from
-_RHYTHM: Final = 4  # gaps, at least
+_LOOKED_AT: Final = 16  # passes that a rhythm is told from
+_RHYTHM: Final = 8  # passes, at least: a person who runs a few by hand keeps no rhythm
+_SHORTEST: Final = 30.0  # seconds between passes that a timer begins; those of a loop in a shell are nearer
 _LATE: Final = 3  # times the usual gap
-_EVEN: Final = 0.5  # share of the usual gap by which most gaps may differ from it
+_EVEN: Final = 0.2  # share of the usual gap by which a gap may differ from it
+_MISSED: Final = 0.15  # share of the gaps that may be otherwise: the machine was down, somebody ran one by hand
 
 
 @frozen
@@ -57,15 +59,15 @@ def rhythm(started: Sequence[float]) -> float | None:
     """Return the usual gap between passes that come evenly, as from cron; newest first.
 
     Example:
-        >>> rhythm([600.0, 480.0, 361.0, 240.0, 120.0])
+        >>> rhythm([960.0, 840.0, 720.0, 600.0, 480.0, 361.0, 240.0, 120.0])
         120.0
     """
     gaps = [later - earlier for later, earlier in pairwise(started)]
-    if len(gaps) < _RHYTHM:
+    if len(started) < _RHYTHM:
         return None
     usual = sorted(gaps)[len(gaps) // 2]
     even = sum(abs(gap - usual) <= _EVEN * usual for gap in gaps)
-    return usual if usual > 0 and even >= 0.75 * len(gaps) else None
+    return usual if usual >= _SHORTEST and even >= (1 - _MISSED) * len(gaps) else None
 
 
 def _names(journal: Journal) -> list[str]:

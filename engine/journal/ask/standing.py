@@ -6,14 +6,15 @@ from collections.abc import Mapping  # noqa: TC003 -- frozen classes look at the
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook.engine.journal import codec
+from runbook.engine.journal import codec, leases
 from runbook.engine.journal.ask import runs
 from runbook.engine.journal.ask.find import COLUMNS, incident_row
+from runbook.engine.journal.ask.left import STOPPED, blind, left
 from runbook.engine.people import People
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runbook.engine.journal.ask.runs import LastRun
     from runbook.engine.journal.facts import IncidentRow
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _MOST: Final = 500  # facts of one pass that are looked at
 _FOLDED: Final = 100  # attempts that a breaker is told from
 _WINDOW: Final = 20  # attempts that a component's level is told from, unless it says otherwise
-_LEFT: Final = ("unhealed", "unverified", "interrupted")  # ends that leave a fault behind
 
 
 @frozen
@@ -89,7 +89,7 @@ class Standing:
     """The answer of `status`."""
 
     passes: tuple[LastRun, ...] = ()
-    incidents: tuple[IncidentRow, ...] = ()  # open ones, and those that the last passes ended uncured; oldest first
+    incidents: tuple[IncidentRow, ...] = ()  # open, or ended uncured and not known to be well; oldest first
     conditions: Mapping[str, str] = field(default_factory=dict)  # what each of them asked, by its id
     pending: tuple[Held, ...] = ()
     blind: tuple[Blind, ...] = ()
@@ -97,29 +97,56 @@ class Standing:
     components: tuple[Fed, ...] = ()
     pools: tuple[ActiveMember, ...] = ()
     people: People = field(default_factory=People)
+    unended: frozenset[str] = frozenset()  # the last passes, by id, that went away before their end, or were stopped
+    free: frozenset[str] = frozenset()  # incidents, by id, that only a lease kept from recovery which is over by now
 
 
-def standing(journal: Journal, now: float, runbook: str = "", host: str = "") -> Standing:
-    """Return how things stand; empty names ask for all."""
+def nobody(_run: str) -> bool:
+    """Say that a run without an end does not live."""
+    return False
+
+
+def standing(
+    journal: Journal, now: float, runbook: str = "", host: str = "", alive: Callable[[str], bool] = nobody
+) -> Standing:
+    """Return how things stand; empty names ask for all, `alive` tells whether a run without an end is at work."""
     passes = runs.latest(journal, runbook)
     about = [one for one in passes if not host or host in one.begun.get("hosts", [host])]
-    pending, blind, undone = [], [], []
+    pending, unseen, undone = [], [], []
     for one in about:
         pending += _pending(journal, one, host)
-        blind += _blind(journal, one, host)
+        told = blind(journal, one.id, host)
+        unseen += [Blind(one.runbook, *key, reason, at) for key, (reason, at) in told.items()]
         undone += _undone(journal, one, host)
-    incidents = _incidents(journal, about, runbook, host)
+    incidents = _incidents(journal, passes, runbook, host, now)
     return Standing(
         tuple(about),
         tuple(incidents),
         _conditions(journal, [one.id for one in incidents]),
         tuple(pending),
-        tuple(blind),
+        tuple(unseen),
         tuple(undone),
         tuple(fed for one in about for fed in components(journal, one, host)),
         tuple(_pools(journal, runbook, host)),
         journal.people(now),
+        frozenset(one.id for one in about if one.command in runs.PASSES and _unended(one, alive)),
+        frozenset(one.id for one in incidents if is_free(journal, one, alive, now)),
     )
+
+
+def is_free(journal: Journal, incident: IncidentRow, alive: Callable[[str], bool], now: float) -> bool:
+    """Tell whether a lease of this journal kept an incident from recovery, and is over by now."""
+    refused: Mapping[str, Any] = next((one for one in incident.data.get("answers") or () if not one.get("ok")), {})
+    if refused.get("guard") != "lease":
+        return False
+    place = (incident.host, incident.subject)
+    rows = journal.ask("SELECT holder FROM leases WHERE host = ? AND subject = ?", place)
+    ours = bool(rows) and str(refused.get("reason") or "").startswith(rows[0][0])
+    return ours and place not in leases.others(journal, "", incident.runbook, alive, now)
+
+
+def _unended(one: LastRun, alive: Callable[[str], bool]) -> bool:
+    return one.exit_code == STOPPED or (one.ended is None and not alive(one.id))
 
 
 def components(journal: Journal, run: LastRun, host: str = "", name: str = "") -> Iterator[Fed]:
@@ -146,23 +173,13 @@ def waiting(journal: Journal) -> list[IncidentRow]:
     return [incident_row(row) for row in rows]
 
 
-def _incidents(journal: Journal, passes: list[LastRun], runbook: str, host: str) -> list[IncidentRow]:
-    about = (runbook, runbook, host, host)
+def _incidents(journal: Journal, passes: list[LastRun], runbook: str, host: str, now: float) -> list[IncidentRow]:
     rows = journal.ask(
         f"SELECT {COLUMNS} FROM incidents WHERE closed IS NULL AND (? = '' OR runbook = ?) AND (? = '' OR host = ?)",  # noqa: S608
-        about,
+        (runbook, runbook, host, host),
     )
-    for one in passes:
-        rows += journal.ask(
-            f"SELECT {COLUMNS} FROM incidents WHERE id IN (SELECT incident FROM events WHERE run = ?"  # noqa: S608 -- ours
-            f" AND kind = 'incident.ended' AND status IN ({', '.join('?' * len(_LEFT))}) ORDER BY seq DESC LIMIT ?)"
-            " AND closed IS NOT NULL AND (? = '' OR host = ?)",
-            (one.id, *_LEFT, _MOST, host, host),
-        )
-    found = sorted((incident_row(row) for row in rows), key=lambda one: (one.closed is None, one.opened, one.id))
-    last = {
-        (one.runbook, one.host, one.detector, one.subject): one for one in found
-    }  # what is open, else what ended last
+    found = [row for one in passes for row in left(journal, one, host, now)] + [incident_row(row) for row in rows]
+    last = {(one.runbook, one.host, one.detector, one.subject): one for one in found}  # what is open goes before
     return sorted(last.values(), key=lambda one: (one.opened, one.id))
 
 
@@ -208,24 +225,6 @@ def _pending(journal: Journal, run: LastRun, host: str) -> list[Held]:
     return list(reversed(found.values()))
 
 
-def _blind(journal: Journal, run: LastRun, host: str) -> list[Blind]:
-    rows = journal.ask(
-        """
-        SELECT kind, at, host, detector, data FROM events
-        WHERE run = ? AND kind IN ('look.unknown', 'look.seen', 'host.unreachable') AND (? = '' OR host = ?)
-        ORDER BY seq DESC LIMIT ?
-        """,
-        (run.id, host, host, _MOST),
-    )
-    found: dict[tuple[str, str], Blind | None] = {}
-    for kind, at, name, detector, column in rows:  # the last word about each counts
-        data = codec.load(column)
-        key = (name, detector or str(data.get("detector") or ""))
-        reason = str(data.get("reason") or "unreachable")
-        found.setdefault(key, None if kind == "look.seen" else Blind(run.runbook, *key, reason, at))
-    return [one for one in reversed(found.values()) if one is not None]
-
-
 def _undone(journal: Journal, run: LastRun, host: str) -> list[Undone]:
     rows = journal.ask(
         """
@@ -254,7 +253,7 @@ def _attempts(
             f"""
             SELECT at, status IN ('done', 'ok'), coalesce(duration, 0.0) FROM events INDEXED BY events_attempted
             WHERE kind = 'attempt.ended' AND runbook = ? AND host = ? AND operation = ?
-                AND status NOT IN ('planned', 'skipped') {of_member} ORDER BY at DESC LIMIT ?
+                AND status NOT IN ('planned', 'skipped', 'refused') {of_member} ORDER BY at DESC LIMIT ?
             """,  # noqa: S608 -- words of this function
             (runbook, host, operation, *([member] if member else []), most),
         )

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.journal import codec
 from runbook.engine.journal.ask.find import COLUMNS, FACT, facts, incident_row
+from runbook.engine.journal.ask.standing import is_free, nobody
 from runbook.engine.people import People
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from runbook.engine.journal.facts import Fact, IncidentRow
     from runbook.engine.journal.store import Journal
@@ -33,6 +34,7 @@ class Story:
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of its steps, by intent; without secrets
     file: str = ""  # of the runbook, as its last run named it
     people: People = field(default_factory=People)
+    free: bool = False  # the lease that kept it from recovery is over
 
     @property
     def opening(self) -> Mapping[str, Any]:
@@ -40,7 +42,7 @@ class Story:
         return next((fact.data for fact in self.facts if fact.kind == "incident.opened"), {})
 
 
-def story(journal: Journal, incident: IncidentRow, now: float) -> Story:
+def story(journal: Journal, incident: IncidentRow, now: float, alive: Callable[[str], bool] = nobody) -> Story:
     """Return the story of an incident."""
     rows = journal.ask(
         f"SELECT seq, {FACT} FROM events WHERE incident = ? AND incident <> '' ORDER BY seq LIMIT ?",  # noqa: S608
@@ -63,6 +65,7 @@ def story(journal: Journal, incident: IncidentRow, now: float) -> Story:
         _params(journal, steps),
         file[0][0] if file else "",
         journal.people(now),
+        is_free(journal, incident, alive, now),
     )
 
 

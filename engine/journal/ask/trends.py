@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runbook.engine.journal.store import Journal
 
 _ABOUT: Final = "AND (? = '' OR runbook = ?) AND (? = '' OR host = ?) AND (? = '' OR detector = ?)"
-_TIMED: Final = "status NOT IN ('planned', 'skipped')"
+_TIMED: Final = "status NOT IN ('planned', 'skipped', 'refused')"
 
 
 @frozen
