@@ -33,6 +33,7 @@ class Locks:
 
     def __init__(self, journal: str, *, asks_only: bool = False) -> None:
         self._where = journal
+        self._file: int | None = None  # none: nobody ever held anything, as far as whoever only asks can see
         how = os.O_RDONLY if asks_only else os.O_RDWR | os.O_CREAT
         try:
             self._file = os.open(f"{journal}.lock", how | os.O_CLOEXEC, 0o600)
@@ -41,7 +42,6 @@ class Locks:
                 reason = f"its lock can't be made: {(error.strerror or '').lower()}"
                 mend = "Make its directory writable for this user"
                 raise JournalUnusable(reason, where=journal, mend=mend) from error
-            self._file = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)  # nobody ever held anything, as far as we see
 
     def take(self, name: str) -> bool:
         """Hold a name until `close`; tell whether nobody else holds it."""
@@ -57,13 +57,16 @@ class Locks:
 
     def held(self, name: str) -> bool:
         """Tell whether somebody else who lives holds a name."""
+        if self._file is None:
+            return False
         answer = self._control(fcntl.F_OFD_GETLK, name)
         kind: int = struct.unpack(_FLOCK, answer)[0]
         return kind != fcntl.F_UNLCK
 
     def close(self) -> None:
         """Give everything back."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -76,6 +79,8 @@ class Locks:
     def _control(self, command: int, name: str, kind: int = fcntl.F_WRLCK) -> bytes:
         place = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:6], "big")
         wanted = struct.pack(_FLOCK, kind, os.SEEK_SET, place, 1, 0)
+        if self._file is None:
+            raise JournalUnusable("nothing can be held by who only asks", where=self._where)
         try:
             return fcntl.fcntl(self._file, command, wanted)
         except OSError as error:
