@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -62,7 +63,8 @@ def kill(cli, engine) -> None:
     for pid in left:
         left += children(pid)
     for pid in left:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself, for its engine is gone
+            os.kill(pid, signal.SIGKILL)
     engine.wait()
 
 
