@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.decide import flapping
 from runbook.engine.detect import components
-from runbook.engine.detect.components import Attempt
+from runbook.engine.detect.attempts import Attempt
 from runbook.engine.detect.correlate import Said
 from runbook.engine.detect.hold import Hold
 from runbook.engine.journal import leases

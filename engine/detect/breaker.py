@@ -10,7 +10,7 @@ from runbook.modules.frozen import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runbook.engine.detect.components import Attempt
+    from runbook.engine.detect.attempts import Attempt
 
 
 class Position(enum.Enum):
@@ -56,7 +56,7 @@ def fold(attempts: Iterable[Attempt], set_to: Settings, now: float) -> Breaker:
         now: seconds since the epoch.
 
     Example:
-        >>> from runbook.engine.detect.components import Attempt
+        >>> from runbook.engine.detect.attempts import Attempt
         >>> failed = [Attempt(float(at), ok=False, seconds=1.0) for at in range(5)]
         >>> [fold(failed, Settings(), now).position.value for now in (5.0, 64.0)]
         ['open', 'half-open']

@@ -15,6 +15,7 @@ from runbook.modules.frozen import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from runbook.engine.detect.attempts import Attempt
     from runbook.engine.detect.breaker import Breaker
     from runbook.engine.model import Look, Runbook
     from runbook.engine.people import Reset
@@ -25,15 +26,6 @@ KEPT: Final = 100  # attempts at least, that a breaker is told from
 LEVELS: Final = ("healthy", "degraded", "unhealthy", "critical")
 BY_SEVERITY: Final = {"low": "degraded", "medium": "degraded", "high": "unhealthy", "critical": "critical"}
 _LEVELS: Final = ((5.0, "healthy"), (20.0, "degraded"), (50.0, "unhealthy"))  # percent of errors below which it is so
-
-
-@frozen
-class Attempt:
-    """One attempt of an operation that needed a component."""
-
-    at: float  # when it ended, in seconds since the epoch
-    ok: bool
-    seconds: float  # that it took
 
 
 @frozen

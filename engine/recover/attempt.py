@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.detect import components
+from runbook.engine.detect.attempts import Attempt
 from runbook.engine.errors import RenderError
 from runbook.engine.model import Order, Outcome, StepStatus
 from runbook.engine.recover import asking, outcomes, pools, redundancy, steps
@@ -206,10 +207,10 @@ def _told(turn: Turn, operation: Operation, work: Work, answer: Answer, *, ok: b
     fed = [operation.component] if operation.component is not None else []
     fed += [components.of_member(operation.pool, answer.member)] if operation.pool and answer.member else []
     for component in fed:
-        _feed(turn, work.host, component, components.Attempt(turn.now, ok, outcome.duration))
+        _feed(turn, work.host, component, Attempt(turn.now, ok, outcome.duration))
 
 
-def _feed(turn: Turn, host: str, component: str, attempt: components.Attempt) -> None:
+def _feed(turn: Turn, host: str, component: str, attempt: Attempt) -> None:
     """Let a component know of an attempt, and tell where its breaker opens or closes by it."""
     runbook = turn.plan.runbook
     before = components.breaker(runbook, component, pools.attempts(turn, host, component), turn.now)

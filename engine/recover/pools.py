@@ -15,8 +15,9 @@ from runbook.modules.frozen import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runbook.engine.detect.attempts import Attempt
     from runbook.engine.detect.breaker import Breaker
-    from runbook.engine.detect.components import Attempt, Health
+    from runbook.engine.detect.components import Health
     from runbook.engine.language.render import Scope
     from runbook.engine.model import Expression, Pool
     from runbook.engine.recover.state import Turn

@@ -16,7 +16,7 @@ from runbook.engine.recover.work import Work
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from runbook.engine.detect.components import Attempt
+    from runbook.engine.detect.attempts import Attempt
     from runbook.engine.detect.correlate import Said
     from runbook.engine.detect.hold import Hold
     from runbook.engine.detect.sightings import Sign

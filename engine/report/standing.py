@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.detect import breaker as breakers
 from runbook.engine.detect import components
-from runbook.engine.detect.components import Attempt
+from runbook.engine.detect.attempts import Attempt
 from runbook.engine.journal.ask.left import RELEASED, STOPPED
 from runbook.engine.report import evidence, words
 from runbook.engine.report.bars import bar

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from runbook.engine.detect.attempts import Attempt
 from runbook.engine.detect.breaker import Position, Settings, fold
-from runbook.engine.detect.components import Attempt
 from runbook.engine.people import People, Reset
 from tests.unit.world import DONE, World, failed
 

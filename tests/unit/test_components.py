@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from runbook.engine.detect.components import Attempt, level, look
+from runbook.engine.detect.attempts import Attempt
+from runbook.engine.detect.components import level, look
 from runbook.engine.errors import RunbookInvalid
 from runbook.engine.language import load
 from runbook.engine.model import Lacking, Seen

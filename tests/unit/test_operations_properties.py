@@ -9,8 +9,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runbook.engine.detect.attempts import Attempt
 from runbook.engine.detect.breaker import Position, Settings, fold
-from runbook.engine.detect.components import Attempt
 from runbook.engine.model import Outcome, StepStatus
 from runbook.engine.recover.commands import Happened, Resume, Stop
 from runbook.engine.recover.state import Settings as Asked

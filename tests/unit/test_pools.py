@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from runbook.engine.detect.components import Attempt
+from runbook.engine.detect.attempts import Attempt
 from runbook.engine.errors import RunbookInvalid
 from runbook.engine.language import load
 from runbook.engine.model import Outcome, StepStatus

@@ -1,0 +1,196 @@
+"""One call of a program's function as an operation of a runbook: a run of its own, from first attempt to answer."""
+
+from __future__ import annotations
+
+import secrets as randomness
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from runbook.engine import keep, restore
+from runbook.engine.errors import UserError
+from runbook.engine.journal.facts import Fact, RunStart
+from runbook.engine.journal.locks import Locks
+from runbook.engine.journal.store import who
+from runbook.engine.language import render
+from runbook.engine.program import CALL, Program
+from runbook.engine.recover.commands import Act, Operate
+from runbook.engine.recover.state import Plan, Settings
+from runbook.engine.run import Pass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runbook.engine.decide.guards import Caps
+    from runbook.engine.journal.store import Journal
+    from runbook.engine.model import Lease, Operation, Runbook
+    from runbook.engine.recover.commands import Command, Event, Told
+    from runbook.engine.recover.state import State
+
+HOST: Final = "localhost"
+
+
+class HealError(UserError):
+    """An operation failed for good, and no exception of the function's own says why."""
+
+
+class Unavailable(HealError):
+    """Nothing was tried: the breaker of what the operation needs is open."""
+
+
+class Waiting(HealError):
+    """The recovery waits for a person: `runbook approvals` shows it."""
+
+
+class Call:
+    """One call of a function: a run with one operation."""
+
+    def __init__(
+        self,
+        runbook: Runbook,
+        operation: Operation,
+        program: Program,
+        journal: Journal,
+        *,
+        caps: Caps,
+        secrets: Mapping[str, str],
+        listeners: Sequence[Callable[[Fact], None]] = (),
+    ) -> None:
+        self._runbook = runbook
+        self._operation = operation
+        self._program = program
+        self._journal = journal
+        self._caps = caps
+        self._secrets = secrets
+        self._listeners = listeners
+        self._run = randomness.token_hex(4)
+        self._facts: list[Fact] = []
+
+    def go(self) -> Any:
+        """Make the call, and what the runbook says around it."""
+        runbook, now = self._runbook, time.time()
+        scope = render.Scope(runbook, host=HOST, run={"id": self._run, "scratch": ""}, secrets=self._secrets)
+        settings = Settings(self._caps)
+        every = runbook.every if isinstance(runbook.every, float) else 60.0
+        plan = Plan(runbook, self._run, settings, every, {HOST: scope})
+        since = restore.horizon(runbook, now)
+        with Locks(self._journal.path) as locks:
+            locks.take(f"run {self._run}")
+            lives = lambda run: locks.held(f"run {run}")  # noqa: E731 -- what other calls have in hand is theirs
+            state, cursors = restore.load(plan, self._journal, HOST, since, now, lives)
+            alone = replace(plan, runbook=replace(runbook, operations=(self._operation,), finally_=()))
+            mine = {key: each for key, each in state.incidents.items() if each.subject == self._operation.name}
+            state = replace(state, plan=alone, incidents=mine, left={}, recovering=True)
+            keeper = _Keeper(self._journal, runbook.name, self._run, {HOST: cursors}, since=since, locks=locks)
+            keeper.begun = RunStart(self._run, runbook.name, runbook.file, "", "call", now, who())
+            told = Listeners([self._facts.append, *self._listeners])
+            try:
+                calling = _Pass(state, HOST, self._program, keeper, told, writable=render.writable(scope))
+                calling.operate()
+            finally:
+                keeper.flush()
+                self._journal.end_run(self._run, time.time(), 0 if self._state() == "succeeded" else 2)
+        return self._answer()
+
+    def _ended(self) -> Fact | None:
+        return next((fact for fact in reversed(self._facts) if fact.kind == "operation.ended"), None)
+
+    def _state(self) -> str:
+        ended = self._ended()
+        return str(ended.data.get("state")) if ended is not None else "interrupted"
+
+    def _answer(self) -> Any:
+        name, program, ended, state = self._operation.name, self._program, self._ended(), self._state()
+        good = [fact for fact in self._facts if fact.kind in {"attempt.ended", "step.ended"} and _ok(fact)]
+        if state == "succeeded":
+            values = [program.values[fact.step] for fact in reversed(good) if fact.step in program.values]
+            return values[0] if values else None
+        what = str(ended.data.get("error") or state) if ended is not None else "it was stopped"
+        tried = sum(fact.kind == "attempt.begun" for fact in self._facts)
+        refused = [fact for fact in self._facts if fact.kind == "attempt.refused"]
+        if state == "waiting":
+            raise Waiting(f"`{name}` waits for approval", mend="`runbook approvals` shows what for")
+        if program.error is not None:
+            program.error.add_note(f"runbook: `{name}` {state} after {tried} attempt{'s' * (tried != 1)}: {what}")
+            raise program.error
+        if refused:
+            raise Unavailable(f"`{name}` was not tried: {refused[-1].data.get('reason') or what}")
+        raise HealError(f"`{name}` {state}: {what}")
+
+
+def _ok(fact: Fact) -> bool:
+    return fact.data.get("status") == "done"
+
+
+class _Pass(Pass):
+    """A pass of one operation."""
+
+    def operate(self) -> None:
+        """Carry the operation out, with its retries, recoveries and fallbacks."""
+        self._put(self._keeper.told(self._clock()))
+        self._put(Operate(self.host))
+        self._settle()
+
+    def _act(self, command: Act) -> None:
+        program = cast("Program", self._agent)
+        if command.operation:
+            program.operations.add(command.intent)
+        super()._act(command)
+
+
+class _Keeper(keep.Keeper):
+    """Keeps the turns of a call together, and writes them at its end, or before anything is done to the host.
+
+    What a function did can't be asked for after a crash, so its intent need not be durable before it is called.
+    """
+
+    begun: RunStart | None = None
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._later: list[tuple[Any, ...]] = []
+
+    def keep(
+        self,
+        before: State,
+        after: State,
+        event: Event,
+        commands: Sequence[Command],
+        facts: Sequence[Fact],
+        cursors: Mapping[str, Mapping[str, Any]],
+        now: float,
+    ) -> tuple[Told | None, Sequence[Lease]]:
+        """Write a turn, or keep it for later."""
+        turn = (before, after, event, commands, facts, cursors, now)
+        durable = before.incidents is not after.incidents or any(
+            isinstance(command, Act) and command.order.module != CALL for command in commands
+        )
+        if not durable:
+            self._later.append(turn)
+            return None, ()
+        self.flush()
+        return super().keep(*turn)
+
+    def flush(self) -> None:
+        """Write what was kept."""
+        begun, self.begun = self.begun, None
+        later, self._later = self._later, []
+        if begun is not None:
+            self._journal.begin_run(begun)
+        for turn in later:
+            super().keep(*turn)
+
+
+class Listeners:
+    """Tells several listeners of what happens."""
+
+    def __init__(self, listeners: Sequence[Callable[[Fact], Any]]) -> None:
+        self._listeners = list(listeners)
+
+    def fact(self, fact: Fact) -> None:
+        """Tell them."""
+        for listener in self._listeners:
+            listener(fact)
+
+    def progress(self, host: str, title: str, text: str) -> None:
+        """Nobody is told how far a long step is."""
