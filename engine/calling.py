@@ -88,8 +88,9 @@ class Call:
                 calling = _Pass(state, HOST, self._program, keeper, told, writable=render.writable(scope))
                 calling.operate()
             finally:
-                keeper.flush()
-                self._journal.end_run(self._run, time.time(), 0 if self._state() == "succeeded" else 2)
+                with self._journal.together():
+                    keeper.flush()
+                    self._journal.end_run(self._run, time.time(), 0 if self._state() == "succeeded" else 2)
         return self._answer()
 
     def _ended(self) -> Fact | None:
@@ -162,8 +163,10 @@ class _Keeper(keep.Keeper):
     ) -> tuple[Told | None, Sequence[Lease]]:
         """Write a turn, or keep it for later."""
         turn = (before, after, event, commands, facts, cursors, now)
-        durable = before.incidents is not after.incidents or any(
-            isinstance(command, Act) and command.order.module != CALL for command in commands
+        durable = (
+            self.leases
+            or keep.recovered(after)
+            or any(isinstance(command, Act) and command.order.module != CALL for command in commands)
         )
         if not durable:
             self._later.append(turn)
@@ -175,10 +178,13 @@ class _Keeper(keep.Keeper):
         """Write what was kept."""
         begun, self.begun = self.begun, None
         later, self._later = self._later, []
-        if begun is not None:
-            self._journal.begin_run(begun)
-        for turn in later:
-            super().keep(*turn)
+        if begun is None and not later:
+            return
+        with self._journal.together():
+            if begun is not None:
+                self._journal.begin_run(begun)
+            for turn in later:
+                super().keep(*turn)
 
 
 class Listeners:

@@ -185,7 +185,7 @@ class Keeper:
             changes.said(before, after),
             changes.switched(before, after),
         )
-        wanted = _recovered(after)
+        wanted = recovered(after)
         fresh = self._fresh(wanted)
         over = [lease for place, lease in self._leases.items() if place not in wanted]
         if not (facts or changed or holds or said or switched or moved or acts or results or fresh or over):
@@ -283,7 +283,7 @@ def _agrees(told: Told, state: State) -> bool:
     return held == known and (told.people, told.elsewhere) == (state.people, state.elsewhere)
 
 
-def _recovered(state: State) -> dict[Place, Incident]:
+def recovered(state: State) -> dict[Place, Incident]:
     """Return what is under recovery by us: from the intent to the end, with its last steps; not what is parked."""
     return {
         (incident.host, incident.subject): incident

@@ -371,6 +371,8 @@ class Order:
     become_user: str | None = None
     title: str = ""
     path: Path = ()
+    about: Mapping[str, Any] = field(default_factory=dict)  # the host and the incident that it is for
+    hide: frozenset[str] = frozenset()  # secrets that a step which gathers what others wrote must take out
 
     @property
     def name(self) -> str:

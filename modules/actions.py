@@ -134,6 +134,7 @@ class Signal:
     signal: str = "TERM"
     grace: float = 10.0
     kill: bool = True
+    tree: bool = False  # and what they start while they are being ended
 
 
 @frozen

@@ -42,8 +42,16 @@ def end(reason: str) -> NoReturn:
     sys.exit(reason)
 
 
+class Unusable(Exception):
+    """A directory that others can change, or code that did not arrive whole; the message says what mends it."""
+
+
 def private(directory: str) -> None:
-    """See that the directory is ours alone and nobody but us or root can change the way to it; make what is missing."""
+    """See that the directory is ours alone and nobody but us or root can change the way to it; make what is missing.
+
+    Raises:
+        Unusable: it is not, or can't be made.
+    """
     path = ""
     for part in ["", *filter(None, directory.split("/"))]:
         path = f"{path.rstrip('/')}/{part}"
@@ -51,10 +59,10 @@ def private(directory: str) -> None:
             make(path)
             seen = os.lstat(path)
         except OSError as error:
-            end(
+            raise Unusable(
                 f"the agent's directory {directory} can't be used: {path}: {error.strerror}; "
                 "$RUNBOOK_AGENT_DIR names another place"
-            )
+            ) from error
         last, mine, kind = path == directory, os.geteuid(), seen.st_mode & KIND
         wrong = ""
         if kind == LINK and (last or seen.st_uid):
@@ -66,7 +74,7 @@ def private(directory: str) -> None:
         elif kind == DIRECTORY and (last or not seen.st_mode & 0o1000) and others_write(seen):
             wrong = f"others can write in {path}; mend it with `chmod go-w {path}`"
         if wrong:
-            end(f"the agent's directory {directory} can't be used: {wrong}")
+            raise Unusable(f"the agent's directory {directory} can't be used: {wrong}")
 
 
 def make(path: str) -> None:
@@ -95,7 +103,11 @@ def others_write(seen: os.stat_result) -> bool:
 
 
 def unpack(pack: bytes, wanted: str, code: str) -> None:
-    """Put the packed modules in their place, all at once, when their hash is the one that was announced."""
+    """Put packed files in their place, all at once, when their hash is the one that was announced.
+
+    Raises:
+        Unusable: it is another, or there is no room for them.
+    """
     import hashlib
     import io
     import shutil
@@ -108,18 +120,18 @@ def unpack(pack: bytes, wanted: str, code: str) -> None:
             content = files.read(name)
             digest.update(b"%s\0%d\0" % (name.encode(), len(content)) + content)
         if digest.hexdigest() != wanted:
-            end("the packed modules arrived damaged: their hash is not the one that was announced")
+            raise Unusable("the packed modules arrived damaged: their hash is not the one that was announced")
         try:
             fresh = tempfile.mkdtemp(dir=os.path.dirname(code))
         except OSError as error:
-            end(f"the agent's code can't be kept in {code}: {error.strerror}")
+            raise Unusable(f"the agent's code can't be kept in {code}: {error.strerror}") from error
         try:
             files.extractall(fresh)
             os.rename(fresh, code)
         except OSError as error:
             shutil.rmtree(fresh, ignore_errors=True)
             if not os.path.isdir(code):  # else another agent was quicker
-                end(f"the agent's code can't be kept in {code}: {error.strerror}")
+                raise Unusable(f"the agent's code can't be kept in {code}: {error.strerror}") from error
 
 
 def keep(_loader: object, path: str, data: bytes, **_mode: int) -> None:
@@ -144,12 +156,15 @@ def main() -> int:
     usual = "/var/lib/runbook/agent" if os.geteuid() == 0 else os.path.join(state, "runbook/agent")
     base = os.path.abspath(hello.get("base") or usual)
     code = os.path.join(base, "code", hello["hash"])
-    private(base)
-    private(os.path.dirname(code))
-    if not os.path.isdir(code):
-        answer({"need": True})
-        unpack(frame(), hello["hash"], code)
-    private(code)
+    try:
+        private(base)
+        private(os.path.dirname(code))
+        if not os.path.isdir(code):
+            answer({"need": True})
+            unpack(frame(), hello["hash"], code)
+        private(code)
+    except Unusable as error:
+        end(str(error))
     importlib.machinery.SourceFileLoader.set_data = keep  # type: ignore[method-assign,assignment]
     sys.path.insert(0, code)
     sys.path.extend(path for path in hello.get("packages", ()) if path not in sys.path)

@@ -116,6 +116,9 @@ class Step:
     engine: ClassVar[bool] = False  # a word of the engine: declared here, carried out in engine/
     on_subject: ClassVar[bool] = False  # acts on the incident's subject, such as a GPU, where no parameter names it
     guards: ClassVar[bool] = False  # undone too when a later operation of the same pass, with `rollback`, is lost
+    gathers: ClassVar[bool] = False  # keeps what others wrote: the runbook's secrets travel with it, to be taken out
+    reboots: ClassVar[bool] = False  # its end is the end of this boot: done is what another boot id shows
+    budget: ClassVar[Optional[Tuple[int, float]]] = None  # its `limit` (how often per seconds) where none is written
     first: ClassVar[Optional[str]] = None  # the parameter that a scalar stands for; default the first field
     timeout: ClassVar[float] = 300.0  # seconds, unless the runbook says otherwise
     needs: ClassVar[Tuple[str, ...]] = ()  # packages beyond the standard library, psutil and pynvml

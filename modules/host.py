@@ -77,6 +77,8 @@ class Host:
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     moment: Optional[Dict[str, Any]] = None  # what looks of one moment share; a step shares nothing
     base: str = ""  # the agent's own directory; only steps are told
+    about: Mapping[str, Any] = field(default_factory=dict)  # a step's host, runbook, incident, detector and subject
+    hide: Tuple[str, ...] = ()  # secrets that a step which gathers must take out of what it finds
 
     def remember(self, **values: Any) -> None:
         """Keep values (JSON) for this probe's next look: a cursor, a sample, the start of a clock."""
@@ -96,7 +98,7 @@ class Host:
 
     def boot_id(self) -> str:
         """What tells this boot from others; empty where the kernel does not say."""
-        return _boot_id()
+        return boot_id()
 
     def pid(self) -> int:
         """The process that looks: the agent, or a fork of it."""
@@ -151,11 +153,11 @@ class Host:
         tick = os.sysconf("SC_CLK_TCK")
         return self._shared("processes", _NEVER if anew else _AT_ONCE, lambda: list(_processes(page, tick)))
 
-    def gpus(self) -> Sequence[Mapping[str, Any]]:
-        """What the NVIDIA driver tells of each GPU, as `nvml.read` has it."""
-        from runbook.modules.nvml import read
+    def gpus(self, *, closely: bool = False) -> Sequence[Mapping[str, Any]]:
+        """What the NVIDIA driver tells of each GPU, as `nvml.read` has it; `closely`, what a step must know of it."""
+        from runbook.modules.nvml import read, read_closely
 
-        return self._shared("gpus", _LATELY, read)
+        return read_closely() if closely else self._shared("gpus", _LATELY, read)
 
     def _shared(self, name: str, fresh: float, ask: Callable[[], Shared]) -> Shared:
         """Return what another look of this moment was told, if that is fresh, else ask."""
@@ -178,7 +180,8 @@ def _boot_time() -> float:
 
 
 @lru_cache(maxsize=1)
-def _boot_id() -> str:
+def boot_id() -> str:
+    """What tells this boot of this machine from others; empty where the kernel does not say."""
     try:
         return _content("/proc/sys/kernel/random/boot_id", 64).decode("ascii").strip()
     except OSError:

@@ -7,10 +7,10 @@ reading opens it and closes it again; looks are forked children, and one that th
 import os
 import re
 from contextlib import contextmanager, suppress
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from runbook.modules.declare import UNSEEN, Absent, Unclear
-from runbook.modules.nvml_questions import LACKS, QUESTIONS, Question
+from runbook.modules.declare import UNSEEN, Absent, Failed, Unclear
+from runbook.modules.nvml_questions import CLOSER, LACKS, QUESTIONS, Question
 
 NO_POWER, NOT_LOADED, NO_LIBRARY, LOST, RESET_REQUIRED, MISMATCH = 8, 9, 12, 15, 16, 18
 _UNREACHABLE = {2, 6, 8, 11, 15, 28, 999}  # what asking for a GPU's handle gives when it can't be reached
@@ -46,9 +46,39 @@ def read() -> List[Dict[str, Any]]:
         NotLoaded: there are GPUs, and the driver does not run.
         Unclear: the driver can't be asked.
     """
+    return _read(QUESTIONS)
+
+
+def read_closely() -> List[Dict[str, Any]]:
+    """Return the same with what only a step asks: limits of its power, all its users, and the cards it hangs on.
+
+    Raises:
+        Absent, NotLoaded, Unclear: as `read`.
+    """
+    return _read((*QUESTIONS, *CLOSER))
+
+
+def limit_power(uuid: str, milliwatts: int) -> int:
+    """Set what a GPU may draw, and return what the driver says of it afterwards, in milliwatts.
+
+    Raises:
+        Failed: the driver refuses.
+        Absent, NotLoaded, Unclear: as `read`.
+    """
     with _opened() as nvml:
         try:
-            readings = [_gpu(nvml, index) for index in range(nvml.nvmlDeviceGetCount())]
+            handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+            nvml.nvmlDeviceSetPowerManagementLimit(handle, milliwatts)
+            return int(nvml.nvmlDeviceGetPowerManagementLimit(handle))
+        except nvml.NVMLError as error:
+            why = "this card's limit can't be set" if error.value in LACKS else _words(error)
+            raise Failed(f"the power limit of {uuid} was not set: {why}") from error
+
+
+def _read(questions: Sequence[Question]) -> List[Dict[str, Any]]:
+    with _opened() as nvml:
+        try:
+            readings = [_gpu(nvml, index, questions) for index in range(nvml.nvmlDeviceGetCount())]
         except nvml.NVMLError as error:
             raise Unclear(f"the NVIDIA driver can't say how many GPUs there are: {_words(error)}") from error
     _locate(readings)
@@ -113,14 +143,14 @@ def _shut(error: Any) -> Exception:
     return Unclear(f"the NVIDIA driver can't be asked: {_words(error)}")
 
 
-def _gpu(nvml: Any, index: int) -> Dict[str, Any]:
+def _gpu(nvml: Any, index: int, questions: Sequence[Question]) -> Dict[str, Any]:
     reading: Dict[str, Any] = {"index": index, "lost": False, "error": ""}
     try:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
     except nvml.NVMLError as error:
         said = _meaning(error.value, lost=error.value in _UNREACHABLE)
         return {**reading, "error": _words(error), **(said or {"lost": UNSEEN})}
-    for question in QUESTIONS:
+    for question in questions:
         for name, value in _answer(nvml, handle, question).items():
             if name != "error" or not reading["error"]:
                 reading[name] = value

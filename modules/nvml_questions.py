@@ -4,8 +4,9 @@ A question gets the module `pynvml` and the GPU's handle, and returns fields of 
 """
 
 from contextlib import suppress
-from typing import Any, Callable, Literal, Mapping, Tuple
+from typing import Any, Callable, Dict, Literal, Mapping, Tuple
 
+_INVALID = 2
 LACKS = {3, 13, 25}  # not supported, no such function, an argument of another version: it does not tell
 RecoveryAction = Literal[
     "NONE", "GPU_RESET", "NODE_REBOOT", "DRAIN_P2P", "DRAIN_AND_RESET", "RECOVER_IMEX_DOMAIN", "BUS_RESET",
@@ -158,6 +159,55 @@ def _processes(nvml: Any, handle: Any) -> Mapping[str, Any]:
     }
 
 
+def _power_range(nvml: Any, handle: Any) -> Mapping[str, Any]:
+    """In milliwatts, as they are set; nothing where a card's limit can't be."""
+    least, most = nvml.nvmlDeviceGetPowerManagementLimitConstraints(handle)
+    return {
+        "power_set": int(nvml.nvmlDeviceGetPowerManagementLimit(handle)),
+        "power_default": int(nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle)),
+        "power_least": int(least),
+        "power_most": int(most),
+    }
+
+
+def _minor(nvml: Any, handle: Any) -> Mapping[str, Any]:
+    return {"minor": int(nvml.nvmlDeviceGetMinorNumber(handle))}
+
+
+def _others(nvml: Any, handle: Any) -> Mapping[str, Any]:
+    """Those that draw on it, and those that compute through a server (MPS)."""
+    found: Dict[str, Any] = {}
+    for kind, ask in (("displays", "Graphics"), ("served", "MPSCompute")):
+        try:
+            listed = getattr(nvml, f"nvmlDeviceGet{ask}RunningProcesses")(handle)
+        except nvml.NVMLError as error:
+            if error.value not in LACKS:
+                raise
+            listed = ()
+        found[kind] = tuple(int(one.pid) for one in listed)
+    return found
+
+
+def _links(nvml: Any, handle: Any) -> Mapping[str, Any]:
+    """The cards at the other ends of its NVLinks, by PCI address, and whether there are switches between them."""
+    peers, switched = set(), False
+    for link in range(nvml.NVML_NVLINK_MAX_LINKS):
+        try:
+            if not nvml.nvmlDeviceGetNvLinkState(handle, link):
+                continue
+            kind = nvml.nvmlDeviceGetNvLinkRemoteDeviceType(handle, link)
+            if kind == nvml.NVML_NVLINK_DEVICE_TYPE_GPU:
+                found = nvml.nvmlDeviceGetNvLinkRemotePciInfo(handle, link)
+                peers.add(f"{found.domain:04x}:{found.bus:02x}:{found.device:02x}")
+            switched = switched or kind == nvml.NVML_NVLINK_DEVICE_TYPE_SWITCH
+        except nvml.NVMLError as error:
+            if error.value not in {*LACKS, _INVALID}:
+                raise
+            break  # a card has its links from 0 on
+    return {"peers": tuple(sorted(peers)), "switched": switched}
+
+
+CLOSER: Tuple[Question, ...] = (_power_range, _minor, _others, _links)  # what only steps ask
 QUESTIONS: Tuple[Question, ...] = (
     _identity, _name, _pci, _recovery, _temperature, _margin, _memory, _utilization, _power, _power_limit, _ecc,
     _remapped, _throttle, _mig, _processes,

@@ -3,6 +3,7 @@
 import http.client
 import socket
 import ssl
+import time
 import urllib.parse
 import urllib.request
 from contextlib import suppress
@@ -40,6 +41,8 @@ class Answer:
     error: str = ""
     location: Optional[str] = None
     cert_ends: Optional[float] = None  # seconds since the epoch
+    content: bytes = b""  # the body as it came
+    retry_after: Optional[float] = None  # seconds that the server wants to be left alone for
 
 
 class _Elsewhere(Exception):
@@ -102,7 +105,14 @@ def _ask(request: Request, timeout: float, env: Mapping[str, str], opened: List[
         body_read = response.read(request.largest)
         if response.length and len(body_read) < request.largest:
             raise http.client.IncompleteRead(body_read, response.length)
-        return Answer(response.status, _decoded(body_read, response.headers), location=location, cert_ends=cert_ends)
+        return Answer(
+            response.status,
+            _decoded(body_read, response.headers),
+            location=location,
+            cert_ends=cert_ends,
+            content=body_read,
+            retry_after=_retry_after(response.getheader("Retry-After")),
+        )
     except ssl.SSLCertVerificationError as error:
         reason = f"the certificate is not trusted: {error.verify_message}"
         return Answer(error=reason, cert_ends=_untrusted(request, timeout))
@@ -161,6 +171,20 @@ def _decoded(body: bytes, headers: http.client.HTTPMessage) -> str:
         return body.decode(headers.get_content_charset() or "utf-8", "replace")
     except (LookupError, ValueError):  # no such charset, or one like `idna` that is none for a text
         return body.decode("utf-8", "replace")
+
+
+def _retry_after(said: Optional[str]) -> Optional[float]:
+    """Return the seconds that a server asks for, as a number or until a date; None for what is neither."""
+    if said is None:
+        return None
+    if said.strip().isdecimal():
+        return float(said.strip()[:9])
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
 
 
 def _misspoken(error: http.client.HTTPException) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.model import UNKNOWN, Lacking, Look, NotSeen, Outcome, Record, Seen, StepStatus
 from runbook.modules.frozen import frozen
+from runbook.modules.host import boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -72,10 +73,12 @@ def run(
         "intent": intent,
         "claim": None if claim is None else _claim(claim),
         "subject": subject,
+        "about": {**order.about, "subject": subject, "controller": boot_id()},
         "step": order.module,
         "params": dict(order.params),
         "host_text": sorted(order.host_text),
         "secret": sorted(order.secret),
+        "hide": sorted(order.hide),
         "writable": list(writable),
         "timeout": order.timeout,
         "check": check,

@@ -73,6 +73,7 @@ class Journal:
         self._connection = connection
         self._redact = redact
         self._lock = threading.RLock()
+        self._joined: Batch | None = None  # the transaction of `together`
         self._id = ""
 
     @property
@@ -99,6 +100,9 @@ class Journal:
     def transaction(self) -> Iterator[Batch]:
         """Write everything of the block in one commit, durable at its end; nothing of it where the block raises."""
         with self._lock:
+            if self._joined is not None:
+                yield self._joined
+                return
             if self._connection.in_transaction:
                 raise RuntimeError("a transaction of the journal is open already")
             with faults.told(self._place):
@@ -111,6 +115,16 @@ class Journal:
             finally:
                 batch.close()
                 self._roll_back()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let every transaction of the block be part of one, durable at the block's end."""
+        with self.transaction() as batch:
+            around, self._joined = self._joined, batch
+            try:
+                yield
+            finally:
+                self._joined = around
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:  # not so after a commit, or where SQLite rolled back by itself

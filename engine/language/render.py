@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.errors import RenderError
 from runbook.engine.language import params
@@ -37,6 +37,8 @@ __all__ = [
     "value",
     "writable",
 ]
+
+_TOLD: Final = ("uuid", "pci", "path", "line_no", "time")  # of the record: which card, and where a log says so
 
 
 @dataclass
@@ -75,7 +77,17 @@ def order(call: StepCall, scope: Scope, secrets: Mapping[str, str] | None = None
         become_user=call.become_user,
         title=call.title,
         path=call.path,
+        about=_about(scope),
+        hide=frozenset(scope["secrets"].values()) if cls.gathers else frozenset(),
     )
+
+
+def _about(scope: Scope) -> dict[str, Any]:
+    """Return what a step may know of what it is for, beyond its parameters: plain values alone."""
+    incident = scope.get("incident") or {}
+    told = {name: incident[name] for name in _TOLD if isinstance(incident.get(name), str | int | float)}
+    about = {"incident": incident["id"], "detector": incident["detector"], **told} if "id" in incident else {}
+    return {"host": scope["host"], "runbook": scope.runbook.name, **about}
 
 
 def probe(name: str, given: Mapping[str, Any], scope: Scope, *, path: Path = ()) -> dict[str, Any]:

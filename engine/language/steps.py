@@ -9,7 +9,7 @@ from runbook.engine.language import params
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.values import is_templated
 from runbook.engine.language.words import split
-from runbook.engine.model import Mode, Path, Rung, StepCall
+from runbook.engine.model import Limit, Mode, Path, Rung, StepCall
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind, Probe, Step
 
@@ -55,9 +55,14 @@ def call(reader: Reader, data: Any, path: Path, outer: tuple[Mapping[str, Any], 
         delegate_to=static("delegate_to"),
         tags=reader.words(*common("tags")),
         mode=Mode(mode) if mode is not None else None,
-        limit=reader.limit(*common("limit")),
+        limit=reader.limit(*common("limit")) or _budget(catalogue.step(module)),
         holds=holds,
     )
+
+
+def _budget(cls: type[Step]) -> Limit | None:
+    """Return how often a step may be taken where the runbook says nothing."""
+    return None if cls.budget is None else Limit(*cls.budget)
 
 
 def _failover(reader: Reader, given: Mapping[str, Any], path: Path) -> tuple[Mapping[str, Any], tuple[StepCall, ...]]:

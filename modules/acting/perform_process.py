@@ -11,7 +11,7 @@ from typing import Any, Sequence, Tuple
 
 from runbook.modules import cut
 from runbook.modules.acting.hands import Hands
-from runbook.modules.acting.perform_signal import pidfd
+from runbook.modules.acting.held import pidfd
 from runbook.modules.actions import Run
 from runbook.modules.declare import Failed, Refused
 

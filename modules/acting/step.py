@@ -134,7 +134,9 @@ def _carry_out(order: Mapping[str, Any], ledger: Ledger, hands: Hands) -> None:
     module = values.build(cls, order.get("params") or {})
     for path in values.paths(module, {*order.get("host_text", ()), *cls.writes}):
         tree.inside(path, hands.writable)
-    host = Host(writable=hands.writable, base=ledger.base)
+    host = Host(
+        writable=hands.writable, base=ledger.base, about=order.get("about") or {}, hide=tuple(order.get("hide") or ())
+    )
     performance = Performance(hands, module.plan(host))
     if order.get("check"):
         performance.check()

@@ -138,7 +138,7 @@ def _end(host: Host, unit: Unit, daemon: Daemon) -> List[Action]:
     pids = [main.pid, *sorted(daemon.own - {main.pid} - seen.ours - {INIT})]
     doomed = [seen.by_pid[pid] for pid in pids if pid in seen.by_pid and not seen.by_pid[pid].zombie]
     targets = tuple(Target(one.pid, one.started, shortened(one)) for one in permitted(host, doomed))
-    signal = Signal(targets, grace=unit.grace)
+    signal = Signal(targets, grace=unit.grace, tree=True)
     if not unit.stop:
         return [signal]
     return [Run(unit.stop, cwd=unit.cwd), _asked(host, unit, targets[0]), signal]

@@ -60,4 +60,4 @@ class KillOrphans(Step):
             if daemon.state == "missing":
                 raise Failed(f"there is no unit {self.unit}")
             doomed = targets(host, table(host), daemon.own, daemon.orphans) if daemon.orphans else []
-        return [Signal(tuple(doomed), grace=self.grace)] if doomed else []
+        return [Signal(tuple(doomed), grace=self.grace, tree=True)] if doomed else []

@@ -9,6 +9,7 @@ import pytest
 
 from runbook import Engine, HealError, Unavailable, Waiting, heal
 from runbook.engine.errors import RunbookInvalid, UserError
+from runbook.engine.journal.batch import Batch
 
 RUNBOOK = """
 name: api
@@ -272,3 +273,12 @@ def test_the_command_line_says_that_only_a_program_can_call_its_functions(tmp_pa
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "only a Python program that uses this runbook can call its functions" in " ".join(done.stdout.split())
+
+
+def test_a_call_that_is_tried_again_costs_the_journal_one_commit(make, monkeypatch):
+    engine = make()
+    engine.run(lambda: 1, operation="generate")
+    committed = []
+    monkeypatch.setattr(Batch, "close", lambda batch, close=Batch.close: (committed.append(1), close(batch)))
+    assert engine.run(Flaky(2), "hello", operation="generate")
+    assert len(committed) == 1

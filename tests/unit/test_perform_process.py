@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from runbook.modules.acting import perform_signal
+from runbook.modules.acting import held
 from runbook.modules.acting.hands import HEAD, TAIL, Hands, Output
 from runbook.modules.acting.perform import Performance
 from runbook.modules.actions import Do, Run, Signal, Target, Until
@@ -32,7 +32,7 @@ def do(hands, *actions, check=False):
 
 
 def started(pid):
-    return perform_signal._stat(pid)["started"]
+    return held.stat(pid).started
 
 
 def wait_for(holds, seconds=10.0):
@@ -168,7 +168,7 @@ def test_a_program_over_its_time_is_ended_with_its_whole_group(hands, tmp_path):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     child = int((tmp_path / "pid").read_text())
-    wait_for(lambda: perform_signal._stat(child) is None or perform_signal._stat(child)["state"] == "Z")
+    wait_for(lambda: held.stat(child) is None or held.stat(child).state == "Z")
 
 
 def test_a_detached_program_outlives_us_in_a_session_of_its_own_and_logs_below_writable(hands, tmp_path):
@@ -177,7 +177,7 @@ def test_a_detached_program_outlives_us_in_a_session_of_its_own_and_logs_below_w
     try:
         assert said["what"].endswith(f"(pid {pid})")
         assert os.getsid(pid) == pid
-        assert perform_signal._stat(pid)["parent"] != os.getpid()
+        assert held.stat(pid).parent != os.getpid()
         wait_for(lambda: (tmp_path / "log").read_text() == "up\n")
         wait_for(lambda: os.readlink(f"/proc/{pid}/exe").endswith(("sleep", "coreutils")))
         assert set(os.listdir(f"/proc/{pid}/fd")) == {"0", "1", "2"}
@@ -236,7 +236,7 @@ def test_another_process_under_the_same_number_is_left_alone(hands, sleeper):
 
 def test_a_zombie_counts_as_ended(hands):
     process = subprocess.Popen(["true"])
-    wait_for(lambda: perform_signal._stat(process.pid)["state"] == "Z")
+    wait_for(lambda: held.stat(process.pid).state == "Z")
     (said,) = do(hands, Signal((Target(process.pid, started(process.pid)),)))
     assert not said["changed"]
     process.wait()
@@ -251,7 +251,7 @@ def test_init_ourselves_and_our_parents_are_never_signalled(hands, who, sleeper)
 
 
 def test_without_pidfds_a_process_is_still_ended(hands, sleeper, monkeypatch):
-    monkeypatch.setattr(perform_signal, "pidfd", lambda _: None)
+    monkeypatch.setattr(held, "pidfd", lambda _: None)
     do(hands, Signal((Target(sleeper.pid, started(sleeper.pid)),)))
     assert sleeper.wait(5) == -signal.SIGTERM
 

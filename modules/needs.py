@@ -1,0 +1,60 @@
+"""What a module needs beyond the standard library: distributions, as `pip install` names them.
+
+An entry is `DISTRIBUTION`, or `DISTRIBUTION as IMPORT` where the import name is another, such as `PyYAML as yaml`.
+"""
+
+import importlib.util
+import re
+import sys
+from typing import Iterable, List, Sequence, Tuple
+
+ENTRY = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\s+as\s+([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))?")
+
+
+def parsed(entry: str) -> Tuple[str, str]:
+    """Return the distribution of an entry, and the name under which it is imported.
+
+    Raises:
+        ValueError: it is no entry.
+
+    Example:
+        >>> parsed("PyYAML as yaml"), parsed("huggingface-hub")
+        (('PyYAML', 'yaml'), ('huggingface-hub', 'huggingface_hub'))
+    """
+    found = ENTRY.fullmatch(entry)
+    if found is None:
+        raise ValueError(f"`{entry}` names no distribution: write DISTRIBUTION, or DISTRIBUTION as IMPORT")
+    return found[1], found[2] or found[1].replace("-", "_")
+
+
+def missing(entries: Iterable[str], newer: Sequence[Tuple[str, str]] = ()) -> str:
+    """Say what can't be imported here, and what installs it; empty where everything can.
+
+    Args:
+        entries: what is needed.
+        newer: what the controller has of it, and the Python that this asks for, which is newer than this one.
+    """
+    lacking = [name for name, module in map(parsed, entries) if not _importable(module)]
+    if not lacking:
+        return ""
+    notes = [f"; the controller's {name} asks for Python {least}" for name, least in newer if name in lacking]
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return (
+        f"missing on this host: {', '.join(lacking)}; install with `{sys.executable} -m pip install "
+        f"{' '.join(lacking)}`{''.join(notes)}{f', and this is {here}' if notes else ''}"
+    )
+
+
+def _importable(module: str) -> bool:
+    parts = module.split(".")
+    try:
+        return all(importlib.util.find_spec(".".join(parts[: end + 1])) is not None for end in range(len(parts)))
+    except (ImportError, ValueError, AttributeError):
+        return False
+    except Exception:  # noqa: BLE001 -- what its parent package does when it is imported is not ours
+        return False
+
+
+def names(lacking: Iterable[str]) -> List[str]:
+    """Return the distributions of entries."""
+    return [parsed(entry)[0] for entry in lacking]
