@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from runbook.engine import keep, restore
+from runbook.engine.detect import components
 from runbook.engine.errors import UserError
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.locks import Locks
@@ -55,7 +56,9 @@ class Call:
         caps: Caps,
         secrets: Mapping[str, str],
         listeners: Sequence[Callable[[Fact], None]] = (),
+        first: bool = False,
     ) -> None:
+        self._first = first
         self._runbook = runbook
         self._operation = operation
         self._program = program
@@ -83,6 +86,8 @@ class Call:
             state = replace(state, plan=alone, incidents=mine, left={}, recovering=True)
             keeper = _Keeper(self._journal, runbook.name, self._run, {HOST: cursors}, since=since, locks=locks)
             keeper.begun = RunStart(self._run, runbook.name, runbook.file, "", "call", now, who())
+            if self._first and (fed := components.declared(runbook)):
+                keeper.about = {"command": "call", "hosts": [HOST], "components": fed}
             told = Listeners([self._facts.append, *self._listeners])
             try:
                 calling = _Pass(state, HOST, self._program, keeper, told, writable=render.writable(scope))
@@ -146,6 +151,7 @@ class _Keeper(keep.Keeper):
     """
 
     begun: RunStart | None = None
+    about: Mapping[str, Any] | None = None  # what `status` is to know of the runbook, which it does not read
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -183,6 +189,8 @@ class _Keeper(keep.Keeper):
         with self._journal.together():
             if begun is not None:
                 self._journal.begin_run(begun)
+                if self.about is not None:
+                    self.fact(Fact("run.begun", begun.started, begun.id, data=self.about))
             for turn in later:
                 super().keep(*turn)
 

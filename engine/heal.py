@@ -82,6 +82,7 @@ class Engine:
         self._checks: dict[str, Callable[..., Any]] = {}
         self._listeners: list[Callable[[Fact], None]] = []
         self._journal: Journal | None = None
+        self._told = False  # the journal, what components the runbook has
         self._lock = threading.Lock()
 
     def __enter__(self) -> Engine:  # noqa: PYI034 -- not made to be derived from
@@ -248,6 +249,8 @@ class Engine:
         journal = self._opened()
         with Program(self._actions, self._checks, loop=loop) as program:
             program.hand(function, args, kwargs)
+            with self._lock:
+                first, self._told = not self._told, True
             call = Call(
                 self.runbook,
                 operation,
@@ -256,6 +259,7 @@ class Engine:
                 caps=self._caps,
                 secrets=self._secrets,
                 listeners=self._listeners,
+                first=first,
             )
             return call.go()
 

@@ -43,14 +43,14 @@ def specs(
             known[name] = NotSeen(error.what)
             continue
         deadline = catalogue.probe(detector.probe).deadline(params)
-        asked.append(Spec(name, detector.probe, params, cursor(host, name), deadline))
+        asked.append(Spec(name, detector.probe, params, cursor(host, name), deadline, detector.python))
     return asked, known
 
 
 def waiting(command: LookAt) -> Spec:
     """Return the one look that a step waits for."""
     deadline = catalogue.probe(command.probe).deadline(command.params)
-    return Spec(command.intent or "", command.probe, command.params, deadline=deadline)
+    return Spec(command.intent or "", command.probe, command.params, deadline=deadline, python=command.python)
 
 
 def matched(state: State, host: str, task: Task | None, outcome: Outcome) -> dict[str, Truth]:

@@ -227,6 +227,7 @@ class Detector:
     tags: tuple[str, ...] = ()
     become: bool = False
     become_user: str | None = None
+    python: str | None = None  # the interpreter on the host that looks
     is_input: bool = False  # no `recover`, and a member of a correlation or a `verify: {detector: …}`
     origin: str = ""  # the file it was loaded from, when `use` brought it here
 
@@ -373,6 +374,7 @@ class Order:
     path: Path = ()
     about: Mapping[str, Any] = field(default_factory=dict)  # the host and the incident that it is for
     hide: frozenset[str] = frozenset()  # secrets that a step which gathers what others wrote must take out
+    python: str | None = None  # the interpreter on the host that carries it out
 
     @property
     def name(self) -> str:

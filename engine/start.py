@@ -235,7 +235,7 @@ class Session:
             "check": request.settings.check,
             "operations": [operation.name for operation in runbook.operations if request.settings.operations],
             "every": runbook.every,
-            "components": _components(runbook),
+            "components": components.declared(runbook),
             "order": [detector.name for detector in runbook.detectors],
             "detectors": sum(plan.chosen(detector) for detector in runbook.detectors),
             "chosen": [detector.name for detector in runbook.detectors if plan.chosen(detector)],
@@ -291,19 +291,6 @@ def _scratch_is_gone(subject: str) -> bool:
 def _absolute(runbook: Runbook) -> str:
     """Return where the runbook lies, for whoever reads the journal from another directory."""
     return os.path.abspath(runbook.file) if runbook.file else ""  # noqa: PTH100 -- a link stays a link
-
-
-def _components(runbook: Runbook) -> dict[str, Any]:
-    """Return what `status` and `stats` tell components from, without the runbook."""
-    return {
-        name: {
-            "operations": list(feed.operations),
-            "member": feed.member,
-            "window": components.window(runbook, name),
-            "breaker": components.settings(runbook, name).get("breaker"),
-        }
-        for name, feed in components.fed(runbook).items()
-    }
 
 
 def secrets_of(runbook: Runbook, given: Mapping[str, Any]) -> dict[str, str]:

@@ -84,6 +84,11 @@ class Act:
 
 
 def _work(order: Mapping[str, Any], ledger: Ledger, write: child.Write) -> None:
+    if order.get("python"):
+        from runbook.modules import elsewhere
+
+        elsewhere.act(order, ledger, write)
+        return
     from runbook.modules.acting import step  # by the child, so that an agent that only looks has not imported it
 
     (step.undo if order["op"] == "undo" else step.run)(order, ledger, write)

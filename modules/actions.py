@@ -126,6 +126,9 @@ class Target:
     name: str = ""
 
 
+ENDING = frozenset({"TERM", "INT", "QUIT", "KILL", "ABRT"})  # signals after which a process is expected to end
+
+
 @frozen
 class Signal:
     """Signal processes through pidfds; those still there after `grace` seconds get KILL when `kill` is set."""

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Set, Union
 
 from runbook.modules import child, look, wire
 from runbook.modules.act import Act
@@ -64,6 +64,8 @@ class Agent:
         self._states = States()
         self._warming = Warming()
         self._standing = Standing()
+        self._parked: List[Dict[str, Any]] = []  # requests whose layers are on their way
+        self._awaited: Set[str] = set()
         self._wanted = ["runbook.modules.acting.step"]  # imports that spare a child some time
         self._tidy = True
         self._failed = False
@@ -143,7 +145,11 @@ class Agent:
     def _begin(self, message: Dict[str, Any]) -> None:
         seq, op = message.get("seq"), message.get("op")
         try:
-            if op == "probe":
+            if message.get("layers") and self._park(message):
+                return
+            if op == "layer":
+                self._unpack(message)
+            elif op == "probe":
                 self._work.append(Batch(message, self._states, self._standing))
             elif op in {"run", "undo"}:
                 self._work.append(Act(message, self._ledger))
@@ -161,6 +167,37 @@ class Agent:
             self._say(_refusal(message, f"a request that can't be understood: {type(error).__name__}: {error}"))
         except OSError as error:
             self._say(_refusal(message, f"no process could be started: {error.strerror}"))
+
+    def _park(self, message: Dict[str, Any]) -> bool:
+        """Ask for the layers that a request needs and that are not here; tell whether it has to wait for them."""
+        from runbook.modules import layers  # few requests need any
+
+        lacking = layers.lacking(message)
+        if lacking:
+            self._parked.append(message)
+        for digest in lacking:
+            if digest not in self._awaited:
+                self._awaited.add(digest)
+                self._say({"need": digest})
+        return bool(lacking)
+
+    def _unpack(self, message: Dict[str, Any]) -> None:
+        """Take a layer, and go on with what waited for it."""
+        from runbook.modules import bootstrap, layers
+
+        digest, reason = str(message["hash"]), str(message.get("error", ""))
+        self._awaited.discard(digest)
+        try:
+            if not reason:
+                layers.take(digest, message["body"])
+        except (bootstrap.Unusable, ValueError) as error:
+            reason = str(error)
+        parked, self._parked = self._parked, []
+        for each in parked:
+            if reason and digest in each["layers"]:
+                self._say(_refusal(each, reason))
+            else:
+                self._begin(each)
 
     def _say(self, message: Dict[str, Any]) -> None:
         if self._answers < 0:

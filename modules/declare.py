@@ -121,12 +121,16 @@ class Step:
     budget: ClassVar[Optional[Tuple[int, float]]] = None  # its `limit` (how often per seconds) where none is written
     first: ClassVar[Optional[str]] = None  # the parameter that a scalar stands for; default the first field
     timeout: ClassVar[float] = 300.0  # seconds, unless the runbook says otherwise
-    needs: ClassVar[Tuple[str, ...]] = ()  # packages beyond the standard library, psutil and pynvml
+    needs: ClassVar[Tuple[str, ...]] = ()  # distributions beyond the standard library and psutil; see needs.py
     writes: ClassVar[Tuple[str, ...]] = ()  # names of PATH parameters that it deletes, writes, moves or owns below
     pathlike: ClassVar[Tuple[str, ...]] = ()  # names of other parameters that are a path when they begin with a slash
 
     def check(self) -> None:
         """Raise `Invalid` where parameters contradict each other. Called by lint too, with literal values."""
+
+    def needed(self) -> Tuple[str, ...]:
+        """Which of `needs` this call can't do without; by default, all."""
+        return self.needs
 
     def again(self) -> bool:
         """Whether this call may be run again after a crash of which nothing is known."""
@@ -160,6 +164,7 @@ class Probe:
     engine: ClassVar[bool] = False  # answered by the engine from what it knows (error, component)
     first: ClassVar[Optional[str]] = None
     timeout: ClassVar[float] = 30.0  # seconds for one look
+    needs: ClassVar[Tuple[str, ...]] = ()  # distributions beyond the standard library, psutil and pynvml
 
     @classmethod
     def deadline(cls, params: Mapping[str, Any]) -> float:
@@ -169,6 +174,10 @@ class Probe:
 
     def check(self) -> None:
         """Raise `Invalid` where parameters contradict each other."""
+
+    def needed(self) -> Tuple[str, ...]:
+        """Which of `needs` this call can't do without; by default, all."""
+        return self.needs
 
     def look(self, host: "Host") -> Iterator[Record]:
         """Yield what is there.

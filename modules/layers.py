@@ -5,7 +5,6 @@ A request names the layers that it needs, and the agent asks the controller for 
 that look or act for such a request import from them; the agent itself never does.
 """
 
-import base64
 import contextlib
 import importlib
 import os
@@ -36,6 +35,8 @@ def take(digest: str, body: str) -> None:
     Raises:
         Unusable: it did not arrive whole, or there is no room for it.
     """
+    import base64
+
     place = _place(digest)
     if not os.path.isdir(place):
         unpack(base64.b64decode(body), digest, place)
@@ -55,8 +56,8 @@ def enter(code: Mapping[str, Any]) -> List[Tuple[str, str]]:
         least = str(layer.get("python", ""))
         if least and tuple(map(int, least.split("."))) > sys.version_info[: least.count(".") + 1]:
             newer.append((str(layer.get("of", "")), least))
-            continue
-        _put(str(layer["hash"]), str(layer.get("of", "")))
+        else:
+            _put(str(layer["hash"]), str(layer.get("of", "")))
     return newer
 
 
@@ -112,7 +113,8 @@ def _put(digest: str, of: str) -> None:
         with contextlib.suppress(ValueError):
             sys.path.remove(before)
         for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", None) or "").startswith(before + os.sep) or name == of:
+            file = str(getattr(module, "__file__", None) or "")
+            if file.startswith(before + os.sep) or (name + ".").startswith(of + "."):
                 del sys.modules[name]
     _entered[of] = place
     ours = ("site-packages", "dist-packages")

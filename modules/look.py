@@ -5,10 +5,10 @@ import os
 import struct
 import sys
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
 
 from runbook.modules import catalogue, values, wire
-from runbook.modules.declare import Absent, Invalid, Unclear
+from runbook.modules.declare import Absent, Invalid, Probe, Unclear
 from runbook.modules.host import Host
 from runbook.modules.states import SAME
 
@@ -27,6 +27,10 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     """
     began = time.monotonic()
     answer: Dict[str, Any] = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": "", "state": {}}
+    if spec.get("python"):
+        from runbook.modules import elsewhere
+
+        return elsewhere.look(spec)
     moment = {} if moment is None else moment
     if "env" not in moment:
         moment["env"] = dict(os.environ)
@@ -48,21 +52,41 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     except Exception as error:  # noqa: BLE001 -- a fault in one probe must not silence the others
         import traceback
 
+        from runbook.modules import layers
+
         traceback.print_exc()
-        answer["reason"] = f"{type(error).__name__}: {error}"
+        place = layers.own_place(error)
+        answer["reason"] = f"{type(error).__name__}: {error}{f' ({place})' if place else ''}"
     answer["duration"] = time.monotonic() - began
     return answer
 
 
 def _records(spec: Mapping[str, Any], host: Host) -> List[Dict[str, Any]]:
-    try:
-        cls = catalogue.probe(spec["probe"])
-    except KeyError as error:
-        raise Unclear(f"this host's agent knows no probe {error}") from error
+    cls, newer = _class(spec)
     if cls.engine:
         raise Unclear(f"`{spec['probe']}` is answered by the controller, not by a host")
     probe = values.build(cls, spec.get("params") or {})
+    needed = probe.needed()
+    if needed:
+        from runbook.modules import needs
+
+        lacking = needs.missing(needed, newer)
+        if lacking:
+            raise Unclear(lacking)
     return [values.travelling(record, cls.subject) for record in probe.look(host)]
+
+
+def _class(spec: Mapping[str, Any]) -> Tuple[Type[Probe], Sequence[Tuple[str, str]]]:
+    """Return a probe's class, and what its layers leave out under this Python."""
+    code = spec.get("code")
+    if code is None:
+        try:
+            return catalogue.probe(spec["probe"]), ()
+        except KeyError as error:
+            raise Unclear(f"this host's agent knows no probe {error}") from error
+    from runbook.modules import own
+
+    return own.probe(spec["probe"], code)
 
 
 def framed(spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str], following: Optional[int]) -> bytes:

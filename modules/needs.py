@@ -6,7 +6,7 @@ An entry is `DISTRIBUTION`, or `DISTRIBUTION as IMPORT` where the import name is
 import importlib.util
 import re
 import sys
-from typing import Iterable, List, Sequence, Tuple
+from typing import Iterable, Sequence, Tuple
 
 ENTRY = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\s+as\s+([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))?")
 
@@ -53,8 +53,3 @@ def _importable(module: str) -> bool:
         return False
     except Exception:  # noqa: BLE001 -- what its parent package does when it is imported is not ours
         return False
-
-
-def names(lacking: Iterable[str]) -> List[str]:
-    """Return the distributions of entries."""
-    return [parsed(entry)[0] for entry in lacking]

@@ -178,13 +178,16 @@ def _others(nvml: Any, handle: Any) -> Mapping[str, Any]:
     """Those that draw on it, and those that compute through a server (MPS)."""
     found: Dict[str, Any] = {}
     for kind, ask in (("displays", "Graphics"), ("served", "MPSCompute")):
-        try:
-            listed = getattr(nvml, f"nvmlDeviceGet{ask}RunningProcesses")(handle)
-        except nvml.NVMLError as error:
-            if error.value not in LACKS:
-                raise
-            listed = ()
-        found[kind] = tuple(int(one.pid) for one in listed)
+        found[kind] = ()
+        for version in ("v3", "v2"):
+            try:
+                listed = getattr(nvml, f"nvmlDeviceGet{ask}RunningProcesses_{version}")(handle)
+            except nvml.NVMLError as error:
+                if error.value not in LACKS:
+                    raise
+                continue
+            found[kind] = tuple(int(one.pid) for one in listed)
+            break
     return found
 
 

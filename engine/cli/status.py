@@ -48,7 +48,7 @@ def at_work(journal: str, run: str) -> bool:
     from runbook.engine.journal.locks import Locks
 
     try:
-        with Locks(journal) as locks:
+        with Locks(journal, asks_only=True) as locks:
             return locks.held(f"run {run}")
     except JournalUnusable:
         return True

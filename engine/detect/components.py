@@ -107,6 +107,19 @@ def window(runbook: Runbook, name: str) -> int:
     return int(settings(runbook, name).get("window") or WINDOW)
 
 
+def declared(runbook: Runbook) -> dict[str, Any]:
+    """Return what `status` and `stats` tell components from, without the runbook: as a run says when it begins."""
+    return {
+        name: {
+            "operations": list(feed.operations),
+            "member": feed.member,
+            "window": window(runbook, name),
+            "breaker": settings(runbook, name).get("breaker"),
+        }
+        for name, feed in fed(runbook).items()
+    }
+
+
 def kept(runbook: Runbook, name: str) -> int:
     """Return how many attempts are to be remembered of a component."""
     return max(KEPT, window(runbook, name))

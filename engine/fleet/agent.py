@@ -298,7 +298,12 @@ class Agent:
                 self._told[str(look["id"])] = seq, look["state"]
 
     def _shake_hands(self, message: Mapping[str, Any]) -> None:
-        if message.get("need"):
+        need = message.get("need")
+        if isinstance(need, str):
+            from runbook.engine.fleet import layers
+
+            self._outgoing += wire.encode(layers.message(need))
+        elif need:
             self._outgoing += wire.frame(pack.packed())
         elif "ready" in message:
             self._ready = True

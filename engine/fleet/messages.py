@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.fleet import code
 from runbook.engine.model import UNKNOWN, Lacking, Look, NotSeen, Outcome, Record, Seen, StepStatus
 from runbook.modules.frozen import frozen
 from runbook.modules.host import boot_id
@@ -27,6 +28,7 @@ class Spec:
     params: Mapping[str, Any] = field(default_factory=dict)  # typed values
     state: Mapping[str, Any] = field(default_factory=dict)  # what the probe kept at its last look
     deadline: float = 30.0
+    python: str | None = None  # the interpreter on the host that looks
 
 
 @frozen
@@ -42,19 +44,19 @@ class Claim:
 
 def probe(specs: Iterable[Spec]) -> dict[str, Any]:
     """Ask for looks."""
-    return {
-        "op": "probe",
-        "specs": [
-            {
-                "id": spec.id,
-                "probe": spec.probe,
-                "params": dict(spec.params),
-                "state": dict(spec.state),
-                "deadline": spec.deadline,
-            }
-            for spec in specs
-        ],
-    }
+    asked: list[dict[str, Any]] = [
+        {
+            "id": spec.id,
+            "probe": spec.probe,
+            "params": dict(spec.params),
+            "state": dict(spec.state),
+            "deadline": spec.deadline,
+            **({"python": spec.python} if spec.python else {}),
+            **code.of("probe", spec.probe),
+        }
+        for spec in specs
+    ]
+    return {"op": "probe", "specs": asked, **code.layers(asked)}
 
 
 def run(
@@ -68,8 +70,12 @@ def run(
     diff: bool = False,
 ) -> dict[str, Any]:
     """Ask for a step; without a claim it only waits for whoever acts on its subject."""
+    known = code.of("step", order.module)
     return {
         "op": "run",
+        **({"python": order.python} if order.python else {}),
+        **known,
+        **code.layers([known]),
         "intent": intent,
         "claim": None if claim is None else _claim(claim),
         "subject": subject,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import runbook.modules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _PREFIX = "runbook/modules/"
 
@@ -25,9 +25,14 @@ def contents() -> dict[str, bytes]:
 
 @cache
 def digest() -> str:
-    """Return the hash of the content; `bootstrap.py` computes the same from what arrives."""
+    """Return the hash of the content."""
+    return hashed(contents())
+
+
+def hashed(files: Mapping[str, bytes]) -> str:
+    """Return the hash of files in their order; `bootstrap.py` computes the same from what arrives."""
     found = hashlib.sha256()
-    for name, content in contents().items():
+    for name, content in files.items():
         found.update(b"%s\0%d\0" % (name.encode(), len(content)))
         found.update(content)
     return found.hexdigest()

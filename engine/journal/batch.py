@@ -134,7 +134,11 @@ class Batch(Words):
         Raises:
             ValueError: there is no such intent, or its result is known already.
         """
-        told: dict[str, Any] = {"status": outcome.status.value, "changed": outcome.changed, "exit_code": outcome.exit_code}
+        told: dict[str, Any] = {
+            "status": outcome.status.value,
+            "changed": outcome.changed,
+            "exit_code": outcome.exit_code,
+        }
         told |= {"data": outcome.data, "duration": outcome.duration}
         written = self.write(
             "UPDATE intents SET ended = ?, outcome = ? WHERE id = ? AND ended IS NULL",

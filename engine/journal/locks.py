@@ -33,11 +33,13 @@ class Locks:
 
     def __init__(self, journal: str, *, asks_only: bool = False) -> None:
         self._where = journal
-        self._file: int | None = None  # none: nobody ever held anything, as far as whoever only asks can see
+        self._file: int | None = None  # none: nobody ever held anything
+        self._hidden = False  # there is a file, and whoever only asks may not read it
         how = os.O_RDONLY if asks_only else os.O_RDWR | os.O_CREAT
         try:
             self._file = os.open(f"{journal}.lock", how | os.O_CLOEXEC, 0o600)
         except OSError as error:
+            self._hidden = not isinstance(error, FileNotFoundError)
             if not asks_only:
                 reason = f"its lock can't be made: {(error.strerror or '').lower()}"
                 mend = "Make its directory writable for this user"
@@ -56,9 +58,9 @@ class Locks:
         self._control(fcntl.F_OFD_SETLK, name, fcntl.F_UNLCK)
 
     def held(self, name: str) -> bool:
-        """Tell whether somebody else who lives holds a name."""
+        """Tell whether somebody else who lives holds a name; where nobody may ask, somebody does."""
         if self._file is None:
-            return False
+            return self._hidden
         answer = self._control(fcntl.F_OFD_GETLK, name)
         kind: int = struct.unpack(_FLOCK, answer)[0]
         return kind != fcntl.F_UNLCK

@@ -101,6 +101,7 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
         tags=reader.words(*at("tags")),
         become=bool(at("become")[0]),
         become_user=static("become_user"),
+        python=static("python"),
     )
 
 

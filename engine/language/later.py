@@ -8,9 +8,9 @@ MODULES: Final = {
     "probe": frozenset({"slurm"}),
     "module": frozenset(
         {
-            *("hf_download", "hf_cache", "build", "reconnect", "http_request", "collect"),
-            *("signal", "kill_gpu_processes", "resubmit", "requeue", "cancel", "gpu_power_limit"),
-            *("drain_node", "resume_node", "prune_checkpoints", "reset_gpu", "reboot"),
+            *("hf_download", "hf_cache", "build", "collect"),
+            *("resubmit", "requeue", "cancel"),
+            *("drain_node", "resume_node", "prune_checkpoints", "reboot"),
         }
     ),
 }

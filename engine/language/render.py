@@ -77,6 +77,7 @@ def order(call: StepCall, scope: Scope, secrets: Mapping[str, str] | None = None
         become_user=call.become_user,
         title=call.title,
         path=call.path,
+        python=call.python,
         about=_about(scope),
         hide=frozenset(scope["secrets"].values()) if cls.gathers else frozenset(),
     )

@@ -127,6 +127,7 @@ DETECTOR_KEYS: Schema = {
     "hosts": ref("words", "The hosts to look at; default the runbook's.", examples=["gpu:!login"]),
     "every": ref("duration", "How often `watch` looks; default the runbook's."),
     "when": ref("condition", "What is wrong, over the fields of a record, vars and `incident`; a list is an `and`."),
+    "python": _text("The Python on the host that looks.", examples=["/opt/vllm/.venv/bin/python"]),
     **GUARD_KEYS,
 }
 

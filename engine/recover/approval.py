@@ -72,6 +72,7 @@ def _step(call: StepCall, rung: int, scope: Scope, detector: Detector) -> Mappin
         params = {name: _written(value) for name, value in call.params.items()}
     when = call.when.text if call.when is not None else ""
     user = (call.become_user or "root") if call.become else ""
+    python = [call.python] if call.python else []
     held = [[each.module, {name: _written(value) for name, value in each.params.items()}] for each in call.holds]
     return {
         "step": call.title,
@@ -79,7 +80,7 @@ def _step(call: StepCall, rung: int, scope: Scope, detector: Detector) -> Mappin
         "params": params,
         "impact": impact_of(call).value,
         "rung": rung,
-        "digest": approval.digest(call.module, params, when, user, call.delegate_to or "", detector.name, *held),
+        "digest": approval.digest(call.module, params, when, user, call.delegate_to or "", detector.name, *held, *python),
     }
 
 

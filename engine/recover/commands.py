@@ -129,6 +129,7 @@ class LookAt:
     intent: str | None = None
     probe: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
+    python: str | None = None  # of the step that waits
 
 
 @frozen

@@ -190,7 +190,7 @@ def _built(task: Task) -> Any:
 
 def _probe(task: Task) -> LookAt:
     ((name, params),) = task.order.params["probe"].items()
-    return LookAt(task.owner.host, intent=task.intent, probe=name, params=params)
+    return LookAt(task.owner.host, intent=task.intent, probe=name, params=params, python=task.order.python)
 
 
 def acts_on(call: StepCall, scope: Scope, host: str, subject: str) -> tuple[str, str, str] | None:

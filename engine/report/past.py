@@ -65,10 +65,19 @@ def incident_lines(paint: Paint, incidents: Sequence[IncidentRow], now: float) -
         what = words.printable(f"{one.id}  {name}{about} on {one.host}")
         lasted = words.duration((one.closed if one.closed is not None else now) - one.opened)
         rows.append(
-            (what, one.state, moment(one.opened, now), lasted if one.closed is not None else f"{lasted} so far")
+            (what, _ended(one), moment(one.opened, now), lasted if one.closed is not None else f"{lasted} so far")
         )
     if rows:
         yield from table(paint, ("INCIDENT", "state", "opened", "lasted"), rows)
+
+
+def _ended(one: IncidentRow) -> str:
+    return "over by itself" if _by_itself(one) else one.state
+
+
+def _by_itself(one: IncidentRow) -> bool:
+    """Tell whether an incident ended well without a recovery of ours."""
+    return one.state == "cured" and one.data.get("begun") is None
 
 
 def incidents_document(incidents: Sequence[IncidentRow]) -> list[dict[str, Any]]:
@@ -81,6 +90,7 @@ def incidents_document(incidents: Sequence[IncidentRow]) -> list[dict[str, Any]]
             "detector": one.detector,
             "subject": one.subject,
             "state": one.state,
+            "by_itself": _by_itself(one),
             "severity": one.severity,
             "opened": one.opened,
             "updated": one.updated,

@@ -116,7 +116,7 @@ class Family:
     def _belongs(self, pid: int, about: Stat, seen: "Dict[int, Stat]") -> bool:
         if pid in self._known and self._known[pid] == about.started:
             return False
-        if about.state in {"Z", "X"} or pid <= 1 or pid in self._ours:
+        if about.state in {"Z", "X"} or pid <= 1 or pid in self._ours or not _permitted(pid):
             return False
         parent = seen.get(about.parent)
         if parent is not None and self._known.get(about.parent) == parent.started:
@@ -141,6 +141,13 @@ class Family:
 
 def _pids() -> Iterable[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
+
+
+def _permitted(pid: int) -> bool:
+    try:
+        return os.geteuid() in {0, os.stat(f"/proc/{pid}").st_uid}
+    except OSError:
+        return False
 
 
 def _command(pid: int) -> str:

@@ -7,12 +7,11 @@ from typing import List, Sequence, Tuple
 
 from runbook.modules.acting.hands import Hands, counted
 from runbook.modules.acting.held import Family, Held, ancestors
-from runbook.modules.actions import Signal, Target, Until
+from runbook.modules.actions import ENDING, Signal, Target, Until
 from runbook.modules.declare import Failed, Refused, Unclear
 
 _AFTER_KILL = 5.0  # seconds for a process to go after KILL
 _ROUNDS = 100  # of stopping what is born while others are stopped
-ENDING = frozenset({"TERM", "INT", "QUIT", "KILL", "ABRT"})  # signals after which a process is expected to end
 
 
 def signal_all(hands: Hands, action: Signal, doing: bool) -> Tuple[str, bool]:
@@ -88,8 +87,8 @@ def _still(left: Sequence[Held], asked: str) -> str:
     if not stuck:
         return said
     return (
-        f"{said}; {_named(stuck)} hang{'s' if len(stuck) == 1 else ''} in the kernel (state D), where no signal reaches: "
-        "a disk, a network file system or a driver must answer first, or the host be rebooted"
+        f"{said}; {_named(stuck)} hang{'s' if len(stuck) == 1 else ''} in the kernel (state D), where no signal "
+        "reaches: a disk, a network file system or a driver must answer first, or the host be rebooted"
     )
 
 

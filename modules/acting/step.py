@@ -1,13 +1,12 @@
 """One step from order to result, in a process of its own: its subject's lock, its records, its plan, its actions."""
 
-import importlib.util
 import os
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Type
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple, Type
 
-from runbook.modules import catalogue, cut, look, mask, values, wire
+from runbook.modules import catalogue, cut, look, mask, needs, values, wire
 from runbook.modules.acting import tree
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance, undo_all
@@ -91,8 +90,11 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
     try:
         work()
         _silence()
-    except TimedOut:
-        status, error = "timeout", _late(timeout)
+    except TimedOut as problem:
+        from runbook.modules import layers
+
+        place = layers.own_place(problem)
+        status, error = "timeout", f"{_late(timeout)}{f'; it was at {place}' if place else ''}"
     except (Refused, Invalid) as problem:
         status, error = "failed" if hands.touched else "refused", str(problem)
     except (Failed, Unclear) as problem:
@@ -103,8 +105,11 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
     except Exception as problem:  # noqa: BLE001 -- whatever a module does, the step has an end
         import traceback
 
+        from runbook.modules import layers
+
         sys.stderr.write(hands.mask.text(traceback.format_exc()))
-        status, error = "failed", f"{type(problem).__name__}: {problem}"
+        place = layers.own_place(problem)
+        status, error = "failed", f"{type(problem).__name__}: {problem}{f' ({place})' if place else ''}"
     finally:
         _silence()
         hands.close()
@@ -124,19 +129,16 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
 
 
 def _carry_out(order: Mapping[str, Any], ledger: Ledger, hands: Hands) -> None:
-    try:
-        cls = catalogue.step(order["step"])
-    except KeyError as error:
-        raise Refused(f"this host's agent knows no step {error}") from error
+    cls, newer = _class(order)
     if cls.engine:
         raise Refused(f"`{order['step']}` is carried out by the controller, not by a host")
-    _need(cls)
     module = values.build(cls, order.get("params") or {})
+    lacking = needs.missing(module.needed(), newer)
+    if lacking:
+        raise Refused(lacking)
     for path in values.paths(module, {*order.get("host_text", ()), *cls.writes}):
         tree.inside(path, hands.writable)
-    host = Host(
-        writable=hands.writable, base=ledger.base, about=order.get("about") or {}, hide=tuple(order.get("hide") or ())
-    )
+    host = Host(writable=hands.writable, base=ledger.base)
     performance = Performance(hands, module.plan(host))
     if order.get("check"):
         performance.check()
@@ -145,10 +147,17 @@ def _carry_out(order: Mapping[str, Any], ledger: Ledger, hands: Hands) -> None:
         hands.data.update(module.report(host))
 
 
-def _need(cls: Type[Step]) -> None:
-    missing = [name for name in cls.needs if importlib.util.find_spec(name) is None]
-    if missing:
-        raise Refused(f"missing on this host: {', '.join(missing)}; install with `{sys.executable} -m pip install …`")
+def _class(order: Mapping[str, Any]) -> Tuple[Type[Step], Sequence[Tuple[str, str]]]:
+    """Return a step's class, and what its layers leave out under this Python."""
+    code = order.get("code")
+    if code is None:
+        try:
+            return catalogue.step(order["step"]), ()
+        except KeyError as error:
+            raise Refused(f"this host's agent knows no step {error}") from error
+    from runbook.modules import own
+
+    return own.step(order["step"], code)
 
 
 def _hands(order: Mapping[str, Any], keep_undo: Any, write: Write) -> Hands:

@@ -30,17 +30,17 @@ def look(host: Host, unit: Unit) -> Daemon:
 
 def start(host: Host, unit: Unit) -> List[Action]:
     """Have it running."""
-    return _own(host, unit).start(host, unit)
+    return own(host, unit).start(host, unit)
 
 
 def stop(host: Host, unit: Unit) -> List[Action]:
     """Have it stopped."""
-    return _own(host, unit).stop(host, unit)
+    return own(host, unit).stop(host, unit)
 
 
 def restart(host: Host, unit: Unit) -> List[Action]:
     """Restart it."""
-    return _own(host, unit).restart(host, unit)
+    return own(host, unit).restart(host, unit)
 
 
 def _managers(unit: Unit) -> Iterator[Manager]:
@@ -83,8 +83,8 @@ class _Asked:
             raise Absent("; ".join(self.absent))
 
 
-def _own(host: Host, unit: Unit) -> Manager:
-    """Return the manager that knows it, or that may start it all the same.
+def own(host: Host, unit: Unit) -> Manager:
+    """Return the manager that knows it, or that may be told of it all the same.
 
     Raises:
         Failed: none that is here does.

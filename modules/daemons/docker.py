@@ -85,6 +85,15 @@ def restart(host: Host, unit: Unit) -> List[Action]:
     return [Run(("docker", "restart", f"--time={max(1, round(unit.grace))}", unit.name)), _active(host, unit)]
 
 
+def signal(host: Host, unit: Unit, name: str, *, ends: bool) -> List[Action]:
+    """Signal its main process, by Docker itself: its pid may be another machine's."""
+    if _status(host, unit) != "running":
+        return []
+    order = Run(("docker", "kill", f"--signal={name}", unit.name))
+    what = f"{unit.name} has ended"
+    return [order, Until(what, lambda: not look(host, unit).alive, within=unit.grace)] if ends else [order]
+
+
 def _status(host: Host, unit: Unit) -> str:
     found = _inspected(host, unit)
     if found is None:

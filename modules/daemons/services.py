@@ -7,6 +7,7 @@ from runbook.modules.daemons import auto, docker, pidfile, runit, supervisor, sy
 from runbook.modules.daemons.processes import pattern
 from runbook.modules.daemons.unit import Manager, Unit
 from runbook.modules.declare import Absent, Failed, Invalid, Unclear
+from runbook.modules.host import Host
 
 ManagerName = Literal["auto", "systemd", "supervisor", "runit", "docker", "pidfile"]
 MANAGERS: Mapping[str, Manager] = {
@@ -22,6 +23,16 @@ MANAGERS: Mapping[str, Manager] = {
 def manager(name: ManagerName) -> Manager:
     """Return the manager of that name."""
     return MANAGERS[name]
+
+
+def owner(name: ManagerName, host: Host, unit: Unit) -> Manager:
+    """Return the manager that looks after a unit.
+
+    Raises:
+        Failed: none that is here knows it.
+        Absent: none is here.
+    """
+    return auto.own(host, unit) if name == "auto" else manager(name)
 
 
 def check(name: ManagerName, unit: Unit, *, starts: bool = False) -> None:

@@ -1,7 +1,7 @@
 """A training daemon in small, for the tests and drills of `training-watchdog`. Run as `python3 trainer.py DIRECTORY`.
 
 It keeps its pid in DIRECTORY/run/trainer.pid and reads DIRECTORY/config.json. Each step it writes the number into
-DIRECTORY/status/training_status.json, every fifth a checkpoint, and it goes on from the newest one. It takes jobs from
+DIRECTORY/status/training_status.json, every tenth a checkpoint, and it goes on from the newest one. It takes jobs from
 DIRECTORY/inbox to DIRECTORY/processing. A batch of more than `fits` (64) breaks it off as PyTorch would; so do a
 configuration and a checkpoint that can't be read. While DIRECTORY/hang is there it takes no step. TERM ends it.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 LIFE = 300.0  # seconds after which it ends by itself, whatever became of whoever started it
 PACE = 0.1  # seconds a step
-SAVED = 5  # steps between two checkpoints
+SAVED = 10  # steps between two checkpoints
 
 
 def stop(*_: object) -> None:
@@ -79,6 +79,7 @@ def config(root: Path) -> dict[str, int]:
 def train(root: Path, until: float) -> None:
     """Take steps."""
     step = resumed(root)
+    (root / "hang").unlink(missing_ok=True)  # it was the last process that hung
     said(root, f"resuming from step {step}")
     while time.monotonic() < until and root.is_dir():
         if not (root / "hang").exists():

@@ -7,8 +7,8 @@
     files       real files below {tmp}, by relative path: text, or a mapping of `content mode age size cut owner group`,
                 or of one of `directory link hardlink fifo zip safetensors base64`
     writable    default [{tmp}]
-    host        what the host answers: `now boot_time free_space which run processes env state`, or any other question
-                of Host by its name; `run` by the argv joined with spaces: text, {stdout, stderr, exit_code},
+    host        what the host answers: `now boot_time free_space which run processes env state`, `about` and `hide` of a
+                step's order, or any other question of Host by its name; `run` by the argv joined with spaces: text, {stdout, stderr, exit_code},
                 {unclear: reason}, or a list of these, one after the other
     requires    root, or a Python package that the host must have; where nothing less will do
 
@@ -98,6 +98,8 @@ def prepare(case: Case, tmp: str) -> tuple[Any, FakeHost]:
         writable=tuple(body.get("writable", [os.path.realpath(tmp)])),
         remembered=answers.pop("state", {}),
         env={"PATH": os.environ.get("PATH", os.defpath), **answers.pop("env", {})},
+        about=answers.pop("about", {}),
+        hide=tuple(answers.pop("hide", ())),
         answers=answers,
     )
     known = {"now", "boot_time", "free_space", "which", "run", "processes"}

@@ -11,7 +11,8 @@ import pytest
 SOURCE = Path(__file__).with_name("fake_nvml.c")
 WELL = {
     "name": "NVIDIA H100 80GB HBM3", "temperature": 41, "margin": 46, "slowdown": 87, "memory_total": 80 << 30,
-    "memory_used": 1 << 30, "utilization": 97, "power": 350500, "power_limit": 700000, "ecc": 0, "remap_pending": 0,
+    "memory_used": 1 << 30, "utilization": 97, "power": 350500, "power_limit": 700000,
+    "power_default": 700000, "power_min": 200000, "power_max": 700000, "ecc": 0, "remap_pending": 0,
     "remap_failed": 0, "throttle": 0, "mig": 0, "recovery": 0,
 }  # fmt: skip
 
@@ -30,6 +31,7 @@ class Gpus:
         lines += [f"all.{name}={value}" for name, value in WELL.items()]
         for index in range(count or 0):
             lines += [f"gpu{index}.uuid=GPU-{index}", f"gpu{index}.pci=00000000:{0x3B + index:02X}:00.0"]
+            lines += [f"gpu{index}.minor={index}"]
         lines += [f"{name.replace('__', '.')}={value}" for name, value in values.items()]
         fresh = self.state.with_suffix(".new")
         fresh.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -8,7 +8,10 @@
 //   gpu3.handle=999             what the question for its handle gives
 //   gpu3.power.error=3          what one question gives (3 = not supported)
 //   gpu3.hang=1                 questions about it never return
-//   gpu3.processes=41:1024,42:0 pids with the bytes that each holds
+//   gpu3.processes=41:1024,42:0 pids with the bytes that each holds; `displays` and `served` (by MPS) likewise
+//   gpu3.links=0000:3c:00,switch what is at the other end of each of its NVLinks
+//
+// A power limit that is set is written behind the others.
 //
 // With -DOLD it is the library of an old driver: what came after r470 is not there.
 #include <stdio.h>
@@ -22,7 +25,7 @@ typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef struct { u32 index; } *Device;
 
-enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, TOO_SMALL = 7, NO_DRIVER = 9 };
+enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, NO_DRIVER = 9 };
 enum { MOST = 32 };
 static struct { u32 index; } devices[MOST];
 static int initialized;
@@ -190,11 +193,69 @@ nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(Device device, u64 *out) 
     return whole(device, "throttle", out);
 }
 
+nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, Device *device) {
+    char own[96];
+    u32 count = 0;
+    nvmlReturn_t code = nvmlDeviceGetCount_v2(&count);
+    for (u32 index = 0; code == OK && index < count && index < MOST; index++)
+        if (of(index, "uuid", own, sizeof own) && !strcmp(own, uuid)) return nvmlDeviceGetHandleByIndex_v2(index, device);
+    return code == OK ? NOT_FOUND : code;
+}
+
+nvmlReturn_t nvmlDeviceGetMinorNumber(Device device, u32 *out) { return small(device, "minor", out); }
+nvmlReturn_t nvmlDeviceGetPowerManagementLimit(Device device, u32 *out) { return small(device, "power_limit", out); }
+nvmlReturn_t nvmlDeviceGetPowerManagementDefaultLimit(Device device, u32 *out) {
+    return small(device, "power_default", out);
+}
+
+nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(Device device, u32 *least, u32 *most) {
+    nvmlReturn_t code = small(device, "power_min", least);
+    return code == OK ? small(device, "power_max", most) : code;
+}
+
+nvmlReturn_t nvmlDeviceSetPowerManagementLimit(Device device, u32 limit) {
+    u32 least, most, refused;
+    nvmlReturn_t code = nvmlDeviceGetPowerManagementLimitConstraints(device, &least, &most);
+    if (code != OK) return code;
+    if (limit < least || limit > most) return INVALID;
+    if (small(device, "power_set.error", &refused) == OK) return refused;
+    FILE *file = fopen(getenv("FAKE_NVML"), "a");
+    fprintf(file, "gpu%u.power_limit=%u\n", device->index, limit);
+    return fclose(file) ? 999 : OK;
+}
+
+static int link_end(Device device, u32 link, char *out) {
+    char list[512], *rest = list, *item;
+    if (text(device, "links", list, sizeof list) != OK) return 0;
+    for (u32 at = 0; (item = strsep(&rest, ",")); at++)
+        if (at == link) return snprintf(out, 32, "%.31s", item);
+    return 0;
+}
+
+nvmlReturn_t nvmlDeviceGetNvLinkState(Device device, u32 link, u32 *active) {
+    char end[32];
+    *active = 1;
+    return link_end(device, link, end) ? OK : NOT_SUPPORTED;
+}
+
+nvmlReturn_t nvmlDeviceGetNvLinkRemoteDeviceType(Device device, u32 link, u32 *kind) {
+    char end[32];
+    if (!link_end(device, link, end)) return NOT_SUPPORTED;
+    *kind = strcmp(end, "switch") ? 0 : 2;
+    return OK;
+}
+
+nvmlReturn_t nvmlDeviceGetNvLinkRemotePciInfo_v2(Device device, u32 link, Pci *out) {
+    if (!link_end(device, link, out->address)) return NOT_SUPPORTED;
+    sscanf(out->address, "%x:%x:%x", &out->domain, &out->bus, &out->device);
+    return OK;
+}
+
 typedef struct { u32 pid; u64 memory; u32 instance, compute; } Process;
-static nvmlReturn_t processes(Device device, u32 *count, Process *out) {
+static nvmlReturn_t processes(Device device, const char *kind, u32 *count, Process *out) {
     char list[4096], *rest = list, *item;
     u32 room = out ? *count : 0, found = 0;
-    nvmlReturn_t code = text(device, "processes", list, sizeof list);
+    nvmlReturn_t code = text(device, kind, list, sizeof list);
     if (code != OK && code != NOT_SUPPORTED) return code;
     while (code == OK && (item = strsep(&rest, ","))) {
         char *colon = strchr(item, ':');
@@ -205,7 +266,13 @@ static nvmlReturn_t processes(Device device, u32 *count, Process *out) {
     return found > room ? TOO_SMALL : OK;
 }
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2(Device device, u32 *count, Process *out) {
-    return processes(device, count, out);
+    return processes(device, "processes", count, out);
+}
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2(Device device, u32 *count, Process *out) {
+    return processes(device, "displays", count, out);
+}
+nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v2(Device device, u32 *count, Process *out) {
+    return processes(device, "served", count, out);
 }
 
 #ifndef OLD
@@ -230,7 +297,7 @@ nvmlReturn_t nvmlDeviceGetMarginTemperature(Device device, Margin *out) {
 nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(Device device, u64 *out) { return whole(device, "throttle", out); }
 
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(Device device, u32 *count, Process *out) {
-    return processes(device, count, out);
+    return processes(device, "processes", count, out);
 }
 
 typedef struct { u32 field, scope; long long at, latency; u32 type; nvmlReturn_t code; u64 value; } Field;

@@ -165,6 +165,9 @@ detectors:
     cli("apply", runbook)
     assert (cli("status").exit_code, cli.json("status").json["incidents"]) == (0, [])
     assert cli("status").out.endswith("\nall is well\n")
+    (past,) = cli.json("history", "--incidents").json["incidents"]
+    assert (past["state"], past["by_itself"]) == ("cured", True)
+    assert "over by itself" in cli("history", "--incidents").out
 
 
 def test_what_could_not_be_seen_is_exit_4(cli):

@@ -282,3 +282,15 @@ def test_a_call_that_is_tried_again_costs_the_journal_one_commit(make, monkeypat
     monkeypatch.setattr(Batch, "close", lambda batch, close=Batch.close: (committed.append(1), close(batch)))
     assert engine.run(Flaky(2), "hello", operation="generate")
     assert len(committed) == 1
+
+
+def test_status_knows_the_components_of_a_runbook_that_only_programs_use(make, tmp_path, cli):
+    engine = make()
+    for _ in range(6):
+        engine.run(lambda: 1, operation="generate")
+    engine.close()
+    lock = tmp_path / "journal.db.lock"
+    lock.unlink()
+    (component,) = cli.json("status", "--journal", str(tmp_path / "journal.db")).json["components"]
+    assert (component["name"], component["attempts"], component["level"]) == ("service", 6, "healthy")
+    assert not lock.exists()

@@ -88,10 +88,16 @@ def _last(journal: Journal, runbook: str) -> LastRun | None:
     """Return a runbook's last pass; of one that only programs use, their last call."""
     rows = _runs(journal, runbook, PASSES)
     every = rhythm([row[4] for row in rows])
-    rows = rows or _runs(journal, runbook, CALLS)
+    if rows:
+        begun = journal.ask("SELECT data FROM events WHERE run = ? AND kind = 'run.begun' LIMIT 1", (rows[0][0],))
+    else:  # a program tells of its runbook at its first call alone
+        rows = _runs(journal, runbook, CALLS)
+        begun = journal.ask(
+            "SELECT data FROM events WHERE runbook = ? AND host = '' AND kind = 'run.begun' ORDER BY at DESC LIMIT 1",
+            (runbook,),
+        )
     if not rows:
         return None
-    begun = journal.ask("SELECT data FROM events WHERE run = ? AND kind = 'run.begun' LIMIT 1", (rows[0][0],))
     return LastRun(*(*rows[0], every, codec.load(begun[0][0]) if begun else {}))
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _LATER = "a later version will carry it out; until then, leave it out"
 _ANYWHERE = ("become", "become_user")
 _DETECTOR = ("become", "become_user")
-_STEP = ("delegate_to", "become", "become_user", "python")
+_STEP = ("delegate_to", "become", "become_user")
 _HERE = ("localhost", ["localhost"])
 
 CODE = "RB050"

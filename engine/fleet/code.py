@@ -1,0 +1,39 @@
+"""What a request tells the agent of a module's code: the layers that it needs, and what to import of a user's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from runbook.modules import catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def of(noun: Literal["step", "probe"], name: str) -> dict[str, Any]:
+    """Return what stands in a request about a module; empty for those that the agent has with all they need."""
+    own = catalogue.own(noun, name)
+    if own is None:
+        known = catalogue.step_names() if noun == "step" else catalogue.probe_names()
+        needed = _needs(noun, name) if name in known else ()
+        if not needed:
+            return {}
+        from runbook.engine.fleet import packages
+
+        found = [layer.named() for layer in packages.travelling(needed)]
+        return {"code": {"layers": found}} if found else {}
+    from runbook.engine.fleet import layers, packages
+
+    own_layer = layers.layer(own.files(), own.root)
+    found = [own_layer.named(), *(layer.named() for layer in packages.travelling(own.cls.needs))]
+    return {"code": {"layers": found, "module": own.module, "class": own.cls.__name__}}
+
+
+def layers(requests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what tells an agent which layers these requests need together; empty for none."""
+    wanted = {layer["hash"] for each in requests for layer in each.get("code", {}).get("layers", ())}
+    return {"layers": sorted(wanted)} if wanted else {}
+
+
+def _needs(noun: str, name: str) -> tuple[str, ...]:
+    return catalogue.step(name).needs if noun == "step" else catalogue.probe(name).needs

@@ -1,0 +1,106 @@
+"""Which checkpoints somebody needs: open files, command lines, links and files that name the one to resume from."""
+
+import os
+import re
+import stat
+from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+
+from runbook.modules import open_files
+from runbook.modules.acting.regular_file import reading
+from runbook.modules.acting.tree import Found
+from runbook.modules.declare import Failed
+from runbook.modules.host import Host
+
+POINTER = 4096  # bytes; a file that names a checkpoint is no longer
+LARGEST = 16 * 1024 * 1024  # bytes of a status file or config
+_POINTS = re.compile(r"latest|last|best|checkpoint|resume", re.IGNORECASE)
+_SPEAKING = re.compile(r"[A-Za-z]{3,}.*\d")  # such a name means a checkpoint wherever it stands; "100" does not
+
+
+def held(units: Mapping[str, Sequence[Found]], host: Host) -> Iterator[Tuple[str, str]]:
+    """Yield (name, why) of checkpoints that a process has open or mapped, or names on its command line."""
+    names = {(thing.stat.st_dev, thing.stat.st_ino): name for name, things in units.items() for thing in things}
+    for inode, pid in sorted(open_files.holders(names).items(), key=lambda item: item[1]):
+        yield names[inode], f"in use by process {pid}"
+    ours = host.pid()
+    for process in host.processes():
+        if process.pid != ours and any(map(str.isdigit, process.command)):
+            for name in named(process.command, units):
+                yield name, f"named on the command line of process {process.pid}"
+
+
+def pointed(path: str, beside: Sequence[Found], units: Mapping[str, Sequence[Found]]) -> Iterator[Tuple[str, str]]:
+    """Yield (name, why) of checkpoints that links and small files beside them lead to; "" for one that is gone."""
+    for thing in beside:
+        place = os.path.join(path, thing.path)
+        if thing.link:
+            target = os.path.normpath(os.path.join(path, os.readlink(place)))
+            below = os.path.relpath(target, path).split(os.sep)[0]
+            if below in units:
+                yield below, f"{thing.path} leads to it"
+            elif not os.path.lexists(target):
+                yield "", f"{thing.path} leads to {target}"
+        elif thing.file and thing.stat.st_size <= POINTER and _POINTS.search(thing.path) and thing.path not in units:
+            text = read(place, POINTER)
+            found = [*named(text, units), *_numbered(text, units)]
+            yield from ((name, f"{thing.path} names it") for name in found)
+            if not found and re.fullmatch(r"\s*([A-Za-z_]+[-_]?)?\d+\s*", text):
+                yield "", f"{thing.path} names {text.strip()}"
+
+
+def told(files: Sequence[str], units: Mapping[str, Sequence[Found]]) -> Iterator[Tuple[str, str]]:
+    """Yield (name, why) of the checkpoints that files such as a status or a config name."""
+    for file in files:
+        for name in named(read(file, LARGEST), units):
+            yield name, f"{file} names it"
+
+
+def named(text: str, units: Mapping[str, Sequence[Found]]) -> List[str]:
+    """Return the checkpoints whose names stand in a text, and not within a longer name."""
+    words = set(re.findall(r"[^\s/\\\"'`,;:()\[\]{}<>|&]+", text))
+    words |= {part for word in words for part in word.split("=")}  # --resume=checkpoint-100
+    words |= {word.rstrip(".") for word in words}
+    return [name for name in units if _SPEAKING.search(name) and (name in words or ("=" in name and name in text))]
+
+
+def read(path: str, most: int) -> str:
+    """Return the text of a file.
+
+    Raises:
+        Failed: it can't be read, so that nobody knows what it names.
+    """
+    try:
+        with reading(path) as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        why = error.strerror or error
+        raise Failed(f"{path} can't be read ({why}), so which checkpoint it names is not known") from error
+    if len(content) > most:
+        raise Failed(f"{path} has more than {most >> 10} KiB: name a smaller file that names the checkpoint in use")
+    return content.decode("utf-8", "replace")
+
+
+def _numbered(text: str, units: Mapping[str, Sequence[Found]]) -> List[str]:
+    """Megatron's pointer holds the number alone: 500 for iter_0000500."""
+    number = text.strip()
+    if not re.fullmatch(r"\d{1,18}", number):
+        return []
+    return [name for name in units if (ends := re.search(r"(\d+)\D*$", name)) and int(ends[1]) == int(number)]
+
+
+def changing(things: Sequence[Found], now: float, settled: float) -> bool:
+    """Tell whether something in a checkpoint was written so lately that it may not be finished."""
+    return any(now - thing.stat.st_mtime < settled for thing in things if not stat.S_ISLNK(thing.stat.st_mode))
+
+
+def gathered(*sources: Iterator[Tuple[str, str]]) -> Tuple[Dict[str, str], List[str]]:
+    """Return (why by name, the first reason of each; the reasons that belong to none)."""
+    found: Dict[str, str] = {}
+    dangling: List[str] = []
+    for source in sources:
+        for name, why in source:
+            if name:
+                found.setdefault(name, why)
+            else:
+                dangling.append(why)
+    return found, dangling

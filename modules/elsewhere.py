@@ -1,0 +1,117 @@
+"""Looking and acting under another interpreter of the host, which the runbook names as `python`.
+
+It runs the same code on the same request, and answers through a pipe; the process that asked passes that on.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Mapping
+
+from runbook.modules import wire
+from runbook.modules.child import Write
+
+_CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_PROGRAM = (
+    "import sys\n"
+    "if sys.version_info < (3, 9): sys.exit('it is Python %d.%d; 3.9 is the oldest that will do' % sys.version_info[:2])\n"
+    "sys.path.insert(0, sys.argv[1])\n"
+    "from runbook.modules import elsewhere\n"
+    "elsewhere.main()\n"
+)
+_LINE = 4096  # bytes in which the last line is looked for
+_TOLD = 300  # characters of what it printed on its way out
+
+
+def act(order: Mapping[str, Any], ledger: Any, write: Write) -> None:
+    """Carry out a `run` request there and say how it ended."""
+    began = time.monotonic()
+    problem = _relay({"kind": "run", "base": ledger.base, "body": _here(order)}, str(order["python"]), write)
+    if problem:
+        answer = wire.result("refused", problem, duration=time.monotonic() - began)
+        write(wire.encode({"result": answer, "imported": []}))
+
+
+def look(spec: Mapping[str, Any]) -> Dict[str, Any]:
+    """Look there. Whatever goes wrong is an answer."""
+    began = time.monotonic()
+    said: List[Dict[str, Any]] = []
+    reader = wire.Reader()
+    python = str(spec["python"])
+    problem = _relay({"kind": "look", "body": _here(spec)}, python, lambda data: said.extend(reader.feed(data)))
+    if said and not problem:
+        return {**said[-1]["look"], "id": spec.get("id")}
+    answer = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": problem, "state": {}}
+    return {**answer, "duration": time.monotonic() - began}
+
+
+def _here(request: Mapping[str, Any]) -> Dict[str, Any]:
+    return {name: value for name, value in request.items() if name != "python"}
+
+
+def _relay(request: Mapping[str, Any], python: str, write: Write) -> str:
+    """Start the interpreter on a request and pass on what it says; return what went wrong, if it said nothing."""
+    heard = 0
+    words = os.memfd_create("said")  # a pipe that nobody reads would hold it up
+    try:
+        process = subprocess.Popen(
+            [python, "-I", "-c", _PROGRAM, _CODE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=words,
+        )
+    except (OSError, ValueError) as error:
+        os.close(words)
+        return f"its `python: {python}` can't be started: {getattr(error, 'strerror', None) or error}"
+    with process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(wire.encode(dict(request)))
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        while True:
+            data = os.read(process.stdout.fileno(), 1 << 16)
+            if not data:
+                break
+            heard += len(data)
+            write(data)
+        code = process.wait()
+    with os.fdopen(words, "rb") as file:
+        file.seek(max(0, os.fstat(words).st_size - _LINE))
+        last = file.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    sys.stderr.write("".join(f"{line}\n" for line in last))
+    if heard:
+        return ""
+    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    return f"its `python: {python}` ended with {how}{': ' + last[0][:_TOLD] if last else ''}"
+
+
+def main() -> None:
+    """Be the other interpreter: one request on standard input, the answer on standard output."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # what a module prints is no answer
+    with os.fdopen(0, "rb", closefd=False) as requests:
+        (request,) = wire.Reader().feed(requests.read())
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+
+    def write(data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(answers, rest) :]
+
+    if request["kind"] == "look":
+        from runbook.modules import look as looking
+
+        write(looking.framed(request["body"], looking.look(request["body"]), [], None))
+    else:
+        from runbook.modules.acting import step
+        from runbook.modules.ledger import Ledger
+
+        step.run(request["body"], Ledger(request["base"]), write)
+    sys.stdout.flush()
+    os._exit(0)
