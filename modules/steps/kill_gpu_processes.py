@@ -29,11 +29,6 @@ class KillGpuProcesses(Step):
     match: Optional[Regex] = None  # which command lines may be ended; without, all that compute on it
     grace: Duration = 10.0  # time to end by themselves before KILL
 
-    def check(self) -> None:
-        """A pattern that is one."""
-        if self.match is not None:
-            pattern(self.match)
-
     def plan(self, host: Host) -> List[Action]:
         """Ask the driver who computes on it."""
         readings = subject.chosen(host, self.gpu)

@@ -48,11 +48,6 @@ class ResetGpu(Step):
     peers: bool = False  # end what computes on the cards at the other ends of its NVLinks, too
     force: bool = False  # whatever the driver asks for; its current work is not awaited
 
-    def check(self) -> None:
-        """A pattern that is one."""
-        if self.match is not None:
-            pattern(self.match)
-
     def plan(self, host: Host) -> List[Action]:
         """Ask the driver what it wants, and who is in the way."""
         readings = subject.chosen(host, self.gpu)

@@ -9,6 +9,7 @@
 //   gpu3.power.error=3          what one question gives (3 = not supported)
 //   gpu3.hang=1                 questions about it never return
 //   gpu3.processes=41:1024,42:0 pids with the bytes that each holds; `displays` and `served` (by MPS) likewise
+//   gpu3.living=41:1024         the same of those pids that live
 //   gpu3.links=0000:3c:00,switch what is at the other end of each of its NVLinks
 //
 // A power limit that is set is written behind the others.
@@ -252,12 +253,24 @@ nvmlReturn_t nvmlDeviceGetNvLinkRemotePciInfo_v2(Device device, u32 link, Pci *o
 }
 
 typedef struct { u32 pid; u64 memory; u32 instance, compute; } Process;
+static int lives(int pid) {
+    char path[32], line[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    char *end = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
+    if (file) fclose(file);
+    return end && end[2] != 'Z' && end[2] != 'X';
+}
+
 static nvmlReturn_t processes(Device device, const char *kind, u32 *count, Process *out) {
     char list[4096], *rest = list, *item;
     u32 room = out ? *count : 0, found = 0;
     nvmlReturn_t code = text(device, kind, list, sizeof list);
+    int living = code == NOT_SUPPORTED && !strcmp(kind, "processes");
+    if (living) code = text(device, "living", list, sizeof list);
     if (code != OK && code != NOT_SUPPORTED) return code;
     while (code == OK && (item = strsep(&rest, ","))) {
+        if (living && !lives(atoi(item))) continue;
         char *colon = strchr(item, ':');
         if (found < room) out[found] = (Process){(u32)atoi(item), colon ? strtoull(colon + 1, NULL, 0) : 0, ~0u, ~0u};
         found++;
