@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Opt
 
 from runbook.modules import durable, wire
 from runbook.modules.declare import Refused
+from runbook.modules.host import boot_id
 
 KEPT = 7 * 86400.0  # seconds
 LOCKS_KEPT = 30 * 86400.0
@@ -68,13 +69,23 @@ class Ledger:
             return Known("lost")
         try:
             fcntl.flock(started, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            begun = "at" in (durable.parsed(os.pread(started, 1 << 20, 0)) or {})
+            about = durable.parsed(os.pread(started, 1 << 20, 0)) or {}
+            begun = "at" in about
         except BlockingIOError:
             return Known("running", begun=True)
         finally:
             os.close(started)
         result = durable.read(self._path(intent, "result.json"))  # it may have ended between the two looks
+        if result is None and about.get("boot") not in {None, boot_id()}:
+            result = self._rebooted(intent, about)
         return Known("lost", begun=begun) if result is None else Known("result", result, begun=True)
+
+    def _rebooted(self, intent: str, about: Mapping[str, Any]) -> Dict[str, Any]:
+        """Keep the end of a step that was to end a boot, which has ended."""
+        down = max(0.0, time.time() - float(about["at"]))
+        done = wire.result("done", changed=True, duration=down, data={"boot_before": about["boot"], "boot": boot_id()})
+        self.result(intent, done)
+        return done
 
     def ask(self, intent: str, at: Optional[float] = None) -> Known:
         """Say what is known of an intent, and see to it that one that has not begun never will.

@@ -33,8 +33,9 @@ def command(host: str, runbook: str, journal: str | None, form: str) -> int:
         stands = standing(book, now, runbook, host, partial(at_work, book.path))
         if form == "json":
             from runbook.engine.report.document import encode
+            from runbook.engine.report.standing_document import document
 
-            click.echo(encode({"journal": book.path, **report.document(stands, now)}, indent=2))
+            click.echo(encode({"journal": book.path, **document(stands, now)}, indent=2))
             return report.exit_code(stands)
         paint = paint_for(sys.stdout)
         shown = [paint.fit(line) for line in report.lines(paint, stands, now)]

@@ -158,7 +158,7 @@ def _file() -> Schema:
                 "title": "file",
                 "properties": {
                     **_content(),
-                    "mode": _text("Its mode, such as \"0600\".", pattern="^0[0-7]{3,4}$"),
+                    "mode": _text('Its mode, such as "0600".', pattern="^0[0-7]{3,4}$"),
                     "owner": _text("Who owns it."),
                     "group": _text("Whose group it is."),
                     "age": _duration("How long ago it was written."),
@@ -279,9 +279,14 @@ def _gpu(title: str, description: str, **more: Schema) -> Schema:
             },
             "memory_total": _size("Of its memory."),
             "memory_used": _size("Of its memory."),
-            **{name: _flag(what) for name, what in (("remap_pending", "Rows wait to be remapped."),
-                                                    ("remap_failed", "A row could not be remapped."),
-                                                    ("mig", "MIG is on."))},
+            **{
+                name: _flag(what)
+                for name, what in (
+                    ("remap_pending", "Rows wait to be remapped."),
+                    ("remap_failed", "A row could not be remapped."),
+                    ("mig", "MIG is on."),
+                )
+            },
             "processes": {
                 "type": "array",
                 "items": {"type": "object", "title": "process"},
@@ -295,39 +300,68 @@ def _gpu(title: str, description: str, **more: Schema) -> Schema:
 
 def _injection() -> Schema:
     kinds: dict[str, Schema] = {
-        "kill": _or_text("daemon", "A daemon's main process gets a signal.", {
-            "daemon": _text("The daemon or server."),
-            "match": _text("In its place: a regular expression of command lines."),
-            "signal": _choice("Default KILL.", list(SIGNALS)),
-            "tree": _flag("true: its children too; else they become orphans."),
-        }),
+        "kill": _or_text(
+            "daemon",
+            "A daemon's main process gets a signal.",
+            {
+                "daemon": _text("The daemon or server."),
+                "match": _text("In its place: a regular expression of command lines."),
+                "signal": _choice("Default KILL.", list(SIGNALS)),
+                "tree": _flag("true: its children too; else they become orphans."),
+            },
+        ),
         "hang": _text("A daemon or server that stops answering: SIGSTOP, with all below it."),
         "remove": _texts("Files or trees that go away."),
         "write": _object("file", {"path": _text("The file."), **_content()}, "A file is written anew.", ["path"]),
-        "append": _object("text", {"path": _text("The file."), "content": _text("The text.")}, "A file grows.",
-                          ["path", "content"]),
-        "corrupt": _or_text("file", "A file is damaged.", {
-            "path": _text("The file."),
-            "how": _choice("Default truncate, to its half.", list(WAYS)),
-        }),
-        "permit": _object("permission", {
-            "path": _text("The file."),
-            "mode": _text("Its new mode, such as \"0666\".", pattern="^0[0-7]{3,4}$"),
-            "owner": _text("Its new owner."),
-            "group": _text("Its new group."),
-        }, "A file gets a wrong mode or owner.", ["path"]),
-        "age": _object("age", {"path": _text("The file."), "by": _duration("How long ago.")},
-                       "A file was written long ago.", ["path", "by"]),
-        "fill": _or_text("disk", "A disk of `given` is filled.", {
-            "path": _text("The disk."),
-            "leave": _size("So much is left free; default nothing."),
-            "as": _text("The file that takes the room; default filled-by-the-drill on that disk."),
-        }),
-        "log": _object("lines", {"path": _text("The log."), "lines": _texts("Its new lines.")},
-                       "A program says something in its log.", ["path", "lines"]),
+        "append": _object(
+            "text", {"path": _text("The file."), "content": _text("The text.")}, "A file grows.", ["path", "content"]
+        ),
+        "corrupt": _or_text(
+            "file",
+            "A file is damaged.",
+            {
+                "path": _text("The file."),
+                "how": _choice("Default truncate, to its half.", list(WAYS)),
+            },
+        ),
+        "permit": _object(
+            "permission",
+            {
+                "path": _text("The file."),
+                "mode": _text('Its new mode, such as "0666".', pattern="^0[0-7]{3,4}$"),
+                "owner": _text("Its new owner."),
+                "group": _text("Its new group."),
+            },
+            "A file gets a wrong mode or owner.",
+            ["path"],
+        ),
+        "age": _object(
+            "age",
+            {"path": _text("The file."), "by": _duration("How long ago.")},
+            "A file was written long ago.",
+            ["path", "by"],
+        ),
+        "fill": _or_text(
+            "disk",
+            "A disk of `given` is filled.",
+            {
+                "path": _text("The disk."),
+                "leave": _size("So much is left free; default nothing."),
+                "as": _text("The file that takes the room; default filled-by-the-drill on that disk."),
+            },
+        ),
+        "log": _object(
+            "lines",
+            {"path": _text("The log."), "lines": _texts("Its new lines.")},
+            "A program says something in its log.",
+            ["path", "lines"],
+        ),
         "kernel": _texts("Lines of the place's own kernel log."),
-        "gpu": _gpu("GPU", "What a faked GPU tells from now on.",
-                    index={"type": "integer", "minimum": 0, "description": "Which; default all."}),
+        "gpu": _gpu(
+            "GPU",
+            "What a faked GPU tells from now on.",
+            index={"type": "integer", "minimum": 0, "description": "Which; default all."},
+        ),
         "server": {
             "type": "object",
             "title": "mapping of servers",

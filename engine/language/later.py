@@ -10,7 +10,7 @@ MODULES: Final = {
         {
             *("hf_download", "hf_cache", "build", "collect"),
             *("resubmit", "requeue", "cancel"),
-            *("drain_node", "resume_node", "prune_checkpoints", "reboot"),
+            *("drain_node", "resume_node", "reboot"),
         }
     ),
 }

@@ -1,31 +1,26 @@
-"""How things stand, as `status` tells it: for people, for programs, and in one exit code."""
+"""How things stand, as `status` tells people, and in one exit code."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook.engine.detect import breaker as breakers
-from runbook.engine.detect import components
-from runbook.engine.detect.attempts import Attempt
 from runbook.engine.journal.ask.left import RELEASED, STOPPED
 from runbook.engine.report import evidence, words
 from runbook.engine.report.bars import bar
 from runbook.engine.report.clock import moment
 from runbook.engine.report.following import asked, following
+from runbook.engine.report.levels import levels
 from runbook.engine.report.lines import head, row
-from runbook.engine.report.passes import BAD, SCHEMA, UNFINISHED
+from runbook.engine.report.passes import BAD, UNFINISHED
 from runbook.engine.report.table import table
-from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runbook.engine.detect.breaker import Breaker
-    from runbook.engine.detect.components import Health
     from runbook.engine.journal.ask.runs import LastRun
-    from runbook.engine.journal.ask.standing import Fed, Held, Standing
+    from runbook.engine.journal.ask.standing import Held, Standing
     from runbook.engine.journal.facts import IncidentRow
-    from runbook.engine.people import Reset
+    from runbook.engine.report.levels import Level
     from runbook.engine.report.paint import Paint
 
 _COLOURS: Final = {0: "green", 3: "cyan", 4: "yellow"}
@@ -33,34 +28,6 @@ _LEVELS: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", 
 _ILL: Final = BAD | {RELEASED}
 _MOST: Final = 10  # steps of one incident, components
 _SHOWN: Final = 50  # incidents
-
-
-@frozen
-class Level:
-    """How a component does on a host."""
-
-    runbook: str
-    host: str
-    name: str
-    health: Health
-    breaker: Breaker | None
-
-    @property
-    def calm(self) -> bool:
-        """There is nothing to tell of it."""
-        stands = self.breaker is None or self.breaker.position is breakers.Position.CLOSED
-        return stands and self.health.level in (None, "healthy")
-
-
-def levels(fed: Sequence[Fed], resets: Sequence[Reset], now: float) -> list[Level]:
-    """Return how components do: what was attempted before somebody set them back does not count."""
-    found = []
-    for one in fed:
-        attempts = components.since([Attempt(*each) for each in one.attempts], one.name, one.host, resets)
-        set_to = breakers.settings(one.breaker)
-        stands = breakers.fold(attempts, set_to, now) if set_to is not None else None
-        found.append(Level(one.runbook, one.host, one.name, components.health(attempts[-one.window :]), stands))
-    return found
 
 
 def exit_code(stands: Standing) -> int:
@@ -126,114 +93,9 @@ def lines(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
         yield from (paint(line, "bold", colour) for line in words.wrapped(summary(stands, now), paint.columns))
 
 
-def document(stands: Standing, now: float) -> dict[str, Any]:
-    """Return the document of `status --format json`."""
-    people = stands.people
-    return {
-        "schema": SCHEMA,
-        "exit_code": exit_code(stands),
-        "summary": summary(stands, now),
-        "now": now,
-        "passes": [_pass(one, now, at_work=_at_work(one, stands)) for one in stands.passes],
-        "incidents": [incident(one, stands, now) for one in stands.incidents],
-        "pending": [
-            {"runbook": one.runbook, "host": one.host, "detector": one.detector, "subject": one.subject,
-             "since": one.since, "for_s": one.data.get("hold"), "count": one.data.get("counted"),
-             "wanted": one.data.get("count")}
-            for one in stands.pending
-        ],
-        "unknown": [
-            {"runbook": one.runbook, "host": one.host, "detector": one.detector or None, "reason": one.reason,
-             "at": one.at}
-            for one in stands.blind
-        ],
-        "operations": [
-            {"runbook": one.runbook, "host": one.host, "operation": one.operation, "state": one.state,
-             "attempts": one.attempts, "error": one.error or None, "at": one.at}
-            for one in stands.undone
-        ],
-        "components": [component(one) for one in levels(stands.components, people.resets, now)],
-        "pools": [
-            {"runbook": one.runbook, "host": one.host, "pool": one.pool, "active": one.member, "since": one.since}
-            for one in stands.pools
-        ],
-        "maintenance": [
-            {"id": one.id, "hosts": one.hosts, "since": one.since, "until": one.until, "by": one.by,
-             "reason": one.reason or None}
-            for one in people.maintenance
-        ],
-        "acks": [
-            {"incident": one.incident, "at": one.at, "until": one.until, "by": one.by, "reason": one.reason or None}
-            for one in people.acks.values()
-        ],
-    }  # fmt: skip
-
-
-def incident(one: IncidentRow, stands: Standing, now: float) -> dict[str, Any]:
-    """Return an incident of the document."""
-    data, approval = one.data, stands.people.approvals.get(one.id)
-    return {
-        "id": one.id,
-        "runbook": one.runbook,
-        "host": one.host,
-        "detector": one.detector,
-        "subject": one.subject,
-        "state": one.state,
-        "severity": one.severity,
-        "since": data.get("since", one.opened),
-        "opened": one.opened,
-        "updated": one.updated,
-        "closed": one.closed,
-        "count": data.get("count", 1),
-        "fields": data.get("fields") or {},
-        "reason": data.get("reason") or None,
-        "until": data.get("until"),
-        "next": following(one, stands.people, now, free=one.id in stands.free) or None,
-        "root": data.get("root") or None,
-        "folded": list(data.get("folded") or ()),
-        "digest": data.get("digest") or None,
-        "steps": [dict(step) for step in asked(one)],
-        "approval": None if approval is None else
-        {"granted": approval.granted, "by": approval.by, "at": approval.at, "until": approval.until,
-         "digest": approval.digest, "reason": approval.reason or None},
-    }  # fmt: skip
-
-
-def component(one: Level) -> dict[str, Any]:
-    """Return a component of the document."""
-    stands = one.breaker
-    return {
-        "runbook": one.runbook,
-        "host": one.host,
-        "name": one.name,
-        "level": one.health.level,
-        "error_rate": one.health.error_rate,
-        "attempts": one.health.attempts,
-        "latency_mean_s": one.health.latency_mean,
-        "breaker": None if stands is None else
-        {"position": stands.position.value, "failures": stands.failures, "opened": stands.opened,
-         "until": stands.until},
-    }  # fmt: skip
-
-
-def _at_work(one: LastRun, stands: Standing) -> bool:
+def at_work(one: LastRun, stands: Standing) -> bool:
+    """Tell whether a pass has not ended, and lives."""
     return one.ended is None and one.id not in stands.unended
-
-
-def _pass(one: LastRun, now: float, *, at_work: bool) -> dict[str, Any]:
-    return {
-        "runbook": one.runbook,
-        "run_id": one.id,
-        "command": one.command,
-        "file": one.file or None,
-        "by": one.by,
-        "started": one.started,
-        "ended": one.ended,
-        "exit_code": one.exit_code,
-        "at_work": at_work,
-        "every_s": one.every,
-        "overdue_s": one.overdue(now),
-    }
 
 
 def _passes(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
@@ -248,7 +110,7 @@ def _passes(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
         when = f"{words.duration(now - one.started)} ago" if now - one.started >= 1 else "now"
         took = f" in {words.duration(one.ended - one.started)}" if one.ended is not None else ""
         if one.ended is None:
-            came = paint("at work", "cyan") if _at_work(one, stands) else paint("did not end", "yellow")
+            came = paint("at work", "cyan") if at_work(one, stands) else paint("did not end", "yellow")
         elif one.exit_code == STOPPED:
             came = paint("was stopped before its end", "yellow")
         said = f"{when} ({moment(one.started, now)}), {one.command}{took}, {came}"

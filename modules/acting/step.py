@@ -12,7 +12,7 @@ from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.child import Write
 from runbook.modules.declare import Failed, Invalid, Refused, Step, Unclear
-from runbook.modules.host import Host
+from runbook.modules.host import Host, boot_id
 from runbook.modules.ledger import Ledger
 from runbook.modules.wire import result
 
@@ -67,7 +67,7 @@ def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, A
     if known.begun:
         return result(known.state, f"intent {intent} was begun before and is not done twice")
     with ledger.subject(subject, claim, _PATIENCE * order["timeout"]):
-        held = ledger.start(intent, {"subject": subject, "claim": claim, "step": order["step"]})
+        held = ledger.start(intent, {"subject": subject, "claim": claim, "step": order["step"], **_boot(order)})
         try:
             hands = _hands(order, lambda undo: ledger.keep_undo(intent, undo), write)
             answer = _ended(hands, lambda: _carry_out(order, ledger, hands), order["timeout"])
@@ -75,6 +75,15 @@ def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, A
         finally:
             os.close(held)
     return answer
+
+
+def _boot(order: Mapping[str, Any]) -> Dict[str, str]:
+    """Return what the ledger keeps of a step that ends this boot: whoever finds another one knows that it is done."""
+    if order["step"] not in catalogue.step_names() or not catalogue.step(order["step"]).reboots:
+        return {}
+    if order.get("claim") is None:
+        raise Refused(f"`{order['step']}` is part of a recovery only: write it into a detector's `recover`")
+    return {"boot": boot_id()}
 
 
 def _planned(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, Any]:
@@ -138,7 +147,9 @@ def _carry_out(order: Mapping[str, Any], ledger: Ledger, hands: Hands) -> None:
         raise Refused(lacking)
     for path in values.paths(module, {*order.get("host_text", ()), *cls.writes}):
         tree.inside(path, hands.writable)
-    host = Host(writable=hands.writable, base=ledger.base)
+    host = Host(
+        writable=hands.writable, base=ledger.base, about=order.get("about") or {}, hide=tuple(order.get("hide") or ())
+    )
     performance = Performance(hands, module.plan(host))
     if order.get("check"):
         performance.check()

@@ -92,8 +92,8 @@ def _content(path: str) -> Any:
     return told
 
 
-def best(values: Dict[str, float], goal: str, count: int) -> List[str]:
-    """Return the names of the best, by `min` or `max`; of equals the later name."""
+def ranked(values: Dict[str, float], goal: str) -> List[str]:
+    """Return the names, the best first, by `min` or `max`; of equals the later one."""
     sign = 1.0 if goal == "min" else -1.0
     later = sorted(values, key=lambda name: (step(name) or 0, name), reverse=True)
-    return sorted(later, key=lambda name: sign * values[name])[:count]
+    return sorted(later, key=lambda name: sign * values[name])

@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from runbook.modules import open_files
@@ -17,15 +16,15 @@ _POINTS = re.compile(r"latest|last|best|checkpoint|resume", re.IGNORECASE)
 _SPEAKING = re.compile(r"[A-Za-z]{3,}.*\d")  # such a name means a checkpoint wherever it stands; "100" does not
 
 
-def held(units: Mapping[str, Sequence[Found]], host: Host) -> Iterator[Tuple[str, str]]:
+def held(path: str, units: Mapping[str, Sequence[Found]], host: Host) -> Iterator[Tuple[str, str]]:
     """Yield (name, why) of checkpoints that a process has open or mapped, or names on its command line."""
     names = {(thing.stat.st_dev, thing.stat.st_ino): name for name, things in units.items() for thing in things}
     for inode, pid in sorted(open_files.holders(names).items(), key=lambda item: item[1]):
         yield names[inode], f"in use by process {pid}"
     ours = host.pid()
     for process in host.processes():
-        if process.pid != ours and any(map(str.isdigit, process.command)):
-            for name in named(process.command, units):
+        if process.pid != ours:
+            for name in named(process.command, path, units):
                 yield name, f"named on the command line of process {process.pid}"
 
 
@@ -42,25 +41,28 @@ def pointed(path: str, beside: Sequence[Found], units: Mapping[str, Sequence[Fou
                 yield "", f"{thing.path} leads to {target}"
         elif thing.file and thing.stat.st_size <= POINTER and _POINTS.search(thing.path) and thing.path not in units:
             text = read(place, POINTER)
-            found = [*named(text, units), *_numbered(text, units)]
+            found = [*named(text, path, units), *_numbered(text, units)]
             yield from ((name, f"{thing.path} names it") for name in found)
             if not found and re.fullmatch(r"\s*([A-Za-z_]+[-_]?)?\d+\s*", text):
                 yield "", f"{thing.path} names {text.strip()}"
 
 
-def told(files: Sequence[str], units: Mapping[str, Sequence[Found]]) -> Iterator[Tuple[str, str]]:
+def told(files: Sequence[str], path: str, units: Mapping[str, Sequence[Found]]) -> Iterator[Tuple[str, str]]:
     """Yield (name, why) of the checkpoints that files such as a status or a config name."""
     for file in files:
-        for name in named(read(file, LARGEST), units):
+        for name in named(read(file, LARGEST), path, units):
             yield name, f"{file} names it"
 
 
-def named(text: str, units: Mapping[str, Sequence[Found]]) -> List[str]:
+def named(text: str, path: str, units: Mapping[str, Sequence[Found]]) -> List[str]:
     """Return the checkpoints whose names stand in a text, and not within a longer name."""
-    words = set(re.findall(r"[^\s/\\\"'`,;:()\[\]{}<>|&]+", text))
-    words |= {part for word in words for part in word.split("=")}  # --resume=checkpoint-100
-    words |= {word.rstrip(".") for word in words}
-    return [name for name in units if _SPEAKING.search(name) and (name in words or ("=" in name and name in text))]
+    folder = os.path.basename(path.rstrip("/"))
+    found = []
+    for name in units:
+        wanted = re.escape(name) if _SPEAKING.search(name) else re.escape(f"{folder}/{name}")
+        if name in text and re.search(rf"(?<![\w.-]){wanted}(?![\w-]|\.\w)", text):
+            found.append(name)
+    return found
 
 
 def read(path: str, most: int) -> str:
@@ -86,11 +88,6 @@ def _numbered(text: str, units: Mapping[str, Sequence[Found]]) -> List[str]:
     if not re.fullmatch(r"\d{1,18}", number):
         return []
     return [name for name in units if (ends := re.search(r"(\d+)\D*$", name)) and int(ends[1]) == int(number)]
-
-
-def changing(things: Sequence[Found], now: float, settled: float) -> bool:
-    """Tell whether something in a checkpoint was written so lately that it may not be finished."""
-    return any(now - thing.stat.st_mtime < settled for thing in things if not stat.S_ISLNK(thing.stat.st_mode))
 
 
 def gathered(*sources: Iterator[Tuple[str, str]]) -> Tuple[Dict[str, str], List[str]]:

@@ -17,7 +17,7 @@ _RANKED = re.compile(r"(?:zero_pp_rank|mp_rank|rng_state)_(?P<number>\d+)")
 _MOST = 100_000  # shards that a name may claim
 
 
-def whole(root: str, names: Sequence[str]) -> None:
+def entire(root: str, names: Sequence[str]) -> None:
     """Raise Unsound when a checkpoint's files say that another one is missing.
 
     Args:
@@ -77,7 +77,7 @@ def _named(path: str) -> List[str]:
         for _, argument, _ in pickletools.genops(content):
             if isinstance(argument, str) and argument.endswith(".distcp") and "/" not in argument:
                 found.add(argument)
-    except Exception as error:  # noqa: BLE001 -- half a pickle ends in many ways
+    except Exception as error:  # half a pickle ends in many ways
         raise Unsound(f"{os.path.basename(path)} is cut off or overwritten: {error}") from error
     return sorted(found)
 

@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tuple
 
 from runbook.modules.acting.regular_file import Irregular, reading
-from runbook.modules.checkpoints.whole import whole
+from runbook.modules.checkpoints.whole import entire
 from runbook.modules.formats.unsound import LARGEST_TEXT, Unsound, Untold
 from runbook.modules.formats.weights import checked_safetensors, checked_torch, checked_zip
 from runbook.modules.frozen import frozen
@@ -149,7 +149,7 @@ def _checkpoint(path: str, until: float, known: Mapping[str, Any], judged: Dict[
         raise Unsound("the directory is empty")
     late = untold = ""
     if os.path.isdir(path):
-        whole(path, names)
+        entire(path, names)
     for name in names:
         target = os.path.join(path, name) if name else path
         form = SUFFIXES.get(os.path.splitext(target)[1].lower())

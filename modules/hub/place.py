@@ -34,7 +34,8 @@ class State(enum.Enum):
 class Seat:
     """Where the parts of one file lie, relative to the ground."""
 
-    whole: str
+    whole: str  # the content, wherever it is
+    target: str  # where content goes that was fetched
     partial: str
     lock: str
     memo: str  # remembers that the hash was right
@@ -68,7 +69,7 @@ class Place(Protocol):
         """Tell whether what belongs to the whole repo is there."""
 
     def introduce(self, listing: Listing) -> None:
-        """Put it there."""
+        """Put it there, when all files are: until then the branch stands where it stood."""
 
 
 def look(place: Place, file: HubFile) -> Seen:
@@ -109,6 +110,7 @@ class Cache:
         blobs = f"{self._folder}/blobs"
         return Seat(
             whole=self._whole(file),
+            target=self._blob(file),
             partial=f"{blobs}/{file.etag}.incomplete",
             lock=f".locks/{self._folder}/{file.etag}.lock",
             memo=f"{self._folder}/.runbook/{file.etag}",
@@ -152,7 +154,7 @@ class Cache:
         if self.ground.stat("CACHEDIR.TAG") is None:
             self.ground.write("CACHEDIR.TAG", _CACHE_TAG)
         with self.ground.directory(f"{self._folder}/snapshots/{self._commit}", make=True):
-            pass  # a ref without its snapshot makes the library call the whole repo corrupt
+            pass  # of an empty repo; a ref without its snapshot makes the library call the whole repo corrupt
         if self.ground.stat(self._tree(listing)) is None:
             self.ground.write(self._tree(listing), written(listing.every))
         if not self._ref_right():
@@ -200,6 +202,7 @@ class Folder:
         short = base64.urlsafe_b64encode(hashlib.sha1(name.encode(), usedforsecurity=False).digest()).decode()
         return Seat(
             whole=file.path,
+            target=file.path,
             partial=f"{above}/{short}.{file.etag}.incomplete",
             lock=f"{_OWN}/download/{file.path}.lock",
             memo=f"{_OWN}/runbook/{hashlib.sha256(file.path.encode()).hexdigest()}",

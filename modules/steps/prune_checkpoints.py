@@ -1,22 +1,27 @@
 """The step `prune_checkpoints`."""
 
+import itertools
 import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Literal, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Literal, Optional, Sequence, Tuple
 
 from runbook.modules.acting import tree
 from runbook.modules.acting.tree import Found
-from runbook.modules.actions import Action, Delete
+from runbook.modules.actions import Action, Delete, Entry
 from runbook.modules.checkpoints import told, uses, whole
 from runbook.modules.declare import Duration, Failed, Glob, Impact, Invalid, Path, Step
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
+if TYPE_CHECKING:
+    from runbook.modules.formats.validity import Verdict
+
 FILES = (".ckpt", ".pt", ".pth", ".bin", ".safetensors")
 JUDGING = 900.0  # seconds for reading checkpoints, all in all
 ONE = 180.0  # and for one
+BRIEF = 0.02  # for a file when that time is over
 _USUAL = re.compile(r"(?:tmp-)?(?:checkpoint|ckpt|global_step|iter|step|epoch)[-_=]?\d[\w.=-]*")
 
 
@@ -97,13 +102,11 @@ class PruneCheckpoints(Step):
         things = {unit.name: unit.things for unit in units}
         beside = [thing for thing in found if thing.path and "/" not in thing.path and thing.path not in things]
         kept, dangling = uses.gathered(
-            ((unit.name, f"changed within {_lately(self.settled)}") for unit in units if self._changing(unit, host)),
-            ((unit.name, "something is mounted in it") for unit in units if any(it.mount for it in unit.things)),
+            self._unsettled(units, host.now()),
             uses.pointed(self.path, beside, things),
-            uses.told(self.named_in, things),
-            uses.held(things, host),
+            uses.told(self.named_in, self.path, things),
+            uses.held(self.path, things, host),
         )
-        kept.update({name: why for name, why in self._worth(units).items() if name not in kept})
         leaving = list(self._leaving(units, kept))
         host.remember(
             deleted=[unit.name for unit in leaving],
@@ -111,7 +114,7 @@ class PruneCheckpoints(Step):
             kept={unit.name: kept[unit.name] for unit in units if unit.name in kept},
             dangling=dangling,
         )
-        return [Delete(self.path, tuple(thing.entry for thing in unit.things)) for unit in leaving]
+        return [Delete(f"{self.path.rstrip('/')}/{unit.name}", tuple(_entries(unit))) for unit in leaving]
 
     def report(self, host: Host) -> Dict[str, Any]:
         """Say what went, what that gave back, and why the others stay."""
@@ -146,31 +149,43 @@ class PruneCheckpoints(Step):
             return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.match)
         return _USUAL.fullmatch(name) is not None
 
-    def _changing(self, unit: Checkpoint, host: Host) -> bool:
-        return uses.changing(unit.things, host.now(), self.settled)
+    def _unsettled(self, units: List[Checkpoint], now: float) -> Iterator[Tuple[str, str]]:
+        for unit in units:
+            if now - unit.newest < self.settled:
+                yield unit.name, f"changed within {_lately(self.settled)}"
+            if any(thing.mount for thing in unit.things):
+                yield unit.name, "something is mounted in it"
 
-    def _worth(self, units: List[Checkpoint]) -> Dict[str, str]:
-        """Return the names that stay for what they are: the newest, the best, the last sound one."""
+    def _leaving(self, units: List[Checkpoint], kept: Dict[str, str]) -> Iterator[Checkpoint]:
+        """Yield what goes, the broken first; note in `kept` why the others stay."""
         until = time.monotonic() + JUDGING
+        newest = self._newest(units, until)
+        worth = {**newest, **dict(self._best(units, until))}
+        kept.update({name: why for name, why in worth.items() if name not in kept})
+        going = [unit for unit in units if unit.name not in kept]
+        if self.corrupt:
+            yield from (unit for unit in going if self._judged(unit, units, until).sound is False)
+        older = True
+        for unit in units:
+            older = older and unit.name not in newest
+            if unit not in going or (self.corrupt and unit.sound is False):
+                continue
+            if older or unit.sound is not False:
+                yield unit
+            else:
+                kept[unit.name] = f"not sound, and newer than what is kept: {unit.reason}"
+
+    def _newest(self, units: List[Checkpoint], until: float) -> Dict[str, str]:
+        """Return the newest that are sound as far as that can be told, and the last one that surely is."""
         kept: Dict[str, str] = {}
         by_time = sorted(units, key=lambda unit: unit.newest)
         for order, why in ((units, "among the newest"), (by_time, "among the newest by time")):
-            number = 0
-            for unit in reversed(order):
-                if number < self.keep and self._judged(unit, units, until).sound is not False:
-                    kept.setdefault(unit.name, why)
-                    number += 1
-        surely = False
-        for unit in reversed(units):
-            if surely:
-                break
-            surely = self._judged(unit, units, until).sound is True
-            if surely:
-                kept.setdefault(unit.name, "the last one that is surely sound")
-        for name, why in self._best(units, until):
-            kept.setdefault(name, why)
-        for unit in units if self.corrupt else ():
-            self._judged(unit, units, until)
+            sound = (unit for unit in reversed(order) if self._judged(unit, units, until).sound is not False)
+            for unit in itertools.islice(sound, self.keep):
+                kept.setdefault(unit.name, why)
+        last = next((unit for unit in reversed(units) if self._judged(unit, units, until).sound), None)
+        if last is not None:
+            kept.setdefault(last.name, "the last one that is surely sound")
         return kept
 
     def _best(self, units: List[Checkpoint], until: float) -> Iterator[Tuple[str, str]]:
@@ -185,27 +200,11 @@ class PruneCheckpoints(Step):
             names = sorted({name for metrics in known.values() for name in metrics})
             there = f"they tell {', '.join(names[:20])}" if names else "they tell no metric at all"
             raise Failed(f"{self.path}: no checkpoint tells `{self.best}`, so the best is not known; {there}")
-        sound = {
-            unit.name: values[unit.name]
-            for unit in units
-            if unit.name in values and self._judged(unit, units, until).sound is not False
-        }
-        for name in told.best(sound, self.goal, self.keep_best):
-            yield name, f"the best by {self.best} ({values[name]:g})"
-
-    def _leaving(self, units: List[Checkpoint], kept: Dict[str, str]) -> Iterator[Checkpoint]:
-        """Yield what goes, the broken first; note why what else is broken stays."""
-        going = [unit for unit in units if unit.name not in kept]
-        if self.corrupt:
-            yield from (unit for unit in going if unit.sound is False)
-        newest = [place for place, unit in enumerate(units) if kept.get(unit.name, "").startswith("among the newest")]
-        for place, unit in enumerate(units):
-            if unit.name in kept or (self.corrupt and unit.sound is False):
-                continue
-            if newest and place < min(newest):
-                yield unit
-            else:
-                kept[unit.name] = f"not sound, and newer than what is kept: {unit.reason}"
+        by_name = {unit.name: unit for unit in units}
+        ranked = (by_name[name] for name in told.ranked(values, self.goal))
+        sound = (unit for unit in ranked if self._judged(unit, units, until).sound is not False)
+        for unit in itertools.islice(sound, self.keep_best):
+            yield unit.name, f"the best by {self.best} ({values[unit.name]:g})"
 
     def _judged(self, unit: Checkpoint, units: Sequence[Checkpoint], until: float) -> Checkpoint:
         """Judge a checkpoint, once."""
@@ -214,22 +213,45 @@ class PruneCheckpoints(Step):
         return unit
 
     def _verdict(self, unit: Checkpoint, units: Sequence[Checkpoint], until: float) -> Tuple[Optional[bool], str]:
-        from runbook.modules.formats.validity import judge
-
         if unit.name.startswith("tmp-"):
             return False, "a save that was broken off"
-        inside = {thing.path[len(unit.name) + 1 :] for thing in unit.things}
-        for mark in whole.LAST:
-            others = [other for other in units if other is not unit and not other.name.startswith("tmp-")]
-            having = [other for other in others if any(it.path == f"{other.name}/{mark}" for it in other.things)]
-            if having and unit.things[-1].directory and mark not in inside:
+        for mark in whole.LAST if unit.things[-1].directory else ():
+            alike = [other for other in units if _shape(other.name) == _shape(unit.name)]
+            if any(_holds(other, mark) for other in alike) and not _holds(unit, mark):
                 return False, f"without {mark}, which is written last: the save was broken off"
         try:
-            path = os.path.join(self.path, unit.name)
-            verdict = judge(path, "checkpoint", min(until, time.monotonic() + ONE), {})[0]
+            verdict = _read(os.path.join(self.path, unit.name), until)
         except OSError as error:
             return None, f"it can't be read: {error.strerror}"
-        return verdict.valid, verdict.reason or ("sound" if verdict.valid else "it can't be told")
+        return verdict.valid, verdict.reason or "sound"
+
+
+def _read(path: str, until: float) -> "Verdict":
+    """Judge file after file; when the time is over, each only by what its end says, so that all are looked at."""
+    from runbook.modules.formats.validity import judge
+
+    known: Dict[str, Any] = {}
+    seen = -1
+    while True:
+        now = time.monotonic()
+        verdict, known = judge(path, "checkpoint", max(now + BRIEF, min(until, now + ONE)), known)
+        files = len(known.get("hashed", ()))
+        if verdict.valid is not None or files <= seen:
+            return verdict
+        seen = files
+
+
+def _entries(unit: Checkpoint) -> Iterator[Entry]:
+    return (thing._replace(path=thing.path[len(unit.name) + 1 :]).entry for thing in unit.things)
+
+
+def _holds(unit: Checkpoint, name: str) -> bool:
+    return any(thing.path == f"{unit.name}/{name}" for thing in unit.things)
+
+
+def _shape(name: str) -> str:
+    """Return what the names of one run's checkpoints have in common."""
+    return re.sub(r"\d+", "0", name)
 
 
 def _lately(seconds: float) -> str:

@@ -69,9 +69,7 @@ def test_checklist_queue_system_handles_crashes_gracefully(after_a_crash):
     one, ran, _ = after_a_crash
     shown = {step["name"]: step for step in ran.incidents["daemon down"]["steps"]}
     assert shown["put its jobs back into the queue"]["state"] == "done"
-    until(lambda: (one.root / "processing" / "job-7").exists() or (one.root / "inbox" / "job-7").exists())
-    left = sorted(path.name for path in one.root.glob("*/job-7"))
-    assert left == ["job-7"]
+    assert len(list(one.root.glob("*/job-7"))) == 1
 
 
 def test_success_metric_auto_restart_within_1_minute(after_a_crash):
@@ -79,7 +77,7 @@ def test_success_metric_auto_restart_within_1_minute(after_a_crash):
 
 
 def test_scenario_2_training_hangs(training):
-    one = training(stalled="2s")
+    one = training(stalled="4s")
     one.begin()
     first = one.pid
     (one.root / "hang").touch()
@@ -87,7 +85,7 @@ def test_scenario_2_training_hangs(training):
     time.sleep(0.2)
     until(lambda: one.step == stuck or one.step == stuck + 1)
     assert "no progress" not in one.watch().states
-    time.sleep(2.5)
+    time.sleep(4.2)
     ran = one.watch()
     assert ran.states["no progress"] == "cured"
     assert one.pid != first
@@ -107,15 +105,14 @@ def test_scenario_3_out_of_memory_gpu(training):
 
 
 def test_future_8_batch_size_grows_again_after_a_quiet_time(training):
-    one = training(batch_size=64, quiet="2s")
-    one.begin()
-    assert one.config["batch_size"] == 32
-    time.sleep(2.1)
+    one = training(batch_size=64, quiet="5s")
+    one.watch()
+    until(lambda: one.checkpoints)
+    assert (one.watch().states, one.config["batch_size"]) == ({}, 32)
+    time.sleep(max(0.0, (one.root / "config.json").stat().st_mtime + 5.2 - time.time()))
     ran = one.watch()
-    assert ran.states["batch may grow"] == "cured"
+    assert ran.states == {"batch may grow": "cured"}
     assert (one.config["batch_size"], one.alive) == (64, True)
-    time.sleep(2.1)
-    assert one.watch().states == {}
 
 
 def test_scenario_7_config_corruption(training):
@@ -131,19 +128,14 @@ def test_scenario_7_config_corruption(training):
 
 
 def test_edge_case_4_checkpoint_recovery(training):
-    one = training()
+    one = training(settling="0s")
     one.begin(steps=21)
     one.kill()
-    newest = one.root / "checkpoints" / f"checkpoint-{one.checkpoints[-1]}"
-    before = one.checkpoints[-2]
-    (newest / "adapter_model.safetensors").write_bytes(b"\xff" * 20)
-    first = one.watch()
-    assert first.states["checkpoint broken"] == "waiting"
-    assert newest.exists()
-    one.watch("--yes")
-    assert not newest.exists()
-    one.watch("--yes")
-    until(lambda: one.alive)
+    broken, before = one.checkpoints[-1], one.checkpoints[-2]
+    (one.root / "checkpoints" / f"checkpoint-{broken}" / "adapter_model.safetensors").write_bytes(b"\xff" * 20)
+    ran = one.watch()
+    assert ran.states["checkpoint broken"] == "cured"
+    assert (ran.states["daemon down"], one.alive) == ("cured", True)
     assert f"resuming from step {before}" in one.log
 
 

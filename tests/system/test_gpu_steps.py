@@ -130,8 +130,8 @@ def test_the_processes_of_one_gpu_are_ended_by_hand(cli, gpus, work):
     assert cli("run", "kill_gpu_processes", "gpu=GPU-0", env=gpus.environ).exit_code == 0
     assert ours.wait(5) == -15
     assert theirs.poll() is None
-    again = cli("run", "kill_gpu_processes", "gpu=GPU-0", env=gpus.environ)
-    assert "nothing to do" in again.out, again.out
+    [again] = cli.json("run", "kill_gpu_processes", "gpu=GPU-0", env=gpus.environ).host["operations"]
+    assert (again["state"], again["changed"]) == ("done", False), again
 
 
 def test_a_hot_gpu_gets_less_power_until_it_is_cool(cli, gpus):
@@ -146,11 +146,13 @@ def test_a_hot_gpu_gets_less_power_until_it_is_cool(cli, gpus):
     cli.json("apply", runbook, env=gpus.environ)
     done = cli("run", "gpu_power_limit", "percent=100", "gpu=1", env=gpus.environ)
     assert "limit GPU 1 (GPU-1) to 700 W, 100% of its default (from 560 W)" in done.out, done.out
-    assert "nothing to do" in cli("run", "gpu_power_limit", "percent=100", "gpu=all", env=gpus.environ).out
+    [again] = cli.json("run", "gpu_power_limit", "percent=100", "gpu=all", env=gpus.environ).host["operations"]
+    assert again["changed"] is False, again
 
 
 def test_a_user_who_may_not_set_the_limit_is_told_how(cli, gpus):
     gpus.tell(1, gpu0__power_set__error=4)
-    done = cli("run", "gpu_power_limit", "percent=50", "gpu=0", env=gpus.environ)
+    done = cli.json("run", "gpu_power_limit", "percent=50", "gpu=0", env=gpus.environ)
     assert done.exit_code == 2
-    assert "the power limit of GPU-0 was not set: the user that the agent runs as may not ask it" in done.out
+    [failed] = done.host["operations"]
+    assert "the power limit of GPU-0 was not set: the user that the agent runs as may not ask it" in failed["error"]

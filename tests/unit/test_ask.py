@@ -22,6 +22,7 @@ from runbook.engine.journal.queries import Asked, incidents
 from runbook.engine.journal.store import open_journal
 from runbook.engine.model import Lease
 from runbook.engine.people import Reset
+from runbook.engine.report import levels, standing_document
 from runbook.engine.report import standing as report
 from runbook.engine.report import story as story_report
 from runbook.engine.report.clock import moment
@@ -208,7 +209,7 @@ def test_a_pass_that_did_not_end_is_not_well_and_one_at_work_is(journal):
     run(journal, "r1", NOW - 60.0, ended=False)
     stands = questions.standing(journal, NOW)
     assert (report.exit_code(stands), report.summary(stands, NOW)) == (4, "1 pass did not end: run it again")
-    assert [one["at_work"] for one in report.document(stands, NOW)["passes"]] == [False]
+    assert [one["at_work"] for one in standing_document.document(stands, NOW)["passes"]] == [False]
     stands = questions.standing(journal, NOW, alive=lambda name: name == "r1")
     assert (report.exit_code(stands), report.summary(stands, NOW)) == (0, "all is well")
     run(journal, "r2", NOW - 50.0, ended=False)
@@ -230,7 +231,7 @@ def leased(journal, **changes):
 
 
 def following_of(journal, alive=lambda _: True):
-    (one,) = report.document(questions.standing(journal, NOW, alive=alive), NOW)["incidents"]
+    (one,) = standing_document.document(questions.standing(journal, NOW, alive=alive), NOW)["incidents"]
     return one["next"]
 
 
@@ -326,19 +327,19 @@ POOL = {"ends.a": {"operations": ["ask"], "member": "a", "window": 20, "breaker"
 def test_the_level_of_a_component_is_that_of_its_window(journal):
     run(journal, "r1", NOW - 60.0, attempts(NOW - 50.0, *[False] * 5, *[True] * 9, False), components=HUB)
     stands = questions.standing(journal, NOW)
-    (hub,) = report.levels(stands.components, stands.people.resets, NOW)
+    (hub,) = levels.levels(stands.components, stands.people.resets, NOW)
     assert (hub.health.attempts, hub.health.error_rate, hub.health.level) == (10, 10.0, "degraded")
     assert (hub.breaker.position.value, hub.breaker.failures) == ("open", 3)  # told from more than the window
 
 
 def test_a_reset_makes_a_component_new(journal):
     run(journal, "r1", NOW - 60.0, attempts(NOW - 50.0, False, False, False, False, False), components=HUB)
-    (hub,) = report.levels(questions.standing(journal, NOW).components, (), NOW)
+    (hub,) = levels.levels(questions.standing(journal, NOW).components, (), NOW)
     assert (hub.health.level, hub.breaker.position.value) == ("critical", "open")
     with journal.transaction() as batch:
         batch.reset(Reset("hub", "", NOW, "me"))
     stands = questions.standing(journal, NOW)
-    (hub,) = report.levels(stands.components, stands.people.resets, NOW)
+    (hub,) = levels.levels(stands.components, stands.people.resets, NOW)
     assert (hub.health.level, hub.breaker.position.value) == (None, "closed")
 
 
@@ -348,7 +349,7 @@ def test_members_of_a_pool_are_told_apart_and_the_active_one_is_named(journal):
     with journal.transaction() as batch:
         batch.pool("serving", "gpu01", "ends", "a", NOW - 30.0)
     stands = questions.standing(journal, NOW)
-    found = {one.name: one.health.level for one in report.levels(stands.components, (), NOW)}
+    found = {one.name: one.health.level for one in levels.levels(stands.components, (), NOW)}
     assert found == {"ends.a": "healthy", "ends.b": "critical"}
     assert [(one.pool, one.member) for one in stands.pools] == [("ends", "a")]
     shown = CliRunner().invoke(status.command, ["--journal", journal.path]).output
