@@ -28,7 +28,7 @@ debian: ## Install the Debian packages of the tests, where that is possible
 	@sh tests/debian.sh
 
 schema: $(VENV)/runbook.stamp ## Make schemas/ anew from the module classes
-	for what in runbook signatures test; do \
+	for what in runbook signatures test drill; do \
 	    $(BIN)/runbook schema $$what > schemas/$$what.schema.json.new && \
 	    mv schemas/$$what.schema.json.new schemas/$$what.schema.json || exit 1; \
 	done

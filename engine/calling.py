@@ -206,5 +206,5 @@ class Listeners:
         for listener in self._listeners:
             listener(fact)
 
-    def progress(self, host: str, title: str, text: str) -> None:
+    def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
         """Nobody is told how far a long step is."""

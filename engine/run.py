@@ -36,13 +36,13 @@ from runbook.engine.recover.commands import (
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runbook.engine.fleet.connection import Connection
     from runbook.engine.keep import Keeper
     from runbook.engine.model import Detector, Lease, Look, Outcome
     from runbook.engine.recover.commands import Command, Event, Told
-    from runbook.engine.recover.state import State
+    from runbook.engine.recover.state import Incident, State
 
 GLANCE = 0.5  # seconds after which a Ctrl-C is seen at the latest
 NEWS = 2.0  # seconds after which the words of people and other runs are seen at the latest
@@ -55,8 +55,24 @@ class Observer(Protocol):
     def fact(self, fact: Fact) -> None:
         """Take in what happened."""
 
-    def progress(self, host: str, title: str, text: str) -> None:
-        """Take in how far a long step is."""
+    def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
+        """Take in how far a long step is: in words, and where that is known as a share from 0 to 1."""
+
+
+class Teller(Protocol):
+    """Who tells people, by channels: `engine/notify`."""
+
+    def tell(self, told: Notify, incident: Incident | None, now: float) -> None:
+        """Begin to send a message."""
+
+    def hear(self, fact: Fact) -> None:
+        """Take in what happened."""
+
+    def results(self, now: float) -> Iterator[Fact]:
+        """Yield how messages went that are on their way no more."""
+
+    def finish(self, state: State, now: float) -> Iterator[Fact]:
+        """Say what is over, and await what is on its way, no longer than a message may take."""
 
 
 class Pass:
@@ -73,6 +89,7 @@ class Pass:
         wait: float = 120.0,
         writable: Sequence[str] = (),
         diff: bool = False,
+        teller: Teller | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.state = state
@@ -84,6 +101,7 @@ class Pass:
         self._budget = wait
         self._writable = tuple(writable)
         self._diff = diff
+        self._teller = teller
         self._events: deque[Event] = deque()
         self._asked: dict[int, str] = {}  # seq of a probe request: the intent that waits for it, or ""
         self._sent: dict[int, str] = {}  # seq of a run or undo request: intent
@@ -113,6 +131,8 @@ class Pass:
         if operating:
             self._put(Finish(self.host))
             self._settle()
+        if self._teller is not None:
+            self._tell(self._teller.finish(self.state, self._clock()))
         return self.state
 
     def interrupt(self) -> int:
@@ -185,6 +205,8 @@ class Pass:
         if now - self._news < NEWS:
             return
         self._news = now
+        if self._teller is not None:
+            self._tell(self._teller.results(now))
         if self._keeper.renew(now):
             for lease in self._keeper.leases:
                 self._agent.send(messages.hold(lease.subject, self._claim(lease)))
@@ -217,6 +239,8 @@ class Pass:
         self.state = after
         for fact in facts:
             self._observer.fact(fact)
+            if self._teller is not None:
+                self._teller.hear(fact)
         for command in commands:
             self._perform(command)
         for lease in over:
@@ -240,6 +264,16 @@ class Pass:
         elif isinstance(command, Undo):
             self._sent[self._agent.send(messages.undo(command.intent, self._writable))] = command.intent
             self._undoing.add(command.intent)
+        elif isinstance(command, Notify) and self._teller is not None:
+            known = (*self.state.ended.values(), *self.state.incidents.values())
+            about = next((each for each in known if each.id == command.incident), None)
+            self._teller.tell(command, about, self._clock())
+
+    def _tell(self, facts: Iterator[Fact]) -> None:
+        """Write down how messages went."""
+        for fact in facts:
+            self._keeper.fact(fact)
+            self._observer.fact(fact)
 
     def _ask(self, command: LookAt) -> None:
         if command.intent is not None:
@@ -293,7 +327,8 @@ class Pass:
                     self._ended(over, outcome)
             elif seq in self._sent and "progress" in message:
                 task = self.state.tasks.get(self._sent[seq])
-                self._observer.progress(self.host, task.call.title if task else "", str(message["progress"]))
+                title, share = task.call.title if task else "", message.get("share")
+                self._observer.progress(self.host, title, str(message["progress"]), share)
 
     def _ended(self, intent: str, outcome: Outcome) -> None:
         matched = looking.matched(self.state, self.host, self.state.tasks.get(intent), outcome)

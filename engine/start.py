@@ -14,17 +14,20 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine import fleet, keep, restore
+from runbook.engine import configuration, fleet, keep, restore
 from runbook.engine.detect import components
 from runbook.engine.errors import Busy, HostUnreachable, Hung, RunbookInvalid, UserError
 from runbook.engine.journal import leases
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.locks import Locks
 from runbook.engine.journal.store import open_journal, who
-from runbook.engine.language import chosen, lint, render, source
+from runbook.engine.language import chosen, lint, render, source, taint
 from runbook.engine.language import load as loading
 from runbook.engine.language.signature_files import is_signatures
 from runbook.engine.model import IncidentState
+from runbook.engine.notify import channels
+from runbook.engine.notify.channels import Channels
+from runbook.engine.notify.teller import Teller
 from runbook.engine.recover.state import Plan, Settings, State
 from runbook.engine.run import Pass
 from runbook.modules.frozen import frozen
@@ -110,6 +113,7 @@ class Session:
         self._request = request
         self._connect = connect or (lambda: fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")))
         self.secrets = secrets_of(request.runbook, request.secrets)
+        self._channels = Channels() if request.command == "check" else _channels(request.runbook)
         self.run_id = randomness.token_hex(4)
         self._journal: Journal | None = None
         self._locks: Locks | None = None
@@ -173,6 +177,7 @@ class Session:
                     wait=request.wait,
                     writable=render.writable(scope),
                     diff=request.diff,
+                    teller=self._teller(),
                 )
                 stopped = self._pass.go().stopping
             except HostUnreachable as error:
@@ -198,6 +203,13 @@ class Session:
             self._journal.close()
             if self._locks is not None:
                 self._locks.close()
+
+    def _teller(self) -> Teller | None:
+        """Return who tells people; nobody where nothing is done, or no channels are named."""
+        if not self._request.commits or self._journal is None or not self._channels.by_name:
+            return None
+        redact = render.redactor(list(self.secrets.values()))
+        return Teller(self._channels, self._journal, self._request.runbook, self.run_id, redact)
 
     def _lives(self, run: str) -> bool:
         return self._locks is not None and self._locks.held(f"run {run}")
@@ -280,6 +292,23 @@ class Session:
         about["scratch"] = os.path.realpath(tempfile.mkdtemp(prefix=SCRATCH))
         stack.callback(shutil.rmtree, about["scratch"], ignore_errors=True)
         return about
+
+
+def _channels(runbook: Runbook) -> Channels:
+    """Return the channels of the configuration.
+
+    Raises:
+        UserError: the runbook names one that is not among them.
+    """
+    found = channels.channels(configuration.read())
+    for call in taint.calls(runbook):
+        given = call.params.get("channels") or () if call.module == "notify" else ()
+        names = [each for each in ((given,) if isinstance(given, str) else given) if isinstance(each, str)]
+        wrong = found.unknown(names)
+        if wrong is not None:
+            where = f"{runbook.file}: {call.title}" if runbook.file else call.title
+            raise UserError(f"there is no channel `{wrong[0]}`", where=where, mend=wrong[1])
+    return found
 
 
 def _scratch_is_gone(subject: str) -> bool:

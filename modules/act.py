@@ -25,7 +25,9 @@ class Act:
         self._began = time.monotonic()
         self._say: List[Dict[str, Any]] = []
         self._late = False
+        self._advanced: Dict[str, Any] = {}  # how far it had come when it was last heard of
         self.done = False
+        self.down = False  # the machine goes down: its next boot tells how the step ended
         self.imported: List[str] = []
         order = {**message, "timeout": self._timeout}
         self._child = child.fork(lambda write: _work(order, ledger, write), self._began + self._timeout + _GRACE)
@@ -56,7 +58,9 @@ class Act:
                 self.imported += message["imported"]
                 self._end(message["result"])
                 return
-            self._say.append({"seq": self._seq, "progress": message["progress"]})
+            if "advanced" in message:
+                self._advanced = {"progress": message.pop("advanced")}
+            self._say.append({"seq": self._seq, **message})
 
     def tick(self, now: float) -> None:
         """Kill a child that did not end by itself: something in it does not listen, such as a regex."""
@@ -68,14 +72,23 @@ class Act:
     def _died(self) -> None:
         self.done = True
         code = self._child.end()
+        if code < 0 and not self._late and self._ends_boot():
+            self.down = True
+            return
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         status = "timeout" if self._late else "failed"
         error = f"did not end within {self._timeout:g} s and was killed" if self._late else f"the step's process {how}"
         result = wire.result(status, error, changed=not self._check, duration=time.monotonic() - self._began)
+        result["data"] = dict(self._advanced)
         with contextlib.suppress(Refused):  # an intent without a proper name
             if self._recorded and self._ledger.known(self._intent).begun:
                 self._ledger.result(self._intent, result)
         self._say.append({"seq": self._seq, "result": result})
+
+    def _ends_boot(self) -> bool:
+        with contextlib.suppress(Refused):
+            return self._recorded and "boot" in self._ledger.about(self._intent)
+        return False
 
     def _end(self, result: Dict[str, Any]) -> None:
         self.done = True

@@ -5,7 +5,7 @@ entries.
 """
 
 from dataclasses import field
-from typing import Any, Callable, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple, Union
 
 from runbook.modules.frozen import frozen
 
@@ -33,15 +33,21 @@ class Write:
     before: Optional[bytes] = None  # what the plan saw; another content by now refuses
 
 
-@frozen
-class Entry:
-    """One file or directory as the plan saw it, relative to the tree's root; another inode by now is refused."""
+class Entry(NamedTuple):
+    """One file or directory as the plan saw it, relative to the tree's root; another inode by now is refused.
+
+    There may be hundreds of thousands in a plan. An Own also wants to know the rest: it is what an undo gives back.
+    """
 
     path: str  # relative to the tree's root; "" is the root itself
     device: int
     inode: int
     size: int = 0
     directory: bool = False
+    links: int = 1  # names of the file; of a directory it does not matter
+    uid: int = -1
+    gid: int = -1
+    mode: int = 0  # with what it is, as in st_mode
 
 
 @frozen

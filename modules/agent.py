@@ -119,6 +119,8 @@ class Agent:
                 self._wanted += work.imported
                 self._warming.note(getattr(work, "specs", ()))
                 self._work.remove(work)
+                if isinstance(work, Act) and work.down:
+                    self.leave()
         if idle and not ready and not can_write:
             self._use_the_time()
 

@@ -16,7 +16,7 @@ from runbook.modules.standing import Standing, Worker
 from runbook.modules.states import States
 
 _SLOW = 0.05  # seconds in which no look ends, after which another worker is started for those that wait
-_TOGETHER = 0.002  # seconds for which answers gather before they are heard: each waking costs as much as a look
+_TOGETHER = 0.02  # seconds for which answers gather, unless their worker calls: each waking costs as much as a look
 _LARGE = 32 * 1024  # bytes of answers after which there are more to come at once
 _WORKERS = 8
 _DEADLINE = 30.0  # seconds for a look that says nothing else
@@ -46,10 +46,11 @@ class Batch:
 
     @property
     def descriptors(self) -> List[int]:
-        """What to listen to."""
+        """What to listen to: workers that call, and what they say where it was left to gather for long enough."""
+        calls = [worker.calls for worker in self._workers]
         if time.monotonic() < self._listen_at:
-            return []
-        return [worker.process.answers for worker in self._workers]
+            return calls
+        return [*calls, *(worker.process.answers for worker in self._workers)]
 
     @property
     def deadline(self) -> float:
@@ -81,7 +82,11 @@ class Batch:
 
     def hear(self, descriptor: int) -> None:
         """Take what a worker says."""
-        worker = next(worker for worker in self._workers if worker.process.answers == descriptor)
+        worker = next((one for one in self._workers if descriptor in (one.calls, one.process.answers)), None)
+        if worker is None:
+            return  # it called and spoke, and is gone since
+        if descriptor == worker.calls:
+            worker.called()
         try:
             messages = worker.process.hear()
         except wire.Junk as error:

@@ -100,6 +100,10 @@ class Host:
         """What tells this boot from others; empty where the kernel does not say."""
         return boot_id()
 
+    def name(self) -> str:
+        """What the machine calls itself, without its domain."""
+        return os.uname().nodename.partition(".")[0]
+
     def pid(self) -> int:
         """The process that looks: the agent, or a fork of it."""
         return os.getpid()
@@ -159,6 +163,10 @@ class Host:
 
         return read_closely() if closely else self._shared("gpus", _LATELY, read)
 
+    def shared(self, name: str, ask: Callable[[], Shared]) -> Shared:
+        """Return what looks of one moment are told alike; it is asked for once."""
+        return self._shared(name, _AT_ONCE, ask)
+
     def _shared(self, name: str, fresh: float, ask: Callable[[], Shared]) -> Shared:
         """Return what another look of this moment was told, if that is fresh, else ask."""
         if self.moment is None:
@@ -202,7 +210,8 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
             continue  # it ended while we looked
         argv = tuple(filter(None, line[: line.rfind(b"\0") + 1].decode("utf-8", "replace").split("\0")))
         comm = head.partition(b"(")[2].decode("utf-8", "replace")
-        yield Process(
+        found = object.__new__(Process)  # its `__init__` sets each field by itself, which takes as long as all the rest
+        found.__dict__.update(
             pid=int(name),
             parent=int(fields[1]),
             started=int(fields[19]),
@@ -213,8 +222,10 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
             rss=int(fields[21]) * page,
             cpu_seconds=(int(fields[11]) + int(fields[12])) / tick,
             name=comm,
+            group=None,
             kernel=kernel,
         )
+        yield found
 
 
 def _cgroup(place: str) -> str:

@@ -13,8 +13,10 @@ from runbook.modules.host import Host
 from runbook.modules.states import SAME
 
 LARGEST = 16 << 20  # bytes of one look's answer
+_GATHERED = 48 * 1024  # bytes that are said before who listens is called; a pipe takes 64 KiB
 _INDEX = struct.Struct("!I")
 _TOGETHER = {"daemon": 0, "process": 1, "gpu": 2}  # probes that share what they ask for
+_probes: Dict[str, Tuple[Mapping[str, Any], Probe]] = {}  # of the process that looks, by the looks' names
 _SHARED = {"psutil", "pynvml", "runbook", *getattr(sys, "stdlib_module_names", ())}
 
 
@@ -65,7 +67,7 @@ def _records(spec: Mapping[str, Any], host: Host) -> List[Dict[str, Any]]:
     cls, newer = _class(spec)
     if cls.engine:
         raise Unclear(f"`{spec['probe']}` is answered by the controller, not by a host")
-    probe = values.build(cls, spec.get("params") or {})
+    probe = _probe(str(spec.get("id")), cls, spec.get("params") or {})
     needed = probe.needed()
     if needed:
         from runbook.modules import needs
@@ -87,6 +89,14 @@ def _class(spec: Mapping[str, Any]) -> Tuple[Type[Probe], Sequence[Tuple[str, st
     from runbook.modules import own
 
     return own.probe(spec["probe"], code)
+
+
+def _probe(key: str, cls: Type[Probe], params: Mapping[str, Any]) -> Probe:
+    """Return the probe with its parameters; that of the look before, where they are the same."""
+    known = _probes.get(key)
+    if known is None or type(known[1]) is not cls or known[0] != params:
+        known = _probes[key] = params, values.build(cls, params)
+    return known[1]
 
 
 def framed(spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str], following: Optional[int]) -> bytes:
@@ -126,18 +136,30 @@ def order(specs: Sequence[Mapping[str, Any]]) -> List[int]:
     return sorted(range(len(specs)), key=lambda index: _TOGETHER.get(str(specs[index].get("probe")), len(_TOGETHER)))
 
 
-def serve(specs: Sequence[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None]) -> None:
-    """Look at what is asked for by its index until there is nothing more; say what was seen, and what is next."""
+def serve(
+    specs: Sequence[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None], call: Callable[[], None]
+) -> None:
+    """Look at what is asked for by its index until there is nothing more; say what was seen, and what is next.
+
+    Who listens is called at the end, and where so much was said that no more may fit into the pipe.
+    """
     known = set(sys.modules)
     moment: Dict[str, Any] = {}
     index = _next(tasks)
+    said = 0
     write(wire.encode({"next": index}))
     while index is not None:
         spec = specs[index]
         answer = look(spec, moment)
         imported = shareable(known)
         index = _next(tasks)
-        write(framed(spec, answer, imported, index))
+        frame = framed(spec, answer, imported, index)
+        said += len(frame)
+        if said > _GATHERED:
+            said = len(frame)
+            call()
+        write(frame)
+    call()
 
 
 def _next(tasks: int) -> Optional[int]:

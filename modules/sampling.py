@@ -128,8 +128,10 @@ class Source:
         from runbook.modules.logs.match import matcher
         from runbook.modules.logs.moment import written
         from runbook.modules.logs.patterns import Pattern
-        from runbook.modules.logs.tail import Tail
+        from runbook.modules.logs.tail import Tail, idle
 
+        if kept and idle(kept, [str(self.log)], host.now()):
+            return [], dict(kept)
         expression = re.compile(self.pattern or "")
         patterns = [Pattern(self.pattern or "", self.pattern or "")]
         finder = matcher(patterns, 0)

@@ -24,13 +24,14 @@ _USES = 200  # requests after which a worker has stood long enough: what leaks i
 class Worker:
     """A child that looks, and the look that it is busy with."""
 
-    def __init__(self, process: child.Child, orders: "socket.socket") -> None:
+    def __init__(self, process: child.Child, orders: "socket.socket", specs: Sequence[Mapping[str, Any]]) -> None:
         self.process = process
         self.busy: Optional[int] = None
         self.since = 0.0
         self.idle = False  # it has said that there is nothing more for it to do
         self.stained = False  # a look of it failed: what it has open or loaded may be why
         self._orders = orders
+        self._given = specs  # in the order before
         self._uses = 1
 
     @classmethod
@@ -43,9 +44,9 @@ class Worker:
 
         def work(write: child.Write) -> None:
             memory.bound()
-            look.serve(specs, tasks, write)
+            look.serve(specs, tasks, write, lambda: _call(theirs))
             os.close(tasks)
-            _stand(theirs, write)
+            _stand(theirs, specs, write)
 
         try:
             process = child.fork(work, child.NEVER, [tasks, theirs.fileno()])
@@ -54,7 +55,7 @@ class Worker:
             raise
         finally:
             theirs.close()
-        return cls(process, ours)
+        return cls(process, ours, specs)
 
     def order(self, specs: Sequence[Mapping[str, Any]], tasks: int) -> None:
         """Let it look at something else.
@@ -65,10 +66,23 @@ class Worker:
         import socket
 
         self.idle = False
-        body = json.dumps(specs, separators=(",", ":")).encode("ascii")
+        known = [*self._given, *([{}] * max(0, len(specs) - len(self._given)))]
+        news = [_news(spec, before) for spec, before in zip(specs, known)]
+        self._given = specs
+        body = json.dumps(news, separators=(",", ":")).encode("ascii")
         socket.send_fds(self._orders, [_LENGTH.pack(len(body))], [tasks])
         self._orders.sendall(body)
         self._uses += 1
+
+    @property
+    def calls(self) -> int:
+        """What becomes readable when it has said much, or all of it."""
+        return self._orders.fileno()
+
+    def called(self) -> None:
+        """Take the call in."""
+        with suppress(OSError):
+            self._orders.recv(4096)
 
     @property
     def fit(self) -> bool:
@@ -123,14 +137,30 @@ class Standing:
             self._waiting.pop().end()
 
 
-def _stand(orders: "socket.socket", write: Callable[[bytes], None]) -> None:
+def _news(spec: Mapping[str, Any], before: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what of a look is not as in the order before; all of it where more than its state is another."""
+    if spec.keys() != before.keys() or any(spec[name] != before[name] for name in spec if name != "state"):
+        return spec
+    return {} if spec.get("state") == before.get("state") else {"state": spec["state"]}
+
+
+def _stand(
+    orders: "socket.socket", known: Sequence[Mapping[str, Any]], write: Callable[[bytes], None]
+) -> None:
+    specs = known
     while True:
         received = _order(orders)
         if received is None:
             return
-        specs, tasks = received
-        look.serve(specs, tasks, write)
+        news, tasks = received
+        specs = [new if "id" in new else {**before, **new} for new, before in zip(news, [*specs, *([{}] * len(news))])]
+        look.serve(specs, tasks, write, lambda: _call(orders))
         os.close(tasks)
+
+
+def _call(orders: "socket.socket") -> None:
+    with suppress(OSError):  # who does not listen is gone, or has not come round yet
+        orders.send(b"!")
 
 
 def _order(orders: "socket.socket") -> Optional[Tuple[List[Mapping[str, Any]], int]]:

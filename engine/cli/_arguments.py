@@ -89,6 +89,10 @@ def _listed(cls: type[Step | Probe]) -> str:
 
 def _found(name: str, noun: str, names: Callable[[], list[str]], load: Callable[[str], Any]) -> Any:
     if name not in names():
+        from runbook.engine.language.own import enlist
+
+        enlist.ask(name)
+    if name not in names():
         near = nearest(name, names())
         raise UserError(
             f"there is no {noun} `{name}`",

@@ -10,7 +10,7 @@ import click
 from runbook import __version__
 
 _LATER = frozenset({
-    *("watch", "install", "uninstall", "drill", "inventory", "ping"),
+    *("watch", "install", "uninstall", "inventory", "ping"),
 })  # fmt: skip
 _FOLDER = os.path.dirname(__file__)  # noqa: PTH120 -- pathlib costs a start-up
 
@@ -64,3 +64,9 @@ def runbook(ctx: click.Context) -> None:
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+        return
+    from runbook.engine.cli import _defaults
+
+    command = runbook.get_command(ctx, ctx.invoked_subcommand)
+    if command is not None:
+        ctx.default_map = {ctx.invoked_subcommand: _defaults.of(command, ctx.invoked_subcommand, runbook, ctx)}

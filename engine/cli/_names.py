@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ def steps(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[s
     from runbook.modules import catalogue
 
     del ctx, param
+    _own()
     return [name for name in catalogue.step_names() if name.startswith(incomplete)]
 
 
@@ -39,6 +41,7 @@ def probes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     from runbook.modules import catalogue
 
     del ctx, param
+    _own()
     return [name for name in catalogue.probe_names() if name.startswith(incomplete)]
 
 
@@ -67,11 +70,18 @@ def signatures(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     return areas if "." not in incomplete and len(areas) > 1 else sorted(ids)
 
 
+def _own() -> None:
+    """Enlist the modules of the folder here, too."""
+    from runbook.engine.language.own import enlist
+
+    deque(enlist.everything(), maxlen=0)
+
+
 def bundled() -> list[str]:
     """Return the names of the bundled runbooks, sorted."""
     folder = Path(__file__).parents[2] / "runbooks"
     return sorted(
         name.removesuffix(".yaml")
         for name in os.listdir(folder)  # noqa: PTH208 -- names only
-        if name.endswith(".yaml") and not name.endswith(".test.yaml")
+        if name.endswith(".yaml") and not name.endswith((".test.yaml", ".drill.yaml"))
     )

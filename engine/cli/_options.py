@@ -56,6 +56,27 @@ def signatures(wrapped: Command) -> Command:
     )(wrapped)
 
 
+def module_path(wrapped: Command) -> Command:
+    """Add --module-path, for whatever of this process loads a runbook or names a module."""
+
+    def take(_context: click.Context, _option: click.Parameter, folders: tuple[str, ...]) -> tuple[str, ...]:
+        if folders:
+            from runbook.engine.language.own import enlist
+
+            enlist.also(folders)
+        return folders
+
+    return click.option(
+        "--module-path",
+        multiple=True,
+        metavar="DIR",
+        expose_value=False,
+        is_eager=True,
+        callback=take,
+        help="Steps and probes of your own, beside those of ./runbook_modules. Repeatable.",
+    )(wrapped)
+
+
 def selection(wrapped: Command) -> Command:
     """Add -t and --detector."""
     tagged = click.option("-t", "--tags", multiple=True, metavar="TAG[,TAG]", help="Only what bears one of these tags.")

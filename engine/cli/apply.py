@@ -26,6 +26,7 @@ from runbook.engine.model import Impact, Mode
               default=Impact.DESTRUCTIVE.value, help="Take no step of more impact.")  # fmt: skip
 @options.retain
 @options.output
+@options.module_path
 def command(**given: object) -> int:
     """Look, run the operations, recover what is broken, and look again whether it is cured.
 

@@ -19,6 +19,7 @@ from runbook.engine.cli import _options as options
 @click.option("--now", is_flag=True, help="Take what is so now for a fault: wait for no `for`.")
 @options.retain
 @options.output
+@options.module_path
 def command(**given: object) -> int:
     """Look with every detector, and say what is wrong and what `apply` would do about it. Changes and commits nothing.
 

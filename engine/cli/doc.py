@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from runbook.engine.cli import _names
+from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ _CATALOGUE = ("signatures", "xid")
     type=click.Path(),
     help="Signatures of your own, over those of the catalogue. Repeatable.",
 )
+@options.module_path
 def command(
     module: str | None,
     pattern: str | None,
@@ -86,7 +89,12 @@ def command(
 def _pages(module: str | None, noun: Noun | None) -> Iterator[Page]:
     """Yield what is asked for: probes first, as in a detector."""
     from runbook.engine.language import manual
+    from runbook.engine.language.own import enlist
 
+    if module is None:
+        deque(enlist.everything(), maxlen=0)
+    elif module not in manual.names():
+        enlist.ask(module)
     known = {name: nouns for name, nouns in manual.names().items() if noun is None or noun in nouns}
     if module is not None and module not in known:
         from runbook.engine.language.nearest import nearest

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _HERE = "localhost"
 @click.option("-v", "--verbose", is_flag=True, help="Each guard's answer, what steps were given, all their output.")
 @click.option("--journal", metavar="PATH", help="The journal to read.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Of the answer.")
+@options.module_path
 def command(what: str, host: str, journal: str | None, form: str, **more: Any) -> None:
     """Show what was seen, decided and done about an incident; or why a detector does not fire on a host.
 

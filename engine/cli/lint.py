@@ -28,6 +28,7 @@ from runbook.engine.report.paint import paint_for
 @click.option("--explain", metavar="CODE", help="Print what a rule is about; `all` lists the rules.")
 @click.option("--select", metavar="CODES", default="", help="Report only these rules, such as RB026,RB031.")
 @click.option("--ignore", metavar="CODES", default="", help="Leave these rules out.")
+@options.module_path
 def command(
     paths: tuple[str, ...], form: str, explain: str | None, select: str, ignore: str, *, strict: bool, fix: bool
 ) -> int:

@@ -1,13 +1,17 @@
-"""`runbook new`: a runbook to start from."""
+"""`runbook new`: a runbook to start from, or a step or probe of your own."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from runbook.engine.errors import UserError
+
+if TYPE_CHECKING:
+    from runbook.engine.language.own.read import Noun
 
 _SUFFIXES = (".yaml", ".yml")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -59,29 +63,75 @@ detectors:
 """
 
 
-@click.command("new", short_help="Write a runbook to start from.")
-@click.argument("name", metavar="NAME")
+@click.command("new", short_help="Write a runbook, a step or a probe to start from.")
+@click.argument("words", nargs=-1, required=True, metavar="[step|probe] NAME")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
-def command(name: str, *, force: bool) -> None:
+def command(words: tuple[str, ...], *, force: bool) -> None:
     """Write NAME.yaml, a runbook with comments to start from. NAME may have directories and a .yaml of its own.
+
+    `step NAME` and `probe NAME` write a module of your own that works, with its cases, into ./runbook_modules: runbooks
+    in this directory can name it at once.
 
     \b
     Example:
       runbook new serving
       runbook new runbooks/serving.yaml
+      runbook new step raise_flag
+      runbook new probe queue_length
     """
+    if len(words) == 2 and words[0] in {"step", "probe"}:
+        _module("step" if words[0] == "step" else "probe", words[1], force=force)
+        return
+    if words in {("step",), ("probe",)}:
+        raise UserError(f"which {words[0]}?", mend=f"`runbook new {words[0]} NAME`; a runbook of that name: {words[0]}.yaml")
+    if len(words) != 1:
+        raise UserError(f"`{words[1]}` is one word too many", mend="`runbook new NAME`, or `runbook new step NAME`")
+    name = words[0]
     file = Path(name if name.endswith(_SUFFIXES) else f"{name}.yaml")
     if not _NAME.fullmatch(file.stem):
         mend = "use letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
         raise UserError(f"`{file.stem}` can't be a runbook's name", mend=mend)
+    _write(file, _STARTER.format(name=_quoted(file.stem), file=file), force=force)
+    click.echo(f"wrote {file}; next: edit its vars, then `runbook lint {file}` and `runbook check {file}`")
+
+
+def _module(noun: Noun, name: str, *, force: bool) -> None:
+    from runbook.engine.cli import _starters
+    from runbook.engine.language.own import folders
+    from runbook.engine.language.own.read import class_name
+    from runbook.modules import catalogue
+
+    if folders.MODULE.fullmatch(name) is None:
+        mend = "use small letters, digits and single _, beginning with a letter"
+        raise UserError(f"`{name}` can't be the name of a {noun}", mend=mend)
+    if name in catalogue.bundled(noun):
+        mend = f"`runbook doc --{noun} {name}` tells about it; give yours another name"
+        raise UserError(f"there is a {noun} `{name}` already, which comes with runbook", mend=mend)
+    folder = Path(folders.NAME, f"{noun}s")
+    for part in (folder.parent, folder):
+        if not part.is_dir():
+            part.mkdir(mode=0o755)
+            part.chmod(part.stat().st_mode & ~0o022)  # whatever the umask says: else it would not be read
+    file, cases = folder / f"{name}.py", folder / f"{name}.case.yaml"
+    source, judged = (
+        (_starters.STEP, _starters.STEP_CASES) if noun == "step" else (_starters.PROBE, _starters.PROBE_CASES)
+    )
+    _write(file, source.format(name=name, cls=class_name(name)), force=force)
+    file.chmod(file.stat().st_mode & ~0o022)
+    _write(cases, judged.format(name=name, file=file), force=force)
+    click.echo(
+        f"wrote {file} and {cases.name}; next: `runbook test {file}`, `runbook lint {file}`, `runbook doc {name}`"
+    )
+
+
+def _write(file: Path, text: str, *, force: bool) -> None:
     try:
         with file.open("w" if force else "x", encoding="utf-8") as opened:
-            opened.write(_STARTER.format(name=_quoted(file.stem), file=file))
+            opened.write(text)
     except FileExistsError:
         raise UserError("there is such a file already", where=str(file), mend="--force writes over it") from None
     except FileNotFoundError:
         raise UserError("its directory is not there", where=str(file), mend=f"mkdir -p {file.parent}") from None
-    click.echo(f"wrote {file}; next: edit its vars, then `runbook lint {file}` and `runbook check {file}`")
 
 
 def _quoted(name: str) -> str:

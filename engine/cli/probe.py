@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of the answer."
 )
+@options.module_path
 def command(module: str, words: tuple[str, ...], when: str | None, form: str) -> int:
     """Look once with a probe and print its records. Changes nothing and keeps nothing.
 

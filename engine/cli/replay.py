@@ -45,6 +45,7 @@ def _since(ctx: click.Context, param: click.Parameter, value: str) -> float:
 @click.option("--journal", metavar="FILE", help="The journal; default $RUNBOOK_JOURNAL, /var/lib/runbook or yours.")
 @click.option("-v", "--verbose", count=True, help="Show everything that would have happened.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only the summary of each detector.")
+@options.module_path
 def command(runbook: str, logs: tuple[str, ...], since: float, form: str, journal: str | None, **given: Any) -> int:
     """Let a runbook live through the past, and tell what would have fired and been done, when, and what would have
     stopped it. No host is asked and nothing is changed.

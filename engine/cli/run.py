@@ -20,6 +20,7 @@ from runbook.engine.cli import _options as options
 @click.option("--writable", multiple=True, metavar="DIR", help="A tree in which it may write and delete.")
 @click.option("--timeout", metavar="DURATION", help="How long it may take.")
 @options.output
+@options.module_path
 def command(**given: Any) -> int:
     """Carry out one step here, journalled and guarded as in a runbook.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
               help="Exit 1 where less than this of a runbook is reached.")  # fmt: skip
 @click.option("-v", "--verbose", count=True, help="Show what happened in each case.")
 @click.option("-q", "--quiet", is_flag=True, help="Show only what failed.")
+@options.module_path
 def command(
     paths: tuple[str, ...],
     chosen: str,
@@ -44,6 +46,9 @@ def command(
 ) -> int:
     """Play cases: files NAME.test.yaml, the directories they are in, or runbooks that have one beside them.
 
+    Files NAME.case.yaml beside steps and probes of your own (`runbook_modules/steps/NAME.py`) are judged, too: what the
+    host answers in, actions or records out; the module runs in a process of its own.
+
     No host is asked and nothing is changed: a case says what looks see, how steps end and what people do, over time;
     the same engine decides as in `apply` and `watch`. Default: the current directory.
 
@@ -51,6 +56,7 @@ def command(
     Examples:
         runbook test runbooks/
         runbook test llm-deploy.yaml -k '*disk*' -v
+        runbook test runbook_modules/
         runbook test --junit report.xml --coverage --fail-under 80
     """
     from runbook.engine.report import rehearsal
@@ -83,13 +89,19 @@ def command(
 
 def _run(files: list[Path], chosen: str, show: object) -> tuple[list[Result], list[Coverage]]:
     from runbook.engine.language import cases
+    from runbook.engine.rehearse import own
     from runbook.engine.rehearse import suite as suites
 
     results: list[Result] = []
     covered: list[Coverage] = []
     findings: list[Finding] = []
     suites_of = []
-    for file in files:
+    for file in [file for file in files if own.is_cases(file.name)]:
+        part = own.run(_shown(file), lambda name: fnmatchcase(name, chosen) or name == chosen)
+        results += part
+        if callable(show):
+            show((str(_shown(file)), part))
+    for file in [file for file in files if not own.is_cases(file.name)]:
         suite, found, _ = cases.examine(_shown(file))
         findings += found
         if suite is not None:
@@ -124,15 +136,22 @@ def _show(paint: object, part: tuple[str, list[Result]], form: str, verbosity: i
 def _files(name: str) -> Iterator[Path]:
     """Yield the files of cases that a path means."""
     from runbook.engine.language import cases, load
+    from runbook.engine.rehearse import own
 
     path = Path(name)
     if path.is_dir():
         for root, folders, files in os.walk(path):
             folders[:] = sorted(each for each in folders if not each.startswith(".") and each != "node_modules")
-            yield from (Path(root, each) for each in sorted(files) if cases.is_cases(each))
+            yield from (Path(root, each) for each in sorted(files) if cases.is_cases(each) or own.is_cases(each))
         return
-    if cases.is_cases(path.name) and path.exists():
+    if (cases.is_cases(path.name) or own.is_cases(path.name)) and path.exists():
         yield path
+        return
+    if path.suffix == ".py" and path.exists():
+        beside_it = next((each for suffix in own.SUFFIXES if (each := path.with_suffix(suffix)).exists()), None)
+        if beside_it is None:
+            raise UserError("this module has no cases beside it", where=name, mend=f"write {path.stem}.case.yaml")
+        yield beside_it
         return
     runbook = load.locate(name)
     beside = [runbook.with_name(runbook.stem + suffix) for suffix in cases.SUFFIXES]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PREFIX = "runbook/modules/"
+_LEFT = frozenset({"__pycache__", "golden"})  # the cases of modules are judged here
 
 
 @cache
@@ -71,7 +72,7 @@ def _files(directory: str, below: str) -> Iterator[tuple[str, bytes]]:
     with os.scandir(directory) as found:
         for entry in found:
             if entry.is_dir():
-                if entry.name != "__pycache__":
+                if entry.name not in _LEFT:
                     yield from _files(entry.path, f"{below}{entry.name}/")
             elif not entry.name.startswith(".") and not entry.name.endswith((".pyc", "~")):
                 with open(entry.path, "rb") as file:  # noqa: PTH123 -- pathlib costs a start-up a millisecond and more

@@ -35,6 +35,7 @@ attempt.refused    component member reason until: its breaker is open
 operation.undone   what was undone after an operation failed for good
 pool.switched      pool from to
 notified           message
+channel.told       channel status (sent, failed, held) reason message place cured: a message to one channel of people
 approval.given     by reason until digest; here and below the fact's run is empty: a person said it
 approval.refused   by reason until digest
 incident.acked     by reason until

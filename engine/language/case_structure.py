@@ -117,6 +117,22 @@ def _happening() -> Schema:
                 "additionalProperties": {"$ref": "#/$defs/ending"},
                 "description": "By an operation's name: how its attempts end from now on.",
             },
+            "components": {
+                "type": "object",
+                "title": "mapping of components",
+                "additionalProperties": {
+                    "type": "object",
+                    "title": "attempts",
+                    "properties": {
+                        "attempts": {"type": "integer", "minimum": 1, "description": "How many, in earlier passes."},
+                        "failures": {"type": "integer", "minimum": 0, "description": "How many failed, evenly spread."},
+                        "latency": _duration("How long each took; default 1s."),
+                    },
+                    "required": ["attempts"],
+                    "additionalProperties": False,
+                },
+                "description": "By a component's name, such as POOL.MEMBER: what its attempts have been so far.",
+            },
             "people": {"$ref": "#/$defs/people"},
         },
         "additionalProperties": False,

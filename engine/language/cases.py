@@ -8,7 +8,7 @@ from collections.abc import Mapping  # noqa: TC003 -- a frozen class looks at it
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from runbook.engine.language import case_structure, load, params, source, units
+from runbook.engine.language import case_structure, load, params, pooled, source, units
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.validate import validate
 from runbook.engine.language.values import Reader
@@ -63,6 +63,15 @@ class People:
 
 
 @frozen
+class Past:
+    """What the attempts of a component have been."""
+
+    attempts: int
+    failures: int  # evenly spread among them
+    latency: float  # seconds that each took
+
+
+@frozen
 class Happening:
     """What happens at a time, or after each success of a step."""
 
@@ -73,6 +82,7 @@ class Happening:
     steps: Mapping[str, Ending]
     operations: Mapping[str, Ending]
     people: People | None
+    components: Mapping[str, Past] = field(default_factory=dict)
 
 
 @frozen
@@ -217,7 +227,20 @@ class _Loader:
             self._endings(given, "steps", path),
             self._endings(given, "operations", path),
             self._people(given.get("people"), (*path, "people")),
+            self._components(given.get("components") or {}, (*path, "components")),
         )
+
+    def _components(self, given: Mapping[str, Any], path: Path) -> dict[str, Past]:
+        assert self.runbook is not None
+        runbook = self.runbook
+        alone = {each for each in runbook.components if each not in runbook.pools}
+        used = {each.component for each in runbook.operations if each.component is not None}
+        made = {}
+        for name, said in given.items():
+            self._known(name, alone | used | pooled.members(runbook.pools), "component", (*path, name), key=True)
+            latency = self._seconds(said.get("latency"), (*path, name, "latency"), 1.0)
+            made[name] = Past(said["attempts"], said.get("failures", 0), latency)
+        return made
 
     def _sight(self, name: str, given: Any, path: Path) -> Sight:
         assert self.runbook is not None
@@ -253,9 +276,9 @@ class _Loader:
         return Sight("lines", lines=tuple(listed), path=given.get("path"))
 
     def _record(self, detector: Detector, given: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-        if catalogue.probe(detector.probe).engine and detector.probe != "component":
+        if catalogue.probe(detector.probe).engine:
             self.reader.add("RB011", f"`{detector.name}` is judged by the engine itself", path,
-                            "let its members see something, or its operation fail")  # fmt: skip
+                            "let its members see something, or its operation fail; or write `components`")  # fmt: skip
             return given
         known = params.record_fields(catalogue.probe(detector.probe))
         made: dict[str, Any] = {}

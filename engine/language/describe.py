@@ -65,7 +65,7 @@ def comments(cls: Class) -> Mapping[str, str]:
     for part in reversed(cls.__mro__):
         if dataclasses.is_dataclass(part):
             try:
-                source = textwrap.dedent(inspect.getsource(part))
+                source = vars(part).get("__runbook_source__") or textwrap.dedent(inspect.getsource(part))
             except (OSError, TypeError):
                 continue
             found.update(_trailing(source))

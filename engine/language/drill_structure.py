@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from runbook.engine.language.structure import Schema
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-INCIDENT_ENDS: Final = ("cured", "observed", "waiting", "suppressed", "unhealed", "unverified")
+INCIDENT_ENDS: Final = ("cured", "open", "observed", "waiting", "suppressed", "unhealed", "unverified")
 OPERATION_ENDS: Final = ("done", "failed")
 SIGNALS: Final = ("KILL", "TERM", "INT", "HUP", "ABRT", "SEGV", "STOP")
 WAYS: Final = ("truncate", "flip", "zero", "garble")
@@ -89,7 +89,7 @@ def _fault() -> Schema:
                 "description": "What is done, in this order.",
             },
             "expect": _choice(
-                "What must come of it; default: cured where the detector recovers, else observed; of an operation done.",
+                "What must come of it; default: cured where the detector recovers, else open; of an operation done.",
                 [*INCIDENT_ENDS, *OPERATION_ENDS],
             ),
             "steps": {
@@ -267,7 +267,6 @@ def _gpu(title: str, description: str, **more: Schema) -> Schema:
                 name: {**whole, "description": what}
                 for name, what in (
                     ("temperature", "°C."),
-                    ("margin", "Degrees that are left until it slows down."),
                     ("utilization", "Percent."),
                     ("power", "Watts."),
                     ("power_limit", "Watts."),
@@ -277,6 +276,7 @@ def _gpu(title: str, description: str, **more: Schema) -> Schema:
                     ("error", "What NVML answers to every question: 15 lost, 16 reset required; 0 none."),
                 )
             },
+            "margin": {"type": "integer", "description": "Degrees that are left until it slows down."},
             "memory_total": _size("Of its memory."),
             "memory_used": _size("Of its memory."),
             **{

@@ -1,15 +1,15 @@
-"""Files of drills (`NAME.drill.yaml`): real faults, the place in which they are injected, and what must come of each."""
+"""Files of drills (`NAME.drill.yaml`): real faults, the place in which they are injected, what must come of each."""
 
 from __future__ import annotations
 
 import pathlib
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from runbook.engine.language import drill_guard, drill_structure, load, source
 from runbook.engine.language.drill_parts import Parts
 from runbook.engine.language.drill_values import texts
-from runbook.engine.language.drill_words import Drill, Fault
+from runbook.engine.language.drill_words import Drill, Fault, Phase
 from runbook.engine.language.validate import validate
 from runbook.engine.language.values import Reader
 
@@ -105,16 +105,12 @@ class _Loader:
         made = parts.given()
         detector, operation = given.get("detector", ""), given.get("operation", "")
         self._about(parts, runbook, detector, operation, path)
-        for told in drill_guard.reaches_out(runbook, {name: "" for name in runbook.secrets}):
-            self.reader.add(
-                "RB011",
-                told.what,
-                (*path, "vars") if "vars" in given else ("vars",) if self.data.get("vars") else (),
-                told.mend,
-            )
+        for told in drill_guard.reaches_out(runbook, dict.fromkeys(runbook.secrets, "")):
+            at: Path = (*path, "vars") if "vars" in given else ("vars",) if "vars" in self.data else ()
+            self.reader.add("RB011", told.what, at, told.mend)
         manner = {**{key: self.data.get(key) for key in ("every", "within", "operations", "now")}, **given}
         seen = runbook.detector(detector)
-        default = "before" if runbook.operations else "never"
+        default: Phase = "before" if runbook.operations else "never"
         if operation or (seen is not None and seen.probe == "error"):
             default = "after"
         return Fault(
@@ -128,7 +124,7 @@ class _Loader:
             self._steps(parts, given, seen, path),
             parts.values.seconds(manner["within"], (*path, "within"), 60.0),
             max(0.05, parts.values.seconds(manner["every"], (*path, "every"), 0.5)),
-            manner["operations"] or default,
+            cast("Phase", manner["operations"] or default),
             bool(manner["now"]),
             bool(given.get("approve")),
             texts(given.get("needs")),
@@ -159,7 +155,7 @@ class _Loader:
         if operation:
             return "done"
         recovers = detector is not None and (detector.recover or detector.probe == "error")
-        return "cured" if recovers else "observed"
+        return "cured" if recovers else "open"
 
     def _steps(
         self, parts: Parts, given: Mapping[str, Any], detector: Detector | None, path: Path

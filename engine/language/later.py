@@ -8,9 +8,8 @@ MODULES: Final = {
     "probe": frozenset({"slurm"}),
     "module": frozenset(
         {
-            *("hf_download", "hf_cache", "build", "collect"),
+            *("build", "collect"),
             *("resubmit", "requeue", "cancel"),
-            *("drain_node", "resume_node", "reboot"),
         }
     ),
 }

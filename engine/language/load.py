@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.errors import RunbookInvalid, UserError
 from runbook.engine.language import faults, pooled, schema, source, steps, use
 from runbook.engine.language.nearest import nearest
+from runbook.engine.language.own import enlist
 from runbook.engine.language.validate import validate
 from runbook.engine.language.values import Reader
 from runbook.engine.model import Finding, Path, Runbook, Secret
@@ -105,8 +106,11 @@ def _assemble(
         return library[resolved]
 
     reader = Reader(read)
+    modules = enlist.Brought()
+    if isinstance(read.data, dict):
+        modules = enlist.bring(reader, read.data, str(trail[-1].parent))
     if read.data is not None:
-        reader.structure(validate(read.data, schema.core()))
+        reader.structure(validate(read.data, schema.core()), told=modules.broken)
     if not isinstance(read.data, dict):
         return use.Part(read, None, _ordered(reader.findings), sound=False)
     data = read.data
@@ -121,7 +125,7 @@ def _assemble(
         read,
         runbook,
         (*_ordered(reader.findings), *dict.fromkeys(brought.findings)),
-        tuple(brought.sources.values()),
+        (*brought.sources.values(), *modules.sources),
         sound=reader.sound and brought.sound,
     )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.language.expression import Expression
     from runbook.engine.language.params import Parameter
-    from runbook.modules.declare import Kind
+    from runbook.modules.declare import Kind, Probe
 
 __all__ = [
     "Compared",
@@ -232,10 +232,14 @@ def impossible(expression: Expression, fields: Mapping[str, Parameter]) -> str |
     return contradiction.impossible(expression, fields)
 
 
-@cache
 def orders(probe: str) -> Mapping[str, tuple[str, ...]]:
     """Return the fields of a probe's records that are of closed sets, with the members in their order."""
-    fields = params.record_fields(catalogue.probe(probe))
+    return _orders(catalogue.probe(probe))
+
+
+@cache
+def _orders(cls: type[Probe]) -> Mapping[str, tuple[str, ...]]:
+    fields = params.record_fields(cls)
     return {name: field.choices for name, field in fields.items() if field.choices}
 
 

@@ -65,9 +65,13 @@ _PYTHON: dict[Any, Schema] = {
 }
 
 
-@cache
 def core() -> Schema:
     """Return the schema of a runbook, in which modules are references that `resolve` fills in."""
+    return _core(catalogue.generation())
+
+
+@cache
+def _core(_generation: int) -> Schema:
     steps = {name: ref(f"step.{name}") for name in catalogue.step_names()}
     probes = {name: ref(f"probe.{name}") for name in catalogue.probe_names()}
     definitions = {
@@ -93,7 +97,6 @@ def core() -> Schema:
     }
 
 
-@cache
 def step(name: str) -> Schema:
     """Return the schema of a step's parameters.
 
@@ -103,7 +106,6 @@ def step(name: str) -> Schema:
     return _module(name, catalogue.step(name))
 
 
-@cache
 def probe(name: str) -> Schema:
     """Return the schema of a probe's parameters.
 
@@ -155,6 +157,7 @@ def _detector(probes: Schema) -> Schema:
     return {**made, "oneOf": choices}
 
 
+@cache
 def _module(name: str, cls: type[Step | Probe]) -> Schema:
     known = params.fields(cls)
     properties = {key: _with_default(_typed(field.type), field) for key, field in known.items()}

@@ -56,6 +56,8 @@ RULES = {
     "RB014": "closed-set",
     "RB015": "duplicate-name",
     "RB050": "not-yet",
+    "RB063": "own-module",
+    "RB064": "own-place",
 }
 
 

@@ -64,7 +64,7 @@ def registered(runbook: Runbook) -> frozenset[str]:
     """Return the names under which a runbook's steps register their results."""
     kept = vars(runbook)  # asked at every look, and never another answer
     if _REGISTERED not in kept:
-        kept[_REGISTERED] = frozenset(call.register for call in _calls(runbook) if call.register)
+        kept[_REGISTERED] = frozenset(call.register for call in calls(runbook) if call.register)
     found: frozenset[str] = kept[_REGISTERED]
     return found
 
@@ -90,7 +90,8 @@ def _runbook(known: Knowing | Runbook) -> Runbook:
     return known if isinstance(known, Runbook) else known.runbook
 
 
-def _calls(runbook: Runbook) -> Iterable[StepCall]:
+def calls(runbook: Runbook) -> Iterable[StepCall]:
+    """Yield every call of a step in a runbook, wherever it stands."""
     for operation in runbook.operations:
         yield operation.step
         yield from operation.fallback

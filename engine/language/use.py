@@ -81,7 +81,7 @@ def bundled() -> Mapping[str, pathlib.Path]:
 
     folder = pathlib.Path(str(files("runbook") / "runbooks"))
     return {
-        file.stem: file for file in sorted(folder.glob("*.yaml")) if file.is_file() and not file.stem.endswith(".test")
+        file.stem: file for file in sorted(folder.glob("*.yaml")) if file.is_file() and not file.stem.endswith((".test", ".drill"))
     }
 
 

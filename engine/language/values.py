@@ -12,7 +12,7 @@ from runbook.engine.language.nearest import nearest
 from runbook.engine.model import UNKNOWN, Finding, Limit, Path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from runbook.engine.language.source import Source
     from runbook.engine.language.validate import Problem
@@ -47,13 +47,21 @@ class Reader:
         span = self.source.head(path, key=key)
         self.findings.append(Finding(code, source.RULES[code], "error", message, span, hint))
 
-    def structure(self, problems: Iterable[Problem]) -> None:
-        """Report what does not fit the schema, and leave it out from now on."""
+    def structure(self, problems: Iterable[Problem], told: Container[Path] = frozenset()) -> None:
+        """Report what does not fit the schema, and leave it out from now on.
+
+        Args:
+            problems: what does not fit.
+            told: the keys that are known to be no modules, and why.
+        """
         known = {(found.span.line, found.span.column) for found in self.findings}
+        around = {path[:-1] for path in told}
         for problem in problems:
             span = self.source.head(problem.path, key=problem.key)
             # A trap was reported there already, with what it was read as.
-            if (span.line, span.column) not in known or problem.code in {"RB007", "RB008", "RB009"}:
+            if ((span.line, span.column) not in known or problem.code in {"RB007", "RB008", "RB009"}) and (
+                problem.path not in told and problem.path not in around
+            ):
                 rule = source.RULES[problem.code]
                 self.findings.append(Finding(problem.code, rule, "error", problem.message, span, problem.hint))
             self._dead.add(problem.path)

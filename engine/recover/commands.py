@@ -180,6 +180,8 @@ class Notify:
     title: str = ""
     severity: str = ""
     incident: str = ""
+    channels: tuple[str, ...] = ()  # by name; none: the usual ones
+    place: str = ""  # the step's path in the runbook
 
 
 @frozen

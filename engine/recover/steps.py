@@ -168,6 +168,8 @@ def _here(turn: Turn, task: Task, operation: str) -> Outcome | None:
                 str(values.get("title") or ""),
                 str(values.get("severity") or (incident.severity if incident else "")),
                 incident.id if incident else "",
+                tuple(map(str, values.get("channels") or ())),
+                _place(task.call),
             )
         )
         return Outcome(StepStatus.DONE, actions=({"action": "tell", "what": str(values["message"]), "changed": True},))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.decide.guards import Caps
 from runbook.engine.detect import errors as failures
+from runbook.engine.detect.attempts import Attempt
 from runbook.engine.errors import RenderError
 from runbook.engine.language import chosen, render
 from runbook.engine.language.cases import Ending
@@ -220,6 +221,13 @@ class Play:
         self.world.happen(happening, hosts, self._detectors)
         if happening.people is not None:
             self._people(happening.people)
+        known = dict(self.state.attempts)
+        for component, past in happening.components.items():
+            count, bad = past.attempts, past.failures
+            failed = [(n + 1) * bad // count > n * bad // count for n in range(count)]
+            made = tuple(Attempt(self.now, not each, past.latency) for each in failed)
+            known |= {(host, component): made for host in happening.hosts or hosts}
+        self.state = replace(self.state, attempts=known)
 
     def _step_ended(self, ended: words.Ended) -> None:
         task = self.state.tasks.get(ended.intent)

@@ -287,7 +287,7 @@ def did(one: StepReport, name: str) -> tuple[str, str]:
 
 def _what(one: StepReport) -> str:
     """Return what a step did, or would do."""
-    return _actions(one.actions, _PAST if one.state == "done" else {})
+    return _actions(one.actions, {**_PAST, "do": ""} if one.state == "done" else {"do": ""})
 
 
 def _actions(actions: Sequence[Mapping[str, Any]], verbs: Mapping[str, str]) -> str:

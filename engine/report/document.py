@@ -41,7 +41,7 @@ class DocumentReporter:
         """Take in what happened."""
         self._gather.add(fact)
 
-    def progress(self, host: str, title: str, text: str) -> None:
+    def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
         """Programs do not watch."""
 
     def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
@@ -88,6 +88,7 @@ def _host(host: HostReport) -> dict[str, Any]:
         "absent": [_unseen(one) for one in host.absent],
         **({"well": [_well(one) for one in host.well]} if host.well else {}),
         "steps": [_step(one) for one in host.steps],
+        **({"told": [{**one, "reason": one["reason"] or None} for one in host.told]} if host.told else {}),
     }
 
 

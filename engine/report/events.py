@@ -31,7 +31,7 @@ class EventReporter:
         """Write what happened."""
         self._write(event(self._gather.add(fact)))
 
-    def progress(self, host: str, title: str, text: str) -> None:
+    def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
         """Programs get the facts; how far a step is, is for people."""
 
     def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:

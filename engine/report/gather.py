@@ -193,6 +193,11 @@ class Gather:
             host = self._host(fact)
             self._put(fact, replace(host, steps=(*host.steps, step)))
 
+    def _channel(self, fact: Fact) -> None:
+        host, data = self._host(fact), fact.data
+        one = {name: data.get(name) for name in ("channel", "status", "reason", "message", "cured")}
+        self._put(fact, replace(host, told=(*host.told, one)))
+
     def _attempting(self, fact: Fact) -> None:
         self._operate(fact, state="running", attempts=int(fact.data.get("attempt") or 1))
 
@@ -354,6 +359,7 @@ _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "incident.changed": Gather._changed,  # noqa: SLF001
     "incident.ended": Gather._ended,  # noqa: SLF001
     "guard.refused": Gather._refused,  # noqa: SLF001
+    "channel.told": Gather._channel,  # noqa: SLF001
     "step.ended": Gather._step,  # noqa: SLF001
     "step.undone": Gather._step,  # noqa: SLF001
     "attempt.begun": Gather._attempting,  # noqa: SLF001

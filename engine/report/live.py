@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import atexit
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbook.engine.report import words
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from rich.progress import Progress, TaskID
+    from rich.progress import BarColumn, Progress, Task, TaskID
 
     from runbook.engine.journal.facts import Fact
 
 _BEGIN = frozenset({"step.begun", "attempt.begun", "attempt.delayed"})
 _END = frozenset({"step.ended", "attempt.ended"})
 _ROOM = 60  # columns, beside the clock
+_BAR = 12  # columns of a bar, where a step's share is known
+_BESIDE = 14  # columns of the sign before and the clock behind
+_LEAST = 16  # columns of a title beside it
 _LOOKING = "looking whether it is cured"
 
 
@@ -56,12 +59,18 @@ class Live:
         if not self._running:
             self.hide()
 
-    def update(self, host: str, title: str, text: str) -> None:
-        """Show how far a step is."""
+    def update(self, host: str, title: str, text: str, *, share: float | None = None) -> None:
+        """Show how far a step is: in words, and with a bar where its share from 0 to 1 is known."""
         key = (host, title)
         if key in self._running and self._progress and key in self._tasks:
-            shown = words.cut(f"{self._running[key]}: {text}", _ROOM)
-            self._progress.update(self._tasks[key], description=shown)
+            if share is None:
+                shown = words.cut(f"{self._running[key]}: {text}", _ROOM)
+                self._progress.update(self._tasks[key], description=shown)
+            else:
+                room = max(_ROOM, self._progress.console.width - _BESIDE) - _BAR
+                title = words.cut(self._running[key], max(_LEAST, room - len(text) - 2))
+                shown = words.cut(f"{title}: {text}", room)
+                self._progress.update(self._tasks[key], description=shown, total=1.0, completed=share)
 
     def hide(self) -> None:
         """Clear the line."""
@@ -75,7 +84,8 @@ class Live:
             from rich.console import Console
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-            columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+            told = TextColumn("{task.description}", markup=False)
+            columns = (SpinnerColumn(), _bar(), told, TimeElapsedColumn())
             console = Console(file=self._stream, highlight=False)
             self._progress = Progress(*columns, console=console, transient=True, refresh_per_second=4)
             self._progress.start()
@@ -83,3 +93,14 @@ class Live:
         for key, shown in self._running.items():
             if key not in self._tasks:
                 self._tasks[key] = self._progress.add_task(shown, total=None)
+
+
+def _bar() -> BarColumn:
+    """Return a column that is empty for steps that don't know how far they are."""
+    from rich.progress import BarColumn
+
+    class Bar(BarColumn):
+        def render(self, task: Task) -> Any:
+            return super().render(task) if task.total else ""
+
+    return Bar(bar_width=_BAR)

@@ -128,6 +128,13 @@ class Narrator:
     def _notified(self, fact: Fact) -> Told:
         return Told(fact.at, "told", str(fact.data.get("message") or ""))
 
+    def _channel(self, fact: Fact) -> Told:
+        status, channel = fact.data.get("status"), fact.data.get("channel")
+        verb = {"sent": "was told", "held": "is not told again"}.get(str(status), "was not told")
+        over = " that it is over" if fact.data.get("cured") is True and status == "sent" else ""
+        reason = f": {fact.data['reason']}" if fact.data.get("reason") else ""
+        return Told(fact.at, "channel", f"{channel} {verb}{over}{reason}", "yellow" if status == "failed" else "")
+
     def _attempt(self, fact: Fact) -> Told:
         data = fact.data
         spent = f" ({words.duration(float(data['duration']))})" if isinstance(data.get("duration"), int | float) else ""
@@ -173,6 +180,7 @@ _KINDS: Mapping[str, Callable[[Narrator, Fact], Told]] = {
     "verified.look": Narrator._looked,  # noqa: SLF001 -- the class's own table
     "incident.ended": Narrator._ended,  # noqa: SLF001 -- the class's own table
     "notified": Narrator._notified,  # noqa: SLF001 -- the class's own table
+    "channel.told": Narrator._channel,  # noqa: SLF001 -- the class's own table
     "attempt.ended": Narrator._attempt,  # noqa: SLF001 -- the class's own table
     "attempt.refused": Narrator._refused,  # noqa: SLF001 -- the class's own table
     "attempt.delayed": Narrator._delayed,  # noqa: SLF001 -- the class's own table

@@ -147,6 +147,7 @@ class HostReport:
     well: tuple[Well, ...] = ()  # told by `check`
     steps: tuple[StepReport, ...] = ()  # of `finally`, and of `runbook run`
     unreachable: str = ""  # the reason
+    told: tuple[Mapping[str, Any], ...] = ()  # messages to channels: channel status reason message cured
 
     @property
     def state(self) -> str:

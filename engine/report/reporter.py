@@ -21,7 +21,7 @@ class Reporter(Protocol):
     def fact(self, fact: Fact) -> None:
         """Take in what happened."""
 
-    def progress(self, host: str, title: str, text: str) -> None:
+    def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
         """Show how far a long step is; nothing of it is kept."""
 
     def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:

@@ -55,11 +55,13 @@ class TextReporter:
             self._operation(fact)
         elif fact.kind == "notified":
             self._notified(fact)
+        elif fact.kind == "channel.told":
+            self._channel(fact)
 
-    def progress(self, host: str, title: str, text: str) -> None:
+    def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
         """Show how far a long step is."""
         if self._live:
-            self._live.update(*(words.printable(self._redact(one)) for one in (host, title, text)))
+            self._live.update(*(words.printable(self._redact(one)) for one in (host, title, text)), share=share)
 
     def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
         """Write what has not ended by itself, the hosts that are well, and the last line."""
@@ -116,6 +118,20 @@ class TextReporter:
     def _notified(self, fact: Fact) -> None:
         lines = words.printable_lines(str(fact.data.get("message") or ""))
         self._block(self._gather.run(fact), [self._paint("> ", "cyan") + line for line in lines])
+
+    def _channel(self, fact: Fact) -> None:
+        """Say whom a channel did not reach; with -v, whom it did, and what was held back."""
+        status, channel = str(fact.data.get("status")), words.printable(str(fact.data.get("channel")))
+        reason = words.printable(str(fact.data.get("reason") or ""))
+        run = self._gather.run(fact)
+        if status == "failed":
+            said = f"! {channel} was not told: {reason}"
+            self._block(run, [self._paint(line, "yellow") for line in words.wrapped(said, self._paint.columns)])
+        elif status == "held" and self._verbosity >= 0:
+            self._block(run, [self._paint(f"  {channel} is not told again: {reason}", "dim")])
+        elif status == "sent" and (self._verbosity > 0 or fact.data.get("cured") is True):
+            over = "that it is over" if fact.data.get("cured") is True else str(fact.data.get("message"))
+            self._block(run, [self._paint(f"  {channel} was told: {words.printable(over)}", "dim")])
 
     def _rest(self, run: RunReport, host: HostReport) -> None:
         name = _named(run, host.name)

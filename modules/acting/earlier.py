@@ -4,9 +4,10 @@ import base64
 import contextlib
 import json
 import os
+import stat
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from runbook.modules.acting import content, likeness
+from runbook.modules.acting import content, likeness, perform_own, tree
 from runbook.modules.acting.tree import Tree
 from runbook.modules.acting.trees import Trees
 from runbook.modules.actions import Action, Entry, Kept, Move, Own
@@ -92,20 +93,18 @@ def _moved(trees: Trees, record: Mapping[str, Any]) -> Iterator[Action]:
 def _owned(trees: Trees, record: Mapping[str, Any], path: str, known: Set[str]) -> Iterator[Action]:
     """Give back owner, group and mode to what is still the same thing."""
     root = str(record["path"])
-    wanted: Dict[Tuple[int, int, int, bool], List[Entry]] = {}
-    for relative, device, inode, uid, gid, mode in record["entries"]:
-        place = f"{root}/{relative}" if relative else root
+    wanted: Dict[Tuple[int, int, Optional[int], bool], List[Entry]] = {}
+    for entry, (uid, gid, mode) in perform_own.before(record):
+        place = f"{root}/{entry.path}" if entry.path else root
         if not within(place, path) or place in known:
             continue
         known.add(place)
         seen = _seen(trees, place)
-        if seen is None or (seen.st_dev, seen.st_ino) != (device, inode):
+        if seen is None or (seen.st_dev, seen.st_ino) != (entry.device, entry.inode):
             continue
-        directory = likeness.kind(seen) == "directory"
-        if (seen.st_uid, seen.st_gid, seen.st_mode & 0o7777) != (uid, gid, mode):
-            wanted.setdefault((uid, gid, mode, directory), []).append(
-                Entry(relative, device, inode, directory=directory)
-            )
+        now = tree.entry(entry.path, seen)
+        if (now.uid, now.gid, stat.S_IMODE(now.mode)) != (uid, gid, mode):
+            wanted.setdefault((uid, gid, mode, now.directory), []).append(now)
     for (uid, gid, mode, directory), entries in wanted.items():
         modes = {"directory_mode": mode} if directory else {"file_mode": mode}
         yield Own(root, tuple(entries), uid=uid, gid=gid, **modes)

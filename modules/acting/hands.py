@@ -75,6 +75,7 @@ class Hands:
         self.writable = tuple(writable)
         self.keep_undo = keep_undo  # must return before the thing is done
         self.progress = progress
+        self.share: Optional[float] = None  # of the action in hand that is done, from 0 to 1: goes with `progress`
         self.diff = diff
         self.mask = mask or Mask()
         self.output = Output(self.mask)

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Type
 from runbook.modules.acting import (
     perform_file,
     perform_keep,
+    perform_own,
     perform_process,
     perform_restore,
     perform_signal,
@@ -32,7 +33,7 @@ _ACTS: Mapping[Type[Any], Tuple[str, Act]] = {
     Write: ("write", perform_file.write),
     Delete: ("delete", perform_tree.delete),
     Move: ("move", perform_file.move),
-    Own: ("own", perform_tree.own),
+    Own: ("own", perform_own.own),
     Keep: ("keep", perform_keep.keep),
     Restore: ("restore", perform_restore.restore),
     Signal: ("signal", perform_signal.signal_all),
@@ -42,7 +43,7 @@ _ACTS: Mapping[Type[Any], Tuple[str, Act]] = {
 _UNDOS: Mapping[str, Callable[[Hands, Mapping[str, Any]], str]] = {
     "write": perform_file.undo_write,
     "move": perform_file.undo_move,
-    "own": perform_tree.undo_own,
+    "own": perform_own.undo_own,
     "keep": perform_restore.undo_keep,
     "restore": perform_restore.undo_restore,
 }

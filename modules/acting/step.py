@@ -108,6 +108,7 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
         status, error = "failed" if hands.touched else "refused", str(problem)
     except (Failed, Unclear) as problem:
         status, error = "failed", str(problem)
+        hands.data.update(getattr(problem, "data", {}))
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         status, error = "failed", f"{where}{problem.strerror or problem}"
@@ -180,11 +181,17 @@ def _hands(order: Mapping[str, Any], keep_undo: Any, write: Write) -> Hands:
         if now - spoken >= _PROGRESS:
             spoken = now
             told = secrets.text(text)
-            write(wire.encode({"progress": told if len(told) <= _TOLD else cut.after(told[-_TOLD:])}))
+            said: Dict[str, Any] = {"progress": told if len(told) <= _TOLD else cut.after(told[-_TOLD:])}
+            if hands.share is not None:
+                said["share"] = hands.share
+            if hands.data.get("progress"):
+                said["advanced"] = hands.data["progress"]  # told by the agent, should this process be killed
+            write(wire.encode(said))
 
     secrets = mask.of(order.get("params") or {}, order.get("secret") or ())
     writable: Sequence[str] = order.get("writable") or ()
-    return Hands(tuple(writable), keep_undo, progress, diff=bool(order.get("diff")), mask=secrets)
+    hands = Hands(tuple(writable), keep_undo, progress, diff=bool(order.get("diff")), mask=secrets)
+    return hands
 
 
 def _alarm(timeout: float) -> None:

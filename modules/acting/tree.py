@@ -48,8 +48,23 @@ class Found(NamedTuple):
     @property
     def entry(self) -> Entry:
         """What a Delete or Own names it by."""
-        seen = self.stat
-        return Entry(self.path, seen.st_dev, seen.st_ino, seen.st_size, stat.S_ISDIR(seen.st_mode))
+        return entry(self.path, self.stat)
+
+
+def entry(path: str, seen: os.stat_result) -> Entry:
+    """Return what a Delete or Own names a thing by."""
+    mode = seen.st_mode
+    return Entry(
+        path,
+        seen.st_dev,
+        seen.st_ino,
+        seen.st_size,
+        stat.S_ISDIR(mode),
+        seen.st_nlink,
+        seen.st_uid,
+        seen.st_gid,
+        mode,
+    )
 
 
 def mount_id(descriptor: int) -> int:
@@ -249,34 +264,37 @@ def _below(top: int, root: str, mount: int, mounts: Set[str]) -> Iterator[Found]
         levels.append((descriptor, "", os.fstat(descriptor), _children(descriptor, root)))
         while levels:
             here, prefix, own, children = levels[-1]
-            child = next(children, None)
-            if child is None:
+            device = own.st_dev
+            for child in children:
+                relative = prefix + child.name
+                try:
+                    seen = child.stat(follow_symlinks=False)
+                    if relative in mounts or seen.st_dev != device:
+                        yield Found(relative, seen, mount=True)
+                        continue
+                    if not stat.S_ISDIR(seen.st_mode):
+                        yield Found(relative, seen)
+                        continue
+                    below = os.open(child.name, _READ_DIRECTORY, dir_fd=here)
+                    seen = os.fstat(below)
+                except OSError as error:
+                    if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:  # it vanished, or was swapped
+                        continue
+                    raise Failed(f"{root}/{relative}: {error.strerror}") from error
+                if mount_id(below) != mount:
+                    os.close(below)
+                    yield Found(relative, seen, mount=True)
+                    continue
+                if len(levels) > DEEPEST:
+                    os.close(below)
+                    raise Refused(f"{root}: directories lie more than {DEEPEST} deep")
+                levels.append((below, relative + "/", seen, _children(below, f"{root}/{relative}")))
+                break
+            else:
                 levels.pop()
                 os.close(here)
                 if levels:
                     yield Found(prefix[:-1], own)
-                continue
-            relative = prefix + child.name
-            try:
-                seen = os.stat(child.name, dir_fd=here, follow_symlinks=False)
-                if relative in mounts or seen.st_dev != own.st_dev:
-                    yield Found(relative, seen, mount=True)
-                elif not stat.S_ISDIR(seen.st_mode):
-                    yield Found(relative, seen)
-                else:
-                    below = os.open(child.name, _READ_DIRECTORY, dir_fd=here)
-                    seen = os.fstat(below)
-                    if mount_id(below) != mount:
-                        os.close(below)
-                        yield Found(relative, seen, mount=True)
-                        continue
-                    if len(levels) > DEEPEST:
-                        os.close(below)
-                        raise Refused(f"{root}: directories lie more than {DEEPEST} deep")
-                    levels.append((below, relative + "/", seen, _children(below, f"{root}/{relative}")))
-            except OSError as error:
-                if error.errno not in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:  # it vanished, or was swapped
-                    raise Failed(f"{root}/{relative}: {error.strerror}") from error
     except OSError as error:
         raise Failed(f"{root}: {error.strerror}") from error
     finally:

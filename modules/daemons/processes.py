@@ -54,12 +54,23 @@ class Table:
 
 def table(host: Host, *, anew: bool = False) -> Table:
     """Look at every process; `anew`, where one that was just named must be among them."""
-    by_pid = {process.pid: process for process in host.processes(anew=anew)}
+    found = host.processes(anew=anew)
+    at, made = (host.moment or {}).get("tree", (None, None))
+    if at is not found or made is None:
+        made = _table(found, host.pid())
+        if host.moment is not None:
+            host.moment["tree"] = found, made
+    known: Table = made
+    return known
+
+
+def _table(processes: Sequence[Process], own: int) -> Table:
+    by_pid = {process.pid: process for process in processes}
     children: Dict[int, List[int]] = {}
     for process in by_pid.values():
         children.setdefault(process.parent, []).append(process.pid)
     partial = Table(by_pid, children, frozenset())
-    return Table(by_pid, children, frozenset(_ours(host.pid(), partial)))
+    return Table(by_pid, children, frozenset(_ours(own, partial)))
 
 
 def pattern(text: str, parameter: str = "match") -> "Pattern[str]":

@@ -16,7 +16,7 @@ from runbook.modules.hub.place import Place, Seat, State
 from runbook.modules.hub.tally import Tally
 
 ROUNDS = 3  # times that a content is fetched which has another hash
-_LARGE = 4 << 20  # bytes from which a broken file is mended, and not fetched anew
+_LARGE = 1 << 20  # bytes from which a broken file is mended, and not fetched anew
 _TELL = 1 << 20  # bytes after which the hash may go on
 
 
@@ -35,6 +35,8 @@ class Bringer:
         tally: Tally,
         patience: float,
         stop: threading.Event,
+        *,
+        trust: bool = True,
     ) -> None:
         self._library = library
         self._place = goal
@@ -42,6 +44,7 @@ class Bringer:
         self._tally = tally
         self._patience = patience
         self._stop = stop
+        self._trust = trust
 
     def bring(self, file: HubFile, before: int) -> bool:
         """Bring a file and return whether anything was done; `before` is how much of it was found.
@@ -53,7 +56,7 @@ class Bringer:
         lock = self._place.seat(file).lock
         with locks.held(self._place.ground, lock, lambda seconds: self._waiting(file, seconds)):
             seat = self._place.seat(file)
-            seen = place.look(self._place, file)
+            seen = place.look(self._place, file, trust=self._trust)
             self._tally.gained(seen.found - before)
             if seen.state is State.WHOLE and not self._sound(file, seat):
                 seen = place.Seen(State.MISSING, settled=False)
@@ -84,7 +87,8 @@ class Bringer:
         return False
 
     def _fetch(self, file: HubFile, seat: Seat) -> None:
-        with partial.opened(self._place.ground, seat.partial, file.size) as (descriptor, there):
+        with partial.opened(self._place.ground, seat.partial, file.size) as (descriptor, begin):
+            there = begin
             for number in range(ROUNDS):
                 if self._whole(file, descriptor, there) == file.etag:
                     break

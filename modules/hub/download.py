@@ -3,7 +3,8 @@
 import os
 import threading
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from collections import deque
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.acting.hands import Hands, size
 from runbook.modules.declare import Failed
@@ -40,6 +41,7 @@ class Download:
     url: Callable[[HubFile], str]
     patience: float
     workers: int
+    trust: bool = True  # in hashes that were right once
 
     def __call__(self, hands: Hands) -> Mapping[str, Any]:
         """Carry it out.
@@ -51,7 +53,7 @@ class Download:
         tally = Tally(self.listing.size, self.found)
         if self.found and self.found < self.listing.size:
             tally.note(f"found {size(self.found)} of {size(self.listing.size)}, resuming")
-        work = _Work(Bringer, self, place, tally)
+        work = _Work(self, place, tally)
         try:
             work.carry_out(hands)
             if not place.introduced(self.listing):
@@ -66,14 +68,14 @@ class Download:
 class _Work:
     """The threads of one download."""
 
-    def __init__(self, bringer: Any, download: Download, place: Place, tally: Tally) -> None:
+    def __init__(self, download: Download, place: Place, tally: Tally) -> None:
         self._stop = threading.Event()
-        self._bringer: Bringer = bringer(
-            download.library, place, download.url, tally, download.patience, self._stop
+        self._bringer = Bringer(
+            download.library, place, download.url, tally, download.patience, self._stop, trust=download.trust
         )  # fmt: skip
         self._place = place
         self._tally = tally
-        self._ahead: List[Wanted] = sorted(download.wanted, key=lambda one: -one.file.size)
+        self._ahead = deque(sorted(download.wanted, key=lambda one: -one.file.size))
         self._workers = min(download.workers, len(self._ahead))
         self._lock = threading.Lock()
         self._fault: Optional[BaseException] = None
@@ -113,14 +115,15 @@ class _Work:
             while thread.is_alive():
                 thread.join(_TELL)
                 hands.data["progress"] = max(self._tally.advanced, 0)  # kept when the step's time is over
-                hands.progress(self._tally.said(), share=self._tally.share)
+                hands.share = self._tally.share
+                hands.progress(self._tally.said())
 
     def _work(self) -> None:
         while not self._stop.is_set():
             with self._lock:
                 if not self._ahead:
                     return
-                wanted = self._ahead.pop(0)
+                wanted = self._ahead.popleft()
             try:
                 done = self._bringer.bring(wanted.file, wanted.found)
             except Stopped:

@@ -8,7 +8,7 @@ from typing import Any, Mapping, Optional
 from runbook.modules.declare import Failed
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
-_WAIT = re.compile(r'"[^"]*"\s*;(?:[^,]*;)?\s*r\s*=\s*0\s*;(?:[^,]*;)?\s*t\s*=\s*(\d{1,6})')  # RateLimit: "api";r=0;t=55
+_WAIT = re.compile(r'"[^"]*"\s*;(?:[^,]*;)?\s*r\s*=\s*0\s*;(?:[^,]*;)?\s*t\s*=\s*(\d{1,6})')  # "api";r=0;t=55
 _LONGEST = 7 * 86400.0  # seconds; whoever asks for more means never
 _SHOWN = 300  # characters of what a server says
 

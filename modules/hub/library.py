@@ -7,7 +7,7 @@ host alone. Xet is not used: the hub serves what lies there through plain HTTP a
 
 import contextlib
 import importlib
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, TypeVar
 from urllib.parse import urlsplit
 
 from runbook.modules.declare import Failed
@@ -155,7 +155,7 @@ class Library:
                 raise Hindered(f"the server sends {int(length)} bytes, and the hub lists {size}")
             return 0
         sent = response.headers.get("content-range", "").partition(" ")[2]
-        first, _, total = sent.partition("-")[0], *sent.partition("/")[1:]
+        first, total = sent.partition("-")[0], sent.partition("/")[2]
         if encoded or not first.isdigit() or int(first) > asked or (total.isdigit() and int(total) != size):
             raise Hindered(f"the server sends `{sent[:80]}` for the bytes from {asked} of {size} on")
         return int(first)
@@ -212,8 +212,3 @@ def _told(error: BaseException) -> str:
 
 def _offline(what: str) -> str:
     return f"{what}: HF_HUB_OFFLINE is set on this host, so nothing is fetched"
-
-
-def patterns(given: Optional[Sequence[str]]) -> Optional[Sequence[str]]:
-    """Return patterns as the library wants them: None where there are none."""
-    return list(given) if given else None

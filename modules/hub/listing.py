@@ -1,5 +1,6 @@
 """What a repo holds at one commit: its files with their sizes and hashes, as the hub or an earlier download tells."""
 
+import importlib
 import json
 from typing import Any, Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
@@ -60,9 +61,8 @@ def chosen(
     Raises:
         Refused: a wanted file has a name that could do harm.
     """
-    from huggingface_hub.utils import filter_repo_objects
-
-    wanted = filter_repo_objects(
+    utils = importlib.import_module("huggingface_hub.utils")
+    wanted = utils.filter_repo_objects(
         list(every),
         allow_patterns=None if allow is None else list(allow),
         ignore_patterns=None if ignore is None else list(ignore),

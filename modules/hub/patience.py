@@ -5,7 +5,7 @@ from typing import Callable
 
 from runbook.modules.hub.failures import GaveUp, Hindered
 
-FIRST, LONGEST = 1.0, 30.0  # seconds of a pause
+FIRST, LONGEST = 0.5, 30.0  # seconds of a pause
 
 
 class Patience:

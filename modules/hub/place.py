@@ -6,13 +6,14 @@ import hashlib
 import os
 import posixpath
 import stat
-from typing import Optional, Protocol
+from typing import Optional, Protocol, Tuple
 
 from runbook.modules.declare import Failed
 from runbook.modules.frozen import frozen
 from runbook.modules.hub import partial
 from runbook.modules.hub.ground import Ground
-from runbook.modules.hub.listing import HubFile, Listing, written
+from runbook.modules.hub.listing import HubFile, Listing, read, written
+from runbook.modules.hub.names import is_commit
 
 _CACHE_TAG = (
     b"Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -72,13 +73,13 @@ class Place(Protocol):
         """Put it there, when all files are: until then the branch stands where it stood."""
 
 
-def look(place: Place, file: HubFile) -> Seen:
-    """Look at one file, without reading it."""
+def look(place: Place, file: HubFile, *, trust: bool = True) -> Seen:
+    """Look at one file, without reading it; `trust` in what is remembered of its hash."""
     seat = place.seat(file)
     about = place.ground.stat(seat.whole)
     if about is None or not stat.S_ISREG(about.st_mode) or about.st_size != file.size:
         return Seen(State.MISSING, min(partial.there(place.ground, seat.partial), file.size), settled=False)
-    known = place.ground.read(seat.memo) == _memo(file, about)
+    known = trust and place.ground.read(seat.memo) == _memo(file, about)
     return Seen(State.RIGHT if known else State.WHOLE, file.size, place.settled(file))
 
 
@@ -134,10 +135,12 @@ class Cache:
         with self.ground.parent(pointer, make=True) as (directory, name):
             fresh = f".{name[:200]}.{os.getpid()}"
             try:
-                if not self._links:
-                    raise PermissionError
-                os.symlink(target, fresh, dir_fd=directory)
-            except PermissionError:  # asked not to, or a file system that has none
+                if self._links:
+                    os.symlink(target, fresh, dir_fd=directory)
+                linked = self._links
+            except PermissionError:  # the file system has none
+                linked = False
+            if not linked:
                 with self.ground.parent(blob) as (blobs, etag):
                     try:
                         os.link(etag, fresh, src_dir_fd=blobs, dst_dir_fd=directory, follow_symlinks=False)
@@ -190,10 +193,11 @@ class Cache:
 class Folder:
     """The repo's files as they are, and what the library keeps of them in `.cache/huggingface/`."""
 
-    def __init__(self, ground: Ground, commit: str, now: float) -> None:
+    def __init__(self, ground: Ground, commit: str, revision: str, now: float) -> None:
         self.ground = ground
         self.path = ground.path
         self._commit = commit
+        self._revision = revision
         self._now = now
 
     def seat(self, file: HubFile) -> Seat:
@@ -228,7 +232,8 @@ class Folder:
 
     def introduced(self, listing: Listing) -> bool:
         """Tell whether what the commit holds is known."""
-        return self.ground.stat(f"{_OWN}/trees/{listing.commit}.json") is not None
+        there = self.ground.stat(f"{_OWN}/trees/{listing.commit}.json") is not None
+        return there and kept_commit(self.ground, "", self._revision) == self._commit
 
     def introduce(self, listing: Listing) -> None:
         """Write what the commit holds."""
@@ -236,6 +241,8 @@ class Folder:
             if self.ground.stat(f"{_OWN}/{name}") is None:
                 self.ground.write(f"{_OWN}/{name}", content)
         self.ground.write(f"{_OWN}/trees/{listing.commit}.json", written(listing.every))
+        if not is_commit(self._revision):
+            self.ground.write(f"{_OWN}/runbook/refs/{self._revision}", self._commit.encode())
 
     @staticmethod
     def _metadata(file: HubFile) -> str:
@@ -245,6 +252,16 @@ class Folder:
 _OWN = ".cache/huggingface"
 
 
-def kept_listing(ground: Ground, folder: Optional[str], commit: str) -> Optional[bytes]:
-    """Return what an earlier download kept of a commit's files: of a cache's repo, or of a folder."""
-    return ground.read(f"{folder}/trees/{commit}.json" if folder else f"{_OWN}/trees/{commit}.json")
+def kept_commit(ground: Ground, folder: str, revision: str) -> Optional[str]:
+    """Return where a branch stood when it was last fetched into a cache's repo, or a folder (""); None if never."""
+    if is_commit(revision):
+        return revision
+    kept = ground.read(f"{folder}/refs/{revision}" if folder else f"{_OWN}/runbook/refs/{revision}")
+    commit = (kept or b"").decode("ascii", "replace").strip()
+    return commit if is_commit(commit) else None
+
+
+def kept_files(ground: Ground, folder: str, commit: str) -> Optional[Tuple[HubFile, ...]]:
+    """Return a commit's files as an earlier download kept them."""
+    kept = ground.read(f"{folder}/trees/{commit}.json" if folder else f"{_OWN}/trees/{commit}.json")
+    return None if kept is None else read(kept)

@@ -1,7 +1,7 @@
-"""Mending a large file whose hash is wrong: what the hub sends is compared with what is there, until the hash is right.
+"""Mending a large file whose hash is wrong: what the hub sends is compared with what is there until the hash is right.
 
-The hub tells one hash for the whole file, so nobody knows where it is wrong. Reading the file again costs nothing beside
-fetching it: after each stretch that differed the hash is tried, and when it is right the rest need not come.
+The hub tells one hash for the whole file, so nobody knows where it is wrong. Reading the file again costs nothing
+beside fetching it: after each stretch that differed the hash is tried, and when it is right the rest need not come.
 """
 
 import os

@@ -15,6 +15,18 @@ AGAIN = 300.0  # seconds after which all is searched anyway: what a link leads t
 _NOWHERE = "-"
 
 
+def unmoved(kept: Mapping[str, Any], patterns: Iterable[str], now: float) -> bool:
+    """Tell whether each of some patterns means what it meant, as `Ground.firm` does, without making one."""
+    before, ground = kept.get("folders", {}), kept.get("ground", {})
+    if not 0 <= now - kept.get("searched", 0.0) < AGAIN:
+        return False
+    folders = {folder for pattern in patterns for folder in ground.get(pattern) or ("",)}
+    try:
+        return all(before.get(folder) == stamp(os.stat(folder)) for folder in folders)
+    except OSError:
+        return False
+
+
 class Ground:
     """The directories of one look, each asked once."""
 

@@ -132,6 +132,8 @@ class Kernel:
                 if error.errno == errno.EPIPE:
                     continue  # overwritten while we read: it goes on with the oldest that is left
                 raise Unclear(f"{DEVICE} can't be read: {error.strerror}") from error
+            if not record:
+                return  # a file in the device's place: the device itself never ends
             message = _parsed(record, self._number)
             if message is None:
                 continue

@@ -12,7 +12,7 @@ from runbook.modules.logs.content import Slow, opened
 from runbook.modules.logs.cursor import Cursor
 from runbook.modules.logs.events import Known
 from runbook.modules.logs.follow import Follow, Work
-from runbook.modules.logs.ground import Ground
+from runbook.modules.logs.ground import Ground, unmoved
 from runbook.modules.logs.listing import Listing, irregular, listed
 from runbook.modules.logs.match import Matcher, matcher
 from runbook.modules.logs.patterns import Pattern
@@ -23,6 +23,18 @@ from runbook.modules.logs.strangers import followed
 
 BUDGET = 10.0  # seconds of reading in one look; the next one goes on where it ended
 LEAST = 2.0  # of them once patterns are ready
+FEW = 64  # files that are asked for twice where one of them has changed
+_STILL = {"cursors", "apart", "folders", "ground", "searched", "behind", "nothing"}  # kept where there is no more to do
+
+
+def idle(kept: Mapping[str, Any], wanted: Sequence[str], now: float) -> bool:
+    """Tell whether about a few logs nothing has changed, so that a look would keep what is kept and find nothing."""
+    shelves = kept.get("cursors", {})
+    if kept.get("behind") or not _STILL.issuperset(kept) or list(shelves) != list(dict.fromkeys(wanted)):
+        return False
+    if any(not isinstance(shelf, dict) or len(shelf) > FEW for shelf in shelves.values()):
+        return False
+    return unmoved(kept, shelves, now) and not any(map(_touched, shelves.values()))
 
 
 class Tail:

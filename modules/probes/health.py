@@ -57,21 +57,7 @@ class Health(Probe):
         import psutil
 
         busy = _busy(host, psutil.cpu_times)
-
-        load1 = _seen(lambda: os.getloadavg()[0])
-        memory = _seen(psutil.virtual_memory)
-        swap = _seen(psutil.swap_memory)
-        shared = {
-            "cpu_percent": busy,
-            "load1": load1,
-            "load_per_cpu": UNSEEN if load1 is UNSEEN else load1 / (psutil.cpu_count() or 1),
-            "memory_available": UNSEEN if memory is UNSEEN else int(memory.available),
-            "memory_used_percent": UNSEEN if memory is UNSEEN else float(memory.percent),
-            "swap_used_percent": UNSEEN if swap is UNSEEN else float(swap.percent),
-            "open_files_percent": _seen(_open_files),
-            "pressure_memory": _seen(_pressure),
-            "uptime": _seen(lambda: host.now() - host.boot_time()),
-        }
+        shared = {"cpu_percent": busy, **host.shared("vitals", lambda: _vitals(host))}
         for path in self.path or ("",):
             yield Vitals(path=path, **shared, **self._disk(path))
 
@@ -90,6 +76,25 @@ class Health(Probe):
             "disk_used_percent": _share(disk.f_blocks - disk.f_bfree, disk.f_blocks - disk.f_bfree + disk.f_bavail),
             "inodes_used_percent": _share(disk.f_files - disk.f_ffree, disk.f_files) if disk.f_files else None,
         }
+
+
+def _vitals(host: Host) -> Dict[str, Any]:
+    """Return the fields that do not depend on a path, nor on the look before."""
+    import psutil
+
+    load1 = _seen(lambda: os.getloadavg()[0])
+    memory = _seen(psutil.virtual_memory)
+    swap = _seen(psutil.swap_memory)
+    return {
+        "load1": load1,
+        "load_per_cpu": UNSEEN if load1 is UNSEEN else load1 / (psutil.cpu_count() or 1),
+        "memory_available": UNSEEN if memory is UNSEEN else int(memory.available),
+        "memory_used_percent": UNSEEN if memory is UNSEEN else float(memory.percent),
+        "swap_used_percent": UNSEEN if swap is UNSEEN else float(swap.percent),
+        "open_files_percent": _seen(_open_files),
+        "pressure_memory": _seen(_pressure),
+        "uptime": _seen(lambda: host.now() - host.boot_time()),
+    }
 
 
 def _seen(ask: Callable[[], Any]) -> Any:

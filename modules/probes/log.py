@@ -109,10 +109,14 @@ class Log(Probe):
 
     def look(self, host: Host) -> Iterator[Record]:
         """Read on where the last look ended."""
-        from runbook.modules.logs import catalogued
+        from runbook.modules.logs import catalogued, tail
         from runbook.modules.logs.moment import written
         from runbook.modules.logs.sources import Sources
 
+        others = self.journal or self.kernel or self.docker
+        if not others and tail.idle(host.remembered, self.paths, host.now()):
+            host.remember(**host.remembered)
+            return
         patterns = [*_named(self.patterns), *catalogued.patterns(self._catalogue)]
         sources = Sources(host, patterns, self.from_)
         lines = sources.new(self.paths, self.journal, self.docker, kernel=self.kernel)

@@ -59,15 +59,14 @@ class Chown(Step):
         found = tree.walk(host, self.path) if self.recursive else iter([self._itself()])
         number = 0
         for number, thing in enumerate(found, 1):  # noqa: B007 -- counted
-            if thing.mount or not (thing.file or thing.directory):
+            change = _wrong(thing.stat, uid, gid, mode)
+            if change is None or thing.mount:
                 continue
-            change = _wrong(thing, uid, gid, mode)
-            if change == (None, None, None):
-                continue
-            if thing.file and thing.stat.st_nlink > 1:
+            directory = thing.directory
+            if not directory and thing.stat.st_nlink > 1:
                 names = f"{thing.stat.st_nlink} hard links"
                 raise Refused(f"{os.path.join(self.path, thing.path)} has {names}: its other names may lie outside")
-            wrong.setdefault((change, thing.directory), []).append(thing.entry)
+            wrong.setdefault((change, directory), []).append(thing.entry)
         if not number:
             raise Failed(f"{self.path} is not there")
         host.remember(changed=sum(map(len, wrong.values())), seen=number)
@@ -86,15 +85,21 @@ class Chown(Step):
             raise Failed(f"{self.path} {missing}") from error
 
 
-def _wrong(thing: Found, uid: Optional[int], gid: Optional[int], mode: Optional[int]) -> Change:
-    """Return what is to be changed of one thing."""
-    seen = thing.stat
-    if mode is not None and thing.directory:
-        mode |= (mode & 0o444) >> 2 | seen.st_mode & (stat.S_ISGID | stat.S_ISVTX)
+def _wrong(seen: os.stat_result, uid: Optional[int], gid: Optional[int], mode: Optional[int]) -> Optional[Change]:
+    """Return what is to be changed of one file or directory, if anything."""
+    now = seen.st_mode
+    if mode is not None and stat.S_ISDIR(now):
+        mode |= (mode & 0o444) >> 2 | now & (stat.S_ISGID | stat.S_ISVTX)
+    if (
+        (uid is None or uid == seen.st_uid)
+        and (gid is None or gid == seen.st_gid)
+        and (mode is None or mode == now & 0o7777)
+    ) or not (stat.S_ISREG(now) or stat.S_ISDIR(now)):
+        return None
     return (
-        uid if uid is not None and seen.st_uid != uid else None,
-        gid if gid is not None and seen.st_gid != gid else None,
-        mode if mode is not None and stat.S_IMODE(seen.st_mode) != mode else None,
+        uid if seen.st_uid != uid else None,
+        gid if seen.st_gid != gid else None,
+        mode if now & 0o7777 != mode else None,
     )
 
 

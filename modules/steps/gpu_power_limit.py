@@ -44,7 +44,9 @@ class GpuPowerLimit(Step):
         actions: List[Action] = []
         for reading in chosen(host, self.gpu):
             if "power_least" not in reading:
-                raise Failed(f"the power limit of {called(reading)} can't be set: the card or its driver does not do it")
+                raise Failed(
+                    f"the power limit of {called(reading)} can't be set: the card or its driver does not do it"
+                )
             wanted = self._wanted(reading)
             if abs(wanted - reading["power_set"]) >= _CLOSE:
                 actions.append(Do(self._said(reading, wanted), lambda _, r=reading, w=wanted: _limited(r, w)))  # type: ignore[misc]

@@ -10,7 +10,7 @@ from runbook.modules.acting.manifest import About
 from runbook.modules.acting.putting_back import in_order
 from runbook.modules.acting.trees import Trees
 from runbook.modules.acting.writable import plain
-from runbook.modules.actions import Action, Entry, Kept
+from runbook.modules.actions import Action, Kept
 from runbook.modules.actions import Restore as PutBack
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Step
 from runbook.modules.frozen import frozen
@@ -97,7 +97,8 @@ class Restore(Step):
         wanted = [thing for thing in things if earlier.within(thing.path, path)]
         wrong = {thing.path for thing in wanted if likeness.difference(trees, thing, about.at)}
         known = {thing.path for thing in things}
-        new = [_entry(path, found) for found in tree.walk(host, path) if not found.mount]
+        below = ((f"{path}/{found.path}" if found.path else path, found) for found in tree.walk(host, path))
+        new = [tree.entry(place, found.stat) for place, found in below if not found.mount]
         new = [entry for entry in new if entry.path not in known]
         remove = tuple(sorted(new, key=lambda entry: in_order(entry.path), reverse=True)) if self.exact else ()
         host.remember(source=about.id, left=0 if self.exact else len(new))
@@ -140,12 +141,6 @@ def _with(trees: Trees, thing: Kept, path: str, disturbed: Set[str], wrong: Set[
         return thing.path in disturbed
     above = any(earlier.within(each, thing.path) for each in wrong)
     return above and likeness.difference(trees, thing, 0.0) in {"missing", "kind"}
-
-
-def _entry(root: str, found: tree.Found) -> Entry:
-    path = f"{root}/{found.path}" if found.path else root
-    seen = found.stat
-    return Entry(path, seen.st_dev, seen.st_ino, seen.st_size, found.directory)
 
 
 def _those(store: Store) -> str:

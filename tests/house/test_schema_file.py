@@ -11,13 +11,15 @@ from click.testing import CliRunner
 from runbook.engine.cli.schema import command
 from runbook.engine.language import params
 from runbook.engine.language.cases import is_cases
+from runbook.engine.language.drills import is_drill
 from runbook.modules import catalogue
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "schemas" / "runbook.schema.json"
 FILES = [path for folder in ("runbooks", "bench/data") for path in sorted((ROOT / folder).glob("*.yaml"))]
-RUNBOOKS = [path for path in FILES if not is_cases(path.name)]
+RUNBOOKS = [path for path in FILES if not is_cases(path.name) and not is_drill(path.name)]
 CASES = [path for path in FILES if is_cases(path.name)]
+DRILLS = [path for path in FILES if is_drill(path.name)]
 MODULES = [("step", name) for name in catalogue.step_names()] + [("probe", name) for name in catalogue.probe_names()]
 
 
@@ -53,6 +55,19 @@ def test_the_schema_of_cases_is_fresh_and_valid():
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
 def test_cases_that_come_with_it_are_valid(path):
     schema = json.loads((FILE.parent / "test.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema, cls=jsonschema.Draft202012Validator)
+
+
+def test_the_schema_of_drills_is_fresh_and_valid():
+    text = (FILE.parent / "drill.schema.json").read_text(encoding="utf-8")
+    made = CliRunner().invoke(command, ["drill"], catch_exceptions=False).output
+    assert text == made, "make schema"
+    jsonschema.Draft202012Validator.check_schema(json.loads(text))
+
+
+@pytest.mark.parametrize("path", DRILLS, ids=lambda path: path.name)
+def test_drills_that_come_with_it_are_valid(path):
+    schema = json.loads((FILE.parent / "drill.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema, cls=jsonschema.Draft202012Validator)
 
 

@@ -6,27 +6,42 @@ import pytest
 
 from runbook.engine.language import load, source
 from runbook.engine.language.lint import catalogue, check
+from runbook.engine.language.own import enlist
 
 RULES = catalogue.everything()
 CODES = [rule.code for rule in RULES]
 
 
-def findings(tmp_path, text):
+def findings(tmp_path, text, files=()):
     path = tmp_path / "runbook.yaml"
     path.write_text(text, encoding="utf-8")
+    for name, content in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content, encoding="utf-8")
     return check(load.examine(path))
+
+
+@pytest.fixture(autouse=True)
+def _no_modules_of_other_tests():
+    yield
+    enlist.forget()
+
+
+def beside(rule, heading):
+    """The modules that stand beside an example."""
+    return re.findall(r"```python (\S+)\n(.*?)```", rule.section(heading), re.DOTALL)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=CODES)
 def test_a_rules_bad_example_has_its_finding_and_no_other(rule, tmp_path):
-    found = findings(tmp_path, rule.example("Example"))
+    found = findings(tmp_path, rule.example("Example"), beside(rule, "Example"))
     assert {finding.code for finding in found} == {rule.code}
     assert {(finding.rule, finding.level) for finding in found} == {(rule.name, rule.level)}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=CODES)
 def test_what_a_rule_says_to_use_instead_has_no_finding(rule, tmp_path):
-    assert findings(tmp_path, rule.example("Use instead")) == []
+    assert findings(tmp_path, rule.example("Use instead"), beside(rule, "Use instead")) == []
 
 
 @pytest.mark.parametrize("rule", RULES, ids=CODES)

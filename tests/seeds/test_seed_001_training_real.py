@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
@@ -67,8 +68,7 @@ def test_checklist_checkpoints_are_valid_after_crash(after_a_crash):
 
 def test_checklist_queue_system_handles_crashes_gracefully(after_a_crash):
     one, ran, _ = after_a_crash
-    shown = {step["name"]: step for step in ran.incidents["daemon down"]["steps"]}
-    assert shown["put its jobs back into the queue"]["state"] == "done"
+    assert ran.steps("daemon down") == ["kill_orphans", "command", "restart_daemon"]
     assert len(list(one.root.glob("*/job-7"))) == 1
 
 
@@ -81,13 +81,12 @@ def test_scenario_2_training_hangs(training):
     one.begin()
     first = one.pid
     (one.root / "hang").touch()
-    stuck = one.step
     time.sleep(0.2)
-    until(lambda: one.step == stuck or one.step == stuck + 1)
-    assert "no progress" not in one.watch().states
-    time.sleep(4.2)
-    ran = one.watch()
+    hung, stuck = time.monotonic(), one.step
+    passes = iter(one.watch, None)
+    ran = next(each for each in passes if "no progress" in each.states or time.monotonic() > hung + 60)
     assert ran.states["no progress"] == "cured"
+    assert time.monotonic() > hung + 4
     assert one.pid != first
     assert one.step > stuck
 
@@ -105,11 +104,11 @@ def test_scenario_3_out_of_memory_gpu(training):
 
 
 def test_future_8_batch_size_grows_again_after_a_quiet_time(training):
-    one = training(batch_size=64, quiet="5s")
-    one.watch()
-    until(lambda: one.checkpoints)
+    one = training(batch_size=64, quiet="1h")
+    one.begin()
     assert (one.watch().states, one.config["batch_size"]) == ({}, 32)
-    time.sleep(max(0.0, (one.root / "config.json").stat().st_mtime + 5.2 - time.time()))
+    rested = time.time() - 3700
+    os.utime(one.root / "config.json", (rested, rested))
     ran = one.watch()
     assert ran.states == {"batch may grow": "cured"}
     assert (one.config["batch_size"], one.alive) == (64, True)

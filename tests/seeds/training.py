@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from typing import Any
 
@@ -72,10 +73,12 @@ class Training:
         return self.runbook.told("apply", "training-watchdog", "-e", f"@{self.vars}", *words)
 
     def begin(self, steps: int = 11) -> None:
-        """Start it by a pass, and wait until it has taken some steps."""
-        self.watch()
+        """Start it as a person would, wait until it has taken some steps, and have a first look at it."""
+        argv = [sys.executable, str(TRAINER), str(self.root)]
+        with subprocess.Popen(["setsid", "-f", *argv], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+            started.wait()
         until(lambda: self.step >= steps)
-        self.watch()  # which reads the log to its end, and keeps the configuration
+        self.watch()  # reads the log to its end, and keeps the configuration
 
     def kill(self) -> None:
         pid = self.pid

@@ -71,6 +71,13 @@ def work():
         process.stdout.close()
 
 
+def by_hand(cli, gpus, *words):
+    """The one step of `runbook run`."""
+    [operation] = cli.json("run", *words, env=gpus.environ).host["operations"]
+    [step] = operation["steps"]
+    return step
+
+
 def heals(gpus):
     return f"echo gpu1.recovery=0 >> {gpus.state}"
 
@@ -118,8 +125,10 @@ def test_check_resets_and_ends_nothing(cli, gpus, smi, work):
     log = smi(heals(gpus))
     user = work()
     gpus.tell(2, gpu1__recovery=1, gpu1__living=user.pid)
-    ran = cli("apply", cli.write("ill.yaml", RESET), "--check", env=gpus.environ)
-    assert "would do reset GPU 1 (GPU-1): nvidia-smi --gpu-reset -i GPU-1" in ran.out, ran.out
+    [incident] = cli.json("apply", cli.write("ill.yaml", RESET), "--check", env=gpus.environ).host["incidents"]
+    [step] = incident["steps"]
+    assert [action["action"] for action in step["actions"]] == ["signal", "until", "do", "until", "do"]
+    assert step["actions"][2]["what"] == "reset GPU 1 (GPU-1): nvidia-smi --gpu-reset -i GPU-1"
     assert user.poll() is None
     assert not log.exists()
 
@@ -130,8 +139,7 @@ def test_the_processes_of_one_gpu_are_ended_by_hand(cli, gpus, work):
     assert cli("run", "kill_gpu_processes", "gpu=GPU-0", env=gpus.environ).exit_code == 0
     assert ours.wait(5) == -15
     assert theirs.poll() is None
-    [again] = cli.json("run", "kill_gpu_processes", "gpu=GPU-0", env=gpus.environ).host["operations"]
-    assert (again["state"], again["changed"]) == ("done", False), again
+    assert by_hand(cli, gpus, "kill_gpu_processes", "gpu=GPU-0")["changed"] is False
 
 
 def test_a_hot_gpu_gets_less_power_until_it_is_cool(cli, gpus):
@@ -144,10 +152,9 @@ def test_a_hot_gpu_gets_less_power_until_it_is_cool(cli, gpus):
     with gpus.state.open("a") as state:
         state.write("gpu1.temperature=60\n")
     cli.json("apply", runbook, env=gpus.environ)
-    done = cli("run", "gpu_power_limit", "percent=100", "gpu=1", env=gpus.environ)
-    assert "limit GPU 1 (GPU-1) to 700 W, 100% of its default (from 560 W)" in done.out, done.out
-    [again] = cli.json("run", "gpu_power_limit", "percent=100", "gpu=all", env=gpus.environ).host["operations"]
-    assert again["changed"] is False, again
+    [action] = by_hand(cli, gpus, "gpu_power_limit", "percent=100", "gpu=1")["actions"]
+    assert action["what"] == "limit GPU 1 (GPU-1) to 700 W, 100% of its default (from 560 W)"
+    assert by_hand(cli, gpus, "gpu_power_limit", "percent=100", "gpu=all")["changed"] is False
 
 
 def test_a_user_who_may_not_set_the_limit_is_told_how(cli, gpus):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.engine.language.cases import is_cases
+from runbook.engine.language.drills import is_drill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ _SIGNATURES = re.compile(
     re.MULTILINE,
 )
 _CASES = re.compile(rb"^cases[ \t]*:", re.MULTILINE)
+_FAULTS = re.compile(rb"^faults[ \t]*:", re.MULTILINE)
 _NAME = re.compile(rb"^name[ \t]*:", re.MULTILINE)
 _ENOUGH = 1 << 20
 
@@ -65,6 +67,8 @@ def _is_runbook(path: Path) -> bool:
         return True
     if is_cases(path.name):
         return _CASES.search(start) is not None
+    if is_drill(path.name):
+        return _FAULTS.search(start) is not None
     if _KEYS.search(start) or _SIGNATURES.search(start):
         return True
     return b"runbook.schema.json" in start[:4096] and _NAME.search(start) is not None

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.engine.errors import UserError
-from runbook.engine.language import cases, load, source
+from runbook.engine.language import cases, drills, load, source
 from runbook.engine.language.lint import catalogue, files, fix
 from runbook.engine.language.lint.check import check
 from runbook.engine.language.nearest import nearest
+from runbook.engine.language.own import enlist, folders
 from runbook.engine.model import Finding, Span
 
 if TYPE_CHECKING:
@@ -82,14 +83,17 @@ def _gather(name: str, here: Path, paths: list[Path], report: Report) -> None:
     try:
         path = Path(name)
         if path.is_dir():
+            own = [each for folder in folders.below(path) for each in _own(folder, report)]
             closed: list[OSError] = []
             found = [Path(files.shown(file, here)) for file in files.below(path, closed.append)]
             for error in closed:
                 _say(report, str(error.filename), f"this directory can't be listed: {error.strerror}")
-            if not found and not closed:
+            if not found and not closed and not own:
                 hint = "name a file: a runbook has `detectors:` or `operations:` at its top"
                 _say(report, name, "there is no runbook below this directory", hint)
             paths += found
+        elif path.suffix == ".py" and path.parent.name in {"steps", "probes"} and path.exists():
+            _own(path.parent.parent, report, path)
         elif path.exists() or path.is_symlink():
             paths.append(path)
         else:
@@ -98,6 +102,15 @@ def _gather(name: str, here: Path, paths: list[Path], report: Report) -> None:
         _say(report, name, error.what, error.mend)
     except (OSError, ValueError) as error:
         _say(report, name, f"this can't be a file: {getattr(error, 'strerror', None) or error}")
+
+
+def _own(folder: Path, report: Report, only: Path | None = None) -> list[str]:
+    """Check a folder of users' modules, or one file in it; return the files that were looked at."""
+    found, texts = enlist.findings(str(folder))
+    wanted = [file for file in texts if only is None or Path(file).absolute() == only.absolute()]
+    report.texts.update({file: texts[file] for file in wanted})
+    report.findings += [each for each in found if each.span.file in wanted]
+    return wanted
 
 
 def _say(report: Report, name: str, message: str, hint: str = "") -> None:
@@ -113,6 +126,12 @@ def _examine_file(path: Path, name: str, chosen: Choice, report: Report, *, mend
         report.texts[name] = read.text
         report.findings += [_renamed(found, str(path), name) for found in findings if chosen(found)]
         return
+    if drills.is_drill(name):
+        _, findings, read = drills.examine(path)
+        report.texts[name] = read.text
+        report.findings += [_renamed(found, str(path), name) for found in findings if chosen(found)]
+        return
+    enlist.forget()  # another file's modules are not this one's
     examined = load.examine(path)
     findings = [found for found in check(examined) if chosen(found)]
     if mend and any(found.fixes for found in findings):

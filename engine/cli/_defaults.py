@@ -1,0 +1,62 @@
+"""The configuration's defaults for options: `[defaults]` for every command that has them, `[defaults.apply]` for one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.errors import UserError
+
+if TYPE_CHECKING:
+    import click
+
+
+def of(command: click.Command, name: str, every: click.Group, ctx: click.Context) -> dict[str, Any]:
+    """Return the values of a command's options by the names of its parameters.
+
+    Raises:
+        UserError: the configuration names an option that the command, or every command, lacks.
+    """
+    from runbook.engine import configuration
+
+    found = configuration.read()
+    if not found.defaults:
+        return {}
+    own = _options(command)
+    values: dict[str, Any] = {}
+    for key, value in found.defaults.items():
+        if isinstance(value, dict):
+            if key not in every.list_commands(ctx):
+                raise _unknown(f"there is no command `{key}`", key, every.list_commands(ctx), found.files)
+        elif key in own:
+            values[own[key]] = value
+        elif not _anywhere(key, every, ctx):
+            raise _unknown(f"no command has an option `--{key}`", key, own, found.files)
+    mine = found.defaults.get(name)
+    for key, value in (mine if isinstance(mine, dict) else {}).items():
+        if key not in own:
+            raise _unknown(f"`runbook {name}` has no option `--{key}`", key, own, found.files)
+        values[own[key]] = value
+    return values
+
+
+def _options(command: click.Command) -> dict[str, str]:
+    """Return a command's long options without their dashes, and the parameter behind each."""
+    return {
+        word.removeprefix("--"): str(parameter.name)
+        for parameter in command.params
+        for word in parameter.opts
+        if word.startswith("--")
+    }
+
+
+def _anywhere(key: str, every: click.Group, ctx: click.Context) -> bool:
+    commands = (every.get_command(ctx, each) for each in every.list_commands(ctx))
+    return any(key in _options(each) for each in commands if each is not None)
+
+
+def _unknown(what: str, key: str, known: Any, files: tuple[str, ...]) -> UserError:
+    from runbook.engine.language.nearest import nearest
+
+    near = nearest(key, known)
+    mend = f"did you mean `{near}`?" if near else "see `runbook COMMAND --help` for what there is"
+    return UserError(what, where=f"{' or '.join(files)}: [defaults]", mend=mend)
