@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
@@ -58,9 +58,14 @@ class Result:
 
 
 def interleaved(
-    programs: Mapping[str, Sequence[str]], rounds: int, environment: Mapping[str, str] | None = None
+    programs: Mapping[str, Sequence[str]],
+    rounds: int,
+    environment: Mapping[str, str] | None = None,
+    before: Callable[[], object] = lambda: None,
 ) -> dict[str, Times]:
     """Run each program once a round, after one round that does not count, and return how long they took.
+
+    What `before` does before each run is not counted.
 
     Raises:
         SystemExit: a program failed; its output says why.
@@ -68,6 +73,7 @@ def interleaved(
     taken: dict[str, list[float]] = {name: [] for name in programs}
     for number in range(rounds + 1):
         for name, argv in programs.items():
+            before()
             seconds = _run(argv, environment)
             if number:
                 taken[name].append(seconds)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import measure
 
-BENCHMARKS = ("startup", "lint", "healthy", "idle", "tick", "scan", "decide", "journal", "answers")
+BENCHMARKS = ("startup", "lint", "healthy", "idle", "tick", "scan", "decide", "journal", "answers", "hub")
 
 
 def main() -> int:

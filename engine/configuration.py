@@ -1,7 +1,7 @@
 """The configuration file: defaults for options, and the channels by which people are told.
 
-`$RUNBOOK_CONFIG`, or `runbook.toml` in the working directory, goes before `~/.config/runbook/config.toml`: name by
-name, so that both may have channels.
+`runbook.toml` in the working directory goes before `~/.config/runbook/config.toml`, name by name, so that both may
+have channels; `$RUNBOOK_CONFIG` names a file in the place of both.
 """
 
 from __future__ import annotations
@@ -61,9 +61,11 @@ def user_file(environment: Mapping[str, str]) -> Path:
 
 def _places(environment: Mapping[str, str]) -> list[Path]:
     named = environment.get("RUNBOOK_CONFIG")
-    if named and not Path(named).is_file():
+    if not named:
+        return [Path(NAME), user_file(environment)]
+    if not Path(named).exists():
         raise UserError("the configuration is not there", where=f"$RUNBOOK_CONFIG: {named}")
-    return [Path(named) if named else Path(NAME), user_file(environment)]
+    return [Path(named)]
 
 
 def _table(path: Path) -> dict[str, dict[str, Any]] | None:

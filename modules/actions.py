@@ -158,7 +158,10 @@ class Until:
 
 @frozen
 class Do:
-    """What no other action says (a download). The function gets the opened hands, not paths."""
+    """What no other action says (a download). The function gets the opened hands, not paths.
+
+    What it returns is registered, but for `changed` (default true) and `what` (in place of what was known before).
+    """
 
     what: str
     function: Callable[[Any], Optional[Mapping[str, Any]]]

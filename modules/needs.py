@@ -34,7 +34,7 @@ def missing(entries: Iterable[str], newer: Sequence[Tuple[str, str]] = ()) -> st
         entries: what is needed.
         newer: what the controller has of it, and the Python that this asks for, which is newer than this one.
     """
-    lacking = [name for name, module in map(parsed, entries) if not _importable(module)]
+    lacking = [name for name, module in map(parsed, entries) if not importable(module)]
     if not lacking:
         return ""
     notes = [f"; the controller's {name} asks for Python {least}" for name, least in newer if name in lacking]
@@ -45,7 +45,8 @@ def missing(entries: Iterable[str], newer: Sequence[Tuple[str, str]] = ()) -> st
     )
 
 
-def _importable(module: str) -> bool:
+def importable(module: str) -> bool:
+    """Tell whether something can be imported here, without importing more than its parents."""
     parts = module.split(".")
     try:
         return all(importlib.util.find_spec(".".join(parts[: end + 1])) is not None for end in range(len(parts)))

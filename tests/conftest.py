@@ -6,6 +6,8 @@ import os
 
 import pytest
 
+os.environ["RUNBOOK_CONFIG"] = os.devnull  # whatever stands in the configuration of whoever runs the tests
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):

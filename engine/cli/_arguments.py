@@ -61,7 +61,7 @@ def parameters(cls: type[Step | Probe], words: Sequence[str]) -> dict[str, Any]:
         values = params.coerce(cls, given)
     except params.Wrong as wrong:
         raise UserError(str(wrong), mend=_listed(cls)) from wrong
-    if "signatures" not in values:
+    if "signatures" not in values or issubclass(cls, Step):  # a step's are filled in with its templates
         return values
     from runbook.engine.language import chosen
 

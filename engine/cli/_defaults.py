@@ -1,7 +1,11 @@
-"""The configuration's defaults for options: `[defaults]` for every command that has them, `[defaults.apply]` for one."""
+"""The configuration's defaults for options: `[defaults]` for every command that has them, `[defaults.apply]` for one.
+
+An option's own word on the command line goes before them, and so does `$RUNBOOK_JOURNAL`.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import UserError
@@ -36,6 +40,8 @@ def of(command: click.Command, name: str, every: click.Group, ctx: click.Context
         if key not in own:
             raise _unknown(f"`runbook {name}` has no option `--{key}`", key, own, found.files)
         values[own[key]] = value
+    if os.environ.get("RUNBOOK_JOURNAL"):
+        values.pop("journal", None)
     return values
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runbook.engine.language.drill_words import Drill, Fault
     from runbook.engine.report.paint import Paint
 
+CLEAR = "\r\x1b[K"  # the line that says what is going on
 FAILED = 2  # the exit code where a fault was not seen, or not healed
 
 
@@ -71,15 +72,19 @@ def command(runbook: str, chosen: tuple[str, ...], form: str, verbose: int, *, l
 def _perform(drill: Drill, faults: list[Fault], paint: Paint, form: str, verbose: int) -> list[Verdict]:
     from runbook.engine.drill import stage
     from runbook.engine.report import drilled
+    from runbook.engine.report.paint import on_terminal
 
     table = drilled.Table(paint, faults)
     if form == "text":
         _say(table.head())
-    found = []
+    found: list[Verdict] = []
+    watched = form == "text" and on_terminal(sys.stdout)
     for fault in faults:
+        if watched:
+            click.echo(table.now(fault), nl=False)
         found.append(stage.perform(drill, fault))
         if form == "text":
-            _say("\n".join(table.row(found[-1], detailed=bool(verbose))))
+            _say((CLEAR if watched else "") + "\n".join(table.row(found[-1], detailed=bool(verbose))))
     return found
 
 

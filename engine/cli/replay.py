@@ -77,7 +77,7 @@ def command(runbook: str, logs: tuple[str, ...], since: float, form: str, journa
     past = replay.Past(loaded, {name: f"secret-{name}" for name in loaded.secrets}, begin, now)
     with open_journal(journal, read_only=True) as book:
         past.read(logs, periods.periods(book, loaded.name, begin))
-    settings = {"max_mode": given["max_mode"], "max_impact": given["max_impact"], "yes": given["yes"]}
+    settings = {"max_mode": given["max_mode"], "max_impact": given["max_impact"], "approve": given["yes"]}
     found = replay.replay(past, settings)
     if form == "json":
         click.echo(encode(replayed.document(found, loaded.name), indent=2))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runbook.engine.fleet.connection import Connection
     from runbook.engine.language.drill_words import Drill, Fault
 
+_PAUSE: Final = 0.2  # seconds between them
 _QUIET: Final = 2  # passes that must find nothing before the fault
 _PREPARING: Final = 120.0  # seconds for them, operations included
 _AGAIN: Final = 5.0  # seconds after which a pass that does not stop is left
@@ -46,10 +47,10 @@ def exercise(drill: Drill, fault: Fault) -> Verdict:
             for number in range(_QUIET):
                 passes.one(operations=fault.operations == "before" and not number, seconds=_PREPARING)
                 if watcher.trouble:
-                    raise NotMade(watcher.trouble[0])
+                    return verdict.unshown(fault, watcher.trouble[0], time.monotonic() - began)
                 if watcher.noise:
                     return verdict.noisy(watcher, time.monotonic() - began)
-                time.sleep(fault.every)
+                time.sleep(min(fault.every, _PAUSE))
             for one in fault.injections:
                 inject.inject(one, fault.given)
             watcher.injected = time.time()

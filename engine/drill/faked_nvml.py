@@ -97,7 +97,7 @@ def _field(number: int, value: int, known: bool) -> Any:
 
 def _fields(handle: int, numbers: list[int]) -> list[Any]:
     recovery = _of(handle)["recovery"]
-    return [_field(number, recovery if number == 230 else 0, number == 230) for number in numbers]  # noqa: PLR2004
+    return [_field(number, recovery if number == 230 else 0, number == 230) for number in numbers]
 
 
 def _memory(handle: int, _version: Any = None) -> Any:

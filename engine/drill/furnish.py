@@ -39,7 +39,7 @@ def environment(given: Given) -> dict[str, str]:
     return {
         **kept,
         "HOME": f"{OWN}/home",
-        "TMPDIR": f"{OWN}/tmp",
+        "TMPDIR": f"{OWN}/tmp",  # noqa: S108 -- the place's own
         "PATH": f"{OWN}/bin:{os.environ.get('PATH', os.defpath)}",
         "RUNBOOK_AGENT_DIR": f"{OWN}/agent",
         "RUNBOOK_DRILL_GPUS": GPUS,
@@ -144,7 +144,9 @@ def command(argv: tuple[str, ...]) -> None:
     """
     shown = " ".join(argv)
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=_COMMAND, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(  # noqa: S603 -- what the drill's file says
+            argv, capture_output=True, text=True, timeout=_COMMAND, check=False, stdin=subprocess.DEVNULL
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotMade(f"`{shown}` could not be run: {error}") from error
     if done.returncode:
@@ -216,8 +218,8 @@ def _begin(argv: tuple[str, ...], env: Mapping[str, str], printed: Path, writer:
         log = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         for number, to in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
             os.dup2(to, number)
-        os.set_inheritable(writer, False)  # noqa: FBT003 -- the library's own
-        os.execvpe(argv[0], argv, env)
+        os.set_inheritable(writer, False)
+        os.execvpe(argv[0], argv, env)  # noqa: S606 -- the same
     except OSError as error:
         os.write(writer, (error.strerror or str(error)).encode())
 

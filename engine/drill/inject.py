@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook.engine.drill import furnish
+from runbook.engine.drill import furnish, linux
 from runbook.engine.drill.furnish import NotMade
 from runbook.engine.drill.walls import KERNEL_LOG
 from runbook.engine.language.drill_words import GPUS, FileGiven
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _RECORD: Final = 8192  # bytes of a line of the kernel's log: who reads the device gets one at a time
 _BLOCK: Final = 1 << 20
+_LARGE: Final = 64 << 20  # bytes that filling a disk may take of the memory
 _GONE: Final = 5.0  # seconds for a killed process to be gone
 _ERROR: Final = 3  # the level of a kernel's line
 
@@ -98,7 +99,8 @@ def _corrupt(params: Mapping[str, Any], _given: Given) -> None:
         file.seek(start)
         before = file.read(length)
         file.seek(start)
-        file.write({"flip": bytes(byte ^ 0xFF for byte in before), "zero": bytes(length)}.get(how) or os.urandom(length))
+        damaged = {"flip": bytes(byte ^ 0xFF for byte in before), "zero": bytes(length)}
+        file.write(damaged.get(how) or os.urandom(length))
 
 
 def _permit(params: Mapping[str, Any], _given: Given) -> None:
@@ -112,7 +114,14 @@ def _age(params: Mapping[str, Any], _given: Given) -> None:
 
 
 def _fill(params: Mapping[str, Any], _given: Given) -> None:
-    """Write until the disk takes no more, then give back what is to be left."""
+    """Write until the disk takes no more, then give back what is to be left.
+
+    A disk that has more room than fits into memory is made smaller first: a tmpfs may be.
+    """
+    found = os.statvfs(params["path"])
+    if found.f_bavail * found.f_frsize > _LARGE:
+        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        linux.mount("drill", params["path"], "tmpfs", flags=linux.REMOUNT, options=f"size={used + _LARGE}")
     Path(params["as"]).parent.mkdir(parents=True, exist_ok=True)
     with Path(params["as"]).open("ab", buffering=0) as file:
         size = _BLOCK

@@ -14,6 +14,8 @@ NEW_USER, NEW_PID, NEW_MOUNTS, NEW_NETWORK, NEW_IPC = 0x10000000, 0x20000000, 0x
 BIND, RECURSIVE, PRIVATE, REMOUNT, READ_ONLY = 0x1000, 0x4000, 0x40000, 0x20, 0x1
 NO_SUID, NO_DEV, NO_EXEC = 0x2, 0x4, 0x8
 _DETACH: Final = 2  # MNT_DETACH
+_LOSE: Final = 24  # PR_CAPBSET_DROP
+_MODULE, _RAW_IO, _ADMIN, _BOOT, _TIME, _MKNOD, _KERNEL_LOG = 16, 17, 21, 22, 25, 27, 34  # capabilities
 _PARENT_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _MOUNT_SETATTR: Final = 442  # the same number on every architecture
 _AT_FDCWD, _AT_RECURSIVE, _ATTR_READ_ONLY = -100, 0x8000, 0x1
@@ -40,6 +42,12 @@ def end_with_parent(parent: int) -> None:
     _call("prctl", _libc.prctl, _PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def lose_the_machine() -> None:
+    """Take from every program that is started what reaches through namespaces: modules, clocks, reboots, mounts."""
+    for capability in (_MODULE, _RAW_IO, _ADMIN, _BOOT, _TIME, _MKNOD, _KERNEL_LOG):
+        _call("prctl", _libc.prctl, _LOSE, capability, 0, 0, 0)
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:

@@ -81,14 +81,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         status, headers, body = self._usual(path, known.get("folder"), answer)
         self._send(status, headers, body, answer)
 
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_GET
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_GET  # noqa: N815 -- the library's names
 
     def _usual(self, path: str, folder: str | None, answer: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         headers = {name: str(value) for name, value in (answer.get("headers") or {}).items()}
         if "retry_after" in answer:
             headers["Retry-After"] = str(answer["retry_after"])
         if "json" in answer:
-            return answer.get("status", 200), {"Content-Type": "application/json", **headers}, json.dumps(answer["json"]).encode()
+            headers = {"Content-Type": "application/json", **headers}
+            return answer.get("status", 200), headers, json.dumps(answer["json"]).encode()
         if "body" in answer or "status" in answer or folder is None:
             return answer.get("status", 200), headers, answer.get("body", "ok").encode()
         file = Path(folder, path.lstrip("/"))
@@ -133,7 +134,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 -- the library's name
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ARG002 -- the library's name
         """Say what was asked."""
         sys.stderr.write(f"{self.command} {self.path} {args[1] if len(args) > 1 else ''}\n")
 

@@ -1,7 +1,7 @@
 """The processes of a drill: one in namespaces of its own for each fault, with which all that it started ends.
 
-This process forks a keeper, the keeper leaves for new namespaces and forks their first process; that one forks who works
-and buries the dead. Each is killed by the kernel when the one before it ends, so nothing outlives a drill that is killed.
+This process forks a keeper; the keeper leaves for new namespaces and forks their first process; that one forks who
+works, and buries the dead. Each is killed by the kernel when the one before it ends: nothing outlives a killed drill.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ def _work(writer: int, drill: Drill, fault: Fault) -> int:
     for number in range(3):
         os.dup2(nowhere, number)
     try:
+        linux.lose_the_machine()
         found = exercise(drill, fault)
     except BaseException:  # noqa: BLE001 -- it is told to the one who asked
         _tell(writer, {"bug": traceback.format_exc()})

@@ -16,7 +16,7 @@ Word = Literal["healed", "as expected", "not seen", "not healed", "noisy", "othe
 GOOD: Final = frozenset({"healed", "as expected"})
 _OVER: Final = frozenset({"cured", "unhealed", "unverified", "interrupted"})  # nothing comes of these any more
 _STUCK: Final = frozenset({"waiting", "observed"})  # nobody acts on them by themselves
-_DONE: Final = frozenset({"done", "failed", "interrupted"})  # of operations
+_DONE: Final = frozenset({"succeeded", "failed", "interrupted"})  # of operations
 
 
 @frozen
@@ -86,7 +86,7 @@ class Watcher:
             self.noise.append((name, fact.subject, fact.data))
         elif fact.kind == "look.unknown" and name == self.fault.detector:
             self.trouble.append(f"`{name}` can't be seen: {fact.data.get('reason')}")
-        elif fact.kind == "operation.ended" and fact.data.get("state") != "done":
+        elif fact.kind == "operation.ended" and fact.data.get("state") != "succeeded":
             self.trouble.append(f"the operation `{fact.operation}` did not work: {fact.data.get('error')}")
         elif fact.kind == "host.unreachable":
             self.trouble.append(f"the agent could not be started: {fact.data.get('reason')}")
@@ -139,7 +139,8 @@ def noisy(watcher: Watcher, took: float) -> Verdict:
     detector, subject, seen = watcher.noise[0]
     reason = f"`{detector}` fires before the fault is there{f', about {subject}' if subject else ''}"
     also = tuple(dict.fromkeys(name for name, *_ in watcher.noise))
-    return Verdict(fault.name, fault.about, "noisy", reason, also=also, evidence=seen, faked=fault.given.faked, took=took)
+    faked = fault.given.faked
+    return Verdict(fault.name, fault.about, "noisy", reason, also=also, evidence=seen, faked=faked, took=took)
 
 
 def judge(watcher: Watcher, took: float) -> Verdict:
@@ -168,7 +169,7 @@ def judge(watcher: Watcher, took: float) -> Verdict:
         return Verdict(fault.name, fault.about, "not healed", reason, **about)
     if fault.operation and watcher.seen is None:
         return Verdict(fault.name, fault.about, "not seen", "no attempt failed", **about)
-    if watcher.ended is not None and begun is not None and fault.expect in {"cured", "done"}:
+    if watcher.ended is not None and begun is not None and fault.expect in {"cured", "succeeded"}:
         about["healed"] = watcher.ended - begun
     if fault.steps is not None and not _same(fault.steps, watcher.steps, watcher.modules):
         reason = f"took {', '.join(watcher.steps) or 'none'}; expected {', '.join(fault.steps) or 'none'}"

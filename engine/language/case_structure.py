@@ -69,7 +69,7 @@ def _case() -> Schema:
                 "properties": {
                     "max_mode": _choice("As --max-mode.", [mode.value for mode in Mode]),
                     "max_impact": _choice("As --max-impact.", [impact.value for impact in Impact]),
-                    "yes": _flag("As --yes."),
+                    "approve": _flag("As --yes: what would wait for an approval has one."),
                     "now": _flag("As --now."),
                     "check": _flag("As --check."),
                     "tags": _texts("As --tags."),

@@ -49,7 +49,9 @@ def resolved(cls: type[Step | Probe], values: Mapping[str, Any]) -> dict[str, An
     Raises:
         RenderError: a name names no signature, or the catalogue can't be read.
     """
-    globs = names(values.get("signatures")) if PARAMETER in cls.__dataclass_fields__ else ()
+    if PARAMETER not in cls.__dataclass_fields__:
+        return dict(values)
+    globs = names(values.get("signatures", cls.__dataclass_fields__["signatures"].default))
     if not globs:
         return dict(values)
     try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.model import Runbook
 
-_TEMPORARY: Final = f"{OWN}/tmp"  # where `run.scratch` is made
+_TEMPORARY: Final = f"{OWN}/tmp"  # noqa: S108 -- where `run.scratch` is made, in the place
 _BROUGHT: Final = {"supervisor", "runit"}  # managers that a drill can start for itself
 
 

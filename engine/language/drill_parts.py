@@ -155,8 +155,8 @@ class Parts:
     def _file(self, name: str, given: Any, path: Path) -> FileGiven:
         values = self.values
         filled = values.filled(given, path)
-        if isinstance(filled, str):
-            filled = {"content": filled}
+        if not isinstance(filled, dict):
+            filled = {} if filled is None else {"content": filled}
         folder = name.endswith("/")
         body = self._body(filled, path)
         if folder and any(value is not None for value in body.values()):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 INCIDENT_ENDS: Final = ("cured", "open", "observed", "waiting", "suppressed", "unhealed", "unverified")
-OPERATION_ENDS: Final = ("done", "failed")
+OPERATION_ENDS: Final = ("succeeded", "failed")
 SIGNALS: Final = ("KILL", "TERM", "INT", "HUP", "ABRT", "SEGV", "STOP")
 WAYS: Final = ("truncate", "flip", "zero", "garble")
 ANSWERS: Final = ("refuse", "hang", "reset", "well")
@@ -89,7 +89,7 @@ def _fault() -> Schema:
                 "description": "What is done, in this order.",
             },
             "expect": _choice(
-                "What must come of it; default: cured where the detector recovers, else open; of an operation done.",
+                "What must come of it; default: cured where the detector recovers, else open; of an operation succeeded.",
                 [*INCIDENT_ENDS, *OPERATION_ENDS],
             ),
             "steps": {
@@ -153,6 +153,7 @@ def _file() -> Schema:
     return {
         "anyOf": [
             {"type": "string"},
+            {"type": "null"},
             {
                 "type": "object",
                 "title": "file",
@@ -207,6 +208,10 @@ def _daemon() -> Schema:
 
 
 def _server() -> Schema:
+    return {"anyOf": [_serving(), {"type": "null"}], "title": "server", "description": "What it serves."}
+
+
+def _serving() -> Schema:
     return {
         "type": "object",
         "title": "server",

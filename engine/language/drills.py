@@ -75,7 +75,7 @@ class _Loader:
     def _runbook(self, over: Mapping[str, Any], path: Path) -> Runbook | None:
         """Load the runbook with variables; what lies outside of the scratch place is a finding at the path."""
         own = self.data.get("runbook")
-        beside = self.path.parent / (own or re.sub(r"\.drill(?=\.ya?ml$)", "", self.path.name))
+        beside = self.path.absolute().parent / (own or re.sub(r"\.drill(?=\.ya?ml$)", "", self.path.name))
         if not beside.exists():
             hint = "write `runbook: FILE`" if own is None else "give its path from this file's directory"
             self.reader.add("RB013", f"there is no runbook {beside}", ("runbook",) if own else (), hint)
@@ -153,7 +153,7 @@ class _Loader:
         if expect is not None:
             return str(expect)
         if operation:
-            return "done"
+            return "succeeded"
         recovers = detector is not None and (detector.recover or detector.probe == "error")
         return "cured" if recovers else "open"
 

@@ -8,7 +8,6 @@ MODULES: Final = {
     "probe": frozenset({"slurm"}),
     "module": frozenset(
         {
-            *("build", "collect"),
             *("resubmit", "requeue", "cancel"),
         }
     ),

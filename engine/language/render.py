@@ -148,7 +148,7 @@ def _fill(cls: type[Step | Probe], given: Mapping[str, Any], scope: Scope) -> _F
         filled.values = params.coerce(cls, filled.values, rendered=True, literal_only=True)
     except params.Wrong as wrong:
         raise RenderError(str(wrong)) from wrong
-    if "signatures" in filled.values:
+    if "signatures" in filled.values or ("signatures" in known and known["signatures"].default):
         from runbook.engine.language import chosen
 
         filled.values = chosen.resolved(cls, filled.values)

@@ -368,7 +368,7 @@ def settings(case: Case) -> Settings:
     caps = Caps(
         Mode(options.get("max_mode", "auto")),
         Impact(options.get("max_impact", "destructive")),
-        bool(options.get("yes")),
+        bool(options.get("approve")),
     )
     return Settings(
         caps,

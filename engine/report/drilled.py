@@ -36,16 +36,21 @@ class Table:
         """Return the columns' heads."""
         return self._paint(self._line(" ", "fault", "seen by", "seen", "healed", "verdict"), "dim")
 
+    def now(self, fault: Fault) -> str:
+        """Return the line that stands while a fault is at work."""
+        shown = words.cut(words.printable(fault.name), self._paint.columns - 3)
+        return self._paint.fit(self._paint(f"… {shown}", "dim"))
+
     def row(self, verdict: Verdict, *, detailed: bool = False) -> list[str]:
         """Return the line of a fault, and below it why it went wrong."""
-        times = ["–" if each is None else words.duration(each) for each in (verdict.seen, verdict.healed)]
         mark = self._paint("✔", "green") if verdict.good else self._paint("✘", "red")
-        line = self._line(" ", verdict.fault, verdict.about, *times, "")
+        line = self._line(" ", verdict.fault, verdict.about, _after(verdict.seen), _after(verdict.healed), "")
         found = [f"{mark}{line[1:]}{_GAP}{self._paint(verdict.word, _STYLES.get(verdict.word, 'red'))}"]
         return [self._paint.fit(each) for each in (*found, *_below(self._paint, verdict, detailed=detailed))]
 
     def _line(self, mark: str, name: str, about: str, seen: str, healed: str, verdict: str) -> str:
-        cells = [_padded(name, self._name), _padded(about, self._about), f"{seen:>{_TIMES}}", f"{healed:>{_TIMES}}", verdict]
+        times = [f"{each:>{_TIMES}}" for each in (seen, healed)]
+        cells = [_padded(name, self._name), _padded(about, self._about), *times, verdict]
         return f"{mark} {_GAP.join(cells)}".rstrip()
 
 
@@ -146,7 +151,8 @@ def listed(paint: Paint, found: dict[str, Any]) -> str:
         lines += [f"    given   {words.printable(each)}" for each in one.get("given", ())]
         lines += [f"    inject  {words.printable(each)}" for each in one.get("inject", ())]
     lines += [f"{paint('no fault', 'yellow')}  {words.printable(name)}" for name in found["uncovered"]]
-    lines += [f"not drilled  {words.printable(name)}: {words.printable(why)}" for name, why in found["undrilled"].items()]
+    undrilled = found["undrilled"].items()
+    lines += [f"not drilled  {words.printable(name)}: {words.printable(why)}" for name, why in undrilled]
     return "\n".join(paint.fit(line) for line in lines)
 
 
@@ -165,6 +171,10 @@ def _given(fault: Fault) -> list[str]:
     found += [f"{words.amount(len(given.gpus), 'GPU')}, faked"] if given.gpus else []
     found += [f"program {name}, faked" for name in given.programs]
     return [*found, *(f"run {' '.join(argv)}" for argv in given.run)]
+
+
+def _after(seconds: float | None) -> str:
+    return "-" if seconds is None else words.duration(seconds)
 
 
 def _seconds(value: float | None) -> float | None:

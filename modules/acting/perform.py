@@ -24,8 +24,8 @@ def _do(hands: Hands, action: Do, doing: bool) -> Tuple[str, bool]:
         return action.what, True
     hands.touched = True
     told = action.function(hands) or {}
-    hands.data.update({name: value for name, value in told.items() if name != "changed"})
-    return action.what, bool(told.get("changed", True))
+    hands.data.update({name: value for name, value in told.items() if name not in {"changed", "what"}})
+    return str(told.get("what", action.what)), bool(told.get("changed", True))
 
 
 _ACTS: Mapping[Type[Any], Tuple[str, Act]] = {

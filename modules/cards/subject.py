@@ -35,7 +35,9 @@ def chosen(host: Host, named: Optional[str]) -> List[Reading]:
         raise Refused(f"`gpu` says which: write {ALL}, a number, a UUID or a PCI address; {_listed(readings)}")
     found = _named(readings, about)
     if found is None:
-        what = f"no GPU {named}" if named is not None else f"the incident's subject, `{about.get('subject')}`, is no GPU"
+        what = (
+            f"no GPU {named}" if named is not None else f"the incident's subject, `{about.get('subject')}`, is no GPU"
+        )
         raise Refused(f"{what}; {_listed(readings)}")
     if not _reached(found):
         raise Failed(f"{called(found)} can't be reached: {found.get('error') or 'it is lost'}; {_GONE}")

@@ -20,8 +20,7 @@ def outside(host: Host, table: Table, own: Collection[int], candidates: Sequence
     if not found:
         return []
     here = table.by_pid.get(host.pid())
-    container = _container(here.cgroup if here else "")
-    found = [one for one in found if _container(one.cgroup) == container]
+    found = ours(here, found)
     kept: Dict[str, Optional[Collection[int]]] = {}
     for one in found:
         if _SERVICE.search(one.cgroup) and one.cgroup not in kept:
@@ -78,6 +77,12 @@ def _belongs(process: Process, kept: Dict[str, Optional[Collection[int]]]) -> bo
         return False
     pids = kept[process.cgroup]
     return pids is None or process.pid in pids
+
+
+def ours(here: Optional[Process], found: Sequence[Process]) -> List[Process]:
+    """Leave out what runs in another container, or batch job, than we do: it has somebody who looks after it."""
+    container = _container(here.cgroup if here else "")
+    return [one for one in found if _container(one.cgroup) == container]
 
 
 def _container(cgroup: str) -> str:

@@ -6,6 +6,7 @@ from typing import List, Mapping, Optional
 
 from runbook.modules.actions import Action, Run, Until
 from runbook.modules.daemons.orphans import around
+from runbook.modules.daemons.ourselves import spare
 from runbook.modules.daemons.unit import Daemon, State, Steady, Unit
 from runbook.modules.declare import Absent, Failed, Invalid, Unclear
 from runbook.modules.host import Host
@@ -75,8 +76,10 @@ def start(host: Host, unit: Unit) -> List[Action]:
 
 def stop(host: Host, unit: Unit) -> List[Action]:
     """Have it down, and kept down."""
-    if _existing(host, unit).state == "stopped":
+    seen = _existing(host, unit)
+    if seen.state == "stopped":
         return []
+    spare(host, unit.name, seen.pid)
     what = f"{unit.name} has stopped"
     return [_order(host, unit, "down"), Until(what, lambda: not look(host, unit).alive, within=unit.within)]
 
@@ -84,6 +87,7 @@ def stop(host: Host, unit: Unit) -> List[Action]:
 def restart(host: Host, unit: Unit) -> List[Action]:
     """Restart it, or start it when it is down."""
     seen = _existing(host, unit)
+    spare(host, unit.name, seen.pid)
     return [_order(host, unit, "restart" if seen.alive else "up"), _active(host, unit)]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from runbook.modules.actions import Action, Do, Until
 from runbook.modules.daemons.orphans import around
+from runbook.modules.daemons.ourselves import spare
 from runbook.modules.daemons.unit import Daemon, State, Steady, Unit
 from runbook.modules.declare import Absent, Failed, Invalid, Unclear
 from runbook.modules.host import Host
@@ -63,15 +64,18 @@ def look(host: Host, unit: Unit) -> Daemon:
 
 def start(host: Host, unit: Unit) -> List[Action]:
     """Start it when it is down."""
-    if _existing(host, unit).state in ("running", "starting"):
-        return [] if look(host, unit).state == "running" else [_active(host, unit)]
+    state = _existing(host, unit).state
+    if state in ("running", "starting"):
+        return [] if state == "running" else [_active(host, unit)]
     return [_order(host, unit, "start", "startProcess"), _active(host, unit)]
 
 
 def stop(host: Host, unit: Unit) -> List[Action]:
     """Stop it, and wait until supervisor calls it stopped."""
-    if not _existing(host, unit).alive and look(host, unit).state != "starting":
+    seen = _existing(host, unit)
+    if not seen.alive and seen.state != "starting":
         return []
+    spare(host, unit.name, seen.pid)
     what = f"{unit.name} has stopped"
     return [
         _order(host, unit, "stop", "stopProcess"),

@@ -5,9 +5,10 @@ from typing import Collection, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.actions import Action, Run, Until
 from runbook.modules.daemons.orphans import outside
+from runbook.modules.daemons.ourselves import spare
 from runbook.modules.daemons.processes import Table, pattern, table
 from runbook.modules.daemons.unit import Daemon, Scope, State, Steady, Unit
-from runbook.modules.declare import UNSEEN, Absent, Failed, Invalid, Unclear
+from runbook.modules.declare import UNSEEN, Absent, Failed, Invalid, Refused, Unclear
 from runbook.modules.host import Completed, Host, Process
 
 _NAME = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]*")
@@ -15,6 +16,10 @@ _ASKED = (
     "LoadState,ActiveState,SubState,Type,Result,MainPID,ControlPID,NRestarts,ExecMainCode,ExecMainStatus,"
     "ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic,InactiveExitTimestampMonotonic,ControlGroup,"
     "ConditionResult"
+)
+_POWER = re.compile(
+    r"(systemd-)?(soft-reboot|reboot|poweroff|halt|kexec|exit|shutdown|umount|final|rescue|emergency|sleep|suspend"
+    r"|hibernate|hybrid-sleep|suspend-then-hibernate|ctrl-alt-del|runlevel[016])\.(target|service)"
 )
 _STATES: Mapping[str, State] = {
     "active": "running",
@@ -63,6 +68,7 @@ def look(host: Host, unit: Unit) -> Daemon:
 
 def start(host: Host, unit: Unit) -> List[Action]:
     """Start it when it is down; wait for a start that another began."""
+    _no_power(unit)
     seen = _existing(host, unit)
     if _state(seen) == "running":
         return []
@@ -73,8 +79,10 @@ def start(host: Host, unit: Unit) -> List[Action]:
 
 def stop(host: Host, unit: Unit) -> List[Action]:
     """Stop it, whatever it does, and wait until systemd calls it stopped."""
-    if _state(_existing(host, unit)) in {"stopped", "failed"}:
+    seen = _existing(host, unit)
+    if _state(seen) in {"stopped", "failed"}:
         return []
+    _spare(host, unit, seen)
     what = f"{unit.name} has stopped"
     return [
         _order(host, unit, "stop"),
@@ -84,10 +92,30 @@ def stop(host: Host, unit: Unit) -> List[Action]:
 
 def restart(host: Host, unit: Unit) -> List[Action]:
     """Restart it, or start it when it is down; a start that another began just now is awaited, not cut short."""
+    _no_power(unit)
     seen = _existing(host, unit)
     if _others_start(host, unit, seen):
         return [_active(host, unit)]
+    _spare(host, unit, seen)
     return [*_reset(host, unit, seen), _order(host, unit, "restart"), *_awaited(host, unit, seen)]
+
+
+def _no_power(unit: Unit) -> None:
+    """To start one of these units is to take the host away, and its name may be what somebody wrote on the host."""
+    if _POWER.fullmatch(unit.name):
+        raise Refused(f"{unit.name} is no daemon: starting it would take the host away; there is the step `reboot`")
+
+
+def _spare(host: Host, unit: Unit, seen: Mapping[str, str]) -> None:
+    """A unit that ends its main process alone, as sshd's does, leaves us alive in its group."""
+    group, main = seen.get("ControlGroup", ""), int(seen.get("MainPID") or 0) or None
+    try:
+        spare(host, unit.name, main, group)
+    except Refused:
+        kills = _systemctl(host, unit.scope, "show", "--property=KillMode", "--", unit.name).stdout.strip()
+        if kills not in ("KillMode=process", "KillMode=none"):
+            raise
+        spare(host, unit.name, main)
 
 
 def _order(host: Host, unit: Unit, verb: str) -> Run:

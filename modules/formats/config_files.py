@@ -108,8 +108,9 @@ def locate(data: Any, key: str) -> Path:
             name = number if part not in here and number in here else part
             path.append(name)
             here = here.get(name, _MISSING)
-        elif here is _MISSING:
+        elif _absent(here):  # a key without a value becomes a mapping
             path.append(part)
+            here = _MISSING
         else:
             raise Failed(f"`{key}`: `{part}` can't be looked up in {shown(here)}")
     return tuple(path)
@@ -189,6 +190,10 @@ def _get(data: Any, path: Path) -> Any:
     return data
 
 
+def _absent(value: Any) -> bool:
+    return value is _MISSING or value is None
+
+
 def _put(data: Any, path: Path, value: Any) -> None:
     _get(data, path[:-1])[path[-1]] = value
 
@@ -196,7 +201,7 @@ def _put(data: Any, path: Path, value: Any) -> None:
 def _nearest(data: Any, path: Path, value: Any) -> Tuple[Path, Any]:
     """Shorten a path to its first part that is not there; the rest becomes mappings in the value."""
     for length in range(1, len(path)):
-        if _get(data, path[:length]) is _MISSING:
+        if _absent(_get(data, path[:length])):
             for name in reversed(path[length:]):
                 value = {name: value}
             return path[:length], value

@@ -107,39 +107,62 @@ def _json(path: str, until: float) -> None:  # noqa: ARG001 -- the shape of a ch
 
 
 def _yaml(path: str, until: float) -> None:  # noqa: ARG001 -- the shape of a check
-    yaml = _package("yaml", "PyYAML")
+    text = _text(path)
+    try:
+        yaml = importlib.import_module("yaml")
+    except ImportError:  # it is compiled, and does not travel as the other one does
+        _ruamel(text)
+        return
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        for _ in yaml.parse(_text(path), Loader=loader):  # events alone: no alias explodes
+        for _ in yaml.parse(text, Loader=loader):  # events alone: no alias explodes
             pass
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise Unsound(f"{where}{error.problem or error.context}") from error
+        raise Unsound(_marked(error)) from error
     except yaml.YAMLError as error:
         raise Unsound(str(error).partition("\n")[0]) from error
     except RecursionError as error:
         raise Unsound("nested too deeply") from error
 
 
+def _ruamel(text: str) -> None:
+    yaml = _package("ruamel.yaml")
+    try:
+        for _ in yaml.YAML(typ="safe", pure=True).parse(text):
+            pass
+    except yaml.error.MarkedYAMLError as error:
+        raise Unsound(_marked(error)) from error
+    except yaml.error.YAMLError as error:
+        raise Unsound(str(error).partition("\n")[0]) from error
+    except RecursionError as error:
+        raise Unsound("nested too deeply") from error
+
+
+def _marked(error: Any) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{where}{error.problem or error.context}"
+
+
 def _toml(path: str, until: float) -> None:  # noqa: ARG001 -- the shape of a check
+    text = _text(path)
     try:
         toml = importlib.import_module("tomllib")
-    except ImportError:
-        toml = _package("tomli", "tomli")
+    except ImportError:  # before Python 3.11
+        toml = _package("tomlkit")
     try:
-        toml.loads(_text(path))
-    except toml.TOMLDecodeError as error:
+        toml.loads(text)
+    except ValueError as error:
         raise Unsound(str(error)) from error
     except RecursionError as error:
         raise Unsound("nested too deeply") from error
 
 
-def _package(name: str, project: str) -> Any:
+def _package(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise Untold(f"this host's Python has no {name}: install it with `python3 -m pip install {project}`") from error
+        raise Untold(f"this host's Python has no {name}: install it with `python3 -m pip install {name}`") from error
 
 
 def _checkpoint(path: str, until: float, known: Mapping[str, Any], judged: Dict[str, Any]) -> None:

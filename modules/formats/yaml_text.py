@@ -1,126 +1,272 @@
-"""YAML as text: simple values are changed where they stand, so that comments and layout stay.
+"""YAML as text: what is named is changed where it stands, and every other character of the file stays as it is."""
 
-PyYAML says where a value stands; it is not among what travels with the modules, so the host's Python must have it.
-"""
+import re
+from typing import Any, Optional, Sequence, Union
 
-from typing import Any, Dict, List, Sequence, Tuple, Union
-
+from runbook.modules.formats import yaml_nodes
 from runbook.modules.formats.json_text import Uneditable, cut, newline
 
-WIDEST = 1 << 30  # never fold a line
+Path = Sequence[Union[str, int]]
+_PLAIN = re.compile(r"[A-Za-z_/](?:[\w./@%+-]| (?=[\w./]))*")
+_TRAPS = {"y", "Y", "n", "N"}  # true and false to some
+_REST = re.compile(r"[ \t]*(?:#[^\n]*)?(?=\r?\n|\Z)|[ \t]+#[^\n]*(?=\r?\n|\Z)")  # of a line: blanks and a comment
+_UNPRINTED = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
 def read(text: str) -> Any:
-    """Return the data in a text.
+    """Return the data in a text; one without a document is an empty mapping.
 
     Raises:
-        Uneditable: it is no YAML, holds several documents, or PyYAML is missing.
+        Uneditable: it is no YAML, holds several documents, or ruamel.yaml is missing.
     """
-    yaml = _yaml()
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1} column {mark.column + 1}: " if mark else ""
-        raise Uneditable(f"no YAML: {where}{getattr(error, 'problem', None) or error}") from error
-    except ValueError as error:
-        raise Uneditable(f"no YAML that can be read: {error}") from error
+    root = yaml_nodes.compose(text)
+    data = None if root is None else yaml_nodes.meaning(root, text)
+    return {} if data is None else data
 
 
-def put(text: str, path: Sequence[Union[str, int]], value: Any) -> str:
+def put(text: str, path: Path, value: Any) -> str:
     """Set what stands at `path`; only its last part may be new."""
-    root = _yaml().compose(text)
-    node = _find(root, path)
-    if node is not None:
-        if _block(node):
-            raise Uneditable("it is a block of several lines; only simple values and [flow] values can be replaced")
-        start: int = node.start_mark.index
-        end: int = node.end_mark.index
-        lead = " " if start == end and not text[start - 1 : start].isspace() else ""
-        return text[:start] + lead + _dump(value) + text[end:]
+    root = yaml_nodes.compose(text)
+    if root is None or (root.id == "scalar" and root.value == ""):
+        return _line_ended(text) + _block({path[0]: value}, 0, 2, newline(text)) + newline(text)
     parent = _find(root, path[:-1])
-    if parent is None or not parent.value:
-        raise Uneditable("there is no key beside it whose layout a new one could take")
-    made = f"{_dump(path[-1])}: {_dump(value)}"
-    last = _end(parent.value[-1][1])
+    place = _place(parent, path[-1])
+    if place is None:
+        return _add(text, root, parent, path[-1], value)
+    node = parent.value[place] if parent.id == "sequence" else parent.value[place][1]
+    if _empty(node):
+        at = _behind(text, parent, place)
+        return f"{text[:at]} {_flow(value)}{text[at:]}"
+    start, end = _first(node), _end(text, node)
+    if not _block_collection(node):
+        return text[:start] + _like(node, value) + text[end:]
+    end = _line_end(text, end)
+    if isinstance(value, (dict, list)) and value:
+        column: int = node.start_mark.column
+        above: int = parent.value[0][0].start_mark.column if parent.id == "mapping" else -1
+        further = above + _unit(root) - column if column <= above and isinstance(value, dict) else 0  # a list may stand
+        made = _block(value, column + further, _unit(root), newline(text))  # as far left as its key, a mapping can't
+        return text[:start] + " " * further + made + text[end:]
+    if parent.id == "sequence":
+        return text[:start] + _flow(value) + text[end:]
+    at = _behind(text, parent, place)
+    comment = _REST.match(text, at)
+    return f"{text[:at]} {_flow(value)}{comment[0] if comment else ''}{text[end:]}"
+
+
+def drop(text: str, path: Path) -> str:
+    """Remove a key with its value, or an item of a list."""
+    root = yaml_nodes.compose(text)
+    parent = _find(root, path[:-1])
+    place = _place(parent, path[-1])
+    if place is None:
+        raise Uneditable("it comes with `<<` from elsewhere")
     if parent.flow_style:
-        return f"{text[:last]}, {made}{text[last:]}"
-    line_end = last if text[last - 1] == "\n" else text.find("\n", last)
-    column: int = parent.value[0][0].start_mark.column
-    line = " " * column + made + newline(text)
-    if line_end == -1:  # the file's last line lacks its end
-        return text + newline(text) + line.rstrip("\r\n")
-    at = line_end if text[last - 1] == "\n" else line_end + 1
-    return text[:at] + line + text[at:]
+        ends = [(_first(child), _last(text, child)) for child in parent.value]
+        return cut(text, ends, place, (_bracket(text, parent), parent.end_mark.index - 1))
+    if len(parent.value) == 1:
+        nothing: Any = [] if parent.id == "sequence" else {}
+        if len(path) > 1:
+            return put(text, path[:-1], nothing)
+        start: int = parent.start_mark.index
+        return text[:start] + _flow(nothing) + text[_line_end(text, _end(text, parent)) :]
+    first = _dash(text, parent, place) if parent.id == "sequence" else _first(parent.value[place])
+    line = text.rfind("\n", 0, first) + 1
+    end = _line_end(text, _last(text, parent.value[place]))
+    if not text[line:first].strip(" "):
+        return text[:line] + text[_next_line(text, end) :]
+    if place + 1 == len(parent.value):
+        raise Uneditable("it can't be removed without changing what stands before it")
+    following = _dash(text, parent, place + 1) if parent.id == "sequence" else _first(parent.value[place + 1])
+    if "#" in text[_next_line(text, end) : following]:
+        raise Uneditable("a comment stands between it and what would take its place")
+    return text[:first] + text[following:]
 
 
-def drop(text: str, path: Sequence[Union[str, int]]) -> str:
-    """Remove a key with its value."""
-    parent = _find(_yaml().compose(text), path[:-1])
-    if not isinstance(parent.value[0], tuple):
-        if not parent.flow_style:
-            raise Uneditable("items of a block list can't be removed; remove the list's key, or set it")
-        spans = [(item.start_mark.index, item.end_mark.index) for item in parent.value]
-        return cut(text, spans, int(path[-1]), (parent.start_mark.index + 1, parent.end_mark.index - 1))
-    place = next(n for n, (key, _) in enumerate(parent.value) if _key(key) == path[-1])
+def _add(text: str, root: Any, parent: Any, name: Any, value: Any) -> str:
+    """Write a key that is not there yet, behind the last one of its mapping."""
+    made = f"{_flow(name)}: {_flow(value)}"
+    if parent.id != "mapping":
+        raise Uneditable("it is no mapping")
     if parent.flow_style:
-        spans = [(key.start_mark.index, _end(value)) for key, value in parent.value]
-        return cut(text, spans, place, (parent.start_mark.index + 1, parent.end_mark.index - 1))
-    key, value = parent.value[place]
-    start = key.start_mark.index - key.start_mark.column
-    end = _end(value)
-    line_end = end if text[end - 1] == "\n" else text.find("\n", end) + 1
-    if text[start : key.start_mark.index].strip() or len(parent.value) == 1:
-        raise Uneditable("it can't be removed without changing what stands around it")
-    return text[:start] + (text[line_end:] if line_end else "")
+        if not parent.value:
+            at = _bracket(text, parent)
+            return text[:at] + made + text[at:]
+        at = _last(text, parent.value[-1])
+        return f"{text[:at]}, {made}{text[at:]}"
+    column = parent.value[0][0].start_mark.column
+    at = _next_line(text, _line_end(text, _last(text, parent.value[-1])))
+    lines = " " * column + _block({name: value}, column, _unit(root), newline(text))
+    head = _line_ended(text[:at])
+    return f"{head}{lines}{newline(text) if text.endswith(chr(10)) or at < len(text) else ''}{text[at:]}"
 
 
-def _yaml() -> Any:
-    try:
-        import yaml
-    except ImportError:
-        raise Uneditable("missing: PyYAML, on this host: python3 -m pip install pyyaml") from None
-    return yaml
-
-
-def _find(root: Any, path: Sequence[Union[str, int]]) -> Any:
-    """Return the node at a path; None where there is none."""
+def _find(root: Any, path: Path) -> Any:
     node = root
     for part in path:
-        pairs: List[Tuple[Any, Any]] = node.value
-        if isinstance(part, int) and node.id == "sequence":
-            node = node.value[part]
-            continue
-        node = next((value for key, value in pairs if _key(key) == part), None)
-        if node is None:
-            return None
+        place = _place(node, part)
+        if place is None:
+            raise Uneditable("it comes with `<<` from elsewhere")
+        node = node.value[place] if node.id == "sequence" else node.value[place][1]
     return node
 
 
-def _key(node: Any) -> Any:
-    plain: Dict[str, Any] = {"tag:yaml.org,2002:int": int}
-    try:
-        return plain.get(node.tag, str)(node.value)
-    except (TypeError, ValueError):
-        return node.value
+def _place(node: Any, part: Union[str, int]) -> Optional[int]:
+    if node.id == "sequence":
+        return int(part)
+    return next((number for number, (key, _) in enumerate(node.value) if _named(key, part)), None)
 
 
-def _block(node: Any) -> bool:
-    return bool(node.flow_style is False if node.id != "scalar" else node.style in {"|", ">"})
+def _named(key: Any, part: Any) -> bool:
+    name = yaml_nodes.key_of(key)
+    return bool((type(name), name) == (type(part), part))
 
 
-def _end(node: Any) -> int:
-    """Return where a value ends; a block collection's own mark lies behind the comments that follow it."""
-    while node.id != "scalar" and not node.flow_style:
-        node = node.value[-1][1] if node.id == "mapping" else node.value[-1]
+def _empty(node: Any) -> bool:
+    """Tell whether nothing is written where a value belongs; the parser then says a wrong place."""
+    return node.id == "scalar" and node.start_mark.index == node.end_mark.index
+
+
+def _block_collection(node: Any) -> bool:
+    return node.id != "scalar" and not node.flow_style
+
+
+def _behind(text: str, parent: Any, place: int) -> int:
+    """Return where a value's own colon or dash ends."""
+    if parent.id == "sequence":
+        return _dash(text, parent, place) + 1
+    key = parent.value[place][0]
+    return text.index(":", key.end_mark.index) + 1
+
+
+def _dash(text: str, parent: Any, place: int) -> int:
+    """Return where the dash of a block list's item stands."""
+    at: int = parent.start_mark.index
+    if place:
+        at = _next_line(text, _last(text, parent.value[place - 1]))
+    while text[at : at + 1] in {" ", "#", "\n", "\r"}:
+        at = at + 1 if text[at] == " " else _next_line(text, at)
+    if text[at : at + 1] != "-":
+        raise Uneditable("where its item begins can't be told")
+    return at
+
+
+def _first(child: Any) -> int:
+    """Return where an item, or a key with its value, begins."""
+    at: int = (child[0] if isinstance(child, tuple) else child).start_mark.index
+    return at
+
+
+def _last(text: str, child: Any) -> int:
+    """Return where an item, or a key with its value, ends."""
+    if isinstance(child, tuple):
+        return text.index(":", child[0].end_mark.index) + 1 if _empty(child[1]) else _end(text, child[1])
+    return _end(text, child)
+
+
+def _end(text: str, node: Any) -> int:
+    """Return where a value ends; the mark of what stands in a block lies behind the comments that follow it."""
+    if _block_collection(node):
+        return _last(text, node.value[-1])
     end: int = node.end_mark.index
+    if node.id == "scalar" and node.style in {"|", ">"}:
+        start: int = node.start_mark.index
+        return start + len(text[start:end].rstrip())
     return end
 
 
-def _dump(value: Any) -> str:
-    yaml = _yaml()
-    try:
-        made: str = yaml.safe_dump([value], default_flow_style=True, allow_unicode=True, width=WIDEST, sort_keys=False)
-    except yaml.YAMLError as error:
-        raise Uneditable(f"YAML has no words for {value!r}") from error
-    return made.strip()[1:-1]
+def _bracket(text: str, node: Any) -> int:
+    """Return where the content of a flow collection begins, behind its bracket; a tag or an anchor may precede it."""
+    return text.index("{" if node.id == "mapping" else "[", node.start_mark.index) + 1
+
+
+def _line_end(text: str, at: int) -> int:
+    """Return where the line ends that holds a place, without its end."""
+    end = text.find("\n", at)
+    end = len(text) if end == -1 else end
+    return end - 1 if text[at:end].endswith("\r") else end
+
+
+def _next_line(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end == -1 else end + 1
+
+
+def _line_ended(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + newline(text)
+
+
+def _unit(root: Any) -> int:
+    """Return by how much the file indents."""
+    for _, value in root.value if root.id == "mapping" else ():
+        if value.id == "mapping" and _block_collection(value) and value.start_mark.column > root.start_mark.column:
+            return int(value.start_mark.column - root.start_mark.column)
+    return 2
+
+
+def _block(value: Any, column: int, unit: int, line_end: str) -> str:
+    """Write a value over several lines; the first one is not indented."""
+    begin = f"{line_end}{' ' * column}"
+    if isinstance(value, dict) and value:
+        return begin.join(
+            f"{_flow(name)}:{_deeper(item, column + unit, unit, line_end)}" for name, item in value.items()
+        )
+    if isinstance(value, (list, tuple)) and value:
+        return begin.join(f"- {_block(item, column + 2, unit, line_end)}" for item in value)
+    return _flow(value)
+
+
+def _deeper(value: Any, column: int, unit: int, line_end: str) -> str:
+    if isinstance(value, (dict, list, tuple)) and value:
+        return f"{line_end}{' ' * column}{_block(value, column, unit, line_end)}"
+    return f" {_flow(value)}"
+
+
+def _like(node: Any, value: Any) -> str:
+    """Write a value in the quotes of the one before it, where that had some."""
+    if isinstance(value, str) and node.id == "scalar":
+        if node.style == '"':
+            return _double(value)
+        if node.style == "'" and not _UNPRINTED.search(value):
+            return _single(value)
+    return _flow(value)
+
+
+def _flow(value: Any) -> str:
+    """Write a value on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(name)}: {_flow(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)) and not isinstance(value, yaml_nodes.Tagged):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _number(value)
+    if not isinstance(value, str):
+        raise Uneditable(f"YAML has no words for {value!r}")
+    if _PLAIN.fullmatch(value) and value not in _TRAPS and isinstance(yaml_nodes.word(value), str):
+        return value
+    return _double(value) if _UNPRINTED.search(value) else _single(value)
+
+
+def _number(value: float) -> str:
+    if value != value or value in {float("inf"), float("-inf")}:  # noqa: PLR0124 -- what is not a number
+        return ".nan" if value != value else ".inf" if value > 0 else "-.inf"  # noqa: PLR0124
+    made = repr(value)
+    return made if "." in made else made.replace("e", ".0e")  # to YAML 1.1, 1e-05 is a text
+
+
+def _single(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _double(value: str) -> str:
+    names = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + _UNPRINTED.sub(lambda it: names.get(it[0]) or _code(ord(it[0])), escaped) + '"'
+
+
+def _code(number: int) -> str:
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

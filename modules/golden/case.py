@@ -26,7 +26,6 @@ and what is expected, at least one of:
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import math
 import os
@@ -36,7 +35,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook.modules import catalogue, values
+from runbook.modules import catalogue, needs, values
 from runbook.modules.declare import UNSEEN, Absent, Failed, Invalid, Probe, Refused, Step, Unclear
 from runbook.modules.golden.host import FakeHost, make_files
 from runbook.modules.host import Host
@@ -143,7 +142,7 @@ def lacks(case: Case) -> str:
     needed = case.body.get("requires")
     if needed == "root":
         return "" if os.geteuid() == 0 else "only root can do what this case needs"
-    return "" if needed is None or importlib.util.find_spec(needed) else f"the package {needed} is not here"
+    return "" if needed is None or needs.importable(needed) else f"the package {needed} is not here"
 
 
 def fill(value: Any, tmp: str) -> Any:

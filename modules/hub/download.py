@@ -173,5 +173,3 @@ def file_system(path: str) -> str:
     except (OSError, IndexError, ValueError):
         return best[1]
     return best[1]
-
-

@@ -42,7 +42,9 @@ def of_status(status: int, headers: Mapping[str, str], what: str, *, token: bool
     given = {name.lower(): value for name, value in headers.items()}
     at = f" by {where}" if where else ""
     if status in PASSING:
-        return Hindered(f"{status} Server Error{at}" if status >= 500 else f"{status}{at}", asked(given))
+        few = {408: "Request Timeout", 425: "Too Early", 429: "Too Many Requests"}
+        word = few.get(status, "Server Error")
+        return Hindered(f"{status} {word}{at}", asked(given))
     code = given.get("x-error-code", "")
     said = _said(given.get("x-error-message", ""))
     kind = "Client Error" if 400 <= status < 500 else "Error"
@@ -55,7 +57,7 @@ def of_status(status: int, headers: Mapping[str, str], what: str, *, token: bool
         return Failed(f"RevisionNotFoundError: {begin}: there is no such revision")
     if code == "EntryNotFound":
         return Failed(f"EntryNotFoundError: {begin}: there is no such file")
-    if status == 401 and "invalid" in said.lower():
+    if status == 401 and said.startswith("Invalid credentials"):
         return Failed(f"{begin}: the token is not valid (expired, or revoked?){_tail(said)}")
     if code == "RepoNotFound" or status == 401:
         return Failed(

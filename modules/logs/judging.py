@@ -9,6 +9,7 @@ from typing import (
     Iterable,
     Iterator,
     List,
+    Mapping,
     Match,
     Optional,
     Sequence,
@@ -41,6 +42,7 @@ was asked for."""
 
 Test = Callable[[bytes, int, int], object]
 
+_ANY = 1 << 40  # bytes, for a match that may begin anywhere
 TRIED = 64  # lines that are judged by a pattern before a test for one of its alternatives is made
 
 
@@ -58,6 +60,7 @@ class Judge:
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
         self._testing = True  # whether candidates may be worth a quick test before the pattern itself
         self._owners = [expression.pattern for expression in engine.expressions]
+        self._reaches = [_ANY if each.reach is None else each.reach for each in engine.expressions]
         self._around = [conditions(expression.around) for expression in engine.expressions]
         self._exact: Dict[int, Optional[Test]] = {}  # by expression; what tells of a line of ASCII whether it matches
         self._tried = [0] * len(engine.expressions)  # lines that were judged without it
@@ -156,12 +159,12 @@ class Judge:
             if end < 0:
                 end = len(data)
             expressions: Sequence[int] = (expression,)
+            places = {expression: offset}  # of each the first
             if at < count and marks[at][0] <= end:
-                several = {expression}
                 while at < count and marks[at][0] <= end:
-                    several.add(marks[at][1])
+                    places.setdefault(marks[at][1], marks[at][0])
                     at += 1
-                expressions = sorted(several)
+                expressions = sorted(places)
             line, skip, failed = None, 0, -1
             names: List[str] = []
             for expression in expressions:
@@ -188,7 +191,8 @@ class Judge:
                             line = data[start:end].decode("utf-8", "replace")
                             if not plain and (data[start - 2 : start - 1] == b"\r" if start else goes_on):
                                 line, skip = f"\r{line}", 1
-                        match = (self._compiled[number] or self._compile(number)).search(line, skip)
+                        begin = skip + self._begin(number, places, start) if line.isascii() else skip
+                        match = (self._compiled[number] or self._compile(number)).search(line, begin)
                     if match is None:
                         failed = number
                         continue
@@ -197,6 +201,12 @@ class Judge:
                     break
                 names.append(self.patterns[number].name)
         return found
+
+    def _begin(self, number: int, places: Mapping[int, int], start: int) -> int:
+        """Return where in a line of ASCII the first match may begin at the earliest, by what was found of its pattern."""
+        owners, reaches = self._owners, self._reaches
+        least = min(at - reaches[each] for each, at in places.items() if owners[each] == number)
+        return max(0, least - start)
 
     def owner(self, expression: int) -> int:
         """Return the pattern that an engine's expression belongs to."""

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
-from runbook.modules.logs.nodes import Bytes, Many, Node, OneOf, Text, Times, many, trimmed
+from runbook.modules.logs.nodes import Bytes, Many, Node, OneOf, Text, Times, longest, many, trimmed, wide
 
 SHORTEST = 3  # bytes; shorter ones stand in too many lines
 SHORTEST_ALSO = 2
@@ -46,6 +46,22 @@ def needed(node: Node) -> Tuple[Texts, ...]:
     if not useful or min(map(len, useful[0].words)) < SHORTEST:
         return ()
     return tuple(useful[:SETS])
+
+
+def reach(node: Node, texts: Texts, *, folds: bool) -> Optional[int]:
+    """Return within how many bytes of a match's begin one of some texts ends; None where there is no bound."""
+    parts = node.parts if isinstance(node, Many) else (node,)
+    lower = [word.lower() if texts.folds else word for word in texts.words]
+    for end in range(1, len(parts) + 1):
+        head = many(parts[:end])
+        for found in _sets(wide(head, folds=folds)):
+            if found.folds <= texts.folds and all(any(word in each for word in lower) for each in _lowered(found, texts)):
+                return longest(head)
+    return None
+
+
+def _lowered(found: Texts, like: Texts) -> Iterable[bytes]:
+    return map(bytes.lower, found.words) if like.folds else found.words
 
 
 def rarest(node: Node) -> Node:

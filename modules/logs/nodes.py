@@ -95,10 +95,33 @@ def _breaks(node: Node) -> bool:
     return _breaks(node.part) if isinstance(node, Times) else False
 
 
+def longest(node: Node) -> Optional[int]:
+    """Return the most bytes that it matches in text of ASCII; None where there is no bound."""
+    if isinstance(node, Bytes):
+        return 1
+    if isinstance(node, Text):
+        return len(node.letters)
+    if isinstance(node, (Many, OneOf)):
+        parts = [longest(part) for part in (node.parts if isinstance(node, Many) else node.branches)]
+        known = [length for length in parts if length is not None]
+        if len(known) < len(parts):
+            return None
+        return sum(known) if isinstance(node, Many) else max(known, default=0)
+    if isinstance(node, Times):
+        one = longest(node.part)
+        return None if one is None or node.most is None else one * node.most
+    return 0
+
+
+def wide(node: Node, *, folds: bool) -> Node:
+    """Return what `widened` does, with what a match can do without at its ends."""
+    return _wide(node, FOLDING if folds else frozenset())
+
+
 def widened(node: Node, *, folds: bool, several: bool = False) -> Node:
     """Return what can be asked of bytes: borders of words are left out, characters above ASCII are 1 to 4 bytes."""
-    wide = _wide(node, FOLDING if folds else frozenset())
-    return trimmed(wide, 0) if several else trimmed(trimmed(wide, 0), -1)
+    made = wide(node, folds=folds)
+    return trimmed(made, 0) if several else trimmed(trimmed(made, 0), -1)
 
 
 def narrowed(node: Node) -> Node:

@@ -49,6 +49,7 @@ class Superset:
     """A pattern's alternatives."""
 
     alternatives: Tuple[Node, ...]
+    whole: Tuple[Node, ...]  # the same, with what a match can do without at its ends
     exact: bool  # narrowed, they match the lines of ASCII that the pattern matches, and no others
     folds: bool  # case is ignored somewhere
 
@@ -63,9 +64,11 @@ def superset(pattern: str, lines: int = 1) -> Superset:
     translation = _Translation(several=lines > 1, folds=_folded(pattern, parsed.state.flags))
     node = translation.sequence(parsed, int(parsed.state.flags))
     if lines > 1:
-        return Superset(tuple(_parted(node, ALTERNATIVES)), exact=False, folds=translation.folds)
-    parted = tuple(trimmed(trimmed(each, 0), -1) for each in _parted(node, ALTERNATIVES))
-    return Superset(parted, exact=translation.exact, folds=translation.folds)
+        parted = tuple(_parted(node, ALTERNATIVES))
+        return Superset(parted, parted, exact=False, folds=translation.folds)
+    whole = tuple(_parted(node, ALTERNATIVES))
+    parted = tuple(trimmed(trimmed(each, 0), -1) for each in whole)
+    return Superset(parted, whole, exact=translation.exact, folds=translation.folds)
 
 
 class _Translation:

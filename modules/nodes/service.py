@@ -47,7 +47,9 @@ def manager(host: Host, wanted: str) -> Manager:
             found: Manager = one
             return found
     sought = [one.PROGRAM for name, one in _MANAGERS.items() if wanted in {"auto", name}]
-    raise Failed(f"{' and '.join(sought)} {'are' if len(sought) > 1 else 'is'} not on the PATH: no manager of nodes here")
+    raise Failed(
+        f"{' and '.join(sought)} {'are' if len(sought) > 1 else 'is'} not on the PATH: no manager of nodes here"
+    )
 
 
 def look(host: Host, one: Manager, name: str) -> Node:

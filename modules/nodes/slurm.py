@@ -79,7 +79,7 @@ def _node(told: str) -> Node:
 
 
 def _fields(told: str) -> Dict[str, str]:
-    return {name: value for name, value in _FIELD.findall(told.partition("Reason=")[0])}
+    return dict(_FIELD.findall(told.partition("Reason=")[0]))
 
 
 def _said(output: str) -> str:

@@ -55,6 +55,7 @@ class File(Probe):
 
     record: ClassVar[Type[Record]] = Found
     subject: ClassVar[Optional[str]] = "path"
+    needs = ("ruamel.yaml", "tomlkit")
 
     path: Tuple[Path, ...]  # paths, or patterns with `*`, `?`, `[a-z]` in a name or `**` for any depth; one record each
     format: Optional[Format] = None  # what its content should be; `checkpoint`: all that is below, by the files' names
@@ -67,6 +68,10 @@ class File(Probe):
                 raise Invalid(f"`{path}` is not a whole path: begin it with /")
         if not self.path:
             raise Invalid("there is no path to look at")
+
+    def needed(self) -> Tuple[str, ...]:
+        """What reads YAML and TOML where the host's Python can't."""
+        return {"yaml": self.needs[:1], "toml": self.needs[1:]}.get(self.format or "", ())
 
     def look(self, host: Host) -> Iterator[Record]:
         """Look at each path; all matches of a pattern make one record."""

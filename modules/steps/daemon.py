@@ -3,9 +3,9 @@
 from typing import List, Literal, Optional
 
 from runbook.modules.actions import Action
-from runbook.modules.daemons import services
+from runbook.modules.daemons import readiness, services
 from runbook.modules.daemons.unit import Scope, Unit
-from runbook.modules.declare import Argv, Duration, Impact, Path, Regex, Step
+from runbook.modules.declare import Argv, Duration, Impact, Invalid, Path, ProbeCall, Regex, Step
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
@@ -25,6 +25,7 @@ class Daemon(Step):
     """
 
     impact = Impact.DISRUPTIVE  # but see `effective_impact`
+    timeout = 3600.0  # its waits have bounds of their own
     writes = ("log",)
     pathlike = ("unit",)
 
@@ -40,11 +41,16 @@ class Daemon(Step):
     log: Optional[Path] = None  # pidfile: a file below `writable` that gets its output
     grace: Duration = 10.0  # pidfile: time to stop by itself before KILL; systemd has its own TimeoutStopSec
     settle: Duration = 1.0  # how long it must live before it counts as started
-    within: Duration = 30.0  # how long it may take to be up and settled, or stopped
+    within: Duration = 30.0  # how long it may take to be up and settled, or stopped; and then, to be ready
+    until: Optional[ProbeCall] = None  # a probe that must find it well (http ok, port open, …) before it counts as up
 
     def check(self) -> None:
         """A name that the manager can know, and what it needs."""
         services.check(self.manager, self._unit(), starts=self.state == "started")
+        if self.until is not None:
+            if self.state == "stopped":
+                raise Invalid("`until` is for a daemon that is to run, and this one is to be stopped")
+            readiness.check(self.until)
 
     def effective_impact(self) -> Impact:
         """Starting what is down disturbs nobody."""
@@ -54,7 +60,8 @@ class Daemon(Step):
         """Ask its manager what is to be done."""
         unit = self._unit()
         manager = services.manager(self.manager)
-        return services.planned(lambda: (manager.start if self.state == "started" else manager.stop)(host, unit))
+        actions = services.planned(lambda: (manager.start if self.state == "started" else manager.stop)(host, unit))
+        return actions if self.until is None else [*actions, readiness.ready(host, self.until, self.within)]
 
     def _unit(self) -> Unit:
         return Unit(

@@ -52,8 +52,12 @@ class DrainNode(Step):
             actions.append(Do(f"drain {node.name}: {self._mark(host).text}", lambda hands: self._drain(hands, host)))
         if self.wait and (node.busy or not node.drained):
             if manager.EVICTS:
-                actions.append(Do(f"evict what runs on {node.name}", lambda hands: manager.evict(hands, node, _LONGEST)))
-            idle = Until(f"no work is on {node.name}", lambda: not manager.look(host, node.name).busy, _LONGEST, self.every)
+                actions.append(
+                    Do(f"evict what runs on {node.name}", lambda hands: manager.evict(hands, node, _LONGEST))
+                )
+            idle = Until(
+                f"no work is on {node.name}", lambda: not manager.look(host, node.name).busy, _LONGEST, self.every
+            )
             actions.append(idle)
         return actions
 

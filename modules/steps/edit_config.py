@@ -28,8 +28,8 @@ class EditConfig(Step):
     numbers stay whole: `multiply` rounds down, but never from 1 or more to 0. When a crash broke off a step with
     `multiply`, `add` or the deletion of a list's item, a person decides about it; else it is simply run again.
 
-    In YAML and TOML, values that stand on one line can be changed, and keys added beside others; YAML needs PyYAML on
-    the host, TOML a Python of 3.11 or later (or tomli). What can't be done without disturbing the rest is refused.
+    A mapping or list that a YAML file has over several lines is replaced over several lines; its comments go with it.
+    What can't be done without disturbing the rest, such as what lies behind an alias, is refused.
 
     Example:
         - edit_config:
@@ -41,6 +41,7 @@ class EditConfig(Step):
 
     impact = Impact.LOW
     idempotent = False  # but see `again`
+    needs = ("ruamel.yaml", "tomlkit")
     writes = ("path",)
 
     path: Path  # the file
@@ -75,6 +76,10 @@ class EditConfig(Step):
             if key in self.max and self.max[key] < self.min[key]:
                 raise Invalid(f"`{key}` can't be at least {self.min[key]:g} and at most {self.max[key]:g}")
         self._kind()
+
+    def needed(self) -> Tuple[str, ...]:
+        """What reads and writes the file's format."""
+        return {"yaml": self.needs[:1], "toml": self.needs[1:]}.get(self._kind(), ())
 
     def again(self) -> bool:
         """Whether a second run changes nothing more."""

@@ -16,8 +16,9 @@ _CLOSE = 1000  # milliwatts: cards round what they are told
 class GpuPowerLimit(Step):
     """Set how much power a GPU may draw: less heat at once, for some speed.
 
-    A share is one of what the card draws by default, so that `cured: [{gpu_power_limit: {percent: 100}}]` undoes it; what the card can't do is rounded to what
-    it can. The limit holds until the driver is loaded anew: where persistence mode is off, until nothing uses the GPU.
+    A share is one of what the card draws by default, so that 100 % among the `cured` steps undoes it; what the card
+    can't do is rounded to what it can. The limit holds until the driver is loaded anew: where persistence mode is off,
+    until nothing uses the GPU.
 
     Example:
         - gpu_power_limit: {percent: 80}

@@ -3,9 +3,9 @@
 from typing import List, Optional
 
 from runbook.modules.actions import Action
-from runbook.modules.daemons import services
+from runbook.modules.daemons import readiness, services
 from runbook.modules.daemons.unit import Scope, Unit
-from runbook.modules.declare import Argv, Duration, Impact, Path, Regex, Step
+from runbook.modules.declare import Argv, Duration, Impact, Path, ProbeCall, Regex, Step
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
@@ -18,6 +18,7 @@ class RestartDaemon(Step):
 
     Example:
         - restart_daemon: {unit: vllm}
+        - restart_daemon: {unit: vllm, until: {http: "http://127.0.0.1:8000/health"}, within: 10m}
         - restart_daemon:
             unit: /run/trainer/trainer.pid
             match: 'train[.]py'
@@ -27,6 +28,7 @@ class RestartDaemon(Step):
 
     impact = Impact.DISRUPTIVE
     idempotent = False
+    timeout = 3600.0  # its waits have bounds of their own
     writes = ("log",)
     pathlike = ("unit",)
 
@@ -41,16 +43,20 @@ class RestartDaemon(Step):
     log: Optional[Path] = None  # pidfile: a file below `writable` that gets its output
     grace: Duration = 10.0  # pidfile: time to stop by itself before KILL; systemd has its own TimeoutStopSec
     settle: Duration = 1.0  # how long it must live before it counts as started
-    within: Duration = 30.0  # how long it may take to be up and settled
+    within: Duration = 30.0  # how long it may take to be up and settled; and then, to be ready
+    until: Optional[ProbeCall] = None  # a probe that must find it well (http ok, port open, …) before it counts as up
 
     def check(self) -> None:
         """A name that the manager can know, and what it needs."""
         services.check(self.manager, self._unit(), starts=True)
+        if self.until is not None:
+            readiness.check(self.until)
 
     def plan(self, host: Host) -> List[Action]:
         """Ask its manager what is to be done."""
         unit = self._unit()
-        return services.planned(lambda: services.manager(self.manager).restart(host, unit))
+        actions = services.planned(lambda: services.manager(self.manager).restart(host, unit))
+        return actions if self.until is None else [*actions, readiness.ready(host, self.until, self.within)]
 
     def _unit(self) -> Unit:
         return Unit(

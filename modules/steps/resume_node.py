@@ -42,7 +42,9 @@ class ResumeNode(Step):
             return []
         if left.incidents:
             return [Do(f"leave {node.name} drained: {left.text}", lambda hands: self._resume(hands, host))]
-        back = Until(f"{manager.NAME} takes {node.name} back", lambda: not manager.look(host, node.name).drained, _WITHIN)
+        back = Until(
+            f"{manager.NAME} takes {node.name} back", lambda: not manager.look(host, node.name).drained, _WITHIN
+        )
         return [Do(f"resume {node.name}: {node.why}", lambda hands: self._resume(hands, host)), back]
 
     def _left(self, host: Host, node: Node) -> Optional[marks.Mark]:

@@ -5,6 +5,7 @@ from typing import List, Optional, Sequence
 from runbook.modules import actions
 from runbook.modules.actions import ENDING, Action, Target
 from runbook.modules.daemons import docker, services
+from runbook.modules.daemons.orphans import ours
 from runbook.modules.daemons.processes import INIT, Table, described, pattern, permitted, shortened, table
 from runbook.modules.daemons.unit import Scope, Unit
 from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Refused, Regex, SignalName, Step
@@ -17,7 +18,7 @@ class Signal(Step):
     """Send a signal: to the main process of a unit, or to every process whose command line matches.
 
     A process is held while it is looked at and signalled, so that none is mistaken that got its pid. The agent, its
-    parents and init are never signalled. TERM, INT, QUIT, ABRT and KILL are waited for; a process that is gone already
+    parents and init are never signalled, nor by `match` what runs in a container or batch job. TERM, INT, QUIT, ABRT and KILL are waited for; a process that is gone already
     is nothing to do for them, and a failure for the others, which somebody was to hear.
 
     Example:
@@ -64,7 +65,7 @@ class Signal(Step):
             main = self._main(host, seen, self.unit)
             chosen: Sequence[Process] = [] if main is None else [main]
         else:
-            chosen = seen.matching(pattern(self.match or ""))
+            chosen = ours(seen.by_pid.get(host.pid()), seen.matching(pattern(self.match or "")))
         if not chosen:
             return self._nobody(f"{self.unit} does not run" if self.unit else f"no process matches {self.match}")
         targets = tuple(Target(one.pid, one.started, shortened(one)) for one in self._all(host, seen, chosen))

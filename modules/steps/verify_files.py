@@ -38,6 +38,7 @@ class VerifyFiles(Step):
     """
 
     impact = Impact.NONE
+    needs = ("ruamel.yaml", "tomlkit")
     pathlike = ("sha256",)
     timeout = 3600.0
 
@@ -55,6 +56,10 @@ class VerifyFiles(Step):
         for name, digest in self.sha256.items() if isinstance(self.sha256, Mapping) else ():
             if len(digest) != 64 or not all(digit in "0123456789abcdefABCDEF" for digit in digest):
                 raise Invalid(f"`sha256` of {name} is not 64 hexadecimal digits")
+
+    def needed(self) -> Tuple[str, ...]:
+        """What reads YAML and TOML where the host's Python can't."""
+        return {"yaml": self.needs[:1], "toml": self.needs[1:]}.get(self.valid or "", ())
 
     def plan(self, host: Host) -> List[Action]:
         """Look at all of it; there is never anything to do."""

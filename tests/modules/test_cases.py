@@ -9,11 +9,13 @@ from pathlib import Path
 import case as golden
 import pytest
 
+from runbook.engine.fleet import layers, pack, packages
 from runbook.engine.language import chosen
 from runbook.engine.language import params as parameters
 from runbook.modules import catalogue
 
 ROOT = Path(__file__).parents[2]
+ALONE = "import runpy, sys; sys.path[:0] = sys.argv[1:]; runpy.run_path(sys.argv[2] + '/case.py', run_name='__main__')"
 KINDS = ("steps", "probes")
 CASES = [case for kind in KINDS for case in golden.load(kind)]
 MODULES = [("steps", name) for name in catalogue.step_names()] + [("probes", name) for name in catalogue.probe_names()]
@@ -115,13 +117,23 @@ def test_every_case_holds_under_the_oldest_python_of_a_host(tmp):
             continue  # never reaches a host
         given.append({"kind": case.kind, "module": case.module, "body": case.body, "params": typed, "tmp": place})
     done = subprocess.run(
-        [old or sys.executable, "-W", "error", str(Path(__file__).with_name("case.py"))],
+        [
+            old or sys.executable,
+            "-I",
+            "-S",
+            "-B",
+            "-W",
+            "error",
+            "-c",
+            ALONE,
+            travelling(tmp),
+            str(ROOT / "tests/modules"),
+        ],
         input=json.dumps(given),
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
-        env={**os.environ, "PYTHONPATH": travelling(tmp), "PYTHONDONTWRITEBYTECODE": "1"},
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -131,14 +143,17 @@ def test_every_case_holds_under_the_oldest_python_of_a_host(tmp):
 
 
 def travelling(tmp):
-    """A path with the modules and the packages that travel with them, and nothing else of the controller."""
+    """A folder with what an agent on a host has: the pack, what travels with it and for it; and the judge of cases."""
     import psutil
     import pynvml
 
     place = Path(tmp) / "travelling"
-    (place / "runbook").mkdir(parents=True)
-    (place / "runbook/__init__.py").touch()
-    (place / "runbook/modules").symlink_to(ROOT / "modules")
+    needed = sorted({entry for kind, name in MODULES for entry in module_class(kind, name).needs})
+    for files in (pack.contents(), *(layers._made[layer.digest] for layer in packages.travelling(needed))):
+        for name, content in files.items():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_bytes(content)
     (place / "psutil").symlink_to(Path(psutil.__file__).parent)
     (place / "pynvml.py").symlink_to(pynvml.__file__)
+    shutil.copytree(ROOT / "modules/golden", place / "runbook/modules/golden", ignore=shutil.ignore_patterns("*.pyc"))
     return str(place)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from case_host import FakeHost
-from hypothesis import given
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from runbook.modules.declare import Failed
@@ -192,3 +192,70 @@ def test_a_text_that_may_be_a_secret_is_not_reported(tmp):
     host = FakeHost(writable=(tmp,))
     step.plan(host)
     assert step.report(host) == {"keys": ["token", "port", "keys"], "before": {"port": 1}, "after": {"port": 2}}
+
+
+def paths(data, above=()):
+    """Yield the paths of all that lies in a structure."""
+    pairs = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for name, item in pairs:
+        yield (*above, name)
+        yield from paths(item, (*above, name))
+
+
+def dotted(path):
+    return ".".join(str(part).replace(".", "\\.") for part in path)
+
+
+nested = st.recursive(
+    plain,
+    lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(words, inner, min_size=1, max_size=3),
+    max_leaves=10,
+)
+layers = st.dictionaries(words, nested, min_size=1, max_size=4)
+
+
+def commented(data, indented):
+    """Write YAML over several lines, with a comment behind each and another between them."""
+
+    class Dumper(yaml.SafeDumper):
+        def increase_indent(self, flow=False, indentless=False):
+            return super().increase_indent(flow, indentless and not indented)
+
+    lines = yaml.dump(data, Dumper=Dumper, default_flow_style=False, sort_keys=False).splitlines()
+    return "".join(f"{line}  # about line {number}\n# between {number}\n" for number, line in enumerate(lines))
+
+
+@settings(max_examples=60)
+@given(layers, st.data(), st.booleans())
+def test_removing_anything_of_yaml_takes_its_lines_and_no_others(data, draw, indented):
+    path = draw.draw(st.sampled_from(list(paths(data))))
+    text = commented(data, indented)
+    try:
+        made = change(text, "yaml", NONE._replace(delete=[dotted(path)])).text
+    except Failed:  # a comment stands between it and what would take its place
+        reject()
+    expected = yaml.safe_load(text)
+    parent = expected
+    for part in path[:-1]:
+        parent = parent[part]
+    del parent[path[-1]]
+    assert yaml.safe_load(made) == expected
+    lines = text.splitlines()
+    assert len([line for line in made.splitlines() if line not in lines]) <= 1
+
+
+@settings(max_examples=60)
+@given(layers, st.data(), st.booleans(), nested)
+def test_replacing_anything_of_yaml_leaves_all_before_and_behind_it(data, draw, indented, value):
+    path = draw.draw(st.sampled_from(list(paths(data))))
+    text = commented(data, indented)
+    made = change(text, "yaml", NONE._replace(set={dotted(path): value})).text
+    expected = yaml.safe_load(text)
+    parent = expected
+    for part in path[:-1]:
+        parent = parent[part]
+    before, parent[path[-1]] = parent[path[-1]], value
+    assert yaml.safe_load(made) == expected
+    taken = len(yaml.safe_dump(before, default_flow_style=False).splitlines())
+    lines = text.splitlines()
+    assert sum(line in made.splitlines() for line in lines) >= len(lines) - 2 * (1 + taken)  # its key's line too

@@ -121,7 +121,7 @@ def boot(place: Path) -> None:
 def elsewhere() -> list[str]:
     """What a test needs of this machine that lies on another disk than its root."""
     needed = {str(Path(__file__).parents[2]), sys.prefix, sys.base_prefix}
-    return sorted(tree for tree in needed if os.stat(tree).st_dev != os.stat("/").st_dev)
+    return sorted(tree for tree in needed if Path(tree).stat().st_dev != Path("/").stat().st_dev)
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ class Cluster:
                 *("munged", "--foreground", "--force", f"--key-file={key}", f"--socket={place}/munge.sock"),
                 *(f"--{kind}-file={place}/munge.{kind}" for kind in ("pid", "log", "seed")),
             )
-            self._await(lambda: (place / "munge.sock").exists())
+            self._await((place / "munge.sock").exists)
             self._begin("slurmctld", "-D", "-i", "-c")
             self._begin("slurmd", "-D", "-N", "gpu01")
             self._await(lambda: "State=IDLE " in self.node())

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hub import Fault, Hub, date_in, weights
+from faulty_hub import Fault, Hub, date_in, weights
 
 pytest.importorskip("huggingface_hub")
 
@@ -23,7 +23,12 @@ class Downloader:
 
     def __init__(self, hub, writable, **given):
         env = {**os.environ, "HF_HUB_DOWNLOAD_TIMEOUT": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        argv = [sys.executable, str(COMMAND), str(writable), json.dumps({"repo": hub.repo, "endpoint": hub.url, **given})]
+        argv = [
+            sys.executable,
+            str(COMMAND),
+            str(writable),
+            json.dumps({"repo": hub.repo, "endpoint": hub.url, **given}),
+        ]
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
     def __enter__(self):

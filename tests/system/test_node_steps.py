@@ -17,6 +17,7 @@ detectors:
   - name: gpu ill
     gpu:
     when: action >= 'reset'
+    limit: 1 per 1d
     recover: [{drain_node: {node: gpu01}}]
     verify: {every: 100ms, within: 500ms}
     cured: [{resume_node: {node: gpu01}}]
@@ -85,13 +86,16 @@ def slurm(running):
 def kubectl(tmp_path):
     place = tmp_path / "kube"
     place.mkdir()
-    (place / "node.json").write_text(json.dumps({"metadata": {"annotations": {}}, "spec": {}, "pods": [{"metadata": {}}]}))
+    (place / "node.json").write_text(
+        json.dumps({"metadata": {"annotations": {}}, "spec": {}, "pods": [{"metadata": {}}]})
+    )
     program = place / "kubectl"
     program.write_text(KUBECTL.format(python=sys.executable, place=str(place)))
     program.chmod(0o755)
 
     class Kube:
-        env = {"PATH": f"{place}:{os.environ['PATH']}"}
+        def __init__(self):
+            self.env = {"PATH": f"{place}:{os.environ['PATH']}"}
 
         def node(self):
             return json.loads((place / "node.json").read_text())
@@ -140,8 +144,8 @@ def test_two_ill_gpus_drain_their_node_once_in_the_name_of_both_and_it_stays_so_
     runbook = cli.write("ill.yaml", ILL)
     gpus.tell(2, all__recovery=1)
     first = cli.json("apply", runbook, env=env).host["incidents"]
-    assert [one["state"] for one in first] == ["unhealed", "unhealed"]
-    ids = sorted(one["id"] for one in first)
+    ids = sorted(one["id"] for one in first if one["state"] == "unhealed")
+    assert len(ids) == 2
     found, reason = state(slurm)
     assert found == "IDLE+DRAIN"
     assert sorted(re.search(r"\[(.*)\]", reason)[1].split(", ")) == ids

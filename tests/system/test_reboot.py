@@ -55,7 +55,12 @@ def machine(tmp_path):
 
     def boot(sign):
         kept = tmp_path / "kept"
-        names = {"kept": kept, "sign": sign.format(kept=kept), "python": sys.executable, "path": os.environ.get("PYTHONPATH", "")}
+        names = {
+            "kept": kept,
+            "sign": sign.format(kept=kept),
+            "python": sys.executable,
+            "path": os.environ.get("PYTHONPATH", ""),
+        }
         host = booted_host.BootedHost(tmp_path, {"pass.service": UNIT.format(**names)}, {
             "reboots.yaml": textwrap.dedent(RUNBOOK).format(**names), "pass.sh": PASS.format(**names)})  # fmt: skip
         booted.append(host)
@@ -100,7 +105,7 @@ def programs(tmp_path):
     place = tmp_path / "bin"
     place.mkdir()
     program = place / "systemctl"
-    program.write_text(f"#!/bin/sh\necho \"$@\" >> {tmp_path}/called\n")
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/called\n')
     program.chmod(0o755)
     return {"PATH": f"{place}:{os.environ['PATH']}"}
 
@@ -113,7 +118,9 @@ def test_outside_of_a_recovery_nothing_is_rebooted(cli, programs, tmp_path):
 
 
 def test_the_machine_that_runbook_runs_on_is_left_alone_unless_the_runbook_says_otherwise(cli, programs, tmp_path):
-    runbook = cli.write("r.yaml", RUNBOOK.format(sign=cli.write("ill", "x"), kept=tmp_path).replace("{controller: true}", "{}"))
+    runbook = cli.write(
+        "r.yaml", RUNBOOK.format(sign=cli.write("ill", "x"), kept=tmp_path).replace("{controller: true}", "{}")
+    )
     [incident] = cli.json("apply", runbook, env=programs).host["incidents"]
     assert incident["state"] == "unhealed"
     assert "this is the machine that runbook itself runs on" in incident["reason"]

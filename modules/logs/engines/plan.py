@@ -8,8 +8,8 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.syntax import perl
-from runbook.modules.logs.needed import SURE, TELLING, Texts, needed, outline, weight
-from runbook.modules.logs.nodes import Node, ending, narrowed, nullable, widened
+from runbook.modules.logs.needed import SURE, TELLING, Texts, needed, outline, reach, weight
+from runbook.modules.logs.nodes import Node, ending, longest, narrowed, nullable, widened
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.superset import superset
 
@@ -29,6 +29,7 @@ class Expression(NamedTuple):
     outline: str  # these in their order, as an expression; empty where the first set tells enough
     around: Sequence[Set] = ()  # of each, one stands in the lines that a match may reach over
     sure: bool = False  # few lines hold one of the first set, and no match
+    reach: Optional[int] = None  # bytes from a match's begin to the end of what is looked for, in a line of ASCII
 
 
 def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
@@ -48,7 +49,7 @@ def read(patterns: Sequence[Pattern]) -> Iterator[Tuple[Expression, Optional[Nod
     """Yield the alternatives, and what an engine for bytes looks for; None where anything may match."""
     for number, pattern in enumerate(patterns):
         found = superset(pattern.regex, pattern.lines)
-        for parted in found.alternatives:
+        for parted, whole in zip(found.alternatives, found.whole):
             lines, alternative = pattern.lines, parted
             around: Sequence[Set] = ()
             if lines > 1 and needed(widened(ending(parted), folds=found.folds)):
@@ -62,7 +63,10 @@ def read(patterns: Sequence[Pattern]) -> Iterator[Tuple[Expression, Optional[Nod
             sure = bool(sets) and weight(sets[0]) >= SURE
             if lines == 1:
                 around = around or told[1:]
-            yield Expression(number, lines, exact, told, said, around, sure), None if nullable(wide) else wide
+            bound = None if pattern.lines > 1 else longest(whole)
+            if sure and bound is None and pattern.lines == 1:
+                bound = reach(whole, sets[0], folds=found.folds)
+            yield Expression(number, lines, exact, told, said, around, sure, bound), None if nullable(wide) else wide
 
 
 def _sets(sets: Sequence[Texts]) -> Sequence[Set]:

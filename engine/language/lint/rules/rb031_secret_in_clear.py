@@ -35,16 +35,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from runbook.modules.evidence.redaction import SHAPES
+
 if TYPE_CHECKING:
     from runbook.engine.language.lint.context import Context, Remark
     from runbook.engine.model import Path
 
-_SHAPES = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[\w-]{16,}"
-    r"|sk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|AIza[\w-]{35}"
-    r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|nvapi-[\w-]{20,}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
-    r"|-----BEGIN (?:[A-Z]{2,10} )?PRIVATE KEY-----"
-)
+_SHAPES = re.compile(rf"{SHAPES.pattern}|-----BEGIN (?:[A-Z]{{2,10}} )?PRIVATE KEY-----")
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"'{}]{1,64}:([^\s/@\"'{}$]{3,128})@")
 _KEY = re.compile(
     r"(?:.*[_-])?(?:password|passwd|passphrase|pwd|token|api_?key|secret|secret_?key|access_?key|private_?key"

@@ -94,7 +94,10 @@ def blob(body):
 def date_in(seconds):
     """A `Retry-After` as a date, and the server's clock, which is an hour off."""
     now = time.time() - 3600
-    return {"Retry-After": email.utils.formatdate(now + seconds, usegmt=True), "Date": email.utils.formatdate(now, usegmt=True)}
+    return {
+        "Retry-After": email.utils.formatdate(now + seconds, usegmt=True),
+        "Date": email.utils.formatdate(now, usegmt=True),
+    }
 
 
 class _Server(ThreadingHTTPServer):
@@ -154,7 +157,12 @@ class _Handler(BaseHTTPRequestHandler):
         if "tree" in parts:
             about = []
             for one, body in hub.files.items():
-                entry = {"type": "file", "path": one, "size": len(body), "oid": blob(body) if len(body) < 1 << 20 else blob(one.encode())}
+                entry = {
+                    "type": "file",
+                    "path": one,
+                    "size": len(body),
+                    "oid": blob(body) if len(body) < 1 << 20 else blob(one.encode()),
+                }
                 if hub.large(one):
                     entry["lfs"] = {"oid": hub.etag(one), "size": len(body), "pointerSize": 134}
                 about.append(entry)
@@ -243,7 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def error(self, status, message, code):
         headers = {"X-Error-Message": message, "Content-Type": "application/json"}
-        self.answer(status, json.dumps({"error": message}).encode(), {**headers, **({"X-Error-Code": code} if code else {})})
+        self.answer(
+            status, json.dumps({"error": message}).encode(), {**headers, **({"X-Error-Code": code} if code else {})}
+        )
 
     def json(self, value):
         self.answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})

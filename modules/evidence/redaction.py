@@ -1,0 +1,86 @@
+"""Taking secrets out of what others wrote: those that are known, and what looks like one."""
+
+import re
+from typing import Iterable, List, Match, Pattern, Sequence, Tuple
+
+from runbook.modules import mask
+from runbook.modules.mask import MASK, Mask
+
+SHAPES = re.compile(
+    r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[\w-]{16,}"
+    r"|sk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|AIza[\w-]{35}"
+    r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|nvapi-[\w-]{20,}|npm_[A-Za-z0-9]{30,}"
+    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
+)
+_KEYS = re.compile(
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)"
+    r"|\A[A-Za-z0-9+/=\s]+-----END [A-Z ]{0,20}PRIVATE KEY-----",  # a piece that begins within one
+    re.DOTALL,
+)
+_VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&\"'<>)\]}]+)"
+_NAMES = (
+    r"(?:password|passwd|passphrase|pwd|token|api[_-]?key|secret|secret[_-]?key|access[_-]?key|private[_-]?key"
+    r"|client[_-]?secret|credentials?)"
+)
+_GROUPED: Sequence[Pattern[str]] = (  # the first group stays
+    re.compile(rf"({_NAMES}[\"']?\s{{0,3}}(?::|=>?)\s{{0,3}})(?!(?:\d{{1,9}}(?:\.\d+)?|true|false|null|none)\b)"
+               rf"{_VALUE}", re.IGNORECASE),
+    re.compile(rf"(\s--?[a-z0-9-]{{0,40}}?{_NAMES}\s+)(?!-){_VALUE}", re.IGNORECASE),
+    re.compile(r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token|digest|negotiate)\s+)?)[^\s\"',]+",
+               re.IGNORECASE),
+    re.compile(r"(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE),
+    re.compile(r"(cookie[\"']?\s{0,3}:\s{0,3})[^\n]+", re.IGNORECASE),
+    re.compile(r"(://[^\s/:@\"']{0,128}:)[^\s/@\"']+(?=@)"),
+    re.compile(r"(\s(?:-u|--user)\s+[^\s:]{1,128}:)\S+"),
+)  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+class Redaction:
+    """What takes secrets out of texts, and counts them."""
+
+    def __init__(self, known: Iterable[str], params: Mask) -> None:
+        """Make one.
+
+        Args:
+            known: the runbook's secrets.
+            params: what masks the secrets of the step's own parameters.
+        """
+        values = [text for text in known if len(text) >= mask.SHORTEST]
+        self._masks: Tuple[Mask, ...] = (
+            mask.of({"known": values}, ["known"]) if values else Mask(),
+            _whole(values),
+            params,
+        )
+
+    def text(self, found: str) -> Tuple[str, int]:
+        """Return a text without secrets, and how many were taken out."""
+        taken: List[int] = []
+        for one in self._masks:
+            masked = one.text(found)
+            taken.append(masked.count(MASK) - found.count(MASK))
+            found = masked
+        for shape in (_KEYS, SHAPES):
+            found, count = shape.subn(MASK, found)
+            taken.append(count)
+        for grouped in _GROUPED:
+            found, count = grouped.subn(_kept, found)
+            taken.append(count)
+        return found, sum(taken)
+
+
+def legible(text: str) -> str:
+    """Return a text that moves no cursor and changes no colour where it is shown."""
+    return _CONTROL.sub(_spelled, text.replace("\r\n", "\n"))
+
+
+def _whole(values: Iterable[str]) -> Mask:
+    return Mask(form for value in values for form in mask.printed(value))
+
+
+def _kept(found: "Match[str]") -> str:
+    return f"{found[1]}{MASK}"
+
+
+def _spelled(found: "Match[str]") -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
