@@ -51,7 +51,17 @@ def _empty(place: Path) -> None:
 
 def _ours(url: str, place: Path) -> list[str]:
     given = [f"endpoint={url}", f"cache={place / 'ours'}"]
-    return [measure.RUNBOOK, "run", "hf_download", "repo=org/toy", *given, "--writable", str(place), "--journal", f"{place}/j.db"]
+    return [
+        measure.RUNBOOK,
+        "run",
+        "hf_download",
+        "repo=org/toy",
+        *given,
+        "--writable",
+        str(place),
+        "--journal",
+        f"{place}/j.db",
+    ]
 
 
 def _environment() -> dict[str, str]:

@@ -4,7 +4,6 @@ It runs the same code on the same request, and answers through a pipe; the proce
 """
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from runbook.modules.child import Write
 _CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _PROGRAM = (
     "import sys\n"
-    "if sys.version_info < (3, 9): sys.exit('it is Python %d.%d; 3.9 is the oldest that will do' % sys.version_info[:2])\n"
+    "v = sys.version_info\n"
+    "if v < (3, 9): sys.exit('it is Python %d.%d; 3.9 is the oldest that will do' % v[:2])\n"
     "sys.path.insert(0, sys.argv[1])\n"
     "from runbook.modules import elsewhere\n"
     "elsewhere.main()\n"
@@ -44,7 +44,7 @@ def look(spec: Mapping[str, Any]) -> Dict[str, Any]:
     problem = _relay({"kind": "look", "body": _here(spec)}, python, lambda data: said.extend(reader.feed(data)))
     if said and not problem:
         return {**said[-1]["look"], "id": spec.get("id")}
-    answer = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": problem, "state": {}}
+    answer: Dict[str, Any] = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": problem, "state": {}}
     return {**answer, "duration": time.monotonic() - began}
 
 

@@ -1,6 +1,6 @@
-"""Code that travels beside the agent's own: packages that a module needs, and users' modules; each a directory that is
-named after the hash of its content.
+"""Code that travels beside the agent's own: packages that a module needs, and users' modules.
 
+Each is a directory that is named after the hash of its content.
 A request names the layers that it needs, and the agent asks the controller for those that it lacks. Only the children
 that look or act for such a request import from them; the agent itself never does.
 """
@@ -24,7 +24,7 @@ def lacking(message: Mapping[str, Any]) -> List[str]:
     for digest in message.get("layers", ()):
         try:
             os.utime(_place(digest))
-        except OSError:
+        except OSError:  # noqa: PERF203 -- few of them
             found.append(str(digest))
     return found
 

@@ -43,7 +43,7 @@ class {cls}(Step):
         return [] if before == content else [Write(self.path, content, mode=0o644, before=before)]
 '''
 
-STEP_CASES: Final = '''\
+STEP_CASES: Final = """\
 # The cases of {name}: parameters and what the host has in, actions out. `runbook test {file}` judges them.
 - case: a file that is not there is written
   params: {{path: "{{tmp}}/drain", text: disk full}}
@@ -55,7 +55,7 @@ STEP_CASES: Final = '''\
 - case: a file outside of what is writable is refused
   params: {{path: /etc/drain}}
   refused: /etc/drain
-'''
+"""
 
 PROBE: Final = '''\
 """The probe `{name}`."""
@@ -102,7 +102,7 @@ class {cls}(Probe):
         yield {cls}Record(self.path, number)
 '''
 
-PROBE_CASES: Final = '''\
+PROBE_CASES: Final = """\
 # The cases of {name}: parameters and what the host has in, records out. `runbook test {file}` judges them.
 - case: the number is read
   params: "{{tmp}}/queue"
@@ -115,4 +115,4 @@ PROBE_CASES: Final = '''\
   params: "{{tmp}}/queue"
   files: {{queue: many}}
   unclear: can't be read
-'''
+"""

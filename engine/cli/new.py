@@ -83,7 +83,7 @@ def command(words: tuple[str, ...], *, force: bool) -> None:
         _module("step" if words[0] == "step" else "probe", words[1], force=force)
         return
     if words in {("step",), ("probe",)}:
-        raise UserError(f"which {words[0]}?", mend=f"`runbook new {words[0]} NAME`; a runbook of that name: {words[0]}.yaml")
+        raise UserError(f"which {words[0]}?", mend=f"`runbook new {words[0]} NAME`; or a runbook: {words[0]}.yaml")
     if len(words) != 1:
         raise UserError(f"`{words[1]}` is one word too many", mend="`runbook new NAME`, or `runbook new step NAME`")
     name = words[0]

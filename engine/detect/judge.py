@@ -54,7 +54,7 @@ def judge(
     ]
     if detector.match == "all":
         return [_everyone(judged)] if judged else []
-    return _by_subject(judged, now) if events else judged
+    return _by_subject(judged, now) if events else _together(judged)
 
 
 def truth(expression: Expression | None, values: Mapping[str, Any]) -> Truth:
@@ -124,6 +124,21 @@ def _everyone(judged: Sequence[Verdict]) -> Verdict:
     }
     clear = disjunction(verdict.clear for verdict in judged)
     return Verdict("", holds, clear, Record("", {"records": len(judged), **shared}), judged[0].times)
+
+
+def _together(judged: list[Verdict]) -> list[Verdict]:
+    """Return one verdict a subject, such as a host by its GPUs: the first that is ill stands for all."""
+    grouped: dict[str, list[Verdict]] = {}
+    for verdict in judged:
+        grouped.setdefault(verdict.subject, []).append(verdict)
+    if len(grouped) == len(judged):
+        return judged
+    found = []
+    for several in grouped.values():
+        holds, clear = disjunction(one.holds for one in several), conjunction(one.clear for one in several)
+        first = next(one for one in several if one.holds is holds)
+        found.append(replace(first, clear=clear))
+    return found
 
 
 def _by_subject(judged: Sequence[Verdict], now: float) -> list[Verdict]:

@@ -38,9 +38,16 @@ def _all() -> list[dict[str, Any]]:
     except FileNotFoundError:
         raise real.NVMLError(real.NVML_ERROR_LIBRARY_NOT_FOUND) from None
     return [
-        {**WELL, "uuid": f"GPU-{index}", "pci": f"0000:{0x3B + index:02x}:00", **told}
+        _cooled({**WELL, "uuid": f"GPU-{index}", "pci": f"0000:{0x3B + index:02x}:00", **told})
         for index, told in enumerate(listed)
     ]
+
+
+def _cooled(gpu: dict[str, Any]) -> dict[str, Any]:
+    """Let a hot GPU cool down where it got less power than the drill says that it takes."""
+    if gpu["power_limit"] < gpu.get("cools_below", 0):
+        return {**gpu, "temperature": WELL["temperature"], "margin": WELL["margin"]}
+    return gpu
 
 
 def _of(handle: int) -> dict[str, Any]:
@@ -123,6 +130,8 @@ def _remapped(handle: int) -> tuple[int, int, int, int]:
     return 0, 0, int(gpu["remap_pending"]), int(gpu["remap_failed"])
 
 
+globals().update({name: _lacks for name in vars(real) if name.startswith("nvml") and callable(vars(real)[name])
+                  and not isinstance(vars(real)[name], type)})  # fmt: skip
 globals().update(
     nvmlInit=_all,
     nvmlInitWithFlags=lambda _flags: _all(),
@@ -132,10 +141,13 @@ globals().update(
     nvmlDeviceGetHandleByUUID=lambda uuid: _find("uuid", uuid),
     nvmlDeviceGetHandleByPciBusId=lambda pci: _find("pci", pci),
     nvmlDeviceGetIndex=_handle,
+    nvmlDeviceGetMinorNumber=_handle,
     nvmlDeviceGetUUID=lambda handle: _of(handle)["uuid"],
     nvmlDeviceGetName=lambda handle: _of(handle)["name"],
     nvmlDeviceGetPciInfo=_place,
     nvmlDeviceGetTemperature=lambda handle, _sensor: _of(handle)["temperature"],
+    nvmlDeviceGetTemperatureThreshold=lambda _handle, _kind: 87,
+    nvmlErrorString=real.nvmlErrorString,
     nvmlDeviceGetMarginTemperature=lambda handle: _of(handle)["margin"],
     nvmlDeviceGetMemoryInfo=_memory,
     nvmlDeviceGetUtilizationRates=lambda handle: types.SimpleNamespace(gpu=_of(handle)["utilization"], memory=0),

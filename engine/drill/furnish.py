@@ -7,10 +7,12 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 20.0  # seconds for a daemon to be up
 _ALIVE: Final = 0.2  # seconds that a daemon lives which shows in no other way that it is up
 _COMMAND: Final = 60.0  # seconds for a command that prepares or breaks something
+_SMI: Final = Path(__file__).with_name("faked_smi.py")
 _STAND_IN: Final = Path(__file__).with_name("faked_nvml.py")
 
 
@@ -63,9 +66,7 @@ def furnish(given: Given) -> None:
         for file in given.files:
             make(file)
         for name, script in given.programs.items():
-            program = Path(OWN, "bin", name)
-            program.write_text(script, encoding="utf-8")
-            program.chmod(0o755)
+            program(name, script)
         os.makedirs(ANSWERING, exist_ok=True)  # noqa: PTH103
         for server in given.servers:
             pidfile = given.daemon(server.name).pidfile
@@ -77,6 +78,13 @@ def furnish(given: Given) -> None:
             command(argv)
     except (OSError, LookupError) as error:
         raise NotMade(f"the place could not be made: {error}") from error
+
+
+def program(name: str, script: str) -> None:
+    """Put a program where the PATH finds it first."""
+    made = Path(OWN, "bin", name)
+    made.write_text(script, encoding="utf-8")
+    made.chmod(0o755)
 
 
 def make(file: FileGiven) -> None:
@@ -241,3 +249,4 @@ def _gpus(given: Given) -> None:
     linux.bind(str(_STAND_IN), found.origin)
     if given.gpus:
         Path(GPUS).write_text(json.dumps([dict(gpu) for gpu in given.gpus]), encoding="utf-8")
+        program("nvidia-smi", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I {shlex.quote(str(_SMI))} "$@"\n')

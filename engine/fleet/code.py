@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from runbook.engine.fleet.layers import Layer
 
 
 def of(noun: Literal["step", "probe"], name: str) -> dict[str, Any]:
@@ -22,10 +25,10 @@ def of(noun: Literal["step", "probe"], name: str) -> dict[str, Any]:
 
         found = [layer.named() for layer in packages.travelling(needed)]
         return {"code": {"layers": found}} if found else {}
-    from runbook.engine.fleet import layers, packages
+    from runbook.engine.fleet import packages
 
-    own_layer = layers.layer(own.files(), own.root)
-    found = [own_layer.named(), *(layer.named() for layer in packages.travelling(own.cls.needs))]
+    found = [_layer(own, catalogue.generation()).named()]
+    found += [layer.named() for layer in packages.travelling(own.cls.needs)]
     return {"code": {"layers": found, "module": own.module, "class": own.cls.__name__}}
 
 
@@ -33,6 +36,13 @@ def layers(requests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what tells an agent which layers these requests need together; empty for none."""
     wanted = {layer["hash"] for each in requests for layer in each.get("code", {}).get("layers", ())}
     return {"layers": sorted(wanted)} if wanted else {}
+
+
+@cache
+def _layer(own: catalogue.Own, _generation: int) -> Layer:
+    from runbook.engine.fleet.layers import layer
+
+    return layer(own.files(), own.root)
 
 
 def _needs(noun: str, name: str) -> tuple[str, ...]:

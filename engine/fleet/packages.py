@@ -76,7 +76,8 @@ def _pure(distribution: Distribution) -> bool:
 
 
 def _python(distribution: Distribution) -> str:
-    found = _LEAST.search(str(distribution.metadata.get("Requires-Python") or ""))
+    wanted = distribution.metadata["Requires-Python"] if "Requires-Python" in distribution.metadata else ""
+    found = _LEAST.search(wanted)
     return found[1] if found else ""
 
 

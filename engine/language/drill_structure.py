@@ -275,6 +275,7 @@ def _gpu(title: str, description: str, **more: Schema) -> Schema:
                     ("utilization", "Percent."),
                     ("power", "Watts."),
                     ("power_limit", "Watts."),
+                    ("cools_below", "Watts: it is cool again with a power limit below that."),
                     ("ecc", "Uncorrected errors."),
                     ("throttle", "The bits of NVML's reasons for a slow clock, such as 0x40."),
                     ("recovery", "The driver's verdict: 0 none, 1 reset, 2 reboot, 3 drain, 4 drain and reset."),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from jinja2 import nodes
 
-from runbook.engine.language import grammar, params
+from runbook.engine.language import describe, grammar, params
 from runbook.engine.language.filters import COMPARING, DEFAULT, DEFINED
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.truth import Member
@@ -237,9 +236,9 @@ def orders(probe: str) -> Mapping[str, tuple[str, ...]]:
     return _orders(catalogue.probe(probe))
 
 
-@cache
-def _orders(cls: type[Probe]) -> Mapping[str, tuple[str, ...]]:
-    fields = params.record_fields(cls)
+@describe.once
+def _orders(cls: describe.Class) -> Mapping[str, tuple[str, ...]]:
+    fields = params.record_fields(cast("type[Probe]", cls))
     return {name: field.choices for name, field in fields.items() if field.choices}
 
 

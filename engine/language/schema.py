@@ -157,8 +157,16 @@ def _detector(probes: Schema) -> Schema:
     return {**made, "oneOf": choices}
 
 
-@cache
+_modules: dict[tuple[str, Any], Schema] = {}
+
+
 def _module(name: str, cls: type[Step | Probe]) -> Schema:
+    if (name, cls) not in _modules:
+        _modules[name, cls] = _made(name, cls)
+    return _modules[name, cls]
+
+
+def _made(name: str, cls: type[Step | Probe]) -> Schema:
     known = params.fields(cls)
     properties = {key: _with_default(_typed(field.type), field) for key, field in known.items()}
     required = [key for key, field in known.items() if field.required]

@@ -12,7 +12,7 @@ from runbook.engine.language.nearest import nearest
 from runbook.engine.model import UNKNOWN, Finding, Limit, Path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from runbook.engine.language.source import Source
     from runbook.engine.language.validate import Problem
@@ -47,7 +47,7 @@ class Reader:
         span = self.source.head(path, key=key)
         self.findings.append(Finding(code, source.RULES[code], "error", message, span, hint))
 
-    def structure(self, problems: Iterable[Problem], told: Container[Path] = frozenset()) -> None:
+    def structure(self, problems: Iterable[Problem], told: Collection[Path] = ()) -> None:
         """Report what does not fit the schema, and leave it out from now on.
 
         Args:

@@ -1,4 +1,4 @@
-"""The cases of users' modules (`runbook_modules/steps/NAME.case.yaml`): what the host answers in, actions or records out."""
+"""The cases of users' modules (`steps/NAME.case.yaml`): what the host answers in, actions or records out."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _asked(module: Read, orders: Sequence[Mapping[str, Any]], scratch: Path) -> 
         "cases": list(orders),
     }
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 -- this interpreter
             [sys.executable, "-I", "-c", _PROGRAM],
             input=json.dumps(order, default=wire.plain).encode("ascii"),
             capture_output=True,

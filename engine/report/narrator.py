@@ -150,6 +150,11 @@ class Narrator:
     def _operated(self, fact: Fact) -> Told:
         return Told(fact.at, "operation", f"`{fact.operation}` {fact.data.get('state')}")
 
+    def _switched(self, fact: Fact) -> Told:
+        data = fact.data
+        came = f" from {data['from']}" if data.get("from") else ""
+        return Told(fact.at, "switched", f"the pool {data.get('pool')}{came} to {data.get('to')}")
+
     def _resumed(self, fact: Fact) -> Told:
         return Told(fact.at, "resumed", f"by run {fact.run}, as {fact.data.get('state')}")
 
@@ -179,6 +184,7 @@ _KINDS: Mapping[str, Callable[[Narrator, Fact], Told]] = {
     "step.undone": Narrator._step,  # noqa: SLF001 -- the class's own table
     "verified.look": Narrator._looked,  # noqa: SLF001 -- the class's own table
     "incident.ended": Narrator._ended,  # noqa: SLF001 -- the class's own table
+    "pool.switched": Narrator._switched,  # noqa: SLF001 -- the class's own table
     "notified": Narrator._notified,  # noqa: SLF001 -- the class's own table
     "channel.told": Narrator._channel,  # noqa: SLF001 -- the class's own table
     "attempt.ended": Narrator._attempt,  # noqa: SLF001 -- the class's own table

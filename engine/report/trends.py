@@ -23,12 +23,13 @@ _WIDE: Final = 90  # columns from which on there is room for more of them
 
 def lines(paint: Paint, found: Trends, limit: int) -> Iterator[str]:
     """Yield the text."""
-    several = len({one.runbook for one in (*found.operations, *found.detectors, *found.steps)}) > 1
+    several = len({one.runbook for one in (*found.operations, *found.detectors, *found.steps, *found.components)}) > 1
     place = 0
     for title, group in (
         ("OPERATION", found.operations),
         ("DETECTOR, to heal", found.detectors),
         ("STEP", found.steps),
+        ("COMPONENT", found.components),
     ):
         shown = sorted(group, key=lambda one: -one.trend.attempts)[:limit]
         if shown:
@@ -55,6 +56,7 @@ def document(found: Trends) -> dict[str, Any]:
         "operations": [_series(one) for one in found.operations],
         "detectors": [_series(one) for one in found.detectors],
         "steps": [_series(one) for one in found.steps],
+        "components": [_series(one) for one in found.components],
         "suggestions": [asdict(one) for one in found.advice],
     }
 

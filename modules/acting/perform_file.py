@@ -9,6 +9,7 @@ import stat
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from runbook.modules import cut
+from runbook.modules.acting import folders
 from runbook.modules.acting.hands import Hands, size
 from runbook.modules.acting.tree import Tree
 from runbook.modules.actions import Move, Write
@@ -43,8 +44,10 @@ def write(hands: Hands, action: Write, doing: bool) -> Tuple[str, bool]:
     what = f"{action.path} ({size(len(action.content))}{', new' if before is None else ''})"
     if doing:
         undo: Dict[str, Any] = {"undo": "write", "path": action.path, "wrote": _digest(action.content)}
-        hands.keep_undo({**undo, **_kept(before)})
+        notes = folders.noted(parent)
+        hands.keep_undo({**undo, "folders": notes, **_kept(before)})
         _replace(hands, parent, name, action.content, before, mode=action.mode)
+        folders.date(notes, parent)
     return what, True
 
 
@@ -66,6 +69,7 @@ def undo_write(hands: Hands, undo: Mapping[str, Any]) -> str:
     path = str(undo["path"])
     tree, relative, parent, name = _place(hands, path)
     now = _read(tree, parent, name, relative)
+    notes = folders.untouched(undo, parent)
     if undo.get("absent"):
         if now is None:
             return f"{path} (gone already)"
@@ -73,6 +77,7 @@ def undo_write(hands: Hands, undo: Mapping[str, Any]) -> str:
             raise Refused(f"{path} was changed by somebody since; it stays")
         hands.touched = True
         os.unlink(name, dir_fd=parent)
+        folders.give_back(notes, parent)
         return f"{path} deleted"
     content = base64.b64decode(undo["content"])
     if now is None or _digest(now.content) not in {undo["wrote"], _digest(content)}:
@@ -85,6 +90,7 @@ def undo_write(hands: Hands, undo: Mapping[str, Any]) -> str:
         os.utime(descriptor, ns=(undo["times"][0], undo["times"][1]))
     finally:
         os.close(descriptor)
+    folders.give_back(notes, parent)
     return f"{path} ({size(len(content))}, as it was)"
 
 
@@ -101,9 +107,11 @@ def move(hands: Hands, action: Move, doing: bool) -> Tuple[str, bool]:
             raise Refused(f"{action.target} is there already; nothing is moved over it")
         if doing:
             undo = {"undo": "move", "path": action.target, "source": action.source}
-            hands.keep_undo({**undo, "device": seen.st_dev, "inode": seen.st_ino})
+            notes = folders.noted(there, here)[: 1 if os.path.samestat(os.fstat(here), os.fstat(there)) else 2]
+            hands.keep_undo({**undo, "folders": notes, "device": seen.st_dev, "inode": seen.st_ino})
             hands.touched = True
             _rename(here, name, there, target, action)
+            folders.date(notes, there, here)
     finally:
         os.close(here)
         os.close(held)
@@ -119,9 +127,15 @@ def undo_move(hands: Hands, undo: Mapping[str, Any]) -> str:
     if (seen.st_dev, seen.st_ino) != (undo["device"], undo["inode"]):
         raise Refused(f"{undo['path']} is not what was moved there; it stays")
     unkept = Hands(hands.writable, lambda _: None, hands.progress)
+    here = os.dup(parent)
     try:
+        _, _, there, _ = _place(unkept, str(undo["source"]))
+        notes = folders.untouched(undo, here, there)
         what, _ = move(unkept, Move(str(undo["path"]), str(undo["source"])), doing=True)
+        _, _, there, _ = _place(unkept, str(undo["source"]))
+        folders.give_back(notes, here, there)
     finally:
+        os.close(here)
         hands.touched = hands.touched or unkept.touched
         unkept.close()
     return what

@@ -9,6 +9,7 @@ import stat
 from functools import lru_cache
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
+from runbook.modules.acting import crew
 from runbook.modules.acting.hands import Hands, counted
 from runbook.modules.acting.problems import Problems
 from runbook.modules.acting.tree import Tree, mounts_below
@@ -20,6 +21,8 @@ _LIVELY = 1000  # entries between two words of progress
 _HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH: the descriptor itself is meant
 _Chown = Callable[[int, int, int], None]
+_Was = Tuple[int, int, int, int]  # owner, group, mode and device of things that were alike
+_Groups = Dict[_Was, List[Entry]]
 
 
 class _Terms(NamedTuple):
@@ -38,13 +41,21 @@ def own(hands: Hands, action: Own, doing: bool) -> Tuple[str, bool]:
     tree, base = opened(hands.trees, action.root)
     mounts = mounts_below(tree.root)
     problems = Problems(action.root)
-    wrong = list(_wrong(tree, base, action, problems, mounts))
+    groups: _Groups = {}
+    number = 0
+    for number, entry in enumerate(_wrong(tree, base, action, problems, mounts), 1):  # noqa: B007 -- counted
+        groups.setdefault((entry.uid, entry.gid, entry.mode, entry.device), []).append(entry)
     problems.speak(hands, "owned", len(action.entries))
-    what = f"{counted(len(wrong), 'entry', 'entries')} of {action.root}: {_told(action)}"
-    if not doing or not wrong:
-        return what, bool(wrong)
-    hands.keep_undo({"undo": "own", "path": action.root, "groups": _grouped(wrong)})
-    _apply(hands, tree, base, action, wrong, problems)
+    what = f"{counted(number, 'entry', 'entries')} of {action.root}: {_told(action)}"
+    if not doing or not number:
+        return what, bool(number)
+    hands.keep_undo({"undo": "own", "path": action.root, "groups": list(map(_kept, groups.items()))})
+    changed = 0
+    for was, alike in groups.items():
+        share = _Share(tree, base, was[:3], _wanted(action, *was[:3]))
+        hands.touched = True  # the share may be interrupted
+        changed += sum(crew.carry_out(alike, share, problems, lambda it: hands.progress(f"owned {it:,} of {number:,}")))
+    hands.touched = changed > 0
     problems.speak(hands, "owned", len(action.entries))
     return what, True
 
@@ -105,52 +116,58 @@ def _wrong(tree: Tree, base: str, action: Own, problems: Problems, mounts: Set[s
                 yield entry._replace(uid=seen.st_uid, gid=seen.st_gid, mode=seen.st_mode)
 
 
-def _grouped(entries: Sequence[Entry]) -> List[Dict[str, Any]]:
+def _kept(group: Tuple[_Was, List[Entry]]) -> Dict[str, Any]:
     """Say how things were: those that were alike together, since there are many."""
-    groups: Dict[Tuple[int, int, int, int], List[Entry]] = {}
-    for entry in entries:
-        groups.setdefault((entry.uid, entry.gid, stat.S_IMODE(entry.mode), entry.device), []).append(entry)
-    return [
-        {"was": was, "paths": [entry.path for entry in alike], "inodes": [entry.inode for entry in alike]}
-        for was, alike in groups.items()
-    ]
+    (uid, gid, mode, device), alike = group
+    return {
+        "was": (uid, gid, stat.S_IMODE(mode), device),
+        "paths": [entry.path for entry in alike],
+        "inodes": [entry.inode for entry in alike],
+    }
 
 
-def _apply(hands: Hands, tree: Tree, base: str, action: Own, entries: Sequence[Entry], problems: Problems) -> None:
-    """Change the things themselves, held open, not whatever their names lead to by now."""
-    chown = _chown()
-    above, parent = None, -1
-    for number, entry in enumerate(entries):
-        if number % _LIVELY == 0:
-            hands.progress(f"owned {number:,} of {len(entries):,}")
-        path, _, _, _, directory, _, uid, gid, mode = entry
-        try:
-            if directory or not path:
-                above = None  # the tree goes elsewhere
-                held, seen = _held(tree, below(base, path), entry)
-            else:
-                folder, _, name = path.rpartition("/")
-                if folder != above:
-                    above = None
-                    parent = tree.directory(below(base, folder))
-                    above = folder
-                held = os.open(name, _HOLD, dir_fd=parent)
-                seen = _same(held, entry)
-        except FileNotFoundError:
-            continue
-        except Refused as error:
-            problems.add(path, str(error))
-            continue
-        try:
-            if (seen.st_uid, seen.st_gid, seen.st_mode) != (uid, gid, mode):
-                problems.add(path, "got another owner or mode since it was looked at")
+class _Share:
+    """Changes things that were alike: the things themselves, held open, not whatever their names lead to by now."""
+
+    def __init__(self, tree: Tree, base: str, was: Tuple[int, int, int], terms: _Terms) -> None:
+        self._tree, self._base, self._was, self._terms = tree, base, was, terms
+        self._chown = _chown()
+
+    def __call__(self, entries: Sequence[Entry], problems: Problems, lively: crew.Lively) -> List[int]:
+        """Change them; return how many were."""
+        done, above, parent = 0, None, -1
+        for number, entry in enumerate(entries):
+            if number % _LIVELY == 0:
+                lively(number)
+            path = entry.path
+            try:
+                if entry.directory or not path:
+                    above = None  # the tree goes elsewhere
+                    held, seen = _held(self._tree, below(self._base, path), entry)
+                else:
+                    folder, _, name = path.rpartition("/")
+                    if folder != above:
+                        above = None
+                        parent = self._tree.directory(below(self._base, folder))
+                        above = folder
+                    held = os.open(name, _HOLD, dir_fd=parent)
+                    seen = _same(held, entry)
+            except FileNotFoundError:
                 continue
-            hands.touched = True
-            _set(held, _wanted(action, uid, gid, mode), chown)
-        except OSError as error:
-            problems.add(path, os.strerror(error.errno or 0))
-        finally:
-            os.close(held)
+            except Refused as error:
+                problems.add(path, str(error))
+                continue
+            try:
+                if (seen.st_uid, seen.st_gid, seen.st_mode) == self._was:
+                    _set(held, self._terms, self._chown)
+                    done += 1
+                else:
+                    problems.add(path, "got another owner or mode since it was looked at")
+            except OSError as error:
+                problems.add(path, os.strerror(error.errno or 0))
+            finally:
+                os.close(held)
+        return [done]
 
 
 def _wanted(action: Own, uid: int, gid: int, mode: int) -> _Terms:

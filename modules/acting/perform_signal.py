@@ -11,6 +11,7 @@ from runbook.modules.actions import ENDING, Signal, Target, Until
 from runbook.modules.declare import Failed, Refused, Unclear
 
 _AFTER_KILL = 5.0  # seconds for a process to go after KILL
+_SOONEST, _SHARE = 0.01, 0.1  # seconds between two looks, and their share of the time waited so far: soon at first
 _ROUNDS = 100  # of stopping what is born while others are stopped
 
 
@@ -102,7 +103,8 @@ def until(hands: Hands, action: Until, doing: bool) -> Tuple[str, bool]:
     """Look again and again until it holds."""
     if not doing:
         return action.what, False
-    deadline = time.monotonic() + action.within
+    began = time.monotonic()
+    deadline = began + action.within
     while True:
         reason = ""
         try:
@@ -110,8 +112,8 @@ def until(hands: Hands, action: Until, doing: bool) -> Tuple[str, bool]:
                 return action.what, False
         except Unclear as error:
             reason = f" ({error})"
-        rest = deadline - time.monotonic()
-        if rest <= 0:
+        now = time.monotonic()
+        if now >= deadline:
             raise Failed(f"did not see that {action.what} within {action.within:g} s{reason}")
         hands.progress(f"waiting until {action.what}")
-        time.sleep(min(rest, action.every))
+        time.sleep(min(deadline - now, action.every, max(_SOONEST, (now - began) * _SHARE)))

@@ -13,19 +13,28 @@ class Problems:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._told: List[str] = []
+        self.told: List[str] = []
         self.count = 0
 
     def add(self, path: str, reason: str) -> None:
         """Note one."""
         self.count += 1
-        if len(self._told) < _NAMED:
-            self._told.append(reason if reason.startswith("/") else f"{self._root}/{path}".rstrip("/") + f": {reason}")
+        if len(self.told) < _NAMED:
+            self.told.append(reason if reason.startswith("/") else f"{self._root}/{path}".rstrip("/") + f": {reason}")
+
+    def another(self) -> "Problems":
+        """Return an empty list of the same tree, for another process."""
+        return Problems(self._root)
+
+    def take(self, count: int, told: List[str]) -> None:
+        """Add what another process noted."""
+        self.count += count
+        self.told += told[: max(0, _NAMED - len(self.told))]
 
     def speak(self, hands: Hands, verb: str, total: int) -> None:
         """Raise when there are any: Refused when nothing at all was done."""
         if not self.count:
             return
         more = f"; and {self.count - _NAMED} more" if self.count > _NAMED else ""
-        message = f"{self.count} of {counted(total, 'entry', 'entries')} not {verb}: {'; '.join(self._told)}{more}"
+        message = f"{self.count} of {counted(total, 'entry', 'entries')} not {verb}: {'; '.join(self.told)}{more}"
         raise Failed(message) if hands.touched else Refused(message)

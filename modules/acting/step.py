@@ -1,5 +1,6 @@
 """One step from order to result, in a process of its own: its subject's lock, its records, its plan, its actions."""
 
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ from runbook.modules.ledger import Ledger
 from runbook.modules.wire import result
 
 _PROGRESS = 0.25  # seconds between two words of progress
+_MANY = 100_000  # things made between two looks for garbage: a plan of many files is none, and is soon over
 _TOLD = 500  # characters of progress
 _PATIENCE = 0.9  # of a step's time may be spent on waiting for its subject
 
@@ -28,6 +30,7 @@ class TimedOut(BaseException):
 def run(order: Mapping[str, Any], ledger: Ledger, write: Write) -> None:
     """Carry out a `run` request and say how it ended."""
     known = set(sys.modules)
+    gc.set_threshold(_MANY)
     _alarm(order["timeout"])
     try:
         answer = _planned(order, ledger, write) if order.get("check") else _once(order, ledger, write)

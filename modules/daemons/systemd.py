@@ -115,7 +115,6 @@ def _spare(host: Host, unit: Unit, seen: Mapping[str, str]) -> None:
         kills = _systemctl(host, unit.scope, "show", "--property=KillMode", "--", unit.name).stdout.strip()
         if kills not in ("KillMode=process", "KillMode=none"):
             raise
-        spare(host, unit.name, main)
 
 
 def _order(host: Host, unit: Unit, verb: str) -> Run:

@@ -8,8 +8,8 @@ A file lists the cases of a module; {tmp} is a fresh directory wherever it stand
                 or of one of `directory link hardlink fifo zip safetensors base64`
     writable    default [{tmp}]
     host        what the host answers: `now boot_time free_space which run processes env state`, `about` and `hide` of a
-                step's order, or any other question of Host by its name; `run` by the argv joined with spaces: text, {stdout, stderr, exit_code},
-                {unclear: reason}, or a list of these, one after the other
+                step's order, or any other question of Host by its name; `run` by the argv joined with spaces: text,
+                {stdout, stderr, exit_code}, {unclear: reason}, or a list of these, one after the other
     requires    root, or a Python package that the host must have; where nothing less will do
 
 and what is expected, at least one of:
@@ -60,6 +60,7 @@ class Case:
 
     @property
     def name(self) -> str:
+        """What stands before its messages."""
         return f"{self.kind}/{self.module}: {self.body.get('case', '?')}"
 
 
@@ -197,7 +198,7 @@ def _difference(expected: Any, actual: Any, where: str) -> str:
             return f"{where} is {_show(actual)}"
         if len(expected) != len(actual):
             return f"{where} has {len(actual)} items, not {len(expected)}"
-        differences = (_difference(e, a, f"{where}[{n}]") for n, (e, a) in enumerate(zip(expected, actual)))  # noqa: B905 -- new in 3.10
+        differences = (_difference(e, a, f"{where}[{n}]") for n, (e, a) in enumerate(zip(expected, actual)))
         return next((difference for difference in differences if difference), "")
     return "" if _equal(expected, actual, where) else f"{where} is {_show(actual)}, not {_show(expected)}"
 

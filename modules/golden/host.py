@@ -1,3 +1,4 @@
+# ruff: noqa: D102, ARG002 -- Host says what these answer
 """What golden cases are made of: a host that answers from data, and real files. Runs under Python 3.9 too."""
 
 from __future__ import annotations

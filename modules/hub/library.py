@@ -48,7 +48,12 @@ class Library:
     @property
     def links(self) -> bool:
         """Whether snapshots may be made of symbolic links: HF_HUB_DISABLE_SYMLINKS."""
-        return not self._constants.HF_HUB_DISABLE_SYMLINKS
+        return not getattr(self._constants, "HF_HUB_DISABLE_SYMLINKS", False)  # 1.0 knows no such setting
+
+    @property
+    def tags(self) -> bool:
+        """Whether a cache has a `CACHEDIR.TAG`; to 1.0 it would be a repo that is corrupt."""
+        return hasattr(importlib.import_module("huggingface_hub._local_folder"), "CACHEDIR_TAG_CONTENT")
 
     @property
     def silence(self) -> float:

@@ -98,12 +98,15 @@ def _memo(file: HubFile, about: os.stat_result) -> bytes:
 class Cache:
     """`models--org--toy/` with `blobs/`, `snapshots/COMMIT/` and `refs/`, and locks in `.locks/` beside it."""
 
-    def __init__(self, ground: Ground, folder: str, commit: str, revision: str, *, links: bool = True) -> None:
+    def __init__(
+        self, ground: Ground, folder: str, commit: str, revision: str, *, links: bool = True, tag: bool = True
+    ) -> None:
         self.ground = ground
         self._folder = folder
         self._commit = commit
         self._revision = revision
         self._links = links
+        self._tag = tag
         self.path = f"{ground.path}/{folder}/snapshots/{commit}"
 
     def seat(self, file: HubFile) -> Seat:
@@ -154,7 +157,7 @@ class Cache:
 
     def introduce(self, listing: Listing) -> None:
         """Write what the commit holds, and where the branch stands."""
-        if self.ground.stat("CACHEDIR.TAG") is None:
+        if self._tag and self.ground.stat("CACHEDIR.TAG") is None:
             self.ground.write("CACHEDIR.TAG", _CACHE_TAG)
         with self.ground.directory(f"{self._folder}/snapshots/{self._commit}", make=True):
             pass  # of an empty repo; a ref without its snapshot makes the library call the whole repo corrupt

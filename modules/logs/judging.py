@@ -13,12 +13,14 @@ from typing import (
     Match,
     Optional,
     Sequence,
+    Set,
     Tuple,
     Union,
 )
 from typing import Pattern as Regex
 
 from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
+from runbook.modules.logs.digits import LONGEST, alike, masked
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
 from runbook.modules.logs.engines.literals import all_there, conditions
 from runbook.modules.logs.groups import numeric_groups
@@ -42,8 +44,9 @@ was asked for."""
 
 Test = Callable[[bytes, int, int], object]
 
+KINDS = 4096  # of lines, of which is remembered what matches
 _ANY = 1 << 40  # bytes, for a match that may begin anywhere
-TRIED = 64  # lines that are judged by a pattern before a test for one of its alternatives is made
+TRIED = 32  # lines that are judged by a pattern before a test for one of its alternatives is made
 
 
 class Judge:
@@ -60,6 +63,9 @@ class Judge:
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
         self._testing = True  # whether candidates may be worth a quick test before the pattern itself
         self._owners = [expression.pattern for expression in engine.expressions]
+        self._alike = {expression.pattern: expression.alike for expression in engine.expressions}
+        self._exact_alike: Set[int] = set()  # expressions whose tests take all digits alike
+        self._kinds: Dict[bytes, Dict[int, bool]] = {}
         self._reaches = [_ANY if each.reach is None else each.reach for each in engine.expressions]
         self._around = [conditions(expression.around) for expression in engine.expressions]
         self._exact: Dict[int, Optional[Test]] = {}  # by expression; what tells of a line of ASCII whether it matches
@@ -166,12 +172,24 @@ class Judge:
                     at += 1
                 expressions = sorted(places)
             line, skip, failed = None, 0, -1
+            known = self._known(data, start, end) if plain else {}
             names: List[str] = []
             for expression in expressions:
                 number = owners[expression]
                 if number == failed or (every and self.patterns[number].name in names):
                     continue  # a signature may have several patterns, and a pattern several expressions
+                before = known.get(number)
+                if before is False or ~expression in known:
+                    continue
+                if before and number in counted:
+                    found.append((start, number, None))
+                    if not every:
+                        break
+                    names.append(self.patterns[number].name)
+                    continue
                 if self._around[expression] and not self._may_match(expression, data, start, end):
+                    if self._alike[number]:
+                        known[~expression] = False
                     continue
                 trying[0] = number
                 match = test = None
@@ -182,6 +200,8 @@ class Judge:
                 ):
                     test = exact[expression] if expression in exact else self._compile_exact(expression)
                     if test is not None and not test(data, start, end):
+                        if expression in self._exact_alike:
+                            known[~expression] = False
                         continue
                 if test is None or number not in counted:
                     if self.patterns[number].lines > 1:
@@ -195,12 +215,28 @@ class Judge:
                         match = (self._compiled[number] or self._compile(number)).search(line, begin)
                     if match is None:
                         failed = number
+                        if self._alike[number]:
+                            known[number] = False
                         continue
+                if self._alike[number]:
+                    known[number] = True
                 found.append((start, number, match))
                 if not every:
                     break
                 names.append(self.patterns[number].name)
         return found
+
+    def _known(self, data: bytes, start: int, end: int) -> Dict[int, bool]:
+        """Return what is known of lines that differ from one in digits alone: by pattern, and by ~expression."""
+        if end - start > LONGEST:
+            return {}
+        kind = masked(data[start:end])
+        known = self._kinds.get(kind)
+        if known is None:
+            if len(self._kinds) >= KINDS:
+                self._kinds.clear()
+            known = self._kinds[kind] = {}
+        return known
 
     def _begin(self, number: int, places: Mapping[int, int], start: int) -> int:
         """Return where in a line of ASCII the first match may begin at the earliest, by what was found of its pattern."""
@@ -224,6 +260,8 @@ class Judge:
     def _compile_exact(self, expression: int) -> "Optional[Test]":
         text = self.engine.expressions[expression].exact
         test = None if text is None else re.compile(text.encode("latin-1"), re.MULTILINE).search
+        if text is not None and alike(text):
+            self._exact_alike.add(expression)
         self._exact[expression] = test
         return test
 

@@ -36,11 +36,26 @@ class Block:
     line_no: Optional[int]  # of its first line
     before: bytes = b""  # the text of the block before it
     spots: "List[Tuple[int, int, int, Seen]]" = field(default_factory=list)  # (start, pattern, how many of what)
+    above: List[int] = field(default_factory=list)  # of each spot the line feeds before it
 
     def feeds(self, begin: int, end: int) -> int:
         """Return how many line feeds the file has in a part; a lone carriage return is none."""
         data = self.text.data
-        return data.count(b"\n", begin, end) - (data.count(b"\r\n", begin, end) if b"\r" in data else 0)
+        return data.count(b"\n", begin, end) - (data.count(b"\r\n", begin, end) if self.returns else 0)
+
+    def number(self) -> int:
+        """Number the lines of its spots, which are in order; return how many line feeds there are in all."""
+        at, feeds = self.begin, 0
+        for start, _, _, _ in self.spots:
+            feeds += self.feeds(at, start)
+            at = start
+            self.above.append(feeds)
+        return feeds + self.feeds(at, len(self.text.data))
+
+    @cached_property
+    def returns(self) -> bool:
+        """There are carriage returns in it."""
+        return b"\r" in self.text.data
 
     @cached_property
     def says_ranks(self) -> bool:
@@ -136,17 +151,23 @@ class Keeper:
             known[device] = Seen(FEWER if known else FIRST)
         return known[device]
 
-    def hold(self, block: Block) -> None:
-        """Hold a block for a while: most of its spots will be followed by others, and need not be kept."""
-        if not self._blocks and not block.spots:
-            return
+    def hold(self, block: Block) -> int:
+        """Hold a block for a while: most of its spots will be followed by others, and need not be kept.
+
+        Returns:
+            The line feeds in its text.
+        """
         block.spots.sort(key=itemgetter(0, 1))
+        feeds = block.number()
+        if not self._blocks and not block.spots:
+            return feeds
         self._blocks.append(block)
         self._size += len(block.text.data)
         while (self._size > HELD or not self._blocks[0].spots) and len(self._blocks) > 1:
             settled = self._blocks.popleft()
             self._size -= len(settled.text.data)
             self._settle(settled)
+        return feeds
 
     def sightings(self, names: Iterable[str]) -> "Dict[str, Sighting]":
         """Return what was seen, in the order of the names; nothing more can be taken in then."""
@@ -168,13 +189,11 @@ class Keeper:
     def _settle(self, block: Block) -> None:
         """Keep the spots of a block that are among the first, or among the last so far."""
         data = block.text.data
-        line_no, counted, looked = block.line_no, block.begin, 0
-        for start, number, ordinal, seen in block.spots:
+        looked = 0
+        for (start, number, ordinal, seen), above in zip(block.spots, block.above):
             if not seen.keeps(ordinal):
                 continue
-            if line_no is not None:
-                line_no += block.feeds(counted, start)
-            counted = start
+            line_no = None if block.line_no is None else block.line_no + above
             stamp = block.stamp(start)
             moment = self.clock.latest
             early = ordinal <= seen.room

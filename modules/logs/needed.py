@@ -12,7 +12,7 @@ MOST = 200  # texts of one set; more are no quicker than the expression itself
 SETS = 5
 TELLING = 4.5  # weight of a text by which lines are told apart
 _WORD = 2.0  # that of one common word
-SURE = 7.0  # and of one that seldom stands in a line that does not match
+SURE = 6.0  # and of one that seldom stands in a line that does not match
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _:,-/'\"=<>%&#@!;~`\t")
 _FEW = 4  # characters in whose place each is written out
 _PRODUCT = 16  # texts that a stretch of alternatives is written out into
@@ -21,7 +21,8 @@ _COMMON = frozenset(
     b"error errors err failed failure fail failing memory warning warn connection connect connected refused reset "
     b"closed timeout timed time checkpoint nvrm nccl cuda code exit read write node nodes task tasks process server "
     b"client file files device kernel line grad norm loss step rank gpu info killed kill started starting stopped "
-    b"worker workers retry retrying request model loading load get post http https host port key".split()
+    b"worker workers retry retrying request model loading load get post http https host port key "
+    b"message reason detail stderr stdout cause exception unknown status output".split()
 )
 _SMALL = frozenset(b"no in of for the with not out is was on at to and or by from a an".split())
 

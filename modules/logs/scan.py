@@ -129,8 +129,8 @@ class _Scan:
             if marks:
                 self._take(block, marks)
         finally:  # what was found before an interrupt is told, too
-            self._keeper.hold(block)
-        self._feeds += raw.count(b"\n")
+            feeds = self._keeper.hold(block)
+        self._feeds += feeds if known is None and not block.returns else raw.count(b"\n")
         self._ended = raw.endswith(b"\n")
         self._last = text.data
         self._cut += text.cut

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, FrozenSet, Iterable, List, Tuple
 
+from runbook.modules.logs.digits import alike
 from runbook.modules.logs.nodes import (
     ASCII,
     EMPTY,
@@ -52,6 +53,7 @@ class Superset:
     whole: Tuple[Node, ...]  # the same, with what a match can do without at its ends
     exact: bool  # narrowed, they match the lines of ASCII that the pattern matches, and no others
     folds: bool  # case is ignored somewhere
+    alike: bool  # all digits are alike to it
 
 
 def superset(pattern: str, lines: int = 1) -> Superset:
@@ -65,10 +67,10 @@ def superset(pattern: str, lines: int = 1) -> Superset:
     node = translation.sequence(parsed, int(parsed.state.flags))
     if lines > 1:
         parted = tuple(_parted(node, ALTERNATIVES))
-        return Superset(parted, parted, exact=False, folds=translation.folds)
+        return Superset(parted, parted, exact=False, folds=translation.folds, alike=False)
     whole = tuple(_parted(node, ALTERNATIVES))
     parted = tuple(trimmed(trimmed(each, 0), -1) for each in whole)
-    return Superset(parted, whole, exact=translation.exact, folds=translation.folds)
+    return Superset(parted, whole, exact=translation.exact, folds=translation.folds, alike=alike(pattern))
 
 
 class _Translation:

@@ -173,5 +173,3 @@ def _bare(thing: Found) -> bool:
 def _above(path: str) -> List[str]:
     parts = path.split("/")
     return ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
-
-

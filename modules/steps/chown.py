@@ -56,22 +56,26 @@ class Chown(Step):
         uid, gid = _uid(self.owner), _gid(self.group)
         mode = None if self.mode is None else int(self.mode, 8)
         wrong: Dict[Tuple[Change, bool], List[Entry]] = {}
+        alike: Dict[Tuple[int, int, int], Optional[List[Entry]]] = {}  # judged once, since there may be many
         found = tree.walk(host, self.path) if self.recursive else iter([self._itself()])
         number = 0
-        for number, thing in enumerate(found, 1):  # noqa: B007 -- counted
-            change = _wrong(thing.stat, uid, gid, mode)
-            if change is None or thing.mount:
+        for number, (path, seen, mount) in enumerate(found, 1):  # noqa: B007 -- counted
+            terms = seen.st_uid, seen.st_gid, seen.st_mode
+            if terms not in alike:
+                change, directory = _wrong(seen, uid, gid, mode), stat.S_ISDIR(seen.st_mode)
+                alike[terms] = None if change is None else wrong.setdefault((change, directory), [])
+            entries = alike[terms]
+            if entries is None or mount:
                 continue
-            directory = thing.directory
-            if not directory and thing.stat.st_nlink > 1:
-                names = f"{thing.stat.st_nlink} hard links"
-                raise Refused(f"{os.path.join(self.path, thing.path)} has {names}: its other names may lie outside")
-            wrong.setdefault((change, directory), []).append(thing.entry)
+            if seen.st_nlink > 1 and not stat.S_ISDIR(seen.st_mode):
+                names = f"{seen.st_nlink} hard links"
+                raise Refused(f"{os.path.join(self.path, path)} has {names}: its other names may lie outside")
+            entries.append(tree.entry(path, seen))
         if not number:
             raise Failed(f"{self.path} is not there")
         host.remember(changed=sum(map(len, wrong.values())), seen=number)
         files_first = sorted(wrong.items(), key=lambda group: group[0][1])  # a directory may shut us out
-        return [_own(self.path, change, directory, entries) for (change, directory), entries in files_first]
+        return [_own(self.path, change, directory, entries) for (change, directory), entries in files_first if entries]
 
     def report(self, host: Host) -> Dict[str, Any]:
         """Say how many were wrong, of how many that were seen."""

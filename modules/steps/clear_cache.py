@@ -31,6 +31,12 @@ class Unit:
     newest: float = 0.0  # when the youngest file in it was last changed
     size: int = 0  # bytes that deleting it gives back; a file with more hard links gives back nothing
 
+    @classmethod
+    def alone(cls, found: Found) -> "Unit":
+        """Return a file as one that goes or stays by itself."""
+        seen = found.stat
+        return cls(found.path, [found], seen.st_mtime, seen.st_size if seen.st_nlink == 1 else 0)
+
     def add(self, found: Found) -> None:
         """Take one thing in."""
         self.things.append(found)
@@ -112,18 +118,24 @@ class ClearCache(Step):
 
     def _units(self, below: Sequence[Found], host: Host) -> List[Unit]:
         """Group what `match` fits; without it, and where only what is corrupt goes, each file is on its own."""
+        if self.only or not self.match:
+            alone = [Unit.alone(thing) for thing in below if not thing.mount and not thing.directory]
+            if not self.only:
+                return alone
+            fitting: Dict[str, Optional[str]] = {}
+            return self._corrupt(
+                [unit for unit in alone if not self.match or self._fitting(unit.name, fitting) is not None], host
+            )
         units: Dict[str, Unit] = {}
-        fitting: Dict[str, Optional[str]] = {}
+        fitting = {}
         for thing in below:
-            name = self._fitting(thing.path, fitting) if self.match else thing.path
-            if name is None or thing.mount or (thing.directory and (self.only or not self.match)):
-                continue
-            name = thing.path if self.only else name
-            units.setdefault(name, Unit(name)).add(thing)
+            name = self._fitting(thing.path, fitting)
+            if name is not None and not thing.mount:
+                units.setdefault(name, Unit(name)).add(thing)
         for unit in units.values():
             if all(thing.directory for thing in unit.things):
                 unit.newest = max(thing.stat.st_mtime for thing in unit.things)
-        return self._corrupt(units.values(), host) if self.only else list(units.values())
+        return list(units.values())
 
     def _fitting(self, path: str, known: Dict[str, Optional[str]]) -> Optional[str]:
         """Return the topmost part of a path that a pattern fits."""

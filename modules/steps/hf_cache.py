@@ -142,7 +142,7 @@ class HfCache(Step):
                 path = f"{folder}/blobs/{name}"
                 about = ground.stat(path) if name.endswith(".incomplete") else None
                 if about is not None and stat.S_ISREG(about.st_mode) and now - about.st_mtime > ABANDONED:
-                    yield Entry(path, about.st_dev, about.st_ino, about.st_size)
+                    yield tree.entry(path, about)
 
     def _wanted(self, repo: str) -> bool:
         return self.repo is None or repo in self.repo
@@ -176,10 +176,9 @@ def _entries(host: Host, ground: Ground, strategy: Any) -> Iterator[Entry]:
     """Yield all that the library would delete, and what is kept beside it."""
     for path in sorted(map(str, [*strategy.repos, *strategy.snapshots])):
         below = _below(ground, path)
-        for found in tree.walk(host, f"{ground.path}/{below}"):
-            entry = found.entry
-            whole = f"{below}/{entry.path}" if entry.path else below
-            yield Entry(whole, entry.device, entry.inode, entry.size, entry.directory)
+        things = sorted(tree.walk(host, f"{ground.path}/{below}"), key=lambda thing: thing.path, reverse=True)
+        for entry in (thing.entry for thing in things):  # children before their directory
+            yield entry._replace(path=f"{below}/{entry.path}" if entry.path else below)
     alone: Set[str] = set()
     for path in map(str, strategy.blobs):
         below = _below(ground, path)
@@ -191,7 +190,7 @@ def _entries(host: Host, ground: Ground, strategy: Any) -> Iterator[Entry]:
     for below in sorted(alone):
         about = ground.stat(below)
         if about is not None and not stat.S_ISDIR(about.st_mode):
-            yield Entry(below, about.st_dev, about.st_ino, about.st_size)
+            yield tree.entry(below, about)
 
 
 def _below(ground: Ground, path: str) -> str:
@@ -217,4 +216,4 @@ def _unshared(ground: Ground, entries: Sequence[Entry]) -> Iterator[Entry]:
             for path in (target, f"{target}.refs"):
                 about = ground.stat(path)
                 if about is not None and stat.S_ISREG(about.st_mode):
-                    yield Entry(path, about.st_dev, about.st_ino, about.st_size)
+                    yield tree.entry(path, about)

@@ -162,7 +162,8 @@ class HfDownload(Step):
         if self.dest:
             return partial(Folder, commit=commit, revision=self.revision, now=now)
         folder = library.folder(self.repo, self.repo_type)
-        return partial(Cache, folder=folder, commit=commit, revision=self.revision, links=library.links)
+        made = partial(Cache, folder=folder, commit=commit, revision=self.revision)
+        return partial(made, links=library.links, tag=library.tags)
 
     def _afford(self, host: Host, root: str, needed: int) -> None:
         there = root

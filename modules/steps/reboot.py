@@ -28,8 +28,8 @@ class Reboot(Step):
     budget = (1, 86400.0)
     timeout = 900.0
 
-    controller: bool = False  # reboot the very machine that runbook runs on, too: something must start it again
     within: Duration = 300.0  # how long the machine may take to go down
+    controller: bool = False  # reboot the very machine that runbook runs on, too: something must start it again
 
     def plan(self, host: Host) -> List[Action]:
         """Order it, and wait for the end."""

@@ -18,8 +18,9 @@ class Signal(Step):
     """Send a signal: to the main process of a unit, or to every process whose command line matches.
 
     A process is held while it is looked at and signalled, so that none is mistaken that got its pid. The agent, its
-    parents and init are never signalled, nor by `match` what runs in a container or batch job. TERM, INT, QUIT, ABRT and KILL are waited for; a process that is gone already
-    is nothing to do for them, and a failure for the others, which somebody was to hear.
+    parents and init are never signalled, nor by `match` what runs in a container or batch job. TERM, INT, QUIT, ABRT
+    and KILL are waited for; a process that is gone already is nothing to do for them, and a failure for the others,
+    which somebody was to hear.
 
     Example:
         - signal: {unit: nginx, signal: HUP}

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 ANSWER = {"choices": [{"message": {"role": "assistant", "content": "OK"}}]}
 
@@ -18,6 +18,8 @@ class Provider:
 
     A fault is a status, `(status, headers, body)`, `hang` (no answer), or `reset` (the connection breaks off).
     """
+
+    living: ClassVar[list[Provider]] = []
 
     def __init__(self, *faults: Any, always: Any = None) -> None:
         self.faults, self.always = list(faults), always
@@ -63,6 +65,12 @@ class Provider:
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
+        self.living.append(self)
+
+    @classmethod
+    def stop_all(cls) -> None:
+        while cls.living:
+            cls.living.pop().stop()
 
     def stop(self) -> None:
         self._over.set()

@@ -19,6 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 COMMIT = hashlib.sha1(b"first").hexdigest()
+HOSTS = {"hub": "127.0.0.1", "cdn": "127.0.0.2"}  # other hosts, and not only other ports, to the library of 1.x
 STEP = 256 << 10  # bytes that are sent at once; fewer where the speed is limited
 
 
@@ -54,7 +55,7 @@ class Hub:
         self.ended = threading.Event()
         self.servers = [_Server(self, "hub")] + ([_Server(self, "cdn")] if cdn else [])
         self.url = f"http://127.0.0.1:{self.servers[0].server_port}"
-        self.cdn = f"http://127.0.0.1:{self.servers[-1].server_port}"
+        self.cdn = f"http://{HOSTS[self.servers[-1].kind]}:{self.servers[-1].server_port}"
 
     def close(self):
         self.ended.set()
@@ -107,7 +108,7 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, hub, kind):
         self.hub = hub
         self.kind = kind
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__((HOSTS[kind], 0), _Handler)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, hub.buffer) if hub.buffer else None
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 

@@ -9,8 +9,8 @@ import json
 import os
 import sys
 
-import huggingface_hub.file_download  # noqa: F401 -- before the first child, which then has it
-import huggingface_hub.hf_api  # noqa: F401 -- the same
+import huggingface_hub.file_download
+import huggingface_hub.hf_api  # noqa: F401 -- before the first child, which then has it
 
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance

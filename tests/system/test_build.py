@@ -1,4 +1,4 @@
-# ruff: noqa: PTH123
+# ruff: noqa: PTH115, PTH202, PTH208 -- names are compared as the kernel tells them
 """`build` with real CMake, ninja, make, git and pip: what is built again, what goes first, and what is left after a kill."""
 
 import contextlib
@@ -380,7 +380,10 @@ def test_logs_are_kept_and_the_oldest_go(place):
 
 def test_any_command_is_run_again_when_its_source_changed(place):
     place.write(data__txt="one\n")
-    given = {"command": ["sh", "-c", "mkdir -p out && tr a-z A-Z < data.txt > out/data.txt"], "produces": ["out/data.txt"]}
+    given = {
+        "command": ["sh", "-c", "mkdir -p out && tr a-z A-Z < data.txt > out/data.txt"],
+        "produces": ["out/data.txt"],
+    }
     assert well(place.build(**given)) == "full"
     assert well(place.build(**given)) == "none"
     place.write(data__txt="two\n")

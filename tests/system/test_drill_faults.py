@@ -141,9 +141,11 @@ def test_a_download_that_is_broken_once_is_tried_again(how, drills):  # noqa: F8
 
 
 def test_a_part_of_a_file_is_served_from_where_it_was_cut(drills):  # noqa: F811
-    resume = "import urllib.request as u; " \
-        "r = u.urlopen(u.Request('http://127.0.0.1:20000/m', headers={'Range': 'bytes=7-'})); " \
-        "assert (r.status, r.read(), r.headers['Content-Range']) == (206, b'hij', 'bytes 7-9/10')"  # fmt: skip
+    resume = (
+        "import urllib.request as u; "
+        "r = u.urlopen(u.Request('http://127.0.0.1:20000/m', headers={'Range': 'bytes=7-'})); "
+        "assert (r.status, r.read(), r.headers['Content-Range']) == (206, b'hij', 'bytes 7-9/10')"
+    )
     fault = {"name": "x", "operation": "resume", "inject": {"server": {"hub": {"status": 503, "times": 1}}}}
     given = {"files": {"www/m": "abcdefghij"}, "servers": {"hub": {"folder": "www"}}}
     again = {"name": "resume", "command": {"argv": ["python3", "-c", resume]}, "timeout": "9s",
@@ -156,6 +158,11 @@ def test_a_part_of_a_file_is_served_from_where_it_was_cut(drills):  # noqa: F811
 def test_a_wrong_owner(drills):  # noqa: F811
     detector = {"name": "it", "file": "{{ root }}/x", "when": "owner != 'root'",
                 "recover": [{"chown": {"path": "{{ incident.path }}", "owner": "root"}}]}  # fmt: skip
-    fault = {"name": "given away", "detector": "it", "inject": {"permit": {"path": "x", "owner": "nobody"}}, "needs": "root"}
+    fault = {
+        "name": "given away",
+        "detector": "it",
+        "inject": {"permit": {"path": "x", "owner": "nobody"}},
+        "needs": "root",
+    }
     code, faults = drills.drill([detector], [fault], given={"files": {"x": "x"}})
     assert (code, faults["given away"]["verdict"], faults["given away"]["steps"]) == (0, "healed", ["chown"])

@@ -121,6 +121,15 @@ def test_a_reset_that_the_driver_refuses_names_who_holds_the_card_open(cli, gpus
     assert "nvidia-smi: exit code 19: Unable to reset this GPU: it is in use" in incident["reason"]
 
 
+def test_a_reset_whose_step_was_killed_is_not_done_twice(cli, gpus, smi, tmp_path):
+    log = smi(f"{heals(gpus)}; [ -e {tmp_path}/again ] || {{ : > {tmp_path}/again; kill -9 $PPID; }}")
+    gpus.tell(2, gpu1__recovery=1)
+    assert "was ended by signal 9" in by_hand(cli, gpus, "reset_gpu", "gpu=all")["error"]
+    again = by_hand(cli, gpus, "reset_gpu", "gpu=all")
+    assert (again["state"], again["changed"]) == ("done", False)
+    assert log.read_text() == "--gpu-reset -i GPU-1\n"
+
+
 def test_check_resets_and_ends_nothing(cli, gpus, smi, work):
     log = smi(heals(gpus))
     user = work()

@@ -132,7 +132,7 @@ def test_a_repo_that_is_being_downloaded_is_left_alone(cache, steps):
 
 def test_a_repo_that_is_a_link_is_left_alone(cache, steps, tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    os.rename(cache / "models--org--other", tmp_path / "elsewhere/models--org--other")
+    (cache / "models--org--other").rename(tmp_path / "elsewhere/models--org--other")
     (cache / "models--org--other").symlink_to(tmp_path / "elsewhere/models--org--other")
     done = steps.run("hf_cache", cache=str(cache), older_than="0s")
     assert done.data["skipped"] == 1
@@ -145,7 +145,7 @@ def test_what_several_repos_share_goes_with_the_last_link(cache, steps):
     (cache / "blobs/.huggingface-shared-blobs").write_text("1\n")
     payload = store / ("ab" * 32)
     blob = next((cache / "models--org--other/snapshots").glob("*/x.safetensors")).resolve()
-    os.rename(blob, payload)
+    blob.rename(payload)
     blob.symlink_to(os.path.relpath(payload, blob.parent))
     other = cache / "models--org--toy/blobs" / ("d" * 64)
     other.symlink_to(os.path.relpath(payload, other.parent))

@@ -96,12 +96,8 @@ def test_the_library_takes_a_folder_for_its_own(steps, hub, tmp_path):
     snapshot_download(hub.repo, endpoint=hub.url, local_dir=tmp_path / "model", token=False)
     assert not [one for one in hub.log if one["method"] == "GET" and "/resolve/" in one["path"]]
     verified = HfApi(endpoint=hub.url, token=False).verify_repo_checksums(hub.repo, local_dir=tmp_path / "model")
-    assert (verified.checked_count, verified.mismatches, verified.missing_paths, verified.extra_paths) == (
-        5,
-        [],
-        [],
-        [],
-    )
+    assert (verified.checked_count, verified.mismatches, verified.missing_paths) == (5, [], [])
+    assert all(path.startswith(".cache/huggingface/") for path in verified.extra_paths)  # the library's own, to 1.x
 
 
 def test_what_the_library_downloaded_is_checked_once_and_not_fetched(steps, hub, tmp_path):
@@ -154,7 +150,7 @@ def test_the_list_of_files_is_asked_for_again_too(steps, hub, tmp_path):
 
 def test_a_wait_longer_than_the_patience_ends_the_step_and_tells_the_engine_how_long(steps, hub, tmp_path):
     hub.faults = [Fault("429", headers={"Retry-After": "300"})] * 9
-    with pytest.raises(Failed, match=f"{BIG}: 429 Too Many Requests by 127.0.0.1:[0-9]+; the hub asks to wait 300 s"):
+    with pytest.raises(Failed, match=f"{BIG}: 429 Too Many Requests by 127.0.0.2:[0-9]+; the hub asks to wait 300 s"):
         steps.run(dest=str(tmp_path / "model"), patience="10s", workers=1)
     assert steps.data["retry_after"] == 300
 
@@ -304,7 +300,7 @@ def test_no_answer_at_all_is_told_as_what_it_is(steps, tmp_path):
 
 def test_a_page_in_between_is_told(steps, hub, tmp_path):
     hub.meta = [Fault("200")]
-    with pytest.raises((Failed, Refused), match="is no hash|is no hub's answer"):
+    with pytest.raises((Failed, Refused), match=r"is no hash|is no hub's answer"):
         steps.run(dest=str(tmp_path / "model"))
 
 

@@ -35,7 +35,7 @@ detectors:
     cured: [{{resume_node: {{node: gpu01}}}}]
 """
 KUBECTL = """#!{python}
-import json, pathlib, sys
+import json, os, pathlib, signal, sys
 place = pathlib.Path({place!r})
 with (place / "argv").open("a") as log:
     log.write(json.dumps(sys.argv[1:]) + "\\n")
@@ -56,6 +56,9 @@ elif words[0] == "annotate":
 elif words[0] == "drain":
     node["pods"] = []
 else:
+    if (place / "kills").exists():
+        os.kill(os.getppid(), signal.SIGKILL)
+        sys.exit(1)
     node["spec"] = {{"unschedulable": words[0] == "cordon"}}
 state.write_text(json.dumps(node))
 """
@@ -105,6 +108,10 @@ def kubectl(tmp_path):
             told = [json.loads(line) for line in (place / "argv").read_text().splitlines()]
             (place / "argv").write_text("")
             return [words for words in told if words[0] != "get"]
+
+        def kills(self, *, on):
+            """Whoever cordons or uncordons by it is killed before that is done."""
+            (place / "kills").touch() if on else (place / "kills").unlink()
 
         def change(self, **values):
             (place / "node.json").write_text(json.dumps({**self.node(), **values}))
@@ -210,6 +217,22 @@ def test_in_kubernetes_a_node_is_marked_and_cordoned_and_given_back(cli, kubectl
     assert step(cli, kubectl.env, "resume_node", *words)["state"] == "done"
     assert kubectl.told() == [["uncordon", "gpu01"], ["annotate", "node", "gpu01", "runbook-drain-"]]
     assert kubectl.node()["metadata"] == {"annotations": {}}
+
+
+@pytest.mark.parametrize(("name", "cordoned"), [("drain_node", True), ("resume_node", False)])
+def test_what_was_killed_between_mark_and_cordon_is_finished_by_the_next_run(cli, kubectl, name, cordoned):
+    words = ("node=gpu01", "manager=kubernetes")
+    if name == "resume_node":
+        step(cli, kubectl.env, "drain_node", *words)
+    kubectl.kills(on=True)
+    assert "was ended by signal 9" in step(cli, kubectl.env, name, *words)["error"]
+    assert kubectl.node()["metadata"]["annotations"] == {"runbook-drain": "runbook [by hand]"}
+    kubectl.kills(on=False)
+    assert step(cli, kubectl.env, name, *words)["state"] == "done"
+    assert (kubectl.node()["spec"], bool(kubectl.node()["metadata"]["annotations"])) == (
+        {"unschedulable": cordoned},
+        cordoned,
+    )
 
 
 def test_in_kubernetes_a_persons_cordon_is_theirs(cli, kubectl):

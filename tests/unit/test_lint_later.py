@@ -22,7 +22,7 @@ def test_a_probe_of_a_later_version_is_told_so(lint, probe):
     assert [(code, message) for code, message, _ in told] == [("RB050", f"`{probe}` is not in this version (0.1)")]
 
 
-@pytest.mark.parametrize("step", ["reboot", "signal", "hf_download", "gpu_power_limit", "collect"])
+@pytest.mark.parametrize("step", ["resubmit", "requeue", "cancel"])
 def test_a_step_of_a_later_version_is_told_so(lint, step):
     told = lint(f"name: x\nfinally:\n  - {step}: srv\n")
     assert [(code, message) for code, message, _ in told] == [("RB050", f"`{step}` is not in this version (0.1)")]

@@ -123,31 +123,42 @@ def _rates(journal: Journal, asked: Asked, columns: tuple[str, str], those: str)
         yield Rate(runbook, name, attempts, successes, spent, found[0][0] if timed and found else None)
 
 
-def _components(journal: Journal, asked: Asked) -> Iterator[Rate]:
-    """Yield the rates of what operations depend on, as each runbook's last pass told which do on what."""
+def component_tries(
+    journal: Journal, asked: Asked
+) -> Iterator[tuple[str, str, list[tuple[float, bool, float | None]]]]:
+    """Yield runbook, component and its attempts (when, whether it worked, seconds), in the order of time.
+
+    Each runbook's last pass told which operations depend on what.
+    """
     for run in runs.latest(journal, asked.runbook):
         declared = run.begun.get("components")
         for component, fed in declared.items() if isinstance(declared, dict) else ():
             operations, member = [str(one) for one in fed.get("operations") or ()], str(fed.get("member") or "")
-            if operations:
-                yield from _component(journal, asked, (run.runbook, component), operations, member)
+            tries = _tries(journal, asked, run.runbook, operations, member) if operations else []
+            if tries:
+                yield run.runbook, component, tries
 
 
-def _component(
-    journal: Journal, asked: Asked, name: tuple[str, str], operations: list[str], member: str
-) -> Iterator[Rate]:
+def _tries(
+    journal: Journal, asked: Asked, runbook: str, operations: list[str], member: str
+) -> list[tuple[float, bool, float | None]]:
     of_member = "AND json_extract(data, '$.member') = ?" if member else ""
     rows = journal.ask(
         f"""
-        SELECT {_WORKED}, duration FROM events INDEXED BY events_measured
+        SELECT at, {_WORKED}, duration FROM events INDEXED BY events_measured
         WHERE {_MEASURED} AND {_ATTEMPTED} AND runbook = ? AND operation IN ({", ".join("?" * len(operations))})
-            AND at >= ? AND (? = '' OR host = ?) {of_member}
+            AND at >= ? AND (? = '' OR host = ?) {of_member} ORDER BY at
         """,  # noqa: S608 -- question marks and conditions of this file
-        (name[0], *operations, asked.since, asked.host, asked.host, *([member] if member else [])),
+        (runbook, *operations, asked.since, asked.host, asked.host, *([member] if member else [])),
     )
-    took = [duration for ok, duration in rows if ok and duration is not None]
-    if rows:
-        yield Rate(*(*name, len(rows), sum(ok for ok, _ in rows), mean(took), p95(took)))
+    return [(at, bool(ok), duration) for at, ok, duration in rows]
+
+
+def _components(journal: Journal, asked: Asked) -> Iterator[Rate]:
+    """Yield the rates of what operations depend on."""
+    for runbook, component, tries in component_tries(journal, asked):
+        took = [duration for _, ok, duration in tries if ok and duration is not None]
+        yield Rate(runbook, component, len(tries), sum(ok for _, ok, _ in tries), mean(took), p95(took))
 
 
 def _detectors(journal: Journal, asked: Asked) -> Iterator[DetectorRate]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.journal.ask import advice
 from runbook.engine.journal.ask.figures import Point, Trend, trend
-from runbook.engine.journal.ask.rates import about
+from runbook.engine.journal.ask.rates import about, component_tries
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ class Trends:
     operations: tuple[Series, ...] = ()
     detectors: tuple[Series, ...] = ()  # from opening to cure
     steps: tuple[Series, ...] = ()
+    components: tuple[Series, ...] = ()  # the members of pools among them
     advice: tuple[Advice, ...] = ()
 
 
 def trends(journal: Journal, asked: Asked) -> Trends:
-    """Return how operations, detectors and steps have gone."""
+    """Return how operations, detectors, steps and components have gone."""
     values = (asked.since, *about(asked))
     ended = _ended(journal, values)
     tries = list(_tries(journal, values)) if not asked.detector else []
@@ -61,6 +62,7 @@ def trends(journal: Journal, asked: Asked) -> Trends:
         tuple(_series(_points(journal, "attempt.ended", "operation", values))),
         tuple(_series(healed)),
         tuple(_series(_points(journal, "step.ended", "module", values))),
+        tuple(_series(_needed(journal, asked))),
         tuple(found),
     )
 
@@ -71,6 +73,13 @@ def _series(points: Iterator[tuple[str, str, Point]]) -> Iterator[Series]:
         groups[runbook, name].append(point)
     for (runbook, name), several in sorted(groups.items()):
         yield Series(runbook, name, trend(several), tuple(several))
+
+
+def _needed(journal: Journal, asked: Asked) -> Iterator[tuple[str, str, Point]]:
+    """Yield the attempts of each component."""
+    for runbook, component, tries in component_tries(journal, asked) if not asked.detector else ():
+        for at, ok, seconds in tries:
+            yield runbook, component, Point(at, ok, seconds)
 
 
 def _points(journal: Journal, kind: str, column: str, values: Sequence[Any]) -> Iterator[tuple[str, str, Point]]:

@@ -46,7 +46,8 @@ def also(paths: Sequence[str]) -> None:
 
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 -- text
-            raise UserError("there is no such folder of modules", where=path, mend="it holds steps/NAME.py and probes/NAME.py")
+            mend = "it holds steps/NAME.py and probes/NAME.py"
+            raise UserError("there is no such folder of modules", where=path, mend=mend)
         full = os.path.abspath(path)  # noqa: PTH100 -- a link is refused later
         if full not in _given:
             _given.append(full)
@@ -126,7 +127,6 @@ def ask(name: str) -> None:
 
 def findings(folder: str) -> tuple[list[Finding], dict[str, str]]:
     """Return what is wrong with all modules of a folder that somebody lints, and the texts of its files."""
-    from runbook.engine.language.own.read import RULE
     from runbook.engine.model import Finding, Span
 
     place = folders.Folder(os.path.abspath(folder))  # noqa: PTH100 -- a link is refused
@@ -141,7 +141,6 @@ def findings(folder: str) -> tuple[list[Finding], dict[str, str]]:
         else:
             texts[short] = found.text
             said += found.findings
-    del RULE
     return said, texts
 
 
@@ -193,7 +192,8 @@ def _one(place: Folder, noun: Noun, name: str, file: str) -> Read | Refusal:
 
 
 def _taken(noun: Noun, name: str, who: str) -> Refusal:
-    return Refusal(f"`{name}` is a {noun} that comes with runbook, and {who} can't replace it", "give yours another name")
+    what = f"`{name}` is a {noun} that comes with runbook, and {who} can't replace it"
+    return Refusal(what, "give yours another name")
 
 
 def _enlisted(noun: Noun, name: str, found: Read, module: str, root: str, files: Any) -> Read | Refusal:
@@ -201,8 +201,8 @@ def _enlisted(noun: Noun, name: str, found: Read, module: str, root: str, files:
     if found.cls is None:
         return found
     if known is not None and known.file != found.file:
-        other = Refusal(f"the {noun} `{name}` stands in {known.file} and in {found.file}", "give one of them another name")
-        return found if _same(known.file, found.file) else other
+        what = f"the {noun} `{name}` stands in {known.file} and in {found.file}"
+        return found if _same(known.file, found.file) else Refusal(what, "give one of them another name")
     if known is None or known.cls is not found.cls:
         catalogue.enlist(noun, name, catalogue.Own(found.cls, module, found.file, root, files))
     return found

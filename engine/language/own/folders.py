@@ -1,3 +1,4 @@
+# ruff: noqa: PTH208, PTH118, PTH122 -- texts: a link is refused later, and not resolved before
 """Folders of users' modules: `steps/NAME.py`, `probes/NAME.py`, and whatever these import beside them."""
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ MODULE: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
 
 class Folder:
-    """One folder. Its names cost a listing; its files are read when they are asked for, and only if it can be trusted."""
+    """One folder. Its names cost a listing; its files are read when they are asked for, if it can be trusted."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -57,8 +58,11 @@ class Folder:
             Untrusted: others can write there.
         """
         if (noun, name) not in self._read:
-            content = self.sources().get(f"{noun}s/{name}.py", b"")
-            self._read[noun, name] = read(noun, name, shown(os.path.join(self.path, f"{noun}s", f"{name}.py")), content)
+            file = shown(os.path.join(self.path, f"{noun}s", f"{name}.py"))
+            content = self.sources().get(f"{noun}s/{name}.py")
+            if content is None:
+                raise trust.Untrusted(f"{file} is no file, or went away")
+            self._read[noun, name] = read(noun, name, file, content)
         return self._read[noun, name]
 
 

@@ -1,4 +1,4 @@
-"""A user's module as lint and the engine know it: its class is made from what the file says, and the file is not run."""
+"""A user's module as lint and the engine know it: its class is made from what the file says; the file is not run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("first", "subject"), (str, type(None))),
     "timeout": (int, float),
 }
-_SAID = {"idempotent": "true or false", "timeout": "seconds", "first": "a parameter's name", "subject": "a field's name"}
+_SAID = {"timeout": "seconds", "first": "a parameter's name", "subject": "a field's name"}
 
 Noun = Literal["step", "probe"]
 
@@ -41,7 +41,7 @@ class Read:
     name: str
     file: str  # as messages show it
     text: str
-    cls: type[Step] | type[Probe] | None  # None where it is no module
+    cls: type[Step | Probe] | None  # None where it is no module
     findings: tuple[Finding, ...]
 
 
@@ -87,7 +87,7 @@ class _Reader:
         self.lines = text.splitlines() or [""]
         self.findings: list[Finding] = []
         self.names = Names(tree, self._class)
-        self.base: type[Step] | type[Probe] = Step if noun == "step" else Probe
+        self.base: type[Step | Probe] = Step if noun == "step" else Probe
         self._made: dict[str, Any] = {}
 
     def say(self, node: ast.AST, message: str, hint: str = "", *, level: str = "error") -> None:
@@ -105,7 +105,8 @@ class _Reader:
         node = next((each for each in self.names.classes() if each.name == wanted), None)
         if node is None:
             others = [each for each in self.names.classes() if self._is_module(each)]
-            hint = f"rename {others[0].name}, or the file" if others else f"write `class {wanted}({self.base.__name__}):`"
+            hint = f"write `class {wanted}({self.base.__name__}):`"
+            hint = f"rename {others[0].name}, or the file" if others else hint
             self.say(others[0] if others else self.tree, f"the {self.noun} `{self.name}` needs a class {wanted}", hint)
             return None
         made = self._class(node)
@@ -153,8 +154,8 @@ class _Reader:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 target = node.targets[0] if isinstance(node, ast.Assign) else node.target
                 if isinstance(target, ast.Name) and target.id == "needs":
-                    texts = [each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant)]
-                    known = [needs.parsed(each)[1] for each in texts if isinstance(each, str) and needs.ENTRY.fullmatch(each)]
+                    texts = [str(each.value) for each in ast.walk(node.value) if isinstance(each, ast.Constant)]
+                    known = [needs.parsed(each)[1] for each in texts if needs.ENTRY.fullmatch(each)]
                     return any(module == each or module.startswith(f"{each}.") or each.startswith(f"{module}.")
                                for each in known)  # fmt: skip
         return False
@@ -241,7 +242,7 @@ class _Reader:
             self.say(method, f"`{wanted}` takes self and the host", f"write `def {wanted}(self, host):`")
         for name in _UNASKED[self.noun]:
             if name in functions:
-                own = "`timeout`" if name == "deadline" else "`impact`" if name == "effective_impact" else "`idempotent`"
+                own = {"deadline": "`timeout`", "effective_impact": "`impact`", "again": "`idempotent`"}[name]
                 said = f"`{name}` is never asked: the controller reads this file and does not run it"
                 self.say(functions[name], said, f"{own} counts", level="warning")
 
@@ -290,9 +291,9 @@ def _misfits(made: Any, given: Any) -> Iterator[str]:
         yield str(wrong)
         return
     plain = {name: value for name, value in parameters.items() if not is_templated(value)}
-    for wrong in params.problems(made, plain):
-        if wrong.parameter not in parameters or wrong.parameter in plain:
-            yield str(wrong)
+    for each in params.problems(made, plain):
+        if each.parameter not in parameters or each.parameter in plain:
+            yield str(each)
 
 
 def _impacts() -> str:

@@ -1,4 +1,4 @@
-"""The class that a module's definition would make: its fields with their types and defaults, and what it says of itself."""
+"""The class that a module's definition would make: fields with types and defaults, and what it says of itself."""
 
 from __future__ import annotations
 
@@ -106,7 +106,8 @@ class Shape:
             return
         value = self._names.value(statement.value)
         if isinstance(value, list | dict | set):
-            raise Unreadable(statement.value, f"the default of `{name}` could be changed", "write field(default_factory=…)")
+            said = f"the default of `{name}` could be changed"
+            raise Unreadable(statement.value, said, "write field(default_factory=…)")
         if isinstance(value, type | types.ModuleType):
             raise Unreadable(statement.value, f"the default of `{name}` is no value")
         body[name] = value
@@ -134,5 +135,3 @@ def _usable(hint: Any) -> bool:
     ):
         return all(_usable(each) for each in arguments if each is not Ellipsis)
     return hint is None or any(hint is each for each in _PLAIN)
-
-

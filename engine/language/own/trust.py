@@ -1,3 +1,4 @@
+# ruff: noqa: PTH118 -- texts
 """Reading users' modules from where only their owner can write, as sshd's StrictModes reads its files.
 
 A folder is opened directory by directory without following links, so that what was checked is what is read.
@@ -42,7 +43,8 @@ def sources(folder: str) -> Mapping[str, bytes]:
         for relative, content in _below(descriptor, os.path.abspath(folder), "", _DEEPEST):  # noqa: PTH100
             found[relative] = content
             if sum(map(len, found.values())) > _MOST:
-                raise Untrusted(f"{folder} holds more than {_MOST >> 20} MiB of Python", "it travels to hosts: keep it small")
+                said = f"{folder} holds more than {_MOST >> 20} MiB of Python"
+                raise Untrusted(said, "it travels to hosts: keep it small")
     return dict(sorted(found.items()))
 
 
@@ -89,7 +91,7 @@ def _written_by_others(seen: os.stat_result) -> bool:
 
 
 def _below(at: int, shown: str, relative: str, depth: int) -> Iterator[tuple[str, bytes]]:
-    for name in sorted(os.listdir(at)):  # noqa: PTH208 -- a descriptor
+    for name in sorted(os.listdir(at)):
         if name.startswith(".") or name == "__pycache__":
             continue
         seen = os.stat(name, dir_fd=at, follow_symlinks=False)
@@ -104,6 +106,8 @@ def _below(at: int, shown: str, relative: str, depth: int) -> Iterator[tuple[str
                     os.close(inner)
         elif name.endswith(".py"):
             yield path, _read(at, name, place)
+        elif stat.S_ISLNK(seen.st_mode) and os.path.isdir(place):  # noqa: PTH112 -- text
+            raise Untrusted(f"{place} is a link", "put the folder itself there")
 
 
 def _read(at: int, name: str, shown: str) -> bytes:

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _READABLE: Final = frozenset({"typing", "typing_extensions", "dataclasses", "enum", "collections.abc"})
-_BUILTIN: Final = frozenset({"str", "int", "float", "bool", "bytes", "list", "dict", "tuple", "set", "frozenset", "object"})
+_BUILTIN: Final = frozenset({
+    *("str", "int", "float", "bool", "bytes", "list", "dict", "tuple", "set", "frozenset", "object"),
+})  # fmt: skip
 _NUMBERS: Final[Mapping[type, Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv, ast.LShift: operator.lshift,
 }  # fmt: skip
 _LARGEST = 1 << 62
+_UNRUN = "the file is read without running it: write the value"
 _FACTORIES: Final = (dict, list, tuple, set, frozenset)
 
 
@@ -81,7 +84,7 @@ class Names:
             return self._binary(node)
         if isinstance(node, ast.Call):
             return self._call(node)
-        raise Unreadable(node, f"`{_short(node)}` is no plain value", "the file is read without running it: write the value")
+        raise Unreadable(node, f"`{_short(node)}` is no plain value", _UNRUN)
 
     def _take(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.Import):
@@ -122,7 +125,8 @@ class Names:
         if name in _BUILTIN:
             return getattr(builtins, name)
         near = nearest(name, {*self._defined, *self._imported, *_BUILTIN})
-        raise Unreadable(node, f"`{name}` is not defined in this file", f"did you mean {near}?" if near else "import it")
+        hint = f"did you mean {near}?" if near else "import it"
+        raise Unreadable(node, f"`{name}` is not defined in this file", hint)
 
     def _import(self, statement: ast.stmt, node: ast.AST, module: str, member: str | None) -> Any:
         if not (module in _READABLE or module == "runbook.modules" or module.startswith("runbook.modules.")):
@@ -194,7 +198,7 @@ class Names:
                 return dataclasses.field(default_factory=made)
         if function in _FACTORIES and not given and len(node.args) <= 1:
             return function(*map(self.value, node.args))
-        raise Unreadable(node, f"`{_short(node)}` would have to be run", "the file is read without running it: write the value")
+        raise Unreadable(node, f"`{_short(node)}` would have to be run", _UNRUN)
 
 
 def _short(node: ast.AST) -> str:

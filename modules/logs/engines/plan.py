@@ -31,6 +31,8 @@ class Expression(NamedTuple):
     sure: bool = False  # few lines hold one of the first set, and no match
     reach: Optional[int] = None  # bytes from a match's begin to the end of what is looked for, in a line of ASCII
 
+    alike: bool = False  # its pattern, which looks at one line only, takes all digits alike
+
 
 def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
     """Return the alternatives, in the order of the patterns."""
@@ -66,7 +68,7 @@ def read(patterns: Sequence[Pattern]) -> Iterator[Tuple[Expression, Optional[Nod
             bound = None if pattern.lines > 1 else longest(whole)
             if sure and bound is None and pattern.lines == 1:
                 bound = reach(whole, sets[0], folds=found.folds)
-            yield Expression(number, lines, exact, told, said, around, sure, bound), None if nullable(wide) else wide
+            yield Expression(number, lines, exact, told, said, around, sure, bound, found.alike), None if nullable(wide) else wide
 
 
 def _sets(sets: Sequence[Texts]) -> Sequence[Set]:

@@ -1,0 +1,99 @@
+"""Clearing a cache of 200,000 files and owning them, against `find -delete` and `chown -R`.
+
+The runs take turns on the same file system. What is compared is the time on the clock: a plan of so many entries is
+carried out by several processes. Each of ours is a whole `runbook run`, with its start, its journal and its undo.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+NEEDS_ANSIBLE = False
+FOLDERS, FILES = 200, 1000  # and files in each
+LIMIT = 2.0  # times what the program of the system takes
+ROUNDS = 5  # at most: each makes the files anew
+
+
+def results(rounds: int) -> Iterator[measure.Result]:
+    """Yield both ratios; only root may give files away."""
+    if os.geteuid() != 0:
+        print("SKIP steps: only root may give files away, and `chown -R` is what is measured", file=sys.stderr)
+        return
+    rounds = max(1, min(rounds, ROUNDS))
+    with tempfile.TemporaryDirectory() as place:
+        top = Path(place).resolve()
+        yield _owning(top, rounds)
+        yield _clearing(top, rounds)
+
+
+def _owning(top: Path, rounds: int) -> measure.Result:
+    tree = _made(top / "tree")
+    taken: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for number in range(1, 2 * rounds + 3, 2):
+        theirs = _timed(top, ["chown", "-R", f"{number}:{number}", str(tree)])
+        ours = _timed(top, _run(top, "chown", tree, f"owner={number + 1}", f"group={number + 1}", "recursive=true"))
+        assert _owner(tree) == number + 1, "our step did nothing"
+        if number > 1:  # the first round fills caches
+            taken["theirs"].append(theirs)
+            taken["ours"].append(ours)
+    shutil.rmtree(tree)
+    return _ratio("chown over 200,000 files, as a multiple of chown -R", taken)
+
+
+def _clearing(top: Path, rounds: int) -> measure.Result:
+    taken: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for _ in range(rounds):
+        tree = _made(top / "tree")
+        taken["theirs"].append(_timed(top, ["find", str(tree), "-mindepth", "1", "-delete"]))
+        tree = _made(top / "tree")
+        taken["ours"].append(_timed(top, _run(top, "clear_cache", tree)))
+        assert not list(tree.iterdir()), "our step did nothing"
+    return _ratio("clear_cache over 200,000 files, as a multiple of find -delete", taken)
+
+
+def _made(tree: Path) -> Path:
+    """Make the files, and wait until they are on the disk: nobody is to pay for what another one left."""
+    for folder in range(FOLDERS):
+        (tree / f"{folder:03}").mkdir(parents=True)
+        held = os.open(tree / f"{folder:03}", os.O_RDONLY | os.O_DIRECTORY)
+        for number in range(FILES):
+            os.close(os.open(f"{number:04}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=held))
+        os.close(held)
+    return tree
+
+
+def _owner(tree: Path) -> int:
+    found = {path.lstat().st_uid for path in (tree, tree / "000", tree / f"{FOLDERS - 1:03}" / f"{FILES - 1:04}")}
+    return found.pop() if len(found) == 1 else -1
+
+
+def _run(top: Path, step: str, tree: Path, *words: str) -> list[str]:
+    return [measure.RUNBOOK, "run", step, f"path={tree}", *words, "--writable", str(top), "-q"]
+
+
+def _timed(top: Path, argv: Sequence[str]) -> float:
+    os.sync()
+    env = {**os.environ, "RUNBOOK_JOURNAL": str(top / "journal.db"), "RUNBOOK_AGENT_DIR": str(top / "agent")}
+    begun = time.perf_counter()
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    taken = time.perf_counter() - begun
+    if done.returncode:
+        sys.exit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return taken
+
+
+def _ratio(name: str, taken: dict[str, list[float]]) -> measure.Result:
+    times = {label: measure.Times(tuple(runs)) for label, runs in taken.items()}
+    return measure.ratio(name, "ours", "theirs", times, LIMIT)
