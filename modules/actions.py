@@ -161,6 +161,8 @@ class Do:
     """What no other action says (a download). The function gets the opened hands, not paths.
 
     What it returns is registered, but for `changed` (default true) and `what` (in place of what was known before).
+    Meanwhile it tells how far it is by `hands.progress`, with `hands.share` for a bar, and in `hands.data["progress"]`
+    how much was gained should it fail (bytes, steps): `retry` does not charge an attempt that came forward.
     """
 
     what: str

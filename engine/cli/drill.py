@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from runbook.engine.cli import _names
+from runbook.engine.cli import _options as options
 from runbook.engine.errors import RunbookInvalid, UserError
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ FAILED = 2  # the exit code where a fault was not seen, or not healed
 
 @click.command("drill", short_help="Inject real faults in a scratch place; show they are healed.")
 @click.argument("runbook", metavar="RUNBOOK", shell_complete=_names.runbooks)
+@options.signatures
+@options.module_path
 @click.option("--only", "chosen", multiple=True, metavar="PATTERN",
               help="Only faults, or those of detectors, of this name; * stands for anything.")  # fmt: skip
 @click.option("--list", "listed", is_flag=True, help="List the faults, and the detectors that have none; do nothing.")
@@ -100,6 +103,7 @@ def _wanted(fault: Fault, chosen: tuple[str, ...]) -> bool:
 
 def _load(name: str) -> Drill:
     """Return the drill of a runbook, or of the file itself."""
+    from runbook.engine import start
     from runbook.engine.language import drills, load
 
     path = Path(name)
@@ -114,4 +118,5 @@ def _load(name: str) -> Drill:
     drill, findings, _ = drills.examine(path)
     if drill is None:
         raise RunbookInvalid(findings)
+    start.load(Path(drill.runbook.file), {})  # what does not lint is not run
     return drill

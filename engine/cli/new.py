@@ -120,7 +120,7 @@ def _module(noun: Noun, name: str, *, force: bool) -> None:
     file.chmod(file.stat().st_mode & ~0o022)
     _write(cases, judged.format(name=name, file=file), force=force)
     click.echo(
-        f"wrote {file} and {cases.name}; next: `runbook test {file}`, `runbook lint {file}`, `runbook doc {name}`"
+        f"wrote {file} and {cases.name}; next: edit them, then `runbook test {file}` and `runbook lint {file}`"
     )
 
 

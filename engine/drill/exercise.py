@@ -45,7 +45,8 @@ def exercise(drill: Drill, fault: Fault) -> Verdict:
         with fleet.connect(os.environ["RUNBOOK_AGENT_DIR"]) as agent:
             passes = _Passes(drill, fault, agent, watcher)
             for number in range(_QUIET):
-                passes.one(operations=fault.operations == "before" and not number, seconds=_PREPARING)
+                begins = fault.operations == "before" and not number
+                passes.one(operations=begins or fault.operations == "always", seconds=_PREPARING)
                 if watcher.trouble:
                     return verdict.unshown(fault, watcher.trouble[0], time.monotonic() - began)
                 if watcher.noise:
@@ -81,10 +82,12 @@ class _Passes:
     def until_over(self) -> None:
         """Pass after pass, as `watch` and cron do, until there is nothing more to wait for."""
         until = time.monotonic() + self._fault.within
-        operations = self._fault.operations == "after"
+        operations = self._fault.operations in {"after", "always"}
         while not self._watcher.over and (rest := until - time.monotonic()) > 0:
             self.one(operations=operations, seconds=rest)
-            operations = False
+            if operations and not self._watcher.states and self._fault.of_attempts:
+                return  # no other attempt is coming
+            operations = self._fault.operations == "always"
             if not self._watcher.over:
                 time.sleep(min(self._fault.every, max(0.0, until - time.monotonic())))
 

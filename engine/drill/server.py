@@ -71,7 +71,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         known = self.state.read()
         matching = [begin for begin in known.get("answers") or {} if path.startswith(begin)]
         answer = known["answers"][max(matching, key=len)] if matching else {}
-        answer = {**answer, **self.state.fault(path)}
+        fault = self.state.fault(path)
+        if fault.keys() & {"status", "body", "json"}:  # what it says in the place of the usual
+            answer = {name: value for name, value in answer.items() if name not in {"status", "body", "json"}}
+        answer = {**answer, **fault}
         time.sleep(answer.get("delay", 0.0))
         if answer.get("how") == "hang":
             time.sleep(LONG)
@@ -91,7 +94,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers = {"Content-Type": "application/json", **headers}
             return answer.get("status", 200), headers, json.dumps(answer["json"]).encode()
         if "body" in answer or "status" in answer or folder is None:
-            return answer.get("status", 200), headers, answer.get("body", "ok").encode()
+            status = answer.get("status", 200)
+            return status, headers, answer.get("body", "ok" if status < 400 else "").encode()
         file = Path(folder, path.lstrip("/"))
         if not file.resolve().is_relative_to(Path(folder).resolve()) or not file.is_file():
             return 404, headers, b"not found"

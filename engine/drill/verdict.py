@@ -58,6 +58,7 @@ class Watcher:
     modules: list[str] = field(default_factory=list)
     also: dict[str, None] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    attempt: str = ""  # what the last attempt of an operation failed with
     unknown: str = ""  # why the last look could not see
     failed: str = ""  # the last step that did not work, and why
 
@@ -69,6 +70,8 @@ class Watcher:
             self._operation(fact)
         else:
             self._incident(fact)
+        if self.injected is not None and fact.kind == "attempt.ended" and not fact.data.get("ok", True):
+            self.attempt = str(fact.data.get("error") or "")
 
     @property
     def over(self) -> bool:
@@ -158,9 +161,11 @@ def judge(watcher: Watcher, took: float) -> Verdict:
     }
     within = f"within {fault.within:g} s"
     if watcher.seen is None and not states:
-        reason = f"`{fault.about}` saw nothing {within}"
+        reason = f"`{fault.about}` saw nothing{'' if fault.of_attempts else f' {within}'}"
         if watcher.unknown:
             reason += f": {watcher.unknown}"
+        elif watcher.attempt:
+            reason += f"; an attempt failed with: {watcher.attempt}"
         return Verdict(fault.name, fault.about, "not seen", reason, evidence=watcher.evidence, **about)
     if states != {fault.expect}:
         said = "; ".join(dict.fromkeys(filter(None, [*watcher.reasons.values(), watcher.failed])))

@@ -76,7 +76,7 @@ def _pure(distribution: Distribution) -> bool:
 
 
 def _python(distribution: Distribution) -> str:
-    wanted = distribution.metadata["Requires-Python"] if "Requires-Python" in distribution.metadata else ""
+    wanted = distribution.metadata["Requires-Python"] if "Requires-Python" in distribution.metadata else ""  # noqa: SIM401 -- no mapping
     found = _LEAST.search(wanted)
     return found[1] if found else ""
 

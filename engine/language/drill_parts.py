@@ -167,7 +167,7 @@ class Parts:
             values.place(name, path),
             folder,
             **body,
-            mode=int(filled["mode"], 8) if "mode" in filled else None,
+            mode=values.mode(filled.get("mode"), (*path, "mode")),
             owner=filled.get("owner"),
             group=filled.get("group"),
             age=values.seconds(filled["age"], (*path, "age"), 0.0) if "age" in filled else None,
@@ -251,7 +251,7 @@ class Parts:
         elif kind == "log":
             params["lines"] = list(texts(params["lines"]))
         elif kind == "permit" and "mode" in params:
-            params["mode"] = int(params["mode"], 8)
+            params["mode"] = values.mode(params["mode"], (*at, "mode"))
         elif kind == "fill":
             if params["path"] not in made.disks:
                 known = ", ".join(made.disks) or "none"

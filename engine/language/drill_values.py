@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,15 @@ class Values:
     def bytes(self, given: Any, path: Path, default: int) -> int:
         """Return a size in bytes."""
         return int(self._quantity(given, path, default, units.size))
+
+    def mode(self, given: str | None, path: Path) -> int | None:
+        """Return a file's mode."""
+        if given is None:
+            return None
+        if re.fullmatch("0?[0-7]{3,4}", given) is None:
+            self.reader.add("RB011", f"{given} is no mode", path, 'write it in quotes, as "0600"')
+            return None
+        return int(given, 8)
 
     def _quantity(self, given: Any, path: Path, default: float, read: Any) -> float:
         if given is None:

@@ -17,7 +17,7 @@ PORTS: Final = 20000  # the first port that is given out; the network is the pla
 GPUS: Final = f"{OWN}/gpus.json"  # what the faked GPUs tell
 ANSWERING: Final = f"{OWN}/servers"  # how each server answers at the moment
 
-Phase = Literal["before", "after", "never"]
+Phase = Literal["before", "after", "always", "never"]
 
 
 @frozen
@@ -107,6 +107,12 @@ class Fault:
     approve: bool
     needs: tuple[str, ...]
     given: Given
+
+    @property
+    def of_attempts(self) -> bool:
+        """Only the attempts of operations can show it, and they are made once."""
+        seen = self.runbook.detector(self.detector)
+        return self.operations == "after" and (seen is None or seen.probe == "error")
 
     @property
     def about(self) -> str:

@@ -108,7 +108,10 @@ class _Loader:
         for told in drill_guard.reaches_out(runbook, dict.fromkeys(runbook.secrets, "")):
             at: Path = (*path, "vars") if "vars" in given else ("vars",) if "vars" in self.data else ()
             self.reader.add("RB011", told.what, at, told.mend)
-        manner = {**{key: self.data.get(key) for key in ("every", "within", "operations", "now")}, **given}
+
+        def manner(key: str) -> tuple[Any, Path]:
+            return (given[key], (*path, key)) if key in given else (self.data.get(key), (key,))
+
         seen = runbook.detector(detector)
         default: Phase = "before" if runbook.operations else "never"
         if operation or (seen is not None and seen.probe == "error"):
@@ -122,10 +125,10 @@ class _Loader:
             parts.injections(given["inject"], (*path, "inject"), made),
             self._expect(given, seen, operation, path),
             self._steps(parts, given, seen, path),
-            parts.values.seconds(manner["within"], (*path, "within"), 60.0),
-            max(0.05, parts.values.seconds(manner["every"], (*path, "every"), 0.5)),
-            cast("Phase", manner["operations"] or default),
-            bool(manner["now"]),
+            parts.values.seconds(*manner("within"), 60.0),
+            max(0.05, parts.values.seconds(*manner("every"), 0.5)),
+            cast("Phase", manner("operations")[0] or default),
+            bool(manner("now")[0]),
             bool(given.get("approve")),
             texts(given.get("needs")),
             made,

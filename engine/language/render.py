@@ -87,8 +87,9 @@ def _about(scope: Scope) -> dict[str, Any]:
     """Return what a step may know of what it is for, beyond its parameters: plain values alone."""
     incident = scope.get("incident") or {}
     told = {name: incident[name] for name in _TOLD if isinstance(incident.get(name), str | int | float)}
-    about = {"incident": incident["id"], "detector": incident["detector"], **told} if "id" in incident else {}
-    return {"host": scope["host"], "runbook": scope.runbook.name, **about}
+    if "id" in incident:
+        told |= {"incident": str(incident["id"]), "detector": str(incident.get("detector", ""))}
+    return {"host": scope["host"], "runbook": scope.runbook.name, **told}
 
 
 def probe(name: str, given: Mapping[str, Any], scope: Scope, *, path: Path = ()) -> dict[str, Any]:

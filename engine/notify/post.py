@@ -1,16 +1,20 @@
-"""The process that sends one message through apprise, so that nothing of it can hang or break a pass.
+"""The process that sends a run's messages through apprise, so that nothing of it can hang or break a pass.
 
-What is to be sent comes as JSON on standard input, since addresses hold passwords: {title, body, severity, channels:
-{NAME: [ADDRESS, …]}}. A line of JSON says how each channel went: {channel, sent, reason}.
+Messages come as lines of JSON on standard input, since addresses hold passwords: {number, title, body, severity,
+channels: {NAME: [ADDRESS, …]}}. A line of JSON says how each channel went: {number, channel, sent, reason}. What one
+channel gets it gets in order, and channels do not wait for each other.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
+import queue
 import re
 import sys
 import threading
+import time
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -38,42 +42,63 @@ class _Heard(logging.Handler):
             self.said.setdefault(_channel.get(), []).append(cause[1].lower() if cause is not None else text)
 
 
+class _Post:
+    """A thread for each channel, which sends what stands in its queue."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queues: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}
+        self._threads: list[threading.Thread] = []
+        self._heard = _Heard()
+        logger = logging.getLogger("apprise")
+        logger.addHandler(self._heard)
+        logger.setLevel(logging.DEBUG)
+        logger.propagate = False
+
+    def take(self, order: dict[str, Any]) -> None:
+        """Put a message into the queues of its channels."""
+        for channel in order["channels"]:
+            if channel not in self._queues:
+                self._queues[channel] = queue.SimpleQueue()
+                self._threads.append(threading.Thread(target=self._work, args=(channel,), daemon=True))
+                self._threads[-1].start()
+            self._queues[channel].put(order)
+
+    def finish(self, within: float) -> None:
+        """Send what is left, for no longer than a message may take."""
+        for waiting in self._queues.values():
+            waiting.put(None)
+        until = time.monotonic() + within
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _work(self, channel: str) -> None:
+        _channel.set(channel)
+        while (order := self._queues[channel].get()) is not None:
+            addresses = order["channels"][channel]
+            reasons = [reason for each in addresses if (reason := _sent(self._heard, order, each))]
+            reason = hidden("; ".join(dict.fromkeys(reasons)), addresses)
+            answer = {"number": order["number"], "channel": channel, "sent": not reason, "reason": reason}
+            with self._lock:
+                sys.stdout.write(json.dumps(answer) + "\n")
+                sys.stdout.flush()
+
+
 def main() -> None:
-    """Send it to all channels at once."""
-    order = json.load(sys.stdin)
-    lock = threading.Lock()
+    """Send what comes, until nothing more does."""
+    post = _Post()
+    for line in sys.stdin:
+        post.take(json.loads(line))
+    post.finish(float(sys.argv[1]))
+    os._exit(0)  # whoever still hangs is not waited for
 
-    def tell(channel: str, reason: str) -> None:
-        with lock:
-            sys.stdout.write(json.dumps({"channel": channel, "sent": not reason, "reason": reason}) + "\n")
-            sys.stdout.flush()
 
+def _sent(heard: _Heard, order: dict[str, Any], address: str) -> str:
+    """Send to one address; return why that did not work."""
     try:
         import apprise
     except ImportError:
-        for channel in order["channels"]:
-            tell(channel, MISSING)
-        return
-    heard = _Heard()
-    logger = logging.getLogger("apprise")
-    logger.addHandler(heard)
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-
-    def send(channel: str, addresses: list[str]) -> None:
-        _channel.set(channel)
-        reasons = [reason for each in addresses if (reason := _sent(apprise, heard, order, each))]
-        tell(channel, hidden("; ".join(dict.fromkeys(reasons)), addresses))
-
-    threads = [threading.Thread(target=send, args=each, daemon=True) for each in order["channels"].items()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def _sent(apprise: Any, heard: _Heard, order: dict[str, Any], address: str) -> str:
-    """Send to one address; return why that did not work."""
+        return MISSING
     said = heard.said[_channel.get()] = []
     service = apprise.Apprise()
     try:

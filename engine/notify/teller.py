@@ -64,7 +64,8 @@ class Teller:
         self._run = run
         self._redact = redact
         self._past: list[Told] | None = None
-        self._postings: list[tuple[Posting, _Message]] = []
+        self._posting = Posting(channels.timeout)
+        self._sent: dict[int, _Message] = {}  # by their numbers
         self._facts: list[Fact] = []
         self._unseen: set[tuple[str, str]] = set()  # hosts and detectors that could not look
         self._cured: list[Fact] = []
@@ -92,10 +93,8 @@ class Teller:
         """Yield how the messages went that are on their way no more."""
         yield from self._facts
         self._facts.clear()
-        for posting, message in self._postings:
-            for channel, reason in posting.results(wait=wait):
-                yield self._fact(message, channel, "failed" if reason else "sent", reason, now)
-        self._postings = [each for each in self._postings if not each[0].over]
+        for number, channel, reason in self._posting.results(wait=wait):
+            yield self._fact(self._sent[number], channel, "failed" if reason else "sent", reason, now)
 
     def finish(self, state: State, now: float) -> Iterator[Fact]:
         """Tell those who heard of a fault that it is over, and await what is on its way."""
@@ -103,6 +102,7 @@ class Teller:
         if self._channels.cured and not state.stopping:
             self._close(state, now)
             yield from self.results(now, wait=True)
+        self._posting.close()
 
     def _close(self, state: State, now: float) -> None:
         for fault, sent in self._open(now).items():
@@ -194,14 +194,10 @@ class Teller:
             "body": _plain(self._redact(message.text)) + more,
             "severity": message.severity,
         }
-        try:
-            self._postings.append((Posting(order, addresses, self._channels.timeout), message))
-        except OSError as error:
-            reason = f"the process that sends it can't be started: {error.strerror}"
-            self._facts += [self._fact(message, name, "failed", reason, now) for name in addresses]
-        self._known(now).extend(self._sent(message, name, now) for name in addresses)
+        self._sent[self._posting.send(order, addresses)] = message
+        self._known(now).extend(self._begun(message, name, now) for name in addresses)
 
-    def _sent(self, message: _Message, channel: str, now: float) -> Told:
+    def _begun(self, message: _Message, channel: str, now: float) -> Told:
         about = (self._runbook.name, message.host, message.detector, message.subject, message.incident)
         return past.Told(now, *about, channel, "sent", message.place, message.cured)
 

@@ -87,6 +87,8 @@ class Blocks:
                 continue
             if step.state == "planned":
                 lines += self._row("would", _what(step) or "nothing to do")
+            elif step.state == "done" and self._more and (_what(step) or not step.changed):
+                lines += self._row("did", _what(step) or "nothing: all is as it should be")
             lines += self._diff(step) + self._output(step)
         for undone in one.undone:
             said = _actions(undone.actions, _UNDONE) or "nothing"

@@ -10,6 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from runbook.modules import cut
 from runbook.modules.acting import folders
+from runbook.modules.acting.beside import begin, beside
 from runbook.modules.acting.hands import Hands, size
 from runbook.modules.acting.tree import Tree
 from runbook.modules.actions import Move, Write
@@ -219,9 +220,8 @@ def _replace(
     keep_open: bool = False,
 ) -> int:
     """Write a new file beside the old one and rename it over: whoever reads sees the old or the new, whole."""
-    fresh = f".{name[:200]}.{os.urandom(4).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(fresh, flags, 0o600, dir_fd=parent)
+    fresh = beside(name)
+    descriptor = begin(parent, name)
     try:
         rest = memoryview(content)
         while rest:

@@ -6,12 +6,12 @@ A name is looked at and replaced in the directory that is held open; what it lea
 import base64
 import contextlib
 import dataclasses
-import hashlib
 import os
 import stat
 from typing import Any, Dict, List, Optional, Sequence
 
 from runbook.modules.acting import content, likeness, perform_file
+from runbook.modules.acting.beside import beside
 from runbook.modules.acting.copies import Store
 from runbook.modules.acting.hands import Hands, counted
 from runbook.modules.actions import Entry, Kept
@@ -299,11 +299,6 @@ def _kind(parent: int, name: str) -> str:
         return likeness.kind(os.stat(name, dir_fd=parent, follow_symlinks=False))
     except FileNotFoundError:
         return ""
-
-
-def beside(name: str) -> str:
-    """Name the file that a thing is made in: always the same, so that one that was killed leaves nothing for ever."""
-    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.runbook"
 
 
 def _sync(directory: int) -> None:

@@ -11,7 +11,7 @@ from runbook.modules.hub.digest import Follower
 from runbook.modules.hub.failures import Hindered
 from runbook.modules.hub.library import Library
 from runbook.modules.hub.listing import HubFile
-from runbook.modules.hub.patience import Patience
+from runbook.modules.hub.patience import Pace, Patience
 from runbook.modules.hub.place import Place, Seat, State
 from runbook.modules.hub.tally import Tally
 
@@ -128,8 +128,10 @@ class Bringer:
                             follower.drop()
                             follower, there = Follower(descriptor, file, begin), begin
                         told = there
+                        pace = Pace()
                         for piece in pieces:
                             self._go_on()
+                            pace.came(len(piece))
                             piece = piece[: file.size - there]  # noqa: PLW2901 -- never more than was listed
                             _write(descriptor, piece, there)
                             there += len(piece)
@@ -142,6 +144,10 @@ class Bringer:
                 except Hindered as hindered:
                     follower.reach(there)
                     self._wait(patience.pause(hindered, file.path), hindered, file, there)
+                    if not file.large:  # it may have come compressed, and has no parts then
+                        self._tally.lost(there)
+                        follower.drop()
+                        follower, there = Follower(descriptor, file, 0), 0
             follower.reach(there)
             return follower.result()
         finally:
@@ -166,7 +172,7 @@ class Bringer:
         return mending.right
 
     def _wait(self, seconds: float, hindered: Hindered, file: HubFile, at: int) -> None:
-        how = f"waiting {seconds:.0f} s, as the hub asks" if hindered.retry_after else f"again in {seconds:.0f} s"
+        how = f"waiting {seconds:.0f} s, as the hub asks" if hindered.retry_after else f"again in {seconds:g} s"
         self._tally.note(f"{file.path}: {hindered} at {size(at)}; {how}", retry=True)
         if self._stop.wait(seconds):
             raise Stopped

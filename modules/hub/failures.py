@@ -1,6 +1,5 @@
 """What can go wrong between us and a hub: what passes, with how long to wait, and what trying again can't help."""
 
-import email.utils
 import re
 import time
 from typing import Any, Mapping, Optional
@@ -65,7 +64,7 @@ def of_status(status: int, headers: Mapping[str, str], what: str, *, token: bool
             f" see to its name and `repo_type`{_tail(said)}"
         )
     if status == 403:
-        return Failed(f"{begin}: access denied to {who}{_tail(said)}")
+        return Failed(f"{begin} is not open to {who}{_tail(said)}")
     if status == 404:
         return Failed(f"{begin} is not there{_tail(said)}")
     return Failed(f"{begin}{_tail(said)}")
@@ -97,6 +96,8 @@ def asked(headers: Mapping[str, str], now: Optional[float] = None) -> Optional[f
 
 
 def _moment(text: str) -> Optional[float]:
+    import email.utils  # as long as all of this file, and seldom needed
+
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):

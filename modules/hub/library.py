@@ -211,7 +211,7 @@ def _told(error: BaseException) -> str:
     if "Timeout" in kind:
         return "the connection stalls (timed out)" if kind == "ReadTimeout" else f"timed out ({kind})"
     if kind in {"ReadError", "RemoteProtocolError", "WriteError", "ConnectionResetError", "BrokenPipeError"}:
-        return f"the connection was cut{': ' + said if said else ''}"
+        return "the connection was cut" + (f": {said}" if said and "peer closed" not in said else "")
     return f"{'no connection' if kind == 'ConnectError' else kind}{': ' + said if said else ''}"
 
 

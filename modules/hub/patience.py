@@ -5,6 +5,8 @@ from typing import Callable
 
 from runbook.modules.hub.failures import GaveUp, Hindered
 
+WATCHED = 60.0  # seconds
+SLOWEST = 1000  # bytes per second that a connection must bring
 FIRST, LONGEST = 0.5, 30.0  # seconds of a pause
 
 
@@ -36,3 +38,26 @@ class Patience:
         asked = hindered.retry_after
         tail = f"; the hub asks to wait {asked:.0f} s" if asked else f"; nothing came for {passed:.0f} s"
         raise GaveUp(f"{what}: {hindered}{tail}", {"retry_after": asked} if asked else {})
+
+
+class Pace:
+    """Of one connection: one that trickles is as bad as one that stalls, and the next may be better."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._came = 0
+
+    def came(self, count: int) -> None:
+        """Count bytes.
+
+        Raises:
+            Hindered: in the last minute there were too few of them.
+        """
+        self._came += count
+        passed = self._clock() - self._since
+        if passed < WATCHED:
+            return
+        if self._came < SLOWEST * passed:
+            raise Hindered(f"the connection stalls ({self._came / passed:.0f} B/s)")
+        self._since, self._came = self._clock(), 0

@@ -126,8 +126,8 @@ class Cache:
         target = self.ground.link(pointer)
         if target is not None:
             return posixpath.normpath(posixpath.join(posixpath.dirname(pointer), target)) == self._blob(file)
-        about = self.ground.stat(pointer)
-        return about is not None and stat.S_ISREG(about.st_mode) and about.st_size == file.size
+        about, held = self.ground.stat(pointer), self.ground.stat(self._blob(file))
+        return about is not None and stat.S_ISREG(about.st_mode) and (held is None or os.path.samestat(about, held))
 
     def settle(self, file: HubFile) -> None:
         """Name the file in the snapshot: by a link, or as a file where there can't be links."""

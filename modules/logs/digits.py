@@ -32,10 +32,11 @@ def alike(regex: str) -> bool:
     Raises:
         re.error: it is no regular expression.
     """
-    return _all_alike(_sre.parse(regex))
+    return all_alike(_sre.parse(regex))
 
 
-def _all_alike(parsed: Iterable[Any]) -> bool:
+def all_alike(parsed: Iterable[Any]) -> bool:
+    """Tell the same of an expression that was parsed by `re`'s own parser."""
     return all(_alike(str(operation), argument) for operation, argument in parsed)
 
 
@@ -45,15 +46,15 @@ def _alike(name: str, argument: Any) -> bool:
     if name == "IN":
         return len(_of_set(argument)) in (0, len(_DIGITS))
     if name == "BRANCH":
-        return all(map(_all_alike, argument[1]))
+        return all(map(all_alike, argument[1]))
     if name == "SUBPATTERN":
-        return _all_alike(argument[3])
+        return all_alike(argument[3])
     if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-        return _all_alike(argument[2])
+        return all_alike(argument[2])
     if name in ("ASSERT", "ASSERT_NOT"):
-        return _all_alike(argument[1])
+        return all_alike(argument[1])
     if name == "ATOMIC_GROUP":
-        return _all_alike(argument)
+        return all_alike(argument)
     return name in ("AT", "ANY", "ANY_ALL", "FAILURE")  # a reference to a group compares digits
 
 

@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, FrozenSet, Iterable, List, Tuple
 
-from runbook.modules.logs.digits import alike
+from runbook.modules.logs.digits import all_alike
 from runbook.modules.logs.nodes import (
     ASCII,
     EMPTY,
@@ -70,7 +70,7 @@ def superset(pattern: str, lines: int = 1) -> Superset:
         return Superset(parted, parted, exact=False, folds=translation.folds, alike=False)
     whole = tuple(_parted(node, ALTERNATIVES))
     parted = tuple(trimmed(trimmed(each, 0), -1) for each in whole)
-    return Superset(parted, whole, exact=translation.exact, folds=translation.folds, alike=alike(pattern))
+    return Superset(parted, whole, exact=translation.exact, folds=translation.folds, alike=all_alike(parsed))
 
 
 class _Translation:

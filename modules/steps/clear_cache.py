@@ -1,12 +1,15 @@
 """The step `clear_cache`."""
 
 import fnmatch
+import operator
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, Optional, Sequence, Set, Tuple
 
 from runbook.modules.acting import tree
+from runbook.modules.acting.regular_file import reading
 from runbook.modules.acting.tree import Found
 from runbook.modules.actions import Action, Delete
 from runbook.modules.declare import Duration, Failed, Glob, Impact, Invalid, Path, Size, Step, Unclear
@@ -97,13 +100,17 @@ class ClearCache(Step):
             raise Failed(
                 f"{self.path} is no directory; name the directory and give `match: {os.path.basename(self.path)}`"
             )
-        below = [thing for thing in found if thing.path]
+        below = found[:-1]
+        inside = [thing for thing in below if thing.directory]
         chosen = list(self._choose(self._units(below, host), host))
-        things = [thing for unit in chosen for thing in unit.things]
-        files = [thing for thing in things if not thing.directory]
-        folders = _emptied(
-            below, files, {thing.path for thing in (below if self._all() else things) if thing.directory}
-        )
+        if self.only or not self.match:
+            files = [unit.things[0] for unit in chosen]
+            empty_too = {thing.path for thing in inside} if self._all() else set()
+        else:
+            things = [thing for unit in chosen for thing in unit.things]
+            files = [thing for thing in things if not thing.directory]
+            empty_too = {thing.path for thing in things if thing.directory}
+        folders = _emptied(below, inside, files, empty_too)
         host.remember(deleted=len(files), freed=sum(unit.size for unit in chosen))
         entries = tuple(thing.entry for thing in [*files, *folders])
         return [Delete(self.path, entries)] if entries else []
@@ -159,7 +166,7 @@ class ClearCache(Step):
 
     def _choose(self, units: List[Unit], host: Host) -> Iterator[Unit]:
         """Yield the units that go, oldest first, up to the limits."""
-        units.sort(key=lambda unit: (unit.newest, unit.name))
+        units.sort(key=operator.attrgetter("newest", "name"))
         total = sum(unit.size for unit in units)
         if self.keep:
             del units[-self.keep :]
@@ -199,20 +206,17 @@ def _fits_parts(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits_parts(pattern[1:], parts[1:])
 
 
-def _emptied(below: Sequence[Found], files: Sequence[Found], empty_too: Set[str]) -> Iterator[Found]:
+def _emptied(
+    below: Sequence[Found], inside: Sequence[Found], files: Sequence[Found], empty_too: Set[str]
+) -> Iterator[Found]:
     """Yield the directories that hold nothing any more, children first; those empty before only where asked for."""
-    gone = {thing.path for thing in files}
-    left: Dict[str, int] = {}
-    held: Dict[str, int] = {}
-    for thing in below:  # children come before their directory
-        above = thing.path.rpartition("/")[0]
-        held[above] = held.get(above, 0) + 1
-        empty = thing.directory and not thing.mount and not left.get(thing.path)
-        if empty and (held.get(thing.path) or thing.path in empty_too):
-            gone.add(thing.path)
-            yield thing
-        if thing.path not in gone:
-            left[above] = left.get(above, 0) + 1
+    held = Counter(thing.path.rpartition("/")[0] for thing in below)
+    gone = Counter(thing.path.rpartition("/")[0] for thing in files)
+    for folder in inside:  # children come before their directory
+        path = folder.path
+        if not folder.mount and held[path] == gone[path] and (held[path] or path in empty_too):
+            gone[path.rpartition("/")[0]] += 1
+            yield folder
 
 
 def _sound(path: str, thing: Found, now: float, until: float) -> Optional[bool]:
@@ -233,7 +237,7 @@ def _sound(path: str, thing: Found, now: float, until: float) -> Optional[bool]:
 
 def _form(path: str) -> "Optional[Format]":
     """Tell by its first bytes what a file without a telling name is, such as a blob of the Hugging Face cache."""
-    with open(path, "rb") as file:
+    with reading(path) as file:
         head = file.read(9)
     if head.startswith(b"PK\x03\x04"):
         return "zip"

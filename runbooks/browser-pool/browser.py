@@ -105,7 +105,6 @@ def start(pidfile: str, profile: str, port: str, *program: str) -> None:
 
 def run(port: str, model: str, given: str) -> None:
     """Have a page of its own compute, and print what it says."""
-    began = time.monotonic()
     made = ask(port, "/json/new?about:blank", method="PUT")
     assert isinstance(made, dict)
     try:
@@ -118,9 +117,7 @@ def run(port: str, model: str, given: str) -> None:
         sys.exit(f"{model}: {json.dumps(said['exceptionDetails'])[:500]}")
     result = said["result"]
     value = result.get("value") if isinstance(result, dict) else None
-    duration = round((time.monotonic() - began) * 1000, 1)
     sys.stdout.write(f"{json.dumps({'model': model, 'result': value})}\n")
-    sys.stderr.write(f"{model}: {duration} ms\n")
 
 
 def keep(port: str, file: str) -> None:

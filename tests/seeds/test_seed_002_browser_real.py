@@ -104,7 +104,7 @@ def test_strategy_parallel_tries_all_at_once(pool):
 
 def test_failure_category_memory_fails_over_before_the_restart(pool):
     before = pool.pid("first")
-    ran = pool.heal("--detector", "first takes too much memory", memory="1MB", settling="1s")
+    ran = pool.heal("--detector", "first takes too much memory", memory="1MB", settling="2s")
     assert ran.steps("first takes too much memory")[:3] == ["failover", "kill_orphans", "restart_daemon"]
     assert (pool.active, pool.pid("first") != before) == ("second", True)
 

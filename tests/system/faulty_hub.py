@@ -7,6 +7,7 @@ other from a list, or from `faulty`, asked for every request of a large file's c
 
 import contextlib
 import email.utils
+import gzip
 import hashlib
 import json
 import random
@@ -50,6 +51,7 @@ class Hub:
         self.buffer = buffer  # bytes that may be on their way, and count as sent though nobody got them
         self.rate = 0.0  # bytes per second of one answer; 0 is as fast as it goes
         self.ranges = True
+        self.compressed = False  # small files, whatever the client accepts
         self.branches = {"main"}
         self.lock = threading.Lock()
         self.ended = threading.Event()
@@ -183,7 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
         etag, body = hub.etag(name), hub.files[name]
         headers = {"X-Repo-Commit": hub.commit, "ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
         if not hub.large(name):
-            return self.body(hub, name, body, headers, None)
+            fault = hub.next_fault(content=False) if hub.compressed else None
+            if hub.compressed and not self.headers.get("Range"):
+                body, headers = gzip.compress(body), {**headers, "Content-Encoding": "gzip"}
+            return self.body(hub, name, body, headers, fault)
         headers.update({"X-Linked-Size": str(len(body)), "X-Linked-Etag": f'"{etag}"'})
         if hub.cdn == hub.url:
             return self.content(hub, name, headers)

@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import own_modules as own
 import psutil
 import pytest
 from drilling import drills, needed  # noqa: F401 -- a fixture
@@ -69,6 +70,23 @@ def test_a_detector_that_is_called_undrilled_is_not_looked_at(drills):  # noqa: 
     done = drills.run("drill", drills.write([healing(), other], [TAKEN], given=FLAG, undrilled={"always": "it is so"}))
     assert done.returncode == 0
     assert "not drilled: always" in done.stdout
+
+
+def test_a_failure_that_its_detector_does_not_match_is_told_as_it_was(drills):  # noqa: F811
+    fetch = {"name": "fetch", "http_request": "http://127.0.0.1:20000/x", "timeout": "9s"}
+    detector = {"name": "gated", "error": "401|Gated", "retry": False}
+    fault = {
+        "name": "it fails",
+        "detector": "gated",
+        "inject": {"server": {"hub": {"status": 500, "body": "it burns"}}},
+    }
+    began = time.monotonic()
+    code, faults = drills.drill(
+        [detector], [fault], given={"servers": {"hub": None}}, top={"operations": [fetch]}, within="5m"
+    )
+    assert (code, faults["it fails"]["verdict"]) == (2, "not seen")
+    assert "it burns" in faults["it fails"]["reason"]
+    assert time.monotonic() - began < 60  # no other attempt was to be waited for
 
 
 def test_other_steps_than_expected_are_exit_2(drills):  # noqa: F811
@@ -317,6 +335,13 @@ def test_secrets_are_made_up_and_never_asked_of_this_machine(drills):  # noqa: F
     top = {"secrets": {"token": {"env": "NO_SUCH_VARIABLE"}}}
     code, faults = drills.drill([healing([shell])], [TAKEN], given=FLAG, top=top)
     assert (code, faults[TAKEN["name"]]["verdict"]) == (0, "healed"), faults
+
+
+def test_steps_of_ones_own_are_drilled_too(drills):  # noqa: F811
+    own.write(drills.home / "runbook_modules", "step", "raise_flag")
+    raised = healing([{"raise_flag": {"path": "{{ incident.path }}"}}])
+    code, faults = drills.drill([raised], [TAKEN], given=FLAG)
+    assert (code, faults[TAKEN["name"]]["steps"]) == (0, ["raise_flag"]), faults
 
 
 def test_the_document_says_everything(drills):  # noqa: F811

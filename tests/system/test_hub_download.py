@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -275,7 +276,7 @@ def test_what_is_not_there_ends_it_at_once(steps, hub, tmp_path, given, said):
             {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"},
             "GatedRepoError: 403 Client Error",
         ),
-        ("403", {}, "403 Client Error: org/toy@main: access denied"),
+        ("403", {}, "403 Client Error: org/toy@main is not open to anybody without a token"),
         ("451", {"X-Error-Message": "taken down"}, "451 Client Error: org/toy@main; the hub says: taken down"),
     ],
 )
@@ -288,7 +289,7 @@ def test_a_refusal_ends_it_at_once_with_what_to_do(steps, hub, tmp_path, status,
 
 def test_a_file_that_vanished_or_is_refused_ends_it_at_once(steps, hub, tmp_path):
     hub.faults = [Fault("403")]
-    with pytest.raises(Failed, match=re.escape(f"403 Client Error by {hub.cdn[7:]}: {BIG}: access denied")):
+    with pytest.raises(Failed, match=re.escape(f"403 Client Error by {hub.cdn[7:]}: {BIG} is not open to")):
         steps.run(dest=str(tmp_path / "model"), workers=1)
     assert len([one for one in hub.log if one["server"] == "cdn"]) == 1
 
@@ -428,6 +429,74 @@ def test_it_waits_for_the_librarys_own_lock(steps, hub, tmp_path):
     waiter.join(30)
     holder.join(30)
     assert content(ended[0].data["path"]) == FILES
+
+
+def test_what_comes_compressed_and_in_pieces_is_put_together(steps, hub, tmp_path):
+    name = "deep/er/tokenizer.json"
+    hub.files = {name: weights(50_000, 5)}
+    hub.compressed = True
+    hub.meta = [None, None, Fault("cut", 20_000)]  # of the commit, of the tree, and of the file
+    steps.run(dest=str(tmp_path / "model"))
+    assert content(tmp_path / "model", hub.files) == hub.files
+    assert hub.meta == []
+
+
+def test_a_file_larger_than_a_network_sends_at_once_is_asked_for_in_parts(steps, hub, tmp_path, monkeypatch):
+    from runbook.modules.hub import library
+
+    monkeypatch.setattr(library, "LONGEST", 2_500_000)
+    steps.run(dest=str(tmp_path / "model"))
+    assert content(tmp_path / "model") == FILES
+    asked = [one["range"] for one in hub.log if one["server"] == "cdn" and one["path"] == f"/{BIG}"]
+    assert asked == ["bytes=0-2499999", "bytes=2500000-4999999", "bytes=5000000-6291455"]
+
+
+def test_the_folder_may_be_the_writable_directory_itself(steps, tmp_path):
+    (tmp_path / "model").mkdir()
+    steps.run(dest=str(tmp_path / "model"), writable=tmp_path / "model")
+    assert content(tmp_path / "model") == FILES
+
+
+def test_a_file_that_was_edited_in_a_snapshot_is_put_back_and_its_blob_was_never_touched(steps, hub, tmp_path):
+    done = steps.run(cache=str(tmp_path / "c"))
+    pointer = Path(done.data["path"], "config.json")
+    edited = FILES["config.json"].replace(b"toy", b"yot")
+    pointer.unlink()
+    pointer.write_bytes(edited)
+    hub.log.clear()
+    assert steps.run(cache=str(tmp_path / "c")).changed
+    assert content(done.data["path"]) == FILES
+    assert not hub.asked("/resolve/")
+
+
+def test_a_step_whose_time_is_over_keeps_what_came(steps, hub, tmp_path):
+    class Over(BaseException):
+        pass
+
+    def over(*_):
+        raise Over
+
+    def watch():
+        while not (steps.said and steps.said[-1][1] > 0.2):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    hub.rate = 2e6
+    before = signal.signal(signal.SIGUSR1, over)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        with pytest.raises(Over):
+            steps.run(dest=str(tmp_path / "model"))
+    finally:
+        watcher.join()
+        signal.signal(signal.SIGUSR1, before)
+    came = steps.data["progress"]
+    assert came > 0.2 * SIZE
+    hub.rate = 0
+    done = steps.run(dest=str(tmp_path / "model"))
+    assert content(tmp_path / "model") == FILES
+    assert done.data["fetched"] <= SIZE - came
 
 
 def test_git_hashes_are_those_of_git():

@@ -70,13 +70,14 @@ def faults(seed, files):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # a machine with a lot else to do takes its time over 31 processes
 def test_thirty_kills_and_every_fault_on_the_way_cost_less_than_a_seventh(tmp_path):
     files = {f"model-{n:02}.safetensors": weights((1 << 20) + n * 200_000, n) for n in range(24)}
     files |= {"config.json": b"{}", "deep/er/tokenizer.json": weights(70_000, 99)}
     size = sum(map(len, files.values()))
     cache = tmp_path / "cache"
-    with Hub(files, buffer=128 << 10) as hub, Downloader(hub, tmp_path, cache=str(cache)) as downloader:
-        hub.rate = 8e6
+    with Hub(files, buffer=16 << 10) as hub, Downloader(hub, tmp_path, cache=str(cache), workers=2) as downloader:
+        hub.rate = 12e6
         hub.faulty = faults(7, files)
         killed, said = 0, ""
         while not said.startswith("done"):
@@ -90,6 +91,7 @@ def test_thirty_kills_and_every_fault_on_the_way_cost_less_than_a_seventh(tmp_pa
             said = downloader.end()
             assert said == "" or said.startswith("done"), said
         assert killed == KILLS
+        print(hub.sent / size)
         assert hub.sent < 1.15 * size
         from huggingface_hub import snapshot_download
 

@@ -94,7 +94,7 @@ class Names:
         elif isinstance(statement, ast.ImportFrom):
             for each in statement.names:
                 self._imported[each.asname or each.name] = (statement, statement.module or "", each.name)
-        elif isinstance(statement, ast.ClassDef):
+        elif isinstance(statement, ast.ClassDef | ast.FunctionDef):
             self._defined[statement.name] = statement
         elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             self._defined[statement.targets[0].id] = statement
@@ -119,6 +119,8 @@ class Names:
             return self._classes(defined)
         if isinstance(defined, ast.Assign | ast.AnnAssign) and defined.value is not None:
             return self.value(defined.value)
+        if isinstance(defined, ast.FunctionDef):
+            raise Unreadable(node, f"`{name}` would have to be run", _UNRUN)
         if name in self._imported:
             statement, module, member = self._imported[name]
             return self._import(statement, node, module, member)
@@ -187,6 +189,8 @@ class Names:
             raise Unreadable(node, f"`{_short(node)}`: {error}") from None
 
     def _call(self, node: ast.Call) -> Any:
+        if isinstance(node.func, ast.Name) and isinstance(self._defined.get(node.func.id), ast.FunctionDef):
+            raise Unreadable(node, f"`{_short(node)}` would have to be run", _UNRUN)
         function = self.value(node.func)
         given = {each.arg: each.value for each in node.keywords}
         if function is dataclasses.field and not node.args:

@@ -1,12 +1,16 @@
 """Engines that tell only which lines hold one of the patterns' texts; which it is is looked up in these lines alone."""
 
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
+from runbook.modules.logs.digits import LONGEST, masked
 from runbook.modules.logs.engines.engine import Mark
 from runbook.modules.logs.engines.literals import LiteralEngine, conditions
-from runbook.modules.logs.engines.plan import expressions
+from runbook.modules.logs.engines.plan import Expression, expressions
 from runbook.modules.logs.needed import SHORTEST
 from runbook.modules.logs.patterns import Pattern
+
+KINDS = 4096  # of lines, of which is remembered what they hold
+_DIGITS = frozenset("0123456789")
 
 
 class Wanted(NamedTuple):
@@ -30,8 +34,12 @@ class LineEngine:
     def __init__(self, name: str, patterns: Sequence[Pattern], finder: Callable[[Wanted], Finder]) -> None:
         self.name = name
         self.expressions = expressions(patterns)
-        self._literals = LiteralEngine(self.expressions)
+        self._literals = LiteralEngine(self.expressions)  # for what is not of one line
+        self._kinds: Dict[bytes, List[int]] = {}  # by lines with their digits masked
         single = [expression for expression in self.expressions if expression.lines == 1 and expression.texts]
+        ours = [number for number, each in enumerate(self.expressions) if each.lines == 1 and each.texts]
+        self._plain = _Part(self.expressions, [one for one in ours if not _says_digits(self.expressions[one])])
+        self._numbered = _Part(self.expressions, [one for one in ours if _says_digits(self.expressions[one])])
         first = [conditions(each.texts[:1])[0] for each in single if not each.outline]
         folded = fewest(word for folds, words in first if folds for word in words)
         cased = fewest(word for folds, words in first if not folds for word in words)
@@ -41,18 +49,52 @@ class LineEngine:
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the lines that may match, with the expressions whose texts they hold."""
         found = self._literals.anywhere(text)
-        lines: List[bytes] = []
-        where = {}
-        size = 0
+        told: List[Tuple[int, bytes]] = []
+        strange: Dict[bytes, None] = {}  # lines of no kind that is known
         for start in self._lines(text):
             end = text.find(b"\n", start)
             line = text[start : len(text) if end < 0 else end]
-            where[size] = start
-            lines.append(line)
-            size += len(line) + 1
-        if lines:
-            found += [(where[at], number) for at, number in self._literals.of_one_line(b"\n".join(lines))]
+            told.append((start, line))
+            if len(line) > LONGEST:
+                strange[line] = None
+            elif (kind := masked(line)) not in self._kinds:
+                strange[kind] = None
+        known = self._numbers(self._plain, list(strange))
+        with_digits = self._numbers(self._numbered, [line for _, line in told])
+        for start, line in told:
+            kind = line if len(line) > LONGEST else masked(line)
+            numbers = known[kind] if kind in known else self._kinds[kind]
+            found += [(start, number) for number in (*numbers, *with_digits[line])]
+        if len(self._kinds) + len(known) > KINDS:
+            self._kinds.clear()
+        self._kinds.update((kind, numbers) for kind, numbers in known.items() if len(kind) <= LONGEST)
         return found
+
+    @staticmethod
+    def _numbers(part: "_Part", lines: Sequence[bytes]) -> Dict[bytes, List[int]]:
+        """Return the numbers of the expressions whose texts stand in some lines."""
+        found: Dict[bytes, List[int]] = {line: [] for line in lines}
+        if not part.numbers or not lines:
+            return found
+        where, size = {}, 0
+        for line in found:
+            where[size] = line
+            size += len(line) + 1
+        for at, number in part.literals.of_one_line(b"\n".join(found)):
+            found[where[at]].append(part.numbers[number])
+        return found
+
+
+class _Part:
+    """Some of the expressions of one line."""
+
+    def __init__(self, expressions: Sequence[Expression], numbers: List[int]) -> None:
+        self.numbers = numbers
+        self.literals = LiteralEngine([expressions[number] for number in numbers])
+
+
+def _says_digits(expression: Expression) -> bool:
+    return any(not _DIGITS.isdisjoint(word) for _, words in expression.texts for word in words)
 
 
 def _nothing(_text: bytes) -> Iterable[int]:
