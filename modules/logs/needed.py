@@ -44,9 +44,10 @@ def needed(node: Node) -> Tuple[Texts, ...]:
     """
     sets = sorted(dict.fromkeys(_sets(node)), key=_telling, reverse=True)
     useful = [texts for texts in sets if _useful(texts)]
-    if not useful or min(map(len, useful[0].words)) < SHORTEST:
+    first = next((texts for texts in useful if min(map(len, texts.words)) >= SHORTEST), None)
+    if first is None:
         return ()
-    return tuple(useful[:SETS])
+    return (first, *(texts for texts in useful if texts is not first))[:SETS]
 
 
 def reach(node: Node, texts: Texts, *, folds: bool) -> Optional[int]:
