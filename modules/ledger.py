@@ -80,6 +80,15 @@ class Ledger:
             result = self._rebooted(intent, about)
         return Known("lost", begun=begun) if result is None else Known("result", result, begun=True)
 
+    def in_hand(self) -> List[str]:
+        """Return the names of the steps that are carried out on this host at the moment, by whichever agent."""
+        found = []
+        for entry in os.scandir(self._intents):
+            intent = _intent_of(entry.name)
+            if entry.name.endswith(".started.json") and self.known(intent).state == "running":
+                found.append(str(self.about(intent).get("step", intent)))
+        return sorted(found)
+
     def _rebooted(self, intent: str, about: Mapping[str, Any]) -> Dict[str, Any]:
         """Keep the end of a step that was to end a boot, which has ended."""
         down = max(0.0, time.time() - float(about["at"]))

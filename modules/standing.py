@@ -144,9 +144,7 @@ def _news(spec: Mapping[str, Any], before: Mapping[str, Any]) -> Mapping[str, An
     return {} if spec.get("state") == before.get("state") else {"state": spec["state"]}
 
 
-def _stand(
-    orders: "socket.socket", known: Sequence[Mapping[str, Any]], write: Callable[[bytes], None]
-) -> None:
+def _stand(orders: "socket.socket", known: Sequence[Mapping[str, Any]], write: Callable[[bytes], None]) -> None:
     specs = known
     while True:
         received = _order(orders)

@@ -119,9 +119,7 @@ def _module(noun: Noun, name: str, *, force: bool) -> None:
     _write(file, source.format(name=name, cls=class_name(name)), force=force)
     file.chmod(file.stat().st_mode & ~0o022)
     _write(cases, judged.format(name=name, file=file), force=force)
-    click.echo(
-        f"wrote {file} and {cases.name}; next: edit them, then `runbook test {file}` and `runbook lint {file}`"
-    )
+    click.echo(f"wrote {file} and {cases.name}; next: edit them, then `runbook test {file}` and `runbook lint {file}`")
 
 
 def _write(file: Path, text: str, *, force: bool) -> None:

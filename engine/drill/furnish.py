@@ -11,6 +11,7 @@ import shlex
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -70,8 +71,8 @@ def furnish(given: Given) -> None:
         os.makedirs(ANSWERING, exist_ok=True)  # noqa: PTH103
         for server in given.servers:
             pidfile = given.daemon(server.name).pidfile
-            answering = {"port": server.port, "folder": server.folder, "answers": server.answers, "pidfile": pidfile}
-            state(server.name, **answering)
+            told = {"port": server.port, "folder": server.folder, "hub": server.hub, "answers": server.answers}
+            state(server.name, **told, pidfile=pidfile)
         for daemon in given.daemons:
             start(daemon)
         for argv in given.run:
@@ -96,7 +97,7 @@ def make(file: FileGiven) -> None:
     elif file.copy is not None and Path(file.copy).is_dir():
         shutil.copytree(file.copy, path)
     else:
-        path.write_bytes(body(file.content, file.size, file.copy))
+        path.write_bytes(body(file))
     if file.mode is not None:
         path.chmod(file.mode)
     own(file.path, file.owner, file.group)
@@ -104,11 +105,16 @@ def make(file: FileGiven) -> None:
         age(file.path, file.age)
 
 
-def body(content: str | None, size: int | None, copy: str | None) -> bytes:
+def body(file: FileGiven) -> bytes:
     """Return a file's content."""
-    if copy is not None:
-        return Path(copy).read_bytes()
-    return os.urandom(size) if size is not None else (content or "").encode()
+    if file.copy is not None:
+        return Path(file.copy).read_bytes()
+    if file.weights is not None:
+        length = file.weights // 4 * 4
+        tensor = {"dtype": "F32", "shape": [length // 4], "data_offsets": [0, length]}
+        head = json.dumps({"weights": tensor}).encode()
+        return struct.pack("<Q", len(head)) + head + os.urandom(length)
+    return os.urandom(file.size) if file.size is not None else (file.content or "").encode()
 
 
 def own(path: str, owner: str | None, group: str | None) -> None:
@@ -131,6 +137,12 @@ def state(server: str, **changes: Any) -> None:
     draft = file.with_suffix(".new")
     draft.write_text(json.dumps({**known, **changes}), encoding="utf-8")
     draft.replace(file)
+
+
+def met() -> float | None:
+    """Return when a request first met the fault of a server, in seconds since the epoch; None when none did."""
+    found = [file.stat().st_mtime for file in Path(ANSWERING).glob("*.met")]
+    return min(found, default=None)
 
 
 def pid(daemon: DaemonGiven) -> int:

@@ -25,6 +25,9 @@ from typing import Any
 LONG = 3600.0  # seconds that a request hangs
 GLANCE = 0.05  # seconds after which a change of the state is seen
 PART = 1 << 16
+BREAKS = ("cut", "stall", "reset", "corrupt")  # at a byte of the body
+LARGE = 1 << 16  # bytes from which a hub keeps a file by its SHA-256
+COMMIT = hashlib.sha1(b"drill").hexdigest()  # noqa: S324 -- git's own
 
 
 class State:
@@ -46,14 +49,25 @@ class State:
                 self._stamp = stamp
             return self._known
 
-    def fault(self, path: str) -> dict[str, Any]:
-        """Return the fault that a request meets; each of `times` is counted."""
+    def fault(self, path: str, length: int) -> dict[str, Any]:
+        """Return the fault that a request meets; each of `times` is counted.
+
+        Args:
+            path: that is asked for.
+            length: bytes of the answer, which must reach to the place where it is broken.
+        """
         fault: dict[str, Any] = self.read().get("fault") or {}
-        if not path.startswith(fault.get("path", "/")) or fault.get("how") == "well":
+        at = [fault[kind] for kind in BREAKS if kind in fault]
+        elsewhere = not path.startswith(fault.get("path", "/")) or bool(at and min(at) >= length)
+        if not fault or elsewhere or fault.get("how") == "well":
             return {}
         with self._lock:
             met = self._met[str(self._stamp)] = self._met.get(str(self._stamp), 0) + 1
-        return fault if met <= fault.get("times", met) else {}
+        if met > fault.get("times", met):
+            return {}
+        if met == 1:
+            Path(f"{self._path}.met").touch()  # the fault has hit somebody
+        return fault
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -71,7 +85,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         known = self.state.read()
         matching = [begin for begin in known.get("answers") or {} if path.startswith(begin)]
         answer = known["answers"][max(matching, key=len)] if matching else {}
-        fault = self.state.fault(path)
+        _, _, usual = self._usual(path, known, answer)
+        fault = self.state.fault(path, len(usual) if self.command == "GET" else 0)
         if fault.keys() & {"status", "body", "json"}:  # what it says in the place of the usual
             answer = {name: value for name, value in answer.items() if name not in {"status", "body", "json"}}
         answer = {**answer, **fault}
@@ -81,26 +96,66 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if answer.get("how") == "reset":
             self._reset()
             return
-        status, headers, body = self._usual(path, known.get("folder"), answer)
+        status, headers, body = self._usual(path, known, answer)
         self._send(status, headers, body, answer)
 
     do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_GET  # noqa: N815 -- the library's names
 
-    def _usual(self, path: str, folder: str | None, answer: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+    def _usual(self, path: str, known: dict[str, Any], answer: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        folder = known.get("folder")
         headers = {name: str(value) for name, value in (answer.get("headers") or {}).items()}
         if "retry_after" in answer:
             headers["Retry-After"] = str(answer["retry_after"])
         if "json" in answer:
-            headers = {"Content-Type": "application/json", **headers}
-            return answer.get("status", 200), headers, json.dumps(answer["json"]).encode()
+            _, headers, body = self._json(answer["json"], headers)
+            return answer.get("status", 200), headers, body
         if "body" in answer or "status" in answer or folder is None:
             status = answer.get("status", 200)
             return status, headers, answer.get("body", "ok" if status < 400 else "").encode()
+        if known.get("hub"):
+            return self._hub(path, Path(folder), headers)
         file = Path(folder, path.lstrip("/"))
         if not file.resolve().is_relative_to(Path(folder).resolve()) or not file.is_file():
             return 404, headers, b"not found"
         body = file.read_bytes()
-        headers.update({"ETag": f'"{hashlib.sha256(body).hexdigest()}"', "Accept-Ranges": "bytes"})
+        return self._part(body, {**headers, "ETag": f'"{hashlib.sha256(body).hexdigest()}"'})
+
+    def _hub(self, path: str, folder: Path, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """Answer as a Hugging Face hub does whose repositories are directories ORG/NAME of the folder."""
+        parts = [part for part in path.split("/") if part not in {"", ".", ".."}]
+        name, rest = (
+            ("/".join(parts[2:4]), parts[4:]) if parts[:2] == ["api", "models"] else ("/".join(parts[:2]), parts[2:])
+        )
+        files = {
+            str(file.relative_to(folder / name)): file for file in sorted((folder / name).rglob("*")) if file.is_file()
+        }
+        if not name or not files:
+            return 404, {**headers, "X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"}, b"{}"
+        if rest[:1] == ["tree"]:
+            return self._json([_entry(one, file.read_bytes()) for one, file in files.items()], headers)
+        if rest[:1] != ["resolve"]:
+            siblings = [{"rfilename": one} for one in files]
+            return self._json(
+                {"id": name, "modelId": name, "sha": COMMIT, "private": False, "siblings": siblings}, headers
+            )
+        file = files.get("/".join(rest[2:]))
+        if file is None:
+            return 404, {**headers, "X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"}, b"{}"
+        body = file.read_bytes()
+        entry = _entry(file.name, body)
+        etag = f'"{entry["lfs"]["oid"] if "lfs" in entry else entry["oid"]}"'
+        headers = {**headers, "X-Repo-Commit": COMMIT, "ETag": etag}
+        if "lfs" in entry:
+            headers.update({"X-Linked-Etag": etag, "X-Linked-Size": str(len(body))})
+        return self._part(body, headers)
+
+    @staticmethod
+    def _json(value: Any, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        return 200, {**headers, "Content-Type": "application/json"}, json.dumps(value).encode()
+
+    def _part(self, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """Return a body, or the part of it that was asked for."""
+        headers = {**headers, "Accept-Ranges": "bytes"}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if wanted is None:
             return 200, headers, body
@@ -141,6 +196,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ARG002 -- the library's name
         """Say what was asked."""
         sys.stderr.write(f"{self.command} {self.path} {args[1] if len(args) > 1 else ''}\n")
+
+
+def _entry(name: str, body: bytes) -> dict[str, Any]:
+    """Return what a hub says of a file: its id in git, and for a large one its SHA-256."""
+    oid = hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()  # noqa: S324 -- git's own
+    entry: dict[str, Any] = {"type": "file", "path": name, "size": len(body), "oid": oid}
+    if len(body) >= LARGE:
+        entry["lfs"] = {"oid": hashlib.sha256(body).hexdigest(), "size": len(body), "pointerSize": 134}
+    return entry
 
 
 class Server(http.server.ThreadingHTTPServer):

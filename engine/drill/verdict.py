@@ -89,7 +89,7 @@ class Watcher:
             self.noise.append((name, fact.subject, fact.data))
         elif fact.kind == "look.unknown" and name == self.fault.detector:
             self.trouble.append(f"`{name}` can't be seen: {fact.data.get('reason')}")
-        elif fact.kind == "operation.ended" and fact.data.get("state") != "succeeded":
+        elif fact.kind == "operation.ended" and fact.data.get("state") in {"failed", "interrupted"}:
             self.trouble.append(f"the operation `{fact.operation}` did not work: {fact.data.get('error')}")
         elif fact.kind == "host.unreachable":
             self.trouble.append(f"the agent could not be started: {fact.data.get('reason')}")

@@ -84,6 +84,7 @@ def content() -> dict[str, Schema]:
         "content": {"type": "string", "description": "Its text."},
         "json": {"description": "Its content, as JSON."},
         "size": shapes.size("So many bytes, of which no two files have the same."),
+        "safetensors": shapes.size("A sound file of weights, of about so many bytes."),
         "copy": shapes.text("A file to copy, from the drill's own directory."),
     }
 
@@ -127,6 +128,7 @@ def _serving() -> Schema:
         "properties": {
             "port": shapes.text("The name of its port; default its own."),
             "folder": shapes.text("Where the files are that it serves, in the scratch directory."),
+            "hub": shapes.flag("true: a Hugging Face hub, whose repositories are directories ORG/NAME of `folder`."),
             "answers": {
                 "type": "object",
                 "title": "mapping of paths",

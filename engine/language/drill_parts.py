@@ -132,10 +132,12 @@ class Parts:
         filled = self.values.filled(given, path)
         folder = filled.get("folder")
         answers = {at: self._answer(one, (*path, "answers", at)) for at, one in (filled.get("answers") or {}).items()}
-        port = self.ports[given.get("port", name)]
-        return ServerGiven(
-            name, port, None if folder is None else self.values.place(folder, (*path, "folder")), answers
-        )
+        place = None if folder is None else self.values.place(folder, (*path, "folder"))
+        if filled.get("hub") and place is None:
+            self.values.reader.add(
+                "RB006", "a hub needs a `folder`", path, "write where its repositories are", key=True
+            )
+        return ServerGiven(name, self.ports[given.get("port", name)], place, bool(filled.get("hub")), answers)
 
     def _answer(self, given: Any, path: Path) -> dict[str, Any]:
         if isinstance(given, str):
@@ -183,7 +185,10 @@ class Parts:
             if not pathlib.Path(copy).exists():
                 self.values.reader.add("RB011", f"there is no {copy}", (*path, "copy"), "give its path from here")
         size = self.values.bytes(filled["size"], (*path, "size"), 0) if "size" in filled else None
-        return {"content": content, "size": size, "copy": copy}
+        weights = (
+            self.values.bytes(filled["safetensors"], (*path, "safetensors"), 0) if "safetensors" in filled else None
+        )
+        return {"content": content, "size": size, "weights": weights, "copy": copy}
 
     def _gpus(self) -> tuple[Mapping[str, Any], ...]:
         for part, path in reversed(self._parts):

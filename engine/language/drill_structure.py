@@ -69,8 +69,7 @@ def _manner() -> dict[str, Schema]:
         "every": shapes.duration("The time between looks; default 500ms.", "500ms"),
         "within": shapes.duration("How long a fault may take to be seen and healed; default 1m."),
         "operations": shapes.choice(
-            "When the runbook's operations run: once before the fault (default, where it has any), once after it, in every "
-            "pass, or never.",
+            "When operations run: once before the fault (default, where there are any), once after it, always, or never.",
             ["before", "after", "always", "never"],
         ),
         "now": shapes.flag("true as --now: holds (`for`) are not waited for."),

@@ -28,6 +28,7 @@ class FileGiven:
     folder: bool = False
     content: str | None = None
     size: int | None = None
+    weights: int | None = None  # so many bytes of sound safetensors
     copy: str | None = None  # the file that it is a copy of
     mode: int | None = None
     owner: str | None = None
@@ -53,6 +54,7 @@ class ServerGiven:
     name: str
     port: int
     folder: str | None
+    hub: bool  # it speaks as a Hugging Face hub does
     answers: Mapping[str, Any]
 
 

@@ -51,9 +51,9 @@ def own(hands: Hands, action: Own, doing: bool) -> Tuple[str, bool]:
         return what, bool(number)
     hands.keep_undo({"undo": "own", "path": action.root, "groups": list(map(_kept, groups.items()))})
     changed = 0
+    hands.touched = True  # a share may be interrupted
     for was, alike in groups.items():
         share = _Share(tree, base, was[:3], _wanted(action, *was[:3]))
-        hands.touched = True  # the share may be interrupted
         changed += sum(crew.carry_out(alike, share, problems, lambda it: hands.progress(f"owned {it:,} of {number:,}")))
     hands.touched = changed > 0
     problems.speak(hands, "owned", len(action.entries))

@@ -23,11 +23,11 @@ class Problems:
             self.told.append(reason if reason.startswith("/") else f"{self._root}/{path}".rstrip("/") + f": {reason}")
 
     def another(self) -> "Problems":
-        """Return an empty list of the same tree, for another process."""
+        """Return an empty one of the same tree, for a part of the work."""
         return Problems(self._root)
 
     def take(self, count: int, told: List[str]) -> None:
-        """Add what another process noted."""
+        """Add what another one noted."""
         self.count += count
         self.told += told[: max(0, _NAMED - len(self.told))]
 

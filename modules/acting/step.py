@@ -20,6 +20,8 @@ from runbook.modules.wire import result
 _PROGRESS = 0.25  # seconds between two words of progress
 _MANY = 100_000  # things made between two looks for garbage: a plan of many files is none, and is soon over
 _TOLD = 500  # characters of progress
+_OTHERS = 300.0  # seconds for which what ends this boot waits for other steps to end
+_LOOK = 0.2  # seconds between two looks at them
 _PATIENCE = 0.9  # of a step's time may be spent on waiting for its subject
 
 
@@ -70,7 +72,7 @@ def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, A
     if known.begun:
         return result(known.state, f"intent {intent} was begun before and is not done twice")
     with ledger.subject(subject, claim, _PATIENCE * order["timeout"]):
-        held = ledger.start(intent, {"subject": subject, "claim": claim, "step": order["step"], **_boot(order)})
+        held = ledger.start(intent, {"subject": subject, "claim": claim, "step": order["step"], **_boot(order, ledger)})
         try:
             hands = _hands(order, lambda undo: ledger.keep_undo(intent, undo), write)
             answer = _ended(hands, lambda: _carry_out(order, ledger, hands), order["timeout"])
@@ -80,12 +82,20 @@ def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, A
     return answer
 
 
-def _boot(order: Mapping[str, Any]) -> Dict[str, str]:
-    """Return what the ledger keeps of a step that ends this boot: whoever finds another one knows that it is done."""
+def _boot(order: Mapping[str, Any], ledger: Ledger) -> Dict[str, str]:
+    """Return what the ledger keeps of a step that ends this boot: whoever finds another one knows that it is done.
+
+    Other steps that are in hand on this host, of whatever recovery or operation, are awaited before.
+    """
     if order["step"] not in catalogue.step_names() or not catalogue.step(order["step"]).reboots:
         return {}
     if order.get("claim") is None:
         raise Refused(f"`{order['step']}` is part of a recovery only: write it into a detector's `recover`")
+    until = time.monotonic() + min(_OTHERS, _PATIENCE * order["timeout"])
+    while others := ledger.in_hand():
+        if time.monotonic() > until:
+            raise Refused(f"{', '.join(others[:3])} goes on here: {order['step']} would cut it short")
+        time.sleep(_LOOK)
     return {"boot": boot_id()}
 
 

@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import stat
-from typing import Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import FrozenSet, Iterator, List, NamedTuple, Sequence, Set, Tuple
 
 from runbook.modules.acting import writable as entries
 from runbook.modules.actions import Entry
@@ -228,11 +228,23 @@ def _real(path: str) -> str:
         return "it changes"
 
 
-def walk(host: Host, path: str) -> Iterator[Found]:  # noqa: ARG001 -- a plan asks the host; cases may answer for it
+def walk(
+    host: Host,  # noqa: ARG001 -- a plan asks the host; cases may answer for it
+    path: str,
+    *,
+    without: FrozenSet[str] = frozenset(),
+    prefix: str = "",
+) -> Iterator[Found]:
     """Yield everything at and below a path, children before their directory, the path itself ("") last.
 
     For looking only: no link is followed, no mount entered (it is yielded with `mount` set), what vanishes meanwhile
     is left out, and a directory that can't be read is an error. A path that is not there yields nothing.
+
+    Args:
+        host: the machine.
+        path: where to begin.
+        without: names of directories in it that are left out; somebody else looks at them.
+        prefix: what the paths of the things found begin with.
 
     Raises:
         Refused: a link stands in the path itself, or the tree is deeper than `DEEPEST`.
@@ -250,18 +262,24 @@ def walk(host: Host, path: str) -> Iterator[Found]:  # noqa: ARG001 -- a plan as
         if stat.S_ISLNK(seen.st_mode):
             raise Refused(f"{wanted} is a link; name the real path ({_real(wanted)})")
         if stat.S_ISDIR(seen.st_mode):
-            yield from _below(top, wanted, mount_id(top), mounts_below(wanted))
-        yield Found("", seen)
+            yield from _below(top, wanted, prefix, without)
+        yield Found(prefix, seen)
     finally:
         os.close(top)
 
 
-def _below(top: int, root: str, mount: int, mounts: Set[str]) -> Iterator[Found]:
+def _below(top: int, root: str, given: str, without: FrozenSet[str]) -> Iterator[Found]:
     """Walk without recursion: one level of the stack is (its descriptor, prefix, own stat, what is still to come)."""
+    mount = mount_id(top)
+    first = f"{given}/" if given else ""
+    mounts = {first + path for path in mounts_below(root)}
     levels: List[Tuple[int, str, os.stat_result, Iterator[os.DirEntry[str]]]] = []
     try:
         descriptor = os.open(".", _READ_DIRECTORY, dir_fd=top)
-        levels.append((descriptor, "", os.fstat(descriptor), _children(descriptor, root)))
+        children = _children(descriptor, root)
+        if without:
+            children = (child for child in children if child.name not in without)
+        levels.append((descriptor, first, os.fstat(descriptor), children))
         while levels:
             here, prefix, own, children = levels[-1]
             device = own.st_dev

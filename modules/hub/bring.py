@@ -17,6 +17,7 @@ from runbook.modules.hub.tally import Tally
 
 ROUNDS = 3  # times that a content is fetched which has another hash
 _LARGE = 1 << 20  # bytes from which a broken file is mended, and not fetched anew
+_KEEP = 1 << 20  # bytes of a mended file after which it is kept how far that is
 _TELL = 1 << 20  # bytes after which the hash may go on
 
 
@@ -155,7 +156,8 @@ class Bringer:
 
     def _mended(self, file: HubFile, descriptor: int) -> bool:
         patience = Patience(self._patience)
-        mending = repair.Repair(descriptor, file)
+        kept = place.mended(self._place, file)
+        mending = repair.Repair(descriptor, file, kept)
         while not mending.over:
             self._go_on()
             try:
@@ -167,8 +169,13 @@ class Bringer:
                         patience.moved()
                         if mending.compare(piece):
                             break
+                        if mending.at - kept >= _KEEP:
+                            kept = mending.at
+                            place.remember_mended(self._place, file, kept)
             except Hindered as hindered:
                 self._wait(patience.pause(hindered, file.path), hindered, file, mending.at)
+        if not mending.right:
+            place.remember_mended(self._place, file, 0)
         return mending.right
 
     def _wait(self, seconds: float, hindered: Hindered, file: HubFile, at: int) -> None:

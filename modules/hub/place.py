@@ -91,6 +91,18 @@ def remember(place: Place, file: HubFile) -> None:
         place.ground.write(seat.memo, _memo(file, about))
 
 
+def mended(place: Place, file: HubFile) -> int:
+    """Return up to which byte a broken file was compared with the hub's, should the process that did so have ended."""
+    kept = (place.ground.read(place.seat(file).memo) or b"").split()
+    known = len(kept) == 3 and kept[:2] == [b"mending", file.etag.encode()] and kept[2].isdigit()
+    return min(int(kept[2]), file.size) if known else 0
+
+
+def remember_mended(place: Place, file: HubFile, at: int) -> None:
+    """Keep up to which byte a broken file was compared."""
+    place.ground.write(place.seat(file).memo, b"mending %s %d\n" % (file.etag.encode(), at))
+
+
 def _memo(file: HubFile, about: os.stat_result) -> bytes:
     return b"%s %d %d\n" % (file.etag.encode(), about.st_size, about.st_mtime_ns)
 

@@ -15,13 +15,14 @@ STEP = 64 << 10  # bytes that are compared at once
 class Repair:
     """One pass over a file."""
 
-    def __init__(self, descriptor: int, file: HubFile) -> None:
+    def __init__(self, descriptor: int, file: HubFile, at: int) -> None:
+        """Begin at a byte: what lies before it was compared already."""
         self._descriptor = descriptor
         self._file = file
         self._differs = False  # the last bytes compared did
         self._stretches = 0
         self._next = 1  # the stretch after which the hash is tried: 1, 2, 4, …
-        self.at = 0
+        self.at = at
         self.right = False
 
     @property

@@ -19,6 +19,7 @@ from typing import (
 )
 from typing import Pattern as Regex
 
+from runbook.modules.logs.candidates import Line, by_line
 from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
 from runbook.modules.logs.digits import LONGEST, alike, masked
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
@@ -153,78 +154,63 @@ class Judge:
     ) -> List[Found]:
         found: List[Found] = []
         plain = b"\r" not in data and not goes_on
-        exact = self._exact if self._testing else None
-        ascii_only = exact is not None and plain and data.isascii()
-        find, rfind, owners = data.find, data.rfind, self._owners
-
-        count, at = len(marks), 0
-        while at < count:
-            offset, expression = marks[at]
-            at += 1
-            start, end = rfind(b"\n", 0, offset) + 1, find(b"\n", offset)
-            if end < 0:
-                end = len(data)
-            expressions: Sequence[int] = (expression,)
-            places = {expression: offset}  # of each the first
-            if at < count and marks[at][0] <= end:
-                while at < count and marks[at][0] <= end:
-                    places.setdefault(marks[at][1], marks[at][0])
-                    at += 1
-                expressions = sorted(places)
-            line, skip, failed = None, 0, -1
-            known = self._known(data, start, end) if plain else {}
+        exact = plain and data.isascii()
+        owners = self._owners
+        for start, end, places in by_line(data, marks):
+            line = Line(data, start, end, places, goes_on=goes_on, plain=plain, exact=exact)
+            if plain:
+                line.known = self._known(data, start, end)
             names: List[str] = []
-            for expression in expressions:
+            for expression in sorted(places):
                 number = owners[expression]
-                if number == failed or (every and self.patterns[number].name in names):
+                if every and self.patterns[number].name in names:
                     continue  # a signature may have several patterns, and a pattern several expressions
-                before = known.get(number)
-                if before is False or ~expression in known:
+                before = line.known.get(number)
+                if before is False or number == line.failed or ~expression in line.known:
                     continue
-                if before and number in counted:
-                    found.append((start, number, None))
-                    if not every:
-                        break
-                    names.append(self.patterns[number].name)
+                match: Union[bool, Match[str]] = True
+                if not before or number not in counted:
+                    trying[0] = number
+                    match = self._tried_out(line, expression, number, counted=number in counted)
+                if match is False:
                     continue
-                if self._around[expression] and not self._may_match(expression, data, start, end):
-                    if self._alike[number]:
-                        known[~expression] = False
-                    continue
-                trying[0] = number
-                match = test = None
-                if (
-                    exact is not None
-                    and self._worth(expression)
-                    and (ascii_only or _lone(data, start, end, goes_on=goes_on))
-                ):
-                    test = exact[expression] if expression in exact else self._compile_exact(expression)
-                    if test is not None and not test(data, start, end):
-                        if expression in self._exact_alike:
-                            known[~expression] = False
-                        continue
-                if test is None or number not in counted:
-                    if self.patterns[number].lines > 1:
-                        match = self._reaching(number, data, start, end, goes_on=goes_on)
-                    else:
-                        if line is None:
-                            line = data[start:end].decode("utf-8", "replace")
-                            if not plain and (data[start - 2 : start - 1] == b"\r" if start else goes_on):
-                                line, skip = f"\r{line}", 1
-                        begin = skip + self._begin(number, places, start) if line.isascii() else skip
-                        match = (self._compiled[number] or self._compile(number)).search(line, begin)
-                    if match is None:
-                        failed = number
-                        if self._alike[number]:
-                            known[number] = False
-                        continue
                 if self._alike[number]:
-                    known[number] = True
-                found.append((start, number, match))
+                    line.known[number] = True
+                found.append((start, number, None if isinstance(match, bool) else match))
                 if not every:
                     break
                 names.append(self.patterns[number].name)
         return found
+
+    def _tried_out(self, line: Line, expression: int, number: int, *, counted: bool) -> "Union[bool, Match[str]]":
+        """Hold a pattern against a line: return the match, or False; True where only its being there is asked for."""
+        alike = self._alike[number]
+        if self._around[expression] and not self._may_match(expression, line.data, line.start, line.end):
+            if alike:
+                line.known[~expression] = False
+            return False
+        test = None
+        if self._testing and self._worth(expression) and line.tests:
+            test = self._exact[expression] if expression in self._exact else self._compile_exact(expression)
+        if test is not None:
+            if not test(line.data, line.start, line.end):
+                if expression in self._exact_alike:
+                    line.known[~expression] = False
+                return False
+            if counted:
+                return True
+        if self.patterns[number].lines > 1:
+            match = self._reaching(number, line.data, line.start, line.end, goes_on=line.goes_on)
+        else:
+            text = line.text
+            begin = self._begin(number, line.places, line.start) if text.isascii() else 0
+            match = (self._compiled[number] or self._compile(number)).search(text, line.skip + begin)
+        if match is None:
+            line.failed = number
+            if alike:
+                line.known[number] = False
+            return False
+        return match
 
     def _known(self, data: bytes, start: int, end: int) -> Dict[int, bool]:
         """Return what is known of lines that differ from one in digits alone: by pattern, and by ~expression."""
@@ -239,7 +225,7 @@ class Judge:
         return known
 
     def _begin(self, number: int, places: Mapping[int, int], start: int) -> int:
-        """Return where in a line of ASCII the first match may begin at the earliest, by what was found of its pattern."""
+        """Return where in a line of ASCII a match may begin at the earliest, by what was found of its pattern."""
         owners, reaches = self._owners, self._reaches
         least = min(at - reaches[each] for each, at in places.items() if owners[each] == number)
         return max(0, least - start)
@@ -305,13 +291,6 @@ class Judge:
             counted = start
             assert match is not None
             yield hit(self.patterns[number], index, match, text.stamps[index] if text.stamps else "")
-
-
-def _lone(data: bytes, start: int, end: int, *, goes_on: bool) -> bool:
-    """Tell whether a line of a text that is not all ASCII is, and has a carriage return at neither end."""
-    before = data[start - 2 : start - 1] == b"\r" if start else goes_on
-    line = data[start:end]
-    return not before and line.isascii() and b"\r" not in line
 
 
 def _moved(marks: Iterable[Tuple[int, int]], twin: bytes, data: bytes) -> List[Tuple[int, int]]:

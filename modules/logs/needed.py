@@ -57,7 +57,9 @@ def reach(node: Node, texts: Texts, *, folds: bool) -> Optional[int]:
     for end in range(1, len(parts) + 1):
         head = many(parts[:end])
         for found in _sets(wide(head, folds=folds)):
-            if found.folds <= texts.folds and all(any(word in each for word in lower) for each in _lowered(found, texts)):
+            if found.folds <= texts.folds and all(
+                any(word in each for word in lower) for each in _lowered(found, texts)
+            ):
                 return longest(head)
     return None
 

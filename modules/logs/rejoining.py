@@ -16,6 +16,8 @@ FEWEST = 3  # lines that go on
 LONGEST = (
     15  # lines that messages are broken into, on the average: where hardly a line is shorter, all are of one width
 )
+WORD = 32  # characters of a word by which the begin of a message is known
+KNOWN = 5  # of so many lines that go on, one may begin with a word that messages begin with
 MOST = 64  # that are joined to one
 
 _ENDS = re.compile(rb"[^\s|+] ?\Z")
@@ -51,6 +53,9 @@ def rejoined(block: bytes) -> Optional[Text]:
     on = [at for at in full if _goes_on(lines[at], lines[at + 1])]
     if len({lines[at][-_SHAPE:].translate(_KINDS) for at in on}) < FEWEST:
         return None  # one message again and again, which happens to be the widest
+    begun = {_word(line) for own, line in zip([0, *widths], lines) if own < width - 1}
+    if KNOWN * sum(_word(lines[at + 1]) in begun - {b""} for at in on) > len(on):
+        return None  # it was cut at its width: what follows begins as lines do that follow a short one
     ends = sum(0 < own < width - 1 for own in widths)
     if len(on) < max(FEWEST, widths.count(width) // 2) or ends * LONGEST < len(on):
         return None
@@ -66,6 +71,12 @@ def rejoined(block: bytes) -> Optional[Text]:
             lines[at + 1 : end + 1] = [b""] * (end - at)
         at = end + 1
     return cleaned(b"\n".join(lines), docker=False)
+
+
+def _word(line: bytes) -> bytes:
+    """Return what a line begins with up to the first blank; nothing where that is no word."""
+    words = line[: 2 * WORD].split(None, 1)
+    return words[0] if words and len(words[0]) <= WORD else b""
 
 
 def _widths(lines: List[bytes]) -> List[int]:

@@ -29,11 +29,18 @@ def check(node: Optional[str]) -> None:
 
 
 def named(host: Host, node: Optional[str]) -> str:
-    """Return the node that a step is for: the one it names, or the host that the incident is on."""
+    """Return the node that a step is for: the one it names, or the host that the incident is on.
+
+    Raises:
+        Failed: the host is called what no node can be.
+    """
     if node is not None:
         return node
     inventory = str(host.about.get("host") or "localhost")
-    return host.name() if inventory == "localhost" else inventory
+    name = host.name() if inventory == "localhost" else inventory
+    if _NAME.fullmatch(name) is None:
+        raise Failed(f"{name!r} can't be a node's name: say which it is with `node`")
+    return name
 
 
 def manager(host: Host, wanted: str) -> Manager:

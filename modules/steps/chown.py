@@ -1,13 +1,14 @@
 """The step `chown`."""
 
+import functools
 import grp
 import os
 import pwd
 import re
 import stat
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from runbook.modules.acting import tree
+from runbook.modules.acting import survey, tree
 from runbook.modules.acting.tree import Found
 from runbook.modules.actions import Action, Entry, Own
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Refused, Step
@@ -55,22 +56,13 @@ class Chown(Step):
         tree.inside(self.path, host.writable)
         uid, gid = _uid(self.owner), _gid(self.group)
         mode = None if self.mode is None else int(self.mode, 8)
+        judge = functools.partial(_judged, self.path, uid, gid, mode)
+        parts = survey.judged(host, self.path, judge) if self.recursive else [judge(iter([self._itself()]))]
         wrong: Dict[Tuple[Change, bool], List[Entry]] = {}
-        alike: Dict[Tuple[int, int, int], Optional[List[Entry]]] = {}  # judged once, since there may be many
-        found = tree.walk(host, self.path) if self.recursive else iter([self._itself()])
-        number = 0
-        for number, (path, seen, mount) in enumerate(found, 1):  # noqa: B007 -- counted
-            terms = seen.st_uid, seen.st_gid, seen.st_mode
-            if terms not in alike:
-                change, directory = _wrong(seen, uid, gid, mode), stat.S_ISDIR(seen.st_mode)
-                alike[terms] = None if change is None else wrong.setdefault((change, directory), [])
-            entries = alike[terms]
-            if entries is None or mount:
-                continue
-            if seen.st_nlink > 1 and not stat.S_ISDIR(seen.st_mode):
-                names = f"{seen.st_nlink} hard links"
-                raise Refused(f"{os.path.join(self.path, path)} has {names}: its other names may lie outside")
-            entries.append(tree.entry(path, seen))
+        for _, groups in parts:
+            for key, entries in groups:
+                wrong.setdefault(key, []).extend(map(Entry._make, entries))
+        number = sum(seen for seen, _ in parts)
         if not number:
             raise Failed(f"{self.path} is not there")
         host.remember(changed=sum(map(len, wrong.values())), seen=number)
@@ -87,6 +79,28 @@ class Chown(Step):
         except OSError as error:
             missing = "is not there" if isinstance(error, FileNotFoundError) else f"can't be seen: {error.strerror}"
             raise Failed(f"{self.path} {missing}") from error
+
+
+def _judged(
+    root: str, uid: Optional[int], gid: Optional[int], mode: Optional[int], found: Iterator[Found]
+) -> Tuple[int, List[Tuple[Tuple[Change, bool], List[Tuple[Any, ...]]]]]:
+    """Return how many things there are, and those that are wrong, by what is to be changed of them."""
+    wrong: Dict[Tuple[Change, bool], List[Tuple[Any, ...]]] = {}
+    alike: Dict[Tuple[int, int, int], Optional[List[Tuple[Any, ...]]]] = {}  # judged once, since there may be many
+    number = 0
+    for number, (path, seen, mount) in enumerate(found, 1):  # noqa: B007 -- counted
+        terms = seen.st_uid, seen.st_gid, seen.st_mode
+        if terms not in alike:
+            change, directory = _wrong(seen, uid, gid, mode), stat.S_ISDIR(seen.st_mode)
+            alike[terms] = None if change is None else wrong.setdefault((change, directory), [])
+        entries = alike[terms]
+        if entries is None or mount:
+            continue
+        if seen.st_nlink > 1 and not stat.S_ISDIR(seen.st_mode):
+            names = f"{seen.st_nlink} hard links"
+            raise Refused(f"{os.path.join(root, path)} has {names}: its other names may lie outside")
+        entries.append(tuple(tree.entry(path, seen)))
+    return number, list(wrong.items())
 
 
 def _wrong(seen: os.stat_result, uid: Optional[int], gid: Optional[int], mode: Optional[int]) -> Optional[Change]:

@@ -54,7 +54,8 @@ class ClearCache(Step):
 
     The conditions narrow each other: with `older_than: 7d` and `until_free: 50GB` nothing younger than seven days goes,
     and of what is older no more than it takes. Ages are those of the last change. Directories that become empty go too,
-    the one at `path` never. Links are not followed: a link is deleted as a link, and what is mounted below stays.
+    the one at `path` never; a step that is killed may leave some. Links are not followed: a link is deleted as a link,
+    and what is mounted below stays.
 
     A pattern in `match` without a slash fits a name at any depth, one with a slash a path from `path` on (`**` for any
     directories). A directory that it fits goes or stays as a whole and is as old as the youngest file in it, so that

@@ -11,9 +11,9 @@ class Notify(Step):
     """Tell people: the message goes into the report and the journal, and to channels where the configuration has some.
 
     Channels (mail, Slack, PagerDuty, webhooks and a hundred more) stand in `runbook.toml` or
-    `~/.config/runbook/config.toml`, with how many messages each may get in an hour. About one fault a step tells a channel
-    once in `repeat`, and who was told hears when it is over. A channel that fails or hangs is told in the report, and
-    holds nothing up.
+    `~/.config/runbook/config.toml`, with how many messages each may get in an hour. About one fault a step tells a
+    channel once in `repeat`, and who was told hears when it is over. A channel that fails or hangs is told in the
+    report, and holds nothing up.
 
     Example:
         - notify: "{{ incident.host }}: vllm stays down"

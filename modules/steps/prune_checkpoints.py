@@ -151,7 +151,10 @@ class PruneCheckpoints(Step):
 
     def _unsettled(self, units: List[Checkpoint], now: float) -> Iterator[Tuple[str, str]]:
         for unit in units:
-            if now - unit.newest < self.settled:
+            emptied = unit is not units[-1] and not any(
+                thing.file for thing in unit.things
+            )  # by a step that was killed
+            if now - unit.newest < self.settled and not emptied:
                 yield unit.name, f"changed within {_lately(self.settled)}"
             if any(thing.mount for thing in unit.things):
                 yield unit.name, "something is mounted in it"

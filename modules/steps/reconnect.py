@@ -24,10 +24,11 @@ _ATTEMPT = 5.0  # seconds that one attempt may take at most
 class Reconnect(Step):
     """Open a new connection to an endpoint, again and again until what listens there answers; each is closed again.
 
-    It heals what only lost its connection: nothing is restarted. `address` says how far an answer goes. `host:port`, or a
-    port of this host: the connection is taken. `http://` and `https://`: the request is answered with a status from 200
-    to 399. `ws://` and `wss://`: the WebSocket opens, and answers a ping. `cdp://host:port`: a browser's debugging port
-    (Chrome DevTools) names its WebSocket, which answers a command; a browser whose main thread hangs does not.
+    It heals what only lost its connection: nothing is restarted. `address` says how far an answer goes. `host:port`,
+    or a port of this host: the connection is taken. `http://` and `https://`: the request is answered with a status
+    from 200 to 399. `ws://` and `wss://`: the WebSocket opens, and answers a ping. `cdp://host:port`: a browser's
+    debugging port (Chrome DevTools) names its WebSocket, which answers a command; a browser whose main thread hangs
+    does not.
 
     A `command` runs before the first attempt: what makes a client drop its old connection and open a new one.
 

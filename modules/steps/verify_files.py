@@ -16,6 +16,7 @@ SUFFIXES = {
     "toml": (".toml",),
     "safetensors": (".safetensors",),
     "zip": (".zip", ".npz"),
+    "torch": (".pt", ".pth", ".bin", ".ckpt"),
 }
 BLOCK = 1024 * 1024  # bytes read at a time
 SHOWN = 10  # faults that a message names
@@ -27,7 +28,8 @@ class VerifyFiles(Step):
 
     The names in `files` count from `path` on; a pattern such as `*.safetensors` must fit at least one file. `valid`
     is about the files that `files` names, or without it about all below `path` with a fitting suffix, of which there
-    must be one; `path` itself may be a single file. Links are followed, as in the cache of the Hugging Face hub.
+    must be one; `path` itself may be a single file. `valid: checkpoint` is about directories: `path`, or those that
+    `files` names, with all their shards and ranks. Links are followed, as in the cache of the Hugging Face hub.
 
     Example:
         - verify_files: {path: /srv/models/qwen, files: [config.json, "*.safetensors"]}
@@ -45,7 +47,9 @@ class VerifyFiles(Step):
     path: Path  # a file, or the directory that holds the files
     files: Tuple[Glob, ...] = ()  # names or globs of files that must be there
     sha256: Optional[Union[Mapping[str, str], str]] = None  # checksums by name, or the path of a list from sha256sum
-    valid: Optional[Literal["json", "yaml", "toml", "safetensors", "zip"]] = None  # what their content must be
+    valid: Optional[Literal["json", "yaml", "toml", "safetensors", "zip", "torch", "checkpoint"]] = (
+        None  # their content
+    )
 
     def check(self) -> None:
         """Names that stay below the path, and checksums that are some."""
@@ -88,11 +92,13 @@ class VerifyFiles(Step):
             yield os.path.basename(self.path), self.path
             return
         for name in self.files:
-            found = [path for path in self._expand(name) if os.path.isfile(path)]
+            found = [path for path in self._expand(name) if self.valid == "checkpoint" or os.path.isfile(path)]
             yield from ((os.path.relpath(path, self.path), path) for path in found)
             if not found:
                 yield name, None
-        if self.valid and not self.files:
+        if self.valid == "checkpoint" and not self.files:
+            yield os.path.basename(self.path.rstrip("/")), self.path
+        elif self.valid and not self.files:
             fitting = [path for path in self._expand("**") if path.lower().endswith(SUFFIXES[self.valid])]
             yield from ((os.path.relpath(path, self.path), path) for path in fitting)
             if not fitting:

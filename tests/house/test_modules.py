@@ -26,6 +26,7 @@ name: example
 writable: [{", ".join(WRITABLE)}]
 limit: 3 per 1h
 vars: {{root: /srv/models, model: qwen}}
+secrets: {{token: {{env: TOKEN}}, hf_token: {{env: HF_TOKEN}}}}
 detectors:
 """
 _STEPS = """

@@ -42,15 +42,20 @@ class BootedHost:
     Args:
         place: a directory for what the keeper needs.
         units: by name, the text of units that are started at each boot.
-        files: by name, what lies below `kept`.
+        files: by name, what lies below `kept`: a text, or a file to copy.
     """
 
-    def __init__(self, place: Path, units: dict[str, str], files: dict[str, str]) -> None:
+    def __init__(self, place: Path, units: dict[str, str], files: dict[str, str | Path]) -> None:
         self.kept = place / "kept"
         for name in ("kept", "units", "over"):
             (place / name).mkdir()
-        for name, text in files.items():
-            (self.kept / name).write_text(text, encoding="utf-8")
+        for name, content in files.items():
+            file = self.kept / name
+            if isinstance(content, Path):
+                shutil.copy(content, file)
+            else:
+                file.write_text(content, encoding="utf-8")
+                file.chmod(0o755)
         for name, text in units.items():
             (place / "units" / name).write_text(text, encoding="utf-8")
         self._log = place / "log"

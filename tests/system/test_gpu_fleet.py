@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import sys
 
+import booted_host
 import pytest
 import slurm_cluster
+
+UNIT = """
+[Service]
+Type=oneshot
+Environment=RUNBOOK_JOURNAL={kept}/journal.db RUNBOOK_AGENT_DIR={kept} PYTHONPATH={path} NO_COLOR=1
+Environment=LD_LIBRARY_PATH={kept} FAKE_NVML={kept}/gpus PATH={kept}:/usr/bin:/bin
+ExecStart=/bin/sh {kept}/pass.sh
+"""
+PASS = """\
+#!/bin/sh
+# what cron would run at each boot: the GPU that fell off the bus is back after it
+cat /proc/sys/kernel/random/boot_id >> {kept}/boots
+boot=$(wc -l < {kept}/boots)
+cp {kept}/gpus.$boot {kept}/gpus
+{python} -m runbook apply gpu-fleet --detector 'node wants a reboot' -e itself=true -e steady=200ms -e evidence={kept}/evidence --format json \
+    > {kept}/out.$boot 2> {kept}/err.$boot
+echo $? > {kept}/code.$boot
+"""
+SCONTROL = """\
+#!/bin/sh
+# a node whose state is a file, as `scontrol` shows and changes it
+node={kept}/node
+case "$1 $3" in
+    "show "*) cat $node ;;
+    "update State=DRAIN") printf 'NodeName=n1\\n   State=IDLE+DRAIN\\n   %s [root@now]\\n' "$4" > $node ;;
+    "update State=RESUME") printf 'NodeName=n1\\n   State=IDLE\\n' > $node ;;
+esac
+echo "$@" >> {kept}/scontrol.log
+"""
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +129,43 @@ def test_a_node_that_is_well_is_left_alone(fleet, slurm, gpus):
     gpus.tell(4)
     assert fleet.apply() == []
     assert "DRAIN" not in state(slurm)
+
+
+@pytest.fixture
+def node(tmp_path, nvml, gpus):
+    """A machine whose second GPU is lost until it boots anew, and that runs gpu-fleet on itself at each boot."""
+    lacks = booted_host.lacking()
+    if lacks:
+        if os.environ.get("CI") == "true":
+            pytest.fail(lacks)
+        pytest.skip(lacks)
+    kept = tmp_path / "machine/kept"
+    kept.parent.mkdir()
+    names = {"kept": kept, "python": sys.executable, "path": os.environ.get("PYTHONPATH", "")}
+    gpus.tell(2, gpu1__error=15)
+    lost = gpus.state.read_text()
+    gpus.tell(2)
+    files = {
+        "pass.sh": PASS.format(**names),
+        "scontrol": SCONTROL.format(**names),
+        "dcgmi": f"#!/bin/sh\necho diagnosed >> {kept}/dcgmi.log\n",
+        "node": "NodeName=n1\n   State=IDLE\n",
+        "gpus.1": lost,
+        "gpus.2": gpus.state.read_text(),
+        "libnvidia-ml.so.1": nvml / "libnvidia-ml.so.1",
+    }
+    host = booted_host.BootedHost(kept.parent, {"pass.service": UNIT.format(**names)}, files)
+    yield host
+    host.close()
+
+
+def test_a_node_whose_gpu_is_lost_is_drained_rebooted_diagnosed_and_given_back_by_the_pass_after_its_boot(node):
+    assert node.wait_for("code.2") == "0\n", (node.kept / "out.2").read_text() + (node.kept / "err.2").read_text()
+    [incident] = json.loads((node.kept / "out.2").read_text())["runs"][0]["hosts"]["localhost"]["incidents"]
+    assert (incident["detector"], incident["state"]) == ("node wants a reboot", "cured")
+    updates = [line for line in (node.kept / "scontrol.log").read_text().splitlines() if line.startswith("update")]
+    mark = f"Reason=runbook [{incident['id']}] node wants a reboot"
+    assert updates == [f"update NodeName=n1 State=DRAIN {mark}", "update NodeName=n1 State=RESUME"]
+    assert (node.kept / "dcgmi.log").read_text() == "diagnosed\n"
+    assert len((node.kept / "boots").read_text().split()) == 2
+    assert [bundle.name.endswith(f"{incident['id']}.tar.gz") for bundle in (node.kept / "evidence").iterdir()] == [True]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import textwrap
+import time
 
 import booted_host
 import pytest
@@ -132,3 +134,20 @@ def test_a_machine_that_does_not_go_down_is_told(cli, programs, tmp_path):
     [incident] = cli.json("apply", cli.write("r.yaml", text), env=programs).host["incidents"]
     assert "did not see that the machine goes down within 1 s" in incident["reason"]
     assert (tmp_path / "called").read_text() == "reboot\n"
+
+
+def test_a_step_that_is_in_hand_on_the_machine_ends_before_it_goes_down(cli, programs, tmp_path):
+    work = tmp_path / "work"
+    work.write_text(f"touch {tmp_path}/begun; sleep 1; touch {tmp_path}/ended\n")
+    (tmp_path / "bin/systemctl").write_text(f"#!/bin/sh\nls {tmp_path} > {tmp_path}/called\n")
+    other = subprocess.Popen(
+        [sys.executable, "-m", "runbook", "run", "command", "sh", str(work), "-q"], env={**cli.env, **programs}
+    )
+    until = time.monotonic() + 30
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    text = RUNBOOK.format(sign=cli.write("ill", "x"), kept=tmp_path).replace("true}", "true, within: 1s}")
+    cli.json("apply", cli.write("r.yaml", text), env=programs)
+    assert "ended" in (tmp_path / "called").read_text().split()
+    assert other.wait(30) == 0

@@ -74,6 +74,21 @@ def test_what_was_not_broken_stays_as_it_is(text):
     assert rejoined(text.encode()) is None
 
 
+@pytest.mark.parametrize("width", [80, 110, 132])
+def test_lines_that_were_cut_at_a_width_are_not_one_message(tmp_path, width):
+    who = ["worker", "scheduler", "api", "db"]
+    said = [
+        f"{who[n % 4]} | request {n} was answered with {n * 7919 % 1000} tokens {'of text ' * (n % 13)}"
+        for n in range(200)
+    ]
+    said[100:100] = ["x" * width, "Segmentation fault (core dumped)"]
+    log = tmp_path / "log"
+    log.write_text("".join(f"{line[:width]}\n" for line in said))
+    assert rejoined(log.read_bytes()) is None
+    found = scan(str(log), [Pattern("segv", r"^Segmentation fault \(core dumped\)$")]).found
+    assert found["segv"].spots[0].line_no == 102
+
+
 def test_no_line_grows_without_end():
     full, short = (b"a" * 80 + b"\n" + b"0" * 80 + b"\n" + b"a0" * 40 + b"\n") * 100, b"end\n" * 30
     text = rejoined((full + short) * 10)

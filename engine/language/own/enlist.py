@@ -9,14 +9,13 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook.engine.language.own import folders, points
-from runbook.engine.language.own.trust import Untrusted
+from runbook.engine.language.own import folders
 from runbook.engine.language.source import Source
 from runbook.modules import catalogue
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from runbook.engine.language.own.folders import Folder
     from runbook.engine.language.own.read import Noun, Read
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 _given: list[str] = []  # by --module-path
 _folders: dict[str, Folder] = {}  # those in use
 PLACE: Final = "RB064"
+_LISTS: Final = frozenset({
+    *("detectors", "operations", "recover", "cured", "unhealed", "block", "fallback", "finally", "switch"),
+})  # fmt: skip
 
 
 @frozen
@@ -165,6 +167,15 @@ def _found(places: Sequence[Folder], wanted: set[str] | None) -> Iterator[tuple[
             yield noun, name, found
     if wanted is not None and wanted <= {name for _, name in seen}:
         return
+    yield from _installed(wanted, seen)
+
+
+def _installed(
+    wanted: set[str] | None, seen: Container[tuple[Noun, str]]
+) -> Iterator[tuple[Noun, str, Read | Refusal]]:
+    from runbook.engine.language.own import points
+    from runbook.engine.language.own.trust import Untrusted
+
     for (noun, name), point in points.points().items():
         if (noun, name) in seen or (wanted is not None and name not in wanted):
             continue
@@ -180,6 +191,8 @@ def _found(places: Sequence[Folder], wanted: set[str] | None) -> Iterator[tuple[
 
 
 def _one(place: Folder, noun: Noun, name: str, file: str) -> Read | Refusal:
+    from runbook.engine.language.own.trust import Untrusted
+
     short = folders.shown(file)
     if name in catalogue.bundled(noun):
         return _taken(noun, name, short)
@@ -241,5 +254,12 @@ def _strange(named: Mapping[str, Sequence[Path]]) -> set[str]:
     from runbook.engine.language.structure import DETECTOR_KEYS, OPERATION_KEYS
 
     words = {*DETECTOR_KEYS, *OPERATION_KEYS, *catalogue.bundled("step"), *catalogue.bundled("probe"), "block"}
-    items = {key for key, paths in named.items() if any(len(at) > 1 and isinstance(at[-2], int) for at in paths)}
+    items = {key for key, paths in named.items() if any(map(_of_a_task, paths))}
     return {key for key in items - words if folders.MODULE.fullmatch(key)}
+
+
+def _of_a_task(path: Path) -> bool:
+    """Whether a key stands where the modules of detectors, operations and steps do."""
+    if len(path) < 3 or not isinstance(path[-2], int):
+        return False
+    return path[-3] in _LISTS or path[0] == "recoveries"

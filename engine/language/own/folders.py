@@ -8,14 +8,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from runbook.engine.language.own import trust
-from runbook.engine.language.own.read import Noun, Read, read
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from runbook.engine.language.own.read import Noun, Read
+
 NAME: Final = "runbook_modules"
-NOUNS: Final[tuple[Noun, ...]] = ("step", "probe")
+NOUNS: Final[tuple[Noun, ...]] = ("step", "probe")  # what follows is imported only where there is such a folder
 MODULE: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 
 
@@ -48,6 +47,8 @@ class Folder:
             Untrusted: others can write there.
         """
         if self._sources is None:
+            from runbook.engine.language.own import trust
+
             self._sources = trust.sources(self.path)
         return self._sources
 
@@ -58,6 +59,9 @@ class Folder:
             Untrusted: others can write there.
         """
         if (noun, name) not in self._read:
+            from runbook.engine.language.own import trust
+            from runbook.engine.language.own.read import read
+
             file = shown(os.path.join(self.path, f"{noun}s", f"{name}.py"))
             content = self.sources().get(f"{noun}s/{name}.py")
             if content is None:

@@ -110,7 +110,8 @@ class _Reader:
             self.say(others[0] if others else self.tree, f"the {self.noun} `{self.name}` needs a class {wanted}", hint)
             return None
         made = self._class(node)
-        if made is not None and not (isinstance(made, type) and issubclass(made, self.base)):
+        wrong = made is not None and not (isinstance(made, type) and issubclass(made, self.base))
+        if wrong or (made is None and not any(each.level == "error" for each in self.findings)):
             self.say(node, f"{wanted} is no {self.base.__name__}", f"write `class {wanted}({self.base.__name__}):`")
             return None
         if made is not None:

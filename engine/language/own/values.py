@@ -189,7 +189,9 @@ class Names:
             raise Unreadable(node, f"`{_short(node)}`: {error}") from None
 
     def _call(self, node: ast.Call) -> Any:
-        if isinstance(node.func, ast.Name) and isinstance(self._defined.get(node.func.id), ast.FunctionDef):
+        called = node.func.id if isinstance(node.func, ast.Name) else ""
+        unknown = called not in self._defined and called not in self._imported and called not in _BUILTIN
+        if isinstance(self._defined.get(called), ast.FunctionDef) or (unknown and hasattr(builtins, called)):
             raise Unreadable(node, f"`{_short(node)}` would have to be run", _UNRUN)
         function = self.value(node.func)
         given = {each.arg: each.value for each in node.keywords}

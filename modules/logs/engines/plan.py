@@ -68,7 +68,10 @@ def read(patterns: Sequence[Pattern]) -> Iterator[Tuple[Expression, Optional[Nod
             bound = None if pattern.lines > 1 else longest(whole)
             if sure and bound is None and pattern.lines == 1:
                 bound = reach(whole, sets[0], folds=found.folds)
-            yield Expression(number, lines, exact, told, said, around, sure, bound, found.alike), None if nullable(wide) else wide
+            yield (
+                Expression(number, lines, exact, told, said, around, sure, bound, found.alike),
+                None if nullable(wide) else wide,
+            )
 
 
 def _sets(sets: Sequence[Texts]) -> Sequence[Set]:

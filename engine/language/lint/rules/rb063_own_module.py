@@ -14,11 +14,11 @@ It would fail on the host, in the middle of a recovery.
 name: example
 writable: [/srv/llm]
 operations:
-  - name: stop the scheduler
-    raise_flag: /srv/llm/drain
+  - name: open the gate
+    open_gate: /srv/llm/open
     timeout: 1m
 ```
-```python runbook_modules/steps/raise_flag.py
+```python runbook_modules/steps/open_gate.py
 from dataclasses import dataclass
 
 from runbook.modules.actions import Write
@@ -26,11 +26,11 @@ from runbook.modules.declare import Impact, Path, Step
 
 
 @dataclass(frozen=True)
-class RaiseFlag(Step):
-    '''Write a file that stops the scheduler.
+class OpenGate(Step):
+    '''Write a file that opens the gate.
 
     Example:
-        - raise_flag: /srv/llm/drain
+        - open_gate: /srv/llm/open
     '''
 
     impact = Impact.LOW
@@ -39,7 +39,7 @@ class RaiseFlag(Step):
     path: Path  # the file
 
     def paln(self, host):
-        return [Write(self.path, b"drain")]
+        return [Write(self.path, b"open")]
 ```
 
 ## Use instead
@@ -47,11 +47,11 @@ class RaiseFlag(Step):
 name: example
 writable: [/srv/llm]
 operations:
-  - name: stop the scheduler
-    raise_flag: /srv/llm/drain
+  - name: open the gate
+    open_gate: /srv/llm/open
     timeout: 1m
 ```
-```python runbook_modules/steps/raise_flag.py
+```python runbook_modules/steps/open_gate.py
 from dataclasses import dataclass
 
 from runbook.modules.actions import Write
@@ -59,11 +59,11 @@ from runbook.modules.declare import Impact, Path, Step
 
 
 @dataclass(frozen=True)
-class RaiseFlag(Step):
-    '''Write a file that stops the scheduler.
+class OpenGate(Step):
+    '''Write a file that opens the gate.
 
     Example:
-        - raise_flag: /srv/llm/drain
+        - open_gate: /srv/llm/open
     '''
 
     impact = Impact.LOW
@@ -72,7 +72,7 @@ class RaiseFlag(Step):
     path: Path  # the file
 
     def plan(self, host):
-        return [Write(self.path, b"drain")]
+        return [Write(self.path, b"open")]
 ```
 
 ## Fix
