@@ -46,7 +46,7 @@ def exercise(drill: Drill, fault: Fault) -> Verdict:
             passes = _Passes(drill, fault, agent, watcher)
             for number in range(_QUIET):
                 begins = fault.operations == "before" and not number
-                passes.one(operations=begins or fault.operations == "always", seconds=_PREPARING)
+                passes.one(operations=begins, seconds=_PREPARING)
                 if watcher.trouble:
                     return verdict.unshown(fault, watcher.trouble[0], time.monotonic() - began)
                 if watcher.noise:
@@ -84,12 +84,12 @@ class _Passes:
     def until_over(self) -> None:
         """Pass after pass, as `watch` and cron do, until there is nothing more to wait for."""
         until = time.monotonic() + self._fault.within
-        operations = self._fault.operations in {"after", "always"}
+        operations = self._fault.operations in {"after", "repeated"}
         while not self._watcher.over and (rest := until - time.monotonic()) > 0:
             self.one(operations=operations, seconds=rest)
             if operations and not self._watcher.states and self._fault.of_attempts:
                 return  # no other attempt is coming
-            operations = self._fault.operations == "always"
+            operations = self._fault.operations == "repeated"
             if not self._watcher.over:
                 time.sleep(min(self._fault.every, max(0.0, until - time.monotonic())))
 

@@ -69,8 +69,8 @@ def _manner() -> dict[str, Schema]:
         "every": shapes.duration("The time between looks; default 500ms.", "500ms"),
         "within": shapes.duration("How long a fault may take to be seen and healed; default 1m."),
         "operations": shapes.choice(
-            "When operations run: once before the fault (default, where there are any), once after it, always, or never.",
-            ["before", "after", "always", "never"],
+            "When operations run: once before the fault (the default), once after it, in each pass after it, never.",
+            ["before", "after", "repeated", "never"],
         ),
         "now": shapes.flag("true as --now: holds (`for`) are not waited for."),
     }

@@ -17,7 +17,7 @@ PORTS: Final = 20000  # the first port that is given out; the network is the pla
 GPUS: Final = f"{OWN}/gpus.json"  # what the faked GPUs tell
 ANSWERING: Final = f"{OWN}/servers"  # how each server answers at the moment
 
-Phase = Literal["before", "after", "always", "never"]
+Phase = Literal["before", "after", "repeated", "never"]
 
 
 @frozen

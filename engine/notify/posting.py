@@ -10,11 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import runbook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_HOME = str(Path(runbook.__file__).parents[1])  # where the package lies, should nobody else find it
 _GONE = "the process that sends it ended"
 
 
@@ -95,6 +99,7 @@ class Posting:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd="/",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (_HOME, os.environ.get("PYTHONPATH"))))},
             start_new_session=True,
         )
         assert process.stdout is not None

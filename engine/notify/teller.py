@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.errors import UserError
@@ -94,7 +95,10 @@ class Teller:
         yield from self._facts
         self._facts.clear()
         for number, channel, reason in self._posting.results(wait=wait):
-            yield self._fact(self._sent[number], channel, "failed" if reason else "sent", reason, now)
+            message = self._sent[number]
+            if reason:
+                self._forget(message, channel, now)
+            yield self._fact(message, channel, "failed" if reason else "sent", reason, now)
 
     def finish(self, state: State, now: float) -> Iterator[Fact]:
         """Tell those who heard of a fault that it is over, and await what is on its way."""
@@ -200,6 +204,14 @@ class Teller:
     def _begun(self, message: _Message, channel: str, now: float) -> Told:
         about = (self._runbook.name, message.host, message.detector, message.subject, message.incident)
         return past.Told(now, *about, channel, "sent", message.place, message.cured)
+
+    def _forget(self, message: _Message, channel: str, now: float) -> None:
+        """Take back that a channel was told: it may be tried again, and need not hear of the end."""
+        known = self._known(now)
+        mine = replace(self._begun(message, channel, now), at=0.0)
+        place = next((at for at in range(len(known) - 1, -1, -1) if replace(known[at], at=0.0) == mine), None)
+        if place is not None:
+            del known[place]
 
     def _fact(self, message: _Message, channel: str, status: str, reason: str, now: float) -> Fact:
         addresses: list[str] = []

@@ -144,7 +144,7 @@ def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bo
             count = incident.count + len(verdict.times)
             turn.put(replace(incident, seen=turn.now, count=count, blind=False, peeked=None, sights=more))
         return
-    if not (turn.recovering or events):
+    if not (turn.recovering or events) or (not events and _in_vain(turn, key)):
         return
     if not (holding.ripe(held, detector, turn.now) or (turn.plan.settings.now and detector.count is None)):
         if held.told != turn.plan.run:
@@ -165,6 +165,13 @@ def _held(turn: Turn, detector: Detector, key: Key, verdict: Verdict, events: bo
             )
         return
     open_incident(turn, detector, key, verdict, held.since, max(1, len(held.times) or len(verdict.times)))
+
+
+def _in_vain(turn: Turn, key: Key) -> bool:
+    """Tell whether a subject was recovered in vain in this round of looks: those of other subjects open nothing."""
+    failed = turn.read("failed").get(key)
+    ended = turn.read("ended").get(failed) if failed is not None else None
+    return ended is not None and ended.closed is not None and turn.round > 0 and ended.closed >= turn.round
 
 
 def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, since: float, count: int = 1) -> Incident:

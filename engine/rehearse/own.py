@@ -146,5 +146,8 @@ def _asked(module: Read, orders: Sequence[Mapping[str, Any]], scratch: Path) -> 
     except subprocess.TimeoutExpired as late:
         lines, died = (late.stdout or b"").splitlines(), "its process did not end and was killed"
     answers = [json.loads(line) for line in lines]
-    found = [f"skipped: {answer['skipped']}" if "skipped" in answer else answer["wrong"] for answer in answers]
+    found = [
+        f"it can't be judged here: {answer['skipped']}" if "skipped" in answer else answer["wrong"]
+        for answer in answers
+    ]
     return [*found, *([died] * (len(orders) - len(found)))]

@@ -341,7 +341,9 @@ class Play:
             self._later(self.now, words.Ended(intent, Outcome(StepStatus.DONE)))
 
     def _act(self, command: words.Act) -> None:
-        outcome, takes = self.world.end(command.host, command.order, command.operation)
+        task = self.state.tasks.get(command.intent)
+        fallback = task is not None and task.owner.kind == "fallback"  # a step of its own, not one more attempt
+        outcome, takes = self.world.end(command.host, command.order, "" if fallback else command.operation)
         timeout = command.order.timeout
         if takes > timeout:
             outcome = Outcome(StepStatus.TIMEOUT, error=f"it took longer than {timeout:g} s", duration=timeout)

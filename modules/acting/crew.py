@@ -113,7 +113,7 @@ def _end_with(parent: int) -> None:
 
 
 def _read(answers: int) -> bytes:
-    pieces = []
+    pieces: List[bytes] = []
     while True:
         piece = os.read(answers, 1 << 20)
         if not piece:

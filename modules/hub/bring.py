@@ -73,10 +73,12 @@ class Bringer:
     def _sound(self, file: HubFile, seat: Seat) -> bool:
         """Read a file whose hash is not known; a broken one is put where it can be mended."""
         descriptor = self._place.ground.open(seat.whole)
+        self._tally.doing = f"checking {file.path}"
         try:
             if digest.of(descriptor, file, lambda _: self._go_on()) == file.etag:
                 return True
         finally:
+            self._tally.doing = ""
             os.close(descriptor)
         self._tally.gained(-file.size)
         if seat.whole == seat.target and file.size >= _LARGE:

@@ -23,6 +23,7 @@ class Tally:
         self.advanced = 0  # bytes that need not be fetched again, though they had to be when this began
         self.retries = 0
         self.notes: List[str] = []
+        self.doing = ""  # what takes a while though no byte comes
         self._clock = clock
         self.began = clock()
         self._lock = threading.Lock()
@@ -73,7 +74,9 @@ class Tally:
             told = f"{size(self.done)} of {size(self.total)}"
             if speed >= 1:
                 told += f", {size(speed)}/s, {_left((self.total - self.done) / speed)} left"
-            if self.notes and (speed < 1 or now - self._noted < _SOON):
+            if self.doing and speed < 1:
+                told += f" ({self.doing})"
+            elif self.notes and (speed < 1 or now - self._noted < _SOON):
                 told += f" ({self.notes[-1]})"
             return told
 

@@ -53,7 +53,7 @@ class Build(Step):
     jobs: Optional[int] = None  # compilers at once; default as many as processors and memory (2 GiB each) allow
     produces: Tuple[Glob, ...] = ()  # files, from `path` on, that must be there and whole when it is built
     ignore: Tuple[Glob, ...] = ()  # files below `path` that are no source
-    clean: Literal["auto", "always", "never"] = "auto"  # whether all that was built goes first; auto: if it is no use
+    clean: Literal["auto", "always", "never"] = "auto"  # all that was built goes first; auto: if it is no use
     logs: Optional[Path] = None  # a directory for the logs; default `.runbook` in `build_dir`
     keep_logs: int = 5  # logs that are kept
     signatures: Tuple[str, ...] = ("build.*", "pip.*", "disk.full", "fs.perm")  # entries of the catalogue, as in `log`

@@ -34,7 +34,7 @@ class HfCache(Step):
 
     Example:
         - hf_cache: {older_than: 30d, until_free: 200GB}
-        - hf_cache: {cache: /srv/hf/hub, detached: true, partials: true}
+        - hf_cache: {cache: /srv/models/hub, detached: true, partials: true}
     """
 
     impact = Impact.DESTRUCTIVE

@@ -51,11 +51,9 @@ class Ran:
 class CommandLine:
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("RUNBOOK_")},
-            **{"RUNBOOK_JOURNAL": str(home / "journal.db"), "RUNBOOK_AGENT_DIR": str(home / "agent")},
-            **{"NO_COLOR": "1", "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"},
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNBOOK_")}
+        own = {"RUNBOOK_JOURNAL": str(home / "journal.db"), "RUNBOOK_AGENT_DIR": str(home / "agent")}
+        self.env = kept | own | {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def __call__(self, *words: object, timeout: float = 120) -> Ran:
         done = subprocess.run(

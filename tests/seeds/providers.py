@@ -42,7 +42,7 @@ class Provider:
                     status, headers, body = fault if isinstance(fault, tuple) else (fault or 200, {}, None)
                     self.answer(status, headers, json.dumps(body or (ANSWER if status == 200 else {"error": "no"})))
 
-            do_GET = do_POST
+            do_GET = do_POST  # noqa: N815 -- what http.server looks for
 
             def answer(self, status: int, headers: dict[str, str], body: str) -> None:
                 self.send_response(status)

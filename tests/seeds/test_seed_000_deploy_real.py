@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -23,7 +24,7 @@ BUILD = """#!/bin/sh
 mkdir -p out
 for part in a b; do
     [ -e out/$part.o ] && [ out/$part.o -nt $part.c ] && continue
-    echo "compiling $part"; echo $part >> compiled
+    echo "compiling $part"; echo $part >> ../compiled
     [ -e broken ] && { echo "$part.c:3:10: fatal error: numa.h: No such file or directory" >&2; exit 1; }
     cp $part.c out/$part.o
 done
@@ -46,7 +47,13 @@ class Deployment:
         self.root = self.place / "org--toy"
         self.cache = self.root / "model_cache"
         self.place.mkdir()
-        given = {"model": "org/toy", "deployments": str(self.place), "endpoint": hub.url, "patience": "1s", "base": "100ms"}
+        given = {
+            "model": "org/toy",
+            "deployments": str(self.place),
+            "endpoint": hub.url,
+            "patience": "1s",
+            "base": "100ms",
+        }
         self.vars = runbook.write("vars.json", json.dumps({**given, "needed_space": "1MB", "owner": "root", **more}))
 
     def go(self, *words):
@@ -85,16 +92,13 @@ def test_retry_overhead_none_a_second_deployment_downloads_nothing(deploy, hub):
 
 def test_model_download_resume_after_an_interruption_says_what_it_found(deploy, hub):
     one = deploy()
-    hub.faulty = lambda *_: Fault("stall", after=1 << 20, seconds=20)  # so that the attempt itself comes to its end
-    first = one.go()
-    assert first.operations["download the model"]["state"] == "failed"
-    hub.faulty = None
+    hub.faults = [Fault("stall", after=1 << 20, seconds=8)]  # longer than the attempt has patience
     ran = one.go()
-    said = json.dumps(ran.operations["download the model"]["steps"])
-    assert "resuming" in said
-    assert "found " in said
+    asked = ran.operations["download the model"]
+    assert (asked["state"], asked["attempts"]) == ("succeeded", 2)
+    assert re.search(r"found \d.* of 4\.\d* MB, resuming", json.dumps(asked["steps"]))
     assert one.whole
-    assert hub.sent < 1.5 * sum(map(len, FILES.values()))
+    assert hub.sent < 1.15 * sum(map(len, FILES.values()))
 
 
 def test_resume_after_system_restart(deploy, hub):
@@ -193,7 +197,9 @@ def source(deploy):
         (path / name).write_text(text)
     (path / "build.sh").chmod(0o755)
     known = json.loads(one.vars.read_text())
-    one.vars.write_text(json.dumps({**known, "source": str(path), "build": ["./build.sh"], "built": ["out/server"]}))
+    one.vars.write_text(
+        json.dumps({**known, "source": str(path), "build": ["./build.sh"], "built": ["out/server", "out/*.o"]})
+    )
     return one, path
 
 
@@ -206,7 +212,7 @@ def test_build_resume_full_partial_and_no_rebuild(source):
     assert "full build" in built(one.go())
     assert (path / "out" / "server").read_text() == "int a;\nint b;\n"
     one.go()
-    assert (path / "compiled").read_text() == "a\nb\n"
+    assert (one.place / "compiled").read_text() == "a\nb\n"
     time.sleep(0.02)
     (path / "b.c").write_text("int c;\n")
     one.go()
@@ -241,16 +247,12 @@ def test_cleanup_failed_deployments(deploy):
 
 def test_retry_statistics(deploy, hub):
     one = deploy()
-    hub.faulty = lambda *_: Fault("stall", after=1 << 20, seconds=20)
-    one.go()
-    hub.faulty = None
+    hub.faults = [Fault("stall", after=1 << 20, seconds=8)]
     one.go()
     figures = {each["name"]: each for each in one.runbook.told("stats").json["operations"]}["download the model"]
-    assert figures["attempts"] == figures["successes"] + figures["failures"]
-    assert figures["successes"] == 1
-    assert figures["rate"] == pytest.approx(1 / figures["attempts"], abs=0.01)
+    assert (figures["attempts"], figures["successes"], figures["failures"], figures["rate"]) == (2, 1, 1, 0.5)
     hub_figures = {each["name"]: each for each in one.runbook.told("stats").json["components"]}["hub"]
-    assert hub_figures["attempts"] == figures["attempts"]
+    assert hub_figures["attempts"] == 2
 
 
 def test_deployment_logs_tell_of_every_retry_and_recovery(deploy, hub):
@@ -258,6 +260,6 @@ def test_deployment_logs_tell_of_every_retry_and_recovery(deploy, hub):
     hub.meta = [Fault("503")] * 40
     one.go()
     told = [json.loads(line) for line in one.runbook("export").out.splitlines()]
-    kinds = {each["kind"] for each in told}
+    kinds = {each.get("kind") for each in told}
     assert {"attempt.ended", "incident.opened", "operation.ended"} <= kinds
     assert not list(living(str(one.runbook.home / "agent")))

@@ -31,7 +31,7 @@ def after_a_crash(tmp_path_factory):
     one = Training(CommandLine(home))
     one.begin()
     (one.root / "inbox" / "job-7").write_text("train on these", encoding="utf-8")
-    until(lambda: (one.root / "processing" / "job-7").exists())
+    until((one.root / "processing" / "job-7").exists)
     one.kill()
     reached, orphans = one.step, set(living(str(one.root)))
     began = time.monotonic()

@@ -142,7 +142,10 @@ def test_component_health_tracking_and_statistics(ask, runbook):
 def test_recovery_statistics_by_category(ask, runbook):
     ask(Provider(500), Provider("reset"), Provider())
     figures = {each["name"]: each for each in runbook.told("stats").json["detectors"]}
-    assert {name: (each["incidents"], each["cured"]) for name, each in figures.items()} == {"api": (1, 1), "network": (1, 1)}
+    assert {name: (each["incidents"], each["cured"]) for name, each in figures.items()} == {
+        "api": (1, 1),
+        "network": (1, 1),
+    }
 
 
 def test_circuit_breaker_stuck_open_is_reset_by_hand(ask, runbook):

@@ -87,5 +87,3 @@ class Training:
 
     def stop(self) -> None:
         end(str(self.root))
-
-

@@ -451,6 +451,15 @@ def test_git_says_what_is_source(place):
     outcome = place.build()
     assert well(outcome) == "partial"
     assert "other.c of the source changed (commit " in outcome.data["why"]
+    third = place.root / "third"
+    third.mkdir()
+    (third / "part.h").write_text("1\n")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "part"]):
+        git("-C", "third", *words)
+    git("add", "third")
+    well(place.build())
+    (third / "part.h").write_text("2\n")
+    assert place.build().data["why"] == "third/part.h of the source changed"
 
 
 def test_a_source_that_is_missing_is_a_failure_that_says_so(place):

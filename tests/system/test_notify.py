@@ -198,6 +198,18 @@ def test_a_channel_that_fails_is_told_plainly_and_shows_no_secret(ill, hook):
         assert SECRET not in text
 
 
+def test_who_could_not_be_told_is_tried_again_and_need_not_hear_of_the_end(ill, hook):
+    hook.status = 500
+    ill.write(f'[notify.channels]\nhook = "{hook.address}"\n')
+    assert ill.told() == [("hook", "failed")]
+    ill.flag.unlink()
+    assert ill.told() == []
+    ill.flag.touch()
+    assert ill.told() == [("hook", "failed")]
+    hook.status = 200
+    assert ill.told() == [("hook", "sent")]
+
+
 def test_a_channel_that_hangs_holds_a_pass_up_no_longer_than_its_time(ill, hook):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hang = f"json://127.0.0.1:{silent.getsockname()[1]}/{SECRET}?rto=60&cto=60"

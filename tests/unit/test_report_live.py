@@ -1,6 +1,7 @@
 """The moving line of a terminal: it shows what takes a while, and leaves nothing behind."""
 
 import io
+import re
 
 import pytest
 
@@ -33,6 +34,23 @@ def test_a_step_in_hand_is_shown_until_it_ends(terminal):
     live.follow(fact("step.ended", title="restart vllm"), several=False)
     assert "server down: restart vllm" in terminal.getvalue()
     assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h") == 1
+
+
+def test_a_step_that_knows_how_far_it_is_has_a_bar(terminal):
+    live = Live(terminal)
+    live.follow(fact("step.begun", title="download"), several=False)
+    live.update("localhost", "download", "1.5 GB of 3 GB", share=0.5)
+    live.hide()
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert re.search(r"━{6}.*server down: download: 1.5 GB of 3 GB", shown)
+
+
+def test_a_step_that_does_not_know_has_none(terminal):
+    live = Live(terminal)
+    live.follow(fact("step.begun", title="download"), several=False)
+    live.update("localhost", "download", "1.5 GB of 3 GB")
+    live.hide()
+    assert "━" not in terminal.getvalue()
 
 
 def test_a_verification_is_shown(terminal):

@@ -40,9 +40,8 @@ def told(journal: Journal, since: float) -> list[Told]:
         (since,),
     )
     found = []
-    for *about, status, column in rows:
+    for at, runbook, host, detector, subject, incident, status, column in rows:
         data = codec.load(column)
-        found.append(
-            Told(*about, str(data.get("channel")), status, str(data.get("place") or ""), bool(data.get("cured")))
-        )
+        channel, place, cured = str(data.get("channel")), str(data.get("place") or ""), data.get("cured") is True
+        found.append(Told(at, runbook, host, detector, subject, incident, channel, status, place, cured))
     return found
