@@ -34,7 +34,7 @@ def results(rounds: int) -> Iterator[measure.Result]:
         print("SKIP steps: only root may give files away, and `chown -R` is what is measured", file=sys.stderr)
         return
     rounds = max(1, min(rounds, ROUNDS))
-    with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory(dir="/dev/shm") as records:  # noqa: S108
+    with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory(dir="/dev/shm") as records:
         top = Path(place).resolve()
         os.environ.update(RUNBOOK_JOURNAL=f"{records}/journal.db", RUNBOOK_AGENT_DIR=f"{records}/agent")
         yield _owning(top, rounds)

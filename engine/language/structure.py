@@ -91,6 +91,7 @@ GUARD_KEYS: Schema = {
     "tags": TASK_KEYS["tags"],
     "become": TASK_KEYS["become"],
     "become_user": TASK_KEYS["become_user"],
+    "python": _text("The Python on the host that looks.", examples=["/opt/vllm/.venv/bin/python"]),
     "subject": _text("What the incident is about, as a template over a record's fields.", examples=["{{ gpu }}"]),
     "match": _choice("match", "Fire per record, or once when every record fulfils it.", ["any", "all"], default="any"),
     "for": ref("duration", "How long the condition must hold without a break.", default=0),
@@ -127,7 +128,6 @@ DETECTOR_KEYS: Schema = {
     "hosts": ref("words", "The hosts to look at; default the runbook's.", examples=["gpu:!login"]),
     "every": ref("duration", "How often `watch` looks; default the runbook's."),
     "when": ref("condition", "What is wrong, over the fields of a record, vars and `incident`; a list is an `and`."),
-    "python": _text("The Python on the host that looks.", examples=["/opt/vllm/.venv/bin/python"]),
     **GUARD_KEYS,
 }
 

@@ -31,7 +31,7 @@ def pieces(
     path, number = str(host.about.get("path") or ""), host.about.get("line_no")
     if path.startswith("/") and isinstance(number, int):
         yield Piece(_member("finding", path), f"{path} around line {number}", lambda: around(path, number, lines))
-    yield Piece("dmesg.txt", "dmesg", lambda: _program(host, "dmesg", "--time-format=iso"))
+    yield Piece("dmesg.txt", "dmesg", lambda: _dmesg(host))
     if host.which("nvidia-smi") is not None:
         yield Piece("nvidia-smi.txt", "nvidia-smi -q", lambda: _program(host, "nvidia-smi", "-q"))
     yield Piece("processes.txt", "the process table", lambda: _processes(host))
@@ -104,6 +104,13 @@ def _read(descriptor: int, most: int) -> bytes:
         parts.append(block)
         most -= len(block)
     return b"".join(parts)
+
+
+def _dmesg(host: Host) -> str:
+    try:
+        return _program(host, "dmesg", "--time-format=iso")
+    except Unclear:  # one that knows no such option, as busybox has it, or one that says better why not
+        return _program(host, "dmesg")
 
 
 def _program(host: Host, *argv: str) -> str:

@@ -86,7 +86,7 @@ class Build(Step):
             if not os.path.isdir(entry):
                 raise Failed(f"{entry} is writable and not there; make it first")
         before = record.read(logs)
-        found = [thing for thing in tree.walk(host, build) if not _within(os.path.join(build, thing.path), logs)]
+        found = [thing for thing in tree.walk(host, build) if not _beside(os.path.join(build, thing.path), logs)]
         without = [logs, *([build] if build != root else [])]
         seen = source.look(host, root, without, (*self.ignore, *self.produces), before.files if before else {})
         now = self._now(host, tool, build, found, seen, before)
@@ -150,8 +150,9 @@ class Build(Step):
         )
 
 
-def _within(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory + os.sep)
+def _beside(path: str, directory: str) -> bool:
+    """Whether a path is the directory, lies in it, or holds it."""
+    return f"{path}/".startswith(f"{directory}/") or f"{directory}/".startswith(f"{path}/")
 
 
 def _going(found: Sequence[Found], judged: verdict.Verdict, now: Now, *, in_place: bool) -> List[Found]:

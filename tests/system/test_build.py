@@ -217,6 +217,19 @@ def test_another_compiler_begins_anew(place, tmp_path):
     assert place.compiled() == {"main.c", "words.c", "other.c"}
 
 
+def test_logs_deep_in_what_is_cleaned_stay(place, tmp_path):
+    place.cmake()
+    given = {"env": {"CC": compiler(tmp_path)}, "logs": str(place.root / "build/var/log/build")}
+    well(place.build(**given))
+    (place.root / "build/var/other").write_text("x")
+    (tmp_path / "version").write_text("14.0.0")
+    assert well(place.build(**given)) == "full"
+    assert sorted(path.name for path in (place.root / "build/var/log/build").iterdir()) == [
+        "build.json", "build.log", "build.log.1", "lock",
+    ]  # fmt: skip
+    assert not (place.root / "build/var/other").exists()
+
+
 def test_other_options_build_what_they_change_and_no_more(place):
     place.cmake()
     well(place.build(options=["-DCMAKE_BUILD_TYPE=Debug"]))

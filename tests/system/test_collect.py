@@ -73,6 +73,8 @@ def test_a_bundle_holds_what_the_host_said_around_the_finding_and_none_of_its_se
     assert not [
         one for one in (TOKEN, "pa55word-of-db", "very-secret-key-1", "correct-horse-battery") if one in everything
     ]
+    kept = [file for file in cli.home.rglob("*") if file.is_file() and file.name not in {"server.log", "config.yaml"}]
+    assert [file for file in kept if b"correct-horse-battery" in file.read_bytes()] == []
     config = next(text for name, text in found.items() if name.endswith("config.yaml"))
     assert config == "port: 8000\nmax_tokens: 4096\napi_key: ***\n"
     assert str(os.getpid()) in found["processes.txt"]

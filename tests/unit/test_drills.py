@@ -177,7 +177,7 @@ def changed(old, new):
         (changed("undrilled: {down and busy:", "undrilled: {server down:"), "RB006", 17, "`server down` is called undrilled"),
         (changed('mode: "0600"', 'mode: "rw"'), "RB011", 11, "rw is no mode"),
         (changed("a.json: {json", "a.json/: {json"), "RB011", 11, "a.json/ is a directory, which has no content"),
-        (changed("hub: {folder: www,", "hub: {hub: true,"), "RB006", 13, "a hub needs a `folder`"),
+        (changed("hub: {folder: www,", "hub: {hub: true,"), "RB006", 14, "a hub needs a `folder`"),
         (changed("hub: {folder", "server: {folder"), "RB015", 13, "there is a server `server` too"),
     ],
     ids=lambda part: part[:30] if isinstance(part, str) else None,

@@ -236,7 +236,6 @@ def test_a_named_recovery_counts_for_each_detector_that_uses_it(codes):
         "secrets: {a: {keyring: b}}",
         "operations: [{notify: x, become: true}]",
         "finally: [{notify: x, delegate_to: other}]",
-        "finally: [{notify: x, python: /usr/bin/python3}]",
         "recoveries: {a: [{block: [{notify: x}], become: true}]}",
     ],
 )
