@@ -86,7 +86,7 @@ class Blocks:
                 lines += self.step(step)
                 continue
             if step.state == "planned":
-                lines += self._row("would", _what(step) or "nothing to do")
+                lines += self._row("would", _what(step) or "change nothing")
             elif step.state == "done" and self._more and (_what(step) or not step.changed):
                 lines += self._row("did", _what(step) or "nothing: all is as it should be")
             lines += self._diff(step) + self._output(step)
@@ -276,7 +276,7 @@ def did(one: StepReport, name: str) -> tuple[str, str]:
     if one.state == "planned":
         if what.startswith(f"{name} "):  # a word of the engine: `wait 1s` says it all
             return "would", what
-        return "would", f"{name}: {what}" if what else f"{name}: nothing to do"
+        return "would", f"{name}: {what}" if what else f"{name}: change nothing"
     if one.state == "done":
         if not one.changed and not what:
             return "did", f"{name}: nothing to do"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,16 @@ def test_seed(file, row):
     (result,) = suites.run(suite, lambda case: case.name == row)
     assert not result.error
     assert [line for each in result.differences for line in each.lines] == []
+
+
+def test_the_table_names_tests_that_there_are_and_all_of_them():
+    here = Path(__file__).parent
+    named = set(re.findall(r"`(test_\w+)`", (here / "README.md").read_text(encoding="utf-8")))
+    there = {
+        name
+        for file in here.glob("test_seed_0*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert named - there == set()
+    told = "|".join(sorted(there - named))
+    assert len(there - named) <= 12, told

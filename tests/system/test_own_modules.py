@@ -10,7 +10,8 @@ import tempfile
 import own_modules as own
 import pytest
 
-from runbook.engine.language.own import trust
+from runbook.engine.cli import _names
+from runbook.engine.language.own import enlist, trust
 
 RUNBOOK = """\
 name: own
@@ -256,6 +257,40 @@ def test_modules_of_installed_packages_are_found_by_their_entry_points(project, 
     ran = project("apply", "own.yaml", env=env)
     assert ran.exit_code == 1
     assert f"chmod go-w {place}" in said(ran)
+
+
+def test_a_package_that_is_one_file_brings_modules_too(project, tmp_path):
+    place, step = tmp_path / "site", project.folder / "steps/raise_flag.py"
+    own.install(place, "acme", {"acme_flags.py": step.read_text()}, points="[runbook.steps]\nraise_flag = acme_flags\n")
+    step.unlink()
+    project.json("apply", "own.yaml", env={"PYTHONPATH": str(place)})
+    assert (project.root / "flag").read_text() == "up"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("acme_flags:Other", "names the class Other"),
+        ("acme_flags.inner", "which is not there"),
+        ("nowhere_at_all", "which is not there"),
+    ],
+)
+def test_an_entry_point_that_leads_nowhere_says_so(value, said, project, tmp_path):
+    place, step = tmp_path / "site", project.folder / "steps/raise_flag.py"
+    own.install(place, "acme", {"acme_flags.py": step.read_text()}, points=f"[runbook.steps]\nraise_flag = {value}\n")
+    step.unlink()
+    ran = project("lint", "own.yaml", env={"PYTHONPATH": str(place)})
+    assert ran.exit_code == 1
+    assert said in " ".join((ran.out + ran.err).split())
+
+
+def test_shells_complete_them(project, monkeypatch):
+    monkeypatch.chdir(project.home)
+    try:
+        assert _names.steps(None, None, "raise") == ["raise_flag"]
+        assert _names.probes(None, None, "flag") == ["flag_length"]
+    finally:
+        enlist.forget()
 
 
 def test_new_writes_modules_that_work_with_their_cases(cli):

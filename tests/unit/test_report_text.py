@@ -238,7 +238,7 @@ llm-deploy on localhost  check: nothing is changed
            model: x
           -batch: 64
           +batch: 32
-    would restart_daemon: nothing to do
+    would restart_daemon: change nothing
 
 1 open: `runbook apply` would try to heal it
 """,

@@ -81,8 +81,7 @@ def files(point: Point) -> Mapping[str, bytes]:
     if top is None:
         raise trust.Untrusted(f"the package {point.root}, which {point.distribution} names, is not installed")
     if top.submodule_search_locations is None:
-        folder, name = os.path.split(str(top.origin))
-        found = {path: body for path, body in trust.sources(folder).items() if path == name}
+        found = {os.path.basename(str(top.origin)): trust.source(str(top.origin))}  # noqa: PTH119 -- text
     else:
         place = next(iter(top.submodule_search_locations))
         found = {f"{point.root}/{path}": body for path, body in trust.sources(place).items()}

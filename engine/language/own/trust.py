@@ -48,6 +48,17 @@ def sources(folder: str) -> Mapping[str, bytes]:
     return dict(sorted(found.items()))
 
 
+def source(file: str) -> bytes:
+    """Return one Python file.
+
+    Raises:
+        Untrusted: it, or a directory on the way to it, can be written by others.
+    """
+    folder, name = os.path.split(os.path.abspath(file))  # noqa: PTH100 -- its last part may not be a link
+    with contextlib.ExitStack() as stack:
+        return _read(_open(os.path.realpath(folder), stack), name, file)
+
+
 def _open(path: str, stack: contextlib.ExitStack) -> int:
     """Return a directory's descriptor, every directory on the way to it checked."""
     at, shown = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), "/"
