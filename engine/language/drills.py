@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -48,6 +49,7 @@ class _Loader:
         self.path = path
         self.data: dict[str, Any] = reader.source.data
         self.variables: frozenset[str] = frozenset()  # the runbook's own
+        self.loaded: dict[str, load.Examined] = {}  # with these variables
 
     def drill(self) -> Drill | None:
         base = Parts(self.reader, self.path.absolute().parent, [(self.data.get("given") or {}, ("given",))])
@@ -80,7 +82,10 @@ class _Loader:
             hint = "write `runbook: FILE`" if own is None else "give its path from this file's directory"
             self.reader.add("RB013", f"there is no runbook {beside}", ("runbook",) if own else (), hint)
             return None
-        examined = load.examine(beside, extra_vars=over)
+        known = json.dumps(over, sort_keys=True, default=str)
+        if known not in self.loaded:
+            self.loaded[known] = load.examine(beside, extra_vars=over)
+        examined = self.loaded[known]
         errors = [finding for finding in examined.findings if finding.level == "error"]
         if examined.runbook is None or errors:
             said = f": {errors[0].span}: {errors[0].message}" if errors else ""

@@ -51,7 +51,7 @@ def targets(host: Host, table: Table, own: Collection[int], orphans: Sequence[Pr
         Failed: all of them belong to other users.
     """
     pids = sorted(table.tree(one.pid for one in permitted(host, orphans)) - set(own) - table.ours - {INIT})
-    doomed = [table.by_pid[pid] for pid in pids if not table.by_pid[pid].zombie]
+    doomed = [table.by_pid[pid] for pid in pids if pid in table.by_pid and not table.by_pid[pid].zombie]
     return [Target(one.pid, one.started, shortened(one)) for one in permitted(host, doomed)]
 
 

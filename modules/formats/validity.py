@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tu
 from runbook.modules.acting.regular_file import Irregular, reading
 from runbook.modules.checkpoints.whole import entire
 from runbook.modules.formats.unsound import LARGEST_TEXT, Unsound, Untold
-from runbook.modules.formats.weights import checked_safetensors, checked_torch, checked_zip
+from runbook.modules.formats.weights import checked_safetensors, checked_torch, checked_zip, foreign
 from runbook.modules.frozen import frozen
 
 Format = Literal["json", "yaml", "toml", "safetensors", "zip", "torch", "sha256", "checkpoint"]
@@ -18,6 +18,7 @@ SUFFIXES: "Mapping[str, Format]" = {
     ".json": "json", ".safetensors": "safetensors", ".zip": "zip", ".npz": "zip",
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), "torch"),
 }  # fmt: skip
+SHARED = (".bin", ".ckpt")  # other programs call their files so as well
 
 BLOCK = 1024 * 1024
 LONGEST_REASON = 500  # characters
@@ -176,7 +177,7 @@ def _checkpoint(path: str, until: float, known: Mapping[str, Any], judged: Dict[
     for name in names:
         target = os.path.join(path, name) if name else path
         form = SUFFIXES.get(os.path.splitext(target)[1].lower())
-        if form is None:
+        if form is None or (target.lower().endswith(SHARED) and foreign(target)):
             continue
         if time.monotonic() > until:
             late = late or name

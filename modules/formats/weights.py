@@ -139,6 +139,13 @@ def _members(path: str, until: float) -> "list[str]":
         raise Unsound(str(error) or "cut off") from error
 
 
+def foreign(path: str) -> bool:
+    """Tell whether a file with a suffix that torch shares with others, such as .bin, is none of torch's."""
+    with reading(path) as file:
+        start = file.read(len(_OLD_TORCH))
+    return bool(start.strip(b"\0")) and not start.startswith((b"PK", _OLD_TORCH)) and not _OLD_TORCH.startswith(start)
+
+
 def checked_torch(path: str, until: float) -> None:
     """What `torch.save` writes: a zip file with a pickle in it; before 1.6 it was pickles one after the other."""
     with reading(path) as file:

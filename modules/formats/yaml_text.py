@@ -124,11 +124,11 @@ def _named(key: Any, part: Any) -> bool:
 
 def _empty(node: Any) -> bool:
     """Tell whether nothing is written where a value belongs; the parser then says a wrong place."""
-    return node.id == "scalar" and node.start_mark.index == node.end_mark.index
+    return bool(node.id == "scalar" and node.start_mark.index == node.end_mark.index)
 
 
 def _block_collection(node: Any) -> bool:
-    return node.id != "scalar" and not node.flow_style
+    return bool(node.id != "scalar" and not node.flow_style)
 
 
 def _behind(text: str, parent: Any, place: int) -> int:

@@ -29,7 +29,7 @@ def _no_modules_of_other_tests():
 
 def beside(rule, heading):
     """The modules that stand beside an example."""
-    return re.findall(r"```python (\S+)\n(.*?)```", rule.section(heading), re.DOTALL)
+    return re.findall(r"```python\n# (\S+)\n(.*?)```", rule.section(heading), re.DOTALL)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=CODES)

@@ -136,10 +136,3 @@ def test_edge_case_4_checkpoint_recovery(training):
     assert ran.states["checkpoint broken"] == "cured"
     assert (ran.states["daemon down"], one.alive) == ("cured", True)
     assert f"resuming from step {before}" in one.log
-
-
-def test_maximal_restarts_3_in_5_minutes(training):
-    one = training()
-    one.configure(batch_size=32, fits="none")  # it falls over at each start, for a reason that nobody knows
-    ends = [one.watch().states["daemon down"] for _ in range(4)]
-    assert ends == ["unhealed"] * 3 + ["suppressed"]

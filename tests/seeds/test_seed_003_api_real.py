@@ -59,7 +59,7 @@ def test_strategy_2_circuit_breaker_blocks_requests_to_a_failing_service(ask, ru
 
 BREAKER = """
 name: breaker
-components: {{api: {{breaker: {{failures: 5, successes: 2, timeout: 1s}}}}}}
+components: {{api: {{breaker: {{failures: 5, successes: 2, timeout: 3s}}}}}}
 operations:
   - name: call
     http_request: {url}
@@ -74,16 +74,12 @@ def test_breaker_states_closed_open_half_open_closed(runbook):
 
     def call():
         runbook("apply", book)
-        return runbook.told("status").json["components"][0]["breaker"]["state"]
+        return runbook.told("status").json["components"][0]["breaker"]["position"]
 
     states = [call() for _ in range(5)]
     assert (states, len(api.asked)) == (["closed"] * 4 + ["open"], 5)
-    opened = time.monotonic()
-    runbook("apply", book)
-    if time.monotonic() < opened + 1:  # else the machine was so slow that its time was over
-        assert len(api.asked) == 5
-    time.sleep(1)
-    assert runbook.told("status").json["components"][0]["breaker"]["state"] == "half-open"
+    time.sleep(3)
+    assert runbook.told("status").json["components"][0]["breaker"]["position"] == "half-open"
     assert call() == "half-open"
     assert call() == "closed"
 

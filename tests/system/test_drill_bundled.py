@@ -30,6 +30,7 @@ def test_a_bundled_fault_is_seen_and_healed(file, fault, drills):  # noqa: F811
     if lacking and os.environ.get("CI") != "true":
         pytest.skip(f"there is no {', '.join(lacking)} here")
     done = drills.run("drill", file, "--only", fault["name"], "--format", "json")
+    assert done.stdout, done.stderr
     [found] = json.loads(done.stdout)["faults"]
     assert (done.returncode, found["verdict"]) in {(0, "healed"), (0, "as expected")}, found
     if found["verdict"] == "healed":

@@ -251,4 +251,4 @@ def test_a_format_that_this_python_can_not_read_is_unseen_and_says_what_to_insta
     monkeypatch.setattr(validity.importlib, "import_module", missing)
     record = look(File((str(path),), "yaml"))
     assert record.valid is UNSEEN
-    assert "python3 -m pip install PyYAML" in record.reason
+    assert "python3 -m pip install ruamel.yaml" in record.reason

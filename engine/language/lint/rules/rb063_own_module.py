@@ -18,7 +18,8 @@ operations:
     open_gate: /srv/llm/open
     timeout: 1m
 ```
-```python runbook_modules/steps/open_gate.py
+```python
+# runbook_modules/steps/open_gate.py
 from dataclasses import dataclass
 
 from runbook.modules.actions import Write
@@ -51,7 +52,8 @@ operations:
     open_gate: /srv/llm/open
     timeout: 1m
 ```
-```python runbook_modules/steps/open_gate.py
+```python
+# runbook_modules/steps/open_gate.py
 from dataclasses import dataclass
 
 from runbook.modules.actions import Write

@@ -16,7 +16,8 @@ operations:
     wait: 30s
     timeout: 1m
 ```
-```python runbook_modules/steps/wait.py
+```python
+# runbook_modules/steps/wait.py
 class Wait:
     pass
 ```
