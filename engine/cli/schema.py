@@ -14,8 +14,7 @@ from runbook.engine.cli import _options as options
                 metavar="[runbook|signatures|test|drill]")  # fmt: skip
 @options.module_path
 def command(what: str) -> None:
-    """Print the JSON Schema of a runbook, with every module and its parameters; or of a file
-    of signatures, cases or faults.
+    """Print the JSON Schema of a runbook with all modules, or of signatures, cases or faults.
 
     \b
     For an editor with the YAML language server:

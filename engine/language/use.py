@@ -80,9 +80,8 @@ def bundled() -> Mapping[str, pathlib.Path]:
     from importlib.resources import files
 
     folder = pathlib.Path(str(files("runbook") / "runbooks"))
-    return {
-        file.stem: file for file in sorted(folder.glob("*.yaml")) if file.is_file() and not file.stem.endswith((".test", ".drill"))
-    }
+    found = (file for file in sorted(folder.glob("*.yaml")) if file.is_file())
+    return {file.stem: file for file in found if not file.stem.endswith((".test", ".drill"))}
 
 
 def _found(reader: Reader, name: str, path: Path, trail: tuple[pathlib.Path, ...]) -> pathlib.Path | None:

@@ -74,13 +74,14 @@ def _step(call: StepCall, rung: int, scope: Scope, detector: Detector) -> Mappin
     user = (call.become_user or "root") if call.become else ""
     python = [call.python] if call.python else []
     held = [[each.module, {name: _written(value) for name, value in each.params.items()}] for each in call.holds]
+    under = (when, user, call.delegate_to or "", detector.name)
     return {
         "step": call.title,
         "module": call.module,
         "params": params,
         "impact": impact_of(call).value,
         "rung": rung,
-        "digest": approval.digest(call.module, params, when, user, call.delegate_to or "", detector.name, *held, *python),
+        "digest": approval.digest(call.module, params, *under, *held, *python),
     }
 
 

@@ -19,6 +19,7 @@ import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
+from typing import Callable, Dict
 
 PATIENCE = 8.0  # seconds for any one answer
 EXPRESSION = "({model: %s, tokens: %s.split(' ').length})"
@@ -141,7 +142,7 @@ def bring(port: str, file: str) -> None:
 
 def main() -> None:
     """Do what the first word says."""
-    known = {"start": start, "run": run, "keep": keep, "bring": bring}
+    known: Dict[str, Callable[..., None]] = {"start": start, "run": run, "keep": keep, "bring": bring}
     word, *rest = sys.argv[1:]
     try:
         known[word](*rest)

@@ -133,6 +133,8 @@ def test_component_health_tracking_and_statistics(ask, runbook):
     assert figures["providers.anthropic"]["attempts"] == 3
     assert figures["providers.openai"]["failures"] == len(every[0].asked)
     assert figures["providers.anthropic"]["mean"] < 2
+    courses = {each["name"]: each for each in runbook.told("trends").json["components"]}
+    assert (courses["providers.anthropic"]["attempts"], courses["providers.anthropic"]["rate"]) == (3, 1.0)
 
 
 def test_recovery_statistics_by_category(ask, runbook):

@@ -202,3 +202,52 @@ def test_what_no_case_reaches_is_told(tmp_path):
     assert dict(covered.detectors) == {"server down": True, "oom": False}
     assert [(name, number) for name, number, _, hit in covered.rungs if hit] == [("server down", 0)]
     assert covered.share == pytest.approx(2 / 5)
+
+
+COMPONENT = """
+name: hub
+operations: [{name: fetch, command: [fetch], component: hub, timeout: 1m, fallback: [{name: mirror, command: [mirror]}]}]
+detectors: [{name: hub ill, component: hub, when: level >= 'unhealthy'}]
+"""
+
+
+def test_what_a_component_has_been_through_can_be_said(tmp_path):
+    results = played(
+        tmp_path,
+        """
+        cases:
+          - name: every third attempt failed
+            lasts: 10s
+            happens: [{components: {hub: {attempts: 30, failures: 10}}}]
+            expect: {incidents: [hub ill]}
+        """,
+        COMPONENT,
+    )
+    assert told(results) == []
+
+
+@pytest.mark.parametrize(
+    ("happens", "message"),
+    [
+        ("see: {hub ill: {level: critical}}", "judged by the engine itself"),
+        ("components: {hup: {attempts: 5}}", "`hup`"),
+    ],
+)
+def test_a_component_is_not_seen_and_is_known_by_its_name(tmp_path, happens, message):
+    body = f"cases: [{{name: x, happens: [{{{happens}}}], expect: {{incidents: []}}}}]"
+    _, findings, _ = examined(tmp_path, body, COMPONENT)
+    assert any(message in each.message for each in findings)
+
+
+def test_a_fallback_ends_by_its_own_name_and_not_as_the_operation_does(tmp_path):
+    results = played(
+        tmp_path,
+        """
+        cases:
+          - name: the mirror has it
+            happens: [{operations: {fetch: {fails: "no"}}}]
+            expect: {operations: {fetch: succeeded}, steps: [fetch, mirror]}
+        """,
+        COMPONENT,
+    )
+    assert told(results) == []

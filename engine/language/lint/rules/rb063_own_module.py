@@ -2,9 +2,9 @@
 
 ## What it does
 Reads the steps and probes in `runbook_modules/` without running them, and finds what keeps one from being a module: a
-syntax error, a class that is missing or bears another name, a parameter whose type no runbook can write, a default or an
-impact that is not there as a plain value, an example that does not fit. As warnings: what Python 3.9 can't read, what a
-host may lack, what nobody will see.
+syntax error, a class that is missing or bears another name, a parameter whose type no runbook can write, a default or
+an impact that is not there as a plain value, an example that does not fit. As warnings: what Python 3.9 can't read,
+what a host may lack, what nobody will see.
 
 ## Why is this bad
 It would fail on the host, in the middle of a recovery.
