@@ -19,7 +19,7 @@ import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Callable, Dict  # noqa: UP035 -- the Python of a host may be 3.9
 
 PATIENCE = 8.0  # seconds for any one answer
 EXPRESSION = "({model: %s, tokens: %s.split(' ').length})"
