@@ -18,8 +18,8 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Callable  # noqa: TC003 -- a small program, without a second kind of imports
 from pathlib import Path
-from typing import Callable, Dict  # noqa: UP035 -- the Python of a host may be 3.9
 
 PATIENCE = 8.0  # seconds for any one answer
 EXPRESSION = "({model: %s, tokens: %s.split(' ').length})"
@@ -142,7 +142,7 @@ def bring(port: str, file: str) -> None:
 
 def main() -> None:
     """Do what the first word says."""
-    known: Dict[str, Callable[..., None]] = {"start": start, "run": run, "keep": keep, "bring": bring}
+    known: dict[str, Callable[..., None]] = {"start": start, "run": run, "keep": keep, "bring": bring}
     word, *rest = sys.argv[1:]
     try:
         known[word](*rest)

@@ -38,6 +38,11 @@ TREE = (
     "README.md",
     "Makefile",
 )
+HEAD = {
+    "name": "example",
+    "writable": ["/srv/llm"],
+    "secrets": {"token": {"env": "TOKEN"}, "hf_token": {"env": "HF_TOKEN"}},
+}
 ELSEWHERE = {"RB012", "RB033"}  # names and writable trees that stand in the rest of a fragment's runbook
 
 
@@ -47,15 +52,15 @@ def whole(block):
     if kind == "top":
         return {"name": "example", **data}
     if kind == "operations":
-        return {"name": "example", "writable": ["/srv/llm"], "operations": data}
+        return {**HEAD, "operations": data}
     if kind == "steps":
         fault = {"name": "example", "health": None, "when": "load1 > 100", "recover": data}
-        return {"name": "example", "writable": ["/srv/llm"], "detectors": [fault]}
+        return {**HEAD, "detectors": [fault]}
     named = [{"name": f"example {number}", **item} for number, item in enumerate(data)]
     members = {name for item in data for key in ("all", "any", "sequence") for name in item.get(key, ())}
     inputs = sorted(members - {item["name"] for item in named})
     named += [{"name": name, "health": None, "when": f"load1 > {number}"} for number, name in enumerate(inputs, 100)]
-    return {"name": "example", "writable": ["/srv/llm"], "detectors": named}
+    return {**HEAD, "detectors": named}
 
 
 @pytest.mark.parametrize("block", RUNBOOKS, ids=lambda block: block.name)
@@ -238,8 +243,8 @@ def test_the_architecture_gives_every_dependency_its_reason():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    told = set(re.findall(r"^\| ([\w-]+) \| ", text.partition("## Dependencies")[2], re.MULTILINE))
-    assert told == {re.match(r"[\w-]+", name)[0] for name in project["dependencies"]}
+    told = set(re.findall(r"^\| ([\w.-]+) \| ", text.partition("## Dependencies")[2], re.MULTILINE))
+    assert told == {re.match(r"[\w.-]+", name)[0] for name in project["dependencies"]}
 
 
 @pytest.mark.parametrize("package", ["jsonschema", "huggingface_hub", "paramiko", "apscheduler"])

@@ -19,6 +19,7 @@ WRITABLE = (
     "/var/log/trainer",
     "/run/trainer",
     "/srv/cache",
+    "/var/lib/evidence",
 )
 MODULES = [(noun, name) for name, nouns in manual.names().items() for noun in nouns]
 _HEAD = f"""

@@ -91,6 +91,7 @@ def test_strategy_failover_where_restarting_is_in_vain(pool):
     assert "failover" in ran.steps("first crashed")
     assert pool.active == "second"
     assert pool.run("--detector", "second crashed").operations["run the model"]["member"] == "second"
+    pool.signal("first", signal.SIGKILL)  # it lives, without its port
 
 
 def test_strategy_parallel_tries_all_at_once(pool):
