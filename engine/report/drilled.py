@@ -67,17 +67,17 @@ def _below(paint: Paint, verdict: Verdict, *, detailed: bool) -> list[str]:
         found.append(f"fired too: {', '.join(map(words.printable, verdict.also))}")
     if detailed and verdict.state:
         found.append(f"ended {verdict.state}, {words.duration(verdict.took)} in all")
-    return [paint(f"    {line}", "dim") for line in found]
+    return [paint(f"    {part}", "dim") for line in found for part in words.wrapped(line, paint.columns - 4)]
 
 
 def ending(paint: Paint, drill: Drill, verdicts: Sequence[Verdict]) -> str:
     """Return what stands below the table: what has no fault, what was faked, and how many were healed."""
-    found = []
+    found: list[str] = []
     whole = {verdict.fault for verdict in verdicts} == {fault.name for fault in drill.faults}
     if whole and drill.uncovered:
-        found.append(f"no fault for: {', '.join(map(words.printable, drill.uncovered))}")
+        found.append(f"no fault for: {'; '.join(map(words.printable, drill.uncovered))}")
     if whole and drill.undrilled:
-        found.append(f"not drilled: {', '.join(map(words.printable, drill.undrilled))}")
+        found.append(f"not drilled: {'; '.join(map(words.printable, drill.undrilled))}")
     faked = list(dict.fromkeys(name for verdict in verdicts for name in verdict.faked))
     if faked:
         found.append(f"faked: {', '.join(map(words.printable, faked))}")
@@ -88,7 +88,8 @@ def ending(paint: Paint, drill: Drill, verdicts: Sequence[Verdict]) -> str:
     good = all(verdict.good for verdict in verdicts)
     took = sum(verdict.took for verdict in verdicts)
     total = f"{words.amount(len(verdicts), 'fault')} in {words.duration(took)}: {said}"
-    return "\n".join(paint.fit(line) for line in (*(paint(line, "dim") for line in found),
+    below = [part for line in found for part in words.wrapped(line, paint.columns)]
+    return "\n".join(paint.fit(line) for line in (*(paint(line, "dim") for line in below),
                                                   paint(total, "green" if good else "red")))  # fmt: skip
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _GAP = 2
 _NARROWEST = 12
+_TELLING = 35  # of the first column: where more of a name is cut, columns that can be spared go first
 
 
 def table(paint: Paint, heads: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> list[str]:
@@ -25,7 +26,7 @@ def table(paint: Paint, heads: Sequence[str], rows: Sequence[Sequence[str]], spa
         spare: the heads of columns that are left out, in this order, where all are too wide.
     """
     widths = [max(words.width(row[place]) for row in (heads, *rows)) for place in range(len(heads))]
-    narrowest = _NARROWEST + sum(widths[1:]) + _GAP * (len(heads) - 1)
+    narrowest = max(_NARROWEST, min(widths[0], _TELLING)) + sum(widths[1:]) + _GAP * (len(heads) - 1)
     if narrowest > paint.columns and spare and spare[0] in heads:
         out = heads.index(spare[0])
         fewer = [[*row[:out], *row[out + 1 :]] for row in (heads, *rows)]

@@ -117,7 +117,9 @@ class TextReporter:
 
     def _notified(self, fact: Fact) -> None:
         lines = words.printable_lines(str(fact.data.get("message") or ""))
-        self._block(self._gather.run(fact), [self._paint("> ", "cyan") + line for line in lines])
+        room = self._paint.columns - 2
+        shown = [part for line in lines for part in words.wrapped(line, room)]
+        self._block(self._gather.run(fact), [self._paint("> ", "cyan") + line for line in shown])
 
     def _channel(self, fact: Fact) -> None:
         """Say whom a channel did not reach; with -v, whom it did, and what was held back."""

@@ -118,7 +118,7 @@ class Build(Step):
             ),
         )
         deletes: List[Action] = [Delete(build, tuple(thing.entry for thing in going))] if going else []
-        return [*deletes, Do(f"{judged.rebuild} build of {root}: {judged.why}", partial(work.carry_out, job))]
+        return [*deletes, Do(f"build {root} ({judged.rebuild}): {judged.why}", partial(work.carry_out, job))]
 
     def report(self, host: Host) -> Dict[str, Any]:
         """Say what was built and why."""

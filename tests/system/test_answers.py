@@ -465,3 +465,21 @@ def test_a_pass_forgets_what_is_old(cli, book):
     ran = cli("apply", book, "--retain", "1s")
     assert "forgot what is older than 1s: " in ran.err
     assert len(cli.json("history", "--since", "all").json["runs"]) == 1
+
+
+@pytest.mark.parametrize("detector", ["", "detectors: [{name: trouble, error: 'exit code 7', recover: [{wait: 1ms}]}]"])
+def test_a_failed_operation_is_told_until_a_pass_carries_it_out(cli, detector):
+    script = cli.write("backup.sh", "exit 7\n")
+    runbook = cli.write("backup.yaml", f"""
+name: backup
+operations: [{{name: backup, command: [sh, "{script}"], timeout: 5s}}]
+{detector}
+""")  # fmt: skip
+    assert cli("apply", runbook).exit_code == 2
+    cli("check", runbook, "--fix")
+    status = cli("status")
+    assert status.exit_code == 2
+    assert "backup" in status.out
+    script.write_text("exit 0\n")
+    assert cli("apply", runbook).exit_code == 0
+    assert cli("status").exit_code == 0

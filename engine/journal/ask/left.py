@@ -28,15 +28,16 @@ def left(journal: Journal, last: LastRun, host: str, now: float) -> Iterator[Inc
     """Yield what ended uncured, of one runbook, and is not known to be well.
 
     It is well when a later pass asked its detector there, came to its end, could see, and did not find the condition
-    true. Of each subject only the newest incident counts.
+    true; what an operation's failure opened, when that operation was attempted again. Of each subject only the newest
+    incident counts.
     """
     known = last.begun.get("order")
     since, held = _Since(journal, last), _held(journal, last.runbook)
     for row in _uncured(journal, last.runbook, host, now - DOWN):
-        ident, name, detector, _, state, closed = row
+        ident, name, detector, _, state, closed, operation = row
         if isinstance(known, list) and detector not in known:
             continue
-        found = since.asked(name, detector, closed)
+        found = since.asked(name, detector, closed, operation)
         if found is not None and (state == "interrupted" or held.get(row[1:4], 0.0) < found):
             continue
         if not _over(journal, last.runbook, row):
@@ -76,14 +77,23 @@ class _Since:
         self._begun: dict[str, Any] = {}
         self._blind: dict[str, set[tuple[str, str]]] = {}
 
-    def asked(self, host: str, detector: str, since: float) -> float | None:
-        """Return when the newest pass after a time began that asked a detector on a host, and could see."""
+    def asked(self, host: str, detector: str, since: float, operation: str | None = None) -> float | None:
+        """Return when the newest pass after a time began that asked a detector on a host, and could see.
+
+        A detector of errors sees only what is attempted: the operation must have come to an end in it.
+        """
         for run, started in self._passes:
             if started < since:
                 return None
+            if operation is not None and not self._attempted(run, host, operation):
+                continue
             if _asks(self._about(run), host, detector) and not self._unseen(run) & {(host, ""), (host, detector)}:
                 return started
         return None
+
+    def _attempted(self, run: str, host: str, operation: str) -> bool:
+        query = "SELECT 1 FROM events WHERE run = ? AND kind = 'attempt.ended' AND host = ? AND operation = ? LIMIT 1"
+        return bool(self._journal.ask(query, (run, host, operation)))
 
     def _about(self, run: str) -> Any:
         if run not in self._begun:
@@ -108,7 +118,7 @@ def _asks(begun: Any, host: str, detector: str) -> bool:
 
 
 def _uncured(journal: Journal, runbook: str, host: str, since: float) -> list[tuple[Any, ...]]:
-    """Return of each subject the last uncured end: id, host, detector, subject, state and when it was."""
+    """Return of each subject the last uncured end: id, host, detector, subject, state, when, of which operation."""
     rows = journal.ask(
         """
         WITH RECURSIVE names (name) AS (
@@ -120,7 +130,8 @@ def _uncured(journal: Journal, runbook: str, host: str, since: float) -> list[tu
             WHERE runbook = ?1 AND detector = name AND state IN ('unhealed', 'unverified', 'interrupted')
                 AND closed >= ?3 AND (?2 = '' OR host = ?2)
         )
-        SELECT incidents.id, host, detector, subject, state, closed
+        SELECT incidents.id, host, detector, subject, state, closed,
+            CASE WHEN json_type(data, '$.fields.attempt') IS NOT NULL THEN json_extract(data, '$.fields.operation') END
         FROM uncured CROSS JOIN incidents ON incidents.id = uncured.id ORDER BY closed, incidents.id
         """,
         (runbook, host, since),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.journal import codec, leases
 from runbook.engine.journal.ask import runs
 from runbook.engine.journal.ask.find import COLUMNS, incident_row
-from runbook.engine.journal.ask.left import STOPPED, blind, left
+from runbook.engine.journal.ask.left import DOWN, STOPPED, blind, left
 from runbook.engine.people import People
 from runbook.modules.frozen import frozen
 
@@ -117,7 +117,7 @@ def standing(
         pending += _pending(journal, one, host)
         told = blind(journal, one.id, host)
         unseen += [Blind(one.runbook, *key, reason, at) for key, (reason, at) in told.items()]
-        undone += _undone(journal, one, host)
+        undone += _undone(journal, one, host, now - DOWN)
     incidents = _incidents(journal, passes, runbook, host, now)
     return Standing(
         tuple(about),
@@ -225,15 +225,20 @@ def _pending(journal: Journal, run: LastRun, host: str) -> list[Held]:
     return list(reversed(found.values()))
 
 
-def _undone(journal: Journal, run: LastRun, host: str) -> list[Undone]:
-    rows = journal.ask(
-        """
-        SELECT host, operation, status, data, at FROM events
-        WHERE run = ? AND kind = 'operation.ended' AND status IN ('failed', 'waiting', 'interrupted')
-            AND (? = '' OR host = ?) ORDER BY seq LIMIT ?
-        """,
-        (run.id, host, host, _MOST),
-    )
+def _undone(journal: Journal, run: LastRun, host: str, since: float) -> list[Undone]:
+    """Return the operations that are not done, as of the last pass that came to any: `check --fix` comes to none."""
+    rows: list[tuple[Any, ...]] = []
+    for where in [host] if host else run.begun.get("hosts") or ():
+        rows += journal.ask(
+            """
+            SELECT host, operation, status, data, at FROM events
+            WHERE kind = 'operation.ended' AND host = ?2 AND status IN ('failed', 'waiting', 'interrupted') AND run = (
+                SELECT run FROM events WHERE runbook = ?1 AND host = ?2 AND kind = 'operation.ended' AND at >= ?3
+                ORDER BY at DESC LIMIT 1
+            ) ORDER BY seq LIMIT ?4
+            """,
+            (run.runbook, where, since, _MOST),
+        )
     found = []
     for name, operation, state, column, at in rows:
         data = codec.load(column)
