@@ -71,24 +71,49 @@ def _places(environment: Mapping[str, str]) -> list[Path]:
 def _table(path: Path) -> dict[str, dict[str, Any]] | None:
     """Return a file's tables; None where there is none, or somebody else could have written it."""
     try:
-        with path.open("rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                return None
-            if about.st_uid not in {0, os.geteuid()} or about.st_mode & stat.S_IWOTH:
-                whose = (
-                    f"it belongs to uid {about.st_uid}" if about.st_uid not in {0, os.geteuid()} else "all may write"
-                )
-                sys.stderr.write(f"warning: {path} is not read: {whose}\n")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe is not waited for
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    except OSError as error:
+        _unread(path, (error.strerror or str(error)).lower())
+        return None
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            if not stat.S_ISCHR(about.st_mode):  # whoever wants none names /dev/null
+                _unread(path, "it is no file")
+            os.close(descriptor)
+            return None
+        distrust = _distrust(path, about)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 -- it is open
+            if distrust:
+                _unread(path, distrust)
                 return None
             import tomllib
 
             table = tomllib.load(file)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return None
     except ValueError as error:
         raise UserError(f"this is no TOML: {error}", where=str(path)) from error
     return _checked(path, table)
+
+
+def _distrust(path: Path, about: os.stat_result) -> str:
+    """Say why a file is not believed: who writes in it may have commands run; empty when nobody else does."""
+    me = os.geteuid()
+    if about.st_uid not in {0, me}:
+        return f"it belongs to uid {about.st_uid}; when it is yours: chown {me} {path}"
+    if about.st_mode & stat.S_IWOTH:
+        return f"all may write; mend it: chmod go-w {path}"
+    if about.st_mode & stat.S_IWGRP:
+        from runbook.engine.language.own.trust import written_by_others
+
+        if written_by_others(about):
+            return f"group {about.st_gid} may write; mend it: chmod go-w {path}"
+    return ""
+
+
+def _unread(path: Path, why: str) -> None:
+    sys.stderr.write(f"warning: {path} is not read: {why}\n")
 
 
 def _checked(path: Path, table: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -246,6 +246,7 @@ class Session:
             "hosts": [HOST],
             "check": request.settings.check,
             "operations": [operation.name for operation in runbook.operations if request.settings.operations],
+            "aside": 0 if request.settings.operations else len(runbook.operations),
             "every": runbook.every,
             "components": components.declared(runbook),
             "order": [detector.name for detector in runbook.detectors],
@@ -326,9 +327,21 @@ def secrets_of(runbook: Runbook, given: Mapping[str, Any]) -> dict[str, str]:
     """Return a runbook's secrets by name: those that are given, the others from where the runbook says.
 
     Raises:
-        UserError: one can't be read.
+        UserError: some can't be read; all of them are named.
     """
-    return {name: str(given[name]) if name in given else _secret(secret) for name, secret in runbook.secrets.items()}
+    found, problems = {}, []
+    for name, secret in runbook.secrets.items():
+        try:
+            found[name] = str(given[name]) if name in given else _secret(secret)
+        except UserError as error:
+            problems.append(error)
+    if len(problems) > 1:
+        what = "; ".join(f"{problem.where}: {problem.what}" for problem in problems)
+        mends = [problem.mend for problem in problems if problem.mend]
+        raise UserError(what, where=f"{len(problems)} secrets are missing", mend="; ".join(mends))
+    if problems:
+        raise problems[0]
+    return found
 
 
 def _secret(secret: Any) -> str:

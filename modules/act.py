@@ -4,7 +4,7 @@ import contextlib
 import time
 from typing import Any, Dict, Iterator, List, Mapping
 
-from runbook.modules import child, wire
+from runbook.modules import child, layers, wire
 from runbook.modules.declare import Refused
 from runbook.modules.ledger import Ledger
 
@@ -25,6 +25,7 @@ class Act:
         self._began = time.monotonic()
         self._say: List[Dict[str, Any]] = []
         self._late = False
+        self._own = layers.file(message.get("code"))
         self._advanced: Dict[str, Any] = {}  # how far it had come when it was last heard of
         self.done = False
         self.down = False  # the machine goes down: its next boot tells how the step ended
@@ -76,6 +77,7 @@ class Act:
             self.down = True
             return
         how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        how += f", in {self._own}" if self._own else ""
         status = "timeout" if self._late else "failed"
         error = f"did not end within {self._timeout:g} s and was killed" if self._late else f"the step's process {how}"
         result = wire.result(status, error, changed=not self._check, duration=time.monotonic() - self._began)

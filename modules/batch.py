@@ -11,10 +11,11 @@ import termios
 import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
-from runbook.modules import child, look, wire
+from runbook.modules import child, layers, look, wire
 from runbook.modules.standing import Standing, Worker
 from runbook.modules.states import States
 
+_DIED = "the process that looked died"
 _SLOW = 0.05  # seconds in which no look ends, after which another worker is started for those that wait
 _TOGETHER = 0.02  # seconds for which answers gather, unless their worker calls: each waking costs as much as a look
 _LARGE = 32 * 1024  # bytes of answers after which there are more to come at once
@@ -94,7 +95,7 @@ class Batch:
             self._drop(worker, f"what was seen can't be read: {error}")
             return
         if messages is None:
-            self._drop(worker, "the process that looked died")
+            self._drop(worker, _DIED)
             return
         for message in messages:
             if "look" in message and worker.busy is not None:
@@ -116,7 +117,7 @@ class Batch:
         if len(self._workers) < _WORKERS and now >= self._more_at and self._waiting:
             self._start()
         if not self._workers and self._missing and not self._waiting:
-            self._give_up("the process that looked died")  # taken by one that died before it could say so
+            self._give_up(_DIED)  # taken by one that died before it could say so
 
     def stop(self) -> None:
         """Let every worker go; one that still looks is killed."""
@@ -147,8 +148,11 @@ class Batch:
         code = worker.end()
         if worker.busy is not None:
             spent = time.monotonic() - worker.since
-            died = f" (signal {-code})" if code < 0 and "died" in reason else ""
-            self._saw(worker.busy, look.unknown(self.specs[worker.busy], reason + died, spent))
+            if reason == _DIED:
+                own = layers.file(self.specs[worker.busy].get("code"))
+                how = f"signal {-code}" if code < 0 else f"exit code {code}"
+                reason = f"{_DIED} ({how}{f', in {own}' if own else ''})"
+            self._saw(worker.busy, look.unknown(self.specs[worker.busy], reason, spent))
         self._more_at = time.monotonic()
 
     def _give_up(self, reason: str) -> None:

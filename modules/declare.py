@@ -86,6 +86,10 @@ class Failed(Exception):
     """A step did not reach its end; the message is for the person at 3 a.m."""
 
 
+class NotYet(Failed):
+    """A plan needs what is not there. In a check that is no failure: an operation before it may be what makes it."""
+
+
 @frozen
 class Record:
     """What a probe saw of one subject. Subclasses add the fields that `when` may use.

@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
@@ -79,10 +79,19 @@ class Host:
     base: str = ""  # the agent's own directory; only steps are told
     about: Mapping[str, Any] = field(default_factory=dict)  # a step's host, runbook, incident, detector and subject
     hide: Tuple[str, ...] = ()  # secrets that a step which gathers must take out of what it finds
+    notes: List[str] = field(default_factory=list)  # what a step tells beside its actions
 
     def remember(self, **values: Any) -> None:
         """Keep values (JSON) for this probe's next look: a cursor, a sample, the start of a clock."""
         self.kept.update(values)
+
+    def note(self, text: str) -> None:
+        """Tell people what a plan leaves as it is, and why; where it is empty, that is all that they hear of it.
+
+        Example:
+            host.note("3 kept: checkpoint-500 (among the newest)")
+        """
+        self.notes.append(text)
 
     def now(self) -> float:
         """Seconds since the epoch."""

@@ -72,6 +72,12 @@ def load(code: Mapping[str, Any]) -> type:
     return loaded
 
 
+def file(code: Optional[Mapping[str, Any]]) -> str:
+    """Return the file of a user's module, such as `runbook_modules/steps/flag.py`; empty for a bundled one."""
+    module = str((code or {}).get("module", ""))
+    return module and f"{module.replace('.', '/')}.py"
+
+
 def own_place(problem: BaseException) -> str:
     """Say where in a user's module an exception came about, such as `runbook_modules/steps/flag.py:12 in plan`."""
     return next(_own_frames(problem), "")

@@ -226,13 +226,27 @@ class Ledger:
         how = fcntl.LOCK_SH if claim is not None and claim.get("beside") else fcntl.LOCK_EX
         held = durable.lock(self._place(subject), time.monotonic() + within, how)
         if held is None:
-            raise Refused(f"another step acts on {subject or 'this host'} at the moment")
+            raise Refused(f"another step acts on {subject or 'this host'} at the moment{self._who(subject)}")
         try:
             if claim is not None:
                 self._claim(held, subject, claim)
             yield
         finally:
             os.close(held)
+
+    def _who(self, subject: str) -> str:
+        """Return which steps act on a subject and since when, as far as that was recorded."""
+        found = []
+        for entry in os.scandir(self._intents):
+            intent = _intent_of(entry.name)
+            if not entry.name.endswith(".started.json") or self.known(intent).state != "running":
+                continue
+            about = self.about(intent)
+            if about.get("subject", "") == subject and "at" in about:
+                of = f" of the runbook `{about['runbook']}`" if about.get("runbook") else ""
+                since = time.strftime("%H:%M:%S", time.localtime(float(about["at"])))
+                found.append(f"`{about.get('step', '')}`{of}, since {since} (intent {intent})")
+        return f": {'; '.join(sorted(found))}" if found else ""
 
     def hold(self, subject: str, claim: Mapping[str, Any], *, release: bool = False) -> bool:
         """Let a claim last on, or give it back; tell whether it was ours. A step that acts at the moment goes on."""

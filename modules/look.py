@@ -8,7 +8,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
 
 from runbook.modules import catalogue, values, wire
-from runbook.modules.declare import Absent, Invalid, Probe, Unclear
+from runbook.modules.declare import Absent, Invalid, Probe, Record, Unclear
 from runbook.modules.host import Host
 from runbook.modules.states import SAME
 
@@ -49,6 +49,11 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         answer["reason"] = str(error)
     except (Unclear, Invalid) as error:
         answer["reason"] = str(error)
+    except SystemExit as error:
+        from runbook.modules import layers
+
+        place = layers.own_place(error)
+        answer["reason"] = f"sys.exit({error.code!r}) was called{f' ({place})' if place else ''}; raise `Unclear`"
     except MemoryError:
         answer["reason"] = "it needs too much memory"
     except Exception as error:  # noqa: BLE001 -- a fault in one probe must not silence the others
@@ -75,7 +80,25 @@ def _records(spec: Mapping[str, Any], host: Host) -> List[Dict[str, Any]]:
         lacking = needs.missing(needed, newer)
         if lacking:
             raise Unclear(lacking)
-    return [values.travelling(record, cls.subject) for record in probe.look(host)]
+    found: Any = probe.look(host)
+    if isinstance(found, (str, bytes, dict)) or not isinstance(found, Iterable):
+        raise Unclear(f"{_here(cls)} returned {values.shown(found)}; it must yield records")
+    own = "module" in (spec.get("code") or {})
+    return [values.travelling(_record(cls, record, own=own), cls.subject) for record in found]
+
+
+def _record(cls: Type[Probe], record: Any, *, own: bool) -> Record:
+    """Return what a probe yielded, if it is a record; of a user's probe its fields are looked at as well."""
+    if not isinstance(record, Record):
+        raise Unclear(f"{_here(cls)} yielded {values.shown(record)}, not a {cls.record.__name__}")
+    wrong = values.misfit(record) if own else ""
+    if wrong:
+        raise Unclear(f"{_here(cls)} yielded a {type(record).__name__} whose {wrong}")
+    return record
+
+
+def _here(cls: Type[Probe]) -> str:
+    return f"`look` in {cls.__module__.replace('.', '/')}.py"
 
 
 def _class(spec: Mapping[str, Any]) -> Tuple[Type[Probe], Sequence[Tuple[str, str]]]:

@@ -28,6 +28,8 @@ def ask(argv: Sequence[str], env: Mapping[str, str], cwd: Optional[str], timeout
             )
     except OSError as error:
         where = f" in {cwd}" if cwd and not os.path.isdir(cwd) else ""
+        if isinstance(error, FileNotFoundError) and not where and "/" not in argv[0]:
+            raise Unclear(f"the program `{argv[0]}` is not on the agent's PATH") from error
         raise Unclear(f"{argv[0]} can't be started{where}: {error.strerror}") from error
     except ValueError as error:
         raise Unclear(f"{argv[0]} can't be started: {error}") from error

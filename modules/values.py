@@ -3,12 +3,14 @@
 import dataclasses
 import enum
 import typing
-from typing import Any, Dict, Iterator, Mapping, Optional, Type, TypeVar, Union
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from runbook.modules.declare import UNSEEN, Invalid, Kind, Probe, Record, Step, Unclear
 from runbook.modules.formats.structure import DEEPEST, shallow
 
 Module = TypeVar("Module", Step, Probe)
+_SHOWN = 60  # characters of a value in a message
+_KINDS: Mapping[type, str] = {str: "text", list: "list", tuple: "tuple", dict: "mapping"}
 
 
 def build(cls: Type[Module], params: Mapping[str, Any]) -> Module:
@@ -43,6 +45,32 @@ def paths(module: Union[Step, Probe], names: "typing.Container[str]") -> Iterato
         value = getattr(module, field.name)
         given = (value,) if isinstance(value, str) else value if isinstance(value, (tuple, list)) else ()
         yield from (item for item in given if isinstance(item, str) and (always or item.startswith("/")))
+
+
+def shown(value: object) -> str:
+    """Return a value that is out of place as the reader of a message knows it.
+
+    Example:
+        >>> shown("abc"), shown(5), shown(None)
+        ("the text 'abc'", '5', 'None')
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return repr(value)
+    kind = _KINDS.get(type(value))
+    if kind is None:
+        return f"something of the type {type(value).__name__}"
+    said = repr(value)
+    return f"the {kind} {said if len(said) <= _SHOWN else said[:_SHOWN] + '…'}"
+
+
+def misfit(record: Record) -> str:
+    """Say which field of a record holds a text where a number belongs, or the like; empty when none does."""
+    for field in dataclasses.fields(record):
+        value, wanted = getattr(record, field.name), _plain(field.type)
+        if wanted and value is not UNSEEN and not isinstance(value, wanted):
+            names = " or ".join(sorted("None" if each is type(None) else each.__name__ for each in wanted))
+            return f"field `{field.name}` is {shown(value)}, not {names}"
+    return ""
 
 
 def travelling(record: Record, subject: Optional[str]) -> Dict[str, Any]:
@@ -87,6 +115,17 @@ def _tuple(hint: Any) -> Any:
     if typing.get_origin(bare) is Union:
         return next((inner for part in typing.get_args(bare) if (inner := _tuple(part)) is not None), None)
     return None
+
+
+def _plain(hint: Any) -> Tuple[type, ...]:
+    """Return the types that a field's value may have, where they are scalars; nothing when it can be anything."""
+    bare = _bare(hint)
+    if typing.get_origin(bare) is Union:
+        parts = [_plain(part) for part in typing.get_args(bare)]
+        return tuple(kind for part in parts for kind in part) if all(parts) else ()
+    if bare is float:
+        return (float, int)
+    return (bare,) if bare in {int, bool, str, type(None)} else ()
 
 
 def _bare(hint: Any) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import signal
 import socket
+import stat
 import struct
 from typing import Any, Final
 
@@ -15,7 +17,8 @@ BIND, RECURSIVE, PRIVATE, REMOUNT, READ_ONLY = 0x1000, 0x4000, 0x40000, 0x20, 0x
 NO_SUID, NO_DEV, NO_EXEC = 0x2, 0x4, 0x8
 _DETACH: Final = 2  # MNT_DETACH
 _LOSE: Final = 24  # PR_CAPBSET_DROP
-_MODULE, _RAW_IO, _ADMIN, _BOOT, _TIME, _MKNOD, _KERNEL_LOG = 16, 17, 21, 22, 25, 27, 34  # capabilities
+_SEARCH, _MODULE, _RAW_IO, _TRACE, _ADMIN, _BOOT = 2, 16, 17, 19, 21, 22  # capabilities
+_TIME, _MKNOD, _KERNEL_LOG, _BPF = 25, 27, 34, 39
 _PARENT_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _MOUNT_SETATTR: Final = 442  # the same number on every architecture
 _AT_FDCWD, _AT_RECURSIVE, _ATTR_READ_ONLY = -100, 0x8000, 0x1
@@ -45,9 +48,16 @@ def end_with_parent(parent: int) -> None:
 
 
 def lose_the_machine() -> None:
-    """Take from every program that is started what reaches through namespaces: modules, clocks, reboots, mounts."""
-    for capability in (_MODULE, _RAW_IO, _ADMIN, _BOOT, _TIME, _MKNOD, _KERNEL_LOG):
-        _call("prctl", _libc.prctl, _LOSE, capability, 0, 0, 0)
+    """Take from every program that is started what reaches through namespaces: modules, clocks, reboots, mounts.
+
+    Who may trace others could have the first process of the place, which keeps all of it, mount things in its name.
+    """
+    for capability in (_SEARCH, _MODULE, _RAW_IO, _TRACE, _ADMIN, _BOOT, _TIME, _MKNOD, _KERNEL_LOG, _BPF):
+        try:
+            _call("prctl", _libc.prctl, _LOSE, capability, 0, 0, 0)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # the kernel is older than this capability
+                raise
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
@@ -77,7 +87,17 @@ def read_only(target: str) -> None:
     if done == 0:
         return
     for point in _below(target):  # a kernel before 5.12
-        mount("none", point, flags=REMOUNT | BIND | READ_ONLY | NO_SUID | NO_DEV)
+        no_devices = 0 if stat.S_ISCHR(os.lstat(point).st_mode) else NO_DEV
+        mount("none", point, flags=REMOUNT | BIND | READ_ONLY | NO_SUID | no_devices)
+
+
+def writable(target: str) -> None:
+    """Let a mount of our own be written in again; what is mounted below it stays as it is.
+
+    Raises:
+        OSError: it can't be done.
+    """
+    mount("none", target, flags=REMOUNT | BIND | NO_SUID | NO_DEV)
 
 
 def pivot(root: str) -> None:

@@ -11,9 +11,12 @@ import gc
 import json
 import os
 import signal
+import sys
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import runbook.engine
+import runbook.modules
 from runbook.engine.drill import linux, verdict, walls
 from runbook.engine.drill.exercise import exercise
 from runbook.engine.drill.verdict import Verdict
@@ -66,25 +69,25 @@ def _keep(parent: int, writer: int, drill: Drill, fault: Fault) -> int:
     linux.end_with_parent(parent)
     os.setsid()  # a Ctrl-C at the terminal is for the one who asked
     try:
-        walls.leave()
+        doors = walls.leave()
     except OSError as error:
         _tell(writer, {"unshown": _NAMESPACES.format((error.strerror or str(error)).lower())})
         return 1
     first = os.fork()
     if first == 0:
-        _ending(lambda: _begin(writer, drill, fault))
+        _ending(lambda: _begin(writer, drill, fault, doors))
     os.close(writer)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(first, signal.SIGKILL))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
 
 
-def _begin(writer: int, drill: Drill, fault: Fault) -> int:
+def _begin(writer: int, drill: Drill, fault: Fault, doors: frozenset[str]) -> int:
     """Be the first process of the place: its end is the end of all others."""
     linux.end_with_parent(0)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        walls.build()
+        walls.build(doors, _needed(drill, fault))
     except OSError as error:
         _tell(writer, {"unshown": f"the place can't be made: {error.filename}: {error.strerror}"})
         return 1
@@ -96,6 +99,15 @@ def _begin(writer: int, drill: Drill, fault: Fault) -> int:
         ended, status = os.wait()  # whoever lost its parent is ours
         if ended == worker:
             return os.waitstatus_to_exitcode(status)
+
+
+def _needed(drill: Drill, fault: Fault) -> list[str]:
+    """Return what a drill reads of this machine, which may lie where the place has directories of its own."""
+    files = [drill.file, fault.runbook.file, *(one.copy for one in fault.given.files if one.copy is not None)]
+    folders = [os.path.dirname(os.path.abspath(one)) for one in (drill.file, fault.runbook.file)]  # noqa: PTH100, PTH120
+    python = [sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(sys.executable), *sys.path]  # noqa: PTH120
+    ours = [runbook.__path__[0], runbook.engine.__path__[0], runbook.modules.__path__[0]]
+    return [*folders, *python, *ours, *os.environ.get("PATH", "").split(":"), *files]
 
 
 def _work(writer: int, drill: Drill, fault: Fault) -> int:

@@ -9,7 +9,7 @@ look.unknown       reason; subjects, where not all is unknown; here and below, `
                    fact names none
 look.seen          after an unknown look: the detector can be asked again
 look.absent        reason
-look.well          holds (of an input) fields when; no subject: nothing was there; for reports alone
+look.well          holds input fields when; no subject: nothing was there; for reports alone
 host.unreachable   reason
 incident.pending   since hold fields when; detector_pending subject_pending where the fact names none
 incident.resumed   of an earlier run: state reason opened severity since fields when count; for reports alone

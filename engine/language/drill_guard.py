@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from runbook.engine.errors import RenderError
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from runbook.engine.model import Runbook
 
 _TEMPORARY: Final = f"{OWN}/tmp"  # noqa: S108 -- where `run.scratch` is made, in the place
-_BROUGHT: Final = {"supervisor", "runit"}  # managers that a drill can start for itself
+_PIDFILE: Final = "a pidfile, such as `{{ daemons.NAME.pidfile }}`"
+_MENDS: Final = {
+    "supervisor": "its `config`, of a supervisord that the drill starts",
+    "runit": "the service's directory, of a runsvdir that the drill starts",
+}
 
 
 class Reach(NamedTuple):
@@ -37,14 +42,20 @@ def reaches_out(runbook: Runbook, secrets: Mapping[str, str]) -> Iterator[Reach]
     for where, params in _parameters(runbook):
         unit = _known(params.get("unit"), scope)
         manager = _known(params.get("manager"), scope)
-        if not isinstance(unit, str) or not unit or manager in _BROUGHT or (unit.startswith("/") and _inside(unit)):
+        if not isinstance(unit, str) or not unit or _inside(unit) or _brought(manager, params, scope):
             continue
         what = "lies outside the scratch place" if unit.startswith("/") else "would be one of this machine's services"
-        yield Reach(f"the unit `{unit}` of `{where}` {what}",
-                    f"{mend}: a pidfile, such as `{{{{ daemons.NAME.pidfile }}}}`")  # fmt: skip
+        yield Reach(f"the unit `{unit}` of `{where}` {what}", f"{mend}: {_MENDS.get(manager, _PIDFILE)}")
+
+
+def _brought(manager: Any, params: Mapping[str, Any], scope: render.Scope) -> bool:
+    """Tell whether a unit is one of a supervisor that the drill starts: its configuration lies in the place."""
+    config = _known(params.get("config"), scope)
+    return manager == "supervisor" and isinstance(config, str) and _inside(config)
 
 
 def _inside(path: str) -> bool:
+    path = posixpath.normpath(path)
     return any(path == root or path.startswith(f"{root}/") for root in (SCRATCH, _TEMPORARY))
 
 

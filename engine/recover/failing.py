@@ -59,6 +59,8 @@ def take(turn: Turn, work: Work, operation: Operation, judged: Judged) -> Next:
         return Next(replace(work, error=f"{work.error}; {over}" if over else work.error))
     work = replace(work, pause=pause, tried=work.tried if judged.more else ())
     recovers = detector is not None and bool(detector.recover) and not judged.more
+    if turn.plan.settings.check and not judged.more and (not recovers or failures.charged > 1):
+        return Next(work)  # nothing has changed since, so that it would fail alike
     return Next(work, again=True, first=key if recovers else None)
 
 

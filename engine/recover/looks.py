@@ -172,6 +172,7 @@ def _tell_well(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict
                 detector=detector.name,
                 subject=verdict.subject,
                 holds=verdict.holds,
+                input=detector.is_input,
                 fields=life.plain(verdict),
                 when=turn.plan.condition(detector),
             )

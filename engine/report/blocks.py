@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from runbook.engine.report.passes import AttemptReport, HostReport, IncidentReport, OperationReport, StepReport
 
 _PAST: Final = {  # what the engine itself did
-    "tell": "told",
     "wait": "waited",
     "wait until": "waited until",
     "switch": "switched",
 }
+_BARE: Final = {"do": "", "note": "", "nothing": "nothing:"}  # what a step says in its own words
 _UNDONE: Final = {f"undo {word}": word for word in ("write", "move", "own", "restore")} | {"undo keep": "put back"}
 _DIFF_LINES: Final = 40
 _OUTPUT_LINES: Final = 10
@@ -86,8 +86,8 @@ class Blocks:
                 lines += self.step(step)
                 continue
             if step.state == "planned":
-                lines += self._row("would", _what(step) or "change nothing")
-            elif step.state == "done" and self._more and (_what(step) or not step.changed):
+                lines += self._row("would", _what(step)) if _what(step) else []
+            elif step.state == "done" and ((self._more and (_what(step) or not step.changed)) or _says_why(step)):
                 lines += self._row("did", _what(step) or "nothing: all is as it should be")
             lines += self._diff(step) + self._output(step)
         for undone in one.undone:
@@ -139,6 +139,18 @@ class Blocks:
         """Return the block of a detector that could not look, or of a host that did not answer."""
         name = words.printable(title) + (f" on {words.printable(host)}" if host else "")
         return [self._head(state, name, state), *self._row("why", words.printable(_one_line(reason)))]
+
+    def untold(self, channel: str, reason: str) -> list[str]:
+        """Return the sentence of a channel that did not take a message."""
+        said = f"! {words.printable(channel)} was not told: {words.printable(_one_line(reason))}"
+        return [self._paint(line, "yellow") for line in words.wrapped(said, self._paint.columns)]
+
+    def absent(self, names: Sequence[str], reason: str, host: str = "") -> list[str]:
+        """Return one sentence of the detectors whose target a host lacks, for one reason."""
+        where = f" on {words.printable(host)}" if host else ""
+        said = f"absent{where}: {', '.join(map(words.printable, names))} ({words.printable(_one_line(reason))})"
+        first, *rest = words.wrapped(said, self._paint.columns - 2)
+        return [self._paint("-", "dim") + " " + first, *("  " + line for line in rest)]
 
     def well(self, hosts: Sequence[HostReport]) -> list[str]:
         """Return the one line of all the hosts that have nothing to tell."""
@@ -233,7 +245,7 @@ def pending(one: IncidentReport) -> str:
 def _operated(one: OperationReport) -> str:
     spent = words.duration(one.duration) if one.duration else ""
     if one.state == "planned":
-        return "would run"
+        return "would run" if one.would else "nothing to do"
     if one.state == "succeeded":
         done = f"done in {spent}" if spent else "done"
         if one.fallback:
@@ -289,12 +301,24 @@ def did(one: StepReport, name: str) -> tuple[str, str]:
 
 def _what(one: StepReport) -> str:
     """Return what a step did, or would do."""
-    return _actions(one.actions, {**_PAST, "do": ""} if one.state == "done" else {"do": ""})
+    return _actions(one.actions, {**_PAST, **_BARE} if one.state == "done" else _BARE)
+
+
+def _says_why(one: StepReport) -> bool:
+    """It did nothing, and says why: that is for whoever expected something."""
+    return any(action.get("action") == "nothing" for action in one.actions)
 
 
 def _actions(actions: Sequence[Mapping[str, Any]], verbs: Mapping[str, str]) -> str:
-    told = [f"{verbs.get(word := action.get('action', ''), word)} {action.get('what', '')}" for action in actions]
+    told = [_said(action) or f"{verbs.get(word := action.get('action', ''), word)} {action.get('what', '')}"
+            for action in actions]  # fmt: skip
     return ", ".join(words.printable(text.strip()) for text in told)
+
+
+def _said(action: Mapping[str, Any]) -> str:
+    """Return what is told of a message: it stands in the report, and each channel says for itself who got it."""
+    done = {"tell": "reported", "notify": "report"}.get(str(action.get("action")))
+    return f'{done} "{action.get("what", "")}"' if done else ""
 
 
 def _tried(one: AttemptReport) -> str:

@@ -156,7 +156,13 @@ def _unseen(one: Unseen) -> dict[str, Any]:
 
 
 def _well(one: Well) -> dict[str, Any]:
-    return {"detector": one.detector, "subject": one.subject, "evidence": one.evidence, "fields": dict(one.fields)}
+    return {
+        "detector": one.detector,
+        "subject": one.subject,
+        "evidence": one.evidence,
+        "fields": dict(one.fields),
+        **({"holds": one.holds} if one.is_input else {}),
+    }
 
 
 def _seconds(value: float) -> float:

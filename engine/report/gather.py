@@ -73,7 +73,7 @@ class Gather:
 
     def _begin(self, fact: Fact) -> None:
         data = fact.data
-        hosts, detectors = data.get("hosts"), data.get("detectors")
+        hosts, detectors, aside = data.get("hosts"), data.get("detectors"), data.get("aside")
         self._runs[fact.run] = replace(
             self._runs[fact.run],
             runbook=str(data.get("runbook", "")),
@@ -82,6 +82,7 @@ class Gather:
             planned=_names(data.get("operations")),
             order=_names(data.get("order")),
             detectors=detectors if isinstance(detectors, int) else 0,
+            aside=aside if isinstance(aside, int) else 0,
             hosts={str(name): HostReport(str(name)) for name in hosts} if isinstance(hosts, list) else {},
         )
 
@@ -125,7 +126,13 @@ class Gather:
         host, about = self._host(fact), (_detector(fact), fact.subject)
         others = tuple(one for one in host.well if (one.detector, one.subject) != about)
         seen = _seen(fact)
-        new = Well(*about, seen["evidence"], seen["fields"], holds=bool(fact.data.get("holds")))
+        new = Well(
+            *about,
+            seen["evidence"],
+            seen["fields"],
+            holds=bool(fact.data.get("holds")),
+            is_input=bool(fact.data.get("input")),
+        )
         self._put(fact, replace(host, well=(*others, new)))
 
     def _unreachable(self, fact: Fact) -> None:

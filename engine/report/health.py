@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 
 _HEADS: Final = ("STATE", "WHAT", "WHERE", "SAW", "SINCE")
 _WIDEST: Final = (12, 28, 30)  # columns of state, what and where
-_NARROWEST: Final = 16  # of what was seen
+_NARROWEST: Final = 22  # of what was seen
+_LEAST: Final = 14  # of what and where, which give way to it
 _GAP: Final = "  "
-_MOST: Final = 3  # lines of one row
-_WELL: Final = frozenset({"well", "holds"})
-_CALM: Final = _WELL | {"absent", "pending"}
+_MOST: Final = 6  # lines of one row
+_INPUTS: Final = frozenset({"holds", "not so"})
+_CALM: Final = _INPUTS | {"well", "absent", "pending"}
 _DAY: Final = 86400.0
 
 
@@ -122,7 +123,8 @@ def _of(host: HostReport, run: RunReport, several: bool) -> Iterator[Row]:
     for one in host.well:
         if (one.detector, one.subject) not in fired and (one.fields or one.detector not in others):
             nothing = "" if one.subject or one.fields else "nothing new"
-            yield Row("holds" if one.holds else "well", one.detector, where(one.subject), one.evidence or nothing)
+            state = "holds" if one.holds else "not so" if one.is_input else "well"
+            yield Row(state, one.detector, where(one.subject), one.evidence or nothing)
     for incident in host.incidents:
         since = incident.since if incident.since is not None and incident.since < run.started - 1 else None
         saw = (incident.after if incident.state == "cured" else "") or incident.evidence
@@ -156,27 +158,32 @@ def _table(paint: Paint, rows: Sequence[Row], cut: set[str]) -> list[str]:
     last = max(len(row.since) for row in rows)
     last = max(last, len(_HEADS[4])) if last else 0
     room = paint.columns - 2 - sum(widths) - 3 * len(_GAP) - (last + len(_GAP) if last else 0)
-    while room < _NARROWEST and max(widths[1:]) > _NARROWEST // 2:
+    while room < _NARROWEST and max(widths[1:]) > _LEAST:
         widths[1 if widths[1] > widths[2] else 2] -= 1
         room += 1
-    room = max(room, _NARROWEST)
+    room = max(room, _LEAST)
     heads = [text + " " * (wide - len(text)) for text, wide in zip(_HEADS[:3], widths, strict=True)]
     since = _GAP + _HEADS[4] if last else ""
     lines = [paint(("  " + _GAP.join([*heads, f"{_HEADS[3]:<{room}}" if last else _HEADS[3]]) + since).rstrip(), "dim")]
     for row in rows:
-        sign, colour = SIGNS.get(row.state, SIGNS["cured"] if row.state in _WELL else ("-", "dim"))
+        sign, colour = SIGNS["cured"] if row.state == "well" else SIGNS.get(row.state, ("-", "dim"))
         saw = words.wrapped(words.printable(row.saw), room)
         if len(saw) > _MOST:
             cut.add(row.what)
             saw = [*saw[: _MOST - 1], words.cut(" ".join(saw[_MOST - 1 :]), room)]
-        cells = [_filled(words.printable(text), wide) for text, wide in zip(row.cells, widths, strict=True)]
+        what = words.wrapped(words.printable(row.what), widths[1])
+        if len(what) > _MOST:
+            what = [*what[: _MOST - 1], words.cut(" ".join(what[_MOST - 1 :]), widths[1])]
+        cells = [_filled(text, wide) for text, wide in zip((row.state, what[0], ""), widths, strict=True)]
         cells[2] = _filled(_ending(words.printable(row.where), widths[2]), widths[2])
         cells[0] = paint(cells[0], colour)
         if row.state in BAD | UNFINISHED:
             cells[1] = paint(cells[1], "bold")
         first = _GAP.join([*cells, _filled(saw[0] if saw else "", room) if row.since else saw[0] if saw else ""])
         lines.append(f"{paint(sign, colour)} {first}{_GAP + row.since if row.since else ''}".rstrip())
-        lines += [" " * (2 + sum(widths) + 3 * len(_GAP)) + more for more in saw[1:]]
+        for name, more in itertools.zip_longest(what[1:], saw[1:], fillvalue=""):
+            below = " " * (2 + widths[0]) + _GAP + _filled(name, widths[1]) + _GAP + " " * widths[2] + _GAP + more
+            lines.append(below.rstrip())
     return lines
 
 

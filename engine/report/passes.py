@@ -114,6 +114,12 @@ class OperationReport:
     refused: tuple[RefusedReport, ...] = ()
     undone: tuple[UndoneReport, ...] = ()  # of a rollback, in its order
 
+    @property
+    def would(self) -> bool:
+        """Of a planned one: it would do something, as far as its step could tell."""
+        acts = any(action.get("action") != "nothing" for step in self.steps for action in step.actions)
+        return not self.steps or acts or any(step.diff or step.changed for step in self.steps)
+
 
 @frozen
 class Unseen:
@@ -126,13 +132,17 @@ class Unseen:
 
 @frozen
 class Well:
-    """A subject that a detector looked at and found no fault with; of an input: whether its condition holds."""
+    """A subject that a detector looked at and found no fault with.
+
+    An input has no recovery and is a part of a correlation: that its condition holds, or does not, is no fault.
+    """
 
     detector: str
     subject: str
     evidence: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
     holds: bool = False
+    is_input: bool = False
 
 
 @frozen
@@ -180,6 +190,13 @@ class RunReport:
     detectors: int = 0
     order: tuple[str, ...] = ()  # the names of its detectors, as far as they are known
     planned: tuple[str, ...] = ()  # the names of its operations, as far as they are known
+    aside: int = 0  # how many operations it has that were not looked at, since only detectors were asked
+
+    @property
+    def in_vain(self) -> bool:
+        """A message was all that was asked for (`run notify`), and no channel took it."""
+        told = [one["status"] for host in self.hosts.values() for one in host.told]
+        return self.command == "run" and bool(told) and "sent" not in told
 
 
 @frozen
@@ -195,12 +212,18 @@ class PassReport:
         return [host for run in self.runs for host in run.hosts.values()]
 
     @property
+    def untold(self) -> list[str]:
+        """The channels that did not take a message."""
+        failed = (str(one["channel"]) for host in self.hosts for one in host.told if one["status"] == "failed")
+        return list(dict.fromkeys(failed))
+
+    @property
     def exit_code(self) -> int:
         """130 stopped, 2 a fault is left, 4 something could not be seen, 3 only waiting, 0 well."""
         states = {host.state for host in self.hosts}
         if self.stopped:
             return 130
-        if any(_faulty(host) for host in self.hosts):
+        if any(_faulty(host) for host in self.hosts) or any(run.in_vain for run in self.runs):
             return 2
         if states & {"unreachable", "unknown"}:
             return 4

@@ -199,6 +199,9 @@ def _entry(paint: Paint, blocks: Blocks, run: PastRun, *, full: bool) -> Iterato
                 yield from _indented(lines if full else lines[:1])
         for unseen in host.unknown:
             yield from _indented(blocks.unseen("unknown", unseen.detector, name, unseen.reason))
+        for one in host.told:
+            if one["status"] == "failed":
+                yield from _indented(blocks.untold(str(one["channel"]), str(one["reason"] or "")))
     if full:
         yield f"  run {run.id} by {words.printable(run.by)}"
 

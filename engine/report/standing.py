@@ -174,9 +174,11 @@ def _pending(paint: Paint, pending: Sequence[Held], now: float) -> Iterator[str]
     for one in pending:
         title = " · ".join(part for part in (one.detector, one.subject) if part and part != one.host)
         wanted, hold = one.data.get("count"), one.data.get("hold")
-        far = f"for {words.duration(now - one.since)}" + (f" of {words.duration(hold)}" if hold else "")
+        far = words.duration(max(0.0, one.seen - one.since)) + (f" of {words.duration(hold)}" if hold else "")
         if isinstance(wanted, int) and wanted > 1:
             far = f"{one.data.get('counted', 1)} of {wanted} times"
+        ago = words.duration(now - one.seen) if now - one.seen >= 1 else ""
+        far += f" when last seen, {ago} ago" if ago else ""
         yield head(paint, "pending", words.printable(f"{title} on {one.host}"), f"pending, {far}")
 
 

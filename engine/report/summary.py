@@ -9,7 +9,9 @@ from runbook.engine.report import words
 from runbook.engine.report.passes import BAD, LOST
 
 if TYPE_CHECKING:
-    from runbook.engine.report.passes import PassReport
+    from collections.abc import Sequence
+
+    from runbook.engine.report.passes import OperationReport, PassReport
 
 _NAMED: Final = {"cured": "healed", "cleared": "over by itself", "verifying": "not seen cured yet"}
 _ORDER: Final = (
@@ -39,6 +41,7 @@ _NEXT: Final = (
     ("observed", "heal by hand, or let its `mode` say approve or auto"),
     ("open", "this needs a person"),
     ("pending", "run it again, or with --now to wait for no hold"),
+    ("untold", "see why above"),
     ("cured", "nothing is left to do"),
     ("cleared", "nothing is left to do"),
 )
@@ -52,7 +55,8 @@ def summary_line(report: PassReport) -> str:
     if report.stopped:
         return f"stopped{', ' + said if said else ''}: run it again to go on"
     if not said:
-        return _well(report)
+        in_vain = any(run.in_vain for run in report.runs)
+        return "no channel took the message: see why above" if in_vain else _well(report)
     following = _next(report, counts)
     return said + (f": {following}" if following else "")
 
@@ -69,6 +73,8 @@ def counted(report: PassReport) -> str:
         said.append(f"{words.amount(counts['unreachable'], 'host')} unreachable")
     if counts["unknown"]:
         said.append(f"{counts['unknown']} unknown")
+    if counts["untold"]:
+        said.append(f"{words.amount(counts['untold'], 'channel')} not told")
     return ", ".join(said)
 
 
@@ -82,6 +88,7 @@ def count(report: PassReport) -> Counter[str]:
         counts.update("step" for step in host.steps if step.failed)
         counts["unreachable"] += bool(host.unreachable)
         counts["unknown"] += len(host.unknown)
+    counts["untold"] += len(report.untold)
     return counts
 
 
@@ -122,22 +129,45 @@ def _would(report: PassReport, counts: Counter[str]) -> str:
     if not together:
         return ""
     whole = together == len(found) + waiting
-    which = ("it" if together == 1 else "them") if whole else f"{together} of them"
+    which = _them(together) if whole else f"{together} of them"
     return f"{fix.removesuffix('`')}{' --yes' if waiting else ''}` would try to heal {which}"
 
 
 def _well(report: PassReport) -> str:
     hosts = {host.name for host in report.hosts}
-    who = f"{words.printable(next(iter(hosts)))} is well" if len(hosts) == 1 else f"{len(hosts)} hosts are well"
     if not hosts:
         return "nothing to do: no host was looked at"
-    operations = sum(one.state == "succeeded" for host in report.hosts for one in host.operations)
-    detectors = sum(run.detectors for run in report.runs)
-    planned = sum(one.state == "planned" for host in report.hosts for one in host.operations)
-    told = [words.amount(operations, "operation") + " done"] if operations else []
+    operations = [one for host in report.hosts for one in host.operations]
+    done = sum(one.state == "succeeded" for one in operations)
+    planned = sum(one.state == "planned" and one.would for one in operations)
+    detectors, spent = sum(run.detectors for run in report.runs), sum(run.duration for run in report.runs)
+    timed = [words.duration(spent)] if spent >= 0.05 else []
+    if all(run.command == "run" for run in report.runs):
+        return _step(operations) + (f" ({timed[0]})" if timed else "")
+    who = words.printable(next(iter(hosts))) if len(hosts) == 1 else f"{len(hosts)} hosts"
+    absent = sum(len({one.detector for host in run.hosts.values() for one in host.absent}) for run in report.runs)
+    told = [words.amount(done, "operation") + " done"] if done else []
     told += [words.amount(planned, "operation") + " would run"] if planned else []
-    told += [words.amount(detectors, "detector")] if detectors else []
-    spent = sum(run.duration for run in report.runs)
-    told += [words.duration(spent)] if spent >= 0.05 else []
-    aside = f" ({', '.join(told)})" if told else ""
-    return f"{who}{'' if operations or planned else ', nothing to do'}{aside}"
+    told += [words.amount(detectors, "detector")] if detectors and not absent else []
+    aside = f" ({', '.join(told + timed)})" if told or timed else ""
+    if absent:
+        where = "" if len(hosts) == 1 else f" on {who}"
+        well = f"nothing wrong seen{where}; {absent} of {words.amount(max(detectors, absent), 'detector')} absent"
+    else:
+        well = f"{who} {'is' if len(hosts) == 1 else 'are'} well"
+    if left := sum(run.aside for run in report.runs):
+        return f"{well}, {words.amount(left, 'operation')} not looked at{aside}: `apply --check` shows {_them(left)}"
+    return f"{well}{'' if done or planned or absent else ', nothing to do'}{aside}"
+
+
+def _step(operations: Sequence[OperationReport]) -> str:
+    """Say what a step by itself came to: nobody asked a detector, so nothing is known of the host."""
+    if any(one.state == "planned" for one in operations):
+        return "1 step would run" if any(one.would for one in operations) else "nothing to do"
+    if any(one.state == "succeeded" for one in operations):
+        return "1 step done" if any(one.would for one in operations) else "1 step done, nothing changed"
+    return "nothing to do"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"

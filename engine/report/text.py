@@ -127,8 +127,7 @@ class TextReporter:
         reason = words.printable(str(fact.data.get("reason") or ""))
         run = self._gather.run(fact)
         if status == "failed":
-            said = f"! {channel} was not told: {reason}"
-            self._block(run, [self._paint(line, "yellow") for line in words.wrapped(said, self._paint.columns)])
+            self._block(run, self._blocks.untold(channel, reason))
         elif status == "held" and self._verbosity >= 0:
             self._block(run, [self._paint(f"  {channel} is not told again: {reason}", "dim")])
         elif status == "sent" and (self._verbosity > 0 or fact.data.get("cured") is True):
@@ -159,8 +158,12 @@ class TextReporter:
         if host.unreachable and (tabled is None or not tabled.isdisjoint({"", host.name})):
             self._block(run, self._blocks.unseen("unreachable", host.name, "", host.unreachable))
         if self._verbosity >= 0 and tabled is None:
+            lacking: dict[str, list[str]] = {}
             for unseen in host.absent:
-                self._block(run, self._blocks.unseen("absent", unseen.detector, name, unseen.reason))
+                lacking.setdefault(unseen.reason, []).append(unseen.detector)
+            if lacking:
+                each = (self._blocks.absent(detectors, reason, name) for reason, detectors in lacking.items())
+                self._block(run, [line for lines in each for line in lines])
 
     def _well(self, run: RunReport) -> None:
         well = [host for host in run.hosts.values() if host.state == "well" and not (host.operations or host.incidents)]

@@ -11,11 +11,11 @@ from runbook.engine.model import UNKNOWN
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 _SIZED = frozenset({
     *("size", "rss", "disk_free", "memory_available", "memory_total", "memory_used", "memory_requested"),
-    *("memory_peak", "free", "bytes"),
+    *("memory_peak", "free", "bytes", "until_free", "max_size"),
 })  # fmt: skip
 _TIMED = frozenset({
     *("uptime", "age", "newest_age", "oldest_age", "latency", "stalled_for", "elapsed", "time_limit", "duration"),
-    *("latency_mean", "oldest"),
+    *("latency_mean", "oldest", "older_than", "within", "grace", "timeout"),
 })  # fmt: skip
 _LONGEST = 200  # characters of one value
 
@@ -109,10 +109,12 @@ def wrapped(text: str, columns: int) -> list[str]:
 
 
 def _pieces(word: str, columns: int) -> list[str]:
+    """Break a word that is too long, a path behind one of its slashes."""
     pieces = [""]
     for one in word:
         if width(pieces[-1] + one) > columns:
-            pieces.append("")
+            end = pieces[-1].rfind("/") + 1
+            pieces[-1:] = [pieces[-1][:end], pieces[-1][end:]] if 1 < end < len(pieces[-1]) else [pieces[-1], ""]
         pieces[-1] += one
     return pieces
 

@@ -1,7 +1,7 @@
 """Carrying out a plan, or saying what it would do: the only place where an action becomes an act."""
 
 import os
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple, Type
 
 from runbook.modules.acting import (
     perform_file,
@@ -14,7 +14,9 @@ from runbook.modules.acting import (
 )
 from runbook.modules.acting.hands import Hands
 from runbook.modules.actions import Action, Delete, Do, Keep, Move, Own, Restore, Run, Signal, Until, Write
-from runbook.modules.declare import Failed, Refused
+from runbook.modules.declare import Failed, Refused, Step
+from runbook.modules.host import Host
+from runbook.modules.values import shown as _shown
 
 Act = Callable[[Hands, Any, bool], Tuple[str, bool]]  # (what, changed); the third argument: do it, not only say it
 
@@ -47,6 +49,24 @@ _UNDOS: Mapping[str, Callable[[Hands, Mapping[str, Any]], str]] = {
     "keep": perform_restore.undo_keep,
     "restore": perform_restore.undo_restore,
 }
+
+
+def planned(module: Step, host: Host) -> List[Action]:
+    """Return what a step plans.
+
+    Raises:
+        Failed: its `plan` returned something else than actions.
+        Exception: whatever the module raises.
+    """
+    found: Any = module.plan(host)
+    here = f"`plan` in {type(module).__module__.replace('.', '/')}.py"
+    if isinstance(found, (str, bytes, dict)) or not isinstance(found, Iterable):
+        raise Failed(f"{here} returned {_shown(found)}, not a list of actions")
+    actions = list(found)
+    wrong = next((each for each in actions if type(each) not in _ACTS), None)
+    if wrong is not None:
+        raise Failed(f"{here} returned {_shown(wrong)} among its actions; they are Run, Write, Delete and so on")
+    return actions
 
 
 class Performance:

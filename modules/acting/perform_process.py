@@ -61,6 +61,8 @@ def _started(action: Run, output: Any, hands: Hands) -> "subprocess.Popen[bytes]
         )
     except (OSError, ValueError) as error:
         where = f" in {action.cwd}" if action.cwd and not os.path.isdir(action.cwd) else ""
+        if isinstance(error, FileNotFoundError) and not where and "/" not in action.argv[0]:
+            raise Failed(f"the program `{action.argv[0]}` is not on the agent's PATH") from error
         reason = getattr(error, "strerror", None) or str(error)
         raise Failed(f"{action.argv[0]} can't be started{where}: {reason}") from error
     hands.touched = True

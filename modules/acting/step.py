@@ -10,9 +10,9 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 from runbook.modules import catalogue, cut, look, mask, needs, values, wire
 from runbook.modules.acting import tree
 from runbook.modules.acting.hands import Hands
-from runbook.modules.acting.perform import Performance, undo_all
+from runbook.modules.acting.perform import Performance, planned, undo_all
 from runbook.modules.child import Write
-from runbook.modules.declare import Failed, Invalid, Refused, Step, Unclear
+from runbook.modules.declare import Failed, Invalid, NotYet, Refused, Step, Unclear
 from runbook.modules.host import Host, boot_id
 from runbook.modules.ledger import Ledger
 from runbook.modules.wire import result
@@ -72,7 +72,9 @@ def _once(order: Mapping[str, Any], ledger: Ledger, write: Write) -> Dict[str, A
     if known.begun:
         return result(known.state, f"intent {intent} was begun before and is not done twice")
     with ledger.subject(subject, claim, _PATIENCE * order["timeout"]):
-        held = ledger.start(intent, {"subject": subject, "claim": claim, "step": order["step"], **_boot(order, ledger)})
+        runbook = (order.get("about") or {}).get("runbook")
+        about = {"subject": subject, "claim": claim, "step": order["step"], "runbook": runbook}
+        held = ledger.start(intent, {**about, **_boot(order, ledger)})
         try:
             hands = _hands(order, lambda undo: ledger.keep_undo(intent, undo), write)
             answer = _ended(hands, lambda: _carry_out(order, ledger, hands), order["timeout"])
@@ -122,6 +124,14 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
     except (Failed, Unclear) as problem:
         status, error = "failed", str(problem)
         hands.data.update(getattr(problem, "data", {}))
+    except SystemExit as problem:
+        from runbook.modules import layers
+
+        place = layers.own_place(problem)
+        status, error = (
+            "failed",
+            f"sys.exit({problem.code!r}) was called{f' ({place})' if place else ''}; raise `Failed`",
+        )
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         status, error = "failed", f"{where}{problem.strerror or problem}"
@@ -164,12 +174,24 @@ def _carry_out(order: Mapping[str, Any], ledger: Ledger, hands: Hands) -> None:
     host = Host(
         writable=hands.writable, base=ledger.base, about=order.get("about") or {}, hide=tuple(order.get("hide") or ())
     )
-    performance = Performance(hands, module.plan(host))
+    try:
+        actions = planned(module, host)
+    except NotYet as error:
+        if not order.get("check"):
+            raise
+        hands.actions.append(_told("note", f"do what can't be foreseen: {error}"))
+        return
+    performance = Performance(hands, actions)
     if order.get("check"):
         performance.check()
     else:
         performance.carry_out()
         hands.data.update(module.report(host))
+    hands.actions += [_told("note" if actions else "nothing", text) for text in host.notes]
+
+
+def _told(action: str, what: str) -> Dict[str, Any]:
+    return {"action": action, "what": what, "changed": False}
 
 
 def _class(order: Mapping[str, Any]) -> Tuple[Type[Step], Sequence[Tuple[str, str]]]:

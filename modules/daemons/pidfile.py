@@ -96,7 +96,7 @@ def _start(host: Host, unit: Unit, discarded: List[Action]) -> List[Action]:
     if not unit.start:
         raise Failed(f"{unit.name} does not say how to start the daemon: add `start: [program, argument, …]`")
     if "/" not in unit.start[0] and host.which(unit.start[0]) is None:
-        raise Failed(f"`start`: there is no program {unit.start[0]} on the agent's PATH")
+        raise Failed(f"`start`: the program `{unit.start[0]}` is not on the agent's PATH")
     what = f"{unit.name} names a living process that stays for {unit.settle:g} s"
     if not discarded and os.path.lexists(unit.name):
         what += " (its old pidfile was left in place, because it does not lie in `writable`)"

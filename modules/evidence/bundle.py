@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import stat
 import tarfile
 import time
 from typing import Any, Dict, Iterable, List, Mapping, Tuple
@@ -82,7 +83,8 @@ def prune(hands: Hands, into: str, keep: int, now: float) -> List[str]:
     directory = hands.directory(into)
     try:
         names = sorted(os.listdir(directory))
-        gone = [one for one in names if OURS.fullmatch(one)][:-keep]
+        mine = [one for one in names if OURS.fullmatch(one) and _mine(directory, one)]
+        gone = mine[:-keep]
         for one in names:
             if _HALF.fullmatch(one) and now - os.stat(one, dir_fd=directory, follow_symlinks=False).st_mtime > _STALE:
                 gone.append(one)
@@ -92,6 +94,12 @@ def prune(hands: Hands, into: str, keep: int, now: float) -> List[str]:
     finally:
         os.close(directory)
     return gone
+
+
+def _mine(directory: int, one: str) -> bool:
+    """Tell whether a bundle is one of ours: others may write files of such names where all may write."""
+    about = os.stat(one, dir_fd=directory, follow_symlinks=False)
+    return stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid()
 
 
 def _fill(

@@ -10,27 +10,46 @@ SHAPES = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[\w-]{16,}"
     r"|sk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|AIza[\w-]{35}"
     r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|nvapi-[\w-]{20,}|npm_[A-Za-z0-9]{30,}"
-    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
+    r"|(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
 )
 _KEYS = re.compile(
     r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)"
-    r"|\A[A-Za-z0-9+/=\s]+-----END [A-Z ]{0,20}PRIVATE KEY-----",  # a piece that begins within one
+    r"|\A(?:line \d+ is not there any more; these are the last\n)?[A-Za-z0-9+/=\s>]+"  # a piece that begins within one
+    r"-----END [A-Z ]{0,20}PRIVATE KEY-----",
     re.DOTALL,
 )
-_VALUE = r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;&\"'<>)\]}]+)"
+_VALUE = (
+    r"(?:\\\"(?:[^\"\\\n]|\\[^\"\n])*(?:\\?\"|(?=\n)|\Z)|\"(?:[^\"\\\n]|\\[^\n])*(?:\"|(?=\n)|\Z)"
+    r"|'[^'\n]*(?:'|(?=\n)|\Z)|[^\s&\"'<>]+)"
+)
 _NAMES = (
     r"(?:password|passwd|passphrase|pwd|token|api[_-]?key|secret|secret[_-]?key|access[_-]?key|private[_-]?key"
     r"|client[_-]?secret|credentials?)"
 )
+_SAID = (  # no mere number or switch, and no `|` before a block
+    r"(?!(?:\d{1,9}(?:\.\d+)?|true|false|null|none)(?:[\s,;)\]}\"']|\Z)|\|[0-9+-]{0,2}[ \t]*(?:\n|\Z))" + _VALUE
+)
+_SHORT = r"(?<!by)(?<!com)pass"  # alone it is a word of many meanings
+_BLOCK = re.compile(  # YAML's `password: |`, in a file or between the numbers of lines around a finding
+    r"^(?P<head>(?P<number> *\d+[> ] )?(?P<indent>[ \t]*)(?![ \t])(?:- )?"
+    rf"[^\n:]{{0,80}}?(?:{_NAMES}|{_SHORT})[\"']?[ \t]{{0,3}}:[ \t]{{0,3}}[|>][0-9+-]{{0,2}}[ \t]*\n)"
+    r"(?:(?(number) *\d+[> ] )(?:(?P=indent)[ \t]+[^\n]*)(?:\n|\Z))+",
+    re.IGNORECASE | re.MULTILINE,
+)
 _GROUPED: Sequence[Pattern[str]] = (  # the first group stays
-    re.compile(rf"({_NAMES}[\"']?\s{{0,3}}(?::|=>?)\s{{0,3}})(?!(?:\d{{1,9}}(?:\.\d+)?|true|false|null|none)\b)"
-               rf"{_VALUE}", re.IGNORECASE),
-    re.compile(rf"(\s--?[a-z0-9-]{{0,40}}?{_NAMES}\s+)(?!-){_VALUE}", re.IGNORECASE),
-    re.compile(r"(authorization[\"']?\s{0,3}[:=]\s{0,3}[\"']?(?:(?:bearer|basic|token|digest|negotiate)\s+)?)[^\s\"',]+",
-               re.IGNORECASE),
+    re.compile(rf"({_NAMES}\\?[\"']?\s{{0,3}}(?::|=>?)\s{{0,3}}){_SAID}", re.IGNORECASE),
+    re.compile(rf"({_SHORT}=){_SAID}", re.IGNORECASE),
+    re.compile(rf"((?:{_SHORT}\\?[\"']\s{{0,3}}|[_-]pass):\s{{0,3}}){_SAID}", re.IGNORECASE),
+    re.compile(rf"(\s--?[a-z0-9-]{{0,40}}?(?:{_NAMES}|{_SHORT})\s+)(?!-){_VALUE}", re.IGNORECASE),
+    re.compile(rf"([\"']--?[a-z0-9-]{{0,40}}?(?:{_NAMES}|{_SHORT})[\"'],\s{{0,3}}){_VALUE}", re.IGNORECASE),
+    re.compile(rf"(\bsshpass\b[^\n]{{0,80}}?\s-p\s{{0,3}}){_VALUE}"),
+    re.compile(rf"(\b(?:mysql|mariadb)[a-z-]{{0,20}}\b[^\n]{{0,300}}?\s-p)(?!\s){_VALUE}"),
+    re.compile(rf"(\bredis-cli\b[^\n]{{0,300}}?\s-a\s{{1,3}}){_VALUE}"),
+    re.compile(r"(authorization\\?(?:[\"']\s{0,3},|[\"']?\s{0,3}[:=])\s{0,3}\[?\s{0,3}\\?[\"']?"
+               r"(?:(?:bearer|basic|token|digest|negotiate)\s+)?)[^\s\"',\\\]]+", re.IGNORECASE),
     re.compile(r"(\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{12,}", re.IGNORECASE),
     re.compile(r"(cookie[\"']?\s{0,3}:\s{0,3})[^\n]+", re.IGNORECASE),
-    re.compile(r"(://[^\s/:@\"']{0,128}:)[^\s/@\"']+(?=@)"),
+    re.compile(r"(://[^\s/:@\"']{0,128}:)[^\s/?#\"']+(?=@)"),
     re.compile(r"(\s(?:-u|--user)\s+[^\s:]{1,128}:)\S+"),
 )  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -63,6 +82,8 @@ class Redaction:
         for shape in (_KEYS, SHAPES):
             found, count = shape.subn(MASK, found)
             taken.append(count)
+        found, count = _BLOCK.subn(_headed, found)
+        taken.append(count)
         for grouped in _GROUPED:
             found, count = grouped.subn(_kept, found)
             taken.append(count)
@@ -80,6 +101,10 @@ def _whole(values: Iterable[str]) -> Mask:
 
 def _kept(found: "Match[str]") -> str:
     return f"{found[1]}{MASK}"
+
+
+def _headed(found: "Match[str]") -> str:
+    return f"{found['head']}{found['indent']}  {MASK}\n"
 
 
 def _spelled(found: "Match[str]") -> str:

@@ -3,6 +3,7 @@
 import json
 from typing import Any, List, Optional, Sequence, Tuple, Union
 
+from runbook.modules.formats.unsound import told
 from runbook.modules.frozen import frozen
 
 BLANKS = " \t\r\n"
@@ -42,7 +43,7 @@ def read(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        raise Uneditable(f"no JSON: line {error.lineno} column {error.colno}: {error.msg}") from error
+        raise Uneditable(f"no JSON: line {error.lineno} column {error.colno}: {told(error)}") from error
     except Uneditable:
         raise
     except ValueError as error:  # a number of thousands of digits

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tu
 
 from runbook.modules.acting.regular_file import Irregular, reading
 from runbook.modules.checkpoints.whole import entire
-from runbook.modules.formats.unsound import LARGEST_TEXT, Unsound, Untold
+from runbook.modules.formats.unsound import LARGEST_TEXT, Unsound, Untold, told
 from runbook.modules.formats.weights import checked_safetensors, checked_torch, checked_zip, foreign
 from runbook.modules.frozen import frozen
 
@@ -100,7 +100,7 @@ def _json(path: str, until: float) -> None:  # noqa: ARG001 -- the shape of a ch
     try:
         json.loads(_text(path), parse_int=float)  # of any number of digits
     except json.JSONDecodeError as error:
-        raise Unsound(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
+        raise Unsound(f"line {error.lineno}, column {error.colno}: {told(error)}") from error
     except RecursionError as error:
         raise Unsound("nested too deeply") from error
     except ValueError as error:

@@ -17,6 +17,7 @@ from runbook.modules.hub.tally import Tally
 
 ROUNDS = 3  # times that a content is fetched which has another hash
 _LARGE = 1 << 20  # bytes from which a broken file is mended, and not fetched anew
+_AGAIN = 5  # times that a file may begin anew, and not come farther than before, with its patience filled up
 _KEEP = 1 << 20  # bytes of a mended file after which it is kept how far that is
 _TELL = 1 << 20  # bytes after which the hash may go on
 
@@ -121,6 +122,7 @@ class Bringer:
         """Fetch what is missing at the end, and return the hash of all."""
         patience = Patience(self._patience)
         follower = Follower(descriptor, file, there)
+        farthest, again = there, 0
         try:
             while there < file.size:
                 self._go_on()
@@ -129,8 +131,8 @@ class Bringer:
                         if begin < there:  # it does not send parts
                             self._tally.lost(there - begin)
                             follower.drop()
-                            follower, there = Follower(descriptor, file, begin), begin
-                        told = there
+                            follower, there, again = Follower(descriptor, file, begin), begin, again + 1
+                        told, before = there, farthest
                         pace = Pace()
                         for piece in pieces:
                             self._go_on()
@@ -139,10 +141,16 @@ class Bringer:
                             _write(descriptor, piece, there)
                             there += len(piece)
                             self._tally.came(len(piece))
-                            patience.moved()
+                            if there > farthest:
+                                farthest, again = there, 0
+                            if again <= _AGAIN:
+                                patience.moved()
                             if there - told >= _TELL:
                                 follower.reach(there)
                                 told = there
+                            if there >= file.size:
+                                break  # whatever else it sends
+                        _moved(before, there)
                     follower.reach(there)
                 except Hindered as hindered:
                     follower.reach(there)
@@ -150,7 +158,7 @@ class Bringer:
                     if not file.large:  # it may have come compressed, and has no parts then
                         self._tally.lost(there)
                         follower.drop()
-                        follower, there = Follower(descriptor, file, 0), 0
+                        follower, there, again = Follower(descriptor, file, 0), 0, again + 1
             follower.reach(there)
             return follower.result()
         finally:
@@ -160,20 +168,27 @@ class Bringer:
         patience = Patience(self._patience)
         kept = place.mended(self._place, file)
         mending = repair.Repair(descriptor, file, kept)
+        farthest, again = kept, 0
         while not mending.over:
             self._go_on()
             try:
                 with self._library.content(self._url(file), mending.at, file.size, file.path) as (begin, pieces):
-                    mending.at = min(begin, mending.at)
+                    again += begin < mending.at
+                    mending.at, before = min(begin, mending.at), farthest
                     for piece in pieces:
                         self._go_on()
                         self._tally.came(len(piece), new=False)
-                        patience.moved()
-                        if mending.compare(piece):
+                        over = mending.compare(piece)
+                        if mending.at > farthest:
+                            farthest, again = mending.at, 0
+                        if again <= _AGAIN:
+                            patience.moved()
+                        if over:
                             break
                         if mending.at - kept >= _KEEP:
                             kept = mending.at
                             place.remember_mended(self._place, file, kept)
+                    _moved(before, file.size if mending.over else mending.at)
             except Hindered as hindered:
                 self._wait(patience.pause(hindered, file.path), hindered, file, mending.at)
         if not mending.right:
@@ -196,6 +211,12 @@ class Bringer:
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise Stopped
+
+
+def _moved(before: int, there: int) -> None:
+    """See that an answer brought something new: what brings nothing would be asked for again at once, for ever."""
+    if there <= before:
+        raise Hindered("the server sends nothing new of it")
 
 
 def _write(descriptor: int, piece: bytes, at: int) -> None:

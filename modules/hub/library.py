@@ -7,7 +7,8 @@ host alone. Xet is not used: the hub serves what lies there through plain HTTP a
 
 import contextlib
 import importlib
-from typing import Any, Callable, Iterator, Mapping, Optional, Tuple, TypeVar
+import re
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar
 from urllib.parse import urlsplit
 
 from runbook.modules.declare import Failed
@@ -16,7 +17,10 @@ from runbook.modules.hub.failures import Hindered, of_status
 from runbook.modules.hub.listing import HubFile
 
 LONGEST = 10 << 30  # bytes asked for at once: content delivery networks refuse more than 50 GB
+_MOST = 1_000_000  # entries of a repo
+_AGAIN = 10_000  # entries, ten pages of them, that were told already
 _OURS = "runbook"
+_ERRNO = re.compile(r"^\[Errno -?\d+\] (.)")
 Answer = TypeVar("Answer")
 
 
@@ -93,7 +97,7 @@ class Library:
         """
         api = self._api()
         tree = self._asked(
-            lambda: list(api.list_repo_tree(repo, recursive=True, revision=commit, repo_type=repo_type)),
+            lambda: _ending(api.list_repo_tree(repo, recursive=True, revision=commit, repo_type=repo_type)),
             f"{repo}@{commit[:12]}",
         )
         return tuple(
@@ -199,6 +203,24 @@ class Library:
             ) from error
 
 
+def _ending(told: Iterable[Any]) -> List[Any]:
+    """Return a listing that ends: one whose pages lead back to themselves tells of the same files for ever.
+
+    Raises:
+        Failed: it does not end, or is longer than any repo's.
+    """
+    found: Dict[str, Any] = {}
+    again = 0
+    for one in told:
+        again = again + 1 if one.path in found else 0
+        found[one.path] = one
+        if again > _AGAIN:
+            raise Failed(f"the hub's listing does not end: it has told {again:,} entries again, such as {one.path!r}")
+        if len(found) > _MOST:
+            raise Failed(f"the hub lists more than {_MOST:,} entries; no repo is downloaded that has so many")
+    return list(found.values())
+
+
 def _place(url: str) -> str:
     """Return the host, and the port where it is named."""
     return urlsplit(url).netloc.rpartition("@")[2].lower()
@@ -207,7 +229,7 @@ def _place(url: str) -> str:
 def _told(error: BaseException) -> str:
     """Return an error of the network in words that name what it is: a timeout, a reset, a name that is not there."""
     kind = type(error).__name__
-    said = " ".join(str(error).split())
+    said = _ERRNO.sub(lambda found: found[1].lower(), " ".join(str(error).split()))
     if "Timeout" in kind:
         return "the connection stalls (timed out)" if kind == "ReadTimeout" else f"timed out ({kind})"
     if kind in {"ReadError", "RemoteProtocolError", "WriteError", "ConnectionResetError", "BrokenPipeError"}:

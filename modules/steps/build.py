@@ -11,7 +11,7 @@ from runbook.modules.actions import Action, Delete, Do
 from runbook.modules.build import record, source, tools, verdict, work
 from runbook.modules.build.source import Source
 from runbook.modules.build.verdict import Now
-from runbook.modules.declare import Argv, Failed, Glob, Impact, Invalid, Path, Step
+from runbook.modules.declare import Argv, Glob, Impact, Invalid, NotYet, Path, Step
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.logs import catalogued
@@ -77,14 +77,14 @@ class Build(Step):
         """Compare the source, the toolchain and what is built with what was recorded."""
         root = os.path.abspath(self.path)
         if not os.path.isdir(root):
-            raise Failed(f"the source {root} is not there; fetch it first")
+            raise NotYet(f"the source {root} is not there yet; fetch it first")
         tool = "command" if self.command else self.tool or tools.chosen(root)
         build = os.path.abspath(self.build_dir or tools.directory(tool, root))
         logs = os.path.abspath(self.logs or os.path.join(build, _LOGS))
         for place in (build, logs):
             entry = tree.inside(place, host.writable)
             if not os.path.isdir(entry):
-                raise Failed(f"{entry} is writable and not there; make it first")
+                raise NotYet(f"{entry} is writable and not there yet; make it first")
         before = record.read(logs)
         found = [thing for thing in tree.walk(host, build) if not _beside(os.path.join(build, thing.path), logs)]
         without = [logs, *([build] if build != root else [])]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, Optional, Sequence, Set, Tuple
 
 from runbook.modules.acting import tree
+from runbook.modules.acting.hands import counted, size
 from runbook.modules.acting.regular_file import reading
 from runbook.modules.acting.tree import Found
 from runbook.modules.actions import Action, Delete
@@ -97,6 +98,9 @@ class ClearCache(Step):
         """Choose what goes, and say so in one action."""
         tree.inside(self.path, host.writable)
         found = list(tree.walk(host, self.path))
+        if not found:
+            host.note(f"{self.path} is not there")
+            return []
         if found and not found[-1].directory:
             raise Failed(
                 f"{self.path} is no directory; name the directory and give `match: {os.path.basename(self.path)}`"
@@ -112,8 +116,10 @@ class ClearCache(Step):
             files = [thing for thing in things if not thing.directory]
             empty_too = {thing.path for thing in things if thing.directory}
         folders = _emptied(below, inside, files, empty_too)
-        host.remember(deleted=len(files), freed=sum(unit.size for unit in chosen))
+        freed = sum(unit.size for unit in chosen)
+        host.remember(deleted=len(files), freed=freed)
         entries = tuple(thing.entry for thing in [*files, *folders])
+        self._say(host, freed, len(below) - len(inside), fits=bool(entries))
         return [Delete(self.path, entries)] if entries else []
 
     def report(self, host: Host) -> Dict[str, Any]:
@@ -184,6 +190,19 @@ class ClearCache(Step):
             yield unit
             if missing is not None:
                 missing -= unit.size
+
+    def _say(self, host: Host, freed: int, files: int, *, fits: bool) -> None:
+        """Tell why nothing goes, and where that leaves less free than `until_free` asks for."""
+        why = "" if fits else f"none of {counted(files, 'file')} fits" if files else "the cache is empty"
+        if self.until_free is not None:
+            free = self._free(host) + freed
+            if free >= self.until_free:
+                why = "" if fits else f"{size(free)} are free, {size(self.until_free)} are asked for"
+            else:
+                only = f"{size(free)} free of the {size(self.until_free)} asked for"
+                why = f"that leaves only {only}" if fits else f"{why}; {only}"
+        if why:
+            host.note(why)
 
     def _free(self, host: Host) -> int:
         try:

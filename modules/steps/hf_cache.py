@@ -2,21 +2,23 @@
 
 import importlib
 import os
+import pathlib
 import posixpath
 import stat
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from runbook.modules.acting import tree
 from runbook.modules.acting.trees import Trees
 from runbook.modules.acting.writable import plain
 from runbook.modules.actions import Action, Delete, Entry
-from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Size, Step, Unclear
+from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Refused, Size, Step, Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.hub import names
 from runbook.modules.hub.ground import Ground
 
 ABANDONED = 3600.0  # seconds without a byte after which a partial download is taken for given up
+_REF = 4096  # bytes of the largest file that may name a commit
 _STORE = "blobs/"  # of the cache itself: what several repos share
 
 
@@ -27,8 +29,9 @@ class HfCache(Step):
     The conditions narrow each other: with `older_than: 30d` and `until_free: 200GB` no revision goes that was read or
     written within thirty days, and of the others no more than it takes. What a revision shares with one that stays is
     kept. It is huggingface_hub's own look at its cache (`scan_cache_dir`) that says what belongs to a revision; a repo
-    that it calls corrupt, or to which something is being downloaded, is left alone and counted as `skipped`. On a file
-    system that keeps no access times (`noatime`) a revision is as old as its youngest file.
+    that it calls corrupt, whose `refs` hold anything but small files, or to which something is being downloaded, is
+    left alone and counted as `skipped`. On a file system that keeps no access times (`noatime`) a revision is as old as
+    its youngest file.
 
     The result has `revisions` (how many went), `freed` (bytes), `partials` and `skipped`.
 
@@ -74,9 +77,10 @@ class HfCache(Step):
         host.remember(revisions=0, freed=0, partials=0, skipped=0)
         if not os.path.isdir(root):
             return []
-        scanned = library.scan_cache_dir(root)
         with Trees(host.writable) as trees:
             ground = Ground(trees, root)
+            traps = {folder: why for folder in _listed(ground, "") if "--" in folder and (why := _trap(ground, folder))}
+            scanned = _scanned(library, root, traps)
             repos = [repo for repo in scanned.repos if not _busy(ground, repo, host.now())]
             skipped = len(scanned.warnings) + len(scanned.repos) - len(repos)
             chosen = self._chosen(scanned, repos, host, root) if self._revisions() else []
@@ -84,6 +88,8 @@ class HfCache(Step):
             partials = list(self._abandoned(scanned, ground, host.now())) if self.partials else []
             entries = [*partials, *_entries(host, ground, strategy)]
             shared = list(_unshared(ground, entries))
+        for folder, why in sorted(traps.items()):
+            host.note(f"{folder} is left alone: {why}")
         freed = int(strategy.expected_freed_size) + sum(entry.size for entry in partials)
         host.remember(revisions=len(chosen), freed=freed, partials=len(partials), skipped=skipped)
         entries = list({entry.path: entry for entry in [*entries, *shared]}.values())
@@ -162,6 +168,61 @@ def _busy(ground: Ground, repo: Any, now: float) -> bool:
     partials = [name for name in _listed(ground, f"{folder}/blobs") if name.endswith(".incomplete")]
     seen = [ground.stat(f"{folder}/blobs/{name}") for name in partials]
     return any(about is not None and now - about.st_mtime <= ABANDONED for about in seen)
+
+
+def _trap(ground: Ground, folder: str) -> str:
+    """Say why the library must not look at a repo: it opens what lies there, whatever that is; empty when it may."""
+    if ground.link(folder) is not None:
+        return "it is a link"
+    try:
+        for name in ("refs", "snapshots"):
+            about = ground.stat(f"{folder}/{name}")
+            if about is not None and not stat.S_ISDIR(about.st_mode):
+                return f"{name} is no directory"
+        for name in _listed(ground, f"{folder}/snapshots"):
+            if ground.link(f"{folder}/snapshots/{name}") is not None:
+                return f"snapshots/{name} is a link"
+        return _no_ref(ground, folder)
+    except (Refused, OSError) as error:
+        return str(error)
+
+
+def _no_ref(ground: Ground, folder: str) -> str:
+    """Name what lies among the refs of a repo and is none."""
+    ahead = ["refs"]
+    while ahead:
+        above = ahead.pop()
+        for name in _listed(ground, f"{folder}/{above}"):
+            below = f"{above}/{name}"
+            about = ground.stat(f"{folder}/{below}")
+            if about is None:
+                continue
+            if stat.S_ISDIR(about.st_mode):
+                ahead.append(below)
+            elif not stat.S_ISREG(about.st_mode):
+                return f"{below} is no regular file"
+            elif about.st_size > _REF:
+                return f"{below} has {about.st_size} bytes, and names no commit"
+    return ""
+
+
+def _scanned(library: Any, root: str, traps: Mapping[str, str]) -> Any:
+    """Return what the library sees in the cache; it has no words for leaving a repo out, so it is told of those."""
+    if not traps:
+        return library.scan_cache_dir(root)
+    manager = importlib.import_module("huggingface_hub.utils._cache_manager")
+    scan = manager._scan_cached_repo  # noqa: SLF001
+
+    def wary(path: pathlib.Path) -> Any:
+        if path.name in traps:
+            raise library.CorruptedCacheException(traps[path.name])
+        return scan(path)
+
+    manager._scan_cached_repo = wary  # type: ignore[attr-defined]  # noqa: SLF001
+    try:
+        return library.scan_cache_dir(root)
+    finally:
+        manager._scan_cached_repo = scan  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _listed(ground: Ground, relative: str) -> List[str]:

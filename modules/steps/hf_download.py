@@ -10,7 +10,7 @@ from runbook.modules.acting.hands import counted, size
 from runbook.modules.acting.trees import Trees
 from runbook.modules.acting.writable import plain
 from runbook.modules.actions import Action, Do
-from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Step, Unclear
+from runbook.modules.declare import Duration, Failed, Impact, Invalid, NotYet, Path, Step, Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.hub import download, listing, names, place
@@ -89,7 +89,7 @@ class HfDownload(Step):
         root = plain(self.dest or self.cache or os.path.abspath(library.cache))
         entry = tree.inside(root, host.writable)
         if not os.path.isdir(entry):
-            raise Failed(f"{entry} is writable and not there; make it first")
+            raise NotYet(f"{entry} is writable and not there yet; make it first")
         with Trees(host.writable) as trees:
             ground = Ground(trees, root)
             found, offline = self._listing(library, ground, host)

@@ -49,8 +49,9 @@ class PruneCheckpoints(Step):
     (Transformers, DeepSpeed, FSDP, Megatron, Lightning) and by its files: safetensors, torch, JSON.
 
     Of older checkpoints, sound or not, the oldest goes first. With `corrupt`, broken ones go before them, whatever
-    their age. Each is one action, so that a step that is killed leaves at most one half deleted. `deleted`, `freed`
-    (bytes), `kept` (each with its reason) and `dangling` (links that lead nowhere) are its result.
+    their age; without it, none goes where none is sound. Each is one action, so that a step that is killed leaves at
+    most one half deleted. `deleted`, `freed` (bytes), `kept` (each with its reason) and `dangling` (links that lead
+    nowhere) are its result.
 
     Example:
         - prune_checkpoints: {path: /srv/train/output, keep: 3}
@@ -96,6 +97,8 @@ class PruneCheckpoints(Step):
         """Choose what goes: the broken ones, if asked for, then the oldest."""
         tree.inside(self.path, host.writable)
         found = list(tree.walk(host, self.path))
+        if not found:
+            host.note(f"{self.path} is not there")
         if found and not found[-1].directory:
             raise Failed(f"{self.path} is no directory: name the one that holds the checkpoints")
         units = self._units(found)
@@ -114,11 +117,24 @@ class PruneCheckpoints(Step):
             kept={unit.name: kept[unit.name] for unit in units if unit.name in kept},
             dangling=dangling,
         )
+        self._say(host, units, kept)
         return [Delete(f"{self.path.rstrip('/')}/{unit.name}", tuple(_entries(unit))) for unit in leaving]
 
     def report(self, host: Host) -> Dict[str, Any]:
         """Say what went, what that gave back, and why the others stay."""
         return {name: host.kept[name] for name in ("deleted", "freed", "kept", "dangling")}
+
+    def _say(self, host: Host, units: Sequence[Checkpoint], kept: Dict[str, str]) -> None:
+        """Tell which checkpoints stay, by the reasons for it."""
+        by_reason: Dict[str, List[str]] = {}
+        for unit in units:
+            if unit.name in kept:
+                by_reason.setdefault(kept[unit.name], []).append(unit.name)
+        told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+        if told:
+            host.note(f"{sum(map(len, by_reason.values()))} kept ({told})")
+        elif not units and os.path.isdir(self.path):
+            host.note(f"no checkpoint in {self.path} by its name; `match` says which names are some")
 
     def _units(self, found: Sequence[Found]) -> List[Checkpoint]:
         """Group what lies in the path by checkpoint, the oldest first."""
@@ -168,7 +184,7 @@ class PruneCheckpoints(Step):
         going = [unit for unit in units if unit.name not in kept]
         if self.corrupt:
             yield from (unit for unit in going if self._judged(unit, units, until).sound is False)
-        older = True
+        older = bool(newest)  # where none is sound, none is older than what is kept
         for unit in units:
             older = older and unit.name not in newest
             if unit not in going or (self.corrupt and unit.sound is False):
@@ -176,7 +192,12 @@ class PruneCheckpoints(Step):
             if older or unit.sound is not False:
                 yield unit
             else:
-                kept[unit.name] = f"not sound, and newer than what is kept: {unit.reason}"
+                why = (
+                    "not sound, and newer than what is kept"
+                    if newest
+                    else "not sound, and none is: `corrupt: true` deletes it"
+                )
+                kept[unit.name] = f"{why}: {unit.reason}"
 
     def _newest(self, units: List[Checkpoint], until: float) -> Dict[str, str]:
         """Return the newest that are sound as far as that can be told, and the last one that surely is."""

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Tuple,
 
 from runbook.modules.acting.regular_file import reading
 from runbook.modules.actions import Action
-from runbook.modules.declare import Failed, Glob, Impact, Invalid, Path, Step, Unclear
+from runbook.modules.declare import Failed, Glob, Impact, Invalid, NotYet, Path, Step, Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
@@ -69,7 +69,7 @@ class VerifyFiles(Step):
         """Look at all of it; there is never anything to do."""
         until = time.monotonic() + self.timeout
         if not os.path.exists(self.path):
-            raise Failed(f"{self.path} is not there")
+            raise NotYet(f"{self.path} is not there")
         files = list(self._named())
         faults = [f"{name}: missing" for name, path in files if path is None]
         there = [(name, path) for name, path in files if path is not None]
@@ -77,7 +77,8 @@ class VerifyFiles(Step):
         faults += self._unlike(until)
         if faults:
             more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-            raise Failed(f"{self.path}: {'; '.join(faults[:SHOWN])}{more}")
+            lacking = all(fault.endswith(": missing") for fault in faults)
+            raise (NotYet if lacking else Failed)(f"{self.path}: {'; '.join(faults[:SHOWN])}{more}")
         listed = self.sha256 if isinstance(self.sha256, Mapping) else ()
         host.remember(checked=len({name for name, _ in there} | set(listed)))
         return []

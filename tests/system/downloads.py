@@ -12,12 +12,13 @@ from runbook.modules.host import Host
 class Done:
     """What came of a step."""
 
-    def __init__(self, actions, data, output, changed, report):
+    def __init__(self, actions, data, output, changed, report, notes):
         self.actions = [action.what for action in actions if hasattr(action, "what")]
         self.planned = actions
         self.data = {**data, **report}
         self.output = output
         self.changed = changed
+        self.notes = notes
 
 
 class Steps:
@@ -44,7 +45,7 @@ class Steps:
             self.data = hands.data
             hands.close()
         changed = any(action["changed"] for action in hands.actions)
-        return Done(actions, hands.data, hands.output.text(), changed, step.report(host))
+        return Done(actions, hands.data, hands.output.text(), changed, step.report(host), host.notes)
 
 
 def impatient(monkeypatch):

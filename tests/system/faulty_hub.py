@@ -9,6 +9,7 @@ import contextlib
 import email.utils
 import gzip
 import hashlib
+import itertools
 import json
 import random
 import socket
@@ -26,7 +27,11 @@ STEP = 256 << 10  # bytes that are sent at once; fewer where the speed is limite
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with one request: cut, reset, stall, corrupt, slow, or an HTTP status."""
+    """What goes wrong with one request: cut, reset, stall, corrupt, slow, an HTTP status, or an answer in bad faith.
+
+    In bad faith are `nothing` (a range without content), `short` (a range answered from byte 0 on, with few bytes) and
+    `endless` (more and more bytes, whatever was asked).
+    """
 
     kind: str
     after: int = 0  # bytes of this answer that are sent before; of `corrupt` the byte that is flipped
@@ -51,6 +56,7 @@ class Hub:
         self.buffer = buffer  # bytes that may be on their way, and count as sent though nobody got them
         self.rate = 0.0  # bytes per second of one answer; 0 is as fast as it goes
         self.ranges = True
+        self.pages = 0  # that the listing goes on for: 1 leads to itself, more to others with new names
         self.compressed = False  # small files, whatever the client accepts
         self.branches = {"main"}
         self.lock = threading.Lock()
@@ -169,6 +175,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if hub.large(one):
                     entry["lfs"] = {"oid": hub.etag(one), "size": len(body), "pointerSize": 134}
                 about.append(entry)
+            if hub.pages:
+                return self.page(hub, path, about)
             return self.json(about)
         revision = path.partition("/revision/")[2] or "main"
         if revision not in {*hub.branches, hub.commit}:
@@ -176,6 +184,14 @@ class _Handler(BaseHTTPRequestHandler):
         siblings = [{"rfilename": one} for one in hub.files]
         return self.json({"_id": "1", "id": hub.repo, "modelId": hub.repo, "sha": hub.commit, "private": False,
                           "siblings": siblings, "tags": [], "downloads": 0, "likes": 0})  # fmt: skip
+
+    def page(self, hub, path, about):
+        """Send a page of a listing that does not end."""
+        number = len(hub.asked("/tree/"))
+        if hub.pages > 1:
+            about = [{**about[0], "path": f"{number}/{each}"} for each in range(1000)]
+        headers = {"Content-Type": "application/json", "Link": f'<{hub.url}{path}?cursor={number}>; rel="next"'}
+        return self.answer(200, json.dumps(about).encode(), headers)
 
     def resolve(self, hub, path):
         repo, _, rest = path.strip("/").partition("/resolve/")
@@ -201,6 +217,8 @@ class _Handler(BaseHTTPRequestHandler):
         fault = hub.next_fault(True, name, begin, len(hub.files[name])) if self.command == "GET" else None
         if fault is not None and fault.kind.isdigit():
             return self.fail(fault)
+        if fault is not None and fault.kind in {"nothing", "short", "endless"}:
+            return self.bad_faith(hub.files[name], fault, begin)
         return self.body(hub, name, hub.files[name], headers or {"Accept-Ranges": "bytes"}, fault)
 
     def body(self, hub, name, body, headers, fault):
@@ -221,6 +239,24 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.stream(hub, name, memoryview(body)[begin:end], fault)
         return None
+
+    def bad_faith(self, body, fault, begin):
+        ranged = fault.kind == "nothing" and begin > 0
+        self.send_response(206 if ranged else 200)
+        if ranged:
+            self.send_header("Content-Range", f"bytes {begin}-{len(body) - 1}/{len(body)}")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        pieces = {
+            "nothing": [] if ranged else [body[:16]],
+            "short": [body[:16]],
+            "endless": itertools.repeat(b"x" * STEP),
+        }
+        with contextlib.suppress(OSError):
+            for piece in pieces[fault.kind]:
+                self.connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+                self.server.hub.sent += len(piece)
+            self.connection.sendall(b"0\r\n\r\n")
 
     def stream(self, hub, name, view, fault):
         stop = min(fault.after, len(view)) if fault and fault.kind in {"cut", "reset", "stall"} else len(view)

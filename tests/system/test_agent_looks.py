@@ -36,7 +36,7 @@ def test_records_come_with_their_subjects_and_unseen_fields_are_unknown(agent):
         ("unclear", NotSeen("may not read /x")),
         ("greedy", NotSeen("it needs too much memory")),
         ("broken", NotSeen("ZeroDivisionError: division by zero")),
-        ("exit", NotSeen("the process that looked died")),
+        ("exit", NotSeen("sys.exit(3) was called; raise `Unclear`")),
         ("die", NotSeen("the process that looked died (signal 9)")),
         ("object", NotSeen("TypeError: a object can't travel between agent and controller")),
         ("huge", NotSeen("it saw 17 MiB, more than the 16 MiB that an answer may have")),

@@ -143,7 +143,9 @@ def test_a_subject_that_stays_held_refuses_the_step(agent, tmp_path):
     agent.submit("i1", dawdle(tmp_path / "d"), subject="gpu 0")
     agents.wait_for(lambda: begun(tmp_path / "d"))
     outcome = agent.run("i2", command("true", timeout=0.3), subject="gpu 0")
-    assert (outcome.status, outcome.error) == (StepStatus.REFUSED, "another step acts on gpu 0 at the moment")
+    assert outcome.status is StepStatus.REFUSED
+    said = r"another step acts on gpu 0 at the moment: `\w+`, since \d\d:\d\d:\d\d \(intent i1\)"
+    assert re.fullmatch(said, outcome.error), outcome.error
     (tmp_path / "d.go").touch()
 
 

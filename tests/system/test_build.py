@@ -478,4 +478,4 @@ def test_git_says_what_is_source(place):
 def test_a_source_that_is_missing_is_a_failure_that_says_so(place):
     outcome = place.build(path=str(place.root / "vllm"))
     assert outcome.status is StepStatus.FAILED
-    assert "is not there; fetch it first" in outcome.error
+    assert "is not there yet; fetch it first" in outcome.error

@@ -139,6 +139,32 @@ def test_a_repo_that_is_a_link_is_left_alone(cache, steps, tmp_path):
     assert (tmp_path / "elsewhere/models--org--other/snapshots").is_dir()
 
 
+@pytest.mark.parametrize("trap", ["zero", "fifo", "large", "refs", "snapshot"])
+def test_a_repo_with_what_the_library_would_choke_on_is_named_and_left_alone(cache, steps, trap):
+    repo = cache / "models--org--other"
+    ref = repo / "refs/pr/main"
+    ref.parent.mkdir()
+    if trap == "zero":
+        ref.symlink_to("/dev/zero")
+    elif trap == "fifo":
+        os.mkfifo(ref)
+    elif trap == "large":
+        ref.write_bytes(b"a" * 5000)
+    elif trap == "refs":
+        (repo / "refs").rename(repo / "others")
+        (repo / "refs").symlink_to("/dev")
+    else:
+        (repo / "snapshots" / FIRST).symlink_to("/")
+    steps.run("hf_cache", cache=str(cache), detached=True, repo="org/toy")
+    done = steps.run("hf_cache", cache=str(cache), older_than="0s")
+    assert (done.data["skipped"], done.data["revisions"]) == (1, 1)
+    assert sorted(path.name for path in cache.glob("models--*")) == ["models--org--other"]
+    told = {"zero": "refs/pr/main is no regular file", "fifo": "refs/pr/main is no regular file",
+            "large": "refs/pr/main has 5000 bytes", "refs": "refs is no directory",
+            "snapshot": f"snapshots/{FIRST} is a link"}  # fmt: skip
+    assert [told[trap] in note for note in done.notes] == [True]
+
+
 def test_what_several_repos_share_goes_with_the_last_link(cache, steps):
     store = cache / "blobs/ab"
     store.mkdir(parents=True)

@@ -210,6 +210,48 @@ def test_more_than_was_listed_is_not_kept(steps, hub, tmp_path, monkeypatch):
     assert (tmp_path / "in/model/sub/model.safetensors").read_bytes() == real
 
 
+@pytest.mark.parametrize("large", [True, False])
+@pytest.mark.parametrize("kind", ["nothing", "short"])
+def test_answers_that_bring_nothing_new_are_not_asked_for_without_end(steps, hub, tmp_path, kind, large):
+    name = "sub/model.safetensors" if large else "sub/tiny.safetensors"
+    hub.files = {name: weights(3 << 20 if large else 1000, 1)}
+    hub.faulty = lambda *_: Fault(kind)
+    began = time.monotonic()
+    with pytest.raises(Failed, match="the server sends nothing new of it"):
+        steps.run(dest=f"{tmp_path}/in/model", patience="3s")
+    assert time.monotonic() - began < 20
+    assert len(hub.asked(name)) < 40
+    hub.faulty = None
+    steps.run(dest=f"{tmp_path}/in/model")
+    assert (tmp_path / "in/model" / name).read_bytes() == hub.files[name]
+
+
+@pytest.mark.parametrize("kind", ["nothing", "short"])
+def test_a_broken_file_is_not_mended_without_end_either(steps, hub, tmp_path, kind):
+    hub.faulty = lambda name, begin, end: Fault("corrupt", after=2_000_000) if hub.sent < 3 << 20 else Fault(kind)
+    with pytest.raises(Failed, match="the server sends nothing new of it"):
+        steps.run(dest=f"{tmp_path}/in/model", patience="3s")
+    assert len(hub.asked("model.safetensors")) < 40
+
+
+def test_an_answer_without_end_is_left_where_the_file_ends(steps, hub, tmp_path):
+    hub.faulty = lambda *_: Fault("endless")
+    with pytest.raises(Failed, match=r"checksum mismatch|nothing new"):
+        steps.run(dest=f"{tmp_path}/in/model", patience="1s")
+    assert (tmp_path / "in/model/config.json").read_bytes() == b"{}"
+    assert hub.sent < 200 << 20
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+def test_a_listing_without_end_is_left(steps, hub, tmp_path, monkeypatch, pages):
+    monkeypatch.setattr("runbook.modules.hub.library._MOST", 20_000)
+    hub.pages = pages
+    told = "lists more than 20,000 entries" if pages > 1 else "listing does not end: it has told"
+    with pytest.raises(Failed, match=told):
+        steps.run(dest=f"{tmp_path}/in/model")
+    assert names(tmp_path / "in") == []
+
+
 def test_words_of_the_hub_can_not_move_the_cursor(steps, hub, tmp_path):
     hub.meta = [Fault("403", headers={"X-Error-Message": "no" + "x" * 1000})]
     with pytest.raises(Failed) as failed:

@@ -268,6 +268,29 @@ def test_a_run_from_the_command_line_tries_a_channel(ill, hook):
     ]
 
 
+def test_a_message_that_no_channel_takes_is_exit_2_and_stands_in_the_history(ill, hook):
+    hook.status = 500
+    ill.config.write_text(f'[notify.channels]\nhook = "{hook.address}"\n')
+    env = {"RUNBOOK_CONFIG": ""}
+    ran = ill.cli("run", "notify", "message=hello", env=env)
+    assert (ran.exit_code, ran.out.splitlines()[-1]) == (2, "1 channel not told: see why above")
+    assert 'reported "hello"' in ran.out
+    document = json.loads(ill.cli("run", "notify", "message=hello", "--format", "json", env=env).out)
+    assert (document["exit_code"], document["summary"]) == (2, "1 channel not told: see why above")
+    history = ill.cli("history", env=env).out
+    assert history.count("run: 1 channel not told") == 2
+    assert "! hook was not told: " in history
+
+
+def test_a_pass_that_heals_and_tells_nobody_says_so_in_its_last_line(ill, hook):
+    hook.status = 500
+    book = ill.write(f'[notify.channels]\nhook = "{hook.address}"\n')
+    steps = f'[{{notify: "it is ill"}}, {{command: "rm {ill.flag}"}}]'
+    book.write_text(book.read_text().replace('[{command: "true"}]', steps))
+    ran = ill.apply()
+    assert (ran.exit_code, ran.out.splitlines()[-1]) == (0, "1 healed, 1 channel not told: see why above")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

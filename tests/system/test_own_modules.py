@@ -179,12 +179,14 @@ def test_a_folder_of_the_module_path_is_used_everywhere(project, tmp_path):
     [
         ("raise ValueError('odd flag')", "ValueError: odd flag (runbook_modules/steps/raise_flag.py:27 in plan)"),
         ("while True:\n    pass", "did not end within its timeout of 2 s; it was at runbook_modules/steps/raise_flag.py:2"),
-        ("import os; os._exit(3)", "the step's process ended with exit code 3"),
+        ("import os; os._exit(3)", "the step's process ended with exit code 3, in runbook_modules/steps/raise_flag.py"),
         ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found' (runbook_modules/steps/raise_flag.py:27 in plan)"),
-        ("raise SystemExit", "the step's process ended with exit code 1"),
-        ("return 7", "TypeError"),
+        ("raise SystemExit(3)", "sys.exit(3) was called (runbook_modules/steps/raise_flag.py:27 in plan); raise `Failed`"),
+        ("return None", "`plan` in runbook_modules/steps/raise_flag.py returned None, not a list of actions"),
+        ("return ['x']", "`plan` in runbook_modules/steps/raise_flag.py returned the text 'x' among its actions"),
+        ("return 'delete it'", "`plan` in runbook_modules/steps/raise_flag.py returned the text 'delete it', not a list"),
     ],
-    ids=["raises", "hangs", "exits", "imports", "leaves", "returns"],
+    ids=["raises", "hangs", "exits", "imports", "leaves", "none", "no action", "text"],
 )  # fmt: skip
 def test_a_step_that_goes_wrong_says_how_and_where(first, expected, project):
     own.write(project.folder, "step", "raise_flag", first=first)
@@ -206,7 +208,10 @@ def test_what_a_module_prints_disturbs_nobody(project):
     ("first", "expected"),
     [
         ("raise ValueError('odd')", "ValueError: odd (runbook_modules/probes/flag_length.py:29 in look)"),
-        ("import os; os._exit(3)", "the process that looked died"),
+        ("import os; os._exit(4)", "the process that looked died (exit code 4, in runbook_modules/probes/flag_length.py)"),
+        ("raise SystemExit(3)", "sys.exit(3) was called (runbook_modules/probes/flag_length.py:29 in look)"),
+        ("yield 5", "`look` in runbook_modules/probes/flag_length.py yielded 5, not a FlagLengthRecord"),
+        ("yield FlagLengthRecord(self.path, 'abc')", "FlagLengthRecord whose field `length` is the text 'abc', not int"),
         ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
     ],
 )
@@ -215,6 +220,15 @@ def test_a_probe_that_goes_wrong_is_unknown_and_says_where(first, expected, proj
     ran = project("probe", "flag_length", project.root / "watched")
     assert ran.exit_code == 4
     assert expected in said(ran)
+
+
+def test_a_probe_that_returns_nothing_says_so(project):
+    file = project.folder / "probes" / "flag_length.py"
+    body, _, _ = file.read_text().partition("        with open(")
+    file.write_text(f"{body}        return None\n")
+    ran = project("probe", "flag_length", project.root / "watched")
+    assert ran.exit_code == 4
+    assert "`look` in runbook_modules/probes/flag_length.py returned None; it must yield records" in said(ran)
 
 
 def test_a_file_that_fails_when_it_is_imported_is_refused_on_the_host(project):

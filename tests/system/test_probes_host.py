@@ -91,7 +91,7 @@ def test_a_program_that_a_signal_ended_has_a_negative_exit_code():
 
 
 def test_a_missing_program_is_unclear():
-    with pytest.raises(Unclear, match="no-such-program can't be started: No such file or directory"):
+    with pytest.raises(Unclear, match="the program `no-such-program` is not on the agent's PATH"):
         look(Command(("no-such-program",)))
 
 

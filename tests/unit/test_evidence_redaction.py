@@ -39,6 +39,28 @@ def redaction():
         (f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----\nafter", SECRET),
         (f"-----BEGIN PRIVATE KEY-----\n{SECRET}\ncut off", SECRET),
         (f"{SECRET}\nQUJD\n-----END PRIVATE KEY-----\nafter", SECRET),
+        (f"password: |\n  {SECRET}\nport: 80", SECRET),
+        (f"db:\n  - password: >-\n      first\n      {SECRET}\n    port: 80", SECRET),
+        (f"      41> password: |\n      42    {SECRET}\n      43  port: 80", SECRET),
+        (f"4711 sshpass -p {SECRET} ssh ops@db", SECRET),
+        (f"4711 sshpass -p{SECRET} ssh ops@db", SECRET),
+        (f"4711 mysql -u root -p{SECRET} jobs", SECRET),
+        (f"4711 mysqldump --password {SECRET} jobs", SECRET),
+        (f"4711 redis-cli -h db -a {SECRET} ping", SECRET),
+        (f"4711 serve --pass {SECRET} --port 80", SECRET),
+        (f"['serve', '--db-password', '{SECRET}']", SECRET),
+        (f"smtp://mail?pass={SECRET}&port=25", SECRET),
+        (f"DB_PASS={SECRET}", SECRET),
+        (f"smtp_pass: {SECRET}", SECRET),
+        (f'{{"pass": "{SECRET}"}}', SECRET),
+        (f"postgres://ops:p@{SECRET}@db.example/jobs?mail=a@b", SECRET),
+        (f'"Authorization": ["Bearer {SECRET}"]', SECRET),
+        (f"('Authorization', 'Bearer {SECRET}')", SECRET),
+        (f'{{\\"password\\": \\"{SECRET}\\"}}', SECRET),
+        (f"password=a,b;{SECRET}", SECRET),
+        (f"password: 'begins, and the line ends {SECRET}\nport: 80", SECRET),
+        (f"password=12345-{SECRET}", SECRET),
+        (f"line 9 is not there any more; these are the last\n{SECRET}\nQUJD\n-----END PRIVATE KEY-----\n", SECRET),
         ("eyJ" + "hbGciOiJIUzI1NiJ9.eyJ" + "zdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N", "dozjgNryP4J3jVmNHl0w5N"),
     ],
 )  # fmt: skip
@@ -59,11 +81,20 @@ def test_what_looks_like_a_secret_is_taken_out(redaction, line, hidden):
         "loaded https://huggingface.co/meta-llama/Llama-3 in 3 s",
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
         "step 100: loss 2.31, lr 1e-4, keys: q_proj k_proj",
+        "the forward pass: 3 of 4, backward pass: slow; bypass=lo, encompass=all",
+        "auth:\n  password: |\nport: 80\nhost: db",
+        "mysql -p jobs; ssh -p 2222 db; python -m pytest -p no:cacheprovider",
+        "git@github.com:org/repo, http://127.0.0.1:8000/v1?to=a@b",
         "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----",
     ],
 )
 def test_what_a_person_needs_at_night_stays(redaction, line):
     assert redaction.text(line) == (line, 0)
+
+
+def test_what_stands_beside_a_block_of_a_secret_stays(redaction):
+    text = f"db:\n  password: |\n    {SECRET}\n    more\n  port: 80\nhost: x\n"
+    assert redaction.text(text) == ("db:\n  password: |\n    ***\n  port: 80\nhost: x\n", 1)
 
 
 def test_the_runbooks_own_secrets_are_taken_out_however_they_are_written():
@@ -79,7 +110,14 @@ def test_control_characters_are_spelled_out_and_lines_stay_lines():
 
 
 @pytest.mark.parametrize(
-    "line", ["-" * 200_000, "token" * 40_000, "=" * 200_000, "a:" * 100_000, "://" * 70_000, " -" * 100_000]
+    "line",
+    [
+        *("-" * 200_000, "token" * 40_000, "=" * 200_000, "a:" * 100_000, "://" * 70_000, " -" * 100_000),
+        *("eyJ" + "A" * 200_000, "eyJ-" * 50_000, "-eyJhbGciOiJI" * 15_000, "eyJhbGciOiJI.eyJ" * 12_000),
+        *("mysql -" * 30_000, "sshpass " * 25_000, "password: |\n" * 15_000, "    password: |\n     x\n" * 8_000),
+        *(' "\\' * 60_000, "A\n" * 100_000, "://a:@" * 30_000, "://a:" + "@" * 200_000, "pass" * 50_000),
+    ],
+    ids=lambda line: line[:14].encode("unicode_escape").decode(),
 )
 def test_no_line_makes_it_slow(redaction, line):
     began = time.process_time()

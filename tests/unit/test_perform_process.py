@@ -94,7 +94,7 @@ def test_a_program_ended_by_a_signal_says_which(hands):
 @pytest.mark.parametrize(
     ("action", "reason"),
     [
-        (Run(("no-such-program",)), "no-such-program can't be started: No such file or directory"),
+        (Run(("no-such-program",)), "the program `no-such-program` is not on the agent's PATH"),
         (Run(("true",), cwd="/no/such"), "true can't be started in /no/such: No such file or directory"),
         (Run(()), "an empty command"),
         (Run(("true\0",)), "can't be started: embedded null byte"),
@@ -186,7 +186,7 @@ def test_a_detached_program_outlives_us_in_a_session_of_its_own_and_logs_below_w
 
 
 def test_a_detached_program_that_cannot_be_started_says_so(hands):
-    with pytest.raises(Failed, match="nope can't be started"):
+    with pytest.raises(Failed, match="the program `nope` is not on the agent's PATH"):
         do(hands, Run(("nope",), detach=True))
 
 

@@ -56,10 +56,41 @@ def test_quiet_shows_only_what_is_wrong_and_nothing_when_all_is_well():
     assert code == 2
 
 
-def test_an_input_that_holds_is_shown_and_is_no_fault():
-    text, code = told(begun(order=["idle"], check=True), well("idle", "0", holds=True, fields={"utilization": 1}))
-    assert "✔ holds  idle" in text
+def test_a_part_of_a_correlation_is_no_fault_and_nothing_that_is_well():
+    text, code = told(
+        begun(order=["idle", "fresh"], check=True),
+        well("idle", "0", holds=True, input=True, fields={"utilization": 1}),
+        well("fresh", "last.pt", holds=False, input=True, fields={"age": 90}),
+    )
+    assert "- holds   idle" in text
+    assert "- not so  fresh" in text
+    assert "✔" not in text
     assert code == 0
+
+
+def test_the_last_line_tells_of_absent_detectors_and_of_operations_that_nobody_looked_at():
+    lacking = [fact("look.absent", about=("", name, ""), reason="no NVIDIA driver") for name in ("gpu lost", "gpu hot")]
+    text, code = told(begun(detectors=6, aside=8), *lacking, well("disk", "/data", **DISK))
+    said = "nothing wrong seen; 2 of 6 detectors absent, 8 operations not looked at: `apply --check` shows them"
+    assert (" ".join(text.splitlines()[-2:]), code) == (said, 0)
+    text, _ = told(begun(detectors=1, aside=1), well("disk", "/data", **DISK))
+    assert text.endswith("localhost is well, 1 operation not looked at (1 detector):\n`apply --check` shows it\n")
+
+
+def test_what_was_seen_has_room_and_paths_break_at_their_slashes():
+    reason = "/srv/training/checkpoints/status/training_status.json is not there: nothing has begun yet, so ask again"
+    about = ("", "the configuration has rested for long enough", "")
+    seen = well("directory missing", "/srv/training/checkpoints/checkpoint-*", **DISK)
+    text, _ = told(begun(check=True), fact("look.absent", about=about, reason=reason), seen)
+    lines = text.splitlines()
+    what, where, saw = (lines[2].index(head) for head in ("WHAT", "WHERE", "SAW"))
+    begin = next(place for place, line in enumerate(lines) if line.startswith("- absent"))
+    shown = [line[saw:].strip() for line in lines[begin : begin + 6]]
+    assert shown[:3] == ["/srv/training/", "checkpoints/status/", "training_status.json"]
+    assert " ".join(shown[2:]).strip() == "training_status.json is not there: nothing has begun yet, so ask again"
+    names = [line[what:where].strip() for line in lines[begin : begin + 6]]
+    assert " ".join(names).strip() == about[1]
+    assert max(map(len, lines)) <= 80
 
 
 def test_what_would_be_done_stands_below_the_table():

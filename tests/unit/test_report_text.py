@@ -200,8 +200,7 @@ llm-deploy on localhost
 ? kernel log                                                             unknown
     why   permission denied: /dev/kmsg (add `become: true`)
 
-- gpu ill                                                                 absent
-    why   no NVIDIA driver
+- absent: gpu ill (no NVIDIA driver)
 
 1 unknown: see why above, then run it again
 """,
@@ -639,7 +638,7 @@ def test_what_the_engine_itself_did_reads_as_a_sentence():
         ended("cured", 5.0),
     )
     assert "    did   wait: waited 1s\n    did   wait_for: waited until open (3s)\n" in text
-    assert "    did   notify: told vllm is back\n" in text
+    assert '    did   notify: reported "vllm is back"\n' in text
     text, _ = told(begun(check=True), opened(), engine("wait", "wait", "1s", status="planned"))
     assert "    would wait 1s\n" in text
 
@@ -648,3 +647,73 @@ def test_output_that_the_error_repeats_is_shown_once():
     text, _ = told(begun(), opened(), stepped(status="failed", error="exit code 1: no broom", output="no broom\n"),
                    ended("unhealed", 1.0))  # fmt: skip
     assert text.count("no broom") == 1
+
+
+def test_absent_detectors_stand_in_one_sentence_for_each_reason_behind_the_faults():
+    names = [f"a kind of crash number {number}" for number in range(6)]
+    logs = [fact("look.absent", about=("", name, ""), reason="no file at /srv/*.log") for name in names]
+    gpu = fact("look.absent", about=("", "gpu hot", ""), reason="no NVIDIA driver")
+    text, _ = told(begun(detectors=9), *logs[:3], gpu, *logs[3:], *HEALED)
+    _, after = text.split("watched for 2.5s\n\n")
+    first, second, last = (*after.split("- absent: ")[1:], after.splitlines()[-1])
+    assert " ".join(first.split()) == ", ".join(names) + " (no file at /srv/*.log)"
+    assert second.splitlines()[0] == "gpu hot (no NVIDIA driver)"
+    assert last == "1 healed: nothing is left to do"
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_with_absent_detectors_nothing_wrong_was_seen_which_is_less_than_well():
+    gone = fact("look.absent", about=("", "gpu hot", ""), reason="no NVIDIA driver")
+    assert told(begun(detectors=6), gone)[0].endswith("nothing wrong seen; 1 of 6 detectors absent\n")
+
+
+def message(status, channel="dead"):
+    return fact("channel.told", 0.2, channel=channel, status=status, reason="refused" if status == "failed" else "")
+
+
+def test_a_channel_that_was_not_told_is_counted_in_the_last_line():
+    text, code = told(begun(), *HEALED, message("failed"), message("sent", "mail"))
+    assert (text.splitlines()[-1], code) == ("1 healed, 1 channel not told: see why above", 0)
+
+
+NOTIFIED = fact(
+    "attempt.ended", operation="notify", module="notify", status="done", ok=True,
+    actions=[{"action": "tell", "what": "hi", "changed": True}],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code", "last"),
+    [
+        ([], 0, "1 step done"),
+        (["sent"], 0, "1 step done"),
+        (["failed"], 2, "1 channel not told: see why above"),
+        (["held"], 2, "no channel took the message: see why above"),
+        (["failed", "sent"], 0, "1 channel not told: see why above"),
+    ],
+)
+def test_a_message_by_itself_is_in_vain_where_no_channel_takes_it(statuses, code, last):
+    tried = [message(status, f"channel {number}") for number, status in enumerate(statuses)]
+    done = fact("operation.ended", operation="notify", state="succeeded", attempts=1)
+    text, came = told(begun(runbook="run", command="run", detectors=0), NOTIFIED, done, *tried, verbosity=1)
+    assert 'did   reported "hi"' in text
+    assert (text.splitlines()[-1].removesuffix(" (0.2s)"), came) == (last, code)
+
+
+@pytest.mark.parametrize(
+    ("check", "actions", "head", "last"),
+    [
+        (False, RESTART, "done", "1 step done"),
+        (False, [], "done", "1 step done, nothing changed"),
+        (True, RESTART, "would run", "1 step would run"),
+        (True, [], "nothing to do", "nothing to do"),
+    ],
+)
+def test_a_step_by_itself_says_nothing_of_the_host(check, actions, head, last):
+    status = "planned" if check else "done"
+    step = fact("attempt.ended", operation="chown", module="chown", status=status, ok=True, actions=actions)
+    done = fact("operation.ended", operation="chown", state="succeeded", attempts=1)
+    text, code = told(begun(runbook="run", command="run", detectors=0, check=check), step, done, verbosity=1)
+    assert re.search(rf"chown +{head}$", text, re.MULTILINE)
+    assert "change nothing" not in text
+    assert (text.splitlines()[-1], code) == (last, 0)

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.modules.formats import unsound, validity, weights
+from runbook.modules.formats import json_text, unsound, validity, weights
+from runbook.modules.formats.json_text import Uneditable
 from runbook.modules.formats.validity import Verdict, judge
 
 SOUND = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
@@ -244,3 +245,18 @@ def test_a_check_that_runs_out_of_memory_says_so(tmp_path):
     assert (
         done.stdout == f"{Verdict(valid=None, reason='it can' + chr(39) + 't be judged: that needs too much memory')}\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": "\t"}', "line 1, column 8: Invalid control character"),
+        ('{"a": "b', "line 1, column 7: Unterminated string"),
+        ("{,}", "line 1, column 2: Expecting property name enclosed in double quotes"),
+    ],
+)
+def test_what_is_wrong_with_a_json_text_is_a_whole_sentence(text, reason, tmp_path):
+    (tmp_path / "a.json").write_text(text)
+    assert verdict(tmp_path / "a.json", "json") == Verdict(valid=False, reason=reason)
+    with pytest.raises(Uneditable, match=r"[a-z]$"):
+        json_text.read(text)

@@ -81,6 +81,7 @@ class Held:
     detector: str
     subject: str
     since: float
+    seen: float  # last
     data: Mapping[str, Any] = field(default_factory=dict)  # of its fact: hold, count, counted, fields, when
 
 
@@ -212,7 +213,7 @@ def _pending(journal: Journal, run: LastRun, host: str) -> list[Held]:
         subject = about or str(data.get("subject_pending") or "")
         key = (name, detector, subject)
         kept = journal.ask(
-            "SELECT since FROM holds WHERE runbook = ? AND host = ? AND detector = ? AND subject = ?",
+            "SELECT since, seen FROM holds WHERE runbook = ? AND host = ? AND detector = ? AND subject = ?",
             (run.runbook, *key),
         )
         opened = journal.ask(
@@ -221,7 +222,7 @@ def _pending(journal: Journal, run: LastRun, host: str) -> list[Held]:
             (run.id, detector, name, subject, at),
         )
         if key not in found and kept and not opened:
-            found[key] = Held(run.runbook, name, detector, subject, float(kept[0][0]), data)
+            found[key] = Held(run.runbook, name, detector, subject, float(kept[0][0]), max(at, float(kept[0][1])), data)
     return list(reversed(found.values()))
 
 

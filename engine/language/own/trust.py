@@ -89,12 +89,12 @@ def _check(seen: os.stat_result, shown: str, *, last: bool) -> None:
         who = "root" if me == 0 else f"uid {me} or root"
         raise Untrusted(f"{shown} belongs to uid {seen.st_uid}, not to {who}", f"chown {me} {shown}")
     sticky = stat.S_ISDIR(seen.st_mode) and seen.st_mode & stat.S_ISVTX and not last
-    if not sticky and _written_by_others(seen):
+    if not sticky and written_by_others(seen):
         whom = "everybody" if seen.st_mode & 0o002 else f"group {seen.st_gid}"
         raise Untrusted(f"{whom} can write in {shown}", f"chmod go-w {shown}")
 
 
-def _written_by_others(seen: os.stat_result) -> bool:
+def written_by_others(seen: os.stat_result) -> bool:
     """A group with nobody else in it, as distributions make one for each user, is no one; root's is not such a one."""
     if seen.st_mode & 0o022 == 0o020 and seen.st_gid == 0:
         return True
