@@ -186,15 +186,15 @@ def _read(path: str) -> Optional[Pidfile]:
             first = os.read(descriptor, _LENGTH)
         finally:
             os.close(descriptor)
-        writers = _writers(path, about)
-        if writers is not None:
+        authors = writers(path, about)
+        if authors is not None:
             number = re.match(rb"\s*(\d{1,10})\b", first)  # PostgreSQL writes more lines below
             pid = int(number[1]) if number else 0
-            return Pidfile(pid if pid > INIT else None, about.st_mtime, writers)
+            return Pidfile(pid if pid > INIT else None, about.st_mtime, authors)
     raise Unclear(f"{path} is replaced again and again while it is read")
 
 
-def _writers(path: str, about: os.stat_result) -> Optional[FrozenSet[int]]:
+def writers(path: str, about: os.stat_result) -> Optional[FrozenSet[int]]:
     """Return who could have made a path lead to this file; None when it leads to another one by now."""
     owners = {about.st_uid}
     here, links = "/", 0

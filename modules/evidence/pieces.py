@@ -5,6 +5,7 @@ import stat
 from collections import deque
 from typing import Callable, Deque, Iterator, List, Optional, Sequence
 
+from runbook.modules.daemons import pidfile
 from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
@@ -89,10 +90,22 @@ def around(path: str, number: int, lines: int) -> str:
 
 def _opened(path: str) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    about = os.fstat(descriptor)
+    trouble = "" if stat.S_ISREG(about.st_mode) else "not a regular file"
+    trouble = trouble or _stranger(path, about)
+    if trouble:
         os.close(descriptor)
-        raise Unclear("not a regular file")
+        raise Unclear(trouble)
     return descriptor
+
+
+def _stranger(path: str, about: os.stat_result) -> str:
+    """Say whose link leads to a file that is not theirs to show: they would have us read it for them."""
+    writers = pidfile.writers(path, about)
+    if writers is None:
+        return "it is replaced while it is read"
+    stranger = min(writers - {0, os.geteuid(), about.st_uid}, default=None)
+    return "" if stranger is None else f"a link of uid {stranger} leads to it, and it belongs to uid {about.st_uid}"
 
 
 def _read(descriptor: int, most: int) -> bytes:

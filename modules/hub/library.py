@@ -18,7 +18,7 @@ from runbook.modules.hub.listing import HubFile
 
 LONGEST = 10 << 30  # bytes asked for at once: content delivery networks refuse more than 50 GB
 _MOST = 1_000_000  # entries of a repo
-_AGAIN = 10_000  # entries, ten pages of them, that were told already
+_AGAIN = 100  # entries one after the other that were told already
 _OURS = "runbook"
 _ERRNO = re.compile(r"^\[Errno -?\d+\] (.)")
 Answer = TypeVar("Answer")

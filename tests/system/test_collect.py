@@ -55,6 +55,33 @@ def opened(bundle):
         return members, {one.name.partition("/")[2]: archive.extractfile(one).read().decode() for one in members}
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("whose", ["strangers", "roots"])
+def test_a_file_that_a_strangers_link_leads_to_is_not_shown(cli, ill, whose):
+    (cli.home / "config.yaml").rename(cli.home / "real.yaml")
+    (cli.home / "config.yaml").symlink_to(cli.home / "real.yaml")
+    os.lchown(cli.home / "config.yaml", *((4711, 4711) if whose == "strangers" else (0, 0)))
+    _, incident = applied(cli, ill)
+    [bundle] = (cli.home / "kept/evidence").iterdir()
+    shown = any(name.endswith("config.yaml") for name in opened(bundle)[1])
+    assert shown is (whose == "roots")
+    what = incident["steps"][0]["actions"][0]["what"]
+    assert ("config.yaml: a link of uid 4711 leads to it, and it belongs to uid 0" in what) is not shown
+
+
+@pytest.mark.root
+def test_bundles_of_others_neither_count_nor_go(cli, ill):
+    into = cli.home / "kept/evidence"
+    into.mkdir()
+    theirs = [into / f"evidence-29990101T00000{number}Z-theirs.tar.gz" for number in range(3)]
+    for one in theirs:
+        one.write_text("not ours")
+        os.chown(one, 4711, 4711)
+    applied(cli, ill)
+    assert all(one.exists() for one in theirs)
+    assert len(list(into.iterdir())) == len(theirs) + 1
+
+
 def test_a_bundle_holds_what_the_host_said_around_the_finding_and_none_of_its_secrets(cli, ill):
     ran, incident = applied(cli, ill)
     assert incident["state"] == "cured", incident

@@ -210,7 +210,7 @@ open("{{ scratch }}/tried", "w").close()
 def test_nothing_outside_of_the_scratch_place_can_be_touched(drills, tmp_path, tree):  # noqa: F811
     import socket
 
-    outside = tmp_path / "outside"
+    outside = drills.home / "outside"  # beside the runbook, so it is seen in the place
     outside.mkdir()
     (outside / "own").write_text("mine", encoding="utf-8")
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as local:
@@ -235,6 +235,76 @@ def test_nothing_outside_of_the_scratch_place_can_be_touched(drills, tmp_path, t
     assert tree(outside) == before[0]
     said = subprocess.run(["dmesg"], capture_output=True, text=True, check=False).stdout
     assert "drilled-a-line" not in said
+
+
+ESCAPE = """
+import ctypes, os, re, socket, stat, sys
+beside, temporary, root = sys.argv[1:]
+def tried(what, do):
+    try:
+        do()
+    except OSError:
+        return
+    sys.exit(f"{what} was possible")
+def held(process):  # 0 when it has ended
+    try:
+        return int(re.search("CapEff:\\\\t(.*)", open(f"/proc/{process}/status").read())[1], 16)
+    except FileNotFoundError:
+        return 0
+mounting = [int(one) for one in os.listdir("/proc") if one.isdigit() and held(one) >> 21 & 1]
+assert 1 in mounting and os.getpid() not in mounting, mounting
+libc = ctypes.CDLL(None, use_errno=True)
+for one in mounting:
+    tried(f"the memory of {one}", lambda: open(f"/proc/{one}/mem", "r+b"))
+    tried(f"the root of {one}", lambda: os.listdir(f"/proc/{one}/root/"))
+    if libc.ptrace(0x4206, one, None, None) == 0:  # PTRACE_SEIZE: it goes on, and is let go when we end
+        sys.exit(f"tracing {one} was possible")
+tried("a socket of /tmp", lambda: socket.socket(socket.AF_UNIX).connect(temporary))
+tried("a socket beside the runbook", lambda: socket.socket(socket.AF_UNIX).connect(f"{beside}/socket"))
+assert os.path.lexists(f"{beside}/socket"), "it was not even there"
+tried("a mode of a device", lambda: os.chmod("/dev/null", 0o666))
+if root == "root":
+    assert not stat.S_ISFIFO(os.stat(f"{beside}/pipe").st_mode), "a pipe was there"
+open("/tmp/own", "w").close()
+open("/var/tmp/own", "w").close()
+open("/dev/null", "w").write("x")
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("who", ["root", "user"])
+def test_nobody_in_the_place_can_act_in_the_name_of_who_may_mount_or_speak_to_the_machine(drills, who):  # noqa: F811
+    import socket
+
+    beside, temporary = drills.home / "beside", f"/tmp/drill-test-{os.getpid()}"
+    beside.mkdir()
+    os.mkfifo(beside / "pipe")
+    pipe = os.open(beside / "pipe", os.O_RDWR)
+    here = os.getcwd()
+    try:
+        with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+            first.bind(temporary)
+            first.listen()
+            os.chdir(beside)
+            second.bind("/proc/self/cwd/socket" if len(str(beside)) > 90 else str(beside / "socket"))
+            second.listen()
+            step = {"command": {"argv": ["python3", "{{ root }}/escape.py", str(beside), temporary, who],
+                                "creates": "{{ root }}/flag"}}  # fmt: skip
+            given = {"files": {"flag": "x", "escape.py": ESCAPE}}
+            runbook = drills.write([healing([step, *RESTORED])], [TAKEN], given=given)
+            argv = drills.argv("drill", runbook, "--format", "json")
+            if who == "user":
+                argv = ["unshare", "--user", "--map-user=4711", "--map-group=4711", *argv]
+            done = subprocess.run(argv, cwd=drills.home, env=drills.env, capture_output=True, text=True, timeout=90,
+                                  check=False)  # fmt: skip
+    finally:
+        os.chdir(here)
+        os.close(pipe)
+        Path(temporary).unlink()
+    if done.stderr.startswith("unshare"):
+        pytest.skip(done.stderr)
+    [fault] = json.loads(done.stdout)["faults"]
+    assert (done.returncode, fault["verdict"]) == (0, "healed"), fault
 
 
 def started(drills, mark):  # noqa: F811

@@ -1,6 +1,7 @@
 """`notify` by channels: a real webhook and a real mail server on the loopback; ones that fail, hang, and are not known."""
 
 import json
+import os
 import re
 import socket
 import threading
@@ -333,5 +334,27 @@ def test_a_configuration_that_others_can_write_is_not_read_and_that_is_told(ill)
     ill.write('[defaults]\nformat = "json"\n')
     ill.config.chmod(0o666)
     ran = ill.apply()
-    assert "warning: runbook.toml is not read: all may write" in ran.err
+    assert "warning: runbook.toml is not read: all may write; mend it: chmod go-w runbook.toml" in ran.err
     assert not ran.out.startswith("{")
+    ill.config.chmod(0o660)
+    os.chown(ill.config, -1, 0 if os.getgid() == 0 else os.getgroups()[-1])
+    ran = ill.apply()
+    if os.getgid() == 0:  # root's group is not one man's alone
+        assert "is not read: group 0 may write; mend it: chmod go-w runbook.toml" in ran.err
+        assert not ran.out.startswith("{")
+    ill.config.chmod(0o600)
+    assert ill.apply().out.startswith("{")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "socket"])
+def test_what_is_no_file_in_the_configurations_place_is_not_waited_for(ill, kind):
+    if kind == "pipe":
+        os.mkfifo(ill.config)
+    elif kind == "directory":
+        ill.config.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(ill.config))
+    ran = ill.apply()
+    assert "warning: runbook.toml is not read: " in ran.err
+    assert "unhealed" in ran.out

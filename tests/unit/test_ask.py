@@ -26,6 +26,7 @@ from runbook.engine.report import levels, standing_document
 from runbook.engine.report import standing as report
 from runbook.engine.report import story as story_report
 from runbook.engine.report.clock import moment
+from runbook.engine.report.paint import Paint
 
 NOW = time.time()
 ABOUT = {"host": "gpu01", "detector": "server down", "subject": "vllm"}
@@ -470,3 +471,11 @@ def test_an_index_answers_every_question_that_is_asked_often(journal):
     for question, index in plans:
         (plan, *_) = [row[3] for row in journal.ask(f"EXPLAIN QUERY PLAN {question}")]
         assert index in plan
+
+
+def test_what_is_pending_is_told_as_it_was_when_somebody_last_looked():
+    held = questions.Held("watch", "n1", "daemon stays down", "", NOW - 524.0, NOW - 522.0, {"hold": 120.0})
+    (line,) = report.lines(Paint(), questions.Standing(pending=(held,)), NOW)
+    assert line.endswith("pending, 2s of 2m when last seen, 8m42s ago")
+    (line,) = report.lines(Paint(), questions.Standing(pending=(replace(held, seen=NOW),)), NOW)
+    assert line.endswith("pending, 8m44s of 2m")

@@ -200,5 +200,24 @@ def test_a_runbook_that_is_not_there_or_does_not_load_is_said(examine, tmp_path)
 
 def test_a_service_that_a_drill_brings_itself_is_no_unit_of_this_machine(examine):
     runbook = RUNBOOK.replace('{unit: "{{ unit }}"', '{manager: supervisor, unit: "{{ unit }}"')
+    runbook = runbook.replace("restart_daemon: {manager", "restart_daemon: {config: '{{ root }}/s.conf', manager")
+    runbook = runbook.replace("daemon: {manager", "daemon: {config: '{{ root }}/s.conf', manager", 1)
+    runbook = runbook.replace(', start: "{{ start }}"', "")
     text = changed("{{ daemons.server.pidfile }}", "server")
-    assert examine(text, runbook)[1] == []
+    assert [each.message for each in examine(text, runbook)[1] if "unit" in each.message] == []
+
+
+@pytest.mark.parametrize(
+    ("manager", "unit", "mend"),
+    [
+        ("{manager: supervisor, ", "server", "its `config`"),
+        ("{manager: supervisor, config: /etc/supervisor/supervisord.conf, ", "server", "its `config`"),
+        ("{manager: runit, ", "server", "the service's directory, of a runsvdir that the drill starts"),
+        ("{manager: runit, ", "/etc/service/server", "the service's directory"),
+        ("{manager: runit, ", "{{ scratch }}/../etc/service/server", "the service's directory"),
+    ],
+)
+def test_a_manager_outside_of_the_place_is_not_asked(examine, manager, unit, mend):
+    runbook = RUNBOOK.replace('{unit: "{{ unit }}"', manager + 'unit: "{{ unit }}"')
+    _, findings, _ = examine(changed("{{ daemons.server.pidfile }}", unit), runbook)
+    assert [each for each in findings if each.code == "RB011" and mend in str(each)]
