@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-bench
 BIN := $(VENV)/bin
+WORKERS := $(shell echo $$((2 * $$(nproc))))  # most of the slow tests wait for something
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-cache-dir --quiet
 
 .PHONY: demo test check pytest debian schema docs bench dist clean help
@@ -22,7 +23,7 @@ check: $(VENV)/test.stamp ## Format, lint, types, rooms, Python versions
 	$(BIN)/vermin --quiet --no-tips --target=3.9- --violations --exclude tomllib --exclude str.decode modules
 
 pytest: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 debian: ## Install the Debian packages of the tests, where that is possible
 	@sh tests/debian.sh

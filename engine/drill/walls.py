@@ -118,7 +118,7 @@ def _empty(path: str, needed: Iterable[str]) -> None:
         if not one.startswith(f"{path}/") or any(one.startswith(f"{other}/") for other in laid):
             continue
         target = Path(f"{_ROOT}{one}")
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
             kind = os.stat(one).st_mode  # noqa: PTH116
             target.parent.mkdir(parents=True, exist_ok=True)
             if stat.S_ISDIR(kind):

@@ -119,8 +119,20 @@ def move(hands: Hands, action: Move, doing: bool) -> Tuple[str, bool]:
     return f"{action.source} to {action.target}", True
 
 
+def _is(hands: Hands, path: str, undo: Mapping[str, Any]) -> bool:
+    """Tell whether what a Move was to move stands at a path."""
+    try:
+        _, _, parent, name = _place(hands, path)
+        seen = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except (OSError, Refused, Failed):
+        return False
+    return (seen.st_dev, seen.st_ino) == (undo["device"], undo["inode"])
+
+
 def undo_move(hands: Hands, undo: Mapping[str, Any]) -> str:
     """Move back what a Move moved, when it is still there and its old place is free."""
+    if _is(hands, str(undo["source"]), undo):
+        return f"{undo['source']} (was not moved)"  # the renaming itself failed, or its step was killed before it
     tree, relative, parent, name = _place(hands, str(undo["path"]))
     held = _hold(tree, parent, name, relative, str(undo["path"]))
     seen = os.fstat(held)

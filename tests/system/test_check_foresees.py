@@ -7,10 +7,10 @@ name: fresh
 writable: ["{root}"]
 operations:
   - name: make room
-    command: {{argv: [sh, -c, 'mkdir -p "$1" && touch "$1/main.c"', sh, "{root}/src"], creates: "{root}/src"}}
+    command: {{argv: [sh, -c, 'mkdir -p "$1" && echo x > "$1/main.c"', sh, "{root}/src"], creates: "{root}/src"}}
     timeout: 10s
   - name: build
-    build: {{path: "{root}/src", command: [touch, out], produces: [out], logs: "{root}/logs"}}
+    build: {{path: "{root}/src", command: [cp, main.c, out], produces: [out], logs: "{root}/logs"}}
     retry: {{strategy: immediate, attempts: 3}}
     timeout: 10s
   - name: whole

@@ -280,7 +280,7 @@ def test_nobody_in_the_place_can_act_in_the_name_of_who_may_mount_or_speak_to_th
     beside.mkdir()
     os.mkfifo(beside / "pipe")
     pipe = os.open(beside / "pipe", os.O_RDWR)
-    here = os.getcwd()
+    here = Path.cwd()
     try:
         with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
             first.bind(temporary)

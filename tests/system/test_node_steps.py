@@ -122,7 +122,8 @@ def state(slurm):
     """A node's state and its reason."""
     told = slurm.node()
     reason = re.search(r"Reason=(.*) \[", told)
-    return re.search(r"State=(\S+)", told)[1], reason[1] if reason else ""
+    flags = re.search(r"State=(\S+)", told)[1].replace("+NOT_RESPONDING", "")  # for a moment, on a busy machine
+    return flags, reason[1] if reason else ""
 
 
 def step(cli, env, *words):

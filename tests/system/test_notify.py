@@ -348,6 +348,8 @@ def test_a_configuration_that_others_can_write_is_not_read_and_that_is_told(ill)
 
 @pytest.mark.parametrize("kind", ["pipe", "directory", "socket"])
 def test_what_is_no_file_in_the_configurations_place_is_not_waited_for(ill, kind):
+    ill.write("")
+    ill.config.unlink()
     if kind == "pipe":
         os.mkfifo(ill.config)
     elif kind == "directory":

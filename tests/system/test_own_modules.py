@@ -208,10 +208,16 @@ def test_what_a_module_prints_disturbs_nobody(project):
     ("first", "expected"),
     [
         ("raise ValueError('odd')", "ValueError: odd (runbook_modules/probes/flag_length.py:29 in look)"),
-        ("import os; os._exit(4)", "the process that looked died (exit code 4, in runbook_modules/probes/flag_length.py)"),
+        (
+            "import os; os._exit(4)",
+            "the process that looked died (exit code 4, in runbook_modules/probes/flag_length.py)",
+        ),
         ("raise SystemExit(3)", "sys.exit(3) was called (runbook_modules/probes/flag_length.py:29 in look)"),
         ("yield 5", "`look` in runbook_modules/probes/flag_length.py yielded 5, not a FlagLengthRecord"),
-        ("yield FlagLengthRecord(self.path, 'abc')", "FlagLengthRecord whose field `length` is the text 'abc', not int"),
+        (
+            "yield FlagLengthRecord(self.path, 'abc')",
+            "FlagLengthRecord whose field `length` is the text 'abc', not int",
+        ),
         ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found'"),
     ],
 )

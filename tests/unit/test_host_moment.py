@@ -61,8 +61,9 @@ def test_a_picture_is_not_kept_for_long(monkeypatch):
 def test_the_gpus_are_asked_once_a_moment(monkeypatch):
     asked = []
     monkeypatch.setitem(
-        sys.modules, "runbook.modules.nvml", SimpleNamespace(read=lambda: asked.append(1) or [{"index": 0}])
-    )
+        sys.modules, "runbook.modules.nvml",
+        SimpleNamespace(read=lambda: asked.append(1) or [{"index": 0}], read_closely=list),
+    )  # fmt: skip
     moment = {}
     assert Host(moment=moment).gpus() == Host(moment=moment).gpus() == [{"index": 0}]
     assert len(asked) == 1
