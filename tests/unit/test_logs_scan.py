@@ -1,8 +1,8 @@
 """What `scan` tells of a whole log, however it is stored, cut into blocks or broken."""
 
 import bz2
-import gzip
 import gc
+import gzip
 import io
 import json
 import lzma
