@@ -281,7 +281,8 @@ def _settle(turn: Turn, incident: Incident, state: OperationState, fallback: str
         reason = f"by the fallback {fallback}" if fallback else ""
         ladder.settle(turn, incident, IncidentState.CURED, reason)
     elif state is OperationState.FAILED:
-        reason = "; ".join((*incident.errors, "the operation failed for good"))
+        held = tuple(str(answer["reason"]) for answer in incident.answers if not answer["ok"])
+        reason = "; ".join((*held, *incident.errors, "the operation failed for good"))
         ladder.settle(turn, incident, IncidentState.UNHEALED, reason)
 
 

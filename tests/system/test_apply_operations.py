@@ -308,3 +308,19 @@ def test_a_lost_attempt_that_must_not_run_twice_waits_for_release(cli):
     ran = cli.json("apply", book)
     assert (ran.exit_code, asked(ran)["state"], times(cli)) == (0, "succeeded", 2), ran.out
     assert cli("release", intent).exit_code == 1
+
+
+def test_why_the_recovery_was_refused_is_told_where_its_operation_failed(cli):
+    book = cli.write("limited.yaml", """
+name: limited
+operations: [{name: fetch, command: [sh, -c, "exit 7"], timeout: 5s}]
+detectors:
+  - name: trouble
+    error: {exit_codes: [7]}
+    limit: 1 per 1h
+    retry: {strategy: immediate, attempts: 2}
+    recover: [{wait: 1ms}]
+""")  # fmt: skip
+    assert cli.json("apply", book).incidents["trouble"]["reason"] == "the operation failed for good"
+    reason = cli.json("apply", book).incidents["trouble"]["reason"]
+    assert reason.startswith("limit reached: 1 recovery per 1h")
