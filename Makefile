@@ -23,7 +23,7 @@ check: $(VENV)/test.stamp ## Format, lint, types, rooms, Python versions
 	$(BIN)/vermin --quiet --no-tips --target=3.9- --violations --exclude tomllib --exclude str.decode modules
 
 pytest: $(VENV)/test.stamp
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 debian: ## Install the Debian packages of the tests, where that is possible
 	@sh tests/debian.sh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import UserError
@@ -53,6 +54,12 @@ def parameters(cls: type[Step | Probe], words: Sequence[str]) -> dict[str, Any]:
         raise UserError("it takes no parameters")
     if loose and first is not None:
         many = known[first].many
+        name, equals, _ = loose[1].partition("=") if len(loose) > 1 and not many else ("", "", "")
+        if first in given or (equals and name == first):
+            raise UserError(f"`{first}` is given twice, once without its name", mend=_listed(cls))
+        if equals and name in known:
+            what = f"`{loose[1]}` has a name and stands behind a value that has none"
+            raise UserError(what, mend=f"write {shlex.join([f'{first}={loose[0]}', loose[1]])}")
         if len(loose) > 1 and not many:
             raise UserError(f"`{loose[1]}` is one value too many", mend=_listed(cls))
         given[first] = loose if many else _value(loose[0], first)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,9 +105,14 @@ def _module(noun: Noun, name: str, *, force: bool) -> None:
     if folders.MODULE.fullmatch(name) is None:
         mend = "use small letters, digits and single _, beginning with a letter"
         raise UserError(f"`{name}` can't be the name of a {noun}", mend=mend)
-    if name in catalogue.bundled(noun):
-        mend = f"`runbook doc --{noun} {name}` tells about it; give yours another name"
-        raise UserError(f"there is a {noun} `{name}` already, which comes with runbook", mend=mend)
+    if keyword.iskeyword(name):
+        what = f"`{name}` can't be the name of a {noun}: it is a word of Python"
+        raise UserError(what, mend=f"give it another name, such as {name}_{noun}")
+    other: Noun = "probe" if noun == "step" else "step"
+    for bundled in (noun, other):  # a step named like a probe would be read as the other by people
+        if name in catalogue.bundled(bundled):
+            mend = f"`runbook doc --{bundled} {name}` tells about it; give yours another name"
+            raise UserError(f"there is a {bundled} `{name}` already, which comes with runbook", mend=mend)
     folder = Path(folders.NAME, f"{noun}s")
     for part in (folder.parent, folder):
         if not part.is_dir():

@@ -89,6 +89,7 @@ def command(
 
 def _run(files: list[Path], chosen: str, show: object) -> tuple[list[Result], list[Coverage]]:
     from runbook.engine.language import cases
+    from runbook.engine.language.own.cases import is_cases
     from runbook.engine.rehearse import own
     from runbook.engine.rehearse import suite as suites
 
@@ -96,12 +97,12 @@ def _run(files: list[Path], chosen: str, show: object) -> tuple[list[Result], li
     covered: list[Coverage] = []
     findings: list[Finding] = []
     suites_of = []
-    for file in [file for file in files if own.is_cases(file.name)]:
+    for file in [file for file in files if is_cases(file.name)]:
         part = own.run(_shown(file), lambda name: fnmatchcase(name, chosen) or name == chosen)
         results += part
         if callable(show):
             show((str(_shown(file)), part))
-    for file in [file for file in files if not own.is_cases(file.name)]:
+    for file in [file for file in files if not is_cases(file.name)]:
         suite, found, _ = cases.examine(_shown(file))
         findings += found
         if suite is not None:
@@ -136,7 +137,7 @@ def _show(paint: object, part: tuple[str, list[Result]], form: str, verbosity: i
 def _files(name: str) -> Iterator[Path]:
     """Yield the files of cases that a path means."""
     from runbook.engine.language import cases, load
-    from runbook.engine.rehearse import own
+    from runbook.engine.language.own import cases as own
 
     path = Path(name)
     if path.is_dir():
@@ -153,12 +154,25 @@ def _files(name: str) -> Iterator[Path]:
             raise UserError("this module has no cases beside it", where=name, mend=f"write {path.stem}.case.yaml")
         yield beside_it
         return
+    if path.suffix == ".py" or cases.is_cases(path.name) or own.is_cases(path.name):
+        raise UserError("there is no such file", where=name, mend=_near(path))
     runbook = load.locate(name)
     beside = [runbook.with_name(runbook.stem + suffix) for suffix in cases.SUFFIXES]
     found = next((each for each in beside if each.exists()), None)
     if found is None:
         raise UserError("this runbook has no cases beside it", where=str(runbook), mend=f"write {beside[0].name}")
     yield found
+
+
+def _near(path: Path) -> str:
+    """Say which file of the same kind beside a missing one was meant, or is there."""
+    from runbook.engine.language.nearest import nearest
+
+    there = sorted(each.name for each in path.parent.glob(f"*{''.join(path.suffixes)}"))
+    near = nearest(path.name, there)
+    if near:
+        return f"did you mean {path.with_name(near)}?"
+    return f"there are {', '.join(there)}" if there else ""
 
 
 def _shown(path: Path) -> Path:

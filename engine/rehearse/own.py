@@ -9,13 +9,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import RunbookInvalid, UserError
-from runbook.engine.language import params, source
-from runbook.engine.language.own import folders
+from runbook.engine.language import params
+from runbook.engine.language.own import cases, folders
+from runbook.engine.language.own.cases import SUFFIXES
 from runbook.engine.language.own.trust import Untrusted
-from runbook.engine.model import Finding
 from runbook.engine.rehearse.compare import Difference
 from runbook.engine.rehearse.suite import Result
 from runbook.modules.golden import case as golden
@@ -25,14 +25,8 @@ if TYPE_CHECKING:
 
     from runbook.engine.language.own.read import Noun, Read
 
-SUFFIXES: Final = (".case.yaml", ".case.yml")
 _PATIENCE = 15.0  # seconds for a case, and for the interpreter's start
 _PROGRAM = "from runbook.modules.golden import judging; judging.main()"
-
-
-def is_cases(name: str) -> bool:
-    """Tell a file of a module's cases by its name."""
-    return name.endswith(SUFFIXES)
 
 
 def run(file: Path, wanted: Callable[[str], bool]) -> list[Result]:
@@ -51,8 +45,10 @@ def run(file: Path, wanted: Callable[[str], bool]) -> list[Result]:
         raise UserError(error.what, where=str(file), mend=error.mend) from error
     if module.cls is None:
         raise RunbookInvalid([found for found in module.findings if found.level == "error"])
-    bodies = _bodies(file)
-    chosen = [(body, line) for body, line in bodies if wanted(str(body["case"]))]
+    listed = cases.examine(file)
+    if listed.findings:
+        raise RunbookInvalid(listed.findings)
+    chosen = [(body, line) for body, line in listed.bodies if wanted(str(body["case"]))]
     with tempfile.TemporaryDirectory(prefix="runbook-") as scratch:
         for path, content in files.items():
             place = Path(scratch, "code", folders.NAME, path)
@@ -70,20 +66,6 @@ def _module(file: Path) -> tuple[Noun, str]:
     if not file.with_name(f"{name}.py").exists():
         raise UserError(f"there is no {name}.py beside it", where=str(file), mend="the file is named after its module")
     return noun, name
-
-
-def _bodies(file: Path) -> list[tuple[Mapping[str, Any], int]]:
-    read = source.read(file)
-    findings = list(read.problems)
-    listed = read.data if isinstance(read.data, list) else [None]
-    for number, body in enumerate(listed if not findings else ()):
-        wrong = golden.problem(body)
-        if wrong:
-            span = read.head((number,) if isinstance(read.data, list) else ())
-            findings.append(Finding("RB006", source.RULES["RB006"], "error", wrong, span))
-    if findings:
-        raise RunbookInvalid(findings)
-    return [(body, read.span((number,)).line) for number, body in enumerate(listed)]
 
 
 def _judged(file: Path, module: Read, chosen: Sequence[tuple[Mapping[str, Any], int]], scratch: Path) -> list[Result]:

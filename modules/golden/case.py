@@ -92,9 +92,9 @@ def problem(body: Any) -> str:
         return "a list of mappings, each with a `case`, belongs here"
     unknown = sorted(map(str, set(body) - KEYS))
     if unknown:
-        return f"case `{body['case']}` has keys that mean nothing: {unknown}"
+        return f"case `{body['case']}` has keys that mean nothing: {', '.join(unknown)}"
     if not EXPECTATIONS & set(body):
-        return f"case `{body['case']}` expects nothing: add one of {sorted(EXPECTATIONS)}"
+        return f"case `{body['case']}` expects nothing: add one of {', '.join(sorted(EXPECTATIONS))}"
     return ""
 
 

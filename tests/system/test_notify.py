@@ -305,6 +305,10 @@ def test_a_pass_that_heals_and_tells_nobody_says_so_in_its_last_line(ill, hook):
         ("notify = 3\n", "`notify` is a table"),
         ("[notify\n", "this is no TOML"),
         ('[defaults.apply]\nfromat = "json"\n', "`runbook apply` has no option `--fromat`\n  did you mean `format`?"),
+        (
+            '[defaults.apply]\nmax-mode = "aprove"\n',
+            "[defaults.apply] max-mode: 'aprove' is not one of 'observe', 'approve', 'auto'\n  did you mean \"approve\"?",
+        ),
         ('[defaults]\njornal = "x"\n', "no command has an option `--jornal`"),
         ('[defaults.aply]\nformat = "json"\n', "there is no command `aply`\n  did you mean `apply`?"),
     ],

@@ -151,6 +151,17 @@ def test_a_bundled_name_is_not_replaced(project):
     assert project("lint", "own.yaml").exit_code == 0  # who does not name it is not concerned
 
 
+def test_a_name_of_the_other_noun_concerns_nobody(project):
+    """A step that can't be had is no concern of a detector that names the bundled probe of that name."""
+    (project.folder / "steps/file.py").symlink_to("raise_flag.py")
+    own.write(project.folder, "probe", "command")
+    text = "name: c\ndetectors:\n  - {name: gone, file: /nowhere, when: exists, recover: [{command: 'true'}]}\n"
+    project.write("c.yaml", text)
+    assert "RB064" not in project("lint", "c.yaml").out
+    project.write("d.yaml", "name: d\noperations:\n  - {name: x, file: /nowhere, timeout: 1m}\n")
+    assert "RB064" in project("lint", "d.yaml").out
+
+
 def test_one_name_in_two_places_is_refused_unless_they_are_the_same(project, tmp_path):
     other = tmp_path / "more"
     own.write(other, "step", "raise_flag")
@@ -171,6 +182,8 @@ def test_a_folder_of_the_module_path_is_used_everywhere(project, tmp_path):
         ran = project(*words, "--module-path", other)
         assert ran.exit_code in {0, 2}, said(ran)
     assert "raise_flag" in project("schema", "--module-path", other).out
+    beside = said(project("lint", "own.yaml", "--module-path", tmp_path))
+    assert "this folder holds no modules: neither steps/ nor probes/ is in it" in beside
     assert "no such folder" in said(project("lint", "own.yaml", "--module-path", tmp_path / "nowhere"))
 
 
@@ -192,6 +205,21 @@ def test_a_step_that_goes_wrong_says_how_and_where(first, expected, project):
     own.write(project.folder, "step", "raise_flag", first=first)
     ran = project("run", "raise_flag", project.root / "flag", "--writable", project.root, "--timeout", "2s")
     assert ran.exit_code == 2
+    assert expected in said(ran)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["a b", "text=up"], "`text=up` has a name and stands behind a value that has none write 'path=a b' text=up"),
+        (["x", "path=y"], "`path` is given twice"),
+        (["path=x", "y"], "`path` is given twice"),
+        (["x", "y"], "`y` is one value too many"),
+    ],
+)
+def test_a_value_without_its_name_stands_last_and_alone(words, expected, project):
+    ran = project("run", "raise_flag", *words)
+    assert ran.exit_code == 1
     assert expected in said(ran)
 
 
@@ -321,6 +349,8 @@ def test_new_writes_modules_that_work_with_their_cases(cli):
     assert cli("lint", "--strict", "runbook_modules").exit_code == 0
     assert "can't be the name of a step" in cli("new", "step", "Open-Gate").err
     assert "comes with runbook" in cli("new", "probe", "http").err
+    assert "there is a probe `file` already" in cli("new", "step", "file").err
+    assert "`class` can't be the name of a step: it is a word of Python" in cli("new", "step", "class").err
     assert "there is such a file already" in cli("new", "step", "open_gate").err
     assert cli("new", "step", "open_gate", "--force").exit_code == 0
 
@@ -331,7 +361,11 @@ def test_new_writes_modules_that_work_with_their_cases(cli):
         ("- {case: a, params: {path: '{tmp}/f'}, actions: []}", "0 expected, 1 given"),
         ("- {case: a, params: {path: '{tmp}/f', txt: x}, actions: []}", "did you mean text?"),
         ("- {case: a, params: {path: /etc/f}, refused: outside}", "1 case in 1 file"),
-        ("- {case: a, parms: 1, actions: []}", "keys that mean nothing: ['parms']"),
+        (
+            "- {case: a, parms: 1, actions: []}",
+            "`parms` means nothing in a case --> runbook_modules/steps/raise_flag.case.yaml:1:13",
+        ),
+        ("- {case: a, parms: 1, actions: []}", "help: did you mean `params`?"),
         ("- {case: a, params: {path: x}}", "expects nothing"),
         ("cases: []", "a list of mappings, each with a `case`"),
     ],
@@ -339,6 +373,23 @@ def test_new_writes_modules_that_work_with_their_cases(cli):
 def test_cases_of_a_module_are_judged(cases, expected, project):
     (project.folder / "steps/raise_flag.case.yaml").write_text(cases + "\n")
     assert expected in said(project("test", "runbook_modules"))
+
+
+def test_lint_looks_at_the_cases_of_modules_too(project):
+    cases = project.folder / "steps/raise_flag.case.yaml"
+    cases.write_text("- {case: a, params: {path: '{tmp}/f'}, actions: []}\n")
+    for named in ("runbook_modules/steps/raise_flag.case.yaml", "runbook_modules"):
+        assert project("lint", "--strict", named).exit_code == 0
+    cases.write_text("- {case: a, parms: 1, actions: []}\n")
+    for named in (cases, "runbook_modules", "."):
+        ran = project("lint", named)
+        assert (ran.exit_code, "did you mean `params`?" in ran.out) == (1, True)
+
+
+def test_a_module_that_is_not_there_is_no_runbook_to_test(project):
+    ran = project("test", "runbook_modules/steps/raise_flg.py")
+    assert ran.exit_code == 1
+    assert "there is no such file did you mean runbook_modules/steps/raise_flag.py?" in said(ran)
 
 
 def test_a_case_whose_module_hangs_or_dies_says_so(project):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from runbook.engine.language.cases import is_cases
 from runbook.engine.language.drills import is_drill
+from runbook.engine.language.own import cases as own_cases
+from runbook.engine.language.own import folders as own_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,6 +69,8 @@ def _is_runbook(path: Path) -> bool:
         return True
     if is_cases(path.name):
         return _CASES.search(start) is not None
+    if own_cases.is_cases(path.name):
+        return path.parent.name in {f"{noun}s" for noun in own_folders.NOUNS}
     if is_drill(path.name):
         return _FAULTS.search(start) is not None
     if _KEYS.search(start) or _SIGNATURES.search(start):

@@ -13,6 +13,7 @@ from runbook.engine.language import cases, drills, load, source
 from runbook.engine.language.lint import catalogue, files, fix
 from runbook.engine.language.lint.check import check
 from runbook.engine.language.nearest import nearest
+from runbook.engine.language.own import cases as own_cases
 from runbook.engine.language.own import enlist, folders
 from runbook.engine.model import Finding, Span
 
@@ -125,6 +126,11 @@ def _examine_file(path: Path, name: str, chosen: Choice, report: Report, *, mend
         _, findings, read = cases.examine(path)
         report.texts[name] = read.text
         report.findings += [_renamed(found, str(path), name) for found in findings if chosen(found)]
+        return
+    if own_cases.is_cases(name):
+        listed = own_cases.examine(path)
+        report.texts[name] = listed.source.text
+        report.findings += [_renamed(found, str(path), name) for found in listed.findings if chosen(found)]
         return
     if drills.is_drill(name):
         _, findings, read = drills.examine(path)

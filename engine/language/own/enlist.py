@@ -6,6 +6,7 @@ What is found is enlisted in the catalogue, where everything that knows bundled 
 from __future__ import annotations
 
 import os
+import pathlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,14 +43,18 @@ def also(paths: Sequence[str]) -> None:
     """Take in the folders of --module-path, for whatever this process loads.
 
     Raises:
-        UserError: one is no directory.
+        UserError: one is no directory, or has no place for modules.
     """
     from runbook.engine.errors import UserError
 
     for path in paths:
+        mend = "it holds steps/NAME.py and probes/NAME.py"
         if not os.path.isdir(path):  # noqa: PTH112 -- text
-            mend = "it holds steps/NAME.py and probes/NAME.py"
             raise UserError("there is no such folder of modules", where=path, mend=mend)
+        if not any(pathlib.Path(path, f"{noun}s").is_dir() for noun in folders.NOUNS):
+            inner = pathlib.Path(path, folders.NAME)
+            mend = f"name {inner}" if inner.is_dir() else mend
+            raise UserError("this folder holds no modules: neither steps/ nor probes/ is in it", where=path, mend=mend)
         full = os.path.abspath(path)  # noqa: PTH100 -- a link is refused later
         if full not in _given:
             _given.append(full)
@@ -87,16 +92,17 @@ def bring(reader: Reader, data: Mapping[str, Any], beside: str) -> Brought:
         return Brought()
     said: list[Source] = []
     broken: set[Path] = set()
-    for _, name, found in _found(places, {*wanted, *strange}):
-        if name not in named:
+    for noun, name, found in _found(places, {*wanted, *strange}):
+        paths = [path for path in named.get(name, ()) if _noun(path) in {noun, None}]
+        if not paths:
             continue
         if isinstance(found, Refusal):
-            reader.add(PLACE, found.what, named[name][0], found.mend, key=True)
+            reader.add(PLACE, found.what, paths[0], found.mend, key=True)
         elif found.findings:
             reader.findings += found.findings
             said.append(Source(found.file, found.text))
         if isinstance(found, Refusal) or found.cls is None:
-            broken.update(named[name])
+            broken.update(paths)
     return Brought(tuple(said), frozenset(broken))
 
 
@@ -256,6 +262,13 @@ def _strange(named: Mapping[str, Sequence[Path]]) -> set[str]:
     words = {*DETECTOR_KEYS, *OPERATION_KEYS, *catalogue.bundled("step"), *catalogue.bundled("probe"), "block"}
     items = {key for key, paths in named.items() if any(map(_of_a_task, paths))}
     return {key for key in items - words if folders.MODULE.fullmatch(key)}
+
+
+def _noun(path: Path) -> Noun | None:
+    """Return which noun a key names where modules stand; None elsewhere."""
+    if not _of_a_task(path):
+        return None
+    return "probe" if path[-3] == "detectors" else "step"
 
 
 def _of_a_task(path: Path) -> bool:
