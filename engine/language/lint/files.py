@@ -7,9 +7,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbook.engine.language.cases import is_cases
-from runbook.engine.language.drills import is_drill
-from runbook.engine.language.own import cases as own_cases
 from runbook.engine.language.own import folders as own_folders
 
 if TYPE_CHECKING:
@@ -67,15 +64,42 @@ def _is_runbook(path: Path) -> bool:
             start = file.read(_ENOUGH)
     except OSError:
         return True
-    if is_cases(path.name):
+    if are_cases(path.name):
         return _CASES.search(start) is not None
-    if own_cases.is_cases(path.name):
+    if are_own_cases(path.name):
         return path.parent.name in {f"{noun}s" for noun in own_folders.NOUNS}
     if is_drill(path.name):
         return _FAULTS.search(start) is not None
     if _KEYS.search(start) or _SIGNATURES.search(start):
         return True
     return b"runbook.schema.json" in start[:4096] and _NAME.search(start) is not None
+
+
+def are_cases(name: str) -> bool:
+    """Tell a file of a runbook's cases by its name; what reads it is imported only then."""
+    if ".test." not in name:
+        return False
+    from runbook.engine.language.cases import is_cases
+
+    return is_cases(name)
+
+
+def are_own_cases(name: str) -> bool:
+    """Tell a file of a module's cases by its name."""
+    if ".case." not in name:
+        return False
+    from runbook.engine.language.own.cases import is_cases
+
+    return is_cases(name)
+
+
+def is_drill(name: str) -> bool:
+    """Tell a file of faults by its name."""
+    if ".drill." not in name:
+        return False
+    from runbook.engine.language import drills
+
+    return drills.is_drill(name)
 
 
 def shown(path: Path, here: Path) -> str:

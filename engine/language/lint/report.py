@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runbook.engine.errors import UserError
-from runbook.engine.language import cases, drills, load, source
+from runbook.engine.language import load, source
 from runbook.engine.language.lint import catalogue, files, fix
 from runbook.engine.language.lint.check import check
 from runbook.engine.language.nearest import nearest
-from runbook.engine.language.own import cases as own_cases
 from runbook.engine.language.own import enlist, folders
 from runbook.engine.model import Finding, Span
 
@@ -122,17 +121,23 @@ def _say(report: Report, name: str, message: str, hint: str = "") -> None:
 
 
 def _examine_file(path: Path, name: str, chosen: Choice, report: Report, *, mend: bool) -> None:
-    if cases.is_cases(name):
+    if files.are_cases(name):
+        from runbook.engine.language import cases
+
         _, findings, read = cases.examine(path)
         report.texts[name] = read.text
         report.findings += [_renamed(found, str(path), name) for found in findings if chosen(found)]
         return
-    if own_cases.is_cases(name):
+    if files.are_own_cases(name):
+        from runbook.engine.language.own import cases as own_cases
+
         listed = own_cases.examine(path)
         report.texts[name] = listed.source.text
         report.findings += [_renamed(found, str(path), name) for found in listed.findings if chosen(found)]
         return
-    if drills.is_drill(name):
+    if files.is_drill(name):
+        from runbook.engine.language import drills
+
         _, findings, read = drills.examine(path)
         report.texts[name] = read.text
         report.findings += [_renamed(found, str(path), name) for found in findings if chosen(found)]
