@@ -168,11 +168,13 @@ def main() -> int:
     importlib.machinery.SourceFileLoader.set_data = keep  # type: ignore[method-assign,assignment]
     sys.path.insert(0, code)
     sys.path.extend(path for path in hello.get("packages", ()) if path not in sys.path)
-    from runbook.modules import agent
-
+    agent = importlib.import_module(
+        "runbook.modules.agent"
+    )  # what has arrived: this text came before it, and by itself
     if not str(agent.__file__).startswith(code + "/"):
         end(f"another `runbook` stands before the agent's own: {agent.__file__}")
-    return agent.main(base, REQUESTS, ANSWERS)
+    code_of_end: int = agent.main(base, REQUESTS, ANSWERS)
+    return code_of_end
 
 
 if __name__ == "__main__":

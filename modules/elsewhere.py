@@ -19,8 +19,8 @@ _PROGRAM = (
     "v = sys.version_info\n"
     "if v < (3, 9): sys.exit('it is Python %d.%d; 3.9 is the oldest that will do' % v[:2])\n"
     "sys.path.insert(0, sys.argv[1])\n"
-    "from runbook.modules import elsewhere\n"
-    "elsewhere.main()\n"
+    "from runbook.modules import guest\n"
+    "guest.main()\n"
 )
 _LINE = 4096  # bytes in which the last line is looked for
 _TOLD = 300  # characters of what it printed on its way out
@@ -88,30 +88,3 @@ def _relay(request: Mapping[str, Any], python: str, write: Write) -> str:
         return ""
     how = f"exit code {code}" if code >= 0 else f"signal {-code}"
     return f"its `python: {python}` ended with {how}{': ' + last[0][:_TOLD] if last else ''}"
-
-
-def main() -> None:
-    """Be the other interpreter: one request on standard input, the answer on standard output."""
-    answers = os.dup(1)
-    os.dup2(2, 1)  # what a module prints is no answer
-    with os.fdopen(0, "rb", closefd=False) as requests:
-        (request,) = wire.Reader().feed(requests.read())
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-
-    def write(data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(answers, rest) :]
-
-    if request["kind"] == "look":
-        from runbook.modules import look as looking
-
-        write(looking.framed(request["body"], looking.look(request["body"]), [], None))
-    else:
-        from runbook.modules.acting import step
-        from runbook.modules.ledger import Ledger
-
-        step.run(request["body"], Ledger(request["base"]), write)
-    sys.stdout.flush()
-    os._exit(0)

@@ -1,12 +1,13 @@
 """Modules that need code of their own on the host: users' modules, and those whose packages travel."""
 
-from typing import Any, List, Mapping, Sequence, Tuple, Type
+from typing import Any, List, Mapping, Sequence, Tuple, Type, TypeVar
 
 from runbook.modules import catalogue, layers
 from runbook.modules.bootstrap import Unusable
 from runbook.modules.declare import Probe, Refused, Step, Unclear
 
 Newer = Sequence[Tuple[str, str]]
+Module = TypeVar("Module", Step, Probe)
 
 
 def step(name: str, code: Mapping[str, Any]) -> Tuple[Type[Step], Newer]:
@@ -15,16 +16,7 @@ def step(name: str, code: Mapping[str, Any]) -> Tuple[Type[Step], Newer]:
     Raises:
         Refused: it can't be had; the message says why.
     """
-    newer, problem = _entered(code)
-    if problem:
-        raise Refused(problem)
-    try:
-        loaded = layers.load(code) if "module" in code else catalogue.step(name)
-    except Exception as error:
-        raise Refused(_said(name, error)) from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Step)):
-        raise Refused(f"the step `{name}` is no step: {code['class']} in {code['module']} is no subclass of Step")
-    return loaded, newer
+    return _found("step", Step, name, code, Refused)
 
 
 def probe(name: str, code: Mapping[str, Any]) -> Tuple[Type[Probe], Newer]:
@@ -33,15 +25,22 @@ def probe(name: str, code: Mapping[str, Any]) -> Tuple[Type[Probe], Newer]:
     Raises:
         Unclear: it can't be had; the message says why.
     """
+    return _found("probe", Probe, name, code, Unclear)
+
+
+def _found(
+    noun: str, base: Type[Module], name: str, code: Mapping[str, Any], wrong: Type[Exception]
+) -> Tuple[Type[Module], Newer]:
     newer, problem = _entered(code)
     if problem:
-        raise Unclear(problem)
+        raise wrong(problem)
     try:
-        loaded = layers.load(code) if "module" in code else catalogue.probe(name)
+        loaded: Any = layers.load(code) if "module" in code else getattr(catalogue, noun)(name)
     except Exception as error:
-        raise Unclear(_said(name, error)) from error
-    if not (isinstance(loaded, type) and issubclass(loaded, Probe)):
-        raise Unclear(f"the probe `{name}` is no probe: {code['class']} in {code['module']} is no subclass of Probe")
+        raise wrong(_said(name, error)) from error
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
+        kind = f"{code['class']} in {code['module']} is no subclass of {base.__name__}"
+        raise wrong(f"the {noun} `{name}` is no {noun}: {kind}")
     return loaded, newer
 
 

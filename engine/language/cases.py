@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from runbook.engine.language import case_structure, load, params, pooled, source, units
 from runbook.engine.language.nearest import nearest
-from runbook.engine.language.validate import validate
 from runbook.engine.language.values import Reader
 from runbook.modules import catalogue
 from runbook.modules.frozen import frozen
@@ -125,11 +124,7 @@ def examine(path: str | pathlib.Path) -> tuple[Suite | None, list[Finding], Sour
     """Return what a file of cases holds, and everything that is wrong with it; nothing in it raises."""
     read = source.read(path)
     reader = Reader(read)
-    if read.data is None and not read.problems:
-        reader.add("RB006", "the file is empty", (), "write `cases:`")
-    elif read.data is not None:
-        reader.structure(validate(read.data, case_structure.document()))
-    if not isinstance(read.data, dict) or not reader.sound:
+    if not reader.fits(case_structure.document(), "cases"):
         return None, reader.findings, read
     suite = _Loader(reader, pathlib.Path(path)).suite()
     return (None if reader.findings else suite), reader.findings, read

@@ -11,7 +11,6 @@ from runbook.engine.language import drill_guard, drill_structure, load, source
 from runbook.engine.language.drill_parts import Parts
 from runbook.engine.language.drill_values import texts
 from runbook.engine.language.drill_words import Drill, Fault, Phase
-from runbook.engine.language.validate import validate
 from runbook.engine.language.values import Reader
 
 if TYPE_CHECKING:
@@ -32,11 +31,7 @@ def examine(path: str | pathlib.Path) -> tuple[Drill | None, list[Finding], Sour
     """Return what a file of faults holds, and everything that is wrong with it; nothing in it raises."""
     read = source.read(path)
     reader = Reader(read)
-    if read.data is None and not read.problems:
-        reader.add("RB006", "the file is empty", (), "write `faults:`")
-    elif read.data is not None:
-        reader.structure(validate(read.data, drill_structure.document()))
-    if not isinstance(read.data, dict) or not reader.sound:
+    if not reader.fits(drill_structure.document(), "faults"):
         return None, reader.findings, read
     drill = _Loader(reader, pathlib.Path(path)).drill()
     reader.findings = list(dict.fromkeys(reader.findings))  # what many faults have in common is told once

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.errors import RenderError
 from runbook.engine.language import cron, expression, source, units
 from runbook.engine.language.nearest import nearest
+from runbook.engine.language.validate import validate
 from runbook.engine.model import UNKNOWN, Finding, Limit, Path
 
 if TYPE_CHECKING:
@@ -66,6 +67,15 @@ class Reader:
                 self.findings.append(Finding(problem.code, rule, "error", problem.message, span, problem.hint))
             self._dead.add(problem.path)
             self._around.update(problem.path[:length] for length in range(len(problem.path) + 1))
+
+    def fits(self, schema: dict[str, Any], begin: str) -> bool:
+        """Report what does not fit a schema, such as a file without the key `begin`; tell whether all does."""
+        data = self.source.data
+        if data is None and not self.source.problems:
+            self.add("RB006", "the file is empty", (), f"write `{begin}:`")
+        elif data is not None:
+            self.structure(validate(data, schema))
+        return isinstance(data, dict) and self.sound
 
     def dead(self, path: Path) -> bool:
         """Whether the structure of the value at a path, or of anything in it, is wrong."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import slurm_cluster
 from fake_gpus import gpus, nvml, old_gpus, old_nvml  # noqa: F401 -- fixtures
 
 
@@ -63,6 +64,16 @@ def cli(tmp_path: Path) -> Cli:
     home = tmp_path / "home"
     home.mkdir()
     return Cli(home)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A Slurm controller with one node, for the tests of one file."""
+    if lacks := slurm_cluster.lacking():
+        pytest.skip(lacks)
+    running = slurm_cluster.Cluster(tmp_path_factory.mktemp("slurm"))
+    yield running
+    running.close()
 
 
 @pytest.fixture

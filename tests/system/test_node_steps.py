@@ -9,7 +9,6 @@ import sys
 import time
 
 import pytest
-import slurm_cluster
 
 ILL = """
 name: ill
@@ -63,25 +62,13 @@ state.write_text(json.dumps(node))
 """
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    lacks = slurm_cluster.lacking()
-    if lacks:
-        if os.environ.get("CI") == "true":
-            pytest.fail(lacks)
-        pytest.skip(lacks)
-    cluster = slurm_cluster.Cluster(tmp_path_factory.mktemp("slurm"))
-    yield cluster
-    cluster.close()
-
-
 @pytest.fixture
-def slurm(running):
+def slurm(cluster):
     """The cluster with its node in service and without jobs."""
-    yield running
-    running("scancel", "--user=root")
-    if "DRAIN" in running.node():
-        running("scontrol", "update", "NodeName=gpu01", "State=RESUME")
+    yield cluster
+    cluster("scancel", "--user=root")
+    if "DRAIN" in cluster.node():
+        cluster("scontrol", "update", "NodeName=gpu01", "State=RESUME")
 
 
 @pytest.fixture
