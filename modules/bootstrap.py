@@ -168,13 +168,11 @@ def main() -> int:
     importlib.machinery.SourceFileLoader.set_data = keep  # type: ignore[method-assign,assignment]
     sys.path.insert(0, code)
     sys.path.extend(path for path in hello.get("packages", ()) if path not in sys.path)
-    agent = importlib.import_module(
-        "runbook.modules.agent"
-    )  # what has arrived: this text came before it, and by itself
+    from runbook.modules import agent
+
     if not str(agent.__file__).startswith(code + "/"):
         end(f"another `runbook` stands before the agent's own: {agent.__file__}")
-    code_of_end: int = agent.main(base, REQUESTS, ANSWERS)
-    return code_of_end
+    return agent.main(base, REQUESTS, ANSWERS)
 
 
 if __name__ == "__main__":
