@@ -80,17 +80,18 @@ class Call:
         with Locks(self._journal.path) as locks:
             locks.take(f"run {self._run}")
             lives = lambda run: locks.held(f"run {run}")  # noqa: E731 -- what other calls have in hand is theirs
-            state, cursors = restore.load(plan, self._journal, HOST, since, now, lives)
+            state, cursors = restore.load(plan, self._journal, [HOST], since, now, lives)
             alone = replace(plan, runbook=replace(runbook, operations=(self._operation,), finally_=()))
             mine = {key: each for key, each in state.incidents.items() if each.subject == self._operation.name}
             state = replace(state, plan=alone, incidents=mine, left={}, recovering=True)
-            keeper = _Keeper(self._journal, runbook.name, self._run, {HOST: cursors}, since=since, locks=locks)
+            keeper = _Keeper(self._journal, runbook.name, self._run, cursors, since=since, locks=locks)
             keeper.begun = RunStart(self._run, runbook.name, runbook.file, "", "call", now, who())
             if self._first and (fed := components.declared(runbook)):
                 keeper.about = {"command": "call", "hosts": [HOST], "components": fed}
             told = Listeners([self._facts.append, *self._listeners])
             try:
-                calling = _Pass(state, HOST, self._program, keeper, told, writable=render.writable(scope))
+                trees = {HOST: render.writable(scope)}
+                calling = _Pass(state, [HOST], self._program, keeper, told, writable=trees)
                 calling.operate()
             finally:
                 with self._journal.together():
@@ -134,11 +135,11 @@ class _Pass(Pass):
     def operate(self) -> None:
         """Carry the operation out, with its retries, recoveries and fallbacks."""
         self._put(self._keeper.told(self._clock()))
-        self._put(Operate(self.host))
+        self._put(Operate(HOST))
         self._settle()
 
     def _act(self, command: Act) -> None:
-        program = cast("Program", self._agent)
+        program = cast("Program", self._fleet)
         if command.operation:
             program.operations.add(command.intent)
         super()._act(command)

@@ -17,7 +17,7 @@ from jinja2 import nodes
 from runbook.engine import fleet, keep, looking, restore
 from runbook.engine.detect import components, correlate, errors
 from runbook.engine.detect.judge import Verdict, judge
-from runbook.engine.errors import HostUnreachable, RenderError, UserError
+from runbook.engine.errors import RenderError, UserError
 from runbook.engine.fleet.bounded import within
 from runbook.engine.language import closures, grammar, render
 from runbook.engine.language.expression import Expression
@@ -123,7 +123,7 @@ def inquire(
     every = runbook.every if isinstance(runbook.every, float) else 60.0
     plan = Plan(runbook, "explain", settings, every, {host: scope})
     since = restore.horizon(runbook, now)
-    state, cursors = restore.load(plan, journal, host, since, now)
+    state, cursors = restore.load(plan, journal, [host], since, now)
     keeper = keep.Keeper(journal, runbook.name, "explain", {host: cursors}, since=since, commits=False)
     state, _ = advance(state, keeper.told(now), now)
     found = Inquiry(
@@ -250,13 +250,11 @@ def _variables(detector: Detector, scope: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _looks(plan: Plan, wanted: Sequence[Detector], host: str, cursors: Mapping[str, Any]) -> dict[str, Look]:
-    specs, looks = looking.specs(plan, host, [one.name for one in wanted], lambda _, name: cursors.get(name, {}))
+    names = [one.name for one in wanted]
+    specs, looks = looking.specs(plan, host, names, lambda place, name: cursors.get(place, {}).get(name, {}))
     if specs:
-        try:
-            with fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")) as agent:
-                looks |= agent.probe(specs)
-        except HostUnreachable as error:
-            looks |= {spec.id: NotSeen(str(error)) for spec in specs}
+        with fleet.here(os.environ.get("RUNBOOK_AGENT_DIR")) as hosts:
+            looks |= looking.now(hosts, host, specs)
     return looks
 
 

@@ -144,6 +144,10 @@ class Keeper:
         found = self._journal.open_intents(self._runbook, host) if self._commits else ()
         return [row for row in found if row.run == self._run or not self._alive(row.run)]
 
+    def place(self, intent: str) -> tuple[str, str] | None:
+        """Return the host that carries a step out, and under whom."""
+        return self._journal.place(intent)
+
     def fact(self, fact: Fact) -> None:
         """Write one fact by itself."""
         if self._commits:
@@ -273,6 +277,8 @@ class Keeper:
             order.params,
             now,
             lease.epoch if lease else 0,
+            "" if act.carrier == act.host else act.carrier,
+            act.user,
         )
 
 

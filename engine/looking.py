@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.detect import errors as failures
 from runbook.engine.errors import RenderError
-from runbook.engine.fleet import Spec
+from runbook.engine.fleet import Spec, messages
 from runbook.engine.fleet.bounded import within
+from runbook.engine.fleet.connection import Gone
 from runbook.engine.language import render
 from runbook.engine.model import UNKNOWN, Lacking, NotSeen
 from runbook.engine.recover import failing
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from runbook.engine.fleet.connection import Fleet
     from runbook.engine.model import Look, Outcome, Truth
     from runbook.engine.recover.commands import LookAt
     from runbook.engine.recover.state import Plan, State, Task
@@ -26,9 +28,12 @@ PATTERN_SECONDS: Final = 1.0  # for the `error` detectors' patterns over one fai
 
 def specs(
     plan: Plan, host: str, names: Iterable[str], cursor: Callable[[str, str], Mapping[str, Any]]
-) -> tuple[list[Spec], dict[str, Look]]:
-    """Return the looks of these detectors that a host is to be asked for, and those that are known without asking."""
-    asked: list[Spec] = []
+) -> tuple[dict[str, list[Spec]], dict[str, Look]]:
+    """Return the looks of these detectors that a host is to be asked for, and those that are known without asking.
+
+    The former by the user under whom they are made.
+    """
+    asked: dict[str, list[Spec]] = {}
     known: dict[str, Look] = {}
     for name in names:
         detector = plan.detector(name)
@@ -43,8 +48,29 @@ def specs(
             known[name] = NotSeen(error.what)
             continue
         deadline = catalogue.probe(detector.probe).deadline(params)
-        asked.append(Spec(name, detector.probe, params, cursor(host, name), deadline, detector.python))
+        spec = Spec(name, detector.probe, params, cursor(host, name), deadline, detector.python)
+        asked.setdefault(plan.user(host, detector.become, detector.become_user), []).append(spec)
     return asked, known
+
+
+def now(fleet: Fleet, host: str, asked: Mapping[str, Sequence[Spec]]) -> dict[str, Look]:
+    """Ask a host, and wait for its answers.
+
+    Args:
+        fleet: reaches it.
+        host: its name.
+        asked: by user, the looks that are made under him.
+    """
+    found: dict[str, Look] = {}
+    waited = {fleet.send(host, messages.probe(specs), user): specs for user, specs in asked.items()}
+    while waited:
+        for number, answer in fleet.receive(1.0):
+            specs = waited.pop(number, ())
+            if isinstance(answer, Gone):
+                found |= {spec.id: NotSeen(answer.reason) for spec in specs}
+            elif specs:
+                found |= fleet.looks(answer)
+    return found
 
 
 def waiting(command: LookAt) -> Spec:
@@ -53,11 +79,11 @@ def waiting(command: LookAt) -> Spec:
     return Spec(command.intent or "", command.probe, command.params, deadline=deadline, python=command.python)
 
 
-def matched(state: State, host: str, task: Task | None, outcome: Outcome) -> dict[str, Truth]:
+def matched(state: State, task: Task | None, outcome: Outcome) -> dict[str, Truth]:
     """Ask the `error` detectors about a failed attempt, in a process that is ended when they take too long."""
     if task is None or task.owner.kind != "operation" or outcome.ok:
         return {}
-    name = state.plan.runbook.operations[state.works[host].index].name
+    name = state.plan.runbook.operations[state.works[task.owner.host].index].name
     fields = failing.failure(name, 0, outcome)
     found: dict[str, Truth] = {}
     for detector in failures.about(state.plan.runbook.detectors, name):

@@ -225,7 +225,7 @@ class Detector:
     hosts: str | None = None
     every: float | None = None
     tags: tuple[str, ...] = ()
-    become: bool = False
+    become: bool | None = None  # for its look, and for its steps unless they say otherwise; None = as the host has it
     become_user: str | None = None
     python: str | None = None  # the interpreter on the host that looks
     is_input: bool = False  # no `recover`, and a member of a correlation or a `verify: {detector: …}`
@@ -245,6 +245,7 @@ class Operation:
     fallback: tuple[StepCall, ...] = ()
     rollback: bool = False
     redundancy: int = 1
+    run_once: bool = False  # on the first host alone; the others go on when it is over there
     pool: str | None = None
     prefer: Expression | None = None
 
@@ -280,6 +281,10 @@ class Runbook:
     hosts: str = "localhost"
     every: float | str = 30.0  # seconds, or a cron expression
     max_unavailable: str | int | None = None
+    serial: tuple[str | int, ...] = ()  # how many hosts at a time, batch by batch; the last counts on
+    max_fail_percentage: float | None = None  # of a batch's hosts that may fail before nothing new is begun
+    become: bool | None = None
+    become_user: str | None = None
     fault_tolerance: str | None = None
     writable: tuple[Any, ...] = ()  # strings or Expressions
     vars: Mapping[str, Any] = field(default_factory=dict)  # values; strings with templates are Expressions

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine import fleet
 from runbook.engine.fleet import messages
+from runbook.engine.fleet.connection import Gone
 from runbook.modules import cut, wire
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from runbook.engine.fleet import Agent
+    from runbook.engine.fleet.connection import Answer
+    from runbook.engine.fleet.hosts import Hosts
     from runbook.engine.fleet.messages import Claim
     from runbook.engine.model import Look, Order, Outcome
 
@@ -29,7 +31,7 @@ _STATES: Final = (str, int, float, bool, type(None))
 
 
 class Program:
-    """The program's functions, as a connection (fleet/connection.py) for one pass.
+    """The program's functions, as a fleet of one host (fleet/connection.py) for one pass.
 
     Args:
         actions: functions that recoveries and fallbacks name.
@@ -50,12 +52,12 @@ class Program:
         self._checks = checks
         self._loop = loop
         self._agent_dir = agent_dir
-        self._agent: Agent | None = None
+        self._agents: Hosts | None = None
         self._handed: tuple[Callable[..., Any] | None, tuple[Any, ...], dict[str, Any]] = (None, (), {})
         self._waiting: deque[tuple[int, str, Order, bool]] = deque()  # calls: number, intent, order, an operation's
         self._ready: deque[tuple[int, dict[str, Any]]] = deque()
         self._merged: dict[int, tuple[int, list[dict[str, Any]]]] = {}  # by the agent's number: ours, and our looks
-        self._agents: dict[int, int] = {}  # our number, by the agent's
+        self._numbers: dict[int, int] = {}  # our number, by the agent's
         self._number = 0
         self.operations: set[str] = set()  # intents that belong to an operation
         self.values: dict[str, Any] = {}  # what functions returned, by intent
@@ -69,30 +71,34 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._agent is not None:
-            self._agent.close()
+        if self._agents is not None:
+            self._agents.close()
 
-    def send(self, request: Mapping[str, Any]) -> int:
+    def send(self, host: str, request: Mapping[str, Any], user: str = "") -> int:
         """Send a request; looks of `call` are answered at once."""
         specs = request.get("specs")
         if not isinstance(specs, list):
-            return self._sent(self._host().send(request)) if self._agent is not None else self._unheard(request)
+            if self._agents is None and request.get("op") != "ask":
+                return self._unheard(request)
+            return self._sent(self._host().send(host, request, user))
         mine = [self._look(spec) for spec in specs if spec["probe"] == CALL]
         others = [spec for spec in specs if spec["probe"] != CALL]
         if not others:
             number = self._next()
             self._ready.append((number, {"seq": number, "looks": mine}))
             return number
-        theirs = self._host().send({**request, "specs": others})
+        theirs = self._host().send(host, {**request, "specs": others}, user)
         number = self._sent(theirs)
         self._merged[theirs] = (number, mine)
         return number
 
     def submit(
         self,
+        host: str,
         intent: str,
         order: Order,
         *,
+        user: str = "",
         subject: str = "",
         claim: Claim | None = None,
         writable: Sequence[str] = (),
@@ -104,22 +110,24 @@ class Program:
             number = self._next()
             self._waiting.append((number, intent, order, check))
             return number
-        theirs = self._host().submit(
-            intent, order, subject=subject, claim=claim, writable=writable, check=check, diff=diff
-        )
-        return self._sent(theirs)
+        about: dict[str, Any] = {"subject": subject, "claim": claim, "writable": writable, "check": check, "diff": diff}
+        return self._sent(self._host().submit(host, intent, order, user=user, **about))
 
-    def receive(self, timeout: float | None = 0.0) -> list[tuple[int, dict[str, Any]]]:
+    def receive(self, timeout: float) -> Sequence[Answer]:
         """Make the calls that wait, in the caller's own thread, or return what the agent answers."""
         if self._waiting:
             number, intent, order, check = self._waiting.popleft()
             return [(number, {"seq": number, "result": self._call(intent, order, check=check)})]
         if self._ready:
             return [self._ready.popleft()]
-        if self._agent is None:
-            time.sleep(timeout or 0.0)
+        if self._agents is None:
+            time.sleep(timeout)
             return []
-        return [self._renamed(number, message) for number, message in self._agent.receive(timeout)]
+        return [self._renamed(number, message) for number, message in self._agents.receive(timeout)]
+
+    def up(self, host: str) -> bool:
+        """Tell whether a host was reached: functions are always there."""
+        return self._agents is None or self._agents.up(host)
 
     def looks(self, message: Mapping[str, Any]) -> dict[str, Look]:
         """Return what was seen."""
@@ -129,25 +137,17 @@ class Program:
         """Return how a step ended."""
         return messages.outcome(message)
 
-    def ask(self, intent: str, at: float | None = None) -> Outcome:
-        """Return what became of an intent: the agent may know it; a call went with its program."""
-        return self._host().ask(intent, at)
-
-    def await_intent(self, intent: str, at: float | None = None, *, within: float = 60.0) -> Outcome:
-        """Return what became of an intent, waiting for one that still runs."""
-        return self._host().await_intent(intent, at, within=within)
-
-    def _host(self) -> Agent:
-        if self._agent is None:
-            self._agent = fleet.connect(self._agent_dir)
-        return self._agent
+    def _host(self) -> Hosts:
+        if self._agents is None:
+            self._agents = fleet.here(self._agent_dir)
+        return self._agents
 
     def _next(self) -> int:
         self._number += 1
         return self._number
 
     def _sent(self, theirs: int) -> int:
-        number = self._agents[theirs] = self._next()
+        number = self._numbers[theirs] = self._next()
         return number
 
     def _unheard(self, request: Mapping[str, Any]) -> int:
@@ -158,11 +158,11 @@ class Program:
             self._ready.append((number, {"seq": number, "result": refused}))
         return number
 
-    def _renamed(self, theirs: int, message: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        if theirs in self._merged and "looks" in message:
+    def _renamed(self, theirs: int, message: Mapping[str, Any] | Gone) -> Answer:
+        if theirs in self._merged and not isinstance(message, Gone) and "looks" in message:
             number, mine = self._merged.pop(theirs)
             return number, {**message, "looks": [*mine, *message["looks"]]}
-        return self._agents.get(theirs, -1), message
+        return self._numbers.get(theirs, -1), message
 
     def _call(self, intent: str, order: Order, *, check: bool) -> dict[str, Any]:
         name = str(order.params.get("function") or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.decide import flapping
@@ -16,7 +17,7 @@ from runbook.engine.recover.state import State
 from runbook.engine.recover.work import Left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from runbook.engine.journal.facts import HoldRow
     from runbook.engine.journal.store import Journal
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 LATELY: Final = 120.0  # seconds in which an ended incident can still be the root of what comes late
 DOWN: Final = 7 * 86400.0  # seconds in which a host whose recovery was in vain counts as one that is down
+_RESTORED: Final = (
+    *("incidents", "holds", "begun", "finished", "steps", "said", "attempts", "active", "left", "cleared", "failed"),
+    "past",
+)
 SAID: Final = "*"  # in place of a subject: what a detector last said of all its subjects, for correlations
 
 
@@ -46,18 +51,32 @@ def nobody(_run: str) -> bool:
 
 
 def load(
-    plan: Plan, journal: Journal, host: str, since: float, now: float, alive: Callable[[str], bool] = nobody
-) -> tuple[State, dict[str, Any]]:
-    """Return the state that earlier passes left, and each detector's cursor.
+    plan: Plan, journal: Journal, hosts: Sequence[str], since: float, now: float, alive: Callable[[str], bool] = nobody
+) -> tuple[State, dict[str, dict[str, Any]]]:
+    """Return the state that earlier passes left, and by host each detector's cursor.
 
     Args:
         plan: the run's.
         journal: where it is read.
-        host: whose.
+        hosts: whose.
         since: recoveries that began or ended since then are counted.
         now: in seconds since the epoch.
         alive: tells whether another run lives; what a live one of the same runbook recovers is its own.
     """
+    state = State(plan, recovering=False)
+    mappings = {name: {**getattr(state, name)} for name in _RESTORED}
+    cursors = {}
+    for host in hosts:
+        theirs, cursors[host] = _host(plan, journal, host, since, now, alive)
+        for name, found in theirs.items():
+            mappings[name].update(found)
+    return replace(state, **mappings), cursors  # type: ignore[arg-type]
+
+
+def _host(
+    plan: Plan, journal: Journal, host: str, since: float, now: float, alive: Callable[[str], bool]
+) -> tuple[dict[str, Mapping[Any, Any]], dict[str, Any]]:
+    """Return what earlier passes left of one host, as the state's mappings, and its cursors."""
     name = plan.runbook.name
     known = {detector.name for detector in plan.runbook.detectors}
     theirs = {lease.incident for lease in leases.others(journal, plan.run, name, alive, now).values()}
@@ -93,22 +112,20 @@ def load(
     for key, at in journal.cleared(name, host, now - flapping.window(plan.every)):
         cleared[key] = (*cleared.get(key, ()), at)
     past = [kept.restored(row.data) for row in journal.ended_incidents(name, host, now - LATELY)]
-    state = State(
-        plan,
-        recovering=False,
-        incidents={incident.key: incident for incident in incidents},
-        holds=holds,
-        begun=begun,
-        finished=finished,
-        steps=steps,
-        said=said,
-        attempts=attempts,
-        active={(host, pool): member for pool, member in journal.pools(name, host).items()},
-        left=_left(plan, journal, host, alive),
-        cleared=cleared,
-        failed=journal.failed(name, host, now - DOWN),
-        past={incident.id: incident for incident in past if incident.detector in known},
-    )
+    state: dict[str, Mapping[Any, Any]] = {
+        "incidents": {incident.key: incident for incident in incidents},
+        "holds": holds,
+        "begun": begun,
+        "finished": finished,
+        "steps": steps,
+        "said": said,
+        "attempts": attempts,
+        "active": {(host, pool): member for pool, member in journal.pools(name, host).items()},
+        "left": _left(plan, journal, host, alive),
+        "cleared": cleared,
+        "failed": journal.failed(name, host, now - DOWN),
+        "past": {incident.id: incident for incident in past if incident.detector in known},
+    }
     return state, journal.cursors(name, host)
 
 

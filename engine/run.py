@@ -1,4 +1,8 @@
-"""The driver of one pass: it asks hosts, feeds `advance`, performs its commands, and writes everything down first."""
+"""The driver of one pass: it asks hosts, feeds `advance`, performs its commands, and writes everything down first.
+
+One thread serves all hosts. What a host answers is taken in when it comes; a host that is slow, or gone, holds up
+nobody but who waits for it: `max_unavailable`, causes on other hosts, and the end of the pass.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from runbook.engine import looking
 from runbook.engine.errors import JournalUnusable
 from runbook.engine.fleet import messages
+from runbook.engine.fleet.connection import Gone
 from runbook.engine.following import Following
+from runbook.engine.halting import Halting
 from runbook.engine.journal.facts import Fact
 from runbook.engine.journal.leases import LASTS
-from runbook.engine.model import Seen, StepStatus
+from runbook.engine.model import Outcome, Seen
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.commands import (
     Act,
@@ -25,22 +31,24 @@ from runbook.engine.recover.commands import (
     Looked,
     Notify,
     Operate,
-    Probed,
     Recover,
     Resume,
     Stop,
     Undo,
     Undone,
+    Unreachable,
     Woke,
 )
+from runbook.engine.rounds import Rounds
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from runbook.engine.fleet.connection import Connection
+    from runbook.engine.fleet.connection import Fleet
+    from runbook.engine.journal.facts import IntentRow
     from runbook.engine.keep import Keeper
-    from runbook.engine.model import Detector, Lease, Look, Outcome
+    from runbook.engine.model import Detector, Lease
     from runbook.engine.recover.commands import Command, Event, Told
     from runbook.engine.recover.state import Incident, State
 
@@ -76,61 +84,68 @@ class Teller(Protocol):
 
 
 class Pass:
-    """One pass over one host: look, operations, recovery, verification."""
+    """One pass over some hosts: look, operations, recovery, verification.
+
+    Args:
+        state: what is known of all of them.
+        hosts: their names, in order.
+        fleet: carries requests to them.
+        keeper: writes each turn before anything is done about it.
+        observer: is told what happens.
+        wait: seconds to wait for verifications, and for hosts that were cut off in the middle of a step.
+        writable: by host, the trees in which steps may write.
+        diff: have steps tell what they change in files.
+        teller: tells people.
+        clock: seconds since the epoch.
+    """
 
     def __init__(
         self,
         state: State,
-        host: str,
-        agent: Connection,
+        hosts: Sequence[str],
+        fleet: Fleet,
         keeper: Keeper,
         observer: Observer,
         *,
         wait: float = 120.0,
-        writable: Sequence[str] = (),
+        writable: Mapping[str, Sequence[str]] | None = None,
         diff: bool = False,
         teller: Teller | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.state = state
-        self.host = host
-        self._agent = agent
+        self.hosts = tuple(hosts)
+        self._fleet = fleet
         self._keeper = keeper
         self._observer = observer
         self._clock = clock
+        self._wait = wait
         self._budget = wait
-        self._writable = tuple(writable)
+        self._writable = writable or {}
         self._diff = diff
         self._teller = teller
         self._events: deque[Event] = deque()
-        self._asked: dict[int, str] = {}  # seq of a probe request: the intent that waits for it, or ""
-        self._sent: dict[int, str] = {}  # seq of a run or undo request: intent
-        self._undoing: set[str] = set()  # those of them that are undone
-        self._following = Following(agent)
+        self._rounds = Rounds(fleet, keeper.cursor)
+        self._sent: dict[int, str] = {}  # number of a run or undo request: intent
+        self._undoing: dict[str, Undo] = {}  # those of them that are undone
+        self._following = Following(fleet)
+        self._left: dict[str, dict[str, IntentRow]] = {}  # by host: what earlier runs sent, and is asked for
+        self._outcomes: dict[str, dict[str, Outcome]] = {}  # by host: what is known of it
+        self._looks: tuple[str, ...] = ()  # of the round that is going on
+        self._late: set[str] = set()  # hosts that are looked at when they are resumed
+        self._adrift: set[str] = set()  # steps whose host did not come back in time
+        self._halting = Halting(state.plan.runbook)
         self._news = 0.0  # when the journal was asked for news last
         self._interrupts = 0
 
     def go(self) -> State:
         """Run the pass to its end; what happened was told to the observer."""
-        runbook, settings = self.state.plan.runbook, self.state.plan.settings
-        operating = settings.operations and bool(runbook.operations)
-        detectors = self._detectors()
         self._put(self._keeper.told(self._clock()))
-        self._put(Resume(self._outcomes()))
-        if operating and not self._interrupts:
-            self._look(detectors)
-            self._settle()
-            self._put(Operate(self.host))
-            self._settle()
-        while self._events:
-            self._put(self._events.popleft())
-        if not self.state.stopping:
-            self._put(Recover())
-            self._look(detectors)
-            self._settle(verifying=True)
-        if operating:
-            self._put(Finish(self.host))
-            self._settle()
+        for batch in self._halting.batches(self.hosts):
+            if self.state.stopping:
+                break
+            self._halting.begin(batch)
+            self._pass(batch)
         if self._teller is not None:
             self._tell(self._teller.finish(self.state, self._clock()))
         return self.state
@@ -141,25 +156,56 @@ class Pass:
         self._events.append(Stop())
         return self._interrupts
 
-    def _outcomes(self) -> dict[str, Outcome]:
-        """Ask the host what became of the steps that an earlier run left.
+    def _pass(self, hosts: Sequence[str]) -> None:
+        runbook, settings = self.state.plan.runbook, self.state.plan.settings
+        operating = settings.operations and bool(runbook.operations)
+        names = tuple(each.name for each in self._detectors() if not catalogue.probe(each.probe).engine)
+        self._put(Recover(on=False))
+        self._resume(hosts)
+        if operating and not self._interrupts:
+            self._look(hosts, names)
+            self._settle()
+            for host in self._reached(hosts):
+                self._put(Operate(host))
+            self._settle()
+        while self._events:
+            self._put(self._events.popleft())
+        if not self.state.stopping:
+            self._put(Recover())
+            self._look(hosts, names)
+            self._settle(verifying=True)
+        if operating:
+            for host in self._reached(hosts):
+                self._put(Finish(host))
+            self._settle()
 
-        Those of a recovery that still run are awaited for a while, and else left out; an operation's are followed.
-        """
-        found: dict[str, Outcome] = {}
-        for row in self._keeper.left(self.host):
-            outcome = self._agent.ask(row.id, row.at)
-            while outcome.status is StepStatus.RUNNING and not row.operation and self._patient(row.title):
-                outcome = self._agent.await_intent(row.id, row.at, within=GLANCE)
-            if row.operation or outcome.status is not StepStatus.RUNNING:
-                found[row.id] = outcome
-        return found
+    def _reached(self, hosts: Iterable[str]) -> list[str]:
+        return [host for host in hosts if host not in self.state.unreached]
 
-    def _patient(self, title: str) -> bool:
-        """Tell whether to wait for a step that an earlier run left; half a second at a time."""
-        self._observer.progress(self.host, title, "begun by an earlier run, and not over yet")
-        self._budget -= GLANCE
-        return self._budget > 0 and not self._interrupts
+    def _resume(self, hosts: Sequence[str]) -> None:
+        """Ask hosts what became of the steps that an earlier run left; the others go on at once."""
+        now, free = self._clock(), []
+        for host in hosts:
+            rows = {row.id: row for row in self._keeper.left(host)}
+            if not rows:
+                free.append(host)
+                continue
+            self._left[host], self._outcomes[host] = rows, {}
+            for row in rows.values():
+                place = (row.carrier or host, row.user)
+                self._following.begin(row.id, place, now, at=row.at, every=GLANCE)
+        self._put(Resume({}, frozenset(free)))
+
+    def _resumed(self, host: str, row: IntentRow, outcome: Outcome | None) -> None:
+        """Take in what became of a step that an earlier run left; None: it goes on, or its host can't be asked."""
+        rows = self._left[host]
+        if outcome is not None:
+            self._outcomes[host][row.id] = outcome
+        del rows[row.id]
+        if rows:
+            return
+        del self._left[host]
+        self._events.append(Resume(self._outcomes.pop(host), frozenset({host})))
 
     def _detectors(self) -> list[Detector]:
         plan = self.state.plan
@@ -168,10 +214,14 @@ class Pass:
         names |= {name for detector in wanted for name in (*detector.members, detector.verify.detector) if name}
         return [detector for detector in plan.runbook.detectors if detector.name in names]
 
-    def _look(self, detectors: Sequence[Detector]) -> None:
-        names = tuple(d.name for d in detectors if not catalogue.probe(d.probe).engine)
-        self._put(Asked(frozenset({self.host})))
-        self._perform(LookAt(self.host, names))
+    def _look(self, hosts: Sequence[str], names: tuple[str, ...]) -> None:
+        self._looks = names
+        self._put(Asked(frozenset(hosts)))
+        for host in hosts:
+            if host in self._left:
+                self._late.add(host)
+            else:
+                self._perform(LookAt(host, names))
 
     def _settle(self, *, verifying: bool = False) -> None:
         """Go on until nothing is in flight and nothing waits for time, or the waiting has lasted long enough."""
@@ -179,25 +229,46 @@ class Pass:
             while self._events:
                 self._put(self._events.popleft())
             if self.state.stopping:
-                self._following.leave()
+                self._abandon()
+            for host in self._late - self._left.keys():
+                self._late.remove(host)
+                self._perform(LookAt(host, self._looks))
             self._following.ask(self._clock())
-            if not (self._asked or self._sent or self._following):
-                wake = self.state.wake
+            wake, now = self.state.wake, self._clock()
+            pause = GLANCE if wake is None else min(GLANCE, max(0.0, wake - now))
+            if not (self._rounds or self._sent or self._following):
                 if wake is None or self.state.stopping:
                     return
-                pause = max(0.0, wake - self._clock())
-                if verifying and not self.state.tasks:
-                    if pause > self._budget:
+                if verifying and not self.state.tasks.keys() - self._adrift:
+                    if wake - now > self._budget:
                         return
-                    waited = min(pause, GLANCE)
-                    self._budget -= waited
-                self._receive(min(pause, GLANCE))
-            else:
-                wake = self.state.wake
-                self._receive(GLANCE if wake is None else min(GLANCE, max(0.0, wake - self._clock())))
+                    self._budget -= pause
+            elif self._following.due is not None:
+                pause = min(pause, max(0.0, self._following.due - now))
+            began = self._clock()
+            self._receive(pause)
+            if self._left and not self._rounds and not self._sent:
+                self._patient(self._clock() - began)
             self._hear()
             if wake is not None and self._clock() >= wake and not self._events:
                 self._events.append(Woke())
+
+    def _patient(self, waited: float) -> None:
+        """Wait for steps of recoveries that an earlier run left, as long as a pass may wait for anything."""
+        self._budget -= waited
+        for host, rows in list(self._left.items()):
+            for row in list(rows.values()):
+                self._observer.progress(host, row.title, "begun by an earlier run, and not over yet")
+                if self._budget <= 0:
+                    self._following.leave([row.id])
+                    self._resumed(host, row, None)
+
+    def _abandon(self) -> None:
+        """Ask no more what became of steps: they go on without us, and the next run asks again."""
+        self._following.leave()
+        self._left.clear()
+        self._outcomes.clear()
+        self._late.clear()
 
     def _hear(self) -> None:
         """See to our leases, and to what people and other runs have written meanwhile."""
@@ -209,7 +280,8 @@ class Pass:
             self._tell(self._teller.results(now))
         if self._keeper.renew(now):
             for lease in self._keeper.leases:
-                self._agent.send(messages.hold(lease.subject, self._claim(lease)))
+                if self._fleet.up(lease.host):
+                    self._fleet.send(lease.host, messages.hold(lease.subject, self._claim(lease)))
         told = self._keeper.news(self.state, now)
         if told is not None:
             self._put(told)
@@ -238,35 +310,46 @@ class Pass:
             return told
         self.state = after
         for fact in facts:
-            self._observer.fact(fact)
+            self._observed(fact)
             if self._teller is not None:
                 self._teller.hear(fact)
         for command in commands:
             self._perform(command)
         for lease in over:
-            self._agent.send(messages.release(lease.subject, self._claim(lease)))
+            if self._fleet.up(lease.host):
+                self._fleet.send(lease.host, messages.release(lease.subject, self._claim(lease)))
         return None
+
+    def _observed(self, fact: Fact) -> None:
+        self._observer.fact(fact)
+        reason = self._halting.hear(fact)
+        if reason and not self.state.stopping:
+            halted = Fact("run.halted", fact.at, self.state.plan.run, data={"reason": reason})
+            self._tell(iter([halted]))
+            self._events.append(Stop())
 
     def _fact(self, command: Happened | Notify, now: float) -> Fact:
         if isinstance(command, Notify):
             told = {"message": command.message, "title": command.title, "severity": command.severity}
             return Fact("notified", now, self.state.plan.run, command.host, incident=command.incident, data=told)
         about = (command.detector, command.subject, command.incident, command.operation, command.step)
-        return Fact(command.kind, now, self.state.plan.run, command.host or self.host, *about, command.data)
+        return Fact(command.kind, now, self.state.plan.run, command.host or self.hosts[0], *about, command.data)
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, LookAt):
-            self._ask(command)
+            known = self._rounds.ask(self.state.plan, command)
+            if known is not None:
+                self._events.append(known)
         elif isinstance(command, Act):
             self._act(command)
         elif isinstance(command, Follow):
-            self._following.begin(command.intent, self._clock())
+            place = self._keeper.place(command.intent) or (command.host, "")
+            self._following.begin(command.intent, place, self._clock(), until=self._clock() + self._wait)
         elif isinstance(command, Undo):
-            self._sent[self._agent.send(messages.undo(command.intent, self._writable))] = command.intent
-            self._undoing.add(command.intent)
+            self._undo(command)
         elif isinstance(command, Notify) and self._teller is not None:
-            known = (*self.state.ended.values(), *self.state.incidents.values())
-            about = next((each for each in known if each.id == command.incident), None)
+            incidents = (*self.state.ended.values(), *self.state.incidents.values())
+            about = next((each for each in incidents if each.id == command.incident), None)
             self._teller.tell(command, about, self._clock())
 
     def _tell(self, facts: Iterator[Fact]) -> None:
@@ -275,68 +358,102 @@ class Pass:
             self._keeper.fact(fact)
             self._observer.fact(fact)
 
-    def _ask(self, command: LookAt) -> None:
-        if command.intent is not None:
-            seq = self._agent.send(messages.probe([looking.waiting(command)]))
-            self._asked[seq] = command.intent
-            return
-        specs, known = looking.specs(self.state.plan, self.host, command.detectors, self._keeper.cursor)
-        if specs:
-            self._asked[self._agent.send(messages.probe(specs))] = ""
-        if known or not specs:
-            self._events.append(Looked(self.host, known))
-
     def _act(self, command: Act) -> None:
-        check = self.state.plan.settings.check
         lease = self._keeper.lease(command.key[0], command.key[2]) if command.key is not None else None
-        seq = self._agent.submit(
+        elsewhere = command.carrier not in ("", command.host)
+        number = self._fleet.submit(
+            command.carrier or command.host,
             command.intent,
             command.order,
-            subject=command.subject,
+            user=command.user,
+            subject=f"{command.host}: {command.subject}" if elsewhere else command.subject,
             claim=None if lease is None else self._claim(lease, beside=command.beside),
-            writable=self._writable,
-            check=check,
+            writable=self._writable.get(command.host, ()),
+            check=self.state.plan.settings.check,
             diff=self._diff,
         )
-        self._sent[seq] = command.intent
+        self._sent[number] = command.intent
+
+    def _undo(self, command: Undo) -> None:
+        host, user = self._keeper.place(command.intent) or (command.host, "")
+        request = messages.undo(command.intent, self._writable.get(command.host, ()))
+        self._sent[self._fleet.send(host, request, user)] = command.intent
+        self._undoing[command.intent] = command
 
     def _claim(self, lease: Lease, *, beside: bool = False) -> messages.Claim:
         return messages.Claim(self._keeper.journal, lease.epoch, lease.holder, LASTS, beside)
 
-    def _receive(self, timeout: float | None) -> None:
-        for seq, message in self._agent.receive(timeout):
-            if seq in self._asked and "looks" in message:
-                intent = self._asked.pop(seq)
-                looks = self._agent.looks(message)
-                if intent:
-                    self._events.append(Probed(intent, looks[intent]))
-                else:
-                    self._looked(looks)
-            elif seq in self._sent and "result" in message:
-                intent = self._sent.pop(seq)
-                outcome = self._agent.outcome(message)
-                if intent in self._undoing:
-                    self._undoing.remove(intent)
-                    self._events.append(Undone(intent, outcome))
-                    continue
-                self._ended(intent, outcome)
-            elif self._following.hears(seq):
-                outcome = self._agent.outcome(message)
-                over = self._following.heard(seq, outcome, self._clock())
+    def _receive(self, timeout: float) -> None:
+        for number, answer in self._fleet.receive(timeout):
+            if self._rounds.hears(number):
+                self._saw(self._rounds.heard(number, answer))
+            elif self._following.hears(number):
+                over = self._following.heard(number, answer, self._clock())
                 if over is not None:
-                    self._ended(over, outcome)
-            elif seq in self._sent and "progress" in message:
-                task = self.state.tasks.get(self._sent[seq])
-                title, share = task.call.title if task else "", message.get("share")
-                self._observer.progress(self.host, title, str(message["progress"]), share)
+                    self._followed(*over)
+            elif number in self._sent:
+                self._answered(number, answer)
+
+    def _saw(self, event: Event | None) -> None:
+        if isinstance(event, Looked):
+            cursors = {name: look.state for name, look in event.looks.items() if isinstance(look, Seen)}
+            self._put(event, cursors)
+        elif event is not None:
+            self._events.append(event)
+
+    def _answered(self, number: int, answer: Mapping[str, Any] | Gone) -> None:
+        """Take in what is said of a step that this run sent."""
+        intent = self._sent[number]
+        if isinstance(answer, Gone):
+            del self._sent[number]
+            self._cut_off(intent, answer)
+        elif "progress" in answer:
+            task = self.state.tasks.get(intent)
+            title, share = task.call.title if task else "", answer.get("share")
+            self._observer.progress(task.owner.host if task else "", title, str(answer["progress"]), share)
+        else:
+            del self._sent[number]
+            self._ended(intent, self._fleet.outcome(answer))
+
+    def _cut_off(self, intent: str, gone: Gone) -> None:
+        """Ask what became of a step when its host is back; one that never got there has not begun."""
+        now, task = self._clock(), self.state.tasks.get(intent)
+        if intent in self._undoing:
+            self._undoing.pop(intent)  # it is asked again by the next pass
+            self._events.append(Unreachable(gone.host, gone.reason))
+        elif self._fleet.up(gone.host) and not self._interrupts:
+            reboots = task is not None and catalogue.step(task.call.module).reboots
+            patience = max(self._wait, task.order.timeout) if task is not None and reboots else self._wait
+            at = None if task is None else task.began
+            self._following.begin(intent, (gone.host, gone.user), now + 1.0, at=at, until=now + patience)
+        else:
+            self._lost(intent, gone)
+
+    def _lost(self, intent: str, gone: Gone | None = None) -> None:
+        """Leave a step whose host can't be asked: the next pass does."""
+        self._adrift.add(intent)
+        task = self.state.tasks.get(intent)
+        if task is not None:
+            reason = gone.reason if gone is not None else "it did not come back in time"
+            self._events.append(Unreachable(task.owner.host, reason))
+
+    def _followed(self, intent: str, outcome: Outcome | None) -> None:
+        for host, rows in list(self._left.items()):
+            if intent in rows:
+                self._resumed(host, rows[intent], outcome)
+                return
+        if outcome is None:
+            self._lost(intent)
+        else:
+            self._ended(intent, outcome)
 
     def _ended(self, intent: str, outcome: Outcome) -> None:
-        matched = looking.matched(self.state, self.host, self.state.tasks.get(intent), outcome)
+        if intent in self._undoing:
+            del self._undoing[intent]
+            self._events.append(Undone(intent, outcome))
+            return
+        matched = looking.matched(self.state, self.state.tasks.get(intent), outcome)
         self._events.append(Ended(intent, outcome, matched))
-
-    def _looked(self, looks: Mapping[str, Look]) -> None:
-        cursors = {name: look.state for name, look in looks.items() if isinstance(look, Seen)}
-        self._put(Looked(self.host, looks), cursors)
 
 
 def _taken(cursors: Mapping[str, Mapping[str, Any]], facts: Sequence[Fact]) -> dict[str, Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine import configuration, fleet, keep, restore
 from runbook.engine.detect import components
-from runbook.engine.errors import Busy, HostUnreachable, Hung, RunbookInvalid, UserError
+from runbook.engine.errors import Busy, Hung, RunbookInvalid, UserError
 from runbook.engine.journal import leases
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.locks import Locks
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from runbook.engine.fleet.connection import Connection
+    from runbook.engine.inventory.inventory import Host
+
+    from runbook.engine.fleet.connection import Fleet
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Runbook
     from runbook.engine.run import Observer
@@ -57,6 +59,9 @@ class Request:
     commits: bool = True  # false: nothing is written, not even the journal
     journal: str | None = None
     secrets: Mapping[str, Any] = field(default_factory=dict)  # given by -e @FILE instead of what the runbook says
+    hosts: Sequence[Host] = ()  # of the inventory, in order; none: this machine alone
+    size: int = 0  # how many hosts the runbook is for, before --limit
+    users: Mapping[str, tuple[bool, str]] = field(default_factory=dict)  # by host: whether to become, and whom
 
 
 def load(path: Path, extra: Mapping[str, Any]) -> Runbook:
@@ -107,11 +112,9 @@ def redactor(sessions: Sequence[Session]) -> Callable[[str], str]:
 class Session:
     """One runbook's run in this process."""
 
-    def __init__(
-        self, request: Request, *, connect: Callable[[], AbstractContextManager[Connection]] | None = None
-    ) -> None:
+    def __init__(self, request: Request, *, connect: Callable[[], AbstractContextManager[Fleet]] | None = None) -> None:
         self._request = request
-        self._connect = connect or (lambda: fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")))
+        self._connect = connect or (lambda: fleet.here(os.environ.get("RUNBOOK_AGENT_DIR")))
         self.secrets = secrets_of(request.runbook, request.secrets)
         self._channels = Channels() if request.command == "check" else _channels(request.runbook)
         self.run_id = randomness.token_hex(4)
@@ -141,50 +144,46 @@ class Session:
                 stack.callback(self._alone(self._journal, runbook.name).give, f"runbook {runbook.name}")
             else:
                 self._locks = Locks(self._journal.path, asks_only=True)
-            scope = render.Scope(runbook, host=HOST, run=self._about_run(stack), secrets=self.secrets)
+            scopes = self._scopes(self._about_run(stack))
             every = runbook.every if isinstance(runbook.every, float) else 60.0
             plan = Plan(
                 runbook,
                 self.run_id,
                 request.settings,
                 every,
-                {HOST: scope},
+                scopes,
+                {host.name: host.groups for host in request.hosts},
+                request.users,
+                request.size,
                 signs=chosen.signs(runbook),
                 began=self._started,
                 last=self._journal.last_run(runbook.name),
             )
             since = restore.horizon(runbook, time.time())
-            state, cursors = restore.load(plan, self._journal, HOST, since, time.time(), self._lives)
+            state, cursors = restore.load(plan, self._journal, list(scopes), since, time.time(), self._lives)
             self._begin(observer, plan)
             state = self._without_old_scratch(state)
             keeper = keep.Keeper(
                 self._journal,
                 runbook.name,
                 self.run_id,
-                {HOST: cursors},
+                cursors,
                 since=since,
                 locks=self._locks,
                 commits=request.commits,
             )
-            try:
-                agent = stack.enter_context(self._connect())
-                self._pass = Pass(
-                    state,
-                    HOST,
-                    agent,
-                    keeper,
-                    observer,
-                    wait=request.wait,
-                    writable=render.writable(scope),
-                    diff=request.diff,
-                    teller=self._teller(),
-                )
-                stopped = self._pass.go().stopping
-            except HostUnreachable as error:
-                stopped = False
-                unreachable = self._fact("host.unreachable", host=HOST, data={"reason": str(error)})
-                keeper.fact(unreachable)
-                observer.fact(unreachable)
+            self._pass = Pass(
+                state,
+                list(scopes),
+                stack.enter_context(self._connect()),
+                keeper,
+                observer,
+                wait=request.wait,
+                writable={host: render.writable(scope) for host, scope in scopes.items()},
+                diff=request.diff,
+                teller=self._teller(),
+            )
+            stopped = self._pass.go().stopping
             self._ended = self._fact("run.ended", data={"duration": time.time() - self._started})
             observer.fact(self._ended)
             return stopped
@@ -203,6 +202,17 @@ class Session:
             self._journal.close()
             if self._locks is not None:
                 self._locks.close()
+
+    def _scopes(self, about: Mapping[str, str]) -> dict[str, render.Scope]:
+        """Return by host what templates may name: the inventory's variables stand behind the runbook's own."""
+        found = {}
+        known: dict[str, Mapping[str, Any]] = {host.name: host.vars for host in self._request.hosts} or {HOST: {}}
+        for name, given in known.items():
+            runbook = self._request.runbook
+            if given:
+                runbook = replace(runbook, vars={**given, **runbook.vars})
+            found[name] = render.Scope(runbook, host=name, run=about, secrets=self.secrets)
+        return found
 
     def _teller(self) -> Teller | None:
         """Return who tells people; nobody where nothing is done, or no channels are named."""
@@ -243,7 +253,7 @@ class Session:
             "runbook": runbook.name,
             "file": _absolute(runbook),
             "command": request.command,
-            "hosts": [HOST],
+            "hosts": list(plan.scopes),
             "check": request.settings.check,
             "operations": [operation.name for operation in runbook.operations if request.settings.operations],
             "aside": 0 if request.settings.operations else len(runbook.operations),
@@ -267,7 +277,7 @@ class Session:
 
     def _without_old_scratch(self, state: State) -> State:
         """End the incidents about scratch directories that went with an earlier run, stopped before its end."""
-        over = [each for each in state.incidents.values() if _scratch_is_gone(each.subject)]
+        over = [each for each in state.incidents.values() if each.host == HOST and _scratch_is_gone(each.subject)]
         if self._request.commits and self._journal is not None and over:
             now, reason = time.time(), "the scratch directory of its run is gone"
             with self._journal.transaction() as batch:

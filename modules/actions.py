@@ -5,7 +5,7 @@ entries.
 """
 
 from dataclasses import field
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Collection, Mapping, NamedTuple, Optional, Tuple, Union
 
 from runbook.modules.frozen import frozen
 
@@ -71,7 +71,7 @@ class Own:
     """Set owner, group and mode of entries of one tree; None leaves a thing as it is."""
 
     root: str
-    entries: Tuple[Entry, ...]
+    entries: Collection[Entry]
     uid: Optional[int] = None
     gid: Optional[int] = None
     file_mode: Optional[int] = None

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Optional, Set, Union
+from typing import Any, Dict, List, Mapping, Optional, Set, Union
 
 from runbook.modules import child, look, wire
 from runbook.modules.act import Act
@@ -22,12 +22,23 @@ from runbook.modules.states import States
 from runbook.modules.warming import Warming
 
 _IDLE = 0.2  # seconds without a request, after which there is time for other things
+_BEAT = 240.0  # seconds after which an agent that has said nothing does: a connection whose other end is gone tells it
 
 
-def main(base: str, requests: int, answers: int) -> int:
-    """Serve one controller over two descriptors until it goes away."""
+def main(base: str, requests: int, answers: int, unfit: Mapping[str, str]) -> int:
+    """Serve one controller over two descriptors until it goes away.
+
+    Args:
+        base: the agent's own directory.
+        requests: where the controller's frames come from.
+        answers: where ours go.
+        unfit: packages that the controller has and that can't be used here, and why.
+    """
     code = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    os.utime(code)  # in use: not to be tidied away
+    if unfit:
+        from runbook.modules import needs
+
+        needs.UNFIT.update(unfit)
     requests, answers = _aside(requests), _aside(answers)
     try:
         ledger = Ledger(base)
@@ -69,6 +80,7 @@ class Agent:
         self._wanted = ["runbook.modules.acting.step"]  # imports that spare a child some time
         self._tidy = True
         self._failed = False
+        self._spoke = time.monotonic()
         self._woken, waker = os.pipe()
         os.set_blocking(waker, False)
         signal.set_wakeup_fd(waker)
@@ -98,7 +110,7 @@ class Agent:
         deadline = (
             time.monotonic() + _IDLE if idle and (self._wanted or self._warming.waiting or self._tidy) else child.NEVER
         )
-        deadline = min([deadline, *(work.deadline for work in self._work)])
+        deadline = min([deadline, self._spoke + _BEAT, *(work.deadline for work in self._work)])
         ready, can_write = child.poll(listening, self._answers if self._outgoing else None, deadline)
         if can_write:
             self._flush()
@@ -121,6 +133,9 @@ class Agent:
                 self._work.remove(work)
                 if isinstance(work, Act) and work.down:
                     self.leave()
+        if now >= self._spoke + _BEAT:
+            self._spoke = now
+            self._say({"beat": int(now)})
         if idle and not ready and not can_write:
             self._use_the_time()
 
@@ -158,6 +173,8 @@ class Agent:
             elif op == "ask":
                 known = self._ledger.ask(str(message["intent"]), message.get("at"))
                 self._say({"seq": seq, "known": known.state, "result": known.result, "begun": known.begun})
+            elif op == "ping":
+                self._say({"seq": seq, "pong": True})
             elif op in {"hold", "release"}:
                 ours = self._ledger.hold(str(message["subject"]), message["claim"], release=op == "release")
                 self._say({"seq": seq, "ours": ours})
@@ -216,6 +233,7 @@ class Agent:
         try:
             while self._outgoing:
                 del self._outgoing[: os.write(self._answers, self._outgoing[: 1 << 20])]
+                self._spoke = time.monotonic()
         except BlockingIOError:
             pass
         except OSError:  # nobody listens any more

@@ -8,7 +8,7 @@ import importlib.machinery
 import json
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 REQUESTS, ANSWERS = 0, 1
 LINK, DIRECTORY, KIND = 0o120000, 0o040000, 0o170000
@@ -33,7 +33,10 @@ def frame() -> bytes:
 def answer(message: "dict[str, object]") -> None:
     """Send a frame."""
     data = json.dumps(message).encode()
-    os.write(ANSWERS, len(data).to_bytes(4, "big") + data)
+    try:
+        os.write(ANSWERS, len(data).to_bytes(4, "big") + data)
+    except OSError:
+        sys.exit("the controller went away before the agent had started")
 
 
 def end(reason: str) -> NoReturn:
@@ -61,7 +64,7 @@ def private(directory: str) -> None:
         except OSError as error:
             raise Unusable(
                 f"the agent's directory {directory} can't be used: {path}: {error.strerror}; "
-                "$RUNBOOK_AGENT_DIR names another place"
+                "`agent_dir` of the host, or $RUNBOOK_AGENT_DIR on this machine, names another place"
             ) from error
         last, mine, kind = path == directory, os.geteuid(), seen.st_mode & KIND
         wrong = ""
@@ -134,6 +137,125 @@ def unpack(pack: bytes, wanted: str, code: str) -> None:
                 raise Unusable(f"the agent's code can't be kept in {code}: {error.strerror}") from error
 
 
+def fits(layer: "dict[str, str]", directory: str) -> str:
+    """Say why compiled code can't be used here, kept in that directory; empty where it can."""
+    if not layer.get("machine"):
+        return ""
+    asked = f"the controller's {layer['of']} is for {layer['machine']} with {layer['libc']}"
+    try:
+        libc = os.confstr("CS_GNU_LIBC_VERSION") or "another libc"
+    except (ValueError, OSError):
+        libc = "musl"
+    machine = os.uname().machine if sys.maxsize > 1 << 32 else "a 32-bit Python"
+    if machine != layer["machine"] or not enough(libc, layer["libc"]):
+        return f"{asked}, and this is {machine} with {libc}"
+    if sys.implementation.name != "cpython" or "t" in getattr(sys, "abiflags", ""):
+        return f"{asked} and the usual CPython, and this is {sys.version.split()[0]} ({sys.implementation.name})"
+    if os.statvfs(directory).f_flag & os.ST_NOEXEC:
+        return f"the controller's {layer['of']} can't be loaded from {directory}: its file system is mounted noexec"
+    return ""
+
+
+def enough(libc: str, least: str) -> bool:
+    """Say whether a C library is of the same kind and no older."""
+    kind, _, version = libc.partition(" ")
+    wanted, _, oldest = least.partition(" ")
+    return kind == wanted and [int(part) for part in version.split(".") if part.isdigit()] >= [
+        int(part) for part in oldest.split(".") if part.isdigit()
+    ]
+
+
+def usual(become: bool) -> str:
+    """Return where the agent keeps what is its own."""
+    if os.geteuid() == 0:
+        return "/var/lib/runbook/agent"
+    if not become:
+        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        return os.path.join(state, "runbook/agent")
+    home = os.path.expanduser("~")
+    with contextlib.suppress(OSError):
+        if os.stat(home).st_uid == os.geteuid():
+            return os.path.join(home, ".local/state/runbook/agent")
+    return f"/var/tmp/runbook-{os.geteuid()}"  # noqa: S108 -- a service's user has no home; `private` looks at its owner
+
+
+def settle() -> None:
+    """Leave the login user's surroundings: what it can write is neither searched for programs nor our directory."""
+    import pwd
+
+    with contextlib.suppress(KeyError):
+        os.environ["HOME"] = pwd.getpwuid(os.geteuid()).pw_dir
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "TMPDIR"):
+        os.environ.pop(name, None)
+    found = [path for path in os.environ.get("PATH", "").split(":") if safe(path)]
+    os.environ["PATH"] = ":".join(found) or "/usr/sbin:/usr/bin:/sbin:/bin"
+    for place in (os.environ["HOME"], "/"):
+        with contextlib.suppress(OSError):
+            os.chdir(place)
+            return
+
+
+def safe(path: str) -> bool:
+    """Say whether nobody but us and root can change what lies in a directory."""
+    if not path.startswith("/"):
+        return False
+    path = os.path.realpath(path)
+    while True:
+        try:
+            seen = os.stat(path)
+        except OSError:
+            return False
+        if seen.st_uid not in {0, os.geteuid()} or (others_write(seen) and not seen.st_mode & 0o1000):
+            return False
+        if path == "/":
+            return True
+        path = os.path.dirname(path)
+
+
+def furnish(base: str, hello: "dict[str, Any]") -> "tuple[str, dict[str, str]]":
+    """See that the code and the layers that go with it are here, asking for all that is missing at once.
+
+    Returns:
+        Where the code is, and by their names what of the layers can't be used here.
+
+    Raises:
+        Unusable: they can't be kept.
+    """
+    code = os.path.join(base, "code", hello["hash"])
+    private(base)
+    private(os.path.dirname(code))
+    missing = not os.path.isdir(code)
+    if missing:
+        answer({"need": True})
+    unfit, layers, lacking = {}, [], []
+    for layer in hello.get("layers", ()):
+        place = os.path.join(base, "code", layer["hash"])
+        reason = fits(layer, base)
+        if reason:
+            unfit[layer["of"]] = reason
+            continue
+        layers.append(place)
+        if not os.path.isdir(place):
+            lacking.append(place)
+            answer({"need": layer["hash"]})
+    if missing:
+        unpack(frame(), hello["hash"], code)
+    for place in lacking:
+        import base64
+
+        came = json.loads(frame())
+        if came.get("error"):
+            raise Unusable(came["error"])
+        unpack(base64.b64decode(came["body"]), came["hash"], place)
+    for place in [code, *layers]:
+        private(place)
+        os.utime(place)  # in use: not to be tidied away
+    at = next((number for number, path in enumerate(sys.path) if path.endswith("-packages")), len(sys.path))
+    sys.path[at:at] = layers
+    sys.path.insert(0, code)
+    return code, unfit
+
+
 def keep(_loader: object, path: str, data: bytes, **_mode: int) -> None:
     """Keep compiled code whole or not at all: Python itself keeps what a full disk took of it, and then fails on it."""
     fresh = f"{path}.{os.getpid()}"
@@ -152,27 +274,21 @@ def main() -> int:
     hello = json.loads(frame())
     if hello.get("hello") != 1:
         end(f"this agent speaks version 1 of the protocol, the controller {hello.get('hello')!r}")
-    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    usual = "/var/lib/runbook/agent" if os.geteuid() == 0 else os.path.join(state, "runbook/agent")
-    base = os.path.abspath(hello.get("base") or usual)
-    code = os.path.join(base, "code", hello["hash"])
+    become = bool(hello.get("become"))
+    if become:
+        settle()
+    base = os.path.abspath(hello.get("base") or usual(become))
     try:
-        private(base)
-        private(os.path.dirname(code))
-        if not os.path.isdir(code):
-            answer({"need": True})
-            unpack(frame(), hello["hash"], code)
-        private(code)
-    except Unusable as error:
+        code, unfit = furnish(base, hello)
+    except (Unusable, OSError) as error:
         end(str(error))
     importlib.machinery.SourceFileLoader.set_data = keep  # type: ignore[method-assign,assignment]
-    sys.path.insert(0, code)
     sys.path.extend(path for path in hello.get("packages", ()) if path not in sys.path)
     from runbook.modules import agent
 
     if not str(agent.__file__).startswith(code + "/"):
         end(f"another `runbook` stands before the agent's own: {agent.__file__}")
-    return agent.main(base, REQUESTS, ANSWERS)
+    return agent.main(base, REQUESTS, ANSWERS, unfit)
 
 
 if __name__ == "__main__":

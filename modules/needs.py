@@ -6,8 +6,9 @@ An entry is `DISTRIBUTION`, or `DISTRIBUTION as IMPORT` where the import name is
 import importlib.util
 import re
 import sys
-from typing import Iterable, Sequence, Tuple
+from typing import Dict, Iterable, Sequence, Tuple
 
+UNFIT: Dict[str, str] = {}  # packages of the controller's that this host can't use, and why
 ENTRY = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\s+as\s+([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*))?")
 
 
@@ -37,11 +38,14 @@ def missing(entries: Iterable[str], newer: Sequence[Tuple[str, str]] = ()) -> st
     lacking = [name for name, module in map(parsed, entries) if not importable(module)]
     if not lacking:
         return ""
-    notes = [f"; the controller's {name} asks for Python {least}" for name, least in newer if name in lacking]
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    notes = [f"the controller's {name} asks for Python {least}" for name, least in newer if name in lacking]
+    if notes:
+        notes[-1] += f", and this is {here}"
+    notes += [UNFIT[name] for name in lacking if name in UNFIT]
     return (
         f"missing on this host: {', '.join(lacking)}; install with `{sys.executable} -m pip install "
-        f"{' '.join(lacking)}`{''.join(notes)}{f', and this is {here}' if notes else ''}"
+        f"{' '.join(lacking)}`{''.join(f'; {note}' for note in notes)}"
     )
 
 

@@ -111,7 +111,9 @@ def _opened() -> Iterator[Any]:
     except ImportError as error:
         if not os.path.exists(_DRIVER):
             raise Absent("no NVIDIA driver runs here") from error
-        raise Unclear("GPUs are asked through the package nvidia-ml-py: `pip install nvidia-ml-py`") from error
+        from runbook.modules import needs
+
+        raise Unclear(f"GPUs are asked through nvidia-ml-py: {needs.missing(['nvidia-ml-py as pynvml'])}") from error
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:

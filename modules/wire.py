@@ -12,8 +12,13 @@ import struct
 from typing import Any, Dict, Iterator, List
 
 LARGEST = 64 << 20  # bytes of one frame
+MARK = b"\0runbook\0"  # what an agent that begins says once; before it a login may have printed
+NOISE = 64 * 1024  # bytes that a login may print
+_VALUES = 1 << 20  # of one message: each takes some hundred bytes when it is read
+_SMALL = 1 << 20  # bytes of a message that can't hold too many
 _LENGTH = struct.Struct("!I")
 _NUMBERED = re.compile(rb'\{"seq":(\d{1,15}),')
+_TEXT = re.compile(rb'"[^"]*"')
 
 
 class Junk(Exception):
@@ -79,9 +84,15 @@ class Reader:
     """Puts messages together from whatever arrives.
 
     An answer that bears its number but can't be read comes out as `{"seq": …, "unreadable": why}`.
+
+    Args:
+        marked: a mark stands before the first frame; what comes before the mark is `noise`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, marked: bool = False) -> None:
+        self.most = LARGEST  # bytes of a frame
+        self.noise = b""  # what was printed before the mark
+        self.marked = marked  # the mark has not come yet
         self._buffer = bytearray()
 
     @property
@@ -96,12 +107,24 @@ class Reader:
             Junk: these are no frames.
         """
         self._buffer += data
+        if self.marked and not self._mark_seen():
+            return []
         return list(self._whole())
+
+    def _mark_seen(self) -> bool:
+        at = self._buffer.find(MARK)
+        self.noise = bytes(self._buffer[: NOISE if at < 0 else at])
+        if at > NOISE or (at < 0 and len(self._buffer) > NOISE + len(MARK)):
+            raise Junk(f"over {NOISE >> 10} KiB of something else before an agent's first word")
+        if at >= 0:
+            self.marked = False
+            del self._buffer[: at + len(MARK)]
+        return at >= 0
 
     def _whole(self) -> Iterator[Dict[str, Any]]:
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
-            if length > LARGEST:
+            if length > self.most:
                 raise Junk(f"a frame that says it has {length} bytes: not the agent's protocol")
             end = _LENGTH.size + length
             if len(self._buffer) < end:
@@ -109,7 +132,7 @@ class Reader:
             body = bytes(self._buffer[_LENGTH.size : end])
             del self._buffer[:end]
             try:
-                message = json.loads(body)
+                message = json.loads(_light(body))
             except (ValueError, RecursionError) as error:
                 numbered = _NUMBERED.match(body)
                 if numbered is None:
@@ -118,3 +141,20 @@ class Reader:
             if not isinstance(message, dict):
                 raise Junk("a frame that is no JSON object")
             yield message
+
+
+def _light(body: bytes) -> bytes:
+    """Return a body that does not take far more memory as values than as text.
+
+    Raises:
+        ValueError: it holds too many values.
+    """
+    if len(body) > _SMALL and _values(body) > _VALUES:
+        bare = _TEXT.sub(b"", body.replace(rb"\\", b"").replace(rb"\"", b""))
+        if _values(bare) > _VALUES:
+            raise ValueError(f"it holds over {_VALUES} values")
+    return body
+
+
+def _values(body: bytes) -> int:
+    return body.count(b",") + body.count(b"[") + body.count(b"{")

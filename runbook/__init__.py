@@ -3,12 +3,15 @@
 The public face for Python programs is `heal` and `Engine`; `engine/heal.py` documents them.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 __version__ = "0.1.0"
 __all__ = ["Engine", "HealError", "Unavailable", "Waiting", "__version__", "heal"]
 
+TYPE_CHECKING = False  # typing's own would be most of what `runbook --version` imports
 if TYPE_CHECKING:
+    from typing import Any
+
     from runbook.engine.heal import Engine, HealError, Unavailable, Waiting, heal
 
 

@@ -20,7 +20,7 @@ from runbook.engine.language.drill_words import OWN
 from runbook.engine.recover.state import Settings
 
 if TYPE_CHECKING:
-    from runbook.engine.fleet.connection import Connection
+    from runbook.engine.fleet.connection import Fleet
     from runbook.engine.language.drill_words import Drill, Fault
 
 _PAUSE: Final = 0.2  # seconds between them
@@ -42,7 +42,7 @@ def exercise(drill: Drill, fault: Fault) -> Verdict:
         os.environ.clear()
         os.environ.update(furnish.environment(fault.given))
         furnish.furnish(fault.given)
-        with fleet.connect(os.environ["RUNBOOK_AGENT_DIR"]) as agent:
+        with fleet.here(os.environ["RUNBOOK_AGENT_DIR"]) as agent:
             passes = _Passes(drill, fault, agent, watcher)
             for number in range(_QUIET):
                 begins = fault.operations == "before" and not number
@@ -75,7 +75,7 @@ def _wanted(fault: Fault) -> None:
 class _Passes:
     """Passes of one runbook on a journal of the place's own."""
 
-    def __init__(self, drill: Drill, fault: Fault, agent: Connection, watcher: Watcher) -> None:
+    def __init__(self, drill: Drill, fault: Fault, agent: Fleet, watcher: Watcher) -> None:
         self._drill = drill
         self._fault = fault
         self._agent = agent

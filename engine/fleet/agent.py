@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import time
 from collections import deque
@@ -16,12 +15,15 @@ from runbook.modules import states, wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from runbook.engine.fleet.link import Link
     from runbook.engine.fleet.messages import Claim, Spec
     from runbook.engine.model import Look, Order, Outcome
 
 _LINES = 12  # of an agent's last words that are told
 _START = 60.0  # seconds for an agent to answer the first time
 _PATIENCE = 30.0  # seconds over the time that a request may take by itself
+_AGAIN = 0.02  # seconds until a link is tried again that can't tell when it has room
+_LAST = 0.2  # seconds for the last words of an agent that ended
 
 
 class Agent:
@@ -34,21 +36,15 @@ class Agent:
     def __init__(
         self,
         host: str,
-        requests: int,
-        answers: int,
-        log: int,
+        link: Link,
         *,
         base: str | None,
-        ended: Callable[[], str | None],
         packages: Sequence[str] = (),
     ) -> None:
         self.host = host
         self.python = ""
-        self._requests = requests
-        self._answers = answers
-        self._log = log
-        self._ended = ended  # says how the process ended, when it did
-        self._reader = wire.Reader()
+        self._link = link
+        self._reader = wire.Reader(marked=True)
         hello = {"hello": 1, "hash": pack.digest(), "base": base, "packages": list(packages)}
         self._outgoing = bytearray(pack.bootstrap() + wire.encode(hello))
         self._queued = bytearray()  # until the agent is ready
@@ -59,13 +55,21 @@ class Agent:
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
         self._words: deque[str] = deque(maxlen=_LINES)
         self._closed = False
-        for descriptor in (requests, answers, log):
-            os.set_blocking(descriptor, False)
         self._flush()
 
-    def fileno(self) -> int:
-        """Return what becomes readable when `receive` has something to do."""
-        return self._answers
+    @property
+    def awake(self) -> bool:
+        """The handshake is over: it answers."""
+        return self._ready
+
+    @property
+    def pending(self) -> bool:
+        """Something waits for room, and no descriptor will tell when there is some: `receive` tries again."""
+        return bool(self._outgoing) and self._link.stalled
+
+    def polled(self) -> list[tuple[int, int]]:
+        """Return what to wait for before the next `receive(0.0)`: descriptors, and the events of `select.poll`."""
+        return self._link.polled()
 
     def send(self, request: Mapping[str, Any]) -> int:
         """Send a request and return the number that its answers bear."""
@@ -198,9 +202,8 @@ class Agent:
         if self._closed:
             return
         self._closed = True
-        for descriptor in (self._requests, self._answers, self._log):
-            os.close(descriptor)
-        self._ended()
+        self._link.close()
+        self._link.ended()
 
     def __enter__(self) -> Agent:  # noqa: PYI034 -- not made to be derived from
         return self
@@ -232,29 +235,28 @@ class Agent:
         """Wait for something to happen, and take what did."""
         if self._closed:
             raise self._unreachable("the connection was closed")
-        poller = select.poll()
-        poller.register(self._answers, select.POLLIN)
-        poller.register(self._log, select.POLLIN)
+        if timeout is None or timeout > 0.0:
+            self._wait(timeout)
+        self._listen()
         if self._outgoing:
-            poller.register(self._requests, select.POLLOUT)
-        ready = {descriptor for descriptor, _ in poller.poll(None if timeout is None else timeout * 1000 + 0.5)}
-        if self._log in ready:
-            self._listen()
-        if self._requests in ready:
             self._flush()
-        if self._answers in ready:
-            self._take()
+        self._take()
+
+    def _wait(self, timeout: float | None) -> None:
+        poller = select.poll()
+        for descriptor, events in self._link.polled():
+            poller.register(descriptor, events)
+        if self.pending:
+            timeout = _AGAIN if timeout is None else min(timeout, _AGAIN)
+        poller.poll(None if timeout is None else timeout * 1000 + 0.5)
 
     def _take(self) -> None:
-        try:
-            data = os.read(self._answers, 1 << 20)
-        except BlockingIOError:
+        data = self._link.read()
+        if data is None:
             return
-        except OSError:
-            data = b""
         if not data:
-            self._listen(patience=0.2)
-            how = self._ended()
+            self._listen(patience=_LAST)
+            how = self._link.ended()
             raise self._unreachable(f"the agent ended{' with ' + how if how else ''}")
         try:
             arrived = self._reader.feed(data)
@@ -315,27 +317,22 @@ class Agent:
         self._flush()
 
     def _flush(self) -> None:
-        try:
-            while self._outgoing:
-                del self._outgoing[: os.write(self._requests, self._outgoing[: 1 << 20])]
-        except BlockingIOError:
-            pass
-        except BrokenPipeError:
-            self._outgoing.clear()  # its end is told by what it said and how it ended
+        while self._outgoing:
+            taken = self._link.write(self._outgoing)
+            if not taken:
+                return
+            del self._outgoing[:taken]
 
     def _listen(self, patience: float = 0.0) -> None:
         """Take the agent's log, which is told when it dies."""
         deadline = time.monotonic() + patience
         while True:
-            try:
-                data = os.read(self._log, 1 << 16)
-            except BlockingIOError:
+            data = self._link.words()
+            if data is None:
                 if time.monotonic() >= deadline:
                     return
                 time.sleep(0.005)
                 continue
-            except OSError:
-                return
             if not data:
                 return
             self._words.extend(data.decode("utf-8", "replace").splitlines())

@@ -1,8 +1,10 @@
-"""What a pass needs of whatever carries its requests to a host."""
+"""What a pass needs of whatever carries its requests to hosts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
+
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -11,17 +13,36 @@ if TYPE_CHECKING:
     from runbook.engine.model import Look, Order, Outcome
 
 
-class Connection(Protocol):
-    """An agent, or what stands in front of one. `send`, `submit` and `receive` never wait for an answer."""
+@frozen
+class Gone:
+    """In place of an answer: the host can't be asked, or was lost before it answered."""
 
-    def send(self, request: Mapping[str, Any]) -> int:
+    host: str
+    user: str
+    reason: str
+    mend: str = ""
+    sent: bool = False  # the request may have reached it
+
+
+Answer = tuple[int, "Mapping[str, Any] | Gone"]  # a request's number, and what came
+
+
+class Fleet(Protocol):
+    """Hosts by their names. Nothing here waits for an answer but `receive`.
+
+    `user` says under whom it is done; empty: whoever logs in there.
+    """
+
+    def send(self, host: str, request: Mapping[str, Any], user: str = "") -> int:
         """Send a request and return the number that its answers bear."""
 
     def submit(
         self,
+        host: str,
         intent: str,
         order: Order,
         *,
+        user: str = "",
         subject: str = "",
         claim: Claim | None = None,
         writable: Sequence[str] = (),
@@ -30,17 +51,14 @@ class Connection(Protocol):
     ) -> int:
         """Send a step and return the number that its answers will bear."""
 
-    def receive(self, timeout: float | None = 0.0) -> list[tuple[int, dict[str, Any]]]:
+    def receive(self, timeout: float) -> Sequence[Answer]:
         """Return the answers that are there, waiting for the first for at most so many seconds."""
+
+    def up(self, host: str) -> bool:
+        """Tell whether a host was reached since this began."""
 
     def looks(self, message: Mapping[str, Any]) -> dict[str, Look]:
         """Return what an answer to a probe request says was seen."""
 
     def outcome(self, message: Mapping[str, Any]) -> Outcome:
         """Return how a step ended, by an answer that is not progress."""
-
-    def ask(self, intent: str, at: float | None = None) -> Outcome:
-        """Return what became of an intent."""
-
-    def await_intent(self, intent: str, at: float | None = None, *, within: float = 60.0) -> Outcome:
-        """Return what became of an intent, waiting for one that still runs."""

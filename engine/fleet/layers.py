@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.fleet import pack
@@ -23,29 +24,37 @@ class Layer:
     digest: str
     of: str  # whose it is: a distribution, or `runbook_modules`
     python: str = ""  # the oldest Python that it can do with, such as 3.10
+    machine: str = ""  # what its compiled code is for, such as x86_64; empty without any
+    libc: str = ""  # the C library that this needs, such as `glibc 2.17`, or `musl`
 
     def named(self) -> dict[str, str]:
         """Return it as a request names it."""
-        return {"hash": self.digest, "of": self.of, "python": self.python}
+        built = {"machine": self.machine, "libc": self.libc} if self.machine else {}
+        return {"hash": self.digest, "of": self.of, "python": self.python, **built}
 
 
-def layer(files: Mapping[str, bytes], of: str, python: str = "") -> Layer:
+def layer(files: Mapping[str, bytes], of: str, python: str = "", built: tuple[str, str] = ("", "")) -> Layer:
     """Return the layer of some files, by their paths below it, and keep them for the agents that will ask."""
     ordered = dict(sorted(files.items()))
     digest = pack.hashed(ordered)
     _made[digest] = ordered
-    return Layer(digest, of, python)
+    return Layer(digest, of, python, *built)
 
 
 def message(digest: str) -> dict[str, Any]:
     """Return what answers an agent that asks for a layer."""
+    if digest not in _made:
+        return {"op": "layer", "hash": digest, "error": "the controller does not know the code that was asked for"}
+    return {"op": "layer", "hash": digest, "body": _body(digest)}
+
+
+@lru_cache(maxsize=8)  # many hosts ask for the same at their first contact
+def _body(digest: str) -> str:
     import zipfile
 
-    files = _made.get(digest)
-    if files is None:
-        return {"op": "layer", "hash": digest, "error": "the controller does not know the code that was asked for"}
+    files = _made[digest]
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-    return {"op": "layer", "hash": digest, "body": base64.b64encode(body.getvalue()).decode("ascii")}
+    return base64.b64encode(body.getvalue()).decode("ascii")

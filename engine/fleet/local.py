@@ -12,6 +12,7 @@ import sys
 from runbook.engine.errors import HostUnreachable
 from runbook.engine.fleet import pack
 from runbook.engine.fleet.agent import Agent
+from runbook.engine.fleet.link import Pipes
 
 HOST = "localhost"
 
@@ -53,7 +54,7 @@ def connect(journal_dir: str | os.PathLike[str] | None = None, *, python: str | 
     process = _Process(pid)
     _started.append(process)
     packages = _packages() if python is None else ()
-    return Agent(HOST, requests, answers, log, base=base, ended=process.ended, packages=packages)
+    return Agent(HOST, Pipes(requests, answers, log, process.ended), base=base, packages=packages)
 
 
 class _Process:

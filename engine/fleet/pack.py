@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 _PREFIX = "runbook/modules/"
 _LEFT = frozenset({"__pycache__", "golden"})  # the cases of modules are judged here
+# a Python that is too old gives the script that started it (`starting.py`) another turn, with itself among the tried
+_OLDER = (
+    'sys.version_info<(3,9)and os.execv("/bin/sh",["/bin/sh","-c","eval %c$0%c"%(34,34)]+sys.argv[1:]'
+    '+["(Python %d.%d)"%sys.version_info[:2]])'
+)
 
 
 @cache
@@ -54,17 +59,21 @@ def packed(*, small: bool = False) -> bytes:
 
 @cache
 def bootstrap() -> bytes:
-    """Return the program that the agent starts with."""
-    return contents()[_PREFIX + "bootstrap.py"]
+    """Return the program that the agent starts with, as it is sent: a NUL ends whatever stood before it."""
+    return b"\0" + contents()[_PREFIX + "bootstrap.py"]
 
 
 def loader() -> str:
-    """Return the few lines behind `python -I -c`: they read the rest from standard input."""
+    """Return the one line behind `python -I -c`: it says that it is there, and reads the rest from standard input.
+
+    It stands between single quotes of any shell, so it has none, nor a `!` or a backslash (csh, fish). What comes
+    before the first NUL is a password that sudo did not ask for.
+    """
     return (
-        "import os,sys\n"
-        "b=b''\n"
-        f"while len(b)<{len(bootstrap())}:b+=os.read(0,{len(bootstrap())}-len(b))or sys.exit(1)\n"
-        "exec(b) # runbook agent"
+        f'import os,sys;{_OLDER};os.write(1,b"%crunbook%c"%(0,0));r=lambda n:os.read(0,n)or sys.exit(1);'
+        "[0 for _ in iter(lambda:r(1),bytes(1))];b=bytearray();"
+        f"[b.extend(r({len(bootstrap()) - 1}-len(b)))for _ in iter(lambda:len(b)<{len(bootstrap()) - 1},False)];"
+        "exec(bytes(b)) # runbook agent"
     )
 
 

@@ -120,11 +120,11 @@ class Batch(Words):
         """Write what is about to be sent to a host."""
         self.write(
             "INSERT INTO intents"
-            " (id, run, host, subject, incident, operation, module, title, params, at, epoch, runbook)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT runbook FROM runs WHERE id = ?), ''))",
+            " (id, run, host, subject, incident, operation, module, title, params, at, epoch, carrier, user, runbook)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, coalesce((SELECT runbook FROM runs WHERE id = ?), ''))",
             (
                 *(row.id, row.run, row.host, row.subject, row.incident, row.operation, row.module, row.title),
-                *(codec.dump(row.params, self._redact), row.at, row.epoch, row.run),
+                *(codec.dump(row.params, self._redact), row.at, row.epoch, row.carrier, row.user, row.run),
             ),
         )
 

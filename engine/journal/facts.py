@@ -10,7 +10,9 @@ look.unknown       reason; subjects, where not all is unknown; here and below, `
 look.seen          after an unknown look: the detector can be asked again
 look.absent        reason
 look.well          holds input fields when; no subject: nothing was there; for reports alone
-host.unreachable   reason
+host.unreachable   reason; once for each reason, until it is
+host.reached       it answers again
+run.halted         reason: nothing new is begun (max_fail_percentage, a deadline)
 incident.pending   since hold fields when; detector_pending subject_pending where the fact names none
 incident.resumed   of an earlier run: state reason opened severity since fields when count; for reports alone
 incident.opened    severity since fields when count category; `state` when it does not open as `open`
@@ -131,6 +133,8 @@ class IntentRow:
     params: Mapping[str, Any]  # redacted
     at: float
     epoch: int = 0
+    carrier: str = ""  # the host that carries it out, where that is another one
+    user: str = ""  # under whom; "" = who logs in there
 
 
 @frozen

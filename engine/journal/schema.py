@@ -127,6 +127,10 @@ MIGRATIONS: Final = (
     CREATE INDEX incidents_measured ON incidents (runbook, detector, state, opened, closed, host);
     CREATE INDEX runs_by_runbook ON runs (runbook, started);
     """,
+    """
+    ALTER TABLE intents ADD COLUMN carrier TEXT NOT NULL DEFAULT '';
+    ALTER TABLE intents ADD COLUMN user TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from runbook.engine.people import People
 
 PATIENCE = 10.0  # seconds to wait for another process's transaction; ours last milliseconds
+_INTENTS = (
+    "SELECT id, run, host, subject, incident, operation, module, title, params, at, epoch, carrier, user"
+    " FROM intents WHERE ended IS NULL"
+)
 LONGEST = 30 * 86400.0  # a recovery that began longer ago than this has not ended lately
 
 
@@ -59,6 +63,10 @@ def who() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
+
+
+def _intent(row: Sequence[Any]) -> IntentRow:
+    return IntentRow(*(*row[:8], codec.load(row[8]), *row[9:]))
 
 
 class Journal:
@@ -217,23 +225,26 @@ class Journal:
     def open_intents(self, runbook: str, host: str) -> list[IntentRow]:
         """Return the intents without a result, oldest first: their runs are in hand, or were killed."""
         rows = self.ask(
-            "SELECT id, run, host, subject, incident, operation, module, title, at, epoch, params FROM intents"
-            " WHERE ended IS NULL AND runbook = ? AND host = ? ORDER BY at, id",
+            _INTENTS + " AND runbook = ? AND host = ? ORDER BY at, id",
             (runbook, host),
         )
-        return [IntentRow(*(*row[:8], codec.load(row[10]), row[8], row[9])) for row in rows]
+        return [_intent(row) for row in rows]
+
+    def place(self, intent: str) -> tuple[str, str] | None:
+        """Return the host that carries an intent out, and under whom; None where there is no such intent."""
+        rows = self.ask("SELECT iif(carrier = '', host, carrier), user FROM intents WHERE id = ?", (intent,))
+        return (rows[0][0], rows[0][1]) if rows else None
 
     def interrupted(self, start: str) -> list[IntentRow]:
         """Return the steps of interrupted operations whose id begins so: nobody knows how they ended."""
         rows = self.ask(
-            "SELECT id, run, host, subject, incident, operation, module, title, at, epoch, params FROM intents"
-            " WHERE ended IS NULL AND substr(id, 1, ?) = ? AND operation <> '' AND incident = '' AND EXISTS ("
+            _INTENTS + " AND substr(id, 1, ?) = ? AND operation <> '' AND incident = '' AND EXISTS ("
             "  SELECT 1 FROM events WHERE events.runbook = intents.runbook AND events.host = intents.host"
             "  AND kind = 'operation.ended' AND events.at >= intents.at AND events.operation = intents.operation"
             "  AND status = 'interrupted') ORDER BY at, id",
             (len(start), start),
         )
-        return [IntentRow(*(*row[:8], codec.load(row[10]), row[8], row[9])) for row in rows]
+        return [_intent(row) for row in rows]
 
     def recoveries(self, runbook: str, host: str, since: float) -> list[Recovery]:
         """Return the recoveries that began or ended since a time, in the order in which they began."""

@@ -99,7 +99,7 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
         hosts=",".join(hosts) or None,
         every=reader.seconds(*at("every")),
         tags=reader.words(*at("tags")),
-        become=bool(at("become")[0]),
+        become=at("become")[0],
         become_user=static("become_user"),
         python=static("python"),
     )

@@ -65,7 +65,7 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
     elif isinstance(event, Finish):
         closing.begin(turn, event.host)
     elif isinstance(event, Recover):
-        turn.recovering = True
+        turn.recovering = event.on
     elif isinstance(event, Stop):
         _stop(turn)
     elif isinstance(event, Resume):
@@ -105,8 +105,8 @@ def _undone(turn: Turn, event: Undone) -> None:
 def _resume(turn: Turn, event: Resume) -> None:
     """Tell what earlier runs left, in the order of the file, and go on with it."""
     order = {detector.name: place for place, detector in enumerate(turn.plan.runbook.detectors)}
-    left = sorted(turn.read("incidents").values(), key=lambda each: (order[each.detector], each.subject))
-    for incident in left:
+    left = [incident for incident in turn.read("incidents").values() if incident.host in event.hosts]
+    for incident in sorted(left, key=lambda each: (order[each.detector], each.host, each.subject)):
         if turn.plan.chosen(turn.plan.detector(incident.detector)):
             life.resumed(turn, incident)
         if incident.busy or incident.intent is not None or incident.phase in _ENDING:
@@ -136,7 +136,10 @@ def _task_over(turn: Turn, task: Task, outcome: Outcome | None, matched: Mapping
         if whole is not None:
             _task_over(turn, *whole, {})
     elif task.owner.key is not None:
-        ladder.ended(turn, task.owner.key, task.intent, outcome, task.call)
+        if outcome.status is StepStatus.LOST:  # its host was cut off, and knows nothing of it
+            resumption.found(turn, task.owner.key, task.intent, outcome, task.call)
+        else:
+            ladder.ended(turn, task.owner.key, task.intent, outcome, task.call)
         operate.recovery_moved(turn, task.owner.host)
     else:
         operate.ended(turn, task, outcome, matched)

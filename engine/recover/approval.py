@@ -9,7 +9,7 @@ from runbook.engine.errors import RenderError
 from runbook.engine.language import render
 from runbook.engine.model import Mode, Strategy
 from runbook.engine.recover import incident as life
-from runbook.engine.recover.steps import impact_of, impacts, public
+from runbook.engine.recover.steps import impact_of, impacts, public, user_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,18 +60,17 @@ def _asked(turn: Turn, incident: Incident, numbers: range) -> list[Mapping[str, 
         for step in detector.recover[number].steps:
             mode = guards.mode_of(step, impact_of(step), detector)
             if mode is not Mode.OBSERVE and (whole or mode is Mode.APPROVE or number == numbers[0]):
-                found.append(_step(step, number, scope, detector))
+                found.append(_step(step, number, scope, detector, user_of(turn.plan, incident.host, step, detector)))
     return found
 
 
-def _step(call: StepCall, rung: int, scope: Scope, detector: Detector) -> Mapping[str, Any]:
+def _step(call: StepCall, rung: int, scope: Scope, detector: Detector, user: str) -> Mapping[str, Any]:
     """Return a step as it would be run; one that needs an earlier step's result, as it is written."""
     try:
         params = public(render.order(call, scope))
     except RenderError:
         params = {name: _written(value) for name, value in call.params.items()}
     when = call.when.text if call.when is not None else ""
-    user = (call.become_user or "root") if call.become else ""
     python = [call.python] if call.python else []
     held = [[each.module, {name: _written(value) for name, value in each.params.items()}] for each in call.holds]
     under = (when, user, call.delegate_to or "", detector.name)

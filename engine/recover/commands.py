@@ -59,7 +59,9 @@ class Finish:
 
 @frozen
 class Recover:
-    """From now on what fires is recovered, too."""
+    """From now on what fires is recovered, too; or, where the first look at further hosts begins, not yet."""
+
+    on: bool = True
 
 
 @frozen
@@ -69,9 +71,10 @@ class Stop:
 
 @frozen
 class Resume:
-    """A run begins: what became of the steps that an earlier one left in flight, by intent."""
+    """A run begins for these hosts: what became of the steps that an earlier one left in flight, by intent."""
 
     outcomes: Mapping[str, Outcome]
+    hosts: frozenset[str]
 
 
 @frozen
@@ -130,6 +133,7 @@ class LookAt:
     probe: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     python: str | None = None  # of the step that waits
+    user: str = ""  # the same
 
 
 @frozen
@@ -143,6 +147,8 @@ class Act:
     key: Key | None = None
     operation: str = ""
     beside: bool = False  # other steps of the same recovery act on the subject at the same time
+    carrier: str = ""  # the host that carries it out, where that is another one
+    user: str = ""  # under whom; "" = who logs in
 
 
 @frozen

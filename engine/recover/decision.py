@@ -121,7 +121,7 @@ def under_recovery(turn: Turn) -> dict[str, str]:
 
 def is_full(turn: Turn, host: str, down: Mapping[str, str]) -> bool:
     """Tell whether `max_unavailable` keeps a host from its recovery."""
-    return unavailable.unavailable(turn.plan.runbook.max_unavailable, len(turn.plan.scopes), host, down) is not None
+    return unavailable.unavailable(turn.plan.runbook.max_unavailable, turn.plan.hosts, host, down) is not None
 
 
 def _first(turn: Turn, answers: Answers) -> Refusal | None:
@@ -158,7 +158,7 @@ def _unavailable(turn: Turn, host: str) -> Refusal | None:
     wanted = turn.plan.runbook.max_unavailable
     if wanted is None:
         return None
-    return unavailable.unavailable(wanted, len(turn.plan.scopes), host, under_recovery(turn))
+    return unavailable.unavailable(wanted, turn.plan.hosts, host, under_recovery(turn))
 
 
 def _before_rung(turn: Turn, incident: Incident, number: int) -> Answers:

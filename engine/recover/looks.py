@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 def take(turn: Turn, event: Looked) -> None:
     """Take in what a host answered."""
+    if event.host in turn.read("unreached"):
+        turn.tell("host.reached", host=event.host)
+        turn.write("unreached").pop(event.host)
     judged: dict[str, list[Verdict] | None] = {}  # None = nothing is known
     for detector in turn.plan.runbook.detectors:
         look = event.looks.get(detector.name) or _known(turn, detector, event.host)
@@ -39,7 +42,9 @@ def take(turn: Turn, event: Looked) -> None:
 
 def unreachable(turn: Turn, event: Unreachable) -> None:
     """Take in that a host does not answer: nothing is known of it, and the others wait for it no longer."""
-    turn.tell("host.unreachable", host=event.host, reason=event.reason)
+    if turn.read("unreached").get(event.host) != event.reason:
+        turn.tell("host.unreachable", host=event.host, reason=event.reason)
+        turn.write("unreached")[event.host] = event.reason
     judged: dict[str, list[Verdict] | None] = {}
     for detector in turn.plan.runbook.detectors:
         asked = turn.plan.chosen(detector) and turn.plan.concerns(detector, event.host)

@@ -32,7 +32,7 @@ def take_up(turn: Turn, incident: Incident, known: Mapping[str, Outcome]) -> Non
             word = Outcome(StepStatus.LOST, data={"begun": False}) if catalogue.step(call.module).engine else None
             outcome = known.get(lane.intent, word)
             if outcome is not None:
-                _found(turn, incident.key, lane.intent, outcome, call)
+                found(turn, incident.key, lane.intent, outcome, call)
     if incident.lanes:
         _sides(turn, incident.key)
         return
@@ -41,15 +41,15 @@ def take_up(turn: Turn, incident: Incident, known: Mapping[str, Outcome]) -> Non
         call = listed[incident.step]
         outcome = known.get(incident.intent)
         if outcome is not None:  # without one, an agent that an earlier run left has it in hand
-            _found(turn, incident.key, incident.intent, outcome, call)
+            found(turn, incident.key, incident.intent, outcome, call)
         elif call.module in _WAITS:
             _again(turn, incident)
         elif call.module == "failover":
             outcome = failover.resume(turn, incident, call, known)
             if outcome is not None:
-                _found(turn, incident.key, incident.intent, outcome, call)
+                found(turn, incident.key, incident.intent, outcome, call)
         elif catalogue.step(call.module).engine:
-            _found(turn, incident.key, incident.intent, Outcome(StepStatus.LOST), call)
+            found(turn, incident.key, incident.intent, Outcome(StepStatus.LOST), call)
     elif incident.state is IncidentState.VERIFYING:
         turn.put(replace(incident, wake=turn.now))
     elif incident.phase is Phase.RECOVER:
@@ -75,7 +75,7 @@ def _sides(turn: Turn, key: Key) -> None:
     ladder.side_by_side(turn, key, news or (News.FAILED if idle else None))
 
 
-def _found(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -> None:
+def found(turn: Turn, key: Key, intent: str, outcome: Outcome, call: StepCall) -> None:
     """Take in what became of a step that an earlier run left in flight."""
     incident = turn.incident(key)
     if incident is None:

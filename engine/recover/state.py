@@ -173,9 +173,16 @@ class Plan:
     every: float = 30.0
     scopes: Mapping[str, Scope] = field(default_factory=dict)  # by host: vars, host, runbook, run, secrets
     groups: Mapping[str, frozenset[str]] = field(default_factory=dict)  # by host: of the inventory
+    users: Mapping[str, tuple[bool, str]] = field(default_factory=dict)  # by host: whether to become, and whom
+    size: int = 0  # hosts that the runbook is for, before --limit
     signs: Mapping[str, Sign] = field(default_factory=dict)  # the catalogue's signatures, by id
     began: float = 0.0  # the run
     last: float | None = None  # when the run before it began, if there was one
+
+    @property
+    def hosts(self) -> int:
+        """How many hosts the runbook is for."""
+        return self.size or len(self.scopes)
 
     def chosen(self, detector: Detector) -> bool:
         """Tell whether --detector and --tags ask for a detector."""
@@ -184,7 +191,14 @@ class Plan:
 
     def concerns(self, detector: Detector, host: str) -> bool:
         """Tell whether a detector's `hosts` name a host."""
-        return detector.hosts is None or covers(detector.hosts, host)
+        return detector.hosts is None or covers(detector.hosts, host, self.groups.get(host, frozenset()))
+
+    def user(self, host: str, become: bool | None, become_user: str | None) -> str:
+        """Return under whom something is done on a host; empty: who logs in there."""
+        always, usual = self.users.get(host, (False, "root"))
+        if become is None and become_user is None:
+            become = always
+        return (become_user or usual) if become is not False else ""
 
     def condition(self, detector: Detector) -> str:
         """Return what a detector asks, as text; a correlation asks what its members do."""
@@ -217,6 +231,7 @@ class State:
     leases: Mapping[tuple[str, str], Lease] = field(default_factory=dict)  # by host and subject: what other runs hold
     elsewhere: frozenset[str] = frozenset()  # hosts that other runs have under recovery
     lost: Mapping[str, str] = field(default_factory=dict)  # by id: who took an incident's subject from this run
+    unreached: Mapping[str, str] = field(default_factory=dict)  # by host: why it could not be reached the last time
     awaited: frozenset[str] = frozenset()  # hosts that have not answered in this round of looks
     round: float = 0.0  # when that began
     judged: frozenset[tuple[str, str]] = frozenset()  # host and detector: those that this run has looked at

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
     from runbook.engine.language.render import Scope
-    from runbook.engine.model import Look, Order, Rung, StepCall
-    from runbook.engine.recover.state import Owner, Turn
+    from runbook.engine.model import Detector, Look, Order, Rung, StepCall
+    from runbook.engine.recover.state import Owner, Plan, Turn
     from runbook.modules.declare import Step
 
 
+CONTROLLER: Final = "localhost"  # where `delegate_to: controller` is carried out
 _IMPACT: Final = "_impact"  # where a call keeps what was found
 
 
@@ -109,8 +110,26 @@ def begin(
     if catalogue.step(call.module).engine:
         return _here(turn, Task(intent, owner, call, order, turn.now), operation)
     turn.write("tasks")[intent] = Task(intent, owner, call, order, turn.now)
-    turn.commands.append(Act(intent, owner.host, subject, order, key, operation, beside))
+    carrier, user = carrier_of(owner.host, call), user_of(turn.plan, owner.host, call, _of(turn, owner))
+    turn.commands.append(Act(intent, owner.host, subject, order, key, operation, beside, carrier, user))
     return None
+
+
+def carrier_of(host: str, call: StepCall) -> str:
+    """Return the host that carries a step out."""
+    return CONTROLLER if call.delegate_to == "controller" else call.delegate_to or host
+
+
+def user_of(plan: Plan, host: str, call: StepCall, detector: Detector | None) -> str:
+    """Return under whom: as the step says, or its detector, or the runbook, or the host; empty: who logs in there."""
+    for said in (call, detector, plan.runbook):
+        if said is not None and (said.become is not None or said.become_user is not None):
+            return plan.user(carrier_of(host, call), said.become, said.become_user)
+    return plan.user(carrier_of(host, call), None, None)
+
+
+def _of(turn: Turn, owner: Owner) -> Detector | None:
+    return turn.plan.detector(owner.key[1]) if owner.key is not None else None
 
 
 def probed(turn: Turn, task: Task, look: Look) -> Outcome | None:
@@ -143,7 +162,7 @@ def woke(turn: Turn, task: Task) -> Outcome | None:
     if task.call.module == "wait":
         return _waited(turn, task, format_duration(float(task.order.params["duration"])))
     turn.write("tasks")[task.intent] = replace(task, wake=None)
-    turn.commands.append(_probe(task))
+    turn.commands.append(_probe(turn, task))
     return None
 
 
@@ -181,7 +200,7 @@ def _here(turn: Turn, task: Task, operation: str) -> Outcome | None:
         return None
     waiting = replace(task, until=turn.now + _built(task).within)
     turn.write("tasks")[task.intent] = waiting
-    turn.commands.append(_probe(waiting))
+    turn.commands.append(_probe(turn, waiting))
     return None
 
 
@@ -190,9 +209,11 @@ def _built(task: Task) -> Any:
     return parameters.build(catalogue.step(task.call.module), task.order.params)
 
 
-def _probe(task: Task) -> LookAt:
+def _probe(turn: Turn, task: Task) -> LookAt:
     ((name, params),) = task.order.params["probe"].items()
-    return LookAt(task.owner.host, intent=task.intent, probe=name, params=params, python=task.order.python)
+    host = carrier_of(task.owner.host, task.call)
+    user = user_of(turn.plan, task.owner.host, task.call, _of(turn, task.owner))
+    return LookAt(host, intent=task.intent, probe=name, params=params, python=task.order.python, user=user)
 
 
 def acts_on(call: StepCall, scope: Scope, host: str, subject: str) -> tuple[str, str, str] | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runbook.engine.report.paint import Paint
-    from runbook.engine.report.passes import AttemptReport, HostReport, IncidentReport, OperationReport, StepReport
+    from runbook.engine.report.passes import AttemptReport, IncidentReport, OperationReport, StepReport
 
 _PAST: Final = {  # what the engine itself did
     "wait": "waited",
@@ -34,9 +34,9 @@ class Blocks:
         self._more = verbosity > 0
         self._less = verbosity < 0
 
-    def incident(self, one: IncidentReport, host: str = "") -> list[str]:
-        """Return the block of an incident; `host` is named where there are several."""
-        lines = [self._head(one.state, _title(one, host), _right(one))]
+    def incident(self, one: IncidentReport, host: str = "", spent: str = "") -> list[str]:
+        """Return the block of an incident; `host` is named where there are several, with the time `spent` there."""
+        lines = [self._head(one.state, _title(one, host), _right(one, spent))]
         if self._less and one.state == "cured":
             return lines
         if one.evidence:
@@ -59,10 +59,10 @@ class Blocks:
             lines += self._row("id", ", ".join(part for part in about if part))
         return lines
 
-    def operation(self, one: OperationReport, host: str = "") -> list[str]:
+    def operation(self, one: OperationReport, host: str = "", spent: str = "") -> list[str]:
         """Return the block of an operation."""
         title = words.printable(one.name) + (f" on {words.printable(host)}" if host else "")
-        lines = [self._head(one.state, title, _operated(one))]
+        lines = [self._head(one.state, title, _operated(one, spent))]
         failures = [attempt for attempt in one.tries if not attempt.ok]
         errors = [_tried(attempt) for attempt in failures]
         error = words.printable(_one_line(one.error))
@@ -152,13 +152,6 @@ class Blocks:
         first, *rest = words.wrapped(said, self._paint.columns - 2)
         return [self._paint("-", "dim") + " " + first, *("  " + line for line in rest)]
 
-    def well(self, hosts: Sequence[HostReport]) -> list[str]:
-        """Return the one line of all the hosts that have nothing to tell."""
-        names = [words.printable(host.name) for host in hosts]
-        title = f"{words.amount(len(names), 'host')} well: " if len(names) > 1 else ""
-        line = title + " ".join(names) + ("" if title else " is well")
-        return [self._paint("✔", "green") + " " + words.cut(line, self._paint.columns - 2)]
-
     def _head(self, state: str, title: str, right: str) -> str:
         return head(self._paint, state, title, right)
 
@@ -220,8 +213,8 @@ def _advice(one: IncidentReport) -> str:
     return f"{known.advice} (`runbook doc {signature}`)" if known is not None else ""
 
 
-def _right(one: IncidentReport) -> str:
-    spent = words.duration(one.duration) if one.duration is not None else ""
+def _right(one: IncidentReport, spent: str = "") -> str:
+    spent = spent or (words.duration(one.duration) if one.duration is not None else "")
     if one.state == "cured":
         if one.by_itself:
             return "over by itself"
@@ -242,8 +235,8 @@ def pending(one: IncidentReport) -> str:
     return f"{words.duration(one.held or 0)} of {words.duration(one.hold)}" if one.hold else ""
 
 
-def _operated(one: OperationReport) -> str:
-    spent = words.duration(one.duration) if one.duration else ""
+def _operated(one: OperationReport, spent: str = "") -> str:
+    spent = spent or (words.duration(one.duration) if one.duration else "")
     if one.state == "planned":
         return "would run" if one.would else "nothing to do"
     if one.state == "succeeded":

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.report import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _NAME: Final = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\w.])[A-Za-z_]\w*")
 _TELLING: Final = ("line", "message", "reason")  # a log line says more than any other field of its record
 _MOST: Final = 4
+_FEW: Final = 3  # different values that are all told
 
 
 def sentence(data: Mapping[str, Any], *, subject: str = "") -> str:
@@ -24,6 +25,25 @@ def sentence(data: Mapping[str, Any], *, subject: str = "") -> str:
     if not isinstance(fields, dict) or not fields:
         return ""
     return ", ".join(_parts(fields, str(data.get("when") or ""), subject))
+
+
+def between(seen: Sequence[Mapping[str, Any]], condition: str, subjects: Sequence[str]) -> str:
+    """Return what was seen in several places in one sentence: `disk free 0 B to 1.9 GB`; what differs is left out."""
+    first = seen[0]
+    asked = [name for name in dict.fromkeys(_NAME.findall(condition)) if name in first]
+    shown = asked or [name for name, found in first.items() if _plain(found, subjects[0])][:_MOST]
+    said = ((name, _span(name, [fields.get(name) for fields in seen])) for name in shown)
+    return ", ".join(f"{_called(name)} {text}" for name, text in said if text)
+
+
+def _span(name: str, values: Sequence[object]) -> str:
+    texts = list(dict.fromkeys(words.value(name, found) for found in values))
+    if len(texts) == 1:
+        return texts[0]
+    if all(isinstance(found, int | float) and not isinstance(found, bool) for found in values):
+        numbers = sorted(values)  # type: ignore[type-var]
+        return f"{words.value(name, numbers[0])} to {words.value(name, numbers[-1])}"
+    return " or ".join(texts) if len(texts) <= _FEW else ""
 
 
 def _parts(fields: Mapping[str, Any], condition: str, subject: str) -> list[str]:

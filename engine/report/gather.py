@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runbook.engine.journal.facts import Fact
 
 STOPPED = "the run was stopped"
+_OF_HOSTS = frozenset({"host.reached", "host.looked", "host.done"})  # kinds without data, for reports alone
 
 
 class Gather:
@@ -36,13 +37,21 @@ class Gather:
     def __init__(self, redact: codec.Redact = codec.as_is) -> None:
         self._redact = redact
         self._runs: dict[str, RunReport] = {}
+        self._hosts: dict[str, dict[str, HostReport]] = {}  # of each run: what its report shows, in place
+        self._looked: dict[str, set[str]] = {}  # names of hosts, of runs that tell of them
         self._opened: dict[str, float] = {}
         self._verifying: dict[str, float] = {}
 
     def add(self, fact: Fact) -> Fact:
         """Take a fact in; return it without secrets."""
+        if fact.kind in _OF_HOSTS and fact.run in self._runs:  # every healthy host has these, and no others
+            self._stands(fact)
+            return fact
         fact = clean(fact, self._redact)
-        run = self._runs.get(fact.run) or RunReport(fact.data.get("runbook", ""), fact.run, fact.at, 0.0)
+        run = self._runs.get(fact.run)
+        if run is None:
+            hosts = self._hosts[fact.run] = {}
+            run = RunReport(fact.data.get("runbook", ""), fact.run, fact.at, 0.0, hosts)
         self._runs[fact.run] = replace(run, duration=max(run.duration, fact.at - run.started))
         if fact.kind == "run.begun":
             self._begin(fact)
@@ -52,14 +61,18 @@ class Gather:
 
     def report(self, *, stopped: bool = False) -> PassReport:
         """Return what it has come to so far."""
-        runs = tuple(_ordered(run) for run in self._runs.values())
+        runs = tuple(replace(_ordered(run), looked=self._looked.get(run.run_id)) for run in self._runs.values())
         if stopped and runs:  # the last one: no other begins after a signal
             runs = (*runs[:-1], _cut_short(runs[-1]))
         return PassReport(runs, stopped=stopped)
 
     def run(self, fact: Fact) -> RunReport:
-        """Return the run that a fact belongs to."""
+        """Return the run that a fact belongs to; its hosts go on changing."""
         return self._runs[fact.run]
+
+    def host(self, fact: Fact) -> HostReport:
+        """Return the host that a fact is about, as it is so far."""
+        return self._host(fact)
 
     def incident(self, fact: Fact) -> IncidentReport:
         """Return the incident that a fact is about, as it is so far."""
@@ -73,7 +86,9 @@ class Gather:
 
     def _begin(self, fact: Fact) -> None:
         data = fact.data
-        hosts, detectors, aside = data.get("hosts"), data.get("detectors"), data.get("aside")
+        names, detectors, aside = data.get("hosts"), data.get("detectors"), data.get("aside")
+        if isinstance(names, list):
+            self._hosts[fact.run].update((str(name), HostReport(str(name))) for name in names)
         self._runs[fact.run] = replace(
             self._runs[fact.run],
             runbook=str(data.get("runbook", "")),
@@ -83,15 +98,13 @@ class Gather:
             order=_names(data.get("order")),
             detectors=detectors if isinstance(detectors, int) else 0,
             aside=aside if isinstance(aside, int) else 0,
-            hosts={str(name): HostReport(str(name)) for name in hosts} if isinstance(hosts, list) else {},
         )
 
     def _host(self, fact: Fact) -> HostReport:
         return self.run(fact).hosts.get(fact.host) or HostReport(fact.host)
 
     def _put(self, fact: Fact, host: HostReport) -> None:
-        run = self.run(fact)
-        self._runs[fact.run] = replace(run, hosts={**run.hosts, fact.host: host})
+        self._hosts[fact.run][fact.host] = host
 
     def _change(self, fact: Fact, **changes: Any) -> None:
         host, old = self._host(fact), self.incident(fact)
@@ -137,6 +150,16 @@ class Gather:
 
     def _unreachable(self, fact: Fact) -> None:
         self._put(fact, replace(self._host(fact), unreachable=str(fact.data.get("reason") or "unreachable")))
+
+    def _stands(self, fact: Fact) -> None:
+        """Take in that a host was reached, or looked at."""
+        if fact.kind == "host.looked":
+            self._looked.setdefault(fact.run, set()).add(fact.host)
+        elif (host := self._host(fact)).unreachable:
+            self._put(fact, replace(host, unreachable=""))
+
+    def _halted(self, fact: Fact) -> None:
+        self._runs[fact.run] = replace(self.run(fact), halted=str(fact.data.get("reason") or "it was halted"))
 
     def _pending(self, fact: Fact) -> None:
         since = fact.data.get("since", fact.at)
@@ -274,12 +297,13 @@ def _names(found: object) -> tuple[str, ...]:
 
 def _ordered(run: RunReport) -> RunReport:
     """Put incidents in the order of their detectors in the file, then of their subjects, however they came."""
-    hosts = {}
+    hosts = dict(run.hosts)
     for name, host in run.hosts.items():
-        seen = dict.fromkeys((*run.order, *(one.detector for one in host.incidents)))
-        place = {detector: number for number, detector in enumerate(seen)}
-        incidents = sorted(host.incidents, key=lambda one, place=place: (place[one.detector], one.subject))  # type: ignore[misc]
-        hosts[name] = replace(host, incidents=tuple(incidents))
+        if len(host.incidents) > 1:
+            seen = dict.fromkeys((*run.order, *(one.detector for one in host.incidents)))
+            place = {detector: number for number, detector in enumerate(seen)}
+            incidents = sorted(host.incidents, key=lambda one, place=place: (place[one.detector], one.subject))  # type: ignore[misc]
+            hosts[name] = replace(host, incidents=tuple(incidents))
     return replace(run, hosts=hosts)
 
 
@@ -360,6 +384,7 @@ _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "look.absent": Gather._absent,  # noqa: SLF001
     "look.well": Gather._well,  # noqa: SLF001
     "host.unreachable": Gather._unreachable,  # noqa: SLF001
+    "run.halted": Gather._halted,  # noqa: SLF001
     "incident.pending": Gather._pending,  # noqa: SLF001
     "incident.opened": Gather._open,  # noqa: SLF001
     "incident.resumed": Gather._open,  # noqa: SLF001

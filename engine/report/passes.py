@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 -- dataclass fields
+from collections.abc import Collection, Mapping  # noqa: TC003 -- dataclass fields
 from dataclasses import field
 from typing import Any, Final
 
@@ -190,6 +190,8 @@ class RunReport:
     detectors: int = 0
     order: tuple[str, ...] = ()  # the names of its detectors, as far as they are known
     planned: tuple[str, ...] = ()  # the names of its operations, as far as they are known
+    looked: Collection[str] | None = None  # the hosts that were looked at, where the run tells of that
+    halted: str = ""  # why it ended before its end
     aside: int = 0  # how many operations it has that were not looked at, since only detectors were asked
 
     @property

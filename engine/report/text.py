@@ -6,7 +6,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 from runbook.engine.journal import codec
-from runbook.engine.report import words
+from runbook.engine.report import folded, words
+from runbook.engine.report.across import Across, standing
 from runbook.engine.report.blocks import Blocks
 from runbook.engine.report.gather import Gather
 from runbook.engine.report.live import Live
@@ -15,9 +16,11 @@ from runbook.engine.report.paint import Paint, on_terminal, paint_for
 from runbook.engine.report.summary import counted, summary_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TextIO
 
     from runbook.engine.journal.facts import Fact
+    from runbook.engine.report.folded import Group
     from runbook.engine.report.passes import HostReport, OperationReport, PassReport, RunReport
 
 _COLOURS = {0: "green", 3: "cyan", 4: "yellow"}
@@ -34,19 +37,29 @@ class TextReporter:
         self._redact = redact
         self._paint = paint or paint_for(stream)
         self._blocks = Blocks(self._paint, verbosity=verbosity)
+        self._across = Across(self._paint, self._blocks, verbosity=verbosity)
         self._gather = Gather(redact)
         self._live = Live(stream) if on_terminal(stream) and verbosity >= 0 else None
         self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
         self._headed = ""  # the run whose heading was written last
         self._left: list[tuple[RunReport, str, OperationReport]] = []  # skipped ones that were not told yet
         self._tabled: dict[str, set[str]] = {}  # runs of which a table has told; the detectors that it cut short
+        self._messages: dict[str, list[tuple[str, str]]] = {}  # of runs over many hosts: who said what
+        self._over: set[str] = set()  # runs of which everything was written
         self._short = False  # the last block was a line; the next one, if a line too, follows without a gap
 
     def fact(self, fact: Fact) -> None:
         """Take in what happened, and write the block of what has ended."""
         fact = self._gather.add(fact)
+        run = self._gather.run(fact)
+        if fact.kind == "run.begun":
+            self._rests(self._gather.report().runs[:-1])
         if self._live:
-            self._live.follow(fact, several=len(self._gather.run(fact).hosts) > 1)
+            self._live.follow(fact, several=len(run.hosts) > 1)
+        if self._folds(run):
+            if fact.kind == "notified":
+                self._messages.setdefault(fact.run, []).append((fact.host, str(fact.data.get("message") or "")))
+            return
         if fact.kind != "operation.ended":
             self._skipped()
         if fact.kind == "incident.ended":
@@ -67,10 +80,7 @@ class TextReporter:
         """Write what has not ended by itself, the hosts that are well, and the last line."""
         report = summary or self._gather.report(stopped=stopped)
         self._skipped()
-        for run in report.runs:
-            for host in run.hosts.values():
-                self._rest(run, host)
-            self._well(run)
+        self._rests(report.runs)
         if self._silent(report):
             return report
         said, colour = summary_line(report), _COLOURS.get(report.exit_code, "red")
@@ -116,10 +126,17 @@ class TextReporter:
                 self._block(run, self._blocks.skipped(names, reason, _named(run, host)))
 
     def _notified(self, fact: Fact) -> None:
-        lines = words.printable_lines(str(fact.data.get("message") or ""))
+        self._say(self._gather.run(fact), words.printable_lines(str(fact.data.get("message") or "")))
+
+    def _message(self, run: RunReport, group: Group[str]) -> None:
+        hosts = len(group.hosts)
+        alike = [self._paint(f"(and the like of {words.amount(hosts - 1, 'other host')})", "dim")] if hosts > 1 else []
+        self._say(run, words.printable_lines(group.first), alike)
+
+    def _say(self, run: RunReport, lines: Sequence[str], beneath: Sequence[str] = ()) -> None:
         room = self._paint.columns - 2
-        shown = [part for line in lines for part in words.wrapped(line, room)]
-        self._block(self._gather.run(fact), [self._paint("> ", "cyan") + line for line in shown])
+        shown = [*(part for line in lines for part in words.wrapped(line, room)), *beneath]
+        self._block(run, [self._paint("> ", "cyan") + line for line in shown])
 
     def _channel(self, fact: Fact) -> None:
         """Say whom a channel did not reach; with -v, whom it did, and what was held back."""
@@ -133,6 +150,46 @@ class TextReporter:
         elif status == "sent" and (self._verbosity > 0 or fact.data.get("cured") is True):
             over = "that it is over" if fact.data.get("cured") is True else str(fact.data.get("message"))
             self._block(run, [self._paint(f"  {channel} was told: {words.printable(over)}", "dim")])
+
+    def _folds(self, run: RunReport) -> bool:
+        """Of many hosts, what is alike is told once, at the end; -v tells each by itself, when it ends."""
+        return len(run.hosts) > 1 and self._verbosity <= 0
+
+    def _rests(self, runs: Sequence[RunReport]) -> None:
+        """Write what is left to be said of runs."""
+        for run in runs:
+            if run.run_id in self._over:
+                continue
+            self._over.add(run.run_id)
+            if self._folds(run):
+                self._fold(run)
+            else:
+                for host in run.hosts.values():
+                    self._rest(run, host)
+            if len(run.hosts) > 1:
+                self._recap(run)
+
+    def _fold(self, run: RunReport) -> None:
+        """Write what happened on many hosts, and what was said about them."""
+        for lines in self._across.findings(run):
+            self._block(run, lines)
+        for group in folded.messages(self._messages.pop(run.run_id, ())):
+            self._message(run, group)
+        for channel, reason in dict.fromkeys(
+            (str(one["channel"]), str(one["reason"] or ""))
+            for host in run.hosts.values()
+            for one in host.told
+            if one["status"] == "failed"
+        ):
+            self._block(run, self._blocks.untold(channel, reason))
+
+    def _recap(self, run: RunReport) -> None:
+        """Write how many hosts stand how, where not all are well, or somebody wants to know."""
+        if run.halted:
+            self._block(run, self._blocks.unseen("stopped", run.runbook, "", run.halted))
+        told = self._verbosity > 0 or any(standing(run, host) != "well" for host in run.hosts.values())
+        if told and (lines := self._across.recap(run)):
+            self._block(run, lines)
 
     def _rest(self, run: RunReport, host: HostReport) -> None:
         name = _named(run, host.name)
@@ -164,11 +221,6 @@ class TextReporter:
             if lacking:
                 each = (self._blocks.absent(detectors, reason, name) for reason, detectors in lacking.items())
                 self._block(run, [line for lines in each for line in lines])
-
-    def _well(self, run: RunReport) -> None:
-        well = [host for host in run.hosts.values() if host.state == "well" and not (host.operations or host.incidents)]
-        if well and self._verbosity >= 0 and len(run.hosts) > 1 and (len(well) < len(run.hosts) or self._verbosity > 0):
-            self._block(run, self._blocks.well(well))
 
     def _block(self, run: RunReport, lines: list[str]) -> None:
         """Write a block, with the runbook's name above its first one, and a gap before it."""

@@ -26,7 +26,13 @@ def hands() -> int:
     return min(MOST, len(os.sched_getaffinity(0)))
 
 
-def carry_out(things: Sequence[Thing], share: "Share[Thing]", problems: Problems, progress: Lively) -> List[int]:
+def carry_out(
+    things: Sequence[Thing],
+    share: "Share[Thing]",
+    problems: Problems,
+    progress: Lively,
+    weigh: Callable[[Thing], int] = lambda _: 1,
+) -> List[int]:
     """Do a share with each process; return what they sum up.
 
     Args:
@@ -34,10 +40,9 @@ def carry_out(things: Sequence[Thing], share: "Share[Thing]", problems: Problems
         share: does it, and returns as many sums for a stretch as for any other.
         problems: takes what could not be done, by all of them.
         progress: is told how many are done, all in all and about.
+        weigh: tells how many entries a thing stands for.
     """
-    number = max(1, min(hands(), len(things) // LEAST))
-    size = max(1, -(-len(things) // number))
-    stretches = [things[start : start + size] for start in range(0, len(things), size)] or [things]
+    stretches = _stretches(things, list(map(weigh, things))) or [things]
 
     def work(stretch: "Sequence[Thing]", lively: Lively) -> Tuple[List[int], int, List[str]]:
         found = problems.another()
@@ -50,6 +55,20 @@ def carry_out(things: Sequence[Thing], share: "Share[Thing]", problems: Problems
         sums = [one + other for one, other in itertools.zip_longest(sums, more, fillvalue=0)]
         problems.take(count, told)
     return sums
+
+
+def _stretches(things: Sequence[Thing], weights: Sequence[int]) -> "List[Sequence[Thing]]":
+    """Tear things into stretches that weigh about the same, one for each process."""
+    number = max(1, min(hands(), sum(weights) // LEAST))
+    size = max(1, -(-sum(weights) // number))
+    found: "List[Sequence[Thing]]" = []
+    start = weight = 0
+    for end, more in enumerate(weights, 1):
+        weight += more
+        if weight >= size or end == len(things):
+            found.append(things[start:end])
+            start, weight = end, 0
+    return found
 
 
 def side_by_side(works: Sequence[Work]) -> List[Any]:

@@ -1,15 +1,19 @@
-"""Carrying out Own, and undoing it: many entries of one tree, each held open and compared with what the plan saw.
+"""Carrying out Own, and undoing it: many entries of one tree, each compared with what the plan saw.
 
 There may be hundreds of thousands, so the loops are flat: what one entry costs is what `chown -R` is compared with.
+A thing is held open, compared and changed by its descriptor: its name may lead elsewhere by now. Only in a directory
+that nobody but root can change, on a file system of this machine alone, a name is as good, and saves two calls of the
+kernel for each thing.
 """
 
 import errno
 import os
 import stat
 from functools import lru_cache
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from runbook.modules.acting import crew
+from runbook.modules.acting.alike import Alike, Crowd, gathered, pieces
 from runbook.modules.acting.hands import Hands, counted
 from runbook.modules.acting.problems import Problems
 from runbook.modules.acting.tree import Tree, mounts_below
@@ -17,12 +21,10 @@ from runbook.modules.acting.trees import below, opened
 from runbook.modules.actions import Entry, Own
 from runbook.modules.declare import Refused
 
-_LIVELY = 1000  # entries between two words of progress
 _HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH: the descriptor itself is meant
+_CHANGED = "got another owner or mode since it was looked at"
 _Chown = Callable[[int, int, int], None]
-_Was = Tuple[int, int, int, int]  # owner, group, mode and device of things that were alike
-_Groups = Dict[_Was, List[Entry]]
 
 
 class _Terms(NamedTuple):
@@ -41,20 +43,23 @@ def own(hands: Hands, action: Own, doing: bool) -> Tuple[str, bool]:
     tree, base = opened(hands.trees, action.root)
     mounts = mounts_below(tree.root)
     problems = Problems(action.root)
-    groups: _Groups = {}
-    number = 0
-    for number, entry in enumerate(_wrong(tree, base, action, problems, mounts), 1):  # noqa: B007 -- counted
-        groups.setdefault((entry.uid, entry.gid, entry.mode, entry.device), []).append(entry)
+    wrong = list(_wrong(tree, base, action, problems, mounts))
+    number = sum(map(_count, wrong))
     problems.speak(hands, "owned", len(action.entries))
     what = f"{counted(number, 'entry', 'entries')} of {action.root}: {_told(action)}"
     if not doing or not number:
         return what, bool(number)
-    hands.keep_undo({"undo": "own", "path": action.root, "groups": list(map(_kept, groups.items()))})
+    hands.keep_undo({"undo": "own", "path": action.root, "groups": list(map(_kept, wrong))})
     changed = 0
     hands.touched = True  # a share may be interrupted
-    for was, alike in groups.items():
-        share = _Share(tree, base, was[:3], _wanted(action, *was[:3]))
-        changed += sum(crew.carry_out(alike, share, problems, lambda it: hands.progress(f"owned {it:,} of {number:,}")))
+    share = _Share(tree, base, action)
+    folders = [each for each in wrong if stat.S_ISDIR(each.mode)]
+    files = [each for each in wrong if not stat.S_ISDIR(each.mode)]
+    for some in (files, folders):  # a directory may shut us out, or let others in
+        torn = list(pieces(some))
+        changed += sum(
+            crew.carry_out(torn, share, problems, lambda it: hands.progress(f"owned {it:,} of {number:,}"), _count)
+        )
     hands.touched = changed > 0
     problems.speak(hands, "owned", len(action.entries))
     return what, True
@@ -64,7 +69,8 @@ def before(undo: Mapping[str, Any]) -> Iterator[Tuple[Entry, _Terms]]:
     """Yield what an Own found, as its undo has it."""
     for group in undo["groups"]:
         uid, gid, mode, device = group["was"]
-        for path, inode in zip(group["paths"], group["inodes"]):
+        were = Alike(group["folder"], device, uid, gid, mode, group["names"], group["inodes"])
+        for path, inode in zip(were.paths(), were.inodes):
             yield Entry(path, device, inode), _Terms(uid, gid, mode)
 
 
@@ -73,10 +79,10 @@ def undo_own(hands: Hands, undo: Mapping[str, Any]) -> str:
     root = str(undo["path"])
     tree, base = opened(hands.trees, root)
     problems = Problems(root)
-    chown, number = _chown(), 0
+    number = 0
     for number, (entry, terms) in enumerate(before(undo), 1):  # noqa: B007 -- counted
         try:
-            held, seen = _held(tree, below(base, entry.path), entry)
+            held, seen = _held(tree, below(base, entry.path), entry.inode, entry.device)
         except FileNotFoundError:
             continue
         except Refused as error:
@@ -84,7 +90,7 @@ def undo_own(hands: Hands, undo: Mapping[str, Any]) -> str:
             continue
         try:
             hands.touched = True
-            _set(held, terms._replace(mode=None) if stat.S_ISLNK(seen.st_mode) else terms, chown)
+            _set(held, terms._replace(mode=None) if stat.S_ISLNK(seen.st_mode) else terms)
         except OSError as error:
             problems.add(entry.path, os.strerror(error.errno or 0))
         finally:
@@ -93,81 +99,136 @@ def undo_own(hands: Hands, undo: Mapping[str, Any]) -> str:
     return f"{counted(number, 'entry', 'entries')} of {root}, as they were"
 
 
-def _wrong(tree: Tree, base: str, action: Own, problems: Problems, mounts: Set[str]) -> Iterator[Entry]:
-    """Yield the entries that are not as they should be; note what must not be touched."""
-    for entry in action.entries:
+def _wrong(tree: Tree, base: str, action: Own, problems: Problems, mounts: Set[str]) -> Iterator[Alike]:
+    """Yield the things that are not as they should be; note what must not be touched."""
+    given = action.entries
+    for alike in given.alike if isinstance(given, Crowd) else gathered(_seen(tree, base, given, problems)):
+        mounted = [path for path in alike.paths() if below(base, path) in mounts] if mounts else []
+        for path in mounted:
+            problems.add(path, "something is mounted there; a mount below `writable` is not crossed")
+        if not mounted and _wanted(action, alike.uid, alike.gid, alike.mode) != _NOTHING:
+            yield alike
+
+
+def _seen(tree: Tree, base: str, entries: Iterable[Entry], problems: Problems) -> Iterator[Entry]:
+    """Yield entries with what they are; note those with several names."""
+    for entry in entries:
         if entry.links > 1 and not entry.directory:
             problems.add(entry.path, f"has {entry.links} hard links, so another name of it would be owned too")
-        elif mounts and below(base, entry.path) in mounts:
-            problems.add(entry.path, "something is mounted there; a mount below `writable` is not crossed")
         elif entry.uid >= 0:
-            if _wanted(action, entry.uid, entry.gid, entry.mode) != _NOTHING:
-                yield entry
+            yield entry
         else:  # whoever made the plan did not look
             try:
-                held, seen = _held(tree, below(base, entry.path), entry)
+                held, seen = _held(tree, below(base, entry.path), entry.inode, entry.device)
             except FileNotFoundError:
                 continue
             except Refused as error:
                 problems.add(entry.path, str(error))
                 continue
             os.close(held)
-            if _wanted(action, seen.st_uid, seen.st_gid, seen.st_mode) != _NOTHING:
-                yield entry._replace(uid=seen.st_uid, gid=seen.st_gid, mode=seen.st_mode)
+            directory = stat.S_ISDIR(seen.st_mode)
+            yield entry._replace(uid=seen.st_uid, gid=seen.st_gid, mode=seen.st_mode, directory=directory)
 
 
-def _kept(group: Tuple[_Was, List[Entry]]) -> Dict[str, Any]:
-    """Say how things were: those that were alike together, since there are many."""
-    (uid, gid, mode, device), alike = group
+def _kept(alike: Alike) -> Dict[str, Any]:
+    """Say how things were."""
     return {
-        "was": (uid, gid, stat.S_IMODE(mode), device),
-        "paths": [entry.path for entry in alike],
-        "inodes": [entry.inode for entry in alike],
+        "was": (alike.uid, alike.gid, stat.S_IMODE(alike.mode), alike.device),
+        "folder": alike.folder,
+        "names": alike.names,
+        "inodes": alike.inodes,
     }
 
 
+def _count(alike: Alike) -> int:
+    return len(alike.names)
+
+
 class _Share:
-    """Changes things that were alike: the things themselves, held open, not whatever their names lead to by now."""
+    """Changes things that were alike, when they are still what the plan saw."""
 
-    def __init__(self, tree: Tree, base: str, was: Tuple[int, int, int], terms: _Terms) -> None:
-        self._tree, self._base, self._was, self._terms = tree, base, was, terms
-        self._chown = _chown()
+    def __init__(self, tree: Tree, base: str, action: Own) -> None:
+        self._tree, self._base, self._action = tree, base, action
+        self._local = tree.local()
 
-    def __call__(self, entries: Sequence[Entry], problems: Problems, lively: crew.Lively) -> List[int]:
+    def __call__(self, torn: Sequence[Alike], problems: Problems, lively: crew.Lively) -> List[int]:
         """Change them; return how many were."""
-        done, above, parent = 0, None, -1
-        for number, entry in enumerate(entries):
-            if number % _LIVELY == 0:
-                lively(number)
-            path = entry.path
+        done = begun = 0
+        for alike in torn:
+            lively(begun)
+            begun += len(alike.names)
+            terms = _wanted(self._action, alike.uid, alike.gid, alike.mode)
             try:
-                if entry.directory or not path:
-                    above = None  # the tree goes elsewhere
-                    held, seen = _held(self._tree, below(self._base, path), entry)
+                if alike.names == [""]:
+                    done += self._itself(alike, terms, problems)
                 else:
-                    folder, _, name = path.rpartition("/")
-                    if folder != above:
-                        above = None
-                        parent = self._tree.directory(below(self._base, folder))
-                        above = folder
-                    held = os.open(name, _HOLD, dir_fd=parent)
-                    seen = _same(held, entry)
+                    parent = self._tree.directory(below(self._base, alike.folder))
+                    by_name = self._local and terms.mode is None and _alone(parent)
+                    done += _within(parent, alike, terms, problems, by_name=by_name)
             except FileNotFoundError:
                 continue
             except Refused as error:
-                problems.add(path, str(error))
-                continue
-            try:
-                if (seen.st_uid, seen.st_gid, seen.st_mode) == self._was:
-                    _set(held, self._terms, self._chown)
-                    done += 1
-                else:
-                    problems.add(path, "got another owner or mode since it was looked at")
-            except OSError as error:
-                problems.add(path, os.strerror(error.errno or 0))
-            finally:
-                os.close(held)
+                for path in alike.paths():
+                    problems.add(path, str(error))
         return [done]
+
+    def _itself(self, alike: Alike, terms: _Terms, problems: Problems) -> int:
+        """Change a directory, or the one file that the tree is."""
+        held, seen = _held(self._tree, below(self._base, alike.folder), alike.inodes[0], alike.device)
+        try:
+            if (seen.st_uid, seen.st_gid, seen.st_mode) == alike[2:5]:
+                _set(held, terms)
+                return 1
+            problems.add(alike.folder, _CHANGED)
+        except OSError as error:
+            problems.add(alike.folder, os.strerror(error.errno or 0))
+        finally:
+            os.close(held)
+        return 0
+
+
+def _within(parent: int, alike: Alike, terms: _Terms, problems: Problems, *, by_name: bool) -> int:
+    """Change what lies in a directory; return how many things were."""
+    if not {"", ".", ".."}.isdisjoint(alike.names):
+        raise Refused("not a name")
+    _, device, uid, gid, mode, names, inodes = alike
+    done, held = 0, -1
+    for name, inode in zip(names, inodes):
+        try:
+            if by_name:
+                seen = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            else:
+                held = os.open(name, _HOLD, dir_fd=parent)
+                seen = os.fstat(held)
+            if seen.st_ino != inode or seen.st_dev != device or seen.st_nlink != 1:
+                problems.add(f"{alike.folder}/{name}", _unlike(seen, inode, device))
+            elif seen.st_uid != uid or seen.st_gid != gid or seen.st_mode != mode:
+                problems.add(f"{alike.folder}/{name}", _CHANGED)
+            elif by_name:
+                os.chown(name, terms.uid, terms.gid, dir_fd=parent, follow_symlinks=False)
+                done += 1
+            else:
+                _set(held, terms)
+                done += 1
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problems.add(f"{alike.folder}/{name}", os.strerror(error.errno or 0))
+        finally:
+            if held >= 0:
+                os.close(held)
+                held = -1
+    return done
+
+
+def _alone(directory: int) -> bool:
+    """Whether nobody but root and we can put another thing in the place of one that lies in a directory.
+
+    Who may is asked when it is tried, and only its owner may let others: an access list that lets them shows as the
+    group's right to write.
+    """
+    seen = os.fstat(directory)
+    return seen.st_uid in {0, os.geteuid()} and not seen.st_mode & 0o022
 
 
 def _wanted(action: Own, uid: int, gid: int, mode: int) -> _Terms:
@@ -183,43 +244,42 @@ def _wanted(action: Own, uid: int, gid: int, mode: int) -> _Terms:
     )
 
 
-def _set(held: int, terms: _Terms, chown: _Chown) -> None:
+def _set(held: int, terms: _Terms) -> None:
     uid, gid, mode = terms
     if uid != -1 or gid != -1:
-        chown(held, uid, gid)
+        _chown()(held, uid, gid)
     if mode is not None:
         os.chmod(f"/proc/self/fd/{held}", mode)
 
 
-def _held(tree: Tree, path: str, entry: Entry) -> Tuple[int, os.stat_result]:
-    """Return (a descriptor that names the entry, its stat), when it is still what the plan saw.
+def _held(tree: Tree, path: str, inode: int, device: int) -> Tuple[int, os.stat_result]:
+    """Return (a descriptor that names a thing, its stat), when it is still what the plan saw.
 
     Raises:
         Refused: it became something else, has several hard links, or something is mounted there.
     """
     parent, name = tree.parent(path)
     held = os.open(name or ".", _HOLD, dir_fd=parent)
-    seen = _same(held, entry)
-    if stat.S_ISDIR(seen.st_mode):
-        try:
+    try:
+        seen = os.fstat(held)
+        reason = _unlike(seen, inode, device)
+        if reason:
+            raise Refused(reason)
+        if stat.S_ISDIR(seen.st_mode):
             tree.same_mount(held, path)
-        except Refused:
-            os.close(held)
-            raise
+    except BaseException:
+        os.close(held)
+        raise
     return held, seen
 
 
-def _same(held: int, entry: Entry) -> os.stat_result:
-    """Return the stat of what is held; what is something else than the plan saw is let go."""
-    seen = os.fstat(held)
-    if seen.st_ino == entry.inode and seen.st_dev == entry.device:
-        if seen.st_nlink == 1 or stat.S_ISDIR(seen.st_mode):
-            return seen
-        reason = f"has {seen.st_nlink} hard links, so another name of it would be owned too"
-    else:
-        reason = "became something else since it was looked at"
-    os.close(held)
-    raise Refused(reason)
+def _unlike(seen: os.stat_result, inode: int, device: int) -> str:
+    """Say why a thing must not be touched; "" when it may."""
+    if (seen.st_ino, seen.st_dev) != (inode, device):
+        return "became something else since it was looked at"
+    if seen.st_nlink == 1 or stat.S_ISDIR(seen.st_mode):
+        return ""
+    return f"has {seen.st_nlink} hard links, so another name of it would be owned too"
 
 
 @lru_cache(maxsize=1)

@@ -7,35 +7,34 @@ import stat
 from typing import Any, Callable, Iterator, List, Sequence
 
 from runbook.modules.acting import crew, tree
-from runbook.modules.acting.tree import Found
-from runbook.modules.host import Host
+from runbook.modules.acting.tree import Folder
 
 LARGE = 500_000  # bytes of a tree's directories: about as many as 20,000 names take
-Judge = Callable[[Iterator[Found]], Any]  # returns what `marshal` can carry
+Judge = Callable[[Iterator[Folder]], Any]  # returns what `marshal` can carry
 
 
-def judged(host: Host, path: str, judge: Judge) -> List[Any]:
-    """Return what is judged of the things at and below a path, in parts; each part has children before directories.
+def judged(path: str, judge: Judge) -> List[Any]:
+    """Return what is judged of the directories at and below a path, in parts; each has those below before the one above.
 
     The part that comes last has the path itself.
 
     Raises:
-        Refused, Failed: as `tree.walk`.
+        Refused, Failed: as `tree.folders`.
     """
     number = crew.hands()
     folders = list(_folders(path)) if number > 1 else []
     if len(folders) < number:
-        return [judge(tree.walk(host, path))]
+        return [judge(tree.folders(path))]
     shares = [folders[first::number] for first in range(1, number)]
     taken = frozenset(itertools.chain.from_iterable(shares))
-    here = functools.partial(judge, tree.walk(host, path, without=taken))
-    there = [functools.partial(_of, host, path, share, judge) for share in shares]
+    here = functools.partial(judge, tree.folders(path, without=taken))
+    there = [functools.partial(_of, path, share, judge) for share in shares]
     mine, *others = crew.side_by_side([here, *there])
     return [*others, mine]
 
 
-def _of(host: Host, path: str, names: Sequence[str], judge: Judge) -> Any:
-    walks = (tree.walk(host, f"{path.rstrip('/')}/{name}", prefix=name) for name in names)
+def _of(path: str, names: Sequence[str], judge: Judge) -> Any:
+    walks = (tree.folders(f"{path.rstrip('/')}/{name}", prefix=name) for name in names)
     return judge(itertools.chain.from_iterable(walks))
 
 

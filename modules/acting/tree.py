@@ -9,7 +9,7 @@ import errno
 import os
 import re
 import stat
-from typing import FrozenSet, Iterator, List, NamedTuple, Sequence, Set, Tuple
+from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from runbook.modules.acting import writable as entries
 from runbook.modules.actions import Entry
@@ -20,6 +20,7 @@ _HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC  # names a thing, opens nothing
 _DIRECTORY = _HOLD | os.O_DIRECTORY
 _READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _ESCAPED = re.compile(rb"\\([0-7]{3})")  # a blank in a mount point's name
+_LOCAL = frozenset((b"btrfs", b"ext2", b"ext3", b"ext4", b"f2fs", b"overlay", b"tmpfs", b"xfs"))
 DEEPEST = 200  # directories below an entry; each level holds a descriptor
 
 
@@ -205,6 +206,14 @@ class Tree:
         if mount_id(descriptor) != self._mount:
             raise Refused(f"{self.root}/{shown}: something is mounted there; a mount below `writable` is not crossed")
 
+    def local(self) -> bool:
+        """Whether the entry's file system is one that no other machine changes, with owners and modes as we know them."""
+        with open("/proc/self/mountinfo", "rb") as lines:
+            for line in lines:
+                if int(line.split(None, 1)[0]) == self._mount:
+                    return line.partition(b" - ")[2].split(None, 1)[0] in _LOCAL
+        return False
+
     def _descend(self, name: str) -> None:
         shown = "/".join([*self._names, name])
         if name in {"", ".", ".."}:
@@ -228,27 +237,48 @@ def _real(path: str) -> str:
         return "it changes"
 
 
+class Folder(NamedTuple):
+    """A directory and what lies in it, but for other directories."""
+
+    path: str  # relative to the root; "" is the root itself
+    stat: Optional[os.stat_result]  # None: the path that was asked for is no directory; it is the only thing
+    things: List[Tuple[str, os.stat_result]]  # by name; that of the path that was asked for is ""
+    mounts: List[Tuple[str, os.stat_result]]  # where something is mounted: it was not entered, and can't be touched
+
+
 def walk(
     host: Host,  # noqa: ARG001 -- a plan asks the host; cases may answer for it
     path: str,
-    *,
-    without: FrozenSet[str] = frozenset(),
-    prefix: str = "",
 ) -> Iterator[Found]:
     """Yield everything at and below a path, children before their directory, the path itself ("") last.
 
     For looking only: no link is followed, no mount entered (it is yielded with `mount` set), what vanishes meanwhile
     is left out, and a directory that can't be read is an error. A path that is not there yields nothing.
 
-    Args:
-        host: the machine.
-        path: where to begin.
-        without: names of directories in it that are left out; somebody else looks at them.
-        prefix: what the paths of the things found begin with.
-
     Raises:
         Refused: a link stands in the path itself, or the tree is deeper than `DEEPEST`.
         Failed: a directory can't be read.
+    """
+    for folder, own, things, mounts in folders(path):
+        prefix = f"{folder}/" if folder else ""
+        for name, seen in things:
+            yield Found(prefix + name, seen)
+        for name, seen in mounts:
+            yield Found(prefix + name, seen, mount=True)
+        if own is not None:
+            yield Found(folder, own)
+
+
+def folders(path: str, *, without: FrozenSet[str] = frozenset(), prefix: str = "") -> Iterator[Folder]:
+    """Yield the directories at and below a path with what lies in them, those below before the one above; as `walk`.
+
+    Args:
+        path: where to begin.
+        without: names of directories in it that are left out; somebody else looks at them.
+        prefix: what the paths begin with.
+
+    Raises:
+        Refused, Failed: as `walk`.
     """
     wanted = entries.plain(path)
     above, _, name = wanted.rpartition("/")
@@ -263,61 +293,86 @@ def walk(
             raise Refused(f"{wanted} is a link; name the real path ({_real(wanted)})")
         if stat.S_ISDIR(seen.st_mode):
             yield from _below(top, wanted, prefix, without)
-        yield Found(prefix, seen)
+        else:
+            yield Folder(prefix, None, [("", seen)], [])
     finally:
         os.close(top)
 
 
-def _below(top: int, root: str, given: str, without: FrozenSet[str]) -> Iterator[Found]:
-    """Walk without recursion: one level of the stack is (its descriptor, prefix, own stat, what is still to come)."""
+class _Level(NamedTuple):
+    """A directory that is held open while those below it are looked at."""
+
+    descriptor: int
+    folder: Folder
+    below: List[str]  # names of directories that are still to come, the next one last
+
+
+def _below(top: int, root: str, given: str, without: FrozenSet[str]) -> Iterator[Folder]:
+    """Walk without recursion: each level of the stack is a directory in which others are still to come."""
     mount = mount_id(top)
     first = f"{given}/" if given else ""
     mounts = {first + path for path in mounts_below(root)}
-    levels: List[Tuple[int, str, os.stat_result, Iterator[os.DirEntry[str]]]] = []
+    levels: List[_Level] = []
     try:
-        descriptor = os.open(".", _READ_DIRECTORY, dir_fd=top)
-        children = _children(descriptor, root)
-        if without:
-            children = (child for child in children if child.name not in without)
-        levels.append((descriptor, first, os.fstat(descriptor), children))
+        levels.append(_listed(os.open(".", _READ_DIRECTORY, dir_fd=top), root, given, mounts, without))
         while levels:
-            here, prefix, own, children = levels[-1]
-            device = own.st_dev
-            for child in children:
-                relative = prefix + child.name
-                try:
-                    seen = child.stat(follow_symlinks=False)
-                    if relative in mounts or seen.st_dev != device:
-                        yield Found(relative, seen, mount=True)
-                        continue
-                    if not stat.S_ISDIR(seen.st_mode):
-                        yield Found(relative, seen)
-                        continue
-                    below = os.open(child.name, _READ_DIRECTORY, dir_fd=here)
-                    seen = os.fstat(below)
-                except OSError as error:
-                    if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:  # it vanished, or was swapped
-                        continue
-                    raise Failed(f"{root}/{relative}: {error.strerror}") from error
-                if mount_id(below) != mount:
-                    os.close(below)
-                    yield Found(relative, seen, mount=True)
-                    continue
-                if len(levels) > DEEPEST:
-                    os.close(below)
-                    raise Refused(f"{root}: directories lie more than {DEEPEST} deep")
-                levels.append((below, relative + "/", seen, _children(below, f"{root}/{relative}")))
-                break
-            else:
+            here, folder, below = levels[-1]
+            if not below:
                 levels.pop()
                 os.close(here)
-                if levels:
-                    yield Found(prefix[:-1], own)
+                yield folder
+                continue
+            name = below.pop()
+            relative = f"{folder.path}/{name}" if folder.path else name
+            try:
+                descriptor = os.open(name, _READ_DIRECTORY, dir_fd=here)
+            except OSError as error:
+                if error.errno in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:  # it vanished, or was swapped
+                    continue
+                raise Failed(f"{root}/{relative}: {error.strerror}") from error
+            if mount_id(descriptor) != mount:
+                folder.mounts.append((name, os.fstat(descriptor)))
+                os.close(descriptor)
+                continue
+            if len(levels) > DEEPEST:
+                os.close(descriptor)
+                raise Refused(f"{root}: directories lie more than {DEEPEST} deep")
+            levels.append(_listed(descriptor, root, relative, mounts, frozenset()))
     except OSError as error:
         raise Failed(f"{root}: {error.strerror}") from error
     finally:
         for here, *_ in levels:
             os.close(here)
+
+
+def _listed(descriptor: int, root: str, path: str, mounts: Set[str], without: FrozenSet[str]) -> _Level:
+    """Look at what lies in a directory; the descriptor is closed when that is impossible."""
+    shown, prefix = f"{root}/{path}" if path else root, f"{path}/" if path else ""
+    try:
+        own = os.fstat(descriptor)
+        folder, below, device = Folder(path, own, [], []), [], own.st_dev
+        keep, is_directory = folder.things.append, stat.S_ISDIR
+        for child in _children(descriptor, shown):
+            name = child.name
+            if without and name in without:
+                continue
+            try:
+                seen = child.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise Failed(f"{shown}/{name}: {error.strerror}") from error
+            if seen.st_dev != device or (mounts and prefix + name in mounts):
+                folder.mounts.append((name, seen))
+            elif is_directory(seen.st_mode):
+                below.append(name)
+            else:
+                keep((name, seen))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    below.reverse()
+    return _Level(descriptor, folder, below)
 
 
 def _children(descriptor: int, shown: str) -> "Iterator[os.DirEntry[str]]":

@@ -54,8 +54,7 @@ class Health(Probe):
 
     def look(self, host: Host) -> Iterator[Record]:
         """Read it all once, and the disk of each path."""
-        import psutil
-
+        psutil = _psutil()
         busy = _busy(host, psutil.cpu_times)
         shared = {"cpu_percent": busy, **host.shared("vitals", lambda: _vitals(host))}
         for path in self.path or ("",):
@@ -80,8 +79,7 @@ class Health(Probe):
 
 def _vitals(host: Host) -> Dict[str, Any]:
     """Return the fields that do not depend on a path, nor on the look before."""
-    import psutil
-
+    psutil = _psutil()
     load1 = _seen(lambda: os.getloadavg()[0])
     memory = _seen(psutil.virtual_memory)
     swap = _seen(psutil.swap_memory)
@@ -95,6 +93,16 @@ def _vitals(host: Host) -> Dict[str, Any]:
         "pressure_memory": _seen(_pressure),
         "uptime": _seen(lambda: host.now() - host.boot_time()),
     }
+
+
+def _psutil() -> Any:
+    try:
+        import psutil
+    except ImportError as error:
+        from runbook.modules import needs
+
+        raise Unclear(needs.missing(["psutil"]) or f"psutil can't be loaded: {error}") from error
+    return psutil
 
 
 def _seen(ask: Callable[[], Any]) -> Any:

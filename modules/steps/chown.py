@@ -9,8 +9,9 @@ import stat
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from runbook.modules.acting import survey, tree
-from runbook.modules.acting.tree import Found
-from runbook.modules.actions import Action, Entry, Own
+from runbook.modules.acting.alike import Alike, Crowd
+from runbook.modules.acting.tree import Folder
+from runbook.modules.actions import Action, Own
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Refused, Step
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
@@ -57,50 +58,63 @@ class Chown(Step):
         uid, gid = _uid(self.owner), _gid(self.group)
         mode = None if self.mode is None else int(self.mode, 8)
         judge = functools.partial(_judged, self.path, uid, gid, mode)
-        parts = survey.judged(host, self.path, judge) if self.recursive else [judge(iter([self._itself()]))]
-        wrong: Dict[Tuple[Change, bool], List[Entry]] = {}
+        parts = survey.judged(self.path, judge) if self.recursive else [judge(iter([self._itself()]))]
+        wrong: Dict[Tuple[Change, bool], List[Alike]] = {}
         for _, groups in parts:
-            for key, entries in groups:
-                wrong.setdefault(key, []).extend(map(Entry._make, entries))
+            for key, alike in groups:
+                wrong.setdefault(key, []).extend(map(Alike._make, alike))
         number = sum(seen for seen, _ in parts)
         if not number:
             raise Failed(f"{self.path} is not there")
-        host.remember(changed=sum(map(len, wrong.values())), seen=number)
+        host.remember(changed=sum(len(each.names) for alike in wrong.values() for each in alike), seen=number)
         files_first = sorted(wrong.items(), key=lambda group: group[0][1])  # a directory may shut us out
-        return [_own(self.path, change, directory, entries) for (change, directory), entries in files_first if entries]
+        return [_own(self.path, change, directory, alike) for (change, directory), alike in files_first]
 
     def report(self, host: Host) -> Dict[str, Any]:
         """Say how many were wrong, of how many that were seen."""
         return {"wrong": host.kept.get("changed", 0), "seen": host.kept.get("seen", 0)}
 
-    def _itself(self) -> Found:
+    def _itself(self) -> Folder:
         try:
-            return Found("", os.lstat(self.path))
+            seen = os.lstat(self.path)
+            directory = stat.S_ISDIR(seen.st_mode)
+            return Folder("", seen if directory else None, [] if directory else [("", seen)], [])
         except OSError as error:
             missing = "is not there" if isinstance(error, FileNotFoundError) else f"can't be seen: {error.strerror}"
             raise Failed(f"{self.path} {missing}") from error
 
 
 def _judged(
-    root: str, uid: Optional[int], gid: Optional[int], mode: Optional[int], found: Iterator[Found]
+    root: str, uid: Optional[int], gid: Optional[int], mode: Optional[int], found: Iterator[Folder]
 ) -> Tuple[int, List[Tuple[Tuple[Change, bool], List[Tuple[Any, ...]]]]]:
     """Return how many things there are, and those that are wrong, by what is to be changed of them."""
     wrong: Dict[Tuple[Change, bool], List[Tuple[Any, ...]]] = {}
-    alike: Dict[Tuple[int, int, int], Optional[List[Tuple[Any, ...]]]] = {}  # judged once, since there may be many
+    changes: Dict[Tuple[int, int, int], Optional[Change]] = {}  # judged once, since there may be many
     number = 0
-    for number, (path, seen, mount) in enumerate(found, 1):  # noqa: B007 -- counted
-        terms = seen.st_uid, seen.st_gid, seen.st_mode
-        if terms not in alike:
-            change, directory = _wrong(seen, uid, gid, mode), stat.S_ISDIR(seen.st_mode)
-            alike[terms] = None if change is None else wrong.setdefault((change, directory), [])
-        entries = alike[terms]
-        if entries is None or mount:
-            continue
-        if seen.st_nlink > 1 and not stat.S_ISDIR(seen.st_mode):
-            names = f"{seen.st_nlink} hard links"
-            raise Refused(f"{os.path.join(root, path)} has {names}: its other names may lie outside")
-        entries.append(tuple(tree.entry(path, seen)))
-    return number, list(wrong.items())
+    for path, own, things, mounts in found:
+        alike: Dict[Tuple[int, int, int], Optional[Alike]] = {}
+        listed = things if own is None else [*things, ("", own)]
+        for name, seen in listed:
+            terms = seen.st_uid, seen.st_gid, seen.st_mode
+            if terms not in alike:
+                if terms not in changes:
+                    changes[terms] = _wrong(seen, uid, gid, mode)
+                change = changes[terms]
+                alike[terms] = None if change is None else Alike(path, seen.st_dev, *terms, [], [])
+                if change is not None:
+                    wrong.setdefault((change, stat.S_ISDIR(seen.st_mode)), []).append(alike[terms])
+            group = alike[terms]
+            if group is None:
+                continue
+            if seen.st_nlink > 1 and not stat.S_ISDIR(seen.st_mode):
+                names = f"{seen.st_nlink} hard links"
+                raise Refused(
+                    f"{os.path.join(root, path, name).rstrip('/')} has {names}: its other names may lie outside"
+                )
+            group.names.append(name)
+            group.inodes.append(seen.st_ino)
+        number += len(listed) + len(mounts)
+    return number, [(key, [tuple(each) for each in groups]) for key, groups in wrong.items()]
 
 
 def _wrong(seen: os.stat_result, uid: Optional[int], gid: Optional[int], mode: Optional[int]) -> Optional[Change]:
@@ -121,10 +135,10 @@ def _wrong(seen: os.stat_result, uid: Optional[int], gid: Optional[int], mode: O
     )
 
 
-def _own(root: str, change: Change, directory: bool, entries: List[Entry]) -> Own:
+def _own(root: str, change: Change, directory: bool, alike: List[Alike]) -> Own:
     uid, gid, mode = change
     modes = {"directory_mode": mode} if directory else {"file_mode": mode}
-    return Own(root, tuple(entries), uid=uid, gid=gid, **modes)
+    return Own(root, Crowd(tuple(alike)), uid=uid, gid=gid, **modes)
 
 
 def _uid(name: Optional[str]) -> Optional[int]:

@@ -40,8 +40,8 @@ def cut(agent) -> None:
     """Let the connection be gone, as behind a cable that was pulled."""
     nothing, writer = os.pipe()
     os.close(writer)
-    os.dup2(nothing, agent._answers)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), agent._requests)
+    os.dup2(nothing, agent._link._answers)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), agent._link._requests)
 
 
 def arm() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 from runbook.modules.golden.case import (  # noqa: F401 -- what the tests here say as golden.…
@@ -25,13 +26,14 @@ from runbook.modules.golden.case import (  # noqa: F401 -- what the tests here s
 HERE = Path(__file__).parent
 
 
+@cache
 def load(folder: str) -> list[Case]:
     """Return the cases in `tests/modules/FOLDER`, or raise ValueError with the file that holds something else."""
     import yaml  # the interpreters of hosts have none
 
     found = []
     for path in sorted((HERE / folder).glob("*.yaml")):
-        listed = yaml.safe_load(path.read_text(encoding="utf-8"))
+        listed = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
         for body in listed if isinstance(listed, list) else [None]:
             wrong = problem(body)
             if wrong:

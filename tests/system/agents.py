@@ -140,7 +140,7 @@ def wait_for(holds, seconds=20.0):
 def pid_of(agent):
     """Return the agent's pid."""
     agent.ready()
-    return agent._ended.__self__._pid
+    return agent._link._ended.__self__._pid
 
 
 def gone(pid):

@@ -2,7 +2,7 @@
 
 Its boots are real ones for all that runs in it: another boot id each time, units started and stopped in order, and
 `systemctl reboot`. What is below `kept` outlives a boot, as a disk does; the rest of the overlay does, too, and goes
-with the host. Started as a program this file is the keeper: it boots the machine again whenever it reboots, and ends
+with the host. `booted_fleet` has several that are reached by ssh. Started as a program this file is the keeper: it boots the machine again whenever it reboots, and ends
 everything once its standard input closes, whatever became of the test run.
 """
 
@@ -22,7 +22,7 @@ from systemd_host import end, groups
 
 SHARE = (
     'mount -t tmpfs tmpfs "$1/over" && mkdir "$1/over/upper" "$1/over/work" "$1/over/root" && mount -t overlay overlay'
-    ' -o "lowerdir=/,upperdir=$1/over/upper,workdir=$1/over/work" "$1/over/root" && exec "$2" "$3" "$1" inside'
+    ' -o "lowerdir=/,upperdir=$1/over/upper,workdir=$1/over/work" "$1/over/root" && exec "$2" "$3" "$1" "$4"'
 )
 REBOOTED = 133  # how nspawn ends when it is not to boot the container again itself
 
@@ -43,9 +43,12 @@ class BootedHost:
         place: a directory for what the keeper needs.
         units: by name, the text of units that are started at each boot.
         files: by name, what lies below `kept`: a text, or a file to copy.
+        plug: a command that runs another one in the machine's network; without it the machine has none.
     """
 
-    def __init__(self, place: Path, units: dict[str, str], files: dict[str, str | Path]) -> None:
+    def __init__(
+        self, place: Path, units: dict[str, str], files: dict[str, str | Path], plug: tuple[str, ...] = ()
+    ) -> None:
         self.kept = place / "kept"
         for name in ("kept", "units", "over"):
             (place / name).mkdir()
@@ -59,7 +62,7 @@ class BootedHost:
         for name, text in units.items():
             (place / "units" / name).write_text(text, encoding="utf-8")
         self._log = place / "log"
-        self._keeper = subprocess.Popen([sys.executable, __file__, str(place)], stdin=subprocess.PIPE)
+        self._keeper = subprocess.Popen([sys.executable, __file__, str(place), *plug], stdin=subprocess.PIPE)
 
     def wait_for(self, name: str, within: float = 60.0) -> str:
         """Wait for a file below `kept` that is not empty, and return what it says."""
@@ -79,7 +82,7 @@ class BootedHost:
         self._keeper.wait(30)
 
 
-def keep(place: Path) -> None:
+def keep(place: Path, plug: list[str]) -> None:
     """Share the root in a mount namespace of our own, boot there, and wait for the end of the tests."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the tests' to judge; they close standard input
     made = groups(f"runbook-boot-{os.getpid()}")
@@ -92,7 +95,8 @@ def keep(place: Path) -> None:
             (group / "cgroup.procs").write_text(str(os.getpid()))
         with (place / "log").open("wb") as log:
             inside = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "private", "sh", "-ec", SHARE, "sh", place, sys.executable, __file__],
+                [*plug, "unshare", "--mount", "--propagation", "private", "sh", "-ec", SHARE, "sh", place, sys.executable, __file__,
+                 "plugged" if plug else "alone"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         threading.Thread(target=lambda: (sys.stdin.read(), inside.kill()), daemon=True).start()
@@ -101,7 +105,7 @@ def keep(place: Path) -> None:
         end(made)
 
 
-def boot(place: Path) -> None:
+def boot(place: Path, network: str) -> None:
     """Boot the machine, again whenever it reboots."""
     root = place / "over/root"
     for wants in (root / "etc/systemd/system").glob("*.wants"):
@@ -114,7 +118,7 @@ def boot(place: Path) -> None:
     target = f"[Unit]\nRequires=basic.target\nAfter=basic.target\nWants={' '.join(names)}\n"
     (root / "etc/systemd/system/test.target").write_text(target)
     machine = [
-        *("systemd-nspawn", "--quiet", f"--directory={root}", f"--bind={place / 'kept'}", "--private-network"),
+        *("systemd-nspawn", "--quiet", f"--directory={root}", f"--bind={place / 'kept'}", network),
         *("--register=no", "--keep-unit", f"--machine=boot{os.getpid()}", "--console=pipe", "--boot"),
         *(f"--bind-ro={tree}" for tree in elsewhere()),
         "systemd.unit=test.target",
@@ -130,4 +134,8 @@ def elsewhere() -> list[str]:
 
 
 if __name__ == "__main__":
-    (boot if "inside" in sys.argv else keep)(Path(sys.argv[1]))
+    where, words = Path(sys.argv[1]), sys.argv[2:]
+    if words in (["alone"], ["plugged"]):
+        boot(where, "--private-network" if words == ["alone"] else "--network-namespace-path=/proc/self/ns/net")
+    else:
+        keep(where, words)

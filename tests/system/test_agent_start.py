@@ -148,7 +148,7 @@ def test_somebodys_own_runbook_engine_and_modules_in_the_directory_are_left_alon
 def test_junk_ends_the_agent_with_a_clean_answer(tmp_path, junk, reason):
     with local.connect(tmp_path) as agent:
         pid = agents.pid_of(agent)
-        os.write(agent._requests, junk)
+        os.write(agent._link._requests, junk)
         with pytest.raises(HostUnreachable, match=reason):
             agent.receive(20)
         agents.wait_for(lambda: agents.gone(pid))

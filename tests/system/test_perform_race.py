@@ -87,7 +87,7 @@ def acts(inside, outside, kind):
 
 
 def was(entry):
-    return {"was": [entry.uid, OTHER, 0o666, entry.device], "paths": [entry.path], "inodes": [entry.inode]}
+    return {"was": [entry.uid, OTHER, 0o666, entry.device], "folder": "", "names": [entry.path], "inodes": [entry.inode]}
 
 
 def perform(hands, action):

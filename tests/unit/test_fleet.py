@@ -9,6 +9,7 @@ import pytest
 
 from runbook.engine.fleet import messages, pack
 from runbook.engine.fleet.agent import Agent
+from runbook.engine.fleet.link import Pipes
 from runbook.engine.fleet.messages import Spec
 from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Order, Outcome, Record, Seen, StepStatus
 from runbook.modules import wire
@@ -136,7 +137,7 @@ def test_what_is_nested_too_deeply_is_cut_and_breaks_nothing():
 def connected():
     """An agent whose other ends are ours: what it reads of answers, we write."""
     requests, answers, log = os.pipe(), os.pipe(), os.pipe()
-    agent = Agent("gpu01", requests[1], answers[0], log[0], base=None, ended=lambda: None)
+    agent = Agent("gpu01", Pipes(requests[1], answers[0], log[0], lambda: None), base=None)
     os.write(answers[1], wire.encode({"ready": {"python": "3.11"}}))
     return agent, answers[1], (requests[0], answers[1], log[1])
 

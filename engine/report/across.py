@@ -1,0 +1,159 @@
+"""The report of a run over many hosts: what is alike is told once, and each host stands in one line of the recap."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from runbook.engine.report import folded, words
+from runbook.engine.report.lines import INDENT, SIGNS, row
+from runbook.engine.report.ranges import written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from runbook.engine.report.blocks import Blocks
+    from runbook.engine.report.folded import Group
+    from runbook.engine.report.paint import Paint
+    from runbook.engine.report.passes import HostReport, IncidentReport, RunReport
+
+_FEW: Final = 6  # hosts that are told one by one where each has something of its own to say
+_IDS: Final = 4  # incidents that are named in a command
+_LINES: Final = 3  # of a list of hosts
+_STANDING: Final = {  # how a host stands, in the order of the recap, with the state whose sign it has
+    "well": "cured",
+    "healed": "cured",
+    "not looked at": "skipped",
+    "pending": "pending",
+    "waiting": "waiting",
+    "unknown": "unknown",
+    "unreachable": "unreachable",
+    "unhealthy": "failed",
+}
+_CALM: Final = frozenset({"well", "healed", "pending"})
+
+
+class Across:
+    """Writes about many hosts for one reader."""
+
+    def __init__(self, paint: Paint, blocks: Blocks, *, verbosity: int = 0) -> None:
+        self._paint = paint
+        self._blocks = blocks
+        self._quiet = verbosity < 0
+        self._more = verbosity > 0
+
+    def findings(self, run: RunReport) -> Iterator[list[str]]:
+        """Yield a block for each finding, of as many hosts as have it; the worst ones last."""
+        yield from self._operations(run)
+        yield from self._absent(run)
+        for group in folded.incidents(run):
+            if not (self._quiet and group.first.state in ("cured", "pending")):
+                yield self._incident(group, run)
+        yield from self._steps(run)
+        for detectors, hosts, reason in folded.unknown(run):
+            unseen = partial(self._blocks.unseen, "unknown", ", ".join(detectors), reason=reason)
+            yield self._named(unseen, hosts)
+        for hosts, reason in folded.unreachable(run):
+            yield self._named(partial(self._blocks.unseen, "unreachable", host="", reason=reason), hosts)
+
+    def recap(self, run: RunReport) -> list[str]:
+        """Return a line for each way in which hosts stand: how many, and which."""
+        stands: dict[str, list[str]] = {state: [] for state in _STANDING}
+        for host in run.hosts.values():
+            stands[standing(run, host)].append(host.name)
+        shown = {state: names for state, names in stands.items() if names and not (self._quiet and state in _CALM)}
+        wide = max((len(state) for state in shown), default=0)
+        digits = len(str(max((len(names) for names in shown.values()), default=0)))
+        lines = []
+        for state, names in shown.items():
+            sign, colour = SIGNS[_STANDING[state]]
+            room = self._paint.columns - wide - digits - 6
+            listed = written(names, room if not self._more else 0)
+            first, *rest = words.wrapped(listed, room)
+            lines.append(f"{self._paint(sign, colour)} {state:<{wide}}  {len(names):>{digits}}  {first}")
+            lines += [" " * (wide + digits + 6) + line for line in rest]
+        return lines
+
+    def _incident(self, group: Group[IncidentReport], run: RunReport) -> list[str]:
+        if len(group.members) == 1:
+            ((host, one),) = group.members
+            return [*self._blocks.incident(one, host), *self._approve(group, run)]
+        one = folded.merged(group)
+        several = len(group.members) - len(group.hosts)
+        times = f" ({len(group.members)} times)" if several and not one.subject else ""
+        spent = folded.spent(each.duration for _, each in group.members)
+        if len(group.members) > _FEW or one.evidence == group.first.evidence != "":
+            shown = self._named(lambda where: self._blocks.incident(one, where + times, spent), group.hosts)
+            return [*shown, *self._approve(group, run)]
+        common = replace(one, evidence="")
+        first, *rest = self._blocks.incident(common, _count(group.hosts) + times, spent)
+        saw = [line for host, each in group.members for line in self._saw(host, each, common)]
+        return [first, *saw, *rest, *self._approve(group, run)]
+
+    def _saw(self, host: str, one: IncidentReport, common: IncidentReport) -> list[str]:
+        about = f" · {words.printable(one.subject)}" if one.subject not in ("", host, common.subject) else ""
+        times = f" ({one.count} times)" if one.count > 1 and one.state != "pending" else ""
+        return row(self._paint, "saw", f"{words.printable(host)}{about}: {one.evidence}{times}".removesuffix(": "))
+
+    def _approve(self, group: Group[IncidentReport], run: RunReport) -> list[str]:
+        """Say what a person can type about those that wait."""
+        ids = [one.id for _, one in group.members if one.id]
+        if group.first.state != "waiting" or run.check or not ids:
+            return []
+        named = " ".join(ids[:_IDS]) if len(ids) <= _IDS else f"{ids[0]} …"
+        more = "" if len(ids) <= _IDS else f" (`runbook approvals` shows all {len(ids)})"
+        return row(self._paint, "next", f"runbook approve {named}{more}")
+
+    def _operations(self, run: RunReport) -> Iterator[list[str]]:
+        for group in folded.operations(run):
+            one, hosts = group.first, group.hosts
+            if self._quiet and one.state in ("succeeded", "planned", "skipped"):
+                continue
+            where = _count(hosts)
+            if one.state == "skipped":
+                asked_for = not one.error or "--tags" in one.error
+                if self._more or not asked_for:
+                    yield self._blocks.skipped([one.name], one.error or "its `when` does not hold", where)
+                continue
+            spent = folded.spent(each.duration for _, each in group.members)
+            if len(hosts) in (1, len(run.hosts)):
+                yield self._blocks.operation(one, where, spent)
+            else:
+                yield self._named(partial(self._blocks.operation, one, spent=spent), hosts)
+
+    def _steps(self, run: RunReport) -> Iterator[list[str]]:
+        for group in folded.steps(run):
+            if group.first.failed or self._more:
+                yield self._named(partial(self._blocks.closing, group.first), group.hosts)
+
+    def _absent(self, run: RunReport) -> Iterator[list[str]]:
+        if not self._quiet:
+            lines = [line for detectors, hosts, reason in folded.absent(run)
+                     for line in self._blocks.absent(detectors, reason, _count(hosts))]  # fmt: skip
+            if lines:
+                yield lines
+
+    def _named(self, block: Callable[[str], list[str]], hosts: Sequence[str]) -> list[str]:
+        """Return a block with the names of its hosts: in its headline where they fit into it, else below it."""
+        if len(hosts) == 1:
+            return block(hosts[0])
+        lines = block(f"{len(hosts)} hosts: {written(hosts)}")
+        if "\n" not in lines[0]:
+            return lines
+        first, *rest = block(f"{len(hosts)} hosts")
+        room = self._paint.columns - len(INDENT)
+        return [first, *row(self._paint, "hosts", written(hosts, 0 if self._more else room * _LINES - 20)), *rest]
+
+
+def standing(run: RunReport, host: HostReport) -> str:
+    """Return how a host stands, as the recap calls it."""
+    if host.state != "well":
+        return host.state
+    if any(one.state == "pending" for one in host.incidents):
+        return "pending"
+    return "well" if run.looked is None or host.name in run.looked else "not looked at"
+
+
+def _count(hosts: Sequence[str]) -> str:
+    return hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts"

@@ -1,0 +1,85 @@
+"""Looks that are on their way: what several agents of a host see is one look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine import looking
+from runbook.engine.fleet import messages
+from runbook.engine.fleet.connection import Gone
+from runbook.engine.model import NotSeen
+from runbook.engine.recover.commands import Looked, Probed, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from runbook.engine.fleet.connection import Fleet
+    from runbook.engine.model import Look
+    from runbook.engine.recover.commands import LookAt
+    from runbook.engine.recover.state import Plan
+
+    Cursor = Callable[[str, str], Mapping[str, Any]]
+
+
+@dataclass
+class _Look:
+    """What one host was asked, by one agent for each user."""
+
+    host: str
+    intent: str | None
+    names: dict[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # by number: the user, the looks
+    known: dict[str, Look] = field(default_factory=dict)
+    gone: str = ""
+
+
+class Rounds:
+    """Sends looks, and puts together what comes back."""
+
+    def __init__(self, fleet: Fleet, cursor: Cursor) -> None:
+        self._fleet = fleet
+        self._cursor = cursor
+        self._asked: dict[int, _Look] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether one is not answered yet."""
+        return bool(self._asked)
+
+    def ask(self, plan: Plan, command: LookAt) -> Looked | None:
+        """Send what a host is to be asked; return what is known without asking."""
+        look = _Look(command.host, command.intent)
+        if command.intent is not None:
+            self._send(look, command.user, [looking.waiting(command)])
+            return None
+        by_user, known = looking.specs(plan, command.host, command.detectors, self._cursor)
+        for user, specs in by_user.items():
+            self._send(look, user, specs)
+        return Looked(command.host, known) if known or not by_user else None
+
+    def hears(self, number: int) -> bool:
+        """Tell whether an answer is to a look."""
+        return number in self._asked
+
+    def heard(self, number: int, answer: Mapping[str, Any] | Gone) -> Looked | Probed | Unreachable | None:
+        """Take an answer in; return what the host has said, once all of it is there."""
+        look = self._asked.pop(number)
+        user, names = look.names.pop(number)
+        if isinstance(answer, Gone):
+            reason = f"{answer.reason}; {answer.mend}" if answer.mend and user else answer.reason
+            look.known |= dict.fromkeys(names, NotSeen(reason))
+            if not user:
+                look.gone = str(answer.reason) + (f"\n{answer.mend}" if answer.mend else "")
+        elif "looks" in answer:
+            look.known |= self._fleet.looks(answer)
+        else:
+            look.known |= dict.fromkeys(names, NotSeen(f"the agent can't do that: {answer.get('error')}"))
+        if look.names:
+            return None
+        if look.intent is not None:
+            return Probed(look.intent, look.known.get(look.intent, NotSeen("the agent did not say")))
+        return Unreachable(look.host, look.gone) if look.gone else Looked(look.host, look.known)
+
+    def _send(self, look: _Look, user: str, specs: list[messages.Spec]) -> None:
+        number = self._fleet.send(look.host, messages.probe(specs), user)
+        look.names[number] = user, tuple(spec.id for spec in specs)
+        self._asked[number] = look
