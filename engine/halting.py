@@ -14,9 +14,15 @@ _FAILED: Final = {"incident.ended": "unhealed", "operation.ended": "failed"}  # 
 
 
 class Halting:
-    """Counts what fails in the batch that is in hand."""
+    """Says when nothing new may be begun.
 
-    def __init__(self, runbook: Runbook) -> None:
+    Args:
+        runbook: whose.
+        deadline: seconds since the epoch, after which the run ends; None = whenever it is done.
+    """
+
+    def __init__(self, runbook: Runbook, deadline: float | None = None) -> None:
+        self._deadline = deadline
         self._serial = runbook.serial
         self._most = runbook.max_fail_percentage
         self._batch: Sequence[str] = ()
@@ -39,6 +45,13 @@ class Halting:
     def begin(self, batch: Sequence[str]) -> None:
         """Count anew."""
         self._batch, self._failed = batch, {}
+
+    def late(self, now: float) -> str:
+        """Return that the time for the run is over, if it is; once."""
+        if self._deadline is None or now < self._deadline:
+            return ""
+        self._deadline = None
+        return "its --deadline is over"
 
     def hear(self, fact: Fact) -> str:
         """Take in what happened; return why nothing new may be begun, or nothing."""

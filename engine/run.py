@@ -96,6 +96,7 @@ class Pass:
         writable: by host, the trees in which steps may write.
         diff: have steps tell what they change in files.
         teller: tells people.
+        deadline: in seconds since the epoch, after which nothing new is begun.
         clock: seconds since the epoch.
     """
 
@@ -111,6 +112,7 @@ class Pass:
         writable: Mapping[str, Sequence[str]] | None = None,
         diff: bool = False,
         teller: Teller | None = None,
+        deadline: float | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.state = state
@@ -134,7 +136,7 @@ class Pass:
         self._looks: tuple[str, ...] = ()  # of the round that is going on
         self._late: set[str] = set()  # hosts that are looked at when they are resumed
         self._adrift: set[str] = set()  # steps whose host did not come back in time
-        self._halting = Halting(state.plan.runbook)
+        self._halting = Halting(state.plan.runbook, deadline)
         self._news = 0.0  # when the journal was asked for news last
         self._interrupts = 0
 
@@ -273,6 +275,8 @@ class Pass:
     def _hear(self) -> None:
         """See to our leases, and to what people and other runs have written meanwhile."""
         now = self._clock()
+        if reason := self._halting.late(now):
+            self._halt(reason, now)
         if now - self._news < NEWS:
             return
         self._news = now
@@ -324,9 +328,12 @@ class Pass:
         self._observer.fact(fact)
         reason = self._halting.hear(fact)
         if reason and not self.state.stopping:
-            halted = Fact("run.halted", fact.at, self.state.plan.run, data={"reason": reason})
-            self._tell(iter([halted]))
-            self._events.append(Stop())
+            self._halt(reason, fact.at)
+
+    def _halt(self, reason: str, now: float) -> None:
+        """Begin nothing new from now on."""
+        self._tell(iter([Fact("run.halted", now, self.state.plan.run, data={"reason": reason})]))
+        self._events.append(Stop())
 
     def _fact(self, command: Happened | Notify, now: float) -> Fact:
         if isinstance(command, Notify):

@@ -33,12 +33,11 @@ from runbook.engine.run import Pass
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from runbook.engine.inventory.inventory import Host
-
     from runbook.engine.fleet.connection import Fleet
+    from runbook.engine.inventory.inventory import Host
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Runbook
     from runbook.engine.run import Observer
@@ -62,16 +61,18 @@ class Request:
     hosts: Sequence[Host] = ()  # of the inventory, in order; none: this machine alone
     size: int = 0  # how many hosts the runbook is for, before --limit
     users: Mapping[str, tuple[bool, str]] = field(default_factory=dict)  # by host: whether to become, and whom
+    deadline: float | None = None  # seconds after which nothing new is begun
+    hidden: Sequence[str] = ()  # what came out of a vault: nothing that is told or kept may have it
 
 
-def load(path: Path, extra: Mapping[str, Any]) -> Runbook:
-    """Load a runbook and lint it.
+def load(path: Path, extra: Mapping[str, Any], outside: Container[str] = ()) -> Runbook:
+    """Load a runbook and lint it; `outside` are the names that an inventory defines.
 
     Raises:
         RunbookInvalid: it does not load, or has findings that are errors.
     """
     examined = loading.examine(path, extra_vars=extra)
-    errors = [finding for finding in lint.check(examined) if finding.level == "error"]
+    errors = [finding for finding in lint.check(examined, outside) if finding.level == "error"]
     if is_signatures(examined.source.data):
         mend = "name its entries in a runbook, as in `log: {signatures: [cuda.*]}`; `runbook lint` checks the file"
         raise UserError("this is a file of signatures, not a runbook", where=str(path), mend=mend)
@@ -106,7 +107,7 @@ def extra_vars(words: Sequence[str]) -> dict[str, Any]:
 
 def redactor(sessions: Sequence[Session]) -> Callable[[str], str]:
     """Return what takes every session's secrets out of a text."""
-    return render.redactor([value for session in sessions for value in session.secrets.values()])
+    return render.redactor([value for session in sessions for value in session.hidden])
 
 
 class Session:
@@ -116,6 +117,7 @@ class Session:
         self._request = request
         self._connect = connect or (lambda: fleet.here(os.environ.get("RUNBOOK_AGENT_DIR")))
         self.secrets = secrets_of(request.runbook, request.secrets)
+        self.hidden = [*self.secrets.values(), *request.hidden]
         self._channels = Channels() if request.command == "check" else _channels(request.runbook)
         self.run_id = randomness.token_hex(4)
         self._journal: Journal | None = None
@@ -137,7 +139,7 @@ class Session:
         """
         request, runbook = self._request, self._request.runbook
         self._journal = open_journal(
-            request.journal, read_only=not request.commits, redact=render.redactor(list(self.secrets.values()))
+            request.journal, read_only=not request.commits, redact=render.redactor(self.hidden)
         )
         with contextlib.ExitStack() as stack:
             if request.commits:
@@ -182,6 +184,7 @@ class Session:
                 writable={host: render.writable(scope) for host, scope in scopes.items()},
                 diff=request.diff,
                 teller=self._teller(),
+                deadline=None if request.deadline is None else self._started + request.deadline,
             )
             stopped = self._pass.go().stopping
             self._ended = self._fact("run.ended", data={"duration": time.time() - self._started})
@@ -218,7 +221,7 @@ class Session:
         """Return who tells people; nobody where nothing is done, or no channels are named."""
         if not self._request.commits or self._journal is None or not self._channels.by_name:
             return None
-        redact = render.redactor(list(self.secrets.values()))
+        redact = render.redactor(self.hidden)
         return Teller(self._channels, self._journal, self._request.runbook, self.run_id, redact)
 
     def _lives(self, run: str) -> bool:

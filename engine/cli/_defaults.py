@@ -50,6 +50,8 @@ def of(command: click.Command, name: str, every: click.Group, ctx: click.Context
 def _fitting(command: click.Command, name: str, value: Any, where: str, ctx: click.Context) -> Any:
     """Return a value that its option can have; click would blame the command line for another."""
     parameter = next(each for each in command.params if each.name == name)
+    if parameter.multiple and isinstance(value, str):
+        value = [value]  # one of an option that may be given several times
     try:
         parameter.type_cast_value(ctx, value)
     except click.BadParameter as error:

@@ -14,15 +14,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runbook import __version__
 from runbook.engine.errors import RunbookInvalid, UserError
 from runbook.engine.report.words import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERSION = ".".join(__version__.split(".")[:2])
-LATER = frozenset({"-i", "--inventory", "-l", "--limit", "--forks", "--list-hosts"})  # fleets come later
 USAGE, BUG, OUTPUT, STOPPED, NO_READER = 1, 70, 74, 130, 141
 _OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)
 
@@ -75,8 +72,6 @@ def message(error: UserError) -> str:
 
 
 def _usage(error: click.ClickException) -> str:
-    if isinstance(error, click.NoSuchOption) and error.option_name in LATER:
-        return f"error: {error.option_name} is not in this version ({VERSION})"
     said = error.format_message().replace("is not a valid integer range", "is not a whole number")
     lines = ["error: " + "\n".join(printable_lines(said))]
     if isinstance(error, click.UsageError) and error.ctx is not None:

@@ -17,6 +17,7 @@ from runbook.engine.errors import RunbookInvalid, UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from runbook.engine.among import Chosen
     from runbook.engine.model import Finding
     from runbook.engine.start import Request, Session
 
@@ -115,27 +116,38 @@ def output(wrapped: Command) -> Command:
 def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: bool) -> int:
     """Load the runbooks, run one pass of each, report, and return the exit code."""
     from runbook.engine import start
+    from runbook.engine.among import Among
+    from runbook.engine.cli import _fleet
     from runbook.engine.language import load, units
 
     extra = start.extra_vars(given["extra"])
+    among = Among(_fleet.reach(given))
+    outside = among.names()
     loaded = []
     findings: list[Finding] = []
     for path in given["runbooks"]:
         try:
-            loaded.append(start.load(load.locate(path), extra))
+            loaded.append(start.load(load.locate(path), extra, outside))
         except RunbookInvalid as invalid:
             findings.extend(invalid.findings)
     if findings:
         refuse(findings)
         return 1
-    _known(given["extra"], extra, loaded)
+    _known(given["extra"], {name: value for name, value in extra.items() if name not in outside}, loaded)
+    chosen = [among.choose(runbook) for runbook in loaded]
+    if given["list_hosts"]:
+        titles = {runbook.name: found.names for runbook, found in zip(loaded, chosen, strict=True)}
+        click.echo(_fleet.listed(titles))
+        return 0
     requests = [
-        _request(name, runbook, given, units.duration, operations=operations, commits=commits, secrets=extra)
-        for runbook in loaded
-    ]
+        _request(name, runbook, given, units.duration, operations=operations, commits=commits, secrets=extra,
+                 chosen=found, hidden=among.hidden())
+        for runbook, found in zip(loaded, chosen, strict=True)
+    ]  # fmt: skip
     verbosity = -1 if given["quiet"] else given["verbose"]
-    sessions = [start.Session(request) for request in requests]
-    code = conduct(sessions, given["form"], verbosity, health=name == "check")
+    with among.fleet() as hosts:
+        sessions = [start.Session(request, connect=lambda: contextlib.nullcontext(hosts)) for request in requests]
+        code = conduct(sessions, given["form"], verbosity, health=name == "check")
     if commits and given.get("retain") is not None and code != STOPPED:
         from runbook.engine.cli.export import forget
 
@@ -178,6 +190,8 @@ def _request(
     operations: bool,
     commits: bool,
     secrets: Mapping[str, Any],
+    chosen: Chosen,
+    hidden: Sequence[str],
 ) -> Request:
     from runbook.engine.decide.guards import Caps
     from runbook.engine.model import Impact, Mode
@@ -191,10 +205,8 @@ def _request(
         wrong = min(unknown)
         near = nearest(wrong, [detector.name for detector in runbook.detectors])
         raise UserError(f"no detector `{wrong}` in {runbook.file}", mend=f"did you mean `{near}`?" if near else "")
-    try:
-        wait = duration(str(given.get("wait", "2m")))
-    except ValueError as error:
-        raise UserError(str(error), where="--wait") from error
+    wait = _seconds(str(given.get("wait", "2m")), "--wait", duration)
+    deadline = _seconds(given["deadline"], "--deadline", duration) if given.get("deadline") else None
     caps = Caps(
         Mode(given.get("max_mode", "auto")), Impact(given.get("max_impact", "destructive")), bool(given.get("yes"))
     )
@@ -210,7 +222,15 @@ def _request(
         operations,
         health=name == "check",
     )
-    return Request(runbook, name, settings, wait, bool(given["diff"]), commits, given["journal"], secrets)
+    about = (chosen.hosts, chosen.size, chosen.users, deadline, hidden)
+    return Request(runbook, name, settings, wait, bool(given["diff"]), commits, given["journal"], secrets, *about)
+
+
+def _seconds(text: str, where: str, duration: Callable[[str], float]) -> float:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise UserError(str(error), where=where) from error
 
 
 def refuse(findings: Sequence[Finding]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from runbook.engine.cli import _names
+from runbook.engine.cli import _fleet, _names
 from runbook.engine.cli import _options as options
 from runbook.engine.model import Impact, Mode
 
@@ -13,6 +13,7 @@ from runbook.engine.model import Impact, Mode
 @click.argument("runbooks", nargs=-1, required=True, metavar="RUNBOOK...", shell_complete=_names.runbooks)
 @options.values
 @options.signatures
+@_fleet.hosts
 @options.selection
 @click.option("--check", is_flag=True, help="Change nothing; say what would be done.")
 @click.option("--diff", is_flag=True, help="Show the changes to files as unified diffs.")
@@ -24,6 +25,7 @@ from runbook.engine.model import Impact, Mode
               help="Do at most this by itself.")  # fmt: skip
 @click.option("--max-impact", type=click.Choice([impact.value for impact in Impact]),
               default=Impact.DESTRUCTIVE.value, help="Take no step of more impact.")  # fmt: skip
+@click.option("--deadline", metavar="DURATION", help="Begin nothing new after this long.")
 @options.retain
 @options.output
 @options.module_path

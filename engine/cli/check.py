@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from runbook.engine.cli import _names
+from runbook.engine.cli import _fleet, _names
 from runbook.engine.cli import _options as options
 
 
@@ -12,6 +12,7 @@ from runbook.engine.cli import _options as options
 @click.argument("runbooks", nargs=-1, required=True, metavar="RUNBOOK...", shell_complete=_names.runbooks)
 @options.values
 @options.signatures
+@_fleet.hosts
 @options.selection
 @click.option("--fix", is_flag=True, help="Recover what is broken: `apply` without operations.")
 @click.option("--diff", is_flag=True, help="Show the changes to files as unified diffs.")

@@ -8,7 +8,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import HostUnreachable
-from runbook.engine.fleet import messages, pack
+from runbook.engine.fleet import diagnosis, messages, pack, shapes
+from runbook.engine.fleet.ration import Excess, Ration
 from runbook.engine.model import StepStatus
 from runbook.modules import states, wire
 
@@ -24,6 +25,9 @@ _START = 60.0  # seconds for an agent to answer the first time
 _PATIENCE = 30.0  # seconds over the time that a request may take by itself
 _AGAIN = 0.02  # seconds until a link is tried again that can't tell when it has room
 _LAST = 0.2  # seconds for the last words of an agent that ended
+_EARLY = 1 << 16  # bytes of a frame before it is ready
+_AT_ONCE = 16  # pieces of its standard error that are taken in one go
+_LINE = 400  # characters of a line of it
 
 
 class Agent:
@@ -31,6 +35,15 @@ class Agent:
 
     Made by a transport (`local.connect`). The handshake goes on while the caller does other things; what fails in it
     is raised by the first call that needs the agent.
+
+    Args:
+        host: its name.
+        link: what its bytes travel over; closed with this one.
+        base: the directory on the host in which the agent keeps what is its own; None = the usual place.
+        packages: directories on the host from which it may import as well.
+        before: what goes to its standard input first (a password for sudo); the rest waits until it has begun.
+        far: it runs on another machine: it is sent what its probes need, and all that small.
+        become: it runs as another user than the one who logs in.
     """
 
     def __init__(
@@ -40,20 +53,27 @@ class Agent:
         *,
         base: str | None,
         packages: Sequence[str] = (),
+        before: bytes = b"",
+        far: bool = False,
+        become: bool = False,
     ) -> None:
         self.host = host
         self.python = ""
         self._link = link
         self._reader = wire.Reader(marked=True)
-        hello = {"hello": 1, "hash": pack.digest(), "base": base, "packages": list(packages)}
-        self._outgoing = bytearray(pack.bootstrap() + wire.encode(hello))
+        self._reader.most = _EARLY
+        self._ration = Ration()
+        self._far = far
+        first = pack.bootstrap() + wire.encode(_hello(base, packages, far=far, become=become))
+        self._held = first if before else b""  # until the mark has come
+        self._outgoing = bytearray(before or first)
         self._queued = bytearray()  # until the agent is ready
         self._ready = False
         self._seq = 0
-        self._looking: dict[int, dict[str, Any]] = {}  # by request, the looks that were asked for and their states
         self._told: dict[str, tuple[int, Any]] = {}  # by look, the state that it answered last, and in which request
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
         self._words: deque[str] = deque(maxlen=_LINES)
+        self._bytes = 0
         self._closed = False
         self._flush()
 
@@ -67,6 +87,16 @@ class Agent:
         """Something waits for room, and no descriptor will tell when there is some: `receive` tries again."""
         return bool(self._outgoing) and self._link.stalled
 
+    @property
+    def overdue(self) -> bool:
+        """A request should have been answered long ago."""
+        return self._ration.overdue()
+
+    @property
+    def taken(self) -> int:
+        """How many bytes of answers came so far: a message that is not whole yet shows by them that it is under way."""
+        return self._bytes
+
     def polled(self) -> list[tuple[int, int]]:
         """Return what to wait for before the next `receive(0.0)`: descriptors, and the events of `select.poll`."""
         return self._link.polled()
@@ -75,8 +105,8 @@ class Agent:
         """Send a request and return the number that its answers bear."""
         self._seq += 1
         specs = request.get("specs")
+        self._ration.asked(self._seq, request)
         if isinstance(specs, list):
-            self._looking[self._seq] = {str(spec["id"]): spec.get("state") or {} for spec in specs}
             request = {**request, "specs": [self._brief(spec) for spec in specs]}
         frame = wire.encode({**request, "seq": self._seq})
         (self._outgoing if self._ready else self._queued).extend(frame)
@@ -111,8 +141,16 @@ class Agent:
         while not self._ready:
             rest = deadline - time.monotonic()
             if rest <= 0:
-                raise self._unreachable(f"the agent did not answer within {timeout:g} s")
+                raise self.unanswered(timeout)
             self._exchange(rest)
+
+    def unanswered(self, seconds: float) -> HostUnreachable:
+        """Return the word that no agent began in so many seconds, with what was printed instead."""
+        late = f"no agent answered within {seconds:g} s"
+        if not self._reader.marked or not (self._reader.noise.strip() or self._words):
+            return self._unreachable(late)
+        what, mend = diagnosis.of(self._reader.noise, self._words, None)
+        return HostUnreachable(f"{late}: {what}", where=self.host, mend=mend)
 
     def probe(self, specs: Iterable[Spec]) -> dict[str, Look]:
         """Look, and return what was seen by the specs' ids."""
@@ -256,32 +294,38 @@ class Agent:
             return
         if not data:
             self._listen(patience=_LAST)
-            how = self._link.ended()
-            raise self._unreachable(f"the agent ended{' with ' + how if how else ''}")
+            raise self._ended()
+        self._bytes += len(data)
         try:
             arrived = self._reader.feed(data)
         except wire.Junk as error:
             raise self._unreachable(f"what answered is no agent: {error}") from error
-        for message in arrived:
-            if "seq" in message:
-                if message["seq"] is None:
-                    raise self._unreachable(f"the agent gave up: {message.get('error')}")
-                self._arrived.append((int(message["seq"]), self._read(message)))
-            else:
-                self._shake_hands(message)
+        if self._held and not self._reader.marked:
+            self._outgoing += self._held
+            self._held = b""
+            self._flush()
+        try:
+            for message in arrived:
+                self._hear(message)
+        except Excess as error:
+            raise self._unreachable(f"what answered is no agent of ours: {error}") from error
 
-    def _read(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Return an answer; in the place of one that can't be read, one that says so."""
-        asked = self._looking.pop(int(message["seq"]), None)
-        if "unreadable" not in message:
-            if asked is not None:
-                self._remember(int(message["seq"]), message.get("looks", ()), asked)
-            return message
-        reason = f"the agent's answer can't be read: {message['unreadable']}"
-        if asked is not None:
-            looks = [{"id": one, "status": "unknown", "reason": reason} for one in asked]
-            return {"seq": message["seq"], "looks": looks}
-        return {"seq": message["seq"], "result": wire.result("lost", reason)}
+    def _hear(self, message: dict[str, Any]) -> None:
+        """Take one message.
+
+        Raises:
+            Excess: it should not have come.
+        """
+        if "seq" not in message:
+            self._shake_hands(message)
+        elif message["seq"] is None:
+            raise self._unreachable(f"the agent gave up: {shapes.text(message.get('error'))}")
+        else:
+            seq, answer = self._ration.answer(message)
+            for look in answer.get("looks", ()):
+                if look["status"] == "seen":
+                    self._told[look["id"]] = seq, look["state"]
+            self._arrived.append((seq, answer))
 
     def _brief(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a spec without the state that the agent itself told last."""
@@ -291,29 +335,26 @@ class Agent:
             return spec
         return {**{name: value for name, value in spec.items() if name != "state"}, states.OF: seq}
 
-    def _remember(self, seq: int, looks: Iterable[dict[str, Any]], asked: Mapping[str, Any]) -> None:
-        """Put in the states that are what the looks were given."""
-        for look in looks:
-            if look.get("status") == "seen":
-                if look.pop(states.SAME, False):
-                    look["state"] = asked[str(look["id"])]
-                self._told[str(look["id"])] = seq, look["state"]
-
     def _shake_hands(self, message: Mapping[str, Any]) -> None:
-        need = message.get("need")
+        need, ready = message.get("need"), message.get("ready")
         if isinstance(need, str):
             from runbook.engine.fleet import layers
 
+            self._ration.gives(need)
             self._outgoing += wire.encode(layers.message(need))
-        elif need:
-            self._outgoing += wire.frame(pack.packed())
-        elif "ready" in message:
+        elif need is True:
+            self._ration.gives(need)
+            self._outgoing += wire.frame(pack.packed(small=self._far))
+        elif isinstance(ready, dict) and not self._ready:
             self._ready = True
-            self.python = str(message["ready"].get("python", ""))
+            self._reader.most = wire.LARGEST
+            self.python = shapes.text(ready.get("python"))[:_LINE]
             self._outgoing += self._queued
             self._queued.clear()
+        elif "beat" in message:
+            self._ration.beats()
         else:
-            raise self._unreachable(str(message.get("error", message)))
+            raise self._unreachable(shapes.text(message.get("error", "it says what no agent of ours says")))
         self._flush()
 
     def _flush(self) -> None:
@@ -326,17 +367,39 @@ class Agent:
     def _listen(self, patience: float = 0.0) -> None:
         """Take the agent's log, which is told when it dies."""
         deadline = time.monotonic() + patience
-        while True:
-            data = self._link.words()
-            if data is None:
-                if time.monotonic() >= deadline:
-                    return
+        for _ in range(_AT_ONCE):
+            while (data := self._link.words()) is None and time.monotonic() < deadline:
                 time.sleep(0.005)
-                continue
             if not data:
                 return
-            self._words.extend(data.decode("utf-8", "replace").splitlines())
+            try:
+                self._ration.words(len(data))
+            except Excess as error:
+                raise self._unreachable(f"what answered is no agent of ours: {error}") from error
+            lines = data[-_LINES * _LINE :].decode("utf-8", "replace").splitlines()
+            self._words.extend(line[:_LINE] for line in lines)
+            if self._held and (cause := diagnosis.known(self._words)) is not None:
+                raise HostUnreachable(cause[0], where=self.host, mend=cause[1])  # sudo waits for a better password
+
+    def _ended(self) -> HostUnreachable:
+        """Return why there is no agent any more, or none came to be."""
+        how = self._link.ended()
+        if not self._reader.marked:
+            return self._unreachable(f"the agent ended{' with ' + how if how else ''}")
+        what, mend = diagnosis.of(self._reader.noise, self._words, how)
+        return HostUnreachable(what, where=self.host, mend=mend)
 
     def _unreachable(self, what: str) -> HostUnreachable:
         said = "\n  ".join(word for word in self._words if word.strip() and word.strip() not in what)
         return HostUnreachable(what, where=self.host, mend=f"its last words:\n  {said}" if said else "")
+
+
+def _hello(base: str | None, packages: Sequence[str], *, far: bool, become: bool) -> dict[str, Any]:
+    hello: dict[str, Any] = {"hello": 1, "hash": pack.digest(), "base": base, "packages": list(packages)}
+    if far:
+        from runbook.engine.fleet import packages as travelling
+
+        hello["layers"] = [layer.named() for layer in travelling.base()]
+    if become:
+        hello["become"] = True
+    return hello

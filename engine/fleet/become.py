@@ -39,7 +39,7 @@ def argv(become: Become) -> list[str]:
     if not _USER.fullmatch(become.user):
         raise UserError(f"become_user: {become.user!r} is no name of a user", mend="give a name, or #UID")
     asked = ["-n"] if become.password is None else ["-S", "-p", ""]
-    return ["sudo", "-H", *asked, "-u", become.user, "--"]
+    return ["env", "LC_MESSAGES=C", "sudo", "-H", *asked, "-u", become.user, "--"]
 
 
 def before(become: Become) -> bytes:

@@ -84,6 +84,17 @@ _FORCED = (
 )
 
 
+def known(lines: Sequence[str]) -> tuple[str, str] | None:
+    """Return what is wrong and how to mend it, where one of these lines tells."""
+    for cause in _CAUSES:
+        for line in lines:
+            found = cause.pattern.search(line)
+            if found is not None:
+                what = cause.what.format(*(part or "" for part in found.groups()), line=line.strip()[:_SHOWN])
+                return what, cause.mend
+    return None
+
+
 def of(noise: bytes, words: Sequence[str], how: str | None) -> tuple[str, str]:
     """Return what is wrong and how to mend it, of an agent that never began.
 
@@ -93,12 +104,9 @@ def of(noise: bytes, words: Sequence[str], how: str | None) -> tuple[str, str]:
         how: how it ended, such as `exit code 127`; None while it runs.
     """
     printed = noise.decode("utf-8", "replace").splitlines()
-    for cause in _CAUSES:
-        for line in (*words, *printed):
-            found = cause.pattern.search(line)
-            if found is not None:
-                what = cause.what.format(*(part or "" for part in found.groups()), line=line.strip()[:_SHOWN])
-                return what, cause.mend
+    cause = known([*words, *printed])
+    if cause is not None:
+        return cause
     ended = f" and ended with {how}" if how else ""
     said = [line.strip() for line in (*printed, *words) if line.strip()]
     if not said:

@@ -33,6 +33,7 @@ SILENCE: Final = 5.0  # seconds after which an agent with something in hand is a
 GONE: Final = 15.0  # seconds of silence after which it does not
 REST: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before a host that was lost is dialled again
 _STALLED: Final = 0.02  # seconds after which output is tried again that no descriptor can announce
+_SAYS: Final = 16 << 10  # bytes of an answer on its way that count as a sign of life
 _TURN: Final = 0.5  # seconds after which silences are counted at the latest
 
 Place = tuple[str, str]  # a host, and the user under whom its agent runs
@@ -177,7 +178,9 @@ class Hosts:
         except HostUnreachable as error:
             self._lost(place, error)
             return
-        place.heard, place.pinged = time.monotonic(), False
+        agent = place.agent
+        if arrived or agent.taken - place.taken >= _SAYS:  # a byte a second is silence
+            place.heard, place.pinged, place.taken = time.monotonic(), False, agent.taken
         if place.agent.awake and place.host not in self._reached:
             self._reached.add(place.host)
         if place.agent.awake:
@@ -201,11 +204,13 @@ class Hosts:
         silent = now - place.heard
         if not agent.awake:
             if now - place.began > self._start:
-                self._lost(place, HostUnreachable(f"the agent did not answer within {self._start:g} s"))
+                self._lost(place, agent.unanswered(self._start))
         elif not place.tickets:
             place.heard = now
         elif silent > self._gone:
             self._lost(place, HostUnreachable(f"silent for {silent:.0f} s"))
+        elif agent.overdue:
+            self._lost(place, HostUnreachable("it did not answer in time, though it lives"))
         elif silent > self._silence and not place.pinged:
             place.pinged = True
             self._pass_on(place, 0, {"op": "ping"})
@@ -307,7 +312,7 @@ class Hosts:
             return
         place.agent = job.agent
         place.began = place.heard = time.monotonic()
-        place.pinged = False
+        place.pinged, place.taken = False, 0
         self._register(place)
         waiting, place.waiting = place.waiting, []
         for ticket, request in waiting:
@@ -360,6 +365,7 @@ class _Place:
         self.losses = 0  # in a row
         self.again = 0.0  # when it may be dialled
         self.began = self.heard = 0.0
+        self.taken = 0  # bytes that it had sent when it was heard last
         self.pinged = False
 
 

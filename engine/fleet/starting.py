@@ -72,4 +72,4 @@ def _script(candidates: tuple[str, ...], python: str, become: Become | None) -> 
 
 
 def _line(words: list[str]) -> str:
-    return " ".join(word if re.fullmatch(r"[\w/.-]+", word) else f"'{word}'" for word in words)
+    return " ".join(word if re.fullmatch(r"[\w/.=-]+", word) else f"'{word}'" for word in words)

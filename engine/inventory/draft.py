@@ -113,7 +113,7 @@ class Draft:
             except (TypeError, ValueError):
                 raise UserError(f"{_PRIORITY} is a whole number, not `{value}`", where=origin) from None
             return
-        group.vars[key] = value
+        group.vars[key] = _copied(value)
         group.origins[key] = origin
 
     def set_host(self, name: str, given: Mapping[Any, Any], origin: str, places: Mapping[Any, tuple[Mark, Mark]]) -> None:
@@ -123,8 +123,8 @@ class Draft:
                 self.set_group(name, key, value, origin)
             return
         host = self.hosts[name]
-        host.vars.update(given)
-        for key in given:
+        for key, value in given.items():
+            host.vars[key] = _copied(value) if isinstance(value, (dict, list)) else value
             place = places.get(key)
             host.origins[key] = f"{origin}:{place[0][0]}" if place else origin
 
@@ -189,3 +189,10 @@ class Draft:
                 missing[name] -= 1
                 if not missing[name]:
                     waiting.append(name)
+
+
+def _copied(value: Any) -> Any:
+    """Return a value that shares nothing: what is printed as YAML shows by anchors what is shared."""
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    return [_copied(each) for each in value] if isinstance(value, list) else value

@@ -18,7 +18,7 @@ PATIENCE: Final = 60.0  # seconds for an inventory program
 YAML_ENDINGS: Final = (".yaml", ".yml", ".json")
 _IGNORED = re.compile(r"^\.|^(?:host_vars|group_vars|vars_plugins)$|"
                       r"(?:\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)|~)$")  # fmt: skip
-_LOOKS_YAML = re.compile(r"(?:\s*#[^\n]*\n|\s+|---[^\n]*\n)*(?:[\w.-]+|\"[^\"\n]+\"):\s*(?:#[^\n]*)?$", re.MULTILINE)
+_LOOKS_YAML = re.compile(r"(?:\s*#[^\n]*\n|\s+|---[^\n]*\n)*(?:[\w.-]+|\"[^\"\n]+\"):(?:\s|\Z)")
 _NOTHING = re.compile(r"(?:\s|#[^\n]*(?:\n|\Z)|;[^\n]*(?:\n|\Z)|---[ \t]*(?:#[^\n]*)?(?:\n|\Z)|\.\.\.[ \t]*(?:\n|\Z))*\Z")
 
 

@@ -133,6 +133,7 @@ def operation(reader: Reader, data: Any, path: Path, names: Names) -> Operation 
         fallback=steps.calls(reader, *at("fallback")),
         rollback=bool(at("rollback")[0]),
         redundancy=reader.whole(*at("redundancy"), default=1),
+        run_once=bool(at("run_once")[0]),
         pool=pool,
         prefer=reader.condition(*at("prefer")),
     )

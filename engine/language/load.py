@@ -159,6 +159,10 @@ def _runbook(reader: Reader, data: dict[str, Any], brought: use.Brought) -> Runb
         hosts=",".join(reader.words(*at("hosts"))) or "localhost",
         every=reader.schedule(*at("every")),
         max_unavailable=reader.static(*at("max_unavailable")),
+        serial=_batches(reader, *at("serial")),
+        max_fail_percentage=reader.percent(*at("max_fail_percentage")),
+        become=at("become")[0],
+        become_user=reader.static(*at("become_user")),
         fault_tolerance=at("fault_tolerance")[0],
         writable=tuple(reader.template(item, path) for item, path in reader.items(*at("writable"))),
         vars=reader.vars,
@@ -179,6 +183,12 @@ def _runbook(reader: Reader, data: dict[str, Any], brought: use.Brought) -> Runb
     _twice(reader, data, "detector")
     _twice(reader, data, "operation")
     return runbook
+
+
+def _batches(reader: Reader, data: Any, path: Path) -> tuple[str | int, ...]:
+    """Return the sizes of the batches of hosts."""
+    listed = data if isinstance(data, list) else [] if data is None else [data]
+    return tuple(reader.static(each, path) for each in listed)
 
 
 def _components(reader: Reader, runbook: Runbook) -> None:

@@ -51,6 +51,10 @@ def _named(item: Schema, description: str, **more: Any) -> Schema:
     return {"type": "object", "additionalProperties": item, "description": description, **more}
 
 
+_HOSTS: Schema = {
+    "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{_NUMBER}%$"}, ref("template")],
+    "title": "number of hosts or percentage",
+}
 MODES = ["observe", "approve", "auto"]
 _MODE = _choice(
     "mode",
@@ -66,7 +70,10 @@ TASK_KEYS: Schema = {
     "become": _flag("Run as another user, through sudo.", default=False),
     "become_user": _text("Whom to become; default root."),
     "python": _text("The Python on the host that runs this step.", examples=["/opt/vllm/.venv/bin/python"]),
-    "delegate_to": _text("Run the step on this host instead of the incident's own."),
+    "delegate_to": _text(
+        "Run the step on this host of the inventory instead of the incident's own; `controller` is where runbook runs.",
+        examples=["login01", "controller"],
+    ),
     "tags": ref("words", "Labels that --tags chooses by."),
 }
 
@@ -85,6 +92,7 @@ OPERATION_KEYS: Schema = {
     "fallback": _items("step", "Steps to try in turn when the attempts are used up."),
     "rollback": _flag("Undo what can be undone when all is lost.", default=False),
     "redundancy": _count("On how many members of the pool it runs at once; the majority's answer counts.", default=1),
+    "run_once": _flag("Carry it out on the first host alone; the others go on when it is over there.", default=False),
 }
 
 GUARD_KEYS: Schema = {
@@ -137,10 +145,26 @@ RUNBOOK_KEYS: Schema = {
     "hosts": ref("words", "Inventory pattern of the hosts it is for.", default="localhost"),
     "every": ref("schedule", "How often `watch` looks: a duration, or five cron fields.", default="30s"),
     "max_unavailable": {
-        "anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": f"^{_NUMBER}%$"}, ref("template")],
-        "title": "number of hosts or percentage",
+        **_HOSTS,
         "description": "Hosts under recovery at once; the rest queue. A percentage is rounded down, at least 1.",
         "examples": [1, "5%"],
+    },
+    "serial": {
+        "anyOf": [*_HOSTS["anyOf"], {"type": "array", "minItems": 1, "items": _HOSTS}],
+        "title": "number of hosts, percentage, or a list of them",
+        "description": "How many hosts at a time, batch by batch; a list names the first batches, its last entry the "
+        "rest. A percentage is rounded down, at least 1.",
+        "examples": [1, "10%", [1, "10%", "50%"]],
+    },
+    "max_fail_percentage": {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "maximum": 100},
+            {"type": "string", "pattern": f"^{_NUMBER}%$"},
+            ref("template"),
+        ],
+        "title": "percentage",
+        "description": "When more of a batch's hosts than this fail, or can't be reached, nothing new is begun.",
+        "examples": ["25%"],
     },
     "fault_tolerance": _choice(
         "fault_tolerance",

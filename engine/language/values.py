@@ -166,6 +166,11 @@ class Reader:
         """Return a duration in seconds."""
         return self._made(value, path, _seconds, default)
 
+    def percent(self, value: Any, path: Path) -> float | None:
+        """Return a percentage: 25, or `25%`."""
+        made: float | None = self._made(value, path, _percent, None)
+        return made
+
     def limit(self, value: Any, path: Path) -> Limit | None:
         """Return a limit: `3`, or `3 per 1h`."""
         made: Limit | None = self._made(value, path, _limit, None)
@@ -271,6 +276,13 @@ def _share(value: Any) -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"{value} is no share: write a number from 0 to 1, or a percentage")
     return share
+
+
+def _percent(value: Any) -> float:
+    found = units.percent(value) if isinstance(value, str) else float(value)
+    if not 0 <= found <= 100:
+        raise ValueError(f"{value} is no percentage: write a number from 0 to 100")
+    return found
 
 
 def _whole(value: Any) -> int:

@@ -109,6 +109,8 @@ def _next(turn: Turn, work: Work) -> None:
     if work.index >= len(operations) or turn.stopping:
         return
     operation = _operation(turn, work)
+    if operation.run_once and not _mine(turn, work, operation):
+        return
     refusal = permission.refuse(turn, operation.step)
     if refusal is not None:
         _refused(turn, replace(work, error=refusal.reason, began=turn.now), refusal.guard)
@@ -119,6 +121,33 @@ def _next(turn: Turn, work: Work) -> None:
         attempt.resume(turn, work, operation, left)
     else:
         _attempt(turn, work)
+
+
+def _mine(turn: Turn, work: Work, operation: Operation) -> bool:
+    """Tell whether a host is the one that carries out what is run once; another one waits for that, and goes on."""
+    host, state = turn.write("once").setdefault(operation.name, (work.host, None))
+    if host == work.host:
+        return True
+    if state in DONE:
+        _skipped(turn, work.host, operation.name, f"run once, on {host}")
+        registers = {**turn.work(host).registers, **work.registers}
+        _next(turn, turn.put_work(replace(work.onward(), registers=registers)))
+    elif state is not None:
+        for left in turn.plan.runbook.operations[work.index :]:
+            _skipped(turn, work.host, left.name, f"`{operation.name}`, run once on {host}: {state.value}")
+        turn.put_work(replace(work.onward(state), index=len(turn.plan.runbook.operations)))
+    else:
+        turn.put_work(work)
+    return False
+
+
+def _once(turn: Turn, operation: Operation, host: str, state: OperationState) -> None:
+    """Let the hosts go on that waited for what was run once."""
+    turn.write("once")[operation.name] = (host, state)
+    place = turn.plan.runbook.operations.index(operation)
+    for work in list(turn.read("works").values()):
+        if work.index == place and work.host != host:
+            _next(turn, work)
 
 
 def _refused(turn: Turn, work: Work, guard: str) -> None:
@@ -263,8 +292,13 @@ def _over(turn: Turn, work: Work, state: OperationState, **told: Any) -> None:
         if about and turn.plan.detector(incident.detector).error is not None:
             _settle(turn, incident, state, str(told.get("fallback", "")))
     if state in DONE:
-        _next(turn, turn.put_work(work.onward()))
+        onward = turn.put_work(work.onward())
+        if operation.run_once:
+            _once(turn, operation, work.host, state)
+        _next(turn, onward)
         return
+    if operation.run_once:
+        _once(turn, operation, work.host, state)
     why = {OperationState.WAITING: "waits", OperationState.INTERRUPTED: "was interrupted"}.get(state, "failed")
     for left in operations[work.index + 1 :]:
         _skipped(turn, work.host, left.name, f"`{operation.name}` {why}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide.guards import Caps
 from runbook.engine.inventory.patterns import covers
-from runbook.engine.model import IncidentState
+from runbook.engine.model import IncidentState, OperationState
 from runbook.engine.people import People
 from runbook.engine.recover.commands import Happened, LookAt, Wait
 from runbook.engine.recover.work import Work
@@ -249,6 +249,9 @@ class State:
     )  # host, path of the step, subject: begun at
     tasks: Mapping[str, Task] = field(default_factory=dict)
     works: Mapping[str, Work] = field(default_factory=dict)
+    once: Mapping[str, tuple[str, OperationState | None]] = field(
+        default_factory=dict
+    )  # by operation with `run_once`: the host that carries it out, and how it ended there
     counter: int = 0
 
     @property

@@ -12,6 +12,7 @@ from runbook.engine.report.ranges import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from runbook.engine.report.blocks import Blocks
     from runbook.engine.report.folded import Group
@@ -40,22 +41,32 @@ class Across:
     def __init__(self, paint: Paint, blocks: Blocks, *, verbosity: int = 0) -> None:
         self._paint = paint
         self._blocks = blocks
+        self._room = 0 if verbosity > 0 else (paint.columns - len(INDENT)) * _LINES - 20  # columns of a list, in lines
         self._quiet = verbosity < 0
         self._more = verbosity > 0
 
-    def findings(self, run: RunReport) -> Iterator[list[str]]:
-        """Yield a block for each finding, of as many hosts as have it; the worst ones last."""
+    def findings(self, run: RunReport, tabled: AbstractSet[str] | None = None) -> Iterator[list[str]]:
+        """Yield a block for each finding, of as many hosts as have it; the worst ones last.
+
+        Args:
+            run: what is told.
+            tabled: the detectors that a table above has cut short; None = there is none.
+        """
         yield from self._operations(run)
-        yield from self._absent(run)
+        if tabled is None and not self._quiet:
+            yield from self._absent(run)
         for group in folded.incidents(run):
-            if not (self._quiet and group.first.state in ("cured", "pending")):
+            calm = group.first.state in ("cured", "pending")
+            if not (self._quiet and calm) and (tabled is None or more_to_say(group.first, tabled)):
                 yield self._incident(group, run)
         yield from self._steps(run)
         for detectors, hosts, reason in folded.unknown(run):
-            unseen = partial(self._blocks.unseen, "unknown", ", ".join(detectors), reason=reason)
-            yield self._named(unseen, hosts)
+            if tabled is None or not tabled.isdisjoint(detectors):
+                unseen = partial(self._blocks.unseen, "unknown", ", ".join(detectors), reason=reason)
+                yield self._named(unseen, hosts)
         for hosts, reason in folded.unreachable(run):
-            yield self._named(partial(self._blocks.unseen, "unreachable", host="", reason=reason), hosts)
+            if tabled is None or "" in tabled:
+                yield self._named(partial(self._blocks.unseen, "unreachable", host="", reason=reason), hosts)
 
     def recap(self, run: RunReport) -> list[str]:
         """Return a line for each way in which hosts stand: how many, and which."""
@@ -84,8 +95,9 @@ class Across:
         times = f" ({len(group.members)} times)" if several and not one.subject else ""
         spent = folded.spent(each.duration for _, each in group.members)
         if len(group.members) > _FEW or one.evidence == group.first.evidence != "":
-            shown = self._named(lambda where: self._blocks.incident(one, where + times, spent), group.hosts)
-            return [*shown, *self._approve(group, run)]
+            first, *rest = self._named(lambda where: self._blocks.incident(one, where + times, spent), group.hosts)
+            about = [] if one.subject else self._subjects(group)
+            return [first, *rest, *about, *self._approve(group, run)]
         common = replace(one, evidence="")
         first, *rest = self._blocks.incident(common, _count(group.hosts) + times, spent)
         saw = [line for host, each in group.members for line in self._saw(host, each, common)]
@@ -95,6 +107,10 @@ class Across:
         about = f" · {words.printable(one.subject)}" if one.subject not in ("", host, common.subject) else ""
         times = f" ({one.count} times)" if one.count > 1 and one.state != "pending" else ""
         return row(self._paint, "saw", f"{words.printable(host)}{about}: {one.evidence}{times}".removesuffix(": "))
+
+    def _subjects(self, group: Group[IncidentReport]) -> list[str]:
+        subjects = [one.subject for host, one in group.members if one.subject not in ("", host)]
+        return row(self._paint, "about", written(subjects, self._room)) if subjects else []
 
     def _approve(self, group: Group[IncidentReport], run: RunReport) -> list[str]:
         """Say what a person can type about those that wait."""
@@ -128,11 +144,10 @@ class Across:
                 yield self._named(partial(self._blocks.closing, group.first), group.hosts)
 
     def _absent(self, run: RunReport) -> Iterator[list[str]]:
-        if not self._quiet:
-            lines = [line for detectors, hosts, reason in folded.absent(run)
-                     for line in self._blocks.absent(detectors, reason, _count(hosts))]  # fmt: skip
-            if lines:
-                yield lines
+        found = folded.absent(run)
+        if found:
+            each = (self._blocks.absent(detectors, reason, _count(hosts)) for detectors, hosts, reason in found)
+            yield [line for lines in each for line in lines]
 
     def _named(self, block: Callable[[str], list[str]], hosts: Sequence[str]) -> list[str]:
         """Return a block with the names of its hosts: in its headline where they fit into it, else below it."""
@@ -142,8 +157,14 @@ class Across:
         if "\n" not in lines[0]:
             return lines
         first, *rest = block(f"{len(hosts)} hosts")
-        room = self._paint.columns - len(INDENT)
-        return [first, *row(self._paint, "hosts", written(hosts, 0 if self._more else room * _LINES - 20)), *rest]
+        return [first, *row(self._paint, "hosts", written(hosts, self._room)), *rest]
+
+
+def more_to_say(one: IncidentReport, cut: AbstractSet[str]) -> bool:
+    """Tell whether a row of a table has not said everything about an incident; `cut`: the detectors it cut short."""
+    if one.state == "pending":
+        return False
+    return bool(one.steps or one.reason or "line" in one.fields or one.detector in cut)
 
 
 def standing(run: RunReport, host: HostReport) -> str:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import os
+import io
+import itertools
 import sys
 import threading
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
 from runbook.engine.report.bars import bar
+from runbook.engine.report.folded import alike
 from runbook.engine.report.lines import SIGNS
 from runbook.engine.report.paint import WIDEST
 from runbook.engine.report.ranges import written
 from runbook.engine.report.screen import Screen
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from typing import TextIO
 
     from runbook.engine.journal.facts import Fact
@@ -27,15 +31,20 @@ if TYPE_CHECKING:
     from runbook.engine.report.passes import HostReport
 
 _FRAME: Final = 0.25  # seconds
-_MOMENT: Final = 0.5  # seconds that a pass may take before anything is shown
-_MOST: Final = 14  # lines, so that a terminal that is made smaller loses none
+_MOMENT: Final = 1.0  # seconds that a run may take before anything is shown
 _HOST: Final = 24  # columns of a host's name
 _BAR: Final = 10
-_LISTED: Final = 200  # hosts that are awaited and named
+_SAID: Final = 2  # lines of the standard error
 _BEGIN: Final = frozenset({"step.begun", "attempt.begun", "attempt.delayed"})
 _END: Final = frozenset({"step.ended", "attempt.ended"})
-_ILL: Final = {"unhealthy": "failed", "unreachable": "unreachable", "unknown": "unknown", "waiting": "waiting"}
-_COUNTED: Final = (("healed", "cured"), *reversed(_ILL.items()))  # with the state whose sign it has
+_SIGNS: Final = {  # how hosts stand that are not well, the best first, with the state whose sign it has
+    "healed": "cured",
+    "waiting": "waiting",
+    "unknown": "unknown",
+    "unreachable": "unreachable",
+    "unhealthy": "failed",
+}
+_RANKS: Final = {state: rank for rank, state in enumerate(reversed(_SIGNS))}
 
 
 class Task:
@@ -44,36 +53,45 @@ class Task:
     def __init__(self, said: str, begun: float) -> None:
         self.said = said
         self.begun = begun
-        self.far = ""
         self.share: float | None = None
+        self.far = ""
+
+
+@frozen
+class Ill:
+    """How a host stands that is not well."""
+
+    state: str
+    told: str  # what is wrong
+    kind: str  # what is the same for all hosts that tell the like
 
 
 class Board:
-    """Shows the hosts of a run; the thread of the pass tells it what happens, one of its own draws."""
+    """Shows the hosts of a run: the thread of the pass tells it what happens, one of its own draws."""
 
     def __init__(self, stream: TextIO, paint: Paint, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream
         self._paint = paint
         self._clock = clock
         self._screen = Screen(stream)
-        self._lock = threading.RLock()  # a signal's handler may write in the middle of anything
+        self._lock = threading.RLock()  # a signal's handler writes in the middle of anything
         self._over = threading.Event()
+        self._aside: _Aside | None = None
         self._thread: threading.Thread | None = None
+        atexit.register(self.end)  # whatever ends us, the terminal is given back
         self._title = ""
         self._begun = 0.0
-        self._awaited: dict[str, None] = {}  # hosts that were not looked at yet
+        self._hosts = 0
+        self._awaited: dict[str, None] = {}  # hosts that were not looked at yet, and have nothing to tell
         self._tasks: dict[str, dict[str, Task]] = {}  # by host, and by title or incident
-        self._states: dict[str, str] = {}  # of hosts that are not well
-        self._ill: dict[str, str] = {}  # what is wrong on a host, as it was told last
-        self._stderr: TextIO | None = None
+        self._ill: dict[str, Ill] = {}  # hosts that are not well
 
-    def begin(self, title: str, hosts: Mapping[str, HostReport]) -> None:
-        """A run begins: show its hosts from now on."""
+    def begin(self, title: str, hosts: Iterable[str]) -> None:
+        """A run begins: show its hosts from now on, where it takes more than a moment."""
         self.end()
         with self._lock:
             self._title, self._begun = title, self._clock()
-            self._awaited = dict.fromkeys(hosts)
-            self._tasks, self._states, self._ill = {}, {}, {}
+            self._awaited, self._tasks, self._ill = dict.fromkeys(hosts), {}, {}
+            self._hosts = len(self._awaited)
         self._over.clear()
         self._thread = threading.Thread(target=self._show, name="board", daemon=True)
         self._thread.start()
@@ -84,20 +102,21 @@ class Board:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        self.hide()
 
     def follow(self, fact: Fact, host: HostReport) -> None:
         """Take in what happened, and how its host stands since then."""
         with self._lock:
-            if fact.kind in ("host.looked", "host.unreachable"):
+            self._task(fact)
+            if fact.kind == "host.looked":
                 self._awaited.pop(fact.host, None)
-            self._follow(fact)
-            if fact.kind == "host.reached" and fact.host not in self._states:
                 return
-            self._states.pop(fact.host, None)
-            if (state := host.state) != "well":
-                self._states[fact.host] = state
-                self._say(fact, host)
+            state = host.state
+            if state == "well":
+                self._ill.pop(fact.host, None)
+            elif fact.kind not in _BEGIN:
+                self._awaited.pop(fact.host, None)
+                told = _told(host)
+                self._ill[fact.host] = Ill(state, told, alike(told, fact.host))
 
     def update(self, host: str, title: str, text: str, *, share: float | None = None) -> None:
         """Take in how far a step is."""
@@ -105,42 +124,60 @@ class Board:
             if (task := self._tasks.get(host, {}).get(title)) is not None:
                 task.far, task.share = text, share
 
-    def hide(self) -> None:
-        """Clear the terminal for somebody else's words; the next frame draws it anew."""
-        with self._lock:
-            self._screen.clear()
-
     def lines(self, columns: int, rows: int) -> list[str]:
         """Return what is to be seen now, on a terminal of this size."""
-        columns = min(columns - 1, WIDEST)
-        paint = replace(self._paint, columns=columns)
+        paint = replace(self._paint, columns=min(columns - 1, WIDEST))
         now = self._clock()
-        took = words.duration(int(now - self._begun))
-        title = words.cut(words.printable(self._title), columns - len(took) - 2)
-        gap = " " * (columns - words.width(title) - len(took))
-        shown = [paint(title, "bold") + gap + paint(took, "dim"), self._counts(paint)]
-        room = min(_MOST, rows - 2) - len(shown) - 2
-        about = list(self._rows(paint, now, max(1, room)))
-        shown += about
-        if self._awaited and len(self._awaited) <= _LISTED:
-            names = "awaited: " + written(self._awaited, columns - len("  awaited: "))
-            shown.append("  " + paint(words.cut(names, columns - 2), "dim"))
-        return [paint.fit(line) for line in shown]
+        head = self._line(paint, words.printable(self._title), words.duration(int(now - self._begun)), "bold")
+        shown = [head, *self._counts(paint)]
+        said = [words.cut(words.printable(line), paint.columns) for line in self._said()]
+        room = rows - 2 - len(shown) - bool(self._awaited) - len(said)
+        shown += self._rows(paint, now, max(1, room))
+        if self._awaited:
+            begin = f"  awaited: {words.amount(len(self._awaited), 'host')}, "
+            shown.append(paint(begin + written(self._awaited, paint.columns - len(begin)), "dim"))
+        return [paint.fit(line) for line in (*shown, *said)][: max(1, rows - 1)]
 
-    def _follow(self, fact: Fact) -> None:
+    def _show(self) -> None:
+        if self._over.wait(_MOMENT):
+            return
+        if sys.stderr is not None and sys.stderr.isatty():
+            self._aside = sys.stderr = _Aside(sys.stderr)
+        try:
+            while True:
+                with self._lock:
+                    size = self._screen.size()
+                    lines = self.lines(*size)
+                self._screen.draw(lines, size)
+                if self._over.wait(_FRAME):
+                    return
+        finally:
+            self._screen.leave()
+            if self._aside is not None:
+                sys.stderr = self._aside.stream
+                self._aside.give()
+                self._aside = None
+
+    def _said(self) -> list[str]:
+        """Return the last lines that somebody wrote to the standard error, which is out of sight."""
+        return self._aside.text.rstrip("\n").splitlines()[-_SAID:] if self._aside is not None else []
+
+    def _task(self, fact: Fact) -> None:
+        title = words.printable(str(fact.data.get("title") or fact.data.get("module") or fact.operation))
         if fact.kind in _BEGIN:
-            title = _title(fact)
             said = f"next attempt in {words.duration(fact.data.get('delay', 0))}" if "delay" in fact.data else title
             self._take(fact, title, said)
         elif fact.kind in _END:
-            self._drop(fact.host, _title(fact))
+            self._drop(fact.host, title)
         elif fact.kind == "incident.changed" and fact.data.get("to") == "verifying":
             self._take(fact, fact.incident, "looking whether it is cured")
         elif fact.kind in ("incident.changed", "incident.ended"):
             self._drop(fact.host, fact.incident)
+        elif fact.kind == "host.unreachable":
+            self._tasks.pop(fact.host, None)
 
     def _take(self, fact: Fact, key: str, said: str) -> None:
-        about = dict.fromkeys(words.printable(part) for part in (fact.detector or fact.operation, said) if part)
+        about = dict.fromkeys(part for part in (words.printable(fact.detector or fact.operation), said) if part)
         self._tasks.setdefault(fact.host, {})[key] = Task(": ".join(about), self._clock())
 
     def _drop(self, host: str, key: str) -> None:
@@ -149,30 +186,96 @@ class Board:
         if not tasks:
             self._tasks.pop(host, None)
 
-    def _say(self, fact: Fact, host: HostReport) -> None:
-        """Keep what a host's line says: the last thing that went wrong."""
-        self._ill.pop(fact.host, None)
-        if host.unreachable:
-            self._ill[fact.host] = host.unreachable
-        elif host.unknown:
-            self._ill[fact.host] = f"{host.unknown[-1].detector}: {host.unknown[-1].reason}"
-        for one in reversed(host.incidents):
-            if one.state not in ("cured", "pending"):
-                self._ill[fact.host] = f"{one.detector}: {one.reason or one.evidence or one.state}"
-                return
-
-    def _counts(self, paint: Paint) -> str:
-        counts = Counter(self._states.values())
-        total = len(self._title) and self._total()
-        well = total - len(self._awaited) - len(self._states.keys() - self._awaited.keys())
-        said = [("✔", "green", f"{well} well")] if well else []
-        said += [(*SIGNS[sign], f"{counts[state]} {state}") for state, sign in _COUNTED if counts[state]]
+    def _counts(self, paint: Paint) -> list[str]:
+        """Return how many hosts stand how, in as many lines as it takes."""
+        counts = Counter(one.state for one in self._ill.values())
+        well = self._hosts - len(self._awaited) - len(self._ill)
+        said = [("✔", "green", f"{well} well")] if well > 0 else []
+        said += [(*SIGNS[sign], f"{counts[state]} {state}") for state, sign in _SIGNS.items() if counts[state]]
         said += [("…", "cyan", f"{len(self._tasks)} at work")] if self._tasks else []
-        said += [("-", "dim", f"{len(self._awaited)} to come")] if self._awaited else []
-        line, wide = "", 0
+        lines, wide = [""], 0
         for sign, colour, text in said:
             if wide + len(text) + 4 > paint.columns:
-                break
-            line += f"  {paint(sign, colour)} {text}"
+                lines, wide = [*lines, ""], 0
+            lines[-1] += f"  {paint(sign, colour)} {text}"
             wide += len(text) + 4
-        return line
+        return lines if said else []
+
+    def _rows(self, paint: Paint, now: float, room: int) -> Iterator[str]:
+        """Yield the hosts at work, the longest first, then what is wrong, the worst and latest first."""
+        busy = sorted(self._tasks, key=lambda host: min(task.begun for task in self._tasks[host].values()))
+        wrong: dict[tuple[int, str], list[str]] = {}
+        for host, one in reversed(self._ill.items()):
+            if one.state != "healed" and host not in self._tasks:
+                wrong.setdefault((_RANKS[one.state], one.kind), []).append(host)
+        those = [*([host] for host in busy), *(wrong[kind] for kind in sorted(wrong, key=lambda kind: kind[0]))]
+        shown = those if len(those) <= room else those[: room - 1]
+        names = [words.printable(hosts[0]) if len(hosts) == 1 else f"{len(hosts)} hosts" for hosts in shown]
+        wide = min(max(map(words.width, names), default=0), _HOST, paint.columns // 3)
+        for hosts, name in zip(shown, names, strict=True):
+            cell = words.cut(name, wide)
+            cell += " " * (wide - words.width(cell))
+            if hosts[0] in self._tasks:
+                yield self._busy(paint, cell, self._tasks[hosts[0]], now)
+            else:
+                one = self._ill[hosts[0]]
+                sign, colour = SIGNS[_SIGNS[one.state]]
+                yield f"{paint(sign, colour)} {cell}  {words.cut(one.told, paint.columns - wide - 4)}"
+        left = those[len(shown) :]
+        if at_work := sum(hosts[0] in self._tasks for hosts in left):
+            yield paint(f"  … {at_work} more at work", "dim")
+        elif left:
+            yield paint(f"  … {sum(map(len, left))} more hosts", "dim")
+
+    def _busy(self, paint: Paint, name: str, tasks: dict[str, Task], now: float) -> str:
+        *others, task = tasks.values()
+        said = ": ".join(part for part in (task.said, task.far) if part)
+        took = words.duration(int(now - min(each.begun for each in tasks.values())))
+        right = f"{bar(paint, task.share, _BAR)} {took:>6}" if task.share is not None else f"{took:>6}"
+        more = f" (and {len(others)} more)" if others else ""
+        room = paint.columns - words.width(name) - 4 - len(right) - 2
+        text = words.cut(said, room - len(more)) + more
+        return f"{paint('…', 'cyan')} {name}  {text}{' ' * (room - words.width(text))}  {paint(right, 'dim')}"
+
+    def _line(self, paint: Paint, left: str, right: str, style: str) -> str:
+        left = words.cut(left, paint.columns - len(right) - 2)
+        return paint(left, style) + " " * (paint.columns - words.width(left) - len(right)) + paint(right, "dim")
+
+
+class _Aside(io.StringIO):
+    """The standard error while a board is shown: it is kept, and written where the board was afterwards."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.stream = stream
+
+    @property
+    def text(self) -> str:
+        """What was written so far."""
+        return self.getvalue()
+
+    def isatty(self) -> bool:
+        """Tell that people read it."""
+        return True
+
+    def give(self) -> None:
+        """Write what was kept."""
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(self.getvalue())
+            self.stream.flush()
+
+
+def _told(host: HostReport) -> str:
+    """Return in one line what is wrong on a host: the last thing that is not over."""
+    if host.unreachable:
+        return words.printable(host.unreachable)
+    for one in reversed(host.incidents):
+        if one.state not in ("cured", "pending"):
+            said = one.reason or one.evidence
+            return words.printable(f"{one.detector}: {one.state}{', ' if said else ''}{said}")
+    failed = itertools.chain(
+        ((one.name, one.error or one.state) for one in host.operations if one.state not in ("succeeded", "planned")),
+        ((one.title or one.module, one.error or one.state) for one in host.steps if one.failed),
+        ((one.detector, one.reason) for one in host.unknown),
+    )
+    return words.printable(": ".join(next(failed, ("", ""))))

@@ -31,6 +31,7 @@ _RANKS: Final = {  # the worst stands last, next to the last line
 }  # fmt: skip
 _ID: Final = re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{8,}\b")
 _AMOUNT: Final = re.compile(r"(?:[0-9]+(?:[.,:][0-9]+)*(?: ?(?:[kMGTPE]?i?B|ms|[smhd%]|°C)(?![A-Za-z]))?)+")
+_PARTS: Final = 2  # subjects that are told apart
 _LONGEST: Final = 500  # characters of a text that are compared
 
 
@@ -54,12 +55,10 @@ class Group(Generic[One]):
 def incidents(run: RunReport) -> list[Group[IncidentReport]]:
     """Return a run's incidents, the alike in groups; about one subject where that is alike too."""
     found = [(host.name, one) for host in run.hosts.values() for one in host.incidents]
-    whole = _grouped(found, lambda host, one: (_about(host, one), _kind(host, one)))
-    several = [group for group in whole if len(group.hosts) > 1]
-    single = [each for group in whole if len(group.hosts) == 1 for each in group.members]
+    groups = [one for group in _grouped(found, _kind) for one in _by_subject(group)]
     place = {name: number for number, name in enumerate(run.order)}
     return sorted(
-        [*several, *_grouped(single, _kind)],
+        groups,
         key=lambda group: (_rank(group.first), place.get(group.first.detector, len(place)), group.first.detector),
     )
 
@@ -144,6 +143,16 @@ def _grouped(found: Iterable[tuple[str, One]], kind: Any) -> list[Group[One]]:
     for host, one in found:
         groups.setdefault(kind(host, one), []).append((host, one))
     return [Group(tuple(sorted(group, key=lambda each: natural(each[0])))) for group in groups.values()]
+
+
+def _by_subject(group: Group[IncidentReport]) -> list[Group[IncidentReport]]:
+    """Part a group where a few subjects occur on several hosts each; else it is about all of them together."""
+    parts = _grouped(group.members, _about)
+    several = [part for part in parts if len(part.hosts) > 1]
+    if not several or len(several) > _PARTS:
+        return [group]
+    others = [member for part in parts if len(part.hosts) == 1 for member in part.members]
+    return [*several, *([Group(tuple(others))] if others else [])]
 
 
 def _rank(one: IncidentReport) -> int:

@@ -145,6 +145,7 @@ class Gather:
             seen["fields"],
             holds=bool(fact.data.get("holds")),
             is_input=bool(fact.data.get("input")),
+            when=str(fact.data.get("when") or ""),
         )
         self._put(fact, replace(host, well=(*others, new)))
 

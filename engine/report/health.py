@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import re
-from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from runbook.engine.report import words
-from runbook.engine.report.blocks import pending
+from runbook.engine.report import health_rows, words
+from runbook.engine.report.across import more_to_say
 from runbook.engine.report.lines import SIGNS
 from runbook.engine.report.passes import BAD, UNFINISHED
 from runbook.engine.report.summary import count
 from runbook.engine.report.text import TextReporter
-from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runbook.engine.journal.facts import Fact
+    from runbook.engine.report.health_rows import Row
     from runbook.engine.report.paint import Paint
-    from runbook.engine.report.passes import HostReport, IncidentReport, PassReport, RunReport
+    from runbook.engine.report.passes import HostReport, IncidentReport, PassReport
 
 _HEADS: Final = ("STATE", "WHAT", "WHERE", "SAW", "SINCE")
 _WIDEST: Final = (12, 28, 30)  # columns of state, what and where
@@ -31,23 +28,6 @@ _GAP: Final = "  "
 _MOST: Final = 6  # lines of one row
 _INPUTS: Final = frozenset({"holds", "not so"})
 _CALM: Final = _INPUTS | {"well", "absent", "pending"}
-_DAY: Final = 86400.0
-
-
-@frozen
-class Row:
-    """One subject of one detector on one host."""
-
-    state: str
-    what: str
-    where: str
-    saw: str
-    since: str = ""
-
-    @property
-    def cells(self) -> tuple[str, str, str]:
-        """What stands in columns of their own width."""
-        return (self.state, self.what, self.where)
 
 
 class HealthReporter(TextReporter):
@@ -56,16 +36,21 @@ class HealthReporter(TextReporter):
     def fact(self, fact: Fact) -> None:
         """Take in what happened; only what a runbook wants people to be told is written at once."""
         fact = self._gather.add(fact)
-        if self._live:
-            self._live.follow(fact, several=len(self._gather.run(fact).hosts) > 1)
-        if fact.kind == "notified":
+        run = self._gather.run(fact)
+        self._watch(fact, run)
+        if fact.kind == "notified" and self._folds(run):
+            self._messages.setdefault(fact.run, []).append((fact.host, str(fact.data.get("message") or "")))
+        elif fact.kind == "notified":
             self._notified(fact)
 
     def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
         """Write the table, what more there is to say of what is wrong, and the last line."""
         report = summary or self._gather.report(stopped=stopped)
+        if self._board:
+            self._board.end()
         for run in report.runs:
-            rows = [row for row in _rows(run) if self._verbosity >= 0 or row.state not in _CALM]
+            found = health_rows.across(run) if self._folds(run) else health_rows.rows(run)
+            rows = [row for row in found if self._verbosity >= 0 or row.state not in _CALM]
             cut: set[str] = set()
             if rows and not self._silent(report):
                 self._block(run, _table(self._paint, rows, cut))
@@ -86,67 +71,8 @@ class HealthReporter(TextReporter):
 def _brief(host: HostReport, cut: set[str]) -> Iterator[IncidentReport]:
     """Yield the incidents of which the table has told everything."""
     for one in host.incidents:
-        if one.id and not (one.steps or one.reason or "line" in one.fields or one.detector in cut):
+        if one.id and not more_to_say(one, cut):
             yield one
-
-
-def _rows(run: RunReport) -> list[Row]:
-    order = {name: place for place, name in enumerate(run.order)}
-    several = len(run.hosts) > 1
-    rows = [row for host in run.hosts.values() for row in _of(host, run, several)]
-    rows.sort(key=lambda row: (order.get(row.what, len(order)), row.what, _natural(row.where)))
-    return [_folded(list(group)) for _, group in itertools.groupby(rows, key=_lacking)]
-
-
-def _lacking(row: Row) -> object:
-    """Return what is the same for detectors that stand in a row and lack the same thing; no two other rows share it."""
-    return (row.where, row.saw) if row.state == "absent" else id(row)
-
-
-def _folded(group: Sequence[Row]) -> Row:
-    first = group[0]
-    return first if len(group) == 1 else replace(first, what=f"{first.what}, {len(group) - 1} more")
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Return a key that sorts numbers in a text by their size: GPU 10 behind GPU 9."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]{1,18})", text)]
-
-
-def _of(host: HostReport, run: RunReport, several: bool) -> Iterator[Row]:
-    def where(subject: str) -> str:
-        return f"{host.name}: {subject}" if several and subject else subject or host.name
-
-    fired = {(one.detector, one.subject) for one in host.incidents}
-    others = {one.detector for group in (host.incidents, host.unknown, host.absent) for one in group}
-    others |= {one.detector for one in host.well if one.fields}
-    for one in host.well:
-        if (one.detector, one.subject) not in fired and (one.fields or one.detector not in others):
-            nothing = "" if one.subject or one.fields else "nothing new"
-            state = "holds" if one.holds else "not so" if one.is_input else "well"
-            yield Row(state, one.detector, where(one.subject), one.evidence or nothing)
-    for incident in host.incidents:
-        since = incident.since if incident.since is not None and incident.since < run.started - 1 else None
-        saw = (incident.after if incident.state == "cured" else "") or incident.evidence
-        saw = saw.removeprefix(f"{words.printable(incident.subject)}: ") if incident.subject else saw
-        times = f" ({incident.count} times)" if incident.count > 1 else ""
-        if incident.state == "pending":
-            times = f" ({pending(incident)})"
-        yield Row(incident.state, incident.detector, where(incident.subject), saw + times, _since(since, run.started))
-    for state, several_unseen in (("unknown", host.unknown), ("absent", host.absent)):
-        for unseen in several_unseen:
-            for subject in unseen.subjects or ("",):
-                yield Row(state, unseen.detector, where(subject), unseen.reason)
-    if host.unreachable:
-        yield Row("unreachable", "", host.name, host.unreachable)
-
-
-def _since(since: float | None, now: float) -> str:
-    """Return how long it has been so, with the time of day where it began today; nothing = only now."""
-    if since is None:
-        return ""
-    lasted = words.duration(now - since)
-    return f"{datetime.fromtimestamp(since).astimezone():%H:%M}, {lasted}" if now - since < _DAY else lasted
 
 
 def _table(paint: Paint, rows: Sequence[Row], cut: set[str]) -> list[str]:

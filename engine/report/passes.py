@@ -143,6 +143,7 @@ class Well:
     fields: Mapping[str, Any] = field(default_factory=dict)
     holds: bool = False
     is_input: bool = False
+    when: str = ""  # the condition, as it stands in the runbook
 
 
 @frozen

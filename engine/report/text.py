@@ -9,6 +9,7 @@ from runbook.engine.journal import codec
 from runbook.engine.report import folded, words
 from runbook.engine.report.across import Across, standing
 from runbook.engine.report.blocks import Blocks
+from runbook.engine.report.board import Board
 from runbook.engine.report.gather import Gather
 from runbook.engine.report.live import Live
 from runbook.engine.report.outlet import Outlet
@@ -39,7 +40,9 @@ class TextReporter:
         self._blocks = Blocks(self._paint, verbosity=verbosity)
         self._across = Across(self._paint, self._blocks, verbosity=verbosity)
         self._gather = Gather(redact)
-        self._live = Live(stream) if on_terminal(stream) and verbosity >= 0 else None
+        watched = on_terminal(stream)
+        self._live = Live(stream) if watched and verbosity >= 0 else None  # of one host
+        self._board = Board(stream, self._paint) if watched and verbosity == 0 else None  # of many; -v tells of each
         self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
         self._headed = ""  # the run whose heading was written last
         self._left: list[tuple[RunReport, str, OperationReport]] = []  # skipped ones that were not told yet
@@ -54,8 +57,7 @@ class TextReporter:
         run = self._gather.run(fact)
         if fact.kind == "run.begun":
             self._rests(self._gather.report().runs[:-1])
-        if self._live:
-            self._live.follow(fact, several=len(run.hosts) > 1)
+        self._watch(fact, run)
         if self._folds(run):
             if fact.kind == "notified":
                 self._messages.setdefault(fact.run, []).append((fact.host, str(fact.data.get("message") or "")))
@@ -73,12 +75,16 @@ class TextReporter:
 
     def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
         """Show how far a long step is."""
+        if self._board:
+            self._board.update(*(words.printable(self._redact(one)) for one in (host, title, text)), share=share)
         if self._live:
             self._live.update(*(words.printable(self._redact(one)) for one in (host, title, text)), share=share)
 
     def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
         """Write what has not ended by itself, the hosts that are well, and the last line."""
         report = summary or self._gather.report(stopped=stopped)
+        if self._board:
+            self._board.end()
         self._skipped()
         self._rests(report.runs)
         if self._silent(report):
@@ -90,6 +96,20 @@ class TextReporter:
                  for part in words.wrapped(line, self._paint.columns)]  # fmt: skip
         self._write(([""] if self._headed else []) + lines)
         return report
+
+    def _watch(self, fact: Fact, run: RunReport) -> None:
+        """Show on a terminal what goes on: a line for what takes long, or many hosts."""
+        if len(run.hosts) > 1:
+            if self._board is None:
+                return
+            if fact.kind == "run.begun":
+                self._board.begin(self._title(run), run.hosts)
+            elif fact.kind == "run.ended":
+                self._board.end()
+            elif fact.host:
+                self._board.follow(fact, self._gather.host(fact))
+        elif self._live:
+            self._live.follow(fact, several=False)
 
     def _silent(self, report: PassReport) -> bool:
         """With -q nothing is said where nothing happened."""
@@ -171,7 +191,7 @@ class TextReporter:
 
     def _fold(self, run: RunReport) -> None:
         """Write what happened on many hosts, and what was said about them."""
-        for lines in self._across.findings(run):
+        for lines in self._across.findings(run, self._tabled.get(run.run_id)):
             self._block(run, lines)
         for group in folded.messages(self._messages.pop(run.run_id, ())):
             self._message(run, group)
@@ -231,10 +251,12 @@ class TextReporter:
             self._write(lines if short and self._short else ["", *lines])
         self._headed, self._short = run.run_id, short
 
+    def _title(self, run: RunReport) -> str:
+        where = words.printable(next(iter(run.hosts))) if len(run.hosts) == 1 else words.amount(len(run.hosts), "host")
+        return words.printable(run.runbook) + (f" on {where}" if run.hosts else "")
+
     def _head(self, run: RunReport) -> list[str]:
-        hosts = [words.printable(name) for name in run.hosts]
-        where = hosts[0] if len(hosts) == 1 else words.amount(len(hosts), "host")
-        title = words.printable(run.runbook) + (f" on {where}" if hosts else "")
+        title = self._title(run)
         tail = "  check: nothing is changed" if run.check else ""
         return ([""] if self._headed else []) + [self._paint(title, "bold") + self._paint(tail, "dim")]
 

@@ -18,6 +18,7 @@ class Alike(NamedTuple):
     mode: int  # with what they are, as in st_mode
     names: List[str]
     inodes: List[int]
+    seen: Tuple[int, int] = (0, 0)  # the folder's inode and st_ctime_ns, as they were before it was listed
 
     def paths(self) -> List[str]:
         """Return where they are, relative to the tree's root."""
@@ -36,9 +37,11 @@ class Crowd:
 
     def __iter__(self) -> Iterator[Entry]:
         for each in self.alike:
-            about = {"uid": each.uid, "gid": each.gid, "mode": each.mode}
             for path, inode in zip(each.paths(), each.inodes):
-                yield Entry(path, each.device, inode, **about)
+                yield Entry(path, each.device, inode, uid=each.uid, gid=each.gid, mode=each.mode)
+
+    def __contains__(self, entry: object) -> bool:
+        return any(entry == each for each in self)
 
 
 def gathered(entries: Iterable[Entry]) -> List[Alike]:

@@ -61,7 +61,7 @@ def _stretches(things: Sequence[Thing], weights: Sequence[int]) -> "List[Sequenc
     """Tear things into stretches that weigh about the same, one for each process."""
     number = max(1, min(hands(), sum(weights) // LEAST))
     size = max(1, -(-sum(weights) // number))
-    found: "List[Sequence[Thing]]" = []
+    found: List[Sequence[Thing]] = []
     start = weight = 0
     for end, more in enumerate(weights, 1):
         weight += more

@@ -2,8 +2,8 @@
 
 There may be hundreds of thousands, so the loops are flat: what one entry costs is what `chown -R` is compared with.
 A thing is held open, compared and changed by its descriptor: its name may lead elsewhere by now. Only in a directory
-that nobody but root can change, on a file system of this machine alone, a name is as good, and saves two calls of the
-kernel for each thing.
+that nobody but root can change, and that nobody has changed since the plan looked, each name still leads to what the
+plan saw, and saves three calls of the kernel for each thing.
 """
 
 import errno
@@ -163,7 +163,7 @@ class _Share:
                     done += self._itself(alike, terms, problems)
                 else:
                     parent = self._tree.directory(below(self._base, alike.folder))
-                    by_name = self._local and terms.mode is None and _alone(parent)
+                    by_name = self._local and terms.mode is None and _settled(parent, alike)
                     done += _within(parent, alike, terms, problems, by_name=by_name)
             except FileNotFoundError:
                 continue
@@ -191,29 +191,26 @@ def _within(parent: int, alike: Alike, terms: _Terms, problems: Problems, *, by_
     """Change what lies in a directory; return how many things were."""
     if not {"", ".", ".."}.isdisjoint(alike.names):
         raise Refused("not a name")
-    _, device, uid, gid, mode, names, inodes = alike
+    _, device, uid, gid, mode, names, inodes, _ = alike
     done, held = 0, -1
     for name, inode in zip(names, inodes):
         try:
             if by_name:
-                seen = os.stat(name, dir_fd=parent, follow_symlinks=False)
-            else:
-                held = os.open(name, _HOLD, dir_fd=parent)
-                seen = os.fstat(held)
+                os.chown(name, terms.uid, terms.gid, dir_fd=parent, follow_symlinks=False)
+                done += 1
+                continue
+            held = os.open(name, _HOLD, dir_fd=parent)
+            seen = os.fstat(held)
             if seen.st_ino != inode or seen.st_dev != device or seen.st_nlink != 1:
                 problems.add(f"{alike.folder}/{name}", _unlike(seen, inode, device))
             elif seen.st_uid != uid or seen.st_gid != gid or seen.st_mode != mode:
                 problems.add(f"{alike.folder}/{name}", _CHANGED)
-            elif by_name:
-                os.chown(name, terms.uid, terms.gid, dir_fd=parent, follow_symlinks=False)
-                done += 1
             else:
                 _set(held, terms)
                 done += 1
-        except FileNotFoundError:
-            continue
         except OSError as error:
-            problems.add(f"{alike.folder}/{name}", os.strerror(error.errno or 0))
+            if error.errno != errno.ENOENT:  # it vanished, which is no fault
+                problems.add(f"{alike.folder}/{name}", os.strerror(error.errno or 0))
         finally:
             if held >= 0:
                 os.close(held)
@@ -221,14 +218,16 @@ def _within(parent: int, alike: Alike, terms: _Terms, problems: Problems, *, by_
     return done
 
 
-def _alone(directory: int) -> bool:
-    """Whether nobody but root and we can put another thing in the place of one that lies in a directory.
+def _settled(directory: int, alike: Alike) -> bool:
+    """Whether each name in a directory leads, and will lead, to what the plan saw there.
 
-    Who may is asked when it is tried, and only its owner may let others: an access list that lets them shows as the
-    group's right to write.
+    Nobody but root and we may put one thing in the place of another: the kernel asks who may when it is tried, and only
+    a directory's owner lets others; an access list that does shows as the group's right to write. And nobody has since
+    the plan looked: it is the same directory, and the kernel's own time of its last change is the same.
     """
     seen = os.fstat(directory)
-    return seen.st_uid in {0, os.geteuid()} and not seen.st_mode & 0o022
+    same = (seen.st_dev, seen.st_ino, seen.st_ctime_ns) == (alike.device, *alike.seen)
+    return same and seen.st_uid in {0, os.geteuid()} and not seen.st_mode & 0o022
 
 
 def _wanted(action: Own, uid: int, gid: int, mode: int) -> _Terms:
@@ -262,15 +261,19 @@ def _held(tree: Tree, path: str, inode: int, device: int) -> Tuple[int, os.stat_
     held = os.open(name or ".", _HOLD, dir_fd=parent)
     try:
         seen = os.fstat(held)
-        reason = _unlike(seen, inode, device)
-        if reason:
-            raise Refused(reason)
+        _same(seen, inode, device)
         if stat.S_ISDIR(seen.st_mode):
             tree.same_mount(held, path)
     except BaseException:
         os.close(held)
         raise
     return held, seen
+
+
+def _same(seen: os.stat_result, inode: int, device: int) -> None:
+    reason = _unlike(seen, inode, device)
+    if reason:
+        raise Refused(reason)
 
 
 def _unlike(seen: os.stat_result, inode: int, device: int) -> str:

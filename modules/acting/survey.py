@@ -14,7 +14,7 @@ Judge = Callable[[Iterator[Folder]], Any]  # returns what `marshal` can carry
 
 
 def judged(path: str, judge: Judge) -> List[Any]:
-    """Return what is judged of the directories at and below a path, in parts; each has those below before the one above.
+    """Return what is judged of the directories at and below a path, in parts: those below come before the one above.
 
     The part that comes last has the path itself.
 

@@ -207,7 +207,7 @@ class Tree:
             raise Refused(f"{self.root}/{shown}: something is mounted there; a mount below `writable` is not crossed")
 
     def local(self) -> bool:
-        """Whether the entry's file system is one that no other machine changes, with owners and modes as we know them."""
+        """Whether no other machine changes the entry's file system, and its owners and modes mean what they say."""
         with open("/proc/self/mountinfo", "rb") as lines:
             for line in lines:
                 if int(line.split(None, 1)[0]) == self._mount:

@@ -23,7 +23,7 @@ from runbook.modules.logs.candidates import Line, by_line
 from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
 from runbook.modules.logs.digits import LONGEST, alike, masked
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
-from runbook.modules.logs.engines.literals import all_there, conditions
+from runbook.modules.logs.engines.texts import all_there, conditions
 from runbook.modules.logs.groups import numeric_groups
 from runbook.modules.logs.hits import Hit, hit
 from runbook.modules.logs.patience import Expired, Patience

@@ -92,6 +92,7 @@ def _judged(
     changes: Dict[Tuple[int, int, int], Optional[Change]] = {}  # judged once, since there may be many
     number = 0
     for path, own, things, mounts in found:
+        before = (0, 0) if own is None else (own.st_ino, own.st_ctime_ns)
         alike: Dict[Tuple[int, int, int], Optional[Alike]] = {}
         listed = things if own is None else [*things, ("", own)]
         for name, seen in listed:
@@ -100,17 +101,15 @@ def _judged(
                 if terms not in changes:
                     changes[terms] = _wrong(seen, uid, gid, mode)
                 change = changes[terms]
-                alike[terms] = None if change is None else Alike(path, seen.st_dev, *terms, [], [])
-                if change is not None:
-                    wrong.setdefault((change, stat.S_ISDIR(seen.st_mode)), []).append(alike[terms])
+                alike[terms] = fresh = None if change is None else Alike(path, seen.st_dev, *terms, [], [], before)
+                if change is not None and fresh is not None:
+                    wrong.setdefault((change, stat.S_ISDIR(seen.st_mode)), []).append(fresh)
             group = alike[terms]
             if group is None:
                 continue
             if seen.st_nlink > 1 and not stat.S_ISDIR(seen.st_mode):
-                names = f"{seen.st_nlink} hard links"
-                raise Refused(
-                    f"{os.path.join(root, path, name).rstrip('/')} has {names}: its other names may lie outside"
-                )
+                place = os.path.join(root, path, name).rstrip("/")
+                raise Refused(f"{place} has {seen.st_nlink} hard links: its other names may lie outside")
             group.names.append(name)
             group.inodes.append(seen.st_ino)
         number += len(listed) + len(mounts)

@@ -55,7 +55,9 @@ def test_the_schema_of_cases_is_fresh_and_valid():
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
 def test_cases_that_come_with_it_are_valid(path):
     schema = json.loads((FILE.parent / "test.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema, cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(
+        yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader), schema, cls=jsonschema.Draft202012Validator
+    )
 
 
 def test_the_schema_of_drills_is_fresh_and_valid():
@@ -68,12 +70,14 @@ def test_the_schema_of_drills_is_fresh_and_valid():
 @pytest.mark.parametrize("path", DRILLS, ids=lambda path: path.name)
 def test_drills_that_come_with_it_are_valid(path):
     schema = json.loads((FILE.parent / "drill.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(yaml.safe_load(path.read_text(encoding="utf-8")), schema, cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(
+        yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader), schema, cls=jsonschema.Draft202012Validator
+    )
 
 
 @pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.name)
 def test_runbooks_that_come_with_it_are_valid(path, schema):
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     if data.get("hosts") and "tasks" in data:
         pytest.skip("a playbook")
     jsonschema.validate(data, schema, cls=jsonschema.Draft202012Validator)

@@ -26,19 +26,23 @@ from runbook.modules.golden.case import (  # noqa: F401 -- what the tests here s
 HERE = Path(__file__).parent
 
 
-@cache
 def load(folder: str) -> list[Case]:
     """Return the cases in `tests/modules/FOLDER`, or raise ValueError with the file that holds something else."""
+    return _read(HERE / folder)
+
+
+@cache
+def _read(folder: Path) -> list[Case]:
     import yaml  # the interpreters of hosts have none
 
     found = []
-    for path in sorted((HERE / folder).glob("*.yaml")):
+    for path in sorted(folder.glob("*.yaml")):
         listed = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
         for body in listed if isinstance(listed, list) else [None]:
             wrong = problem(body)
             if wrong:
                 raise ValueError(f"{path}: {wrong}")
-            found.append(Case(folder, path.stem, body))
+            found.append(Case(folder.name, path.stem, body))
     return found
 
 

@@ -85,6 +85,18 @@ def ill(number: int, host: str, at: float) -> Iterator[Fact]:
                    since=START + at - 11, hold=30.0, fields={"status": 0}, when="status != 200")  # fmt: skip
 
 
+def looked_well(number: int, host: str, at: float) -> Iterator[Fact]:
+    """What `check` tells of what is well."""
+    if number % 64 not in {20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 40, 41, 42}:
+        yield fact("look.well", at, host, ("", "disk full", "/data"), when="disk_free < 50GB",
+                   fields={"disk_free": 60e9 + number * 1e9, "path": "/data"})  # fmt: skip
+    for gpu in range(8):
+        if number % 64 not in {44, 45, 46, 55, 56}:
+            yield fact("look.well", at, host, ("", "gpu overheating", f"GPU-{gpu}"), when="temperature > 85",
+                       fields={"temperature": 40 + gpu + number % 30})  # fmt: skip
+    yield fact("look.well", at, host, ("", "new errors", ""))
+
+
 def a_pass(count: int, **data) -> Iterator[Fact]:
     """Return the facts of a pass over so many hosts, a fifth to a third of which have something to tell."""
     hosts = names(count)
@@ -95,6 +107,8 @@ def a_pass(count: int, **data) -> Iterator[Fact]:
         if reached:
             yield fact("host.reached", at, host)
         yield from ill(number, host, at)
+        if reached and data.get("check"):
+            yield from looked_well(number, host, at)
         if reached:
             yield fact("host.looked", at, host)
     yield fact("run.ended", 0.01 * count + 5, duration=5.0)

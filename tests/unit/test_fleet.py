@@ -138,7 +138,7 @@ def connected():
     """An agent whose other ends are ours: what it reads of answers, we write."""
     requests, answers, log = os.pipe(), os.pipe(), os.pipe()
     agent = Agent("gpu01", Pipes(requests[1], answers[0], log[0], lambda: None), base=None)
-    os.write(answers[1], wire.encode({"ready": {"python": "3.11"}}))
+    os.write(answers[1], wire.MARK + wire.encode({"ready": {"python": "3.11"}}))
     return agent, answers[1], (requests[0], answers[1], log[1])
 
 

@@ -99,10 +99,11 @@ def test_what_would_be_done_stands_below_the_table():
     assert text.index("STATE") < text.index("would")
 
 
-def test_several_hosts_are_named():
-    text, _ = told(
+def test_several_hosts_are_named_where_somebody_wants_to_know():
+    facts = (
         begun("n1", "n2", order=["disk"], check=True), well("disk", "/data", host="n1", **DISK), well("disk", host="n2")
-    )
+    )  # fmt: skip
+    text, _ = told(*facts, verbosity=1)
     assert "n1: /data" in text
     assert "n2  " in text
 

@@ -319,7 +319,10 @@ llm-deploy on 5 hosts
 ! gpu05                                                              unreachable
     why   ssh: connect to host gpu05 port 22: No route to host
 
-✔ 2 hosts well: gpu01 gpu03
+✔ well         2  gpu01, gpu03
+✔ healed       1  gpu04
+- pending      1  gpu02
+! unreachable  1  gpu05
 
 1 healed, 1 pending, 1 host unreachable: see why above, then run it again
 """,

@@ -10,7 +10,7 @@ from runbook.engine.language.signature_files import is_signatures
 from runbook.engine.model import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from runbook.engine.language.load import Examined
     from runbook.engine.model import Span
@@ -19,14 +19,19 @@ _FINER = frozenset({"RB025", "RB028"})
 _COMPARED = frozenset({"RB020", "RB021"})  # they say which comparison it is that can't be true
 
 
-def check(examined: Examined) -> list[Finding]:
-    """Return every finding about a file, in its order; one with an error must not be carried out."""
+def check(examined: Examined, outside: Container[str] = ()) -> list[Finding]:
+    """Return every finding about a file, in its order; one with an error must not be carried out.
+
+    Args:
+        examined: the file.
+        outside: names that are defined elsewhere, by an inventory.
+    """
     if is_signatures(examined.source.data):
         from runbook.engine.language.lint import signatures
 
         return signatures.checked(examined.source)
     found = [mending.offered(examined.source, finding) for finding in examined.findings]
-    context = Context(examined.source, examined.runbook)
+    context = Context(examined.source, examined.runbook, outside)
     for rule in catalogue.rules():
         if examined.runbook is not None or not getattr(rule, "NEEDS_RUNBOOK", True):
             found += _ask(rule, context)

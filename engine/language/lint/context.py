@@ -12,7 +12,7 @@ from runbook.engine.language.taint import HOST_TEXT, registered
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from runbook.engine.language.lint.calls import Call
     from runbook.engine.language.lint.regexes import Pattern
@@ -36,10 +36,11 @@ class Remark:
 
 
 class Context:
-    """One file for the rules: the source, and the runbook in it."""
+    """One file for the rules: the source, the runbook in it, and the names that an inventory defines."""
 
-    def __init__(self, source: Source, runbook: Runbook | None) -> None:
+    def __init__(self, source: Source, runbook: Runbook | None, outside: Container[str] = ()) -> None:
         self.source = source
+        self.outside = outside
         self._runbook = runbook
         self.data: Mapping[str, Any] = source.data if isinstance(source.data, Mapping) else {}
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.compiling import Written, apart, compiled
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
-from runbook.modules.logs.engines.literals import LiteralEngine, conditions
+from runbook.modules.logs.engines.texts import Literals, conditions
 from runbook.modules.logs.engines.plan import Expression, of, read
 from runbook.modules.logs.engines.syntax import literal, perl
 from runbook.modules.logs.needed import rarest
@@ -55,7 +55,7 @@ class HyperscanEngine:
         self.expressions = plan.expressions
         self._owners = plan.owners
         self._others = plan.others
-        self._rest = LiteralEngine([plan.expressions[number] for number in plan.others]) if plan.others else None
+        self._rest = Literals([plan.expressions[number] for number in plan.others]) if plan.others else None
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the ends of what is found, and the begins of lines that docker wrote."""

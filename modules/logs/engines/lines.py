@@ -1,28 +1,19 @@
 """Engines that tell only which lines hold one of the patterns' texts; which it is is looked up in these lines alone."""
 
-from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.logs.digits import LONGEST, masked
 from runbook.modules.logs.engines.engine import Mark
-from runbook.modules.logs.engines.literals import LiteralEngine, conditions
+from runbook.modules.logs.engines.kinds import Finder, Kinds, Wanted
 from runbook.modules.logs.engines.plan import Expression, expressions
+from runbook.modules.logs.engines.texts import Literals, conditions
 from runbook.modules.logs.needed import SHORTEST
 from runbook.modules.logs.patterns import Pattern
 
 KINDS = 4096  # of lines, of which is remembered what they hold
+MANY = 16  # texts that are looked for in a block as quickly as its lines are parted
+LARGE = 16 * 1024  # bytes of a block that are worth it
 _DIGITS = frozenset("0123456789")
-
-
-class Wanted(NamedTuple):
-    """What the lines are to hold, one of all these."""
-
-    cased: Sequence[bytes]  # texts
-    folded: Sequence[bytes]  # texts in lower case, which may stand in any
-    outlines: Sequence[bytes]  # expressions
-
-
-Finder = Callable[[bytes], Iterable[int]]
-"""What returns where the lines begin that hold what is wanted."""
 
 
 class LineEngine:
@@ -31,10 +22,12 @@ class LineEngine:
     sees_docker = False
     sure = False
 
-    def __init__(self, name: str, patterns: Sequence[Pattern], finder: Callable[[Wanted], Finder]) -> None:
+    def __init__(
+        self, name: str, patterns: Sequence[Pattern], finder: Optional[Callable[[Wanted], Finder]] = None
+    ) -> None:
         self.name = name
         self.expressions = expressions(patterns)
-        self._literals = LiteralEngine(self.expressions)  # for what is not of one line
+        self._literals = Literals(self.expressions)  # for what is not of one line
         self._kinds: Dict[bytes, List[int]] = {}  # by lines with their digits masked
         single = [expression for expression in self.expressions if expression.lines == 1 and expression.texts]
         ours = [number for number, each in enumerate(self.expressions) if each.lines == 1 and each.texts]
@@ -44,14 +37,25 @@ class LineEngine:
         folded = fewest(word for folds, words in first if folds for word in words)
         cased = fewest(word for folds, words in first if not folds for word in words)
         outlines = list(dict.fromkeys(each.outline.encode("latin-1") for each in single if each.outline))
-        self._lines = finder(Wanted(cased, folded, outlines)) if single else _nothing
+        wanted = Wanted(cased, folded, outlines)
+        self._lines = _nothing if not single else None if finder is None else finder(wanted)
+        self._by_kind = Kinds(single, finder) if sum(map(len, wanted)) > MANY else None
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the lines that may match, with the expressions whose texts they hold."""
-        found = self._literals.anywhere(text)
+        starts = None
+        if self._by_kind is not None and len(text) >= LARGE:
+            starts = self._by_kind.lines(text)
+        if starts is None and self._lines is None:
+            return self._literals.candidates(text)
+        return self._literals.anywhere(text) + self._looked_up(text, self._lines(text) if starts is None else starts)
+
+    def _looked_up(self, text: bytes, starts: Iterable[int]) -> List[Mark]:
+        """Return which expressions' texts some lines hold."""
+        found: List[Mark] = []
         told: List[Tuple[int, bytes]] = []
         strange: Dict[bytes, None] = {}  # lines of no kind that is known
-        for start in self._lines(text):
+        for start in starts:
             end = text.find(b"\n", start)
             line = text[start : len(text) if end < 0 else end]
             told.append((start, line))
@@ -90,7 +94,7 @@ class _Part:
 
     def __init__(self, expressions: Sequence[Expression], numbers: List[int]) -> None:
         self.numbers = numbers
-        self.literals = LiteralEngine([expressions[number] for number in numbers])
+        self.literals = Literals([expressions[number] for number in numbers])
 
 
 def _says_digits(expression: Expression) -> bool:

@@ -61,11 +61,16 @@ def check(context: Context) -> Iterator[Remark]:
                 if keys is not None and mention.name != "incident" and mention.keys and mention.keys[0] not in keys:
                     hint = _hint(mention.keys[0], keys, f"there is {', '.join(sorted(keys)) or 'none'}")
                     yield context.remark_in(use, *place, f"`{mention.name}` has no `{mention.keys[0]}`", hint)
-            elif use.fields is None and mention.name not in later:
-                hint = _hint(mention.name, names, f"define it: `vars: {{{mention.name}: …}}`")
+            elif use.fields is None and mention.name not in later and mention.name not in context.outside:
+                elsewhere = "; or it is the inventory's: give that by -i" if _of_fleet(context) else ""
+                hint = _hint(mention.name, names, f"define it: `vars: {{{mention.name}: …}}`{elsewhere}")
                 if mention.name in use.choices(use.opposites.get(mention.offset, "")):
                     hint = f"write '{mention.name}' in quotes"
                 yield context.remark_in(use, *place, f"`{mention.name}` is not defined here", hint)
+
+
+def _of_fleet(context: Context) -> bool:
+    return context.runbook.hosts != "localhost"
 
 
 def _hint(name: str, choices: Iterable[str], otherwise: str) -> str:

@@ -1,0 +1,183 @@
+"""Which hosts a command is about, and how they are reached: from `-i`, `-l` and the like to a fleet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine import fleet
+from runbook.engine.errors import HostUnreachable, UserError
+from runbook.engine.fleet.hosts import FORKS, Hosts
+from runbook.engine.inventory.patterns import EVERYTHING, covers
+from runbook.engine.language import taint
+from runbook.modules.frozen import frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from runbook.engine.fleet.line import Line
+
+    from runbook.engine.inventory.inventory import Host, Inventory
+    from runbook.engine.model import Runbook
+
+HERE: Final = "localhost"
+AGENT_DIR: Final = "RUNBOOK_AGENT_DIR"
+
+
+@frozen
+class Reach:
+    """What the command line says of hosts, and of how they are reached; it goes before the inventory."""
+
+    inventories: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    forks: int = FORKS
+    user: str = ""
+    private_key: str = ""
+    become: bool = False
+    become_user: str = ""
+    become_password: str | None = None
+    accept_new: bool = False
+    timeout: float = 10.0  # seconds to connect
+    vault_files: tuple[str, ...] = ()
+    vault_ids: tuple[str, ...] = ()
+    ask: Callable[[str], str] | None = None  # asks the person at the terminal
+
+
+@frozen
+class Chosen:
+    """The hosts that a runbook is about."""
+
+    hosts: tuple[Host, ...] = ()  # none: this machine, without an inventory
+    size: int = 1  # how many there are before --limit
+    users: Mapping[str, tuple[bool, str]] = field(default_factory=dict)  # by host: whether to become, and whom
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(host.name for host in self.hosts) or (HERE,)
+
+
+class Among:
+    """The inventory of a command, read once."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self.inventory: Inventory | None = None
+        if reach.inventories or reach.limits:
+            from runbook.engine.inventory import inventory, vault
+
+            opened = vault.vault(reach.vault_files, reach.vault_ids, ask=reach.ask)
+            self.inventory = inventory.load(reach.inventories, vault=opened)
+
+    def names(self) -> frozenset[str]:
+        """Return the names of the inventory's variables."""
+        if self.inventory is None:
+            return frozenset()
+        from runbook.engine.inventory.inventory import MAGIC
+
+        return frozenset(MAGIC).union(*(host.written for host in self.inventory.hosts.values()))
+
+    def choose(self, runbook: Runbook) -> Chosen:
+        """Return the hosts that a runbook is about, as far as --limit lets them through.
+
+        Raises:
+            UserError: nothing matches, or there is no inventory for what it asks for.
+        """
+        where = f"{runbook.file}: hosts" if runbook.file else "hosts"
+        wanted = {call.delegate_to for call in taint.calls(runbook) if call.delegate_to}
+        self._delegates(sorted(wanted), runbook.file)
+        return self.choose_by(runbook.hosts, where)
+
+    def choose_by(self, pattern: str, where: str = "hosts") -> Chosen:
+        """Return the hosts of a pattern, as far as --limit lets them through.
+
+        Raises:
+            UserError: nothing matches, or there is no inventory for what is asked for.
+        """
+        if self.inventory is None:
+            if pattern not in EVERYTHING and not covers(pattern, HERE):
+                raise UserError(f"`{pattern}` needs an inventory", where=where, mend="give one: -i inventory.yaml")
+            default = (self._reach.become, self._reach.become_user or "root")
+            return Chosen(users={HERE: default})
+        if not self._reach.inventories:
+            raise UserError("--limit needs an inventory", where="-l", mend="give one: -i inventory.yaml")
+        every = self.inventory.matching(pattern)
+        try:
+            hosts = self.inventory.matching(pattern, self._reach.limits)
+        except UserError as error:
+            if self._reach.limits and not error.mend:
+                error.mend = f"{where} is `{pattern}`"
+            raise
+        return Chosen(tuple(hosts), len(every), {host.name: self._user(host) for host in [*hosts, *self._controller()]})
+
+    def hidden(self) -> list[str]:
+        """Return what came out of a vault: no output and no journal may have it."""
+        if self.inventory is None:
+            return []
+        return [*self.inventory.secrets().values()]
+
+    def fleet(self) -> contextlib.AbstractContextManager[Hosts]:
+        """Return the connections to the inventory's hosts; none is made before it is needed."""
+        if self.inventory is None and not self._reach.become:
+            return fleet.here(os.environ.get(AGENT_DIR))
+        return Hosts(self._dialler(), forks=max(1, self._reach.forks))
+
+    def _delegates(self, wanted: Iterable[str], where: str) -> None:
+        """Refuse steps that are delegated to hosts that no inventory has."""
+        for name in wanted:
+            if name in {"controller", HERE}:
+                continue
+            if self.inventory is None or self.inventory.host(name) is None:
+                what = f"a step is delegated to `{name}`, which is in no inventory"
+                raise UserError(
+                    what, where=where, mend="give one that has it: -i inventory.yaml; or write `controller`"
+                )
+
+    def _user(self, host: Host) -> tuple[bool, str]:
+        """Return whether everything on a host is done as another user, and as whom."""
+        reach, settings = self._reach, host.settings
+        become = reach.become or _yes(settings.get("become"))
+        return become, reach.become_user or str(settings.get("become_user") or "root")
+
+    def _controller(self) -> Iterable[Host]:
+        found = self.inventory.host(HERE) if self.inventory is not None else None
+        return [found] if found is not None else []
+
+    def _dialler(self) -> Callable[[str], Line]:
+        from runbook.engine.fleet.asker import Asker
+
+        from runbook.engine.fleet import dial, target
+        from runbook.engine.inventory import inventory
+
+        reach = self._reach
+        known = self.inventory or inventory.load([])
+        asker = Asker(reach.ask)
+        options = target.Options(
+            user=reach.user,
+            private_key_file=reach.private_key,
+            timeout=reach.timeout,
+            accept_new=reach.accept_new,
+            agent_dir=os.environ.get(AGENT_DIR),
+            become_password=reach.become_password,
+        )
+
+        def dialled(name: str) -> Line:
+            host = known.host(name)
+            if host is None:
+                raise HostUnreachable(
+                    "the inventory has no such host", where=name, mend="see `runbook inventory --graph`"
+                )
+            try:
+                return dial.dial(target.target(host, options), asker)
+            except HostUnreachable:
+                raise
+            except UserError as error:
+                raise HostUnreachable(error.what, where=error.where or name, mend=error.mend) from error
+
+        return dialled
+
+
+def _yes(given: Any) -> bool:
+    return given is True or (isinstance(given, str) and given.lower() in {"yes", "true", "on", "1"}) or given == 1

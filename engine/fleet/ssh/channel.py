@@ -1,0 +1,166 @@
+"""The link to an agent over a channel of an SSH connection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from paramiko.common import cMSG_CHANNEL_REQUEST
+from paramiko.message import Message
+
+if TYPE_CHECKING:
+    from paramiko.channel import Channel
+
+    from runbook.engine.fleet.ssh.session import Session
+
+WINDOW: Final = 1 << 20  # bytes that the host may send before it waits for us to read
+_PACKET: Final = 16 << 10  # bytes that are written at once, which always fit where the socket says that it has room
+_STATUS: Final = 0.2  # seconds that the exit status may come after the last byte
+
+
+class ChannelLink:
+    """The link to what a command on a host reads and writes.
+
+    Args:
+        session: the connection.
+        command: what the user's shell there is given.
+        timeout: seconds for the channel to open.
+
+    Raises:
+        HostUnreachable: the host opens no channel.
+    """
+
+    def __init__(self, session: Session, command: str, timeout: float) -> None:
+        self._session = session
+        self._bell = _Bell()
+        self._stalled = False
+        try:
+            self._channel: Channel = session.open("session", timeout)
+        except BaseException:
+            self._bell.close()
+            raise
+        self._channel.settimeout(0.0)
+        self._channel.in_buffer.set_event(self._bell)
+        self._channel.in_stderr_buffer.set_event(self._bell)
+        session.transport.watch(self._channel.chanid, self._bell.set)
+        m = Message()
+        m.add_byte(cMSG_CHANNEL_REQUEST)
+        m.add_int(self._channel.remote_chanid)
+        m.add_string("exec")
+        m.add_boolean(True)  # a refusal closes the channel; nobody waits for the word that it is well
+        m.add_string(command)
+        session.transport._send_user_message(m)  # noqa: SLF001 -- exec_command waits, without a limit
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Send what fits into the channel's window and the socket's buffer."""
+        taken = 0
+        view = memoryview(data)
+        self._stalled = False
+        try:
+            while taken < len(data) and self._session.transport.ready_to_send():
+                if not self._session.room():
+                    self._stalled = True
+                    break
+                taken += self._channel.send(bytes(view[taken : taken + _PACKET])) or len(data)
+        except TimeoutError:
+            pass  # the window is full; the bell rings when it grows
+        except (OSError, EOFError):
+            return len(data)
+        finally:
+            view.release()
+        return min(taken, len(data))
+
+    def read(self) -> bytes | None:
+        """Take what arrived."""
+        self._bell.hush()
+        return self._receive(self._channel.recv)
+
+    def words(self) -> bytes | None:
+        """Take what arrived of its standard error."""
+        return self._receive(self._channel.recv_stderr)
+
+    def _receive(self, receive: Any) -> bytes | None:
+        if not self._session.room():  # it may tell the host that it can send more
+            self._stalled = True
+            return None
+        self._stalled = False
+        try:
+            data: bytes = receive(WINDOW)
+        except TimeoutError:
+            return None
+        except (OSError, EOFError):
+            return b""
+        return data
+
+    def polled(self) -> list[tuple[int, int]]:
+        """Wait for the bell, which rings when something arrived and when the host takes more."""
+        return [(self._bell.descriptor, select.POLLIN)]
+
+    @property
+    def stalled(self) -> bool:
+        """The socket has no room."""
+        return self._stalled
+
+    def ended(self) -> str | None:
+        """Say how the command ended, or why the connection did."""
+        channel = self._channel
+        if self._session.transport.is_active():
+            channel.status_event.wait(_STATUS)
+        if channel.exit_status >= 0:
+            return f"exit code {channel.exit_status}"
+        name = getattr(channel, "exit_signal", "")
+        if name:
+            return f"signal {name}"
+        if not self._session.transport.is_active():
+            return self._session.why()
+        return None
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._session.transport.forget(self._channel.chanid)
+        silent = _Silence()
+        self._channel.in_buffer.set_event(silent)
+        self._channel.in_stderr_buffer.set_event(silent)
+        self._bell.close()
+        self._session.leave(self._channel)
+
+
+class _Bell:
+    """A descriptor that is readable when something happened; rung by the transport's thread."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._lock = threading.Lock()  # lest somebody else's descriptor of the same number is written to
+
+    def set(self) -> None:
+        """Ring."""
+        with self._lock:
+            if self.descriptor >= 0:
+                os.eventfd_write(self.descriptor, 1)
+
+    def clear(self) -> None:
+        """Leave it to `hush`: of two streams that share it one may yet have something."""
+
+    def hush(self) -> None:
+        """Let it be silent until it rings again."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.descriptor)
+
+    def close(self) -> None:
+        """Ring no more."""
+        with self._lock:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+class _Silence:
+    """A bell that nobody hears."""
+
+    def set(self) -> None:
+        """Do nothing."""
+
+    def clear(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,316 @@
+"""paramiko's transport, with what a fleet needs of it changed: no polling, no blocking, limits, and no words of its own.
+
+What is private in paramiko and used here is held by tests/system/test_ssh_transport.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import paramiko
+from paramiko.auth_handler import AuthOnlyHandler
+from paramiko.channel import Channel
+from paramiko.common import (
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EXTENDED_DATA,
+    MSG_CHANNEL_REQUEST,
+    MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_EXT_INFO,
+    MSG_NEWKEYS,
+    MSG_SERVICE_ACCEPT,
+    cMSG_GLOBAL_REQUEST,
+    cMSG_SERVICE_REQUEST,
+)
+from paramiko.message import Message
+from paramiko.packet import Packetizer
+from paramiko.ssh_exception import SSHException
+
+from runbook import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+LARGEST: Final = 1 << 18  # bytes of one packet; sshd sends at most 32 KiB of data in one
+_BANNER: Final = 1 << 16  # bytes that may come before a server says its version
+_EXTENSIONS: Final = 64  # that a server may name
+_QUESTIONS: Final = 16  # that a server may ask at once
+_CHEAP: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+
+_logger = logging.getLogger("paramiko")
+_logger.addHandler(logging.NullHandler())  # what it has to say is in our errors
+_logger.propagate = False
+_logger.setLevel(logging.CRITICAL + 1)
+
+
+class Silent(SSHException):
+    """The other side did not answer for too long."""
+
+
+class Rubbish(SSHException):
+    """What came is no SSH, or more of it than there may be."""
+
+
+class _Packets(Packetizer):
+    """Packets with limits, a clock instead of a thread for the handshake's, and keepalives that want an answer."""
+
+    def __init__(self, sock: Any) -> None:
+        super().__init__(sock)
+        self.heard = time.monotonic()  # when something came last
+        self.unanswered = 0
+        self.alive: Callable[[], None] | None = None  # asks for a sign of life
+        self.most = 3  # signs of life that may stay out
+        self.quiet = 0.0  # seconds of silence before one is asked for
+        self._sock = sock
+        self._until: float | None = None
+        self._before = 0
+
+    def start_handshake(self, timeout: float) -> None:
+        self._until = time.monotonic() + timeout
+
+    def handshake_timed_out(self) -> bool:
+        return self._until is not None and time.monotonic() > self._until
+
+    def complete_handshake(self) -> None:
+        self._until = None
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        if n > LARGEST or n < 0:
+            raise Rubbish(f"a packet that says it has {n} bytes")
+        data: bytes = super().read_all(n, check_rekey)
+        self.heard, self.unanswered = time.monotonic(), 0
+        return data
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        """Read a part of the lines before the first packet; all of them together have so many seconds."""
+        if self._until is None:
+            self._until = time.monotonic() + timeout
+        if self.handshake_timed_out():
+            raise TimeoutError
+        data: bytes = super()._read_timeout(max(0.05, self._until - time.monotonic()))
+        self._before += len(data)
+        if self._before > _BANNER:
+            raise Rubbish(f"more than {_BANNER >> 10} KiB before a version")
+        return data
+
+    def _check_keepalive(self) -> None:
+        if self.alive is None or time.monotonic() - self.heard < self.quiet * (self.unanswered + 1):
+            return
+        if self.unanswered >= self.most:
+            raise Silent(f"no sign of life for {time.monotonic() - self.heard:.0f} s")
+        self.unanswered += 1
+        self.alive()
+
+
+class _Auth(AuthOnlyHandler):
+    """Authentication that keeps what a server says of it, and can ask whether a key would do before it is used."""
+
+    allowed: Sequence[str] = ()  # the methods that the server named last
+    partial = False  # the last attempt was right, and more is wanted
+    would_do = False
+
+    def query(self, username: str, algorithm: str, blob: bytes) -> bool:
+        """Tell whether the server would take a signature by a key."""
+        self.would_do = False
+
+        def finish(m: Message) -> None:
+            m.add_boolean(False)
+            m.add_string(algorithm)
+            m.add_string(blob)
+
+        try:
+            self.send_auth_request(username, "publickey", finish)
+        except paramiko.AuthenticationException:
+            if not self.would_do:
+                raise
+        return self.would_do
+
+    def _parse_userauth_info_request(self, m: Message) -> None:
+        if self.auth_method != "publickey":
+            at = m.packet.tell()
+            for _ in range(3):
+                m.get_binary()
+            if m.get_int() > _QUESTIONS:
+                raise Rubbish("a server that asks far too much")
+            m.packet.seek(at)
+            super()._parse_userauth_info_request(m)
+            return
+        self.would_do = True  # the number of this message means that, after such a question
+        if self.auth_event is not None:
+            self.auth_event.set()
+
+    def _parse_userauth_banner(self, m: Message) -> None:
+        self.banner = m.get_binary()[:_BANNER]
+
+    def _parse_userauth_failure(self, m: Message) -> None:
+        at = m.packet.tell()
+        self.allowed, self.partial = m.get_list(), m.get_boolean()
+        m.packet.seek(at)
+        super()._parse_userauth_failure(m)
+
+
+class Transport(paramiko.Transport):
+    """One connection.
+
+    Args:
+        sock: what it travels over.
+        key_types: names of host key algorithms, the best first.
+        ciphers: names, where the configuration limits them.
+        kexes: the same for key exchange.
+    """
+
+    _CLIENT_ID = f"runbook_{__version__}"
+
+    def __init__(
+        self, sock: Any, key_types: Sequence[str], *, ciphers: Sequence[str] = (), kexes: Sequence[str] = ()
+    ) -> None:
+        super().__init__(sock, packetizer_class=_Packets)
+        self.daemon = True
+        self.name = "runbook ssh"
+        self.goodbye = ""  # what the server said when it hung up
+        self._key_types = tuple(key_types)
+        self._kexes, self._ciphers = _ordered(self._preferred_kex, kexes), _ordered(self._preferred_ciphers, ciphers)
+        self._held: deque[Message] = deque()  # messages that wait for the end of a key exchange
+        self._accepted = threading.Event()
+        self._opened: dict[int, Callable[[], None]] = {}  # by channel: who is told that its window has grown
+        self._handler_table[MSG_SERVICE_ACCEPT] = lambda _m: self._accepted.set()
+        self._handler_table[MSG_NEWKEYS] = self._parse_newkeys
+        self._handler_table[MSG_EXT_INFO] = self._parse_ext_info
+        self._channel_handler_table = {
+            **self._channel_handler_table,
+            MSG_CHANNEL_WINDOW_ADJUST: self._widen,
+            MSG_CHANNEL_DATA: lambda channel, m: self._take(channel, m, Channel._feed),  # noqa: SLF001
+            MSG_CHANNEL_EXTENDED_DATA: lambda channel, m: self._take(channel, m, Channel._feed_extended),  # noqa: SLF001
+            MSG_CHANNEL_REQUEST: self._requested,
+        }
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        return self._key_types
+
+    @property
+    def preferred_kex(self) -> tuple[str, ...]:
+        return self._kexes
+
+    @property
+    def preferred_ciphers(self) -> tuple[str, ...]:
+        return self._ciphers
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except BaseException as error:  # noqa: BLE001 -- a thread's last words would go to the terminal
+            self.saved_exception = self.saved_exception or error
+            self.active = False
+            self.sock.close()
+
+    def authentication(self, timeout: float) -> _Auth:
+        """Begin to authenticate."""
+        self.auth_timeout = timeout
+        m = Message()
+        m.add_byte(cMSG_SERVICE_REQUEST)
+        m.add_string("ssh-userauth")
+        self._send_message(m)
+        deadline = time.monotonic() + timeout
+        while not self._accepted.wait(0.05):
+            if not self.active:
+                raise self.get_exception() or EOFError()
+            if time.monotonic() > deadline:
+                raise TimeoutError
+        self.auth_handler = _Auth(self)
+        return self.auth_handler
+
+    def settle(self, quiet: float, most: int) -> None:
+        """Stop polling: from now on the thread wakes for what arrives, and to see whether the other side lives.
+
+        Args:
+            quiet: seconds of silence after which it is asked for a sign of life; 0 = never.
+            most: how many of those may stay out.
+        """
+        self.sock.settimeout(quiet or 3600.0)
+        self.packetizer.quiet, self.packetizer.most = quiet, most
+        self.packetizer.alive = self._ask if quiet else None
+
+    def ready_to_send(self) -> bool:
+        """Tell whether a message goes out at once: no key exchange is under way."""
+        return bool(self.clear_to_send.is_set()) and not self._held
+
+    def watch(self, channel: int, grown: Callable[[], None]) -> None:
+        """Have somebody told when a channel's window grows."""
+        self._opened[channel] = grown
+
+    def forget(self, channel: int) -> None:
+        """Tell them no more."""
+        self._opened.pop(channel, None)
+
+    def _widen(self, channel: Channel, m: Message) -> None:
+        channel._window_adjust(m)  # noqa: SLF001
+        if (grown := self._opened.get(channel.chanid)) is not None:
+            grown()
+
+    @staticmethod
+    def _take(channel: Channel, m: Message, feed: Callable[[Channel, Message], None]) -> None:
+        """Take data, within the window that the other side was given: paramiko itself takes whatever comes."""
+        feed(channel, m)
+        if len(channel.in_buffer) + len(channel.in_stderr_buffer) > channel.in_window_size + LARGEST:
+            raise Rubbish("a server that sends more than it may")
+
+    @staticmethod
+    def _requested(channel: Channel, m: Message) -> None:
+        at = m.packet.tell()
+        if m.get_binary() == b"exit-signal":
+            m.get_boolean()
+            channel.exit_signal = m.get_binary()[:20].decode("ascii", "replace")
+            return
+        m.packet.seek(at)
+        channel._handle_request(m)  # noqa: SLF001
+
+    def _parse_ext_info(self, m: Message) -> None:
+        """Read what the server can do besides, as far as we know it."""
+        for _ in range(min(m.get_int(), _EXTENSIONS)):
+            name, value = m.get_binary(), m.get_binary()
+            if name == b"server-sig-algs":
+                self.server_extensions = {"server-sig-algs": value}
+
+    def _ask(self) -> None:
+        m = Message()
+        m.add_byte(cMSG_GLOBAL_REQUEST)
+        m.add_string("keepalive@openssh.com")
+        m.add_boolean(True)
+        self._send_user_message(m)
+
+    def _send_user_message(self, data: Message) -> None:
+        """Send a message, after a key exchange that is under way; who sends never waits for that."""
+        if not self.active:
+            return
+        with self.clear_to_send_lock:
+            if not self.clear_to_send.is_set() or self._held:
+                self._held.append(data)
+                return
+            self._send_message(data)
+
+    def _parse_newkeys(self, m: Message) -> None:
+        super()._parse_newkeys(m)
+        with self.clear_to_send_lock:
+            while self._held:
+                self._send_message(self._held.popleft())
+        for grown in list(self._opened.values()):
+            grown()
+
+    def _parse_disconnect(self, m: Message) -> None:
+        m.get_int()
+        self.goodbye = m.get_binary().decode("utf-8", "replace")[:500]
+
+
+def _ordered(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """Return the algorithms of a configuration that there are; without one all, what costs least first."""
+    if wanted:
+        return tuple(name for name in wanted if name in known)
+    return (*(name for name in known if _cheap(name)), *(name for name in known if not _cheap(name)))
+
+
+def _cheap(name: str) -> bool:
+    return name in _CHEAP or name.startswith(("mlkem768x25519", "curve25519"))

@@ -1,0 +1,185 @@
+"""Which hosts of an inventory a pattern names: Ansible's patterns, with their order and their subscripts."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from runbook.engine.errors import UserError
+from runbook.engine.inventory import addresses
+from runbook.engine.inventory.draft import LOCALHOST
+from runbook.engine.language.nearest import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runbook.engine.inventory.inventory import Host, Inventory
+
+_TERM = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
+_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]+)|([0-9]+)[:-]([0-9]*))\]\Z")
+_SPECIAL: Final = (".", "?", "*", "[")
+_MANY: Final = 1_000_000  # lines of a limit's file
+
+
+def matching(inventory: Inventory, pattern: str | Sequence[str], limits: Sequence[str] = ()) -> list[Host]:
+    """Return the hosts that a pattern names, less those that the limits keep out.
+
+    Raises:
+        UserError: nothing matches, or a pattern is none.
+    """
+    terms = split(pattern)
+    found = _evaluated(inventory, terms)
+    if not found:
+        raise _nobody(inventory, terms, "hosts")
+    allowed = limited(limits)
+    if allowed is None:
+        return list(found.values())
+    among = _evaluated(inventory, allowed)
+    left = [host for name, host in found.items() if name in among]
+    if not left:
+        raise _nobody(inventory, allowed, "limit")
+    return left
+
+
+def among(inventory: Inventory, limits: Sequence[str]) -> frozenset[str]:
+    """Return the names that limits let through: all where there are none; it may be nobody.
+
+    Raises:
+        UserError: a pattern is none, or a file of a limit is not there.
+    """
+    allowed = limited(limits)
+    return frozenset(inventory.hosts if allowed is None else _evaluated(inventory, allowed))
+
+
+def split(pattern: str | Sequence[str]) -> list[str]:
+    """Part a pattern into its terms: at commas, or else at colons outside of brackets and addresses.
+
+    Example:
+        >>> split("gpu:&rack1:!down"), split("::1"), split("a, b[1:2]")
+        (['gpu', '&rack1', '!down'], ['::1'], ['a', 'b[1:2]'])
+    """
+    if not isinstance(pattern, str):
+        return [term for each in pattern for term in split(each)]
+    if "," in pattern:
+        parts = pattern.split(",")
+    else:
+        try:
+            addresses.parse(pattern)
+            parts = [pattern]
+        except addresses.Unfit:
+            parts = _TERM.findall(pattern)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def limited(limits: Sequence[str]) -> list[str] | None:
+    """Return the terms of limits, those of files among them; None where nothing is limited.
+
+    Raises:
+        UserError: a file can't be read.
+    """
+    terms: list[str] = []
+    for term in split(limits):
+        if not term.startswith("@"):
+            terms.append(term)
+            continue
+        path = Path(term[1:])
+        try:
+            if not path.is_file():
+                why = "it is a directory" if path.is_dir() else "it is not there"
+                raise UserError(f"the file of the limit can't be read: {why}", where=str(path), mend="--limit @FILE")
+            lines = path.read_text("utf-8").splitlines()[:_MANY]
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise UserError(f"the file of the limit can't be read: {why.lower()}", where=str(path)) from None
+        terms += [line.strip() for line in lines if line.strip()]
+        if not any(line.strip() for line in lines):
+            raise UserError("the file of the limit names no host", where=str(path), mend="write one a line")
+    return terms if limits else None
+
+
+def _evaluated(inventory: Inventory, terms: Sequence[str]) -> dict[str, Host]:
+    """Add up the plain terms, keep what each `&` has too, take away what each `!` has; whatever their order."""
+    plain = [term for term in terms if term[0] not in "&!"] or ["all"]
+    found: dict[str, Host] = {}
+    for term in plain:
+        found.update({name: host for name, host in _one(inventory, term).items() if name not in found})
+    for term in terms:
+        if term[0] == "&":
+            both = _one(inventory, term[1:])
+            found = {name: host for name, host in found.items() if name in both}
+    for term in terms:
+        if term[0] == "!":
+            barred = _one(inventory, term[1:])
+            found = {name: host for name, host in found.items() if name not in barred}
+    return found
+
+
+def _one(inventory: Inventory, term: str) -> dict[str, Host]:
+    """Return the hosts of one term, without its `&` or `!`."""
+    if term in inventory.hosts:
+        return {term: inventory.hosts[term]}
+    if not term:
+        raise UserError("a pattern is missing behind `&` or `!`", where="hosts", mend="write gpu:!maintenance")
+    subscript = None if term[0] == "~" else _SUBSCRIPT.match(term)
+    names = _named(inventory, subscript[1] if subscript else term)
+    if subscript and names:
+        names = _subscripted(names, subscript, term)
+    return {name: host for name in names if (host := inventory.host(name)) is not None}
+
+
+def _subscripted(names: list[str], found: re.Match[str], term: str) -> list[str]:
+    _, index, start, end = found.groups()
+    last = len(names) - 1 if not end else int(end)
+    try:
+        if index is not None or (end and last == 0):
+            return [names[int(index if index is not None else start)]]
+    except IndexError:
+        raise UserError(f"`{term}` names a host that is not there: {found[1]} has {len(names)}", where="hosts",
+                        mend="the first is [0], the last is [-1]") from None  # fmt: skip
+    return names[int(start) : last + 1]
+
+
+def _named(inventory: Inventory, term: str) -> list[str]:
+    """Return the hosts that a term names: of groups, or by their own names."""
+    test = _test(term)
+    groups = [name for name in inventory.groups if test(name)]
+    found: dict[str, None] = {}
+    for group in groups:
+        found.update(dict.fromkeys(inventory.within(group)))
+    if not groups or term[0] == "~" or any(each in term for each in _SPECIAL):
+        found.update({name: None for name in inventory.hosts if test(name)})
+    if not found and term in LOCALHOST:
+        found[term] = None
+    if not found and not groups and term != "all":
+        _warn(inventory, term)
+    return list(found)
+
+
+def _test(term: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- a bound method of `re`
+    try:
+        return re.compile(term[1:] if term[0] == "~" else fnmatch.translate(term)).match
+    except re.error as error:
+        raise UserError(f"`{term}` is no regular expression: {error}", where="hosts", mend="mend it, or quote it") from None
+
+
+def _warn(inventory: Inventory, term: str) -> None:
+    near = nearest(term, [*inventory.groups, *inventory.hosts][:5000])
+    told = f"no host and no group matches `{term}`" + (f": did you mean {near}?" if near else "")
+    if told not in inventory.warnings:
+        inventory.warnings.append(told)
+
+
+def _nobody(inventory: Inventory, terms: Sequence[str], where: str) -> UserError:
+    shown = ",".join(terms)[:200]
+    if not inventory.hosts:
+        return UserError(f"no host matches `{shown}`: the inventory names none", where=where,
+                         mend="name an inventory: -i inventory.yaml")  # fmt: skip
+    for term in terms:
+        bare = term.lstrip("&!")
+        near = nearest(bare, [*inventory.groups, *inventory.hosts][:5000]) if bare else None
+        if near and near != bare and bare not in inventory.groups:
+            return UserError(f"no host matches `{shown}`", where=where, mend=f"did you mean {near}?")
+    groups = ", ".join([name for name in inventory.groups if name != "all"][:10])
+    return UserError(f"no host matches `{shown}`", where=where, mend=f"`runbook inventory --graph` shows all: {groups}")

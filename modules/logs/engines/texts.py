@@ -1,0 +1,178 @@
+"""Where the texts stand that the patterns can't match without, by nothing but Python."""
+
+import sys
+from typing import AbstractSet, Dict, Iterable, Iterator, List, Sequence, Tuple
+
+from runbook.modules.logs.engines.engine import Mark
+from runbook.modules.logs.engines.plan import Expression, Set
+
+FEW = 200  # texts that are looked for one by one
+_GRAM = 4  # bytes
+_ANEW = 64  # blocks after which is looked again what a log holds least of
+
+
+class Literals:
+    """Looks for the texts of each expression; of one without any, every line is a candidate."""
+
+    def __init__(self, made: Sequence[Expression]) -> None:
+        self.expressions = made
+        self._any = [number for number, expression in enumerate(made) if not expression.texts]
+        self._reaching: List[Tuple[int, Conditions]] = []
+        self._rarest: List[Condition] = []  # of each of these the set that the log holds least of
+        self._blocks = 0
+        single: Dict[bool, Dict[bytes, Dict[Conditions, List[int]]]] = {False: {}, True: {}}
+        for number, expression in enumerate(made):
+            sets = conditions(expression.texts)
+            if sets and expression.lines > 1:
+                self._reaching.append((number, sets))
+            elif sets:
+                folds, words = sets[0]
+                for word in words:
+                    single[folds].setdefault(word, {}).setdefault(sets[1:], []).append(number)
+        self._cased, self._folded = _Words(single[False]), _Words(single[True])
+
+    def candidates(self, text: bytes) -> List[Mark]:
+        """Return the lines that hold the texts of an expression."""
+        return [*self.anywhere(text), *self.of_one_line(text)]
+
+    def anywhere(self, text: bytes) -> List[Mark]:
+        """Return the lines of expressions that have no texts, and of those that reach over several lines."""
+        found = [(start, number) for start in _all_lines(text) for number in self._any] if self._any else []
+        if not self._reaching:
+            return found
+        lower = text.lower()
+        if not self._blocks % _ANEW:
+            self._rarest = [min(sets, key=lambda each: _often(text, lower, each)) for _, sets in self._reaching]
+        self._blocks += 1
+        for (number, sets), (folds, words) in zip(self._reaching, self._rarest):
+            for word in words:
+                for start in _lines_with(lower if folds else text, word):
+                    begin, end = _around(text, start, self.expressions[number].lines - 1)
+                    if all_there(text[begin:end], sets):
+                        found += [(at, number) for at in _starts(text, start, end)]
+        return found
+
+    def of_one_line(self, text: bytes) -> List[Mark]:
+        """Return the lines of the others."""
+        found = list(self._cased.candidates(text, text))
+        if self._folded.words:
+            found += self._folded.candidates(text.lower(), text)
+        return found
+
+
+Condition = Tuple[bool, Tuple[bytes, ...]]
+Conditions = Tuple[Condition, ...]
+
+
+def conditions(sets: Sequence[Set]) -> Conditions:
+    """Return sets of texts as bytes."""
+    return tuple((folds, tuple(word.encode("latin-1") for word in words)) for folds, words in sets)
+
+
+def all_there(text: bytes, sets: Conditions) -> bool:
+    """Tell whether a word of each set stands in a text."""
+    lower = b""
+    for folds, words in sets:
+        if folds and not lower:
+            lower = text.lower()
+        where = lower if folds else text
+        for word in words:
+            if word in where:
+                break
+        else:
+            return False
+    return True
+
+
+class _Words:
+    """Texts of single lines, all in the same case, with what else a line must hold for which expressions."""
+
+    def __init__(self, words: Dict[bytes, Dict[Conditions, List[int]]]) -> None:
+        self.words = {word: list(also.items()) for word, also in words.items()}
+        self._grams = _Grams(self.words) if len(self.words) > FEW else None
+
+    def candidates(self, text: bytes, cased: bytes) -> Iterator[Mark]:
+        """Yield the candidates, given a block in the words' case, and in its own."""
+        for word in self.words if self._grams is None else self._grams.there(text):
+            also = self.words[word]
+            for start in _lines_with(text, word):
+                line = b""
+                for sets, numbers in also:
+                    if sets and not line:
+                        end = cased.find(b"\n", start)
+                        line = cased[start : len(cased) if end < 0 else end]
+                    if all_there(line, sets):
+                        for number in numbers:
+                            yield start, number
+
+
+def _often(text: bytes, lower: bytes, condition: Condition) -> int:
+    folds, words = condition
+    return sum(map((lower if folds else text).count, words))
+
+
+def _around(text: bytes, start: int, lines: int) -> Tuple[int, int]:
+    """Return where so many lines before a line begin, and so many behind it end."""
+    end = text.find(b"\n", start)
+    end = len(text) if end < 0 else end
+    for _ in range(lines):
+        start = text.rfind(b"\n", 0, max(0, start - 1)) + 1
+        further = text.find(b"\n", end + 1)
+        end = len(text) if further < 0 else further
+    return start, end
+
+
+def _starts(text: bytes, start: int, end: int) -> Iterator[int]:
+    while 0 <= start < end:
+        yield start
+        start = text.find(b"\n", start) + 1 or -1
+
+
+class _Grams:
+    """Tells which of many texts may stand in a block, by stretches of four bytes of each: one pass for all."""
+
+    def __init__(self, texts: Iterable[bytes]) -> None:
+        self._short = [text for text in texts if len(text) < _GRAM]
+        self._by_gram: Dict[int, List[bytes]] = {}
+        grams = {text: [_number(text[at : at + _GRAM]) for at in range(len(text) - _GRAM + 1)] for text in texts}
+        often: Dict[int, int] = {}
+        for found in grams.values():
+            for gram in found:
+                often[gram] = often.get(gram, 0) + 1
+        for text, found in grams.items():
+            if found:  # the one that fewest others have
+                self._by_gram.setdefault(min(found, key=lambda gram: (often[gram], gram)), []).append(text)
+        self._known = frozenset(self._by_gram)
+
+    def there(self, lower: bytes) -> List[bytes]:
+        """Return the texts that may stand in a block in lower case."""
+        found: AbstractSet[int] = frozenset()
+        for shift in range(_GRAM):
+            end = len(lower) - (len(lower) - shift) % _GRAM
+            if end > shift:
+                found |= self._known.intersection(memoryview(lower)[shift:end].cast("I"))
+        return [*self._short, *(text for gram in found for text in self._by_gram[gram])]
+
+
+def _number(gram: bytes) -> int:
+    return int.from_bytes(gram, sys.byteorder)
+
+
+def _all_lines(text: bytes) -> Iterator[int]:
+    start = 0
+    while start < len(text):
+        yield start
+        start = text.find(b"\n", start) + 1
+        if not start:
+            return
+
+
+def _lines_with(text: bytes, literal: bytes) -> Iterator[int]:
+    at = text.find(literal)
+    while at >= 0:
+        yield text.rfind(b"\n", 0, at) + 1
+        end = text.find(b"\n", at)
+        if end < 0:
+            return
+        at = text.find(literal, end + 1)
+
