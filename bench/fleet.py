@@ -1,4 +1,4 @@
-"""Fifty hosts behind real sshds: what one pass costs beside ansible-playbook's and pyinfra's, and what a kept pool costs.
+"""Fifty hosts behind real sshds: one pass beside ansible-playbook's and pyinfra's, and what connections cost that stay.
 
 All of them look at the disk, the memory, a log of 10 MB and a marker, and take a step on the ten hosts that are marked.
 The hosts share this machine's cores with their controller, so that the processor time of the controller alone is the
@@ -18,18 +18,19 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import measure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "system"))
 
 if TYPE_CHECKING:
-    from sshds import Sshds
+    from sshds import Sshd, Sshds
 
 NEEDS_ANSIBLE = True
 HOSTS = 50
 MARKED = 10
+FLAT = 1.25
 PYINFRA = str(Path(measure.ANSIBLE).with_name("pyinfra"))
 COLD, WARM, LOOK = "runbook apply, nothing there before", "runbook apply, again", "pyinfra"
 ANSIBLE_COLD, ANSIBLE_WARM = "ansible-playbook, no connection", "ansible-playbook, connections kept"
@@ -66,7 +67,7 @@ class Costs:
 
 
 def results(rounds: int) -> list[measure.Result]:
-    """Measure; Ansible runs twice, whatever `rounds` says."""
+    """Measure; Ansible runs twice, and each number of made-up hosts once, whatever `rounds` says."""
     import sshds
 
     if lacks := sshds.lacking():
@@ -77,22 +78,25 @@ def results(rounds: int) -> list[measure.Result]:
     ):
         fleet = Fleet(Path(folder), hosts)
         costs = fleet.measured(max(3, rounds // 3))
-        kept = fleet.kept(rounds)
-    warm_limit = costs.wall(ANSIBLE_WARM)
-    lines = costs.lines()
+        kept = _other("fleet_kept.py", str(fleet.inventory), str(rounds))
+    made_up = _other("fleet_simulated.py")
+    few, most = min(made_up, key=int), max(made_up, key=int)
+    ansible, again = costs.wall(ANSIBLE_COLD), costs.wall(ANSIBLE_WARM)
+    cold, kinds = costs.wall(COLD), costs.lines()
+    ticks = (f"a tick of {HOSTS} hosts: {kept['tick_wall'] * 1000:.1f} ms (fastest {kept['tick_best'] * 1000:.1f})",)
+    sizes = tuple(
+        f"{size} hosts, each: pass {each['pass'] * 1000:.2f} ms, tick {each['tick'] * 1e6:.0f} µs"
+        for size, each in made_up.items()
+    )
+    flat = made_up[most]["pass"] / made_up[few]["pass"]
     return [
-        measure.Result(
-            "cold apply against ansible-playbook", costs.wall(COLD) / costs.wall(ANSIBLE_COLD), 1 / 12, "x", lines
-        ),
-        measure.Result("cold apply against pyinfra", costs.wall(COLD) / costs.wall(LOOK), 1.0, "x"),
-        measure.Result(
-            "warm tick against ansible-playbook's second run", kept["tick_wall"] / warm_limit * 1000, 1.0, "‰"
-        ),
-        measure.Result(
-            "processor time of the controller for a warm tick, a host", kept["tick_busy"] / HOSTS * 1000, 0.2, "ms"
-        ),
-        measure.Result("processor time of an idle connection, a second", kept["idle_busy"] * 1e6 / HOSTS, 20.0, "µs"),
-        measure.Result("memory of a kept connection", kept["memory"] / HOSTS / 1e6, 0.5, "MB"),
+        measure.Result("cold apply against ansible-playbook", cold / ansible, 1 / 12, "x", kinds),
+        measure.Result("cold apply against pyinfra", cold / costs.wall(LOOK), 1.0, "x"),
+        measure.Result("warm tick against ansible-playbook again", kept["tick_wall"] / again * 1000, 1.0, "‰", ticks),
+        measure.Result("controller, processor time of a warm tick a host", kept["tick_busy"] / HOSTS * 1000, 0.2, "ms"),
+        measure.Result("an idle connection, processor time a second", kept["idle_busy"] / HOSTS * 1e6, 20.0, "µs"),
+        measure.Result("a kept connection, memory", kept["memory"] / HOSTS / 1e6, 0.5, "MB"),
+        measure.Result(f"a host's share of a pass, {most} hosts against {few}", flat, FLAT, "x", sizes),
     ]
 
 
@@ -108,14 +112,15 @@ class Fleet:
             self.root(host.name).mkdir()
             os.link(log, self.root(host.name) / "train.log")  # the same pages: a host's disk is not what is measured
         self.inventory = folder / "inventory.yaml"
-        options = f"-o UserKnownHostsFile={hosts.known_hosts} -o IdentitiesOnly=yes -o IdentityAgent=none"
-        # JSON is YAML
-        self.inventory.write_text(json.dumps({"all": {
-            "vars": {"ansible_user": "root", "ansible_ssh_private_key_file": str(hosts.key), "ansible_ssh_common_args": options,
-                     "ansible_python_interpreter": "/usr/bin/python3"},
-            "hosts": {host.name: {"ansible_host": host.address, "ansible_port": host.port, "agent_dir": str(host.agent_dir),
-                                  "root": str(self.root(host.name))} for host in hosts.values()},
-        }}))  # fmt: skip
+        common = {
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(hosts.key),
+            "ansible_ssh_common_args": f"-o UserKnownHostsFile={hosts.known_hosts} -o IdentitiesOnly=yes"
+            " -o IdentityAgent=none",
+            "ansible_python_interpreter": "/usr/bin/python3",  # spares it the search
+        }
+        known = {name: self._known(host) for name, host in hosts.items()}
+        self.inventory.write_text(json.dumps({"all": {"vars": common, "hosts": known}}))  # JSON is YAML
         self.pyinfra = folder / "inventory.py"
         self.pyinfra.write_text(f"hosts = {[(host.name, self._data(host)) for host in hosts.values()]!r}\n")
 
@@ -136,22 +141,29 @@ class Fleet:
                 self._run(costs, ANSIBLE_WARM, theirs)
         return costs
 
-    def kept(self, rounds: int) -> dict[str, float]:
-        """Return what connections that stay cost, measured in a process of their own."""
-        program = [sys.executable, str(measure.HERE / "fleet_kept.py"), str(self.inventory), str(rounds)]
-        done = subprocess.run(program, capture_output=True, text=True, timeout=_LIMIT, check=False)
-        if done.returncode:
-            sys.exit(f"{' '.join(program)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        found: dict[str, float] = json.loads(done.stdout)
-        return found
-
     def _ours(self) -> list[str]:
         return [measure.RUNBOOK, "apply", str(measure.DATA / "fleet.yaml"), "-i", str(self.inventory)]
 
-    def _data(self, host: object) -> dict[str, object]:
-        about = {"ssh_hostname": host.address, "ssh_port": host.port, "ssh_user": "root", "ssh_key": str(self.hosts.key),
-                 "ssh_known_hosts_file": str(self.hosts.known_hosts), "ssh_allow_agent": False, "root": str(self.root(host.name))}  # fmt: skip
-        return about
+    def _known(self, host: Sshd) -> dict[str, object]:
+        """Return what Ansible's inventory says of a host."""
+        return {
+            "ansible_host": host.address,
+            "ansible_port": host.port,
+            "agent_dir": str(host.agent_dir),
+            "root": str(self.root(host.name)),
+        }
+
+    def _data(self, host: Sshd) -> dict[str, object]:
+        """Return what pyinfra's inventory says of a host."""
+        return {
+            "ssh_hostname": host.address,
+            "ssh_port": host.port,
+            "ssh_user": "root",
+            "ssh_key": str(self.hosts.key),
+            "ssh_known_hosts_file": str(self.hosts.known_hosts),
+            "ssh_allow_agent": False,
+            "root": str(self.root(host.name)),
+        }
 
     def _run(self, costs: Costs, name: str, argv: list[str], *, fresh: bool = False) -> None:
         for number, host in enumerate(self.hosts):
@@ -172,8 +184,16 @@ class Fleet:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
         }
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        done = subprocess.run(argv, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=_LIMIT, check=False, cwd=self.folder)  # fmt: skip
+        done = subprocess.run(
+            argv,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT,
+            check=False,
+            cwd=self.folder,
+        )
         wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
         busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         taken = [host for host in self.hosts if (self.root(host) / "done").exists()]
@@ -182,6 +202,16 @@ class Fleet:
                 f"{' '.join(argv)} ended with {done.returncode}, steps taken on {taken}:\n{done.stdout}{done.stderr}"
             )
         costs.of.setdefault(name, []).append(Cost(wall, busy))
+
+
+def _other(program: str, *words: str) -> dict[str, Any]:
+    """Return what is measured in a process of its own."""
+    argv = [sys.executable, str(measure.HERE / program), *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Hosts that are made up in this process: what the controller itself costs, from fifty of them to five thousand.
 
-Each has a link that takes the bytes which SSH would carry, and answers as an agent does: ready, then a look for each spec.
+Each has a link that takes what SSH would carry, and answers as an agent does: ready, then a look for each spec.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Simulated:
         self._hello = False
 
     def agent(self, user: str | None = None) -> Agent:
-        """Start the agent."""
+        """Start the agent, whoever it is to run as."""
+        del user
         return Agent(self.name, self, base=None)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:

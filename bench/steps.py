@@ -37,22 +37,36 @@ def results(rounds: int) -> Iterator[measure.Result]:
     with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory(dir="/dev/shm") as records:
         top = Path(place).resolve()
         os.environ.update(RUNBOOK_JOURNAL=f"{records}/journal.db", RUNBOOK_AGENT_DIR=f"{records}/agent")
-        yield _owning(top, rounds)
+        yield from _owning(top, rounds)
         yield _clearing(top, rounds)
 
 
-def _owning(top: Path, rounds: int) -> measure.Result:
+def _owning(top: Path, rounds: int) -> Iterator[measure.Result]:
+    """Give to a service what root filled, and then what its user may change while we do: there each file is held."""
     tree = _made(top / "tree")
+    given: dict[str, list[float]] = {"ours": [], "theirs": []}
     taken: dict[str, list[float]] = {"ours": [], "theirs": []}
-    for number in range(1, 2 * rounds + 3, 2):
-        theirs = _timed(["chown", "-R", f"{number}:{number}", str(tree)])
-        ours = _timed(_run(top, "chown", tree, f"owner={number + 1}", f"group={number + 1}", "recursive=true"))
-        assert _owner(tree) == number + 1, "our step did nothing"
-        if number > 1:  # the first round fills caches
+    for number in range(rounds + 1):
+        _owned(tree, 0)
+        theirs = _timed(["chown", "-R", "1:1", str(tree)])
+        _owned(tree, 0)
+        ours = _timed(_run(top, "chown", tree, "owner=1", "group=1", "recursive=true"))
+        assert _owner(tree) == 1, "our step did nothing"
+        races = _timed(_run(top, "chown", tree, "owner=2", "group=2", "recursive=true"))
+        assert _owner(tree) == 2, "our step did nothing"
+        if number > 0:  # the first round fills caches
+            given["theirs"].append(theirs)
+            given["ours"].append(ours)
             taken["theirs"].append(theirs)
-            taken["ours"].append(ours)
+            taken["ours"].append(races)
     shutil.rmtree(tree)
-    return _ratio("chown over 200,000 files, as a multiple of chown -R", taken)
+    yield _ratio("chown over 200,000 files of root's, as a multiple of chown -R", given)
+    yield _ratio("chown over 200,000 files of another user's, as a multiple of chown -R", taken)
+
+
+def _owned(tree: Path, owner: int) -> None:
+    """Have it belong to somebody, whatever that takes."""
+    subprocess.run(["chown", "-R", f"{owner}:{owner}", str(tree)], check=True)
 
 
 def _clearing(top: Path, rounds: int) -> measure.Result:

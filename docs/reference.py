@@ -75,7 +75,7 @@ def _keys() -> Iterator[str]:
     for name in _PARTS:
         part = structure.DEFINITIONS[name]
         yield from ("", f"## {name}", "", part["description"], "")
-        yield from _table(part["properties"], ("keyring",))
+        yield from _table(part["properties"], ())
 
 
 def _table(keys: Mapping[str, Any], later: Sequence[str]) -> Iterator[str]:

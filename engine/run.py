@@ -152,6 +152,11 @@ class Pass:
             self._tell(self._teller.finish(self.state, self._clock()))
         return self.state
 
+    @property
+    def interrupted(self) -> bool:
+        """Somebody asked that nothing new be begun."""
+        return self._interrupts > 0
+
     def interrupt(self) -> int:
         """Begin nothing new; return how often this was asked."""
         self._interrupts += 1

@@ -186,10 +186,10 @@ class Session:
                 teller=self._teller(),
                 deadline=None if request.deadline is None else self._started + request.deadline,
             )
-            stopped = self._pass.go().stopping
+            self._pass.go()
             self._ended = self._fact("run.ended", data={"duration": time.time() - self._started})
             observer.fact(self._ended)
-            return stopped
+            return self._pass.interrupted
 
     def close(self, exit_code: int) -> None:
         """Write down how the run ended, and close the journal."""
@@ -365,6 +365,10 @@ def _secret(secret: Any) -> str:
         if not value:
             raise UserError(f"the environment has no {secret.env}", where=where, mend=f"export {secret.env}=…")
         return value
+    if secret.keyring is not None:
+        from runbook.engine import keyring  # noqa: PLC0415 -- few runbooks have one
+
+        return keyring.read(secret.keyring, where)
     try:
         value = Path(secret.file).expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -86,6 +86,15 @@ class Failed(Exception):
     """A step did not reach its end; the message is for the person at 3 a.m."""
 
 
+class Blameless(Failed):
+    """A step failed by what lies here, or by what it was told: whoever it needed is well, and no component is charged.
+
+    Such are a full disk, a name that is not there, a token that opens nothing.
+    """
+
+    data: Mapping[str, Any] = {"local": True}
+
+
 class NotYet(Failed):
     """A plan needs what is not there. In a check that is no failure: an operation before it may be what makes it."""
 

@@ -106,10 +106,17 @@ class Reader:
         Raises:
             Junk: these are no frames.
         """
+        return list(self.each(data))
+
+    def each(self, data: bytes) -> Iterator[Dict[str, Any]]:
+        """Take bytes and yield the messages that are whole by now, one by one: `most` may change in between.
+
+        Raises:
+            Junk: these are no frames.
+        """
         self._buffer += data
-        if self.marked and not self._mark_seen():
-            return []
-        return list(self._whole())
+        if not self.marked or self._mark_seen():
+            yield from self._whole()
 
     def _mark_seen(self) -> bool:
         at = self._buffer.find(MARK)

@@ -72,7 +72,7 @@ class Agent:
         self._seq = 0
         self._told: dict[str, tuple[int, Any]] = {}  # by look, the state that it answered last, and in which request
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
-        self._words: deque[str] = deque(maxlen=_LINES)
+        self._log = b""  # the end of its standard error
         self._bytes = 0
         self._closed = False
         self._flush()
@@ -297,18 +297,16 @@ class Agent:
             raise self._ended()
         self._bytes += len(data)
         try:
-            arrived = self._reader.feed(data)
+            for message in self._reader.each(data):
+                self._hear(message)
         except wire.Junk as error:
             raise self._unreachable(f"what answered is no agent: {error}") from error
+        except Excess as error:
+            raise self._unreachable(f"what answered is no agent of ours: {error}") from error
         if self._held and not self._reader.marked:
             self._outgoing += self._held
             self._held = b""
             self._flush()
-        try:
-            for message in arrived:
-                self._hear(message)
-        except Excess as error:
-            raise self._unreachable(f"what answered is no agent of ours: {error}") from error
 
     def _hear(self, message: dict[str, Any]) -> None:
         """Take one message.
@@ -376,10 +374,14 @@ class Agent:
                 self._ration.words(len(data))
             except Excess as error:
                 raise self._unreachable(f"what answered is no agent of ours: {error}") from error
-            lines = data[-_LINES * _LINE :].decode("utf-8", "replace").splitlines()
-            self._words.extend(line[:_LINE] for line in lines)
+            self._log = (self._log + data)[-_LINES * _LINE :]
             if self._held and (cause := diagnosis.known(self._words)) is not None:
                 raise HostUnreachable(cause[0], where=self.host, mend=cause[1])  # sudo waits for a better password
+
+    @property
+    def _words(self) -> list[str]:
+        """The last lines of its standard error."""
+        return [line[:_LINE] for line in self._log.decode("utf-8", "replace").splitlines()[-_LINES:]]
 
     def _ended(self) -> HostUnreachable:
         """Return why there is no agent any more, or none came to be."""

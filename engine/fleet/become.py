@@ -11,10 +11,10 @@ ROOT = "root"
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*[$]?|#[0-9]+")
 # an interpreter that was named must lie where neither its file nor a directory above it is another user's to change
 SAFE = (
-    'd=$(readlink -f "$q"); while :; do '
+    'w=$PATH; PATH=/usr/bin:/bin; d=$(readlink -f "$q"); while :; do '
     'if test -z "$(find "$d" -prune "(" -user 0 -o -user "$(id -u)" ")" "(" -perm -1000 -o -not -perm -002 ")")"; then '
     'echo "runbook: $q is not run as $(id -un): others can change $d" >&2; exit 126; fi; '
-    'test "$d" = / && break; d=$(dirname "$d"); done;'
+    'test "$d" = / && break; d=$(dirname "$d"); done; PATH=$w;'
 )
 
 

@@ -30,7 +30,7 @@ _CAUSES = (
     ),
     _cause(
         r"runbook: (\S+) is not run as (\S+): others can change (.*)",
-        "{0} is not run as {1}: users other than {1} and root can change {2}",
+        "{0} is not run as {1}: others, such as the login user, can change {2}",
         "name a Python that only root can change with `python_interpreter:`",
     ),
     _cause(

@@ -18,6 +18,7 @@ _STEP = 600.0  # seconds that a step without a timeout may take
 _LOOK = 30.0  # seconds of a look that says nothing else
 _BURST, _STEADY = 2000, 20.0  # words about a step's progress at once, and for each second
 _WORDS, _WORDS_STEADY = 4 << 20, 16 << 10  # bytes of standard error at once, and for each second
+_GIVEN, _LAYERS = 3, 200  # times that one piece of code is given (one can arrive damaged), and pieces
 _BEATS, _BEAT = 10, 60.0  # heartbeats at once, and seconds for each further one
 
 
@@ -31,7 +32,7 @@ class Ration:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._open: dict[int, tuple[float, str, dict[str, Any]]] = {}  # by request: due, kind, states of its looks
-        self._given: set[object] = set()
+        self._given: dict[object, int] = {}
         self._progress = 0
         self._words = 0
         self._beats = 0
@@ -77,11 +78,11 @@ class Ration:
         """Take in that the agent asks for code.
 
         Raises:
-            Excess: it was given that already.
+            Excess: it was given that already, or asks for much that there is not.
         """
-        if what in self._given:
-            raise Excess("it asks for the same code again and again")
-        self._given.add(what)
+        self._given[what] = self._given.get(what, 0) + 1
+        if self._given[what] > _GIVEN or len(self._given) > _LAYERS:
+            raise Excess("it asks for code again and again")
 
     def beats(self) -> None:
         """Take in that the agent shows that it lives.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.model import StepStatus
 from runbook.modules import states, wire
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ DEEPEST = 96  # levels of mappings and lists; what an agent of ours sends has 64
 _LONGEST = 1 << 16  # characters of a subject or a reason
 _STATE = 4 << 20  # characters of what a probe keeps for its next look
 _DIGITS = 3400  # bits of a whole number: some thousand digits
-_SCALAR = (str, int, float, bool, type(None))
 _STATUSES = frozenset({"seen", "absent", "unknown"})
-_ENDS = frozenset({"done", "failed", "timeout", "refused", "lost", "interrupted", "running"})
+_ENDS = frozenset(status.value for status in StepStatus)
 
 
 def looks(message: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:

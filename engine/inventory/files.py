@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES: Final = 64 << 20
 _GIVEN = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/\d+")  # what the shell opened, as in -i <(…)
+_COMMENT = re.compile(rb"^[#;].*$", re.MULTILINE)
 
 
 class Files:
@@ -37,7 +38,7 @@ class Files:
         """
         data = read(path)
         try:
-            text = data.decode("utf-8")
+            text = _decoded(data)
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise UserError("this is not UTF-8", where=f"{path}:{line}", mend="save the file as UTF-8") from None
@@ -63,6 +64,14 @@ class Files:
                 line, column = notice.mark
                 self.draft.warnings.append(f"{path}:{line}:{column}: {notice.message}")
         return data
+
+
+def _decoded(data: bytes) -> str:
+    """Return the text; a comment on a line of its own may be of any encoding, as in Ansible."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return _COMMENT.sub(b"", data).decode("utf-8")
 
 
 def read(path: str) -> bytes:

@@ -30,13 +30,13 @@ def matching(inventory: Inventory, pattern: str | Sequence[str], limits: Sequenc
         UserError: nothing matches, or a pattern is none.
     """
     terms = split(pattern)
-    found = _evaluated(inventory, terms)
+    found = evaluated(inventory, terms)
     if not found:
         raise _nobody(inventory, terms, "hosts")
     allowed = limited(limits)
     if allowed is None:
         return list(found.values())
-    among = _evaluated(inventory, allowed)
+    among = evaluated(inventory, allowed)
     left = [host for name, host in found.items() if name in among]
     if not left:
         raise _nobody(inventory, allowed, "limit")
@@ -50,7 +50,7 @@ def among(inventory: Inventory, limits: Sequence[str]) -> frozenset[str]:
         UserError: a pattern is none, or a file of a limit is not there.
     """
     allowed = limited(limits)
-    return frozenset(inventory.hosts if allowed is None else _evaluated(inventory, allowed))
+    return frozenset(inventory.hosts if allowed is None else evaluated(inventory, allowed))
 
 
 def split(pattern: str | Sequence[str]) -> list[str]:
@@ -99,7 +99,7 @@ def limited(limits: Sequence[str]) -> list[str] | None:
     return terms if limits else None
 
 
-def _evaluated(inventory: Inventory, terms: Sequence[str]) -> dict[str, Host]:
+def evaluated(inventory: Inventory, terms: Sequence[str]) -> dict[str, Host]:
     """Add up the plain terms, keep what each `&` has too, take away what each `!` has; whatever their order."""
     plain = [term for term in terms if term[0] not in "&!"] or ["all"]
     found: dict[str, Host] = {}

@@ -143,9 +143,9 @@ def text(found: Mapping[Any, Any]) -> str:
     """Return JSON as `ansible-inventory` writes it."""
     plain = _jsonable(found, ())
     try:
-        return json.dumps(plain, sort_keys=True, indent=4)
+        return json.dumps(plain, sort_keys=True, indent=4, ensure_ascii=False)
     except TypeError:  # keys of several kinds have no order
-        return json.dumps(json.loads(json.dumps(plain)), sort_keys=True, indent=4)
+        return json.dumps(json.loads(json.dumps(plain)), sort_keys=True, indent=4, ensure_ascii=False)
 
 
 def yaml_text(found: Mapping[Any, Any]) -> str:
@@ -156,6 +156,10 @@ def yaml_text(found: Mapping[Any, Any]) -> str:
     class Dumper(CSafeDumper):  # type: ignore[misc]
         """Knows the texts of inventories."""
 
+        def ignore_aliases(self, data: Any) -> bool:
+            return isinstance(data, (datetime.date, datetime.time)) or bool(super().ignore_aliases(data))
+
+    Dumper.add_representer(set, lambda dumper, data: dumper.represent_list(sorted(data, key=str)))
     Dumper.add_representer(Map, lambda dumper, data: dumper.represent_dict(data))
     for kind in (Unsafe, Opened):
         Dumper.add_representer(kind, lambda dumper, data: dumper.represent_str(str(data)))

@@ -171,7 +171,7 @@ class _Builder:
         elif tag in _VAULT:
             value = Sealed(text, f"{self.file}:{event.start_mark.line + 1}")
         elif tag == "!unsafe":
-            value = self.implicit(text, event) if event.style is None else text
+            value = self.implicit(text, event) if not event.style else text
             value = Unsafe(text) if isinstance(value, str) else value
         else:
             raise self.tag(event)
@@ -254,7 +254,7 @@ class _Builder:
         if event is not None:
             mark = event.start_mark
             frame.key_mark = (mark.line + 1, mark.column + 1)
-            if value == "<<" and type(event) is yaml.ScalarEvent and event.style is None:
+            if value == "<<" and type(event) is yaml.ScalarEvent and not event.style:
                 frame.key = _MERGE
 
     def entry(self, frame: _Frame, value: Any, event: Any) -> None:

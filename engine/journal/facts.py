@@ -30,7 +30,7 @@ step.begun         module title path subject_acted; the fact's `step` is its int
 step.ended         module title rung phase status changed duration error output exit_code actions diff
 step.undone        what step.ended says, of an undo; the fact's `step` is the intent that was undone
 attempt.begun      attempt attempts
-attempt.ended      attempt ok module progress, and what step.ended says
+attempt.ended      attempt ok module progress local (it failed by what is here), and what step.ended says
 attempt.delayed    attempt (the next one) delay
 operation.ended    state attempts duration error
 attempt.refused    component member reason until: its breaker is open

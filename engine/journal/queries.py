@@ -23,7 +23,7 @@ _TOLD: Final = (
 _BEGUN: Final = ("run.begun", "attempt.begun")  # what a run was at, of one that was stopped or killed
 STOPPED: Final = 130  # the exit code
 _NAMING: Final = ("events", "incidents", "cursors")  # the tables that name detectors
-_MOST: Final = 1000  # facts of one run that are told
+_MOST: Final = 50_000  # facts of one run that are told: some of each of thousands of hosts
 
 
 @frozen

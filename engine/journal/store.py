@@ -303,7 +303,8 @@ class Journal:
     ) -> list[tuple[float, bool, float]]:
         """Return when the last attempts of some operations ended, whether they succeeded, and their seconds.
 
-        With `member`, those that asked this member of their pool.
+        Those that failed by what is here (`local`) are left out: components are told from the rest. With `member`,
+        those that asked this member of their pool.
         """
         named = ", ".join("?" * len(operations))
         rows = self.ask(
@@ -311,6 +312,7 @@ class Journal:
             SELECT at, status, duration FROM events
             WHERE runbook = ? AND host = ? AND kind = 'attempt.ended' AND operation IN ({named})
                 AND status NOT IN ('planned', 'skipped', 'refused') AND (? = '' OR data ->> 'member' = ?)
+                AND (status IN ('done', 'ok') OR data ->> 'local' IS NULL)
             ORDER BY seq DESC LIMIT ?
             """,  # noqa: S608 -- question marks
             (runbook, host, *operations, member, member, most),

@@ -365,7 +365,9 @@ DEFINITIONS: Schema = {
             {
                 "env": _text("An environment variable."),
                 "file": _text("A file."),
-                "keyring": _text("An entry of the keyring."),
+                "keyring": _text(
+                    "An entry of the keyring: SERVICE/USER.", pattern="^.+/[^/]+$", examples=["llm-deploy/hf_token"]
+                ),
             },
         ),
         "oneOf": [{"required": ["env"]}, {"required": ["file"]}, {"required": ["keyring"]}],

@@ -191,6 +191,9 @@ def _told(turn: Turn, operation: Operation, work: Work, answer: Answer, *, ok: b
         told["component"] = operation.component
     if outcome.data.get("progress"):
         told["progress"] = outcome.data["progress"]
+    local = not ok and outcome.data.get("local") is True  # it failed here: whoever it needed is well
+    if local:
+        told["local"] = True
     turn.tell(
         "attempt.ended",
         host=work.host,
@@ -202,7 +205,7 @@ def _told(turn: Turn, operation: Operation, work: Work, answer: Answer, *, ok: b
         title=operation.name,
         **told,
     )
-    if turn.plan.settings.check or outcome.status in _SAYS_NOTHING:
+    if turn.plan.settings.check or local or outcome.status in _SAYS_NOTHING:
         return
     fed = [operation.component] if operation.component is not None else []
     fed += [components.of_member(operation.pool, answer.member)] if operation.pool and answer.member else []

@@ -60,11 +60,15 @@ def said(before: State, after: State) -> list[tuple[tuple[str, str], Said | None
         return []
     detectors = after.plan.runbook.detectors
     asked = {name for detector in detectors if detector.members for name in (*detector.members, detector.name)}
+    if not asked:
+        return []
     forgotten: list[tuple[tuple[str, str], Said | None]] = [(key, None) for key in before.said if key not in after.said]
     return forgotten + [
         (key, told)
         for key, told in after.said.items()
-        if key[1].partition(JOINED)[0] in asked and memory(told) != memory(before.said.get(key, _NOTHING))
+        if told is not (known := before.said.get(key, _NOTHING))
+        and key[1].partition(JOINED)[0] in asked
+        and memory(told) != memory(known)
     ]
 
 

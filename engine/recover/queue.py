@@ -25,13 +25,15 @@ CATCH_UP = 60.0  # seconds that a pass goes on reading logs that were not read t
 def judged(turn: Turn, host: str, detectors: Iterable[str]) -> None:
     """Remember what was looked at: its incidents are due."""
     looked = {(host, detector) for detector in detectors}
-    turn.judged |= looked
+    turn.write("judged").update(dict.fromkeys(looked, True))
     turn.due |= looked
 
 
 def due(turn: Turn, incident: Incident) -> None:
     """Have an incident decided, if this run has looked at it."""
-    turn.due |= turn.judged & {(incident.host, incident.detector)}
+    place = (incident.host, incident.detector)
+    if place in turn.read("judged"):
+        turn.due |= {place}
 
 
 def all_due(turn: Turn) -> None:
@@ -49,7 +51,7 @@ def moved_up(turn: Turn) -> None:
             all_due(turn)
             return
         down = decision.under_recovery(turn)
-        for incident in _in_order(turn, turn.judged):
+        for incident in _in_order(turn, turn.read("judged")):
             if not decision.is_full(turn, incident.host, down) and (current := turn.incident(incident.key)) is not None:
                 _decide(turn, current)
                 down = decision.under_recovery(turn)

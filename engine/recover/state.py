@@ -234,7 +234,7 @@ class State:
     unreached: Mapping[str, str] = field(default_factory=dict)  # by host: why it could not be reached the last time
     awaited: frozenset[str] = frozenset()  # hosts that have not answered in this round of looks
     round: float = 0.0  # when that began
-    judged: frozenset[tuple[str, str]] = frozenset()  # host and detector: those that this run has looked at
+    judged: Mapping[tuple[str, str], bool] = field(default_factory=dict)  # host and detector: this run has looked at it
     due: frozenset[tuple[str, str]] = frozenset()  # those of them whose incidents are not decided yet
     failed: Mapping[Key, str] = field(default_factory=dict)  # the incident that was recovered last, in vain
     past: Mapping[str, Incident] = field(default_factory=dict)  # by id: those that ended shortly before this run
@@ -271,7 +271,8 @@ class State:
         return not self.tasks and self.wake is None
 
 
-_PLAIN = ("recovering", "stopping", "counter", "people", "elsewhere", "lost", "awaited", "round", "judged", "due")
+_PLAIN = ("recovering", "stopping", "counter", "people", "elsewhere", "lost", "awaited", "round", "due")
+_LARGE = frozenset({"said", "judged"})  # each look of each host changes them
 
 
 class Turn:
@@ -279,7 +280,7 @@ class Turn:
 
     def __init__(self, state: State, now: float) -> None:
         self._state = state
-        self._own: dict[str, dict[Any, Any]] = {}
+        self._own: dict[str, MutableMapping[Any, Any]] = {}
         self.now = now
         self.plan = state.plan
         self.recovering = state.recovering
@@ -290,7 +291,6 @@ class Turn:
         self.lost = state.lost
         self.awaited = state.awaited
         self.round = state.round
-        self.judged = state.judged
         self.due = state.due
         self.freed = False  # an incident ended in this turn: its host may make room for another
         self.commands: list[Command] = []
@@ -301,10 +301,14 @@ class Turn:
         found: Mapping[Any, Any] = self._own[group] if group in self._own else getattr(self._state, group)
         return found
 
-    def write(self, group: str) -> dict[Any, Any]:
+    def write(self, group: str) -> MutableMapping[Any, Any]:
         """Return one of the state's mappings for changing."""
         if group not in self._own:
-            self._own[group] = dict(getattr(self._state, group))
+            found: Mapping[Any, Any] = getattr(self._state, group)
+            if isinstance(found, Shards):
+                self._own[group] = found.copy()
+            else:
+                self._own[group] = Shards(found) if group in _LARGE else dict(found)
         return self._own[group]
 
     def incident(self, key: Key) -> Incident | None:

@@ -7,11 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import folded, words
-from runbook.engine.report.lines import INDENT, SIGNS, row
+from runbook.engine.report.lines import SIGNS, named, room, row
 from runbook.engine.report.ranges import written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from runbook.engine.report.blocks import Blocks
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _FEW: Final = 6  # hosts that are told one by one where each has something of its own to say
 _IDS: Final = 4  # incidents that are named in a command
-_LINES: Final = 3  # of a list of hosts
 _STANDING: Final = {  # how a host stands, in the order of the recap, with the state whose sign it has
     "well": "cured",
     "healed": "cured",
@@ -38,10 +37,11 @@ _CALM: Final = frozenset({"well", "healed", "pending"})
 class Across:
     """Writes about many hosts for one reader."""
 
-    def __init__(self, paint: Paint, blocks: Blocks, *, verbosity: int = 0) -> None:
+    def __init__(self, paint: Paint, blocks: Blocks, *, verbosity: int = 0, past: bool = False) -> None:
         self._paint = paint
         self._blocks = blocks
-        self._room = 0 if verbosity > 0 else (paint.columns - len(INDENT)) * _LINES - 20  # columns of a list, in lines
+        self._named = partial(named, paint, whole=verbosity > 0)
+        self._past = past
         self._quiet = verbosity < 0
         self._more = verbosity > 0
 
@@ -79,9 +79,9 @@ class Across:
         lines = []
         for state, names in shown.items():
             sign, colour = SIGNS[_STANDING[state]]
-            room = self._paint.columns - wide - digits - 6
-            listed = written(names, room if not self._more else 0)
-            first, *rest = words.wrapped(listed, room)
+            columns = self._paint.columns - wide - digits - 6
+            listed = written(names, columns if not self._more else 0)
+            first, *rest = words.wrapped(listed, columns)
             lines.append(f"{self._paint(sign, colour)} {state:<{wide}}  {len(names):>{digits}}  {first}")
             lines += [" " * (wide + digits + 6) + line for line in rest]
         return lines
@@ -110,12 +110,12 @@ class Across:
 
     def _subjects(self, group: Group[IncidentReport]) -> list[str]:
         subjects = [one.subject for host, one in group.members if one.subject not in ("", host)]
-        return row(self._paint, "about", written(subjects, self._room)) if subjects else []
+        return row(self._paint, "about", written(subjects, room(self._paint))) if subjects else []
 
     def _approve(self, group: Group[IncidentReport], run: RunReport) -> list[str]:
         """Say what a person can type about those that wait."""
         ids = [one.id for _, one in group.members if one.id]
-        if group.first.state != "waiting" or run.check or not ids:
+        if group.first.state != "waiting" or run.check or self._past or not ids:
             return []
         named = " ".join(ids[:_IDS]) if len(ids) <= _IDS else f"{ids[0]} …"
         more = "" if len(ids) <= _IDS else f" (`runbook approvals` shows all {len(ids)})"
@@ -148,16 +148,6 @@ class Across:
         if found:
             each = (self._blocks.absent(detectors, reason, _count(hosts)) for detectors, hosts, reason in found)
             yield [line for lines in each for line in lines]
-
-    def _named(self, block: Callable[[str], list[str]], hosts: Sequence[str]) -> list[str]:
-        """Return a block with the names of its hosts: in its headline where they fit into it, else below it."""
-        if len(hosts) == 1:
-            return block(hosts[0])
-        lines = block(f"{len(hosts)} hosts: {written(hosts)}")
-        if "\n" not in lines[0]:
-            return lines
-        first, *rest = block(f"{len(hosts)} hosts")
-        return [first, *row(self._paint, "hosts", written(hosts, self._room)), *rest]
 
 
 def more_to_say(one: IncidentReport, cut: AbstractSet[str]) -> bool:

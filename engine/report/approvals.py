@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.report import words
 from runbook.engine.report.clock import moment
+from runbook.engine.report.folded import Group, alike, grouped, spent
 from runbook.engine.report.following import asked, following
-from runbook.engine.report.lines import head, row
+from runbook.engine.report.lines import INDENT, head, named, row
 from runbook.engine.report.passes import SCHEMA
-from runbook.engine.report.standing import told
+from runbook.engine.report.standing_blocks import told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from runbook.engine.journal.facts import IncidentRow
     from runbook.engine.people import People
@@ -26,24 +27,48 @@ def allowed(one: IncidentRow, people: People, now: float) -> bool:
 
 
 def lines(paint: Paint, waiting: Sequence[IncidentRow], people: People, now: float) -> Iterator[str]:
-    """Yield the text."""
-    for place, one in enumerate(waiting):
+    """Yield the text; the same steps about the same thing on many hosts are told once."""
+
+    def kind(host: str, one: IncidentRow) -> Hashable:
+        if one.id in people.approvals:
+            return one.id
+        about = "" if one.subject == host else one.subject
+        steps = tuple(map(told, asked(one)))
+        return one.runbook, one.detector, about, alike(str(one.data.get("reason") or ""), host), steps
+
+    for place, group in enumerate(grouped(((one.host, one) for one in waiting), kind)):
         if place:
             yield ""
-        about = f" · {words.cut(one.subject, 60)}" if one.subject and one.subject != one.host else ""
-        title = words.printable(f"{one.id}  {one.detector}{about} on {one.host} ({one.runbook})")
-        yield head(paint, "waiting", title, f"{words.duration(now - one.opened)}")
-        if one.data.get("reason"):
-            yield from row(paint, "why", words.printable(str(one.data["reason"])))
-        for step in asked(one):
-            yield from row(paint, "would", told(step))
-        said = people.approvals.get(one.id)
-        if said is not None:
-            word = "approved" if said.granted else "rejected"
-            over = "which is over" if said.until <= now else f"until {moment(said.until, now)}"
-            why = f": {said.reason}" if said.reason else ""
-            yield from row(paint, "said", words.printable(f"{word} by {said.by} {moment(said.at, now)}, {over}{why}"))
+        yield from _block(paint, group, people, now)
+
+
+def _block(paint: Paint, group: Group[IncidentRow], people: People, now: float) -> Iterator[str]:
+    one, ids = group.first, [each.id for _, each in group.members]
+    about = f" · {words.cut(one.subject, 60)}" if one.subject and one.subject != one.host else ""
+    name = f"{one.id}  {one.detector}{about}" if len(ids) == 1 else f"{one.detector}{about}"
+    waits = spent(now - each.opened for _, each in group.members)
+
+    def headed(host: str) -> list[str]:
+        return [head(paint, "waiting", words.printable(f"{name} on {host} ({one.runbook})"), waits)]
+
+    yield from named(paint, headed, group.hosts)
+    if one.data.get("reason"):
+        yield from row(paint, "why", words.printable(str(one.data["reason"])))
+    for step in asked(one):
+        yield from row(paint, "would", told(step))
+    said = people.approvals.get(one.id)
+    if said is not None:
+        word = "approved" if said.granted else "rejected"
+        over = "which is over" if said.until <= now else f"until {moment(said.until, now)}"
+        why = f": {said.reason}" if said.reason else ""
+        yield from row(paint, "said", words.printable(f"{word} by {said.by} {moment(said.at, now)}, {over}{why}"))
+    if len(ids) == 1:
         yield from row(paint, "next", following(one, people, now))
+    else:
+        yield from row(
+            paint, "next", f"`runbook approve ID …`, or `runbook reject ID …`, with any of these {len(ids)}:"
+        )
+        yield from (INDENT + line for line in words.wrapped(" ".join(ids), paint.columns - len(INDENT)))
 
 
 def document(waiting: Sequence[IncidentRow], people: People, now: float) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Blocks:
     """Writes blocks for one reader: this wide, in colours or not, with more or less in them."""
 
     def __init__(self, paint: Paint, *, verbosity: int = 0) -> None:
-        self._paint = paint
+        self.paint = paint
         self._more = verbosity > 0
         self._less = verbosity < 0
 
@@ -113,7 +113,7 @@ class Blocks:
         if one.state == "skipped":
             return []
         label, said = did(one, words.printable(one.title or one.module))
-        room = self._paint.columns - len(INDENT)
+        room = self.paint.columns - len(INDENT)
         return self._row(label, words.cut(said, room), "red" if one.failed else "")
 
     def closing(self, one: StepReport, host: str = "") -> list[str]:
@@ -131,7 +131,7 @@ class Blocks:
         right = f"skipped: {words.printable(_one_line(reason))}"
         listed = ", ".join(words.printable(name) for name in names)
         more = words.amount(len(names), "operation")
-        room = self._paint.columns - 4 - words.width(right)
+        room = self.paint.columns - 4 - words.width(right)
         where = f" on {words.printable(host)}" if host else ""
         return [self._head("skipped", (listed if words.width(listed + where) <= room else more) + where, right)]
 
@@ -143,29 +143,29 @@ class Blocks:
     def untold(self, channel: str, reason: str) -> list[str]:
         """Return the sentence of a channel that did not take a message."""
         said = f"! {words.printable(channel)} was not told: {words.printable(_one_line(reason))}"
-        return [self._paint(line, "yellow") for line in words.wrapped(said, self._paint.columns)]
+        return [self.paint(line, "yellow") for line in words.wrapped(said, self.paint.columns)]
 
     def absent(self, names: Sequence[str], reason: str, host: str = "") -> list[str]:
         """Return one sentence of the detectors whose target a host lacks, for one reason."""
         where = f" on {words.printable(host)}" if host else ""
         said = f"absent{where}: {', '.join(map(words.printable, names))} ({words.printable(_one_line(reason))})"
-        first, *rest = words.wrapped(said, self._paint.columns - 2)
-        return [self._paint("-", "dim") + " " + first, *("  " + line for line in rest)]
+        first, *rest = words.wrapped(said, self.paint.columns - 2)
+        return [self.paint("-", "dim") + " " + first, *("  " + line for line in rest)]
 
     def _head(self, state: str, title: str, right: str) -> str:
-        return head(self._paint, state, title, right)
+        return head(self.paint, state, title, right)
 
     def _row(self, label: str, text: str, style: str = "") -> list[str]:
-        return row(self._paint, label, text, style)
+        return row(self.paint, label, text, style)
 
     def _diff(self, one: StepReport) -> list[str]:
         if not one.diff or self._less:
             return []
         lines = words.printable_lines(one.diff)
         shown = lines if self._more else lines[:_DIFF_LINES]
-        painted = [INDENT + self._paint(line, *_diff_style(line)) for line in shown]
+        painted = [INDENT + self.paint(line, *_diff_style(line)) for line in shown]
         if len(shown) < len(lines):
-            painted.append(INDENT + self._paint(f"… {len(lines) - len(shown)} more lines (-v shows them)", "dim"))
+            painted.append(INDENT + self.paint(f"… {len(lines) - len(shown)} more lines (-v shows them)", "dim"))
         return painted
 
     def _output(self, one: StepReport) -> list[str]:
@@ -175,8 +175,8 @@ class Blocks:
         lines = words.printable_lines(one.output.strip("\n"))
         shown = lines if self._more else lines[-_OUTPUT_LINES:]
         hidden = len(lines) - len(shown)
-        above = [INDENT + self._paint(f"… {hidden} lines above (-v shows them)", "dim")] if hidden else []
-        bar = self._paint("│ ", "dim")
+        above = [INDENT + self.paint(f"… {hidden} lines above (-v shows them)", "dim")] if hidden else []
+        bar = self.paint("│ ", "dim")
         return [*above, *(INDENT + bar + line for line in shown)]
 
 

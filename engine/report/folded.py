@@ -11,7 +11,7 @@ from runbook.engine.report.ranges import natural
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from runbook.engine.report.passes import IncidentReport, OperationReport, RunReport, StepReport
 
@@ -55,7 +55,7 @@ class Group(Generic[One]):
 def incidents(run: RunReport) -> list[Group[IncidentReport]]:
     """Return a run's incidents, the alike in groups; about one subject where that is alike too."""
     found = [(host.name, one) for host in run.hosts.values() for one in host.incidents]
-    groups = [one for group in _grouped(found, _kind) for one in _by_subject(group)]
+    groups = [one for group in grouped(found, _kind) for one in _by_subject(group)]
     place = {name: number for number, name in enumerate(run.order)}
     return sorted(
         groups,
@@ -68,7 +68,7 @@ def operations(run: RunReport) -> list[Group[OperationReport]]:
     found = [(host.name, one) for host in run.hosts.values() for one in host.operations]
     place = {name: number for number, name in enumerate(run.planned)}
     return sorted(
-        _grouped(found, _operated),
+        grouped(found, _operated),
         key=lambda group: (place.get(group.first.name, len(place)), _RANKS.get(group.first.state, 0)),
     )
 
@@ -76,7 +76,7 @@ def operations(run: RunReport) -> list[Group[OperationReport]]:
 def steps(run: RunReport) -> list[Group[StepReport]]:
     """Return the steps that stand by themselves, the alike in groups."""
     found = [(host.name, one) for host in run.hosts.values() for one in host.steps]
-    return _grouped(found, _stepped)
+    return grouped(found, _stepped)
 
 
 def unknown(run: RunReport) -> list[tuple[tuple[str, ...], tuple[str, ...], str]]:
@@ -92,12 +92,12 @@ def absent(run: RunReport) -> list[tuple[tuple[str, ...], tuple[str, ...], str]]
 def unreachable(run: RunReport) -> list[tuple[tuple[str, ...], str]]:
     """Return hosts that did not answer, and why not."""
     found = [(host.name, host.unreachable) for host in run.hosts.values() if host.unreachable]
-    return [(group.hosts, group.first) for group in _grouped(found, lambda host, reason: alike(reason, host))]
+    return [(group.hosts, group.first) for group in grouped(found, lambda host, reason: alike(reason, host))]
 
 
 def messages(said: Iterable[tuple[str, str]]) -> list[Group[str]]:
     """Return messages of hosts, the alike in groups."""
-    return _grouped(said, lambda host, text: alike(text, host))
+    return grouped(said, lambda host, text: alike(text, host))
 
 
 def merged(group: Group[IncidentReport]) -> IncidentReport:
@@ -138,7 +138,8 @@ def alike(text: str, host: str = "") -> str:
     return _AMOUNT.sub("#", _ID.sub("#", text))
 
 
-def _grouped(found: Iterable[tuple[str, One]], kind: Any) -> list[Group[One]]:
+def grouped(found: Iterable[tuple[str, One]], kind: Callable[[str, One], Hashable]) -> list[Group[One]]:
+    """Return what hosts have in groups of the same kind, in the order in which the kinds occur."""
     groups: dict[Hashable, list[tuple[str, One]]] = {}
     for host, one in found:
         groups.setdefault(kind(host, one), []).append((host, one))
@@ -147,7 +148,7 @@ def _grouped(found: Iterable[tuple[str, One]], kind: Any) -> list[Group[One]]:
 
 def _by_subject(group: Group[IncidentReport]) -> list[Group[IncidentReport]]:
     """Part a group where a few subjects occur on several hosts each; else it is about all of them together."""
-    parts = _grouped(group.members, _about)
+    parts = grouped(group.members, _about)
     several = [part for part in parts if len(part.hosts) > 1]
     if not several or len(several) > _PARTS:
         return [group]

@@ -30,17 +30,18 @@ def lines(paint: Paint, report: PassReport) -> Iterator[str]:
     waiting = [(host.name, one) for host in report.hosts for one in host.incidents if one.state == "waiting"]
     if not waiting:
         return
+    known = frozenset(catalogue.step_names())
     steps: dict[tuple[str, Impact | None], list[str]] = {}
     for host, one in waiting:
         planned = [step for step in one.steps if step.state == "planned" and step.phase in ("", "recover")]
         for step in planned:
-            cls = catalogue.step(step.module) if step.module in catalogue.steps() else None
+            cls = catalogue.step(step.module) if step.module in known else None
             named = step.title if step.title in ("", step.module) else f"{step.title} ({step.module})"
             steps.setdefault((named or step.module, cls.impact if cls else None), []).append(host)
         if not planned:
             steps.setdefault((f"the recovery of `{one.detector}`", None), []).append(host)
     hosts = {host for host, _ in waiting}
-    recoveries = words.amount(len(waiting), "recovery").replace("recoverys", "recoveries")
+    recoveries = "1 recovery" if len(waiting) == 1 else f"{len(waiting)} recoveries"
     yield paint(f"--yes allows {recoveries} on {words.amount(len(hosts), 'host')}:", "bold")
     for (title, impact), those in sorted(steps.items(), key=_worst, reverse=True):
         names = list(dict.fromkeys(those))

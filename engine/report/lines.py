@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import words
+from runbook.engine.report.ranges import written
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from runbook.engine.report.paint import Paint
 
 SIGNS: Final = {
@@ -19,6 +22,7 @@ SIGNS: Final = {
     **dict.fromkeys(("pending", "skipped", "absent", "planned"), ("-", "dim")),
 }
 INDENT: Final = " " * 10
+_LINES: Final = 3  # of a list of names
 _LONGEST: Final = 800  # characters of one sentence: what is longer is told by the journal
 
 
@@ -42,3 +46,26 @@ def row(paint: Paint, label: str, text: str, style: str = "") -> list[str]:
     first, *rest = words.wrapped(words.cut(text, _LONGEST), paint.columns - len(INDENT))
     begin = f"    {paint(f'{label:<5}', 'dim')} {paint(first, style) if style else first}"
     return [begin, *(INDENT + (paint(line, style) if style else line) for line in rest)]
+
+
+def named(paint: Paint, block: Callable[[str], list[str]], hosts: Sequence[str], *, whole: bool = False) -> list[str]:
+    """Return a block that names its hosts: in its headline where they fit into it, else below it.
+
+    Args:
+        paint: how to write.
+        block: returns the block of a host's name, or of words in its place.
+        hosts: their names.
+        whole: name all, however many they are.
+    """
+    if len(hosts) == 1:
+        return block(hosts[0])
+    lines = block(f"{len(hosts)} hosts: {written(hosts)}")
+    if "\n" not in lines[0]:
+        return lines
+    first, *rest = block(f"{len(hosts)} hosts")
+    return [first, *row(paint, "hosts", written(hosts, 0 if whole else room(paint))), *rest]
+
+
+def room(paint: Paint) -> int:
+    """Return how many columns a list of names may have: a few lines of them."""
+    return (paint.columns - len(INDENT)) * _LINES - 20

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.report import words
+from runbook.engine.report.across import Across
 from runbook.engine.report.bars import bar
 from runbook.engine.report.blocks import Blocks
 from runbook.engine.report.clock import moment
@@ -181,6 +182,10 @@ def _entry(paint: Paint, blocks: Blocks, run: PastRun, *, full: bool) -> Iterato
     first, *more = words.wrapped(head, paint.columns - len(_UNDER))
     yield paint(f"{_clock(run.started)}  {first}", "bold")
     yield from (_UNDER + paint(line, "bold") for line in more)
+    if len(report.hosts) > 1 and not full:
+        for lines in reversed([*Across(blocks.paint, blocks, past=True).findings(report)]):  # the worst first
+            yield from _indented(lines)
+        return
     for host in report.hosts.values():
         name = host.name if host.name != "localhost" else ""
         for operation in host.operations:

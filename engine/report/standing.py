@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from runbook.engine.journal.ask.left import RELEASED, STOPPED
-from runbook.engine.report import evidence, words
+from runbook.engine.report import standing_blocks, words
 from runbook.engine.report.bars import bar
 from runbook.engine.report.clock import moment
-from runbook.engine.report.following import asked, following
 from runbook.engine.report.levels import levels
-from runbook.engine.report.lines import head, row
+from runbook.engine.report.lines import row
 from runbook.engine.report.passes import BAD, UNFINISHED
+from runbook.engine.report.standing_blocks import parted
 from runbook.engine.report.table import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from runbook.engine.journal.ask.runs import LastRun
-    from runbook.engine.journal.ask.standing import Held, Standing
-    from runbook.engine.journal.facts import IncidentRow
+    from runbook.engine.journal.ask.standing import Standing
     from runbook.engine.report.levels import Level
     from runbook.engine.report.paint import Paint
 
 _COLOURS: Final = {0: "green", 3: "cyan", 4: "yellow"}
 _LEVELS: Final = {"healthy": "green", "degraded": "yellow", "unhealthy": "red", "critical": "red"}
 _ILL: Final = BAD | {RELEASED}
-_MOST: Final = 10  # steps of one incident, components
-_SHOWN: Final = 50  # incidents
+_MOST: Final = 10  # components
 
 
 def exit_code(stands: Standing) -> int:
@@ -43,7 +41,7 @@ def exit_code(stands: Standing) -> int:
 def summary(stands: Standing, now: float) -> str:
     """Return the last line: what there is, and what is next."""
     counts: dict[str, int] = {}
-    roots, followers = _parted(stands.incidents)
+    roots, followers = parted(stands.incidents)
     for one in roots:
         counts[one.state] = counts.get(one.state, 0) + 1
     said = [f"{number} {state}" for state, number in sorted(counts.items(), key=lambda each: -each[1])]
@@ -77,9 +75,9 @@ def lines(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
     """Yield the text of `status`."""
     parts = [
         list(_passes(paint, stands, now)),
-        *_incidents(paint, stands, now),
-        *([line] for line in _pending(paint, stands.pending, now)),
-        *_unseen(paint, stands),
+        *standing_blocks.incidents(paint, stands, now),
+        *([line] for line in standing_blocks.pending(paint, stands.pending, now)),
+        *standing_blocks.unseen(paint, stands),
         list(_components(paint, stands, now)),
         list(_pools(paint, stands, now)),
         list(_people(paint, stands, now)),
@@ -119,79 +117,6 @@ def _passes(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
         elif one.every is not None:
             said += f", every {words.duration(one.every)}"
         yield f"{name}{' ' * (wide - words.width(name))}  {said}"
-
-
-def _incidents(paint: Paint, stands: Standing, now: float) -> Iterator[list[str]]:
-    several = len({one.runbook for one in stands.passes}) > 1
-    roots, _ = _parted(stands.incidents)
-    for one in roots[:_SHOWN]:
-        data = one.data
-        title = f"{one.id}  {words.printable(one.detector)}"
-        if one.subject and one.subject != one.host:
-            title += f" · {words.cut(words.printable(one.subject), 60)}"
-        title += f" on {words.printable(one.host)}" + (f" ({words.printable(one.runbook)})" if several else "")
-        since = data.get("since")
-        begun = float(since) if isinstance(since, int | float) else one.opened
-        shown = [head(paint, one.state, title, f"{one.state}, {words.duration(now - begun)}")]
-        about = {"fields": data.get("fields"), "when": stands.conditions.get(one.id, "")}
-        seen = evidence.sentence(about, subject=one.subject)
-        times = f" ({data['count']} times)" if isinstance(data.get("count"), int) and data["count"] > 1 else ""
-        shown += row(paint, "saw", seen + times) if seen else []
-        shown += row(paint, "why", words.printable(str(data["reason"]))) if data.get("reason") else []
-        for step in asked(one)[:_MOST]:
-            shown += row(paint, "would", f"{told(step)}")
-        if folded := data.get("folded"):
-            shown += row(paint, "led to", _folded(folded))
-        shown += row(paint, "next", following(one, stands.people, now, free=one.id in stands.free))
-        yield shown
-    if len(roots) > _SHOWN:
-        yield [paint(f"… {len(roots) - _SHOWN} more (--host and --runbook narrow it, --format json has all)", "dim")]
-
-
-def _parted(incidents: Sequence[IncidentRow]) -> tuple[list[IncidentRow], list[IncidentRow]]:
-    """Return those that stand by themselves, and those that follow from one of them, which is told with its root."""
-    shown = {one.id for one in incidents}
-    follows = [one.data.get("root") in shown for one in incidents]
-    roots = [one for one, later in zip(incidents, follows, strict=True) if not later]
-    return roots, [one for one, later in zip(incidents, follows, strict=True) if later]
-
-
-def told(step: Any) -> str:
-    """Return a step that waits for a person, as one line: its name, what it is given, its impact."""
-    params = step.get("params") or {}
-    given = ", ".join(f"{name} {words.value(name, value)}" for name, value in params.items())
-    name = str(step.get("step") or step.get("module") or "")
-    return words.printable(f"{name}{': ' + given if given else ''} ({step.get('impact') or 'impact unknown'})")
-
-
-def _folded(folded: Any) -> str:
-    named = [f"{one.get('signature') or one.get('detector')} on {one.get('host')}" for one in folded]
-    more = f", {len(named) - 3} more" if len(named) > 3 else ""
-    return words.printable(", ".join(named[:3]) + more)
-
-
-def _pending(paint: Paint, pending: Sequence[Held], now: float) -> Iterator[str]:
-    for one in pending:
-        title = " · ".join(part for part in (one.detector, one.subject) if part and part != one.host)
-        wanted, hold = one.data.get("count"), one.data.get("hold")
-        far = words.duration(max(0.0, one.seen - one.since)) + (f" of {words.duration(hold)}" if hold else "")
-        if isinstance(wanted, int) and wanted > 1:
-            far = f"{one.data.get('counted', 1)} of {wanted} times"
-        ago = words.duration(now - one.seen) if now - one.seen >= 1 else ""
-        far += f" when last seen, {ago} ago" if ago else ""
-        yield head(paint, "pending", words.printable(f"{title} on {one.host}"), f"pending, {far}")
-
-
-def _unseen(paint: Paint, stands: Standing) -> Iterator[list[str]]:
-    for one in stands.blind:
-        title = words.printable(f"{one.detector} on {one.host}" if one.detector else one.host)
-        state = "unknown" if one.detector else "unreachable"
-        yield [head(paint, state, title, state), *row(paint, "why", words.printable(one.reason))]
-    for operation in stands.undone:
-        right = "waiting for approval" if operation.state == "waiting" else operation.state
-        title = words.printable(f"{operation.operation} on {operation.host}")
-        why = row(paint, "why", words.printable(" ".join(operation.error.split()))) if operation.error else []
-        yield [head(paint, operation.state, title, right), *why]
 
 
 def _components(paint: Paint, stands: Standing, now: float) -> Iterator[str]:

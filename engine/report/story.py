@@ -10,7 +10,7 @@ from runbook.engine.report.following import asked, following
 from runbook.engine.report.lines import head, row
 from runbook.engine.report.narrator import Narrator, Told
 from runbook.engine.report.passes import SCHEMA
-from runbook.engine.report.standing import told as would
+from runbook.engine.report.standing_blocks import told as would
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

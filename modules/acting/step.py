@@ -1,5 +1,6 @@
 """One step from order to result, in a process of its own: its subject's lock, its records, its plan, its actions."""
 
+import errno
 import gc
 import os
 import signal
@@ -17,6 +18,7 @@ from runbook.modules.host import Host, boot_id
 from runbook.modules.ledger import Ledger
 from runbook.modules.wire import result
 
+_OURS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})  # not theirs
 _PROGRESS = 0.25  # seconds between two words of progress
 _MANY = 100_000  # things made between two looks for garbage: a plan of many files is none, and is soon over
 _TOLD = 500  # characters of progress
@@ -134,6 +136,8 @@ def _ended(hands: Hands, work: Any, timeout: float) -> Dict[str, Any]:
         )
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
+        if problem.errno in _OURS:
+            hands.data["local"] = True
         status, error = "failed", f"{where}{problem.strerror or problem}"
     except Exception as problem:  # noqa: BLE001 -- whatever a module does, the step has an end
         import traceback

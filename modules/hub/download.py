@@ -7,7 +7,7 @@ from collections import deque
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.acting.hands import Hands, size
-from runbook.modules.declare import Failed
+from runbook.modules.declare import Blameless
 from runbook.modules.frozen import frozen
 from runbook.modules.hub.bring import Bringer, Stopped
 from runbook.modules.hub.ground import Ground
@@ -141,7 +141,7 @@ class _Work:
         if not isinstance(fault, OSError) or isinstance(fault, FileNotFoundError):
             return fault
         rest = size(max(self._tally.total - self._tally.done, 0))
-        return Failed(f"{self._place.ground.path}: {os.strerror(fault.errno or 0)}, with {rest} still to come")
+        return Blameless(f"{self._place.ground.path}: {os.strerror(fault.errno or 0)}, with {rest} still to come")
 
 
 def check_room(ground: str, needed: int, free: int) -> None:
@@ -153,7 +153,7 @@ def check_room(ground: str, needed: int, free: int) -> None:
         free: bytes that are free there.
     """
     if needed > free:
-        raise Failed(
+        raise Blameless(
             f"no space left for it: {size(needed)} are still to come to {ground}, and {size(free)} are free on"
             f" {file_system(ground)}"
         )

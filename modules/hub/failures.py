@@ -4,7 +4,7 @@ import re
 import time
 from typing import Any, Mapping, Optional
 
-from runbook.modules.declare import Failed
+from runbook.modules.declare import Blameless, Failed
 
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _WAIT = re.compile(r'"[^"]*"\s*;(?:[^,]*;)?\s*r\s*=\s*0\s*;(?:[^,]*;)?\s*t\s*=\s*(\d{1,6})')  # "api";r=0;t=55
@@ -51,22 +51,24 @@ def of_status(status: int, headers: Mapping[str, str], what: str, *, token: bool
     who = "this token" if token else "anybody without a token: give `token:`"
     if code == "GatedRepo" or "gated" in said.lower():
         mend = "ask for access on its page" if token else "ask for access on its page, and give `token:`"
-        return Failed(f"GatedRepoError: {begin} is gated and not open to {who.partition(':')[0]}; {mend}{_tail(said)}")
+        return Blameless(
+            f"GatedRepoError: {begin} is gated and not open to {who.partition(':')[0]}; {mend}{_tail(said)}"
+        )
     if code == "RevisionNotFound":
-        return Failed(f"RevisionNotFoundError: {begin}: there is no such revision")
+        return Blameless(f"RevisionNotFoundError: {begin}: there is no such revision")
     if code == "EntryNotFound":
-        return Failed(f"EntryNotFoundError: {begin}: there is no such file")
+        return Blameless(f"EntryNotFoundError: {begin}: there is no such file")
     if status == 401 and said.startswith("Invalid credentials"):
-        return Failed(f"{begin}: the token is not valid (expired, or revoked?){_tail(said)}")
+        return Blameless(f"{begin}: the token is not valid (expired, or revoked?){_tail(said)}")
     if code == "RepoNotFound" or status == 401:
-        return Failed(
+        return Blameless(
             f"RepositoryNotFoundError: {begin} is not there, or it is private and not open to {who};"
             f" see to its name and `repo_type`{_tail(said)}"
         )
     if status == 403:
-        return Failed(f"{begin} is not open to {who}{_tail(said)}")
+        return Blameless(f"{begin} is not open to {who}{_tail(said)}")
     if status == 404:
-        return Failed(f"{begin} is not there{_tail(said)}")
+        return Blameless(f"{begin} is not there{_tail(said)}")
     return Failed(f"{begin}{_tail(said)}")
 
 

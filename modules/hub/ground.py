@@ -7,7 +7,7 @@ import threading
 from typing import Iterator, Optional, Tuple
 
 from runbook.modules.acting.trees import Trees
-from runbook.modules.declare import Failed, Refused
+from runbook.modules.declare import Blameless, Refused
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _HERE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -96,7 +96,7 @@ class Ground:
             try:
                 os.rename(old, new, src_dir_fd=here, dst_dir_fd=there)
             except IsADirectoryError as error:
-                raise Failed(f"{self.path}/{target} is a directory, and a file of the repo; move it away") from error
+                raise Blameless(f"{self.path}/{target} is a directory, and a file of the repo; move it away") from error
 
     def unlink(self, relative: str) -> None:
         """Delete a file, if it is there."""

@@ -11,13 +11,14 @@ import re
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar
 from urllib.parse import urlsplit
 
-from runbook.modules.declare import Failed
+from runbook.modules.declare import Blameless, Failed
 from runbook.modules.hub import listing, names
 from runbook.modules.hub.failures import Hindered, of_status
 from runbook.modules.hub.listing import HubFile
 
 LONGEST = 10 << 30  # bytes asked for at once: content delivery networks refuse more than 50 GB
 _MOST = 1_000_000  # entries of a repo
+_PAGES = 10_000  # of a listing
 _AGAIN = 100  # entries one after the other that were told already
 _OURS = "runbook"
 _ERRNO = re.compile(r"^\[Errno -?\d+\] (.)")
@@ -96,10 +97,11 @@ class Library:
             Failed: it says no.
         """
         api = self._api()
-        tree = self._asked(
-            lambda: _ending(api.list_repo_tree(repo, recursive=True, revision=commit, repo_type=repo_type)),
-            f"{repo}@{commit[:12]}",
-        )
+        with self._counted():
+            tree = self._asked(
+                lambda: _ending(api.list_repo_tree(repo, recursive=True, revision=commit, repo_type=repo_type)),
+                f"{repo}@{commit[:12]}",
+            )
         return tuple(
             listing.file(
                 one.path,
@@ -142,7 +144,7 @@ class Library:
         except http.HTTPError as error:
             raise Hindered(_told(error)) from error
         except self._utils.OfflineModeIsEnabled as error:
-            raise Failed(_offline(what)) from error
+            raise Blameless(_offline(what)) from error
         except OSError as error:
             if isinstance(error, ConnectionError):
                 raise Hindered(_told(error)) from error
@@ -172,6 +174,23 @@ class Library:
     def _elsewhere(self, url: str) -> str:
         return "" if _place(url) == _place(self.endpoint) else _place(url)
 
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Let a listing end whose pages are empty and lead on: the library follows them without a word."""
+        session = self._utils.get_session()
+        hooks: Mapping[str, List[Any]] = session.event_hooks
+        left = iter(range(_PAGES))
+
+        def count(_: Any) -> None:
+            if next(left, None) is None:
+                raise Failed(f"the hub's listing does not end: it has more than {_PAGES:,} pages")
+
+        session.event_hooks = {**hooks, "response": [*hooks.get("response", ()), count]}
+        try:
+            yield
+        finally:
+            session.event_hooks = hooks
+
     def _api(self) -> Any:
         return self._hub.HfApi(endpoint=self.endpoint, token=self._token, library_name=_OURS)
 
@@ -191,9 +210,9 @@ class Library:
                 where=self._elsewhere(str(response.url)),
             ) from error  # fmt: skip
         except errors.OfflineModeIsEnabled as error:
-            raise Failed(_offline(what)) from error
+            raise Blameless(_offline(what)) from error
         except errors.HFValidationError as error:
-            raise Failed(f"{what}: {str(error).splitlines()[0]}") from error
+            raise Blameless(f"{what}: {str(error).splitlines()[0]}") from error
         except http.HTTPError as error:
             raise Hindered(f"{self.endpoint}: {_told(error)}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:

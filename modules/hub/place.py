@@ -8,7 +8,7 @@ import posixpath
 import stat
 from typing import Optional, Protocol, Tuple
 
-from runbook.modules.declare import Failed
+from runbook.modules.declare import Blameless
 from runbook.modules.frozen import frozen
 from runbook.modules.hub import partial
 from runbook.modules.hub.ground import Ground
@@ -241,7 +241,7 @@ class Folder:
         """Say what the file is."""
         about = self.ground.stat(file.path)
         if about is None:
-            raise Failed(f"{self.path}/{file.path} vanished while it was being fetched")
+            raise Blameless(f"{self.path}/{file.path} vanished while it was being fetched")
         when = max(self._now, about.st_mtime)
         self.ground.write(self._metadata(file), f"{self._commit}\n{file.etag}\n{when}\n".encode())
 

@@ -10,7 +10,7 @@ from runbook.modules.acting.hands import counted, size
 from runbook.modules.acting.trees import Trees
 from runbook.modules.acting.writable import plain
 from runbook.modules.actions import Action, Do
-from runbook.modules.declare import Duration, Failed, Impact, Invalid, NotYet, Path, Step, Unclear
+from runbook.modules.declare import Blameless, Duration, Impact, Invalid, NotYet, Path, Step, Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.hub import download, listing, names, place
@@ -101,7 +101,7 @@ class HfDownload(Step):
         due = [(file, one) for file, one in seen if not (one.state is State.RIGHT and one.settled)]
         missing = [file for file, one in due if one.state is State.MISSING]
         if missing and offline:
-            raise Failed(f"{offline}, and {_named(missing)} of {self.repo} is not in {root}")
+            raise Blameless(f"{offline}, and {_named(missing)} of {self.repo} is not in {root}")
         if not due and introduced:
             return []
         here = sum(one.found for _, one in seen)
@@ -135,7 +135,7 @@ class HfDownload(Step):
         offline = "HF_HUB_OFFLINE is set on this host"
         if library.offline or host.env.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
             if commit is None or kept is None:
-                raise Failed(f"{offline}, and {self.repo}@{self.revision} was never fetched to {ground.path}")
+                raise Blameless(f"{offline}, and {self.repo}@{self.revision} was never fetched to {ground.path}")
             return self._chosen(commit, kept), offline
         patience = Patience(self.patience)
         while True:
@@ -155,7 +155,7 @@ class HfDownload(Step):
     def _chosen(self, commit: str, files: Tuple[HubFile, ...]) -> Listing:
         found = listing.chosen(commit, files, self.allow_patterns, self.ignore_patterns)
         if not found.files and files:
-            raise Failed(f"{self.repo}@{self.revision} holds {counted(len(files), 'file')}, and no pattern fits any")
+            raise Blameless(f"{self.repo}@{self.revision} holds {counted(len(files), 'file')}, and no pattern fits any")
         return found
 
     def _place(self, library: Library, commit: str, now: float) -> Callable[[Ground], Place]:
@@ -172,7 +172,7 @@ class HfDownload(Step):
         try:
             download.check_room(there, needed, host.free_space(there))
         except Unclear as error:
-            raise Failed(str(error)) from error
+            raise Blameless(str(error)) from error
 
     def _what(self, root: str, found: Listing, due: "List[Tuple[HubFile, Seen]]", needed: int, here: int) -> str:
         """Say what is to be done."""

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import agent_code
 import click
 import pytest
 
@@ -178,7 +179,7 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
 def test_an_interrupt_is_130_without_a_traceback(tmp_path):
     begun = tmp_path / "begun"
     argv = [*RUNBOOK, "probe", "command", "--", "sh", "-c", f"touch {begun}; exec sleep 60"]
-    environment = {**os.environ, "RUNBOOK_AGENT_DIR": str(tmp_path / "agent")}
+    environment = {**os.environ, "RUNBOOK_AGENT_DIR": agent_code.furnish(tmp_path / "agent")}
     with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as looking:
         until = time.monotonic() + 30
         while not begun.exists() and time.monotonic() < until:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import agent_code
 import documents
 import pytest
 import yaml
@@ -114,7 +115,7 @@ def environment(page, place, here):
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
         "HOME": str(place / "home"),
         "RUNBOOK_JOURNAL": str(place / "journal.db"),
-        "RUNBOOK_AGENT_DIR": str(place / "agent"),
+        "RUNBOOK_AGENT_DIR": agent_code.furnish(place / "agent"),
         "NO_COLOR": "1",
         "COLUMNS": "80",
         "LC_ALL": "C.UTF-8",

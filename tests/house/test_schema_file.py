@@ -1,6 +1,7 @@
 """schemas/runbook.schema.json: fresh, valid, and of one opinion with the runbooks that come with it."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -26,6 +27,12 @@ MODULES = [("step", name) for name in catalogue.step_names()] + [("probe", name)
 @pytest.fixture(scope="module")
 def schema():
     return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+@cache
+def judge(name):
+    """A validator of a schema, which is itself looked at by one test and not by each."""
+    return jsonschema.Draft202012Validator(json.loads((FILE.parent / name).read_text(encoding="utf-8")))
 
 
 def example(kind, name):
@@ -54,10 +61,7 @@ def test_the_schema_of_cases_is_fresh_and_valid():
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
 def test_cases_that_come_with_it_are_valid(path):
-    schema = json.loads((FILE.parent / "test.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(
-        yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader), schema, cls=jsonschema.Draft202012Validator
-    )
+    judge("test.schema.json").validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
 
 
 def test_the_schema_of_drills_is_fresh_and_valid():
@@ -69,22 +73,19 @@ def test_the_schema_of_drills_is_fresh_and_valid():
 
 @pytest.mark.parametrize("path", DRILLS, ids=lambda path: path.name)
 def test_drills_that_come_with_it_are_valid(path):
-    schema = json.loads((FILE.parent / "drill.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(
-        yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader), schema, cls=jsonschema.Draft202012Validator
-    )
+    judge("drill.schema.json").validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
 
 
 @pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.name)
-def test_runbooks_that_come_with_it_are_valid(path, schema):
+def test_runbooks_that_come_with_it_are_valid(path):
     data = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     if data.get("hosts") and "tasks" in data:
         pytest.skip("a playbook")
-    jsonschema.validate(data, schema, cls=jsonschema.Draft202012Validator)
+    judge(FILE.name).validate(data)
 
 
 @pytest.mark.parametrize(("kind", "name"), MODULES, ids=lambda part: part)
-def test_every_example_is_valid(kind, name, schema):
+def test_every_example_is_valid(kind, name):
     items = example(kind, name)
     assert isinstance(items, list)
     assert items
@@ -93,4 +94,4 @@ def test_every_example_is_valid(kind, name, schema):
             runbook = {"name": "x", "operations": [item]}
         else:
             runbook = {"name": "x", "detectors": [{"name": "example", **item}]}
-        jsonschema.validate(runbook, schema, cls=jsonschema.Draft202012Validator)
+        judge(FILE.name).validate(runbook)

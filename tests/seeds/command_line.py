@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import agent_code
+
 BUNDLED = Path(__file__).parents[2] / "runbooks"
 
 
@@ -52,7 +54,7 @@ class CommandLine:
     def __init__(self, home: Path) -> None:
         self.home = home
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNBOOK_")}
-        own = {"RUNBOOK_JOURNAL": str(home / "journal.db"), "RUNBOOK_AGENT_DIR": str(home / "agent")}
+        own = {"RUNBOOK_JOURNAL": str(home / "journal.db"), "RUNBOOK_AGENT_DIR": agent_code.furnish(home / "agent")}
         self.env = kept | own | {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
 
     def __call__(self, *words: object, timeout: float = 120) -> Ran:

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import agent_code
 import pytest
 import slurm_cluster
 from fake_gpus import gpus, nvml, old_gpus, old_nvml  # noqa: F401 -- fixtures
@@ -36,8 +37,8 @@ class Ran:
 class Cli:
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.env = {**os.environ, "RUNBOOK_JOURNAL": str(home / "journal.db"), "RUNBOOK_AGENT_DIR": str(home), "NO_COLOR": "1",
-                    "COLUMNS": "100"}  # fmt: skip
+        own = {"RUNBOOK_JOURNAL": str(home / "journal.db"), "RUNBOOK_AGENT_DIR": agent_code.furnish(home)}
+        self.env = {**os.environ, **own, "NO_COLOR": "1", "COLUMNS": "100"}
 
     def __call__(
         self, *words: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120

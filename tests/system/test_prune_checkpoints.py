@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import agent_code
 import pytest
 
 from runbook.modules import open_files
@@ -38,7 +39,11 @@ def run(tmp_path):
 def prune(run, *words, environment=None):
     place = run.parent
     command = [RUNBOOK, "run", "prune_checkpoints", f"path={run}", *words, "--writable", str(place), "--format", "json"]
-    env = {**os.environ, "RUNBOOK_JOURNAL": str(place / "j.db"), "RUNBOOK_AGENT_DIR": str(place / "agent")}
+    env = {
+        **os.environ,
+        "RUNBOOK_JOURNAL": str(place / "j.db"),
+        "RUNBOOK_AGENT_DIR": agent_code.furnish(place / "agent"),
+    }
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
     return done.returncode, done.stdout
 

@@ -8,6 +8,7 @@ import pytest
 
 from runbook.engine.detect.attempts import Attempt
 from runbook.engine.detect.breaker import Position, Settings, fold
+from runbook.engine.model import Outcome, StepStatus
 from runbook.engine.people import People, Reset
 from tests.unit.world import DONE, World, failed
 
@@ -150,3 +151,12 @@ def test_what_was_refused_before_it_began_says_nothing_of_the_component(tmp_path
     assert ended(one)["state"] == "failed"
     assert ended(one)["attempts"] == 9
     assert one.state.attempts == {}
+
+
+def test_what_failed_here_says_nothing_of_the_component(tmp_path):
+    full = Outcome(StepStatus.FAILED, error="no space left", data={"local": True})
+    one = world(tmp_path, {"download": full})
+    one.go()
+    assert one.done == ["download"] * 9
+    assert one.state.attempts == {}
+    assert all(told.data["local"] for told in one.told if told.kind == "attempt.ended")

@@ -233,7 +233,6 @@ def test_a_named_recovery_counts_for_each_detector_that_uses_it(codes):
     [
         "become: true",
         "hosts: llm",
-        "secrets: {a: {keyring: b}}",
         "operations: [{notify: x, become: true}]",
         "finally: [{notify: x, delegate_to: other}]",
         "recoveries: {a: [{block: [{notify: x}], become: true}]}",

@@ -11,6 +11,7 @@ from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Delete, Entry, Own
 from runbook.modules.declare import Failed, Refused
 from runbook.modules.host import Host
+from runbook.modules.steps.chown import Chown
 
 
 class Bench:
@@ -235,3 +236,59 @@ def test_no_descriptor_stays_open_after_a_refusal(bench):
         with pytest.raises(Refused):
             bench.do(action)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def chown(bench, path):
+    """A plan of the step, as root makes it for what it owns."""
+    return Chown(path, group=str(OTHER), recursive=True).plan(Host(writable=(str(bench.root),)))
+
+
+OTHER = 12345
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may choose a group")
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """What is opened by its name, to be changed by its descriptor."""
+    opened, open_ = [], os.open
+
+    def told(path, flags, *args, **options):
+        opened.append(path)
+        return open_(path, flags, *args, **options)
+
+    monkeypatch.setattr(os, "open", told)
+    return opened
+
+
+@ROOT
+@pytest.mark.parametrize(
+    ("owner", "rights", "held_open"), [(0, 0o755, False), (0, 0o775, True), (0, 0o757, True), (12345, 0o755, True)]
+)
+def test_only_where_nobody_else_can_swap_files_are_they_changed_by_their_names(bench, held, owner, rights, held_open):
+    (bench.root / "d").mkdir()
+    (bench.root / "d/file").write_text("")
+    (bench.root / "d").chmod(rights)
+    os.chown(bench.root / "d", owner, 0)
+    bench.do(*chown(bench, f"{bench.root}/d"))
+    assert ("file" in held) is held_open
+    assert (bench.root / "d/file").stat().st_gid == OTHER
+    bench.undo()
+    assert (bench.root / "d/file").stat().st_gid == 0
+
+
+@ROOT
+@pytest.mark.parametrize("how", ["the file", "the directory"])
+def test_what_took_a_files_place_after_the_plan_is_not_owned_though_only_root_could_put_it_there(bench, tmp_path, how):
+    (bench.root / "p/d").mkdir(parents=True)
+    (bench.root / "p/d/file").write_text("")
+    (tmp_path / "outside").write_text("")
+    actions = chown(bench, f"{bench.root}/p/d")
+    if how == "the directory":
+        (bench.root / "p/d").rename(bench.root / "p/was")
+        (bench.root / "p/d").mkdir()
+    else:
+        (bench.root / "p/d/file").unlink()
+    os.link(tmp_path / "outside", bench.root / "p/d/file")
+    with pytest.raises((Failed, Refused), match="became something else since it was looked at"):
+        bench.do(*actions)
+    assert (tmp_path / "outside").stat().st_gid == 0

@@ -76,6 +76,8 @@ class ChannelLink:
     def read(self) -> bytes | None:
         """Take what arrived."""
         self._bell.hush()
+        if len(self._channel.in_stderr_buffer):
+            self._bell.set()  # it may have rung for that
         return self._receive(self._channel.recv)
 
     def words(self) -> bytes | None:

@@ -20,7 +20,7 @@ DOWN: Final = 7 * 86400.0  # seconds after which such an end is told no more; as
 RELEASED: Final = "released"
 STOPPED: Final = 130  # the exit code
 _LOOKED_AT: Final = 50  # passes since, among which one is sought that asked again
-_MOST: Final = 500  # words about looks of one pass
+_MOST: Final = 20_000  # words about looks of one pass: some of each of thousands of hosts
 _BEGUN: Final = "SELECT data FROM events WHERE run = ? AND kind = 'run.begun' LIMIT 1"
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runbook.engine.journal.store import Journal
 
 _MOST: Final = 500  # facts of one pass that are looked at
+_HELD: Final = 20_000  # facts of one pass about what holds: some of each of thousands of hosts
 _FOLDED: Final = 100  # attempts that a breaker is told from
 _WINDOW: Final = 20  # attempts that a component's level is told from, unless it says otherwise
 
@@ -204,7 +205,7 @@ def _pending(journal: Journal, run: LastRun, host: str) -> list[Held]:
         SELECT at, host, detector, subject, data FROM events
         WHERE run = ? AND kind = 'incident.pending' AND (? = '' OR host = ?) ORDER BY seq DESC LIMIT ?
         """,
-        (run.id, host, host, _MOST),
+        (run.id, host, host, _HELD),
     )
     found: dict[tuple[str, str, str], Held] = {}
     for at, name, named, about, column in rows:
@@ -259,7 +260,8 @@ def _attempts(
             f"""
             SELECT at, status IN ('done', 'ok'), coalesce(duration, 0.0) FROM events INDEXED BY events_attempted
             WHERE kind = 'attempt.ended' AND runbook = ? AND host = ? AND operation = ?
-                AND status NOT IN ('planned', 'skipped', 'refused') {of_member} ORDER BY at DESC LIMIT ?
+                AND status NOT IN ('planned', 'skipped', 'refused') {of_member}
+                AND (status IN ('done', 'ok') OR json_extract(data, '$.local') IS NULL) ORDER BY at DESC LIMIT ?
             """,  # noqa: S608 -- words of this function
             (runbook, host, operation, *([member] if member else []), most),
         )

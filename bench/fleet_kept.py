@@ -1,0 +1,108 @@
+"""Connections that stay, in a process of their own, which `fleet.py` starts with an inventory and a number of ticks.
+
+A tick is what a healthy host costs: one question with four looks, and the answer taken apart.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runbook.engine.fleet.asker import Asker
+from runbook.engine.fleet.dial import dial
+
+from runbook.engine.fleet import Spec, messages
+from runbook.engine.fleet.connection import Gone
+from runbook.engine.fleet.hosts import Hosts
+from runbook.engine.fleet.target import Options, target
+from runbook.engine.inventory.inventory import load
+from runbook.engine.model import Seen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+IDLE = 10.0  # seconds
+_PAUSE = 0.2  # seconds between two ticks, in which the hosts come to rest
+
+
+class Kept:
+    """The connections, and what each host is asked."""
+
+    def __init__(self, hosts: Hosts, roots: Mapping[str, str]) -> None:
+        self._hosts = hosts
+        self._roots = roots
+        self._states: dict[tuple[str, str], Mapping[str, Any]] = {}
+
+    def tick(self, names: list[str]) -> None:
+        """Look at these hosts once; end the program where one is not seen."""
+        asked = {self._hosts.send(name, messages.probe(self._specs(name))): name for name in names}
+        while asked:
+            for ticket, answer in self._hosts.receive(60.0):
+                name = asked.pop(ticket)
+                if isinstance(answer, Gone):
+                    sys.exit(f"{name}: {answer.reason}")
+                for one, look in self._hosts.looks(answer).items():
+                    if not isinstance(look, Seen):
+                        sys.exit(f"{name}: {one}: {look}")
+                    self._states[name, one] = look.state
+
+    def _specs(self, name: str) -> list[Spec]:
+        log = {
+            "paths": (f"{self._roots[name]}/train.log",),
+            "patterns": {"oom": "CUDA out of memory", "nccl": "NCCL WARN"},
+        }
+        asked = (
+            ("disk", "health", {"path": "/"}),
+            ("memory", "health", {}),
+            ("log", "log", {**log, "from": "start"}),
+            ("marked", "file", {"path": f"{self._roots[name]}/marker"}),
+        )
+        return [Spec(one, probe, params, self._states.get((name, one), {})) for one, probe, params in asked]
+
+
+def main(inventory: str, rounds: int) -> dict[str, float]:
+    """Measure; times are in seconds and for all hosts together."""
+    known = load([inventory]).hosts
+    targets = {name: target(host, Options()) for name, host in known.items()}
+    names = list(known)
+    asker = Asker()
+    with Hosts(lambda name: dial(targets[name], asker)) as hosts:
+        kept = Kept(hosts, {name: str(host.vars["root"]) for name, host in known.items()})
+        kept.tick(names[:1])  # what the first connection imports is not the others' memory
+        first = _resident()
+        kept.tick(names)
+        memory = (_resident() - first) / (len(names) - 1)
+        walls, busy = [], []
+        for number in range(rounds + 2):
+            time.sleep(_PAUSE)
+            before, begun = time.process_time(), time.perf_counter()
+            kept.tick(names)
+            if number > 1:  # agents that have looked but once or twice still import
+                walls.append(time.perf_counter() - begun)
+                busy.append(time.process_time() - before)
+        before = time.process_time()
+        time.sleep(IDLE)
+        idle = (time.process_time() - before) / IDLE
+        threads = threading.active_count()
+    asker.close()
+    return {
+        "tick_wall": statistics.median(walls),
+        "tick_best": min(walls),
+        "tick_busy": statistics.median(busy),
+        "idle_busy": idle,
+        "memory": memory * len(names),
+        "threads": threads,
+    }
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]))))

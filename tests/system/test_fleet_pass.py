@@ -1,0 +1,336 @@
+"""A pass over several hosts, each an agent of this machine with a directory of its own: order, budgets, cuts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runbook.engine import start
+from runbook.engine.among import Among, Reach
+from runbook.engine.decide.guards import Caps
+from runbook.engine.errors import HostUnreachable, UserError
+from runbook.engine.fleet.hosts import Here, Hosts
+from runbook.engine.recover.state import Settings
+from runbook.engine.report.document import document
+from runbook.engine.report.gather import Gather
+
+INVENTORY = """
+gpu:
+  hosts:
+    gpu[1:4]:
+  vars: {root: "ROOT/{{ inventory_hostname }}", colour: blue}
+login:
+  hosts: {login01: {root: "ROOT/login01"}}
+"""
+
+
+class Cut:
+    """A link that can be cut: what the agent says is not heard any more, and it sees the end of its input."""
+
+    def __init__(self, link, cut):
+        self._link, self._cut = link, cut
+
+    def __getattr__(self, name):
+        return getattr(self._link, name)
+
+    def read(self):
+        return b"" if self._cut.is_set() else self._link.read()
+
+    def write(self, data):
+        return len(data) if self._cut.is_set() else self._link.write(data)
+
+
+class Cuttable(Here):
+    def __init__(self, base, cut):
+        super().__init__(base)
+        self._cut = cut
+
+    def agent(self, user=None):
+        if self._cut.is_set():
+            raise HostUnreachable("no route to it")
+        agent = super().agent(user)
+        agent._link = Cut(agent._link, self._cut)
+        return agent
+
+
+class Fleet:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cuts = {name: threading.Event() for name in ("gpu1", "gpu2", "gpu3", "gpu4", "login01", "localhost")}
+        self.inventory = root / "inventory.yaml"
+        self.inventory.write_text(INVENTORY.replace("ROOT", str(root)))
+        for name in self.cuts:
+            (root / name).mkdir()
+        self.facts = []
+        self.on_fact = lambda fact: None
+
+    def dial(self, name):
+        return Cuttable(str(self.root / "agents" / name), self.cuts[name])
+
+    def apply(self, text: str, *, limits=(), settings=None, hosts=None, **asked):
+        book = self.root / "book.yaml"
+        book.write_text(text)
+        among = Among(Reach(inventories=(str(self.inventory),), limits=tuple(limits)))
+        runbook = start.load(book, {}, among.names())
+        chosen = among.choose(runbook)
+        request = start.Request(
+            runbook, "apply", settings or Settings(), asked.pop("wait", 20.0), hosts=chosen.hosts, size=chosen.size,
+            users=chosen.users, journal=str(self.root / "journal.db"), **asked)  # fmt: skip
+        gather = Gather(lambda text: text)
+
+        class Told:
+            def fact(_, fact):
+                self.facts.append(fact)
+                self.on_fact(fact)
+                gather.add(fact)
+
+            def progress(_, *about):
+                pass
+
+        self.facts = []
+        with hosts or Hosts(self.dial, limits=(60.0, 5.0, 15.0)) as pool:
+            session = start.Session(request, connect=lambda: contextlib.nullcontext(pool))
+            self.session = session
+            stopped = session.run(Told())
+            report = gather.report() if not stopped else replace(gather.report(), stopped=True)
+            session.close(report.exit_code)
+        return report.exit_code, json.loads(json.dumps(document(report)["runs"][0]["hosts"], default=str))
+
+    def of(self, kind):
+        return [fact for fact in self.facts if fact.kind == kind]
+
+    def said(self, name):
+        file = self.root / name
+        return file.read_text().splitlines() if file.exists() else []
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    return Fleet(tmp_path)
+
+
+ILL = """
+name: fleet
+hosts: gpu
+writable: ["{{ root }}"]
+detectors:
+  - name: ill
+    file: "{{ root }}/ill"
+    when: exists
+    recover:
+      - command: {argv: [sh, -c, "echo {{ host }} >> {{ root }}/../cures; rm {{ root }}/ill"]}
+    verify: {every: 50ms, within: 5s}
+"""
+
+
+def make_ill(fleet, *names):
+    for name in names:
+        (fleet.root / name / "ill").touch()
+
+
+def test_every_host_of_the_pattern_is_healed_and_those_outside_the_limit_are_left(fleet):
+    make_ill(fleet, "gpu1", "gpu2", "gpu3", "login01")
+    code, hosts = fleet.apply(ILL, limits=["gpu[1:2]", "!gpu3"])  # by their places in the group: gpu2 and gpu3
+    assert (code, sorted(hosts), fleet.said("cures")) == (0, ["gpu2"], ["gpu2"])
+    assert (fleet.root / "login01" / "ill").exists()
+
+
+def test_a_var_of_the_runbook_goes_before_the_inventorys(fleet):
+    text = """
+name: vars
+hosts: gpu1
+vars: {colour: red}
+operations:
+  - name: say
+    command: {argv: [echo, "{{ colour }} {{ inventory_hostname }} {{ group_names }}"]}
+    timeout: 9s
+"""
+    _, hosts = fleet.apply(text)
+    assert hosts["gpu1"]["operations"][0]["state"] == "succeeded"
+    assert any("red gpu1" in str(fact.data.get("output")) for fact in fleet.of("attempt.ended"))
+
+
+def test_what_is_run_once_is_run_on_the_first_host_and_the_others_read_its_result(fleet):
+    text = """
+name: once
+hosts: gpu
+operations:
+  - name: choose
+    run_once: true
+    command: {argv: [sh, -c, "echo {{ host }} >> ROOT/once; echo {{ host }}"]}
+    timeout: 9s
+    register: chosen
+  - name: use
+    shell: {script: "echo $WHO", env: {WHO: "{{ chosen.output | trim }}"}}
+    mode: auto
+    timeout: 9s
+""".replace("ROOT", str(fleet.root))
+    code, hosts = fleet.apply(text)
+    assert code == 0, hosts
+    (first,) = fleet.said("once")
+    used = [fact.data["output"].strip() for fact in fleet.of("attempt.ended") if fact.operation == "use"]
+    assert used == [first] * 4
+
+
+def test_where_what_is_run_once_fails_no_host_goes_on(fleet):
+    text = """
+name: once
+hosts: gpu
+operations:
+  - {name: choose, run_once: true, command: {argv: ["false"]}, timeout: 9s}
+  - {name: use, command: {argv: [touch, "{{ root }}/used"]}, timeout: 9s}
+"""
+    code, _ = fleet.apply(text)
+    assert code == 2
+    assert not list(fleet.root.glob("gpu*/used"))
+
+
+def test_batches_follow_each_other_and_a_batch_that_fails_ends_the_run(fleet):
+    text = """
+name: rolling
+hosts: gpu
+serial: [1, 2]
+max_fail_percentage: 0
+operations:
+  - name: update
+    command: {argv: [sh, -c, "echo {{ host }} >> ROOT/updated; test {{ host }} != gpu2"]}
+    timeout: 9s
+""".replace("ROOT", str(fleet.root))
+    code, _ = fleet.apply(text)
+    assert code == 2
+    assert fleet.said("updated")[0] == "gpu1"
+    assert sorted(fleet.said("updated")[1:]) in (["gpu2", "gpu3"], ["gpu2"])
+    assert len(fleet.of("run.halted")) == 1
+
+
+def test_a_share_of_hosts_is_of_all_the_runbook_is_for_not_of_those_that_limit_leaves(fleet):
+    make_ill(fleet, "gpu1", "gpu2", "gpu3")
+    under, most = set(), 0
+
+    def watch(fact):
+        nonlocal most
+        if fact.kind == "recovery.begun":
+            under.add(fact.host)
+        elif fact.kind == "recovery.ended":
+            under.discard(fact.host)
+        most = max(most, len(under))
+
+    fleet.on_fact = watch
+    code, _ = fleet.apply(ILL + "max_unavailable: 50%\n", limits=["gpu1,gpu2,gpu3"])
+    assert code == 0
+    assert most == 2  # of 4, not of 3
+
+
+@pytest.mark.parametrize(("to", "place"), [("login01", "login01"), ("controller", "localhost")])
+def test_a_delegated_step_is_carried_out_by_the_other_host_about_the_incidents_own(fleet, to, place):
+    make_ill(fleet, "gpu2")
+    text = ILL.replace("    verify:", f"      - {{command: {{argv: [sh, -c, 'echo {{{{ host }}}} >> {fleet.root}/told']}}, delegate_to: {to}}}\n    verify:")
+    code, hosts = fleet.apply(text)
+    assert code == 0, hosts
+    assert fleet.said("told") == ["gpu2"]
+    with os.scandir(fleet.root / "agents" / place / "agent" / "intents") as kept:
+        assert any(kept)
+
+
+def test_a_step_delegated_to_a_host_that_no_inventory_has_is_refused_before_anything_is_done(fleet):
+    make_ill(fleet, "gpu2")
+    with pytest.raises(UserError, match="delegated to `nowhere`, which is in no inventory"):
+        fleet.apply(ILL.replace("verify:", "unhealed: [{command: ['true'], delegate_to: nowhere}]\n    verify:"))
+    assert (fleet.root / "gpu2" / "ill").exists()
+
+
+def test_a_host_that_cannot_be_reached_is_unknown_and_keeps_nobody_from_being_healed(fleet):
+    make_ill(fleet, "gpu1", "gpu2", "gpu3", "gpu4")
+    fleet.cuts["gpu3"].set()
+    code, hosts = fleet.apply(ILL)
+    assert code == 4
+    assert hosts["gpu3"]["state"] == "unreachable"
+    assert sorted(fleet.said("cures")) == ["gpu1", "gpu2", "gpu4"]
+    assert [fact.data["reason"] for fact in fleet.of("host.unreachable")] == ["no route to it"]
+
+
+SLOW = ILL.replace("echo {{ host }}", "sleep 1; echo {{ host }}")
+
+
+def test_a_host_cut_off_in_the_middle_of_a_step_is_asked_when_it_is_back_and_nothing_is_done_twice(fleet):
+    make_ill(fleet, "gpu1", "gpu2")
+
+    def cut(fact):
+        if fact.kind == "step.begun" and fact.host == "gpu2":
+            threading.Timer(0.4, fleet.cuts["gpu2"].set).start()
+            threading.Timer(2.5, fleet.cuts["gpu2"].clear).start()
+
+    fleet.on_fact = cut
+    code, _ = fleet.apply(SLOW)
+    assert sorted(fleet.said("cures")) == ["gpu1", "gpu2"]
+    assert [fact.data["to"] for fact in fleet.of("incident.ended")] == ["cured", "cured"]
+    assert code == 0
+
+
+def test_a_host_that_stays_away_leaves_its_step_to_the_next_pass_which_asks_and_does_not_do_it_twice(fleet):
+    make_ill(fleet, "gpu1", "gpu2")
+
+    def cut(fact):
+        if fact.kind == "step.begun" and fact.host == "gpu2":
+            threading.Timer(0.4, fleet.cuts["gpu2"].set).start()
+
+    fleet.on_fact = cut
+    code, hosts = fleet.apply(SLOW, wait=3.0)
+    assert code == 2 or code == 4
+    assert hosts["gpu2"]["state"] == "unreachable"
+    assert sorted(fleet.said("cures")) == ["gpu1", "gpu2"]  # the host went on without us
+    fleet.on_fact = lambda fact: None
+    fleet.cuts["gpu2"].clear()
+    code, hosts = fleet.apply(SLOW)
+    assert code == 0, hosts
+    assert sorted(fleet.said("cures")) == ["gpu1", "gpu2"]
+    assert [(fact.host, fact.data["to"]) for fact in fleet.of("incident.ended")] == [("gpu2", "cured")]
+
+
+def test_after_its_deadline_a_run_begins_nothing_new(fleet):
+    make_ill(fleet, "gpu1", "gpu2", "gpu3", "gpu4")
+    text = ILL.replace("echo {{ host }}", "sleep 1.5; echo {{ host }}") + "max_unavailable: 1\n"
+
+    def over(fact):
+        if fact.kind == "step.begun":
+            fleet.session._pass._halting._deadline = time.time()
+
+    fleet.on_fact = over
+    code, _ = fleet.apply(text, deadline=3600.0)
+    assert code == 2
+    assert len(fleet.said("cures")) == 1
+    assert [fact.data["reason"] for fact in fleet.of("run.halted")] == ["its --deadline is over"]
+
+
+def test_ctrl_c_begins_nothing_new_and_the_steps_in_hand_are_awaited(fleet):
+    make_ill(fleet, "gpu1", "gpu2", "gpu3", "gpu4")
+
+    def stop(fact):
+        if fact.kind == "step.begun":
+            fleet.session.interrupt()
+
+    fleet.on_fact = stop
+    code, _ = fleet.apply(SLOW + "max_unavailable: 1\n")
+    assert code == 130
+    assert len(fleet.said("cures")) == 1
+    assert len(fleet.of("step.ended")) == 1
+
+
+def test_no_thread_and_no_descriptor_is_left_behind(fleet):
+    make_ill(fleet, "gpu1", "gpu2", "gpu3", "gpu4")
+    fleet.apply(ILL)
+    before = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    make_ill(fleet, "gpu1", "gpu2", "gpu3", "gpu4")
+    fleet.cuts["gpu4"].set()
+    fleet.apply(ILL)
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before[0] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
