@@ -15,10 +15,10 @@ from runbook.engine.language import taint
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from runbook.engine.fleet.asker import Asker
     from runbook.engine.fleet.line import Line
-
     from runbook.engine.inventory.inventory import Host, Inventory
     from runbook.engine.model import Runbook
 
@@ -118,11 +118,17 @@ class Among:
             return []
         return [*self.inventory.secrets().values()]
 
-    def fleet(self) -> contextlib.AbstractContextManager[Hosts]:
-        """Return the connections to the inventory's hosts; none is made before it is needed."""
+    @contextlib.contextmanager
+    def fleet(self) -> Iterator[Hosts]:
+        """Give the connections to the inventory's hosts; none is made before it is needed, and none outlives this."""
         if self.inventory is None and not self._reach.become:
-            return fleet.here(os.environ.get(AGENT_DIR))
-        return Hosts(self._dialler(), forks=max(1, self._reach.forks))
+            with fleet.here(os.environ.get(AGENT_DIR)) as hosts:
+                yield hosts
+            return
+        from runbook.engine.fleet.asker import Asker
+
+        with Hosts(self._dialler(Asker(self._reach.ask)), forks=self._reach.forks) as hosts:
+            yield hosts
 
     def _delegates(self, wanted: Iterable[str], where: str) -> None:
         """Refuse steps that are delegated to hosts that no inventory has."""
@@ -145,15 +151,12 @@ class Among:
         found = self.inventory.host(HERE) if self.inventory is not None else None
         return [found] if found is not None else []
 
-    def _dialler(self) -> Callable[[str], Line]:
-        from runbook.engine.fleet.asker import Asker
-
+    def _dialler(self, asker: Asker) -> Callable[[str], Line]:
         from runbook.engine.fleet import dial, target
         from runbook.engine.inventory import inventory
 
         reach = self._reach
         known = self.inventory or inventory.load([])
-        asker = Asker(reach.ask)
         options = target.Options(
             user=reach.user,
             private_key_file=reach.private_key,

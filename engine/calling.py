@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from runbook.engine.decide.guards import Caps
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Lease, Operation, Runbook
+    from runbook.engine.notify.teller import Teller
     from runbook.engine.recover.commands import Command, Event, Told
     from runbook.engine.recover.state import State
 
@@ -44,7 +45,20 @@ class Waiting(HealError):
 
 
 class Call:
-    """One call of a function: a run with one operation."""
+    """One call of a function: a run with one operation.
+
+    Args:
+        runbook: whose operation it is.
+        operation: what the function is called as.
+        program: the program's functions.
+        journal: where it is written down.
+        caps: what recoveries may do by themselves.
+        secrets: the runbook's, by name.
+        listeners: are told of everything that happens.
+        first: the journal does not know the runbook's components yet.
+        teller: makes who tells people, for a run of this id; None where there are no channels.
+        later: takes what is still to be done when the call is over: awaiting how messages went.
+    """
 
     def __init__(
         self,
@@ -57,8 +71,12 @@ class Call:
         secrets: Mapping[str, str],
         listeners: Sequence[Callable[[Fact], None]] = (),
         first: bool = False,
+        teller: Callable[[str], Teller | None] = lambda _: None,
+        later: Callable[[Callable[[], None]], None] = lambda finish: finish(),
     ) -> None:
         self._first = first
+        self._teller = teller
+        self._later = later
         self._runbook = runbook
         self._operation = operation
         self._program = program
@@ -91,12 +109,15 @@ class Call:
             told = Listeners([self._facts.append, *self._listeners])
             try:
                 trees = {HOST: render.writable(scope)}
-                calling = _Pass(state, [HOST], self._program, keeper, told, writable=trees)
+                teller = self._teller(self._run)
+                calling = _Pass(state, [HOST], self._program, keeper, told, writable=trees, teller=teller)
                 calling.operate()
             finally:
                 with self._journal.together():
                     keeper.flush()
                     self._journal.end_run(self._run, time.time(), 0 if self._state() == "succeeded" else 2)
+            if teller is not None and not teller.idle:
+                self._later(calling.await_messages)
         return self._answer()
 
     def _ended(self) -> Fact | None:
@@ -137,6 +158,11 @@ class _Pass(Pass):
         self._put(self._keeper.told(self._clock()))
         self._put(Operate(HOST))
         self._settle()
+
+    def await_messages(self) -> None:
+        """Tell people that it is over, where they heard of it, and write down how the messages went."""
+        if self._teller is not None:
+            self._tell(self._teller.finish(self.state, self._clock()))
 
     def _act(self, command: Act) -> None:
         program = cast("Program", self._fleet)
@@ -180,6 +206,11 @@ class _Keeper(keep.Keeper):
             return None, ()
         self.flush()
         return super().keep(*turn)
+
+    def fact(self, fact: Fact) -> None:
+        """Write a fact, behind all that was kept."""
+        self.flush()
+        super().fact(fact)
 
     def flush(self) -> None:
         """Write what was kept."""

@@ -42,7 +42,8 @@ HOST = start.HOST
 class Engine:
     """A runbook for the functions of this program.
 
-    Threads may share one; each call is a run of its own, and the breakers, limits and statistics are those of the
+    Messages of `notify` go to the configuration's channels; no call waits until they have taken them, `close` and the end
+    of the program do. Threads may share one; each call is a run of its own, and the breakers, limits and statistics are those of the
     journal, so that several processes share them too.
 
     Args:
@@ -77,6 +78,8 @@ class Engine:
         self.runbook = start.load(load.locate(str(runbook)), dict(vars or {}))
         self._caps = Caps(Mode(max_mode), Impact(max_impact), approve)
         self._secrets = start.secrets_of(self.runbook, secrets or {})
+        self._channels = start.channels_of(self.runbook)
+        self._telling: set[threading.Thread] = set()  # awaiting how messages went
         self._place = journal
         self._actions: dict[str, Callable[..., Any]] = {}
         self._checks: dict[str, Callable[..., Any]] = {}
@@ -92,7 +95,9 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Close the journal. A later call opens it again."""
+        """Await the messages that are on their way, and close the journal. A later call opens it again."""
+        for thread in tuple(self._telling):
+            thread.join()
         with self._lock:
             if self._journal is not None:
                 self._journal.close()
@@ -260,8 +265,23 @@ class Engine:
                 secrets=self._secrets,
                 listeners=self._listeners,
                 first=first,
+                teller=lambda run: start.teller(self._channels, journal, self.runbook, run, self._secrets.values()),
+                later=self._later,
             )
             return call.go()
+
+    def _later(self, finish: Callable[[], None]) -> None:
+        """Have messages awaited in a thread: whoever called waits for none. It ends with what a channel may take."""
+
+        def work() -> None:
+            try:
+                finish()
+            finally:
+                self._telling.discard(thread)
+
+        thread = threading.Thread(target=work, name="runbook-telling")
+        self._telling.add(thread)
+        thread.start()
 
 
 def heal(

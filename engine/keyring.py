@@ -55,7 +55,9 @@ def read(entry: str, where: str) -> str:
         raise UserError(f"`keyring: {entry}` names no entry", where=where, mend="write SERVICE/USER")
     argv = [sys.executable, "-P", "-c", _ASK, service, user]  # -P: nothing is imported from where we were started
     try:
-        asked = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=WITHIN, check=False)
+        asked = subprocess.run(  # noqa: S603 -- ourselves
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=WITHIN, check=False
+        )
     except subprocess.TimeoutExpired:
         raise UserError(
             f"the keyring does not answer within {WITHIN:g} s",

@@ -118,7 +118,7 @@ class Session:
         self._connect = connect or (lambda: fleet.here(os.environ.get("RUNBOOK_AGENT_DIR")))
         self.secrets = secrets_of(request.runbook, request.secrets)
         self.hidden = [*self.secrets.values(), *request.hidden]
-        self._channels = Channels() if request.command == "check" else _channels(request.runbook)
+        self._channels = Channels() if request.command == "check" else channels_of(request.runbook)
         self.run_id = randomness.token_hex(4)
         self._journal: Journal | None = None
         self._locks: Locks | None = None
@@ -219,10 +219,9 @@ class Session:
 
     def _teller(self) -> Teller | None:
         """Return who tells people; nobody where nothing is done, or no channels are named."""
-        if not self._request.commits or self._journal is None or not self._channels.by_name:
+        if not self._request.commits or self._journal is None:
             return None
-        redact = render.redactor(self.hidden)
-        return Teller(self._channels, self._journal, self._request.runbook, self.run_id, redact)
+        return teller(self._channels, self._journal, self._request.runbook, self.run_id, self.hidden)
 
     def _lives(self, run: str) -> bool:
         return self._locks is not None and self._locks.held(f"run {run}")
@@ -308,7 +307,20 @@ class Session:
         return about
 
 
-def _channels(runbook: Runbook) -> Channels:
+def teller(known: Channels, journal: Journal, runbook: Runbook, run: str, hidden: Iterable[str]) -> Teller | None:
+    """Return who tells people what a run has to say; nobody where the configuration has no channels.
+
+    Args:
+        known: the channels.
+        journal: where it stands who was told of what.
+        runbook: whose messages these are.
+        run: its id.
+        hidden: secrets, which no message may hold.
+    """
+    return Teller(known, journal, runbook, run, render.redactor(list(hidden))) if known.by_name else None
+
+
+def channels_of(runbook: Runbook) -> Channels:
     """Return the channels of the configuration.
 
     Raises:
@@ -366,7 +378,7 @@ def _secret(secret: Any) -> str:
             raise UserError(f"the environment has no {secret.env}", where=where, mend=f"export {secret.env}=…")
         return value
     if secret.keyring is not None:
-        from runbook.engine import keyring  # noqa: PLC0415 -- few runbooks have one
+        from runbook.engine import keyring
 
         return keyring.read(secret.keyring, where)
     try:

@@ -97,7 +97,10 @@ def ask(prompt: str) -> str:
     """Ask the person at the terminal; what is typed is not shown."""
     import getpass
 
-    return getpass.getpass(prompt)
+    from runbook.engine.report import board
+
+    with board.aside():
+        return getpass.getpass(prompt)
 
 
 def listed(by_runbook: Mapping[str, tuple[str, ...]]) -> str:

@@ -93,7 +93,7 @@ def retain(wrapped: Command) -> Command:
 
 
 def output(wrapped: Command) -> Command:
-    """Add --format, --journal, -v and -q."""
+    """Add --format, --journal, --log-dir, -v and -q."""
     for option in (
         click.option(
             "--format",
@@ -106,7 +106,8 @@ def output(wrapped: Command) -> Command:
         click.option(
             "--journal", metavar="FILE", help="The journal; default $RUNBOOK_JOURNAL, /var/lib/runbook or yours."
         ),
-        click.option("-v", "--verbose", count=True, help="Say more; -vv shows tracebacks."),
+        click.option("--log-dir", metavar="DIR", help="Also write a file for each host, with everything about it."),
+        click.option("-v", "--verbose", count=True, help="Say more, of every host; -vv shows tracebacks."),
         click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong."),
     ):
         wrapped = option(wrapped)
@@ -147,7 +148,7 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
     verbosity = -1 if given["quiet"] else given["verbose"]
     with among.fleet() as hosts:
         sessions = [start.Session(request, connect=lambda: contextlib.nullcontext(hosts)) for request in requests]
-        code = conduct(sessions, given["form"], verbosity, health=name == "check")
+        code = conduct(sessions, given["form"], verbosity, health=name == "check", log_dir=given["log_dir"])
     if commits and given.get("retain") is not None and code != STOPPED:
         from runbook.engine.cli.export import forget
 
@@ -157,19 +158,22 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
     return code
 
 
-def conduct(sessions: Sequence[Session], form: str, verbosity: int, *, health: bool = False) -> int:
+def conduct(
+    sessions: Sequence[Session], form: str, verbosity: int, *, health: bool = False, log_dir: str | None = None
+) -> int:
     """Run sessions one after the other, report, and return the exit code."""
     from runbook.engine import start
-    from runbook.engine.report.reporter import reporter
+    from runbook.engine.report.reporter import leave, reporter
 
     redact = start.redactor(sessions)
-    told = reporter(form, sys.stdout, verbosity=verbosity, health=health, redact=redact)  # type: ignore[arg-type]
+    told = reporter(form, sys.stdout, verbosity=verbosity, health=health, redact=redact, log_dir=log_dir)  # type: ignore[arg-type]
     stopped = False
     for session in sessions:
         try:
             with interruptible(session.interrupt):
                 stopped = session.run(told) or stopped
         except (KeyboardInterrupt, UserError) as error:
+            leave()
             with contextlib.suppress(UserError):  # the journal itself may be what went wrong
                 session.close(getattr(error, "exit_code", STOPPED))
             raise

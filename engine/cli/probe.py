@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.engine.cli import _names
+from runbook.engine.cli import _fleet, _names
 from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 
@@ -16,46 +16,65 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbook.engine.model import Look
-    from runbook.modules.declare import Kind, Probe
+    from runbook.engine.report.looks import Answer
+    from runbook.modules.declare import Probe
 
 
 @click.command("probe", short_help="Look once with a probe, ad hoc.", context_settings={"ignore_unknown_options": True})
 @click.argument("module", metavar="PROBE", shell_complete=_names.probes)
 @click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@_fleet.hosts
 @options.signatures
 @click.option("--when", metavar="CONDITION", help="Also say for which records this condition holds.")
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of the answer."
 )
 @options.module_path
-def command(module: str, words: tuple[str, ...], when: str | None, form: str) -> int:
-    """Look once with a probe and print its records. Changes nothing and keeps nothing.
+def command(module: str, words: tuple[str, ...], when: str | None, form: str, **given: Any) -> int:
+    """Look once with a probe and print its records, here or on the hosts of an inventory. Changes and keeps nothing.
 
     \b
     Examples:
       runbook probe health
       runbook probe file /etc/hosts --when 'size > 1MB'
-      runbook probe http url=http://127.0.0.1:8000/health
+      runbook probe gpu -i inventory.yaml -l 'gpu:!maintenance' --when 'temperature > 85'
 
     \b
-    Exit codes: 0 seen, 2 --when holds for a record, 4 unknown.
+    Exit codes: 0 seen, 2 --when holds for a record, 4 unknown or unreachable.
     """
-    from runbook.engine import fleet
+    from runbook.engine import glance
+    from runbook.engine.among import Among
     from runbook.engine.cli import _arguments
-    from runbook.engine.model import NotSeen
+    from runbook.engine.fleet import Spec
+    from runbook.engine.report import looks as report
 
     cls = _arguments.probe(module)
     if cls.engine:
         raise UserError(f"`{module}` looks at no host: it judges what the engine knows")
     condition = _condition(when)
     params = _arguments.parameters(cls, words)
-    with fleet.connect(os.environ.get("RUNBOOK_AGENT_DIR")) as agent:
-        look = agent.probe([fleet.Spec(module, module, params, deadline=cls.deadline(params))])[module]
-    verdicts = _judged(condition, look)
-    click.echo(_json(look, verdicts) if form == "json" else _text(cls, look, verdicts))
-    if isinstance(look, NotSeen) or "unknown" in verdicts:
-        return 4
-    return 2 if "holds" in verdicts else 0
+    among = Among(_fleet.reach(given))
+    chosen = among.choose_by("all")
+    if given["list_hosts"]:
+        click.echo(_fleet.listed({module: chosen.names}))
+        return 0
+    users = glance.hosts(chosen.names, chosen.users)
+    spec = Spec(module, module, params, deadline=cls.deadline(params))
+    with among.fleet() as fleet:
+        found = glance.looks(fleet, users, spec)
+        answers = {host: _judged(condition, look) for host, look in _watched(found, module, chosen.names)}
+    if among.inventory is None:
+        (answer,) = answers.values()
+        click.echo(json.dumps(report.document(answer), indent=2, default=str) if form == "json" else _text(cls, answer))
+    elif form == "json":
+        click.echo(json.dumps(report.documents(answers), indent=2, default=str))
+    else:
+        from runbook.engine.report.paint import paint_for
+
+        paint = paint_for(sys.stdout)
+        for line in report.across(paint, answers, _kinds(cls)):
+            click.echo(paint.fit(line))
+    return report.exit_code(answers)
 
 
 def _condition(when: str | None) -> Any:
@@ -67,71 +86,43 @@ def _condition(when: str | None) -> Any:
         raise UserError(f"{error}", where="--when") from error
 
 
-def _judged(condition: Any, look: Look) -> list[str]:
+def _watched(found: Any, module: str, names: tuple[str, ...]) -> Any:
+    """Yield the looks as they come; on a terminal, show who is awaited where that takes long."""
+    from runbook.engine.report.paint import on_terminal, paint_for
+
+    if len(names) == 1 or not on_terminal(sys.stdout):
+        yield from found
+        return
+    from runbook.engine.report.board import Board
+
+    board = Board(sys.stdout, paint_for(sys.stdout))
+    board.begin(f"{module} on {len(names)} hosts", names)
+    try:
+        for host, look in found:
+            board.done(host)
+            yield host, look
+    finally:
+        board.end()
+
+
+def _judged(condition: Any, look: Look | Any) -> Answer:
     from runbook.engine.detect.judge import truth
     from runbook.engine.model import Seen, Unknown
+    from runbook.engine.report.looks import HOLDS, NOT, UNSURE, Answer
 
     if condition is None or not isinstance(look, Seen):
-        return []
-    judged = [truth(condition, record.fields) for record in look.records]
-    return ["unknown" if isinstance(each, Unknown) else "holds" if each else "does not hold" for each in judged]
+        return Answer(look)
+    judged = (truth(condition, record.fields) for record in look.records)
+    return Answer(look, tuple(UNSURE if isinstance(each, Unknown) else HOLDS if each else NOT for each in judged))
 
 
-def _json(look: Look, verdicts: list[str]) -> str:
-    from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Seen
-
-    if isinstance(look, NotSeen | Lacking):
-        status = "absent" if isinstance(look, Lacking) else "unknown"
-        return json.dumps({"status": status, "reason": look.reason, "records": []}, indent=2)
-    assert isinstance(look, Seen)
-    records: list[Mapping[str, Any]] = []
-    for place, record in enumerate(look.records):
-        fields = {name: value for name, value in record.fields.items() if value is not UNKNOWN}
-        unseen = [name for name, value in record.fields.items() if value is UNKNOWN]
-        judged = {"when": verdicts[place]} if verdicts else {}
-        records.append({"subject": record.subject, "fields": fields, "unseen": unseen, **judged})
-    return json.dumps({"status": "seen", "reason": "", "records": records}, indent=2, default=str)
-
-
-def _text(cls: type[Probe], look: Look, verdicts: list[str]) -> str:
+def _kinds(cls: type[Probe]) -> Mapping[str, Any]:
     from runbook.engine.language import params
-    from runbook.engine.model import UNKNOWN, Lacking, Seen
-    from runbook.engine.report.words import printable
 
-    if not isinstance(look, Seen):
-        status = "absent" if isinstance(look, Lacking) else "unknown"
-        return f"{status}: {printable(look.reason)}"
-    if not look.records:
-        return "nothing there"
-    known = params.record_fields(cls)
-    lines: list[str] = []
-    for place, record in enumerate(look.records):
-        width = max(map(len, record.fields), default=0)
-        lines += [""] if lines else []
-        if record.subject:
-            lines.append(printable(record.subject))
-        for name, value in record.fields.items():
-            shown = "unknown" if value is UNKNOWN else _shown(known[name].kind if name in known else None, value)
-            lines.append(f"  {name:{width}}  {printable(shown)}")
-        if verdicts:
-            lines.append(f"  {'':{width}}  {verdicts[place]}")
-    return "\n".join(lines)
+    return {name: field.kind for name, field in params.record_fields(cls).items()}
 
 
-def _shown(kind: Kind | None, value: Any) -> str:
-    from runbook.engine.report import words
-    from runbook.modules.declare import Kind
+def _text(cls: type[Probe], answer: Answer) -> str:
+    from runbook.engine.report import looks as report
 
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if kind is Kind.DURATION:
-        return words.duration(value)
-    if kind is Kind.SIZE:
-        return words.size(value)
-    if kind is Kind.PERCENT:
-        return f"{value:.1f}%"
-    if isinstance(value, dict | list | tuple):
-        return words.as_json(value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "\n".join(report.lines(answer, _kinds(cls)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -17,23 +16,20 @@ class Asker:
     """Asks a person, each thing once, whichever thread needs it first.
 
     Args:
-        accept_new: host keys that are not known yet are accepted, and told (--accept-new).
+        ask: asks for a secret by a prompt and returns it; None: there is nobody to ask.
         say: tells the person something that needs no answer, one line.
-        ask: asks for a secret by a prompt and returns it; None: where there is a terminal, on that.
 
     Example:
-        >>> asker = Asker(say=lambda text: print(text, file=sys.stderr))    # doctest: +SKIP
+        >>> asker = Asker(getpass.getpass if sys.stdin.isatty() else None)    # doctest: +SKIP
         >>> line = dial(target, asker)
     """
 
     def __init__(
         self,
-        *,
-        accept_new: bool = False,
-        say: Callable[[str], None] = lambda _text: None,
         ask: Callable[[str], str] | None = None,
+        *,
+        say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),  # noqa: T201
     ) -> None:
-        self.accept_new = accept_new
         self.say = say
         self.lock = threading.Lock()  # for what several threads would do at the same time to one file
         self._ask = ask
@@ -72,17 +68,16 @@ class Asker:
             return self._shared[name]
 
     def _asked(self, prompt: str, fits: Callable[[str], Any], tries: int) -> Any:
-        if self._ask is None and not sys.stdin.isatty():
+        if self._ask is None:
             raise UserError(f"there is no terminal to ask for the {prompt}")
-        ask = self._ask or getpass.getpass
         for attempt in range(tries):
             again = "" if attempt == 0 else "that was not it; "
             try:
-                answer = ask(f"{again}{prompt}: ")
+                answer = self._ask(f"{again}{prompt}: ")
             except EOFError:
                 break
             try:
                 return fits(answer)
-            except ValueError:
+            except (ValueError, TypeError):
                 continue
         raise UserError(f"the {prompt} was not given")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import importlib.util
 import os
 import pathlib
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from runbook.engine.errors import HostUnreachable
-from runbook.engine.fleet import pack
+from runbook.engine.fleet import pack, starting
 from runbook.engine.fleet.agent import Agent
 from runbook.engine.fleet.link import Pipes
+from runbook.engine.fleet.target import become, own_dir
+
+if TYPE_CHECKING:
+    from runbook.engine.fleet.target import Target
 
 HOST = "localhost"
 
@@ -25,9 +31,36 @@ def connect(journal_dir: str | os.PathLike[str] | None = None, *, python: str | 
     Raises:
         HostUnreachable: the interpreter can't be started.
     """
-    _reap()
     base = None if journal_dir is None else str(pathlib.Path(journal_dir).resolve() / "agent")
-    argv = [python or sys.executable, "-I", "-c", pack.loader()]
+    link = _begin([python or sys.executable, "-I", "-c", pack.loader()])
+    return Agent(HOST, link, base=base, packages=_packages() if python is None else ())
+
+
+class LocalLine:
+    """The line to this machine: each agent is a child process, under `become` one of sudo's."""
+
+    def __init__(self, target: Target) -> None:
+        self.host = target.name
+        self._target = target
+
+    def agent(self, user: str | None = None) -> Agent:
+        """Start an agent."""
+        target = self._target
+        other = None if user == getpass.getuser() else user
+        if other is None and target.python == starting.AUTO:
+            return connect(target.agent_dir)
+        begun = starting.start(target.python, None if other is None else become(target, other))
+        link = _begin(["/bin/sh", "-c", begun.command])
+        base = own_dir(target, other)
+        return Agent(target.name, link, base=base, before=begun.before, far=True, become=other is not None)
+
+    def close(self) -> None:
+        """There is nothing to hang up but the agents."""
+
+
+def _begin(argv: list[str]) -> Pipes:
+    """Start a process and return the link to it."""
+    _reap()
     theirs_in, requests = os.pipe()
     answers, theirs_out = os.pipe()
     log, theirs_log = os.pipe()
@@ -53,8 +86,7 @@ def connect(journal_dir: str | os.PathLike[str] | None = None, *, python: str | 
             os.close(descriptor)
     process = _Process(pid)
     _started.append(process)
-    packages = _packages() if python is None else ()
-    return Agent(HOST, Pipes(requests, answers, log, process.ended), base=base, packages=packages)
+    return Pipes(requests, answers, log, process.ended)
 
 
 class _Process:

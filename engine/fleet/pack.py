@@ -17,7 +17,7 @@ _PREFIX = "runbook/modules/"
 _LEFT = frozenset({"__pycache__", "golden"})  # the cases of modules are judged here
 # a Python that is too old gives the script that started it (`starting.py`) another turn, with itself among the tried
 _OLDER = (
-    'sys.version_info<(3,9)and os.execv("/bin/sh",["/bin/sh","-c","eval %c$0%c"%(34,34)]+sys.argv[1:]'
+    'sys.version_info<(3,9)and os.execv("/bin/sh",["/bin/sh","-c","eval %c$1%c"%(34,34),"runbook"]+sys.argv[1:]'
     '+["(Python %d.%d)"%sys.version_info[:2]])'
 )
 

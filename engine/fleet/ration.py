@@ -57,7 +57,7 @@ class Ration:
             Excess: nothing was asked under its number, or it was answered, or there is no end to its progress.
         """
         seq = message.get("seq")
-        if not isinstance(seq, int) or seq not in self._open:
+        if type(seq) is not int or seq not in self._open:
             raise Excess(f"it answers request {seq!r:.40}, which it was not asked, or has answered")
         _, op, states = self._open[seq]
         if "progress" in message and op in {"run", "undo"}:

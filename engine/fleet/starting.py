@@ -43,7 +43,8 @@ def start(python: str = AUTO, become: Become | None = None) -> Start:
             f"python_interpreter: {python!r} is no path of an interpreter",
             mend="give `auto`, or a path of letters, digits and . _ - + @ : /",
         )
-    words = ["/bin/sh", "-c", 'eval "$0"', _script(_candidates(python, become), python, become), pack.loader()]
+    script = _script(_candidates(python, become), python, become)
+    words = ["/bin/sh", "-c", 'eval "$1"', "runbook", script, pack.loader()]
     if become is None:
         return Start(f"exec {_line(words)}")
     return Start(f"exec {_line([*becoming.argv(become), *words])}", becoming.before(become))
@@ -64,9 +65,9 @@ def _script(candidates: tuple[str, ...], python: str, become: Become | None) -> 
     where = "" if python == AUTO else f"{python}: "
     safe = f"{becoming.SAFE} " if become is not None and python != AUTO else ""
     return (
-        f"for p in {' '.join(candidates)}; do q=$(command -v $p) || continue; "
+        f"s=$1; l=$2; shift 2; for p in {' '.join(candidates)}; do q=$(command -v $p) || continue; "
         'case " $* " in *" $q "*) continue;; esac; '
-        f'{safe}exec "$q" -I -c "$1" "$0" "$@" "$q"; done; shift; '
+        f'{safe}exec "$q" -I -c "$l" "$s" "$l" "$@" "$q"; done; '
         f'echo "runbook: {where}no Python 3.9 or newer; found: ${{*:-none}}" >&2; exit 127'
     )
 

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any, Literal
 
-from runbook.engine.errors import UserError
+from runbook.engine.errors import HostUnreachable, UserError
+from runbook.engine.fleet.become import Become
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from runbook.engine.inventory.inventory import Host
 
-TIMEOUT = 10.0  # seconds for each of: connect, the server's version, key exchange, authentication, a channel
-_TRUE, _FALSE = frozenset({"yes", "true", "on", "1"}), frozenset({"no", "false", "off", "0", ""})
+TIMEOUT = 10.0
+SUDO = "sudo"
 
 
 @frozen
 class Options:
-    """What the command line says for all hosts; it comes before the inventory, as in Ansible.
+    """What the command line says for all hosts; it comes before the inventory, as in Ansible."""
 
-    Fields that are None leave it to the inventory.
-    """
-
-    user: str | None = None
-    key_file: str | None = None
-    connection: str | None = None
-    become: bool | None = None
-    become_user: str | None = None
+    user: str = ""
+    private_key_file: str = ""
+    timeout: float = TIMEOUT  # seconds
+    accept_new: bool = False
     become_password: str | None = None
-    password: str | None = None
-    ssh_args: str | None = None  # added to the inventory's
-    timeout: float = TIMEOUT
+    agent_dir: str | None = None  # for this machine: where its agents keep what is their own
 
 
 @frozen
@@ -49,11 +43,11 @@ class Target:
     python: str = "auto"
     connection: Literal["ssh", "local"] = "ssh"
     ssh_args: str = ""  # options as `ssh` has them
-    become: bool = False
-    become_user: str = "root"
+    accept_new: bool = False  # a host key that is not known yet is accepted, and told
+    become_method: str = SUDO
     become_password: str | None = None
-    agent_dir: str | None = None  # on the host, where the agent keeps what is its own
-    timeout: float = TIMEOUT  # seconds
+    agent_dir: str | None = None  # on the host: where its agents keep what is their own
+    timeout: float = TIMEOUT  # seconds for each of: connect, version, key exchange, authentication, a channel
 
     def __repr__(self) -> str:
         """Say which, and never a password."""
@@ -64,7 +58,7 @@ def target(host: Host, options: Options | None = None) -> Target:
     """Return how a host is reached.
 
     Raises:
-        UserError: a port that is none, a connection or a way of becoming that is not known.
+        UserError: a port that is none, a connection that is not known.
 
     Example:
         >>> target(inventory.hosts["gpu01"], Options(user="ops")).user    # doctest: +SKIP
@@ -72,35 +66,51 @@ def target(host: Host, options: Options | None = None) -> Target:
     """
     options = options or Options()
     said = host.settings
-    args = " ".join(filter(None, (str(said.get(name, "")) for name in ("ssh_common_args", "ssh_extra_args"))))
-    method = str(said.get("become_method", "sudo"))
-    become = options.become if options.become is not None else _truth(host, "become", said.get("become", False))
-    if become and method not in {"sudo", "ansible.builtin.sudo"}:
-        raise UserError(f"become_method: {method} is not known", where=host.name, mend="only sudo is")
+    connection = _connection(host, str(said.get("connection", "ssh")))
     return Target(
         name=host.name,
         address=str(said.get("host", "")),
         port=_port(host, said.get("port")),
         user=options.user or str(said.get("user", "")),
-        key_file=options.key_file or str(said.get("ssh_private_key_file", "")),
-        password=options.password or _secret(said.get("password")),
-        python=str(said.get("python_interpreter", "auto")).replace("auto_silent", "auto").replace("auto_legacy", "auto"),
-        connection=_connection(host, options.connection or str(said.get("connection", "ssh"))),
-        ssh_args=" ".join(filter(None, (options.ssh_args, args))),
-        become=become,
-        become_user=options.become_user or str(said.get("become_user", "root")),
-        become_password=options.become_password or _secret(said.get("become_password")),
-        agent_dir=_secret(said.get("agent_dir")),
+        key_file=options.private_key_file or str(said.get("ssh_private_key_file", "")),
+        password=_text(said.get("password")),
+        python=_python(str(said.get("python_interpreter", "auto"))),
+        connection=connection,
+        ssh_args=" ".join(str(said[name]) for name in ("ssh_common_args", "ssh_extra_args") if said.get(name)),
+        accept_new=options.accept_new,
+        become_method=str(said.get("become_method", SUDO)).removeprefix("ansible.builtin."),
+        become_password=options.become_password or _text(said.get("become_password")),
+        agent_dir=_text(said.get("agent_dir")) or (options.agent_dir if connection == "local" else None),
         timeout=options.timeout,
     )
 
 
-def login(target: Target) -> str:
-    """Return who is at work here, and so logs in where nothing else is said."""
-    return target.user or getpass.getuser()
+def become(target: Target, user: str) -> Become:
+    """Return how an agent is run as another user of a host.
+
+    Raises:
+        HostUnreachable: the inventory says another way than sudo.
+    """
+    if target.become_method != SUDO:
+        raise HostUnreachable(
+            f"become_method: {target.become_method} is not known",
+            where=target.name,
+            mend="only sudo is; log in as that user instead (`ansible_user`)",
+        )
+    return Become(user, target.become_password)
 
 
-def _secret(value: Any) -> str | None:
+def own_dir(target: Target, user: str | None) -> str | None:
+    """Return where an agent keeps its own; each user has another place, since nobody else may write there."""
+    return target.agent_dir and (target.agent_dir if user is None else f"{target.agent_dir}-{user}")
+
+
+def _python(value: str) -> str:
+    """Return the interpreter; Ansible's several ways to look for one are one here."""
+    return "auto" if value.startswith("auto") else value
+
+
+def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
@@ -111,15 +121,6 @@ def _port(host: Host, value: Any) -> int | None:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise UserError(f"ansible_port: {text!r} is no port", where=host.name, mend="give a number from 1 to 65535")
     return int(text)
-
-
-def _truth(host: Host, name: str, value: Any) -> bool:
-    text = str(value).strip().lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise UserError(f"ansible_{name}: {value!r} is neither true nor false", where=host.name)
 
 
 def _connection(host: Host, value: str) -> Literal["ssh", "local"]:

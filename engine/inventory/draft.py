@@ -170,7 +170,10 @@ class Draft:
                 if beyond[mine]:
                     del host.groups[UNGROUPED], self.groups[UNGROUPED].hosts[host.name]
             elif not beyond[mine]:
-                self.add_host(host.name, UNGROUPED)
+                if host.name in self.groups:  # as Ansible has it: the group of this name, and not the host
+                    self.add_child(UNGROUPED, host.name)
+                else:
+                    self.add_host(host.name, UNGROUPED)
         for name in self.groups.keys() & self.hosts.keys():
             self.warnings.append(f"`{name}` is the name of a group and of a host")
         self._measure()

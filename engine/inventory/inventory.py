@@ -132,10 +132,11 @@ class Inventory:
         return select.matching(self, pattern, limits)
 
     def host(self, name: str) -> Host | None:
-        """Return a host by its name; `localhost` is there even where no source names it."""
+        """Return a host by its name; `localhost` is there even where no source names it, or names it `127.0.0.1`."""
         found = self.hosts.get(name)
         if found is None and name in LOCALHOST:
-            return self._localhost(name)
+            known = next((self.hosts[each] for each in self.hosts if each in LOCALHOST), None)
+            return known or self._localhost(name)
         return found
 
     def within(self, group: str) -> list[str]:

@@ -104,7 +104,8 @@ def evaluated(inventory: Inventory, terms: Sequence[str]) -> dict[str, Host]:
     plain = [term for term in terms if term[0] not in "&!"] or ["all"]
     found: dict[str, Host] = {}
     for term in plain:
-        found.update({name: host for name, host in _one(inventory, term).items() if name not in found})
+        one = {term: inventory.hosts[term]} if term in inventory.hosts else _one(inventory, term)
+        found.update({name: host for name, host in one.items() if name not in found})
     for term in terms:
         if term[0] == "&":
             both = _one(inventory, term[1:])
@@ -118,15 +119,13 @@ def evaluated(inventory: Inventory, terms: Sequence[str]) -> dict[str, Host]:
 
 def _one(inventory: Inventory, term: str) -> dict[str, Host]:
     """Return the hosts of one term, without its `&` or `!`."""
-    if term in inventory.hosts:
-        return {term: inventory.hosts[term]}
     if not term:
         raise UserError("a pattern is missing behind `&` or `!`", where="hosts", mend="write gpu:!maintenance")
     subscript = None if term[0] == "~" else _SUBSCRIPT.match(term)
     names = _named(inventory, subscript[1] if subscript else term)
     if subscript and names:
         names = _subscripted(names, subscript, term)
-    return {name: host for name in names if (host := inventory.host(name)) is not None}
+    return {host.name: host for name in names if (host := inventory.host(name)) is not None}
 
 
 def _subscripted(names: list[str], found: re.Match[str], term: str) -> list[str]:
@@ -142,19 +141,17 @@ def _subscripted(names: list[str], found: re.Match[str], term: str) -> list[str]
 
 
 def _named(inventory: Inventory, term: str) -> list[str]:
-    """Return the hosts that a term names: of groups, or by their own names."""
+    """Return the hosts that a term names: of groups, and by their own names; several times, as subscripts count them."""
     test = _test(term)
     groups = [name for name in inventory.groups if test(name)]
-    found: dict[str, None] = {}
-    for group in groups:
-        found.update(dict.fromkeys(inventory.within(group)))
+    found = [name for group in groups for name in inventory.within(group)]
     if not groups or term[0] == "~" or any(each in term for each in _SPECIAL):
-        found.update({name: None for name in inventory.hosts if test(name)})
+        found += [name for name in inventory.hosts if test(name)]
     if not found and term in LOCALHOST:
-        found[term] = None
+        found = [term]
     if not found and not groups and term != "all":
         _warn(inventory, term)
-    return list(found)
+    return found
 
 
 def _test(term: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- a bound method of `re`

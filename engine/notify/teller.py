@@ -90,6 +90,11 @@ class Teller:
         elif fact.kind == "incident.ended" and fact.data.get("to") == "cured":
             self._cured.append(fact)
 
+    @property
+    def idle(self) -> bool:
+        """Nobody is being told of anything, and nobody may have to hear that a fault is over."""
+        return not (self._sent or self._facts or self._cured)
+
     def results(self, now: float, *, wait: bool = False) -> Iterator[Fact]:
         """Yield how the messages went that are on their way no more."""
         yield from self._facts

@@ -105,7 +105,8 @@ def _undone(turn: Turn, event: Undone) -> None:
 def _resume(turn: Turn, event: Resume) -> None:
     """Tell what earlier runs left, in the order of the file, and go on with it."""
     order = {detector.name: place for place, detector in enumerate(turn.plan.runbook.detectors)}
-    left = [incident for incident in turn.read("incidents").values() if incident.host in event.hosts]
+    known = turn.read("incidents").values()
+    left = [incident for incident in known if event.hosts is None or incident.host in event.hosts]
     for incident in sorted(left, key=lambda each: (order[each.detector], each.host, each.subject)):
         if turn.plan.chosen(turn.plan.detector(incident.detector)):
             life.resumed(turn, incident)

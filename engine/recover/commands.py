@@ -74,7 +74,7 @@ class Resume:
     """A run begins for these hosts: what became of the steps that an earlier one left in flight, by intent."""
 
     outcomes: Mapping[str, Outcome]
-    hosts: frozenset[str]
+    hosts: frozenset[str] | None = None  # None = all
 
 
 @frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from runbook.engine.inventory.patterns import covers
 from runbook.engine.model import IncidentState, OperationState
 from runbook.engine.people import People
 from runbook.engine.recover.commands import Happened, LookAt, Wait
+from runbook.engine.recover.shards import Shards
 from runbook.engine.recover.work import Work
 from runbook.modules.frozen import frozen
 

@@ -131,7 +131,7 @@ class Play:
         options = self.case.options
         operating = options.get("operations", True) and bool(self.runbook.operations)
         self._put(words.Told(self.people))
-        self._put(words.Resume({}, frozenset(self.case.hosts)))
+        self._put(words.Resume({}))
         self._due()
         if operating:
             self._look_everywhere()

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import folded, words
+from runbook.engine.report.health_rows import more_to_say
 from runbook.engine.report.lines import SIGNS, named, room, row
 from runbook.engine.report.ranges import written
 
@@ -148,13 +149,6 @@ class Across:
         if found:
             each = (self._blocks.absent(detectors, reason, _count(hosts)) for detectors, hosts, reason in found)
             yield [line for lines in each for line in lines]
-
-
-def more_to_say(one: IncidentReport, cut: AbstractSet[str]) -> bool:
-    """Tell whether a row of a table has not said everything about an incident; `cut`: the detectors it cut short."""
-    if one.state == "pending":
-        return False
-    return bool(one.steps or one.reason or "line" in one.fields or one.detector in cut)
 
 
 def standing(run: RunReport, host: HostReport) -> str:

@@ -44,7 +44,27 @@ _SIGNS: Final = {  # how hosts stand that are not well, the best first, with the
     "unreachable": "unreachable",
     "unhealthy": "failed",
 }
+_SHOWN: Final[set[Board]] = set()  # what has the terminal now, of which there is one
 _RANKS: Final = {state: rank for rank, state in enumerate(reversed(_SIGNS))}
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """Have the terminal for a question; what goes on is shown again afterwards."""
+    shown = tuple(_SHOWN)
+    for board in shown:
+        board.pause(pausing=True)
+    try:
+        yield
+    finally:
+        for board in shown:
+            board.pause(pausing=False)
+
+
+def leave() -> None:
+    """Give the terminal back at once: something went wrong, and a person is to read it."""
+    for board in tuple(_SHOWN):
+        board.end()
 
 
 class Task:
@@ -76,6 +96,7 @@ class Board:
         self._lock = threading.RLock()  # a signal's handler writes in the middle of anything
         self._over = threading.Event()
         self._aside: _Aside | None = None
+        self._paused = False
         self._thread: threading.Thread | None = None
         atexit.register(self.end)  # whatever ends us, the terminal is given back
         self._title = ""
@@ -108,7 +129,7 @@ class Board:
         with self._lock:
             self._task(fact)
             if fact.kind == "host.looked":
-                self._awaited.pop(fact.host, None)
+                self.done(fact.host)
                 return
             state = host.state
             if state == "well":
@@ -118,11 +139,23 @@ class Board:
                 told = _told(host)
                 self._ill[fact.host] = Ill(state, told, alike(told, fact.host))
 
+    def done(self, host: str) -> None:
+        """Take in that a host is well, or need not be awaited any more."""
+        with self._lock:
+            self._awaited.pop(host, None)
+
     def update(self, host: str, title: str, text: str, *, share: float | None = None) -> None:
         """Take in how far a step is."""
         with self._lock:
             if (task := self._tasks.get(host, {}).get(title)) is not None:
                 task.far, task.share = text, share
+
+    def pause(self, *, pausing: bool) -> None:
+        """Give the terminal back for a while, and take it again."""
+        with self._lock:
+            self._paused = pausing
+            if pausing:
+                self._screen.leave()
 
     def lines(self, columns: int, rows: int) -> list[str]:
         """Return what is to be seen now, on a terminal of this size."""
@@ -143,15 +176,17 @@ class Board:
             return
         if sys.stderr is not None and sys.stderr.isatty():
             self._aside = sys.stderr = _Aside(sys.stderr)
+        _SHOWN.add(self)
         try:
             while True:
                 with self._lock:
-                    size = self._screen.size()
-                    lines = self.lines(*size)
-                self._screen.draw(lines, size)
+                    if not self._paused:
+                        size = self._screen.size()
+                        self._screen.draw(self.lines(*size), size)
                 if self._over.wait(_FRAME):
                     return
         finally:
+            _SHOWN.discard(self)
             self._screen.leave()
             if self._aside is not None:
                 sys.stderr = self._aside.stream

@@ -6,7 +6,6 @@ import itertools
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.report import health_rows, words
-from runbook.engine.report.across import more_to_say
 from runbook.engine.report.lines import SIGNS
 from runbook.engine.report.passes import BAD, UNFINISHED
 from runbook.engine.report.summary import count
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from runbook.engine.journal.facts import Fact
     from runbook.engine.report.health_rows import Row
     from runbook.engine.report.paint import Paint
-    from runbook.engine.report.passes import HostReport, IncidentReport, PassReport
+    from runbook.engine.report.passes import HostReport, IncidentReport, PassReport, RunReport
 
 _HEADS: Final = ("STATE", "WHAT", "WHERE", "SAW", "SINCE")
 _WIDEST: Final = (12, 28, 30)  # columns of state, what and where
@@ -49,8 +48,7 @@ class HealthReporter(TextReporter):
         if self._board:
             self._board.end()
         for run in report.runs:
-            found = health_rows.across(run) if self._folds(run) else health_rows.rows(run)
-            rows = [row for row in found if self._verbosity >= 0 or row.state not in _CALM]
+            rows = [row for row in self._rows(run) if self._verbosity >= 0 or row.state not in _CALM]
             cut: set[str] = set()
             if rows and not self._silent(report):
                 self._block(run, _table(self._paint, rows, cut))
@@ -58,6 +56,13 @@ class HealthReporter(TextReporter):
                 self._told |= {(run.run_id, host.name, one.id) for one in _brief(host, cut)}
             self._tabled[run.run_id] = cut
         return super().finish(report, stopped=stopped)
+
+    def _rows(self, run: RunReport) -> list[Row]:
+        if not self._folds(run):
+            return health_rows.rows(run)
+        from runbook.engine.report import health_across
+
+        return health_across.rows(run)
 
     def _silent(self, report: PassReport) -> bool:
         """With -q nothing is said where nothing is wrong, nor of what merely has to be looked at once more."""
@@ -71,7 +76,7 @@ class HealthReporter(TextReporter):
 def _brief(host: HostReport, cut: set[str]) -> Iterator[IncidentReport]:
     """Yield the incidents of which the table has told everything."""
     for one in host.incidents:
-        if one.id and not more_to_say(one, cut):
+        if one.id and not health_rows.more_to_say(one, cut):
             yield one
 
 

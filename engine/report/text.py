@@ -6,10 +6,8 @@ import itertools
 from typing import TYPE_CHECKING
 
 from runbook.engine.journal import codec
-from runbook.engine.report import folded, words
-from runbook.engine.report.across import Across, standing
+from runbook.engine.report import words
 from runbook.engine.report.blocks import Blocks
-from runbook.engine.report.board import Board
 from runbook.engine.report.gather import Gather
 from runbook.engine.report.live import Live
 from runbook.engine.report.outlet import Outlet
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from runbook.engine.journal.facts import Fact
+    from runbook.engine.report.board import Board
     from runbook.engine.report.folded import Group
     from runbook.engine.report.passes import HostReport, OperationReport, PassReport, RunReport
 
@@ -33,16 +32,17 @@ class TextReporter:
     def __init__(
         self, stream: TextIO, *, verbosity: int = 0, redact: codec.Redact = codec.as_is, paint: Paint | None = None
     ) -> None:
+        self._stream = stream
         self._outlet = Outlet(stream)
         self._verbosity = verbosity
         self._redact = redact
         self._paint = paint or paint_for(stream)
         self._blocks = Blocks(self._paint, verbosity=verbosity)
-        self._across = Across(self._paint, self._blocks, verbosity=verbosity)
         self._gather = Gather(redact)
         watched = on_terminal(stream)
         self._live = Live(stream) if watched and verbosity >= 0 else None  # of one host
-        self._board = Board(stream, self._paint) if watched and verbosity == 0 else None  # of many; -v tells of each
+        self._board: Board | None = None  # of many
+        self._boards = watched and verbosity == 0  # -v tells of each as it ends
         self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
         self._headed = ""  # the run whose heading was written last
         self._left: list[tuple[RunReport, str, OperationReport]] = []  # skipped ones that were not told yet
@@ -100,16 +100,20 @@ class TextReporter:
     def _watch(self, fact: Fact, run: RunReport) -> None:
         """Show on a terminal what goes on: a line for what takes long, or many hosts."""
         if len(run.hosts) > 1:
-            if self._board is None:
-                return
-            if fact.kind == "run.begun":
-                self._board.begin(self._title(run), run.hosts)
-            elif fact.kind == "run.ended":
+            if fact.kind == "run.begun" and self._boards:
+                self._begin_board(run)
+            elif self._board and fact.kind == "run.ended":
                 self._board.end()
-            elif fact.host:
+            elif self._board and fact.host:
                 self._board.follow(fact, self._gather.host(fact))
         elif self._live:
             self._live.follow(fact, several=False)
+
+    def _begin_board(self, run: RunReport) -> None:
+        from runbook.engine.report.board import Board
+
+        self._board = self._board or Board(self._stream, self._paint)
+        self._board.begin(self._title(run), run.hosts)
 
     def _silent(self, report: PassReport) -> bool:
         """With -q nothing is said where nothing happened."""
@@ -191,7 +195,11 @@ class TextReporter:
 
     def _fold(self, run: RunReport) -> None:
         """Write what happened on many hosts, and what was said about them."""
-        for lines in self._across.findings(run, self._tabled.get(run.run_id)):
+        from runbook.engine.report import folded
+        from runbook.engine.report.across import Across
+
+        across = Across(self._paint, self._blocks, verbosity=self._verbosity)
+        for lines in across.findings(run, self._tabled.get(run.run_id)):
             self._block(run, lines)
         for group in folded.messages(self._messages.pop(run.run_id, ())):
             self._message(run, group)
@@ -207,8 +215,11 @@ class TextReporter:
         """Write how many hosts stand how, where not all are well, or somebody wants to know."""
         if run.halted:
             self._block(run, self._blocks.unseen("stopped", run.runbook, "", run.halted))
+        from runbook.engine.report.across import Across, standing
+
         told = self._verbosity > 0 or any(standing(run, host) != "well" for host in run.hosts.values())
-        if told and (lines := self._across.recap(run)):
+        across = Across(self._paint, self._blocks, verbosity=self._verbosity)
+        if told and (lines := across.recap(run)):
             self._block(run, lines)
 
     def _rest(self, run: RunReport, host: HostReport) -> None:

@@ -38,11 +38,16 @@ CASES = {
     "vaulted-inventory": ["-i", "vaults/hosts.ini", "--vault-password-file", "vaults/password"],
 }  # fmt: skip
 
-MODES = (
-    ["--list"],
-    ["--list", "--export"],
-    ["--list", "--yaml"],
-    ["--list", "--yaml", "--export"],
-    ["--graph"],
-    ["--graph", "--vars"],
-)
+MODES = (["--list"], ["--list", "--export"], ["--graph", "--vars"])
+YAML = (["--list", "--yaml"], ["--list", "--yaml", "--export"])
+MORE = {
+    "ini": [["--graph", "db"], ["--host", "pg1"], ["--host", "web1.example.org"], ["--host", "::1"], *YAML],
+    "yaml": [["--host", "lonely"], ["--host", "localhost"], ["--host", "lonely", "--yaml"], *YAML],
+    "yaml-merge": YAML,
+    "toml": YAML,
+    "vars-files": [["--host", "web1"], ["--host", "web3"], *YAML],
+    "dynamic": [["--host", "d1"], ["--host", "alone"], *YAML],
+    "playbook-dir": [["--host", "h1"], ["--host", "h2", "--export"]],
+    "vault": [["--host", "v2"], *YAML],
+    "directory": [["--graph", "b"], ["--graph"]],
+}

@@ -14,13 +14,11 @@ from runbook.engine.fleet.starting import start
 
 __all__ = ["Become", "Users", "ended", "far"]
 
-PASSWORD = "open sesame; $HOME `id`"  # noqa: S105 -- of a user that is nowhere but in a mount namespace of a test
+PASSWORD = "open sesame; $HOME `id`"
 
 
 @contextlib.contextmanager
-def far(
-    *shell, python="auto", become=None, base=None, host="gpu01", env=None, command=None, far=True, cwd=None
-):
+def far(*shell, python="auto", become=None, base=None, host="gpu01", env=None, command=None, far=True, cwd=None):
     """Yield an agent that `shell -c COMMAND` starts; end whatever it started.
 
     Args:

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH116, PTH118, S108
+# ruff: noqa: PTH116, PTH208
 # os and not pathlib: owners and modes are compared as the kernel tells them
 """`become` with the real sudo: who the agent is, where its code comes from, and what is said when sudo says no."""
 
@@ -17,7 +17,7 @@ from runbook.engine.fleet import Spec, pack
 from runbook.engine.model import Order, Seen
 
 ANYTHING = "ann ALL=(ALL) NOPASSWD: ALL"
-WITH_PASSWORD = "ann ALL=(ALL) ALL"  # noqa: S105 -- a line of sudoers
+WITH_PASSWORD = "ann ALL=(ALL) ALL"
 
 
 def lacking():
@@ -88,8 +88,12 @@ def test_a_password_goes_by_standard_input_whether_sudo_asks_for_it_or_not(tmp_p
     ("sudoers", "become", "reason"),
     [
         (WITH_PASSWORD, Become(), "sudo asks for a password\n.*--ask-become-pass"),
-        (WITH_PASSWORD, Become(password="wrong"), "sudo does not take the become password"),  # noqa: S106
-        ("root ALL=(ALL) ALL", Become(password=PASSWORD), "sudoers does not allow it: .*ann is not in the sudoers file"),
+        (WITH_PASSWORD, Become(password="wrong"), "sudo does not take the become password"),
+        (
+            "root ALL=(ALL) ALL",
+            Become(password=PASSWORD),
+            "sudoers does not allow it: .*ann is not in the sudoers file",
+        ),
         ("ann ALL=(ALL) NOPASSWD: /bin/true", Become(), "sudo asks for a password|sudoers does not allow it"),
         (ANYTHING, Become("nobody1"), "there is no user nobody1 to become"),
         (f"Defaults requiretty\n{ANYTHING}", Become(), "sudo wants a terminal .*\n.*requiretty"),
@@ -104,7 +108,7 @@ def test_why_sudo_says_no_is_told_with_what_mends_it(tmp_path, sudoers, become, 
 def test_a_wrong_password_is_tried_once_and_no_code_is_taken_for_another(tmp_path):
     users = Users(tmp_path, f"Defaults logfile={tmp_path}/sudo.log\n{WITH_PASSWORD}")
     with (
-        far.far(*users.shell(), become=Become(password="wrong")) as agent,  # noqa: S106
+        far.far(*users.shell(), become=Become(password="wrong")) as agent,
         pytest.raises(HostUnreachable, match="sudo does not take the become password"),
     ):
         agent.ready(20)
@@ -146,7 +150,9 @@ def plant(users, version):
     (home / f".local/lib/python{version}/site-packages/x.pth").write_text(f"import os; {PLANTED.splitlines()[1]}\n")
     (home / "bin").mkdir()
     for name in ("python3", "python3.11", "id", "sh", "find", "readlink", "dirname"):
-        (home / "bin" / name).write_text('#!/bin/sh\ntouch "/home/ann/$(/usr/bin/id -u).was-here"\nexec /usr/bin/' + name + ' "$@"\n')
+        (home / "bin" / name).write_text(
+            '#!/bin/sh\ntouch "/home/ann/$(/usr/bin/id -u).was-here"\nexec /usr/bin/' + name + ' "$@"\n'
+        )
         (home / "bin" / name).chmod(0o755)
     subprocess.run(["chown", "-R", f"{Users.ANN}:{Users.ANN}", str(home)], check=True)
     return (

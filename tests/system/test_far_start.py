@@ -1,4 +1,4 @@
-# ruff: noqa: PTH116, PTH208
+# ruff: noqa: PTH208
 # os and not pathlib: names and modes are compared as the kernel tells them
 """How an agent comes to be on a far host: any shell, any Python from 3.9 on, and what is said where none comes to be."""
 
@@ -62,7 +62,7 @@ def test_any_login_shell_reads_the_command_line(tmp_path, shell):
 
 
 def test_the_command_line_has_nothing_that_a_shell_reads_otherwise_than_sh():
-    for become in (None, far.Become(), far.Become(password="x")):  # noqa: S106
+    for become in (None, far.Become(), far.Become(password="x")):
         command = start(become=become).command
         assert not set(command) & set("\n!\\`")
         assert command.count("'") % 2 == 0
@@ -122,7 +122,10 @@ def script(text):
     [
         (("/usr/sbin/nologin",), "the login user's shell runs no commands: This account is currently not available"),
         (("/bin/false",), r"nothing that was started there said a word and ended with exit code 1\n.*forced command"),
-        (script("echo backup ready"), r"no agent began; it printed `backup ready` and ended with exit code 0\n.*forced"),
+        (
+            script("echo backup ready"),
+            r"no agent began; it printed `backup ready` and ended with exit code 0\n.*forced",
+        ),
         (script("cat"), "no agent began|nothing that was started there"),
         (script("yes | head -c 9999999"), "over 64 KiB of something else before an agent's first word"),
     ],
@@ -157,7 +160,7 @@ def test_a_python_of_another_architecture_is_told(tmp_path):
     (tmp_path / "python3").chmod(0o755)
     with (
         far.far("/bin/bash", base=tmp_path, python=str(tmp_path / "python3")) as agent,
-        pytest.raises(HostUnreachable, match="its Python is made for another architecture: .*Exec format error"),
+        pytest.raises(HostUnreachable, match=r"its Python is made for another architecture: .+Exec format error"),
     ):
         agent.ready(20)
 
@@ -171,20 +174,14 @@ def test_an_interpreter_with_shell_in_its_name_is_no_interpreter():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ("ro", "home/.local: Read-only file system; `agent_dir`"),
+        ("size=1m", "home/ann/.local: Read-only file system; `agent_dir`"),
         ("size=64k", "the agent's code can't be kept in .*: No space left on device"),
     ],
 )
-def test_a_home_that_cannot_be_written_is_told(tmp_path, options, reason):
-    home = tmp_path / "home"
-    home.mkdir()
-    mount = f"mount -t tmpfs -o {options} none {home} && exec setpriv --reuid 12401 --clear-groups env HOME={home} sh \"$@\""
-    if "ro" not in options:
-        mount = mount.replace("&&", f"&& chown 12401 {home} && ")
-    tmp_path.chmod(0o755)
-    for parent in (tmp_path.parent, tmp_path.parent.parent):
-        if parent.stat().st_mode & 0o777 == 0o700 and str(parent).startswith("/tmp"):  # noqa: S108
-            parent.chmod(0o711)
+def test_a_home_that_cannot_be_written_is_told(options, reason):
+    mount = f"mount -t tmpfs -o {options} none /home && mkdir /home/ann && chown 12401 /home/ann && "
+    mount += "mount -o remount,ro /home && " if reason.startswith("home") else ""
+    mount += 'exec setpriv --reuid 12401 --clear-groups env HOME=/home/ann sh "$@"'
     with (
         far.far("unshare", "--mount", "--propagation", "private", "sh", "-c", mount, "sh") as agent,
         pytest.raises(HostUnreachable, match=reason),
@@ -199,7 +196,16 @@ def test_a_home_mounted_noexec_leaves_out_what_is_compiled_and_says_so(tmp_path)
         pytest.skip("no Python without psutil of its own is here")
     place = tmp_path / "place"
     place.mkdir()
-    shell = ("unshare", "-m", "--propagation", "private", "sh", "-c", f'mount -t tmpfs -o noexec none {place}; exec sh "$@"', "sh")
+    shell = (
+        "unshare",
+        "-m",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        f'mount -t tmpfs -o noexec none {place}; exec sh "$@"',
+        "sh",
+    )
     with far.far(*shell, base=place / "agent", python=python) as agent:
         looks = agent.probe([Spec("h", "health"), Spec("f", "file", {"path": ("/etc/passwd",)})])
     assert "missing on this host: psutil" in looks["h"].reason

@@ -55,7 +55,9 @@ def parse(text: str, where: str) -> Arguments:
                 continue
             if letter not in _WORDS and letter not in _LEFT and letter not in {"o", "F"}:
                 raise UserError(
-                    f"ssh_common_args: -{letter} is not understood", where=where, mend="say it as -o Word=value, or leave it out"
+                    f"ssh_common_args: -{letter} is not understood",
+                    where=where,
+                    mend="say it as -o Word=value, or leave it out",
                 )
             if not letters and not words:
                 raise UserError(f"ssh_common_args: -{letter} wants a value", where=where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import os
 import socket
@@ -68,7 +69,14 @@ def resolve(target: Target) -> Hop:
         if value:
             given.append(Setting(word, (str(value),), target.name))
     said = arguments.parse(target.ssh_args, target.name)
-    return _hop(target.address or target.name, target.name, (*given, *said.settings), said.files, target.timeout, ())
+    settings = (*given, *said.settings)
+    found = _hop(target.address or target.name, target.name, settings, said.files, target.timeout, ())
+    return _accepting(found) if target.accept_new else found
+
+
+def _accepting(hop: Hop) -> Hop:
+    """Return a hop, and those before it, that accept host keys which are not known yet."""
+    return dataclasses.replace(hop, strict="accept-new", jumps=tuple(map(_accepting, hop.jumps)))
 
 
 def _hop(
@@ -158,7 +166,9 @@ class _Said:
     def among(self, word: str, otherwise: str, known: Mapping[str, str]) -> str:
         text = self.one(word, otherwise).lower()
         if text not in known:
-            raise UserError(f"{word}: `{text}` is not known", where=self.where(word), mend=f"it may be {', '.join(known)}")
+            raise UserError(
+                f"{word}: `{text}` is not known", where=self.where(word), mend=f"it may be {', '.join(known)}"
+            )
         return known[text]
 
     def names(self, word: str) -> tuple[str, ...]:
@@ -223,7 +233,13 @@ def _proxy(
 
 
 def _jump(
-    text: str, files: Sequence[tuple[str, str]] | None, timeout: float, above: tuple[str, ...], where: str, *, alone: bool
+    text: str,
+    files: Sequence[tuple[str, str]] | None,
+    timeout: float,
+    above: tuple[str, ...],
+    where: str,
+    *,
+    alone: bool,
 ) -> Hop:
     rest = text.removeprefix("ssh://")
     user, at, place = rest.rpartition("@")

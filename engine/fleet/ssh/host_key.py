@@ -78,7 +78,7 @@ def check(hop: Hop, kind: str, key: bytes, asker: Asker) -> None:
         return
     if held:
         raise _changed(hop, kind, key, held)
-    if (hop.strict == "accept-new" or asker.accept_new) and hop.known_hosts:
+    if hop.strict == "accept-new" and hop.known_hosts:
         _accept(hop, kind, key, asker)
         return
     raise _unknown(hop, kind, key)
@@ -236,4 +236,6 @@ def _accept(hop: Hop, kind: str, key: bytes, asker: Asker) -> None:
             raise HostUnreachable(
                 f"its key can't be added to the known hosts: {error.strerror}", where=hop.known_hosts[0]
             ) from error
-    asker.say(f"{hop.name}: its host key was not known and is now: {kind} {fingerprint(key)}, added to {hop.known_hosts[0]}")
+    asker.say(
+        f"{hop.name}: its host key was not known and is now: {kind} {fingerprint(key)}, added to {hop.known_hosts[0]}"
+    )

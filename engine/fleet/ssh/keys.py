@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from runbook.engine.fleet.asker import Asker
     from runbook.engine.fleet.ssh.hop import Hop
 
-_HASHES: Final = {"ecdsa-sha2-nistp256": hashes.SHA256, "ecdsa-sha2-nistp384": hashes.SHA384, "ecdsa-sha2-nistp521": hashes.SHA512}
+_HASHES: Final = {
+    "ecdsa-sha2-nistp256": hashes.SHA256,
+    "ecdsa-sha2-nistp384": hashes.SHA384,
+    "ecdsa-sha2-nistp521": hashes.SHA512,
+}
 
 Sign = "Callable[[bytes, str], bytes]"
 
@@ -144,7 +148,9 @@ def _from_file(path: str, hop: Hop, asker: Asker) -> Iterator[Identity]:
     if isinstance(found, Identity):
         yield found
     elif found:
-        raise HostUnreachable(found, where=path, mend=f"look at it with `ssh-keygen -y -f {path}`, or name another in {hop.name}")
+        raise HostUnreachable(
+            found, where=path, mend=f"look at it with `ssh-keygen -y -f {path}`, or name another in {hop.name}"
+        )
 
 
 def _loaded(path: str, content: bytes, asker: Asker) -> Identity | str:

@@ -37,11 +37,18 @@ class Wire(Protocol):
 class Socket:
     """A socket; `Wire`, and what paramiko reads and writes."""
 
-    def __init__(self, sock: socket.socket, after: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, sock: socket.socket, after: Callable[[], None] | None = None, said: Callable[[], str] | None = None
+    ) -> None:
         self.sock = sock
         self._poll = select.poll()
         self._poll.register(sock, select.POLLOUT)
         self._after = after  # what is to be done when it is closed
+        self._said = said  # tells what whoever is at its other end on this machine has to say
+
+    def said(self) -> str:
+        """Return the words of the command that it leads to, if there is one."""
+        return self._said() if self._said is not None else ""
 
     def room(self) -> bool:
         """Tell whether the kernel takes a packet; it says so only when a third of the buffer is free."""
@@ -103,13 +110,12 @@ class Session:
         name: the host's, for messages.
         transport: it.
         wire: what it travels over.
-        release: lets go of the jump host, if there is one.
+        undo: hangs up, and lets go of what it was made with.
     """
 
-    def __init__(self, name: str, transport: Transport, wire: Socket | Tunnel, release: Callable[[], None]) -> None:
+    def __init__(self, name: str, transport: Transport, wire: Socket | Tunnel, undo: contextlib.ExitStack) -> None:
         self.name, self.transport = name, transport
-        self._wire, self._release = wire, release
-        self._closed = False
+        self._wire, self._undo = wire, undo
 
     def room(self) -> bool:
         """Tell whether a message can be sent without waiting."""
@@ -148,11 +154,4 @@ class Session:
 
     def close(self) -> None:
         """Hang up; its thread ends."""
-        if self._closed:
-            return
-        self._closed = True
-        self._wire.shut()
-        self.transport.close()
-        self.transport.join(5.0)
-        self._wire.done()
-        self._release()
+        self._undo.close()

@@ -5,6 +5,7 @@ What is private in paramiko and used here is held by tests/system/test_ssh_trans
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -24,6 +25,7 @@ from paramiko.common import (
     MSG_SERVICE_ACCEPT,
     cMSG_GLOBAL_REQUEST,
     cMSG_SERVICE_REQUEST,
+    cMSG_USERAUTH_REQUEST,
 )
 from paramiko.message import Message
 from paramiko.packet import Packetizer
@@ -113,20 +115,42 @@ class _Auth(AuthOnlyHandler):
     would_do = False
 
     def query(self, username: str, algorithm: str, blob: bytes) -> bool:
-        """Tell whether the server would take a signature by a key."""
+        """Tell whether the server would take a signature by a key, before anybody is asked for its passphrase."""
         self.would_do = False
+        self._offer(username, algorithm, blob, None)
+        return self.would_do
 
+    def prove(self, username: str, algorithm: str, blob: bytes, sign: Callable[[bytes, str], bytes]) -> bool:
+        """Tell whether the server takes a key; `partial` says whether it wants more."""
+        m = Message()
+        m.add_string(self.transport.session_id)
+        m.add_byte(cMSG_USERAUTH_REQUEST)
+        for each in (username, "ssh-connection", "publickey"):
+            m.add_string(each)
+        m.add_boolean(True)
+        m.add_string(algorithm)
+        m.add_string(blob)
+        self._offer(username, algorithm, blob, sign(m.asbytes(), algorithm))
+        return self.is_authenticated() or self.partial
+
+    def algorithm(self, kind: str) -> str:
+        """Return by which algorithm a kind of key signs: RSA has several, and the server says which it takes."""
+        if "rsa" not in kind:
+            return kind
+        taken = self.transport.server_extensions.get("server-sig-algs", b"").decode("ascii", "replace").split(",")
+        plain = "rsa-sha2-256" if "rsa-sha2-512" not in taken and "rsa-sha2-256" in taken else "rsa-sha2-512"
+        return plain + kind.removeprefix("ssh-rsa")
+
+    def _offer(self, username: str, algorithm: str, blob: bytes, signature: bytes | None) -> None:
         def finish(m: Message) -> None:
-            m.add_boolean(False)
+            m.add_boolean(signature is not None)
             m.add_string(algorithm)
             m.add_string(blob)
+            if signature is not None:
+                m.add_string(signature)
 
-        try:
+        with contextlib.suppress(paramiko.AuthenticationException):  # a no; `allowed` says what else there is
             self.send_auth_request(username, "publickey", finish)
-        except paramiko.AuthenticationException:
-            if not self.would_do:
-                raise
-        return self.would_do
 
     def _parse_userauth_info_request(self, m: Message) -> None:
         if self.auth_method != "publickey":

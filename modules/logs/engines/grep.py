@@ -9,8 +9,7 @@ import tempfile
 import weakref
 from typing import Iterable, Iterator, List, Optional, Sequence
 
-from runbook.modules.logs.engines.kinds import Finder, Wanted
-from runbook.modules.logs.engines.lines import LineEngine
+from runbook.modules.logs.engines.lines import Finder, LineEngine, Wanted
 from runbook.modules.logs.patterns import Pattern
 
 _PIECE = 64 * 1024

@@ -1,10 +1,10 @@
 """Engines that tell only which lines hold one of the patterns' texts; which it is is looked up in these lines alone."""
 
-from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.digits import LONGEST, masked
 from runbook.modules.logs.engines.engine import Mark
-from runbook.modules.logs.engines.kinds import Finder, Kinds, Wanted
+from runbook.modules.logs.engines.kinds import Kinds
 from runbook.modules.logs.engines.plan import Expression, expressions
 from runbook.modules.logs.engines.texts import Literals, conditions
 from runbook.modules.logs.needed import SHORTEST
@@ -13,7 +13,20 @@ from runbook.modules.logs.patterns import Pattern
 KINDS = 4096  # of lines, of which is remembered what they hold
 MANY = 16  # texts that are looked for in a block as quickly as its lines are parted
 LARGE = 16 * 1024  # bytes of a block that are worth it
+STRANGE = 0.05  # of its lines: where more are of kinds that were not seen before, a finder is quicker
 _DIGITS = frozenset("0123456789")
+
+
+class Wanted(NamedTuple):
+    """What the lines are to hold, one of all these."""
+
+    cased: Sequence[bytes]  # texts
+    folded: Sequence[bytes]  # texts in lower case, which may stand in any
+    outlines: Sequence[bytes]  # expressions
+
+
+Finder = Callable[[bytes], Iterable[int]]
+"""What returns where the lines begin that hold what is wanted."""
 
 
 class LineEngine:
@@ -39,7 +52,7 @@ class LineEngine:
         outlines = list(dict.fromkeys(each.outline.encode("latin-1") for each in single if each.outline))
         wanted = Wanted(cased, folded, outlines)
         self._lines = _nothing if not single else None if finder is None else finder(wanted)
-        self._by_kind = Kinds(single, finder) if sum(map(len, wanted)) > MANY else None
+        self._by_kind = Kinds(single, STRANGE if finder else 1.0) if sum(map(len, wanted)) > MANY else None
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the lines that may match, with the expressions whose texts they hold."""

@@ -3,8 +3,7 @@
 import importlib
 from typing import Any, Iterator, Sequence
 
-from runbook.modules.logs.engines.kinds import Finder, Wanted
-from runbook.modules.logs.engines.lines import LineEngine
+from runbook.modules.logs.engines.lines import Finder, LineEngine, Wanted
 from runbook.modules.logs.needed import escaped
 from runbook.modules.logs.patterns import Pattern
 

@@ -1,0 +1,179 @@
+"""A host that lies to the real controller: bounded memory, a precise reason, and nobody else is harmed."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import far
+import liar
+import pytest
+
+from runbook.engine.errors import HostUnreachable
+from runbook.engine.fleet import Spec
+from runbook.engine.fleet import agent as agents
+from runbook.engine.fleet.agent import Agent
+from runbook.engine.fleet.link import Pipes
+from runbook.engine.model import NotSeen, Order, Seen, StepStatus
+
+ROOM = 450 << 20  # bytes over what the test had: an answer of 64 MiB, its text and its values at the same time
+
+
+@contextlib.contextmanager
+def lying(kind):
+    """Yield an agent whose other end is a liar."""
+    process = subprocess.Popen(
+        [sys.executable, "-S", liar.__file__, *kind.split()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    streams = (process.stdin, process.stdout, process.stderr)
+    descriptors = [os.dup(stream.fileno()) for stream in streams]
+    for stream in streams:
+        stream.close()
+    agent = Agent("gpu13", Pipes(*descriptors, lambda: None), base=None)
+    try:
+        yield agent
+    finally:
+        agent.close()
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def bounded():
+    """See that the memory of this process stays within bounds."""
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before = peak()
+    yield
+    assert peak() - before < ROOM
+
+
+def peak():
+    """Return the most memory that this process had since that was last reset, in bytes."""
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def look(agent):
+    """Look once."""
+    return agent.probe([Spec("h", "health", deadline=0.5)])["h"]
+
+
+def test_what_the_liar_says_when_it_is_honest_is_believed():
+    with lying("honest") as agent:
+        assert isinstance(look(agent), Seen)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("flood before the mark", "over 64 KiB of something else before an agent's first word"),
+        ("great frame before it is ready", "a frame that says it has 100000 bytes"),
+        ("ready with no mapping", "it says what no agent of ours says"),
+        ("endless rubbish", "a frame that says it has|a frame that is no JSON"),
+        ("endless heartbeats", "there is no end to its heartbeats"),
+        ("endless progress", "a|the host's answer"),
+        ("endless answers", "it answers request 1, which it was not asked, or has answered"),
+        ("endless words", "there is no end to what it writes to its standard error"),
+        ("great length", "a frame that says it has 4294967295 bytes"),
+        ("half and silence", "gave no answer within"),
+        ("half and end", "the agent ended"),
+        ("drip", "gave no answer within"),
+        ("silence", "gave no answer within"),
+        ("deep and nameless", "a frame that is no JSON"),
+        ("other request", "it answers request 8, which it was not asked"),
+        ("true", "it answers request True, which it was not asked"),
+        ("text for a number", "it answers request '1', which it was not asked"),
+        ("asks for the code for ever", "it asks for code again and again"),
+        ("asks for any code", "it asks for code again and again"),
+        ("ready again", "it says what no agent of ours says"),
+        ("gives up", r"the agent gave up: \(no text, but a list\)"),
+        ("another word", "it says what no agent of ours says"),
+        ("escapes at the end", "the agent ended"),
+    ],
+)
+def test_what_no_agent_of_ours_does_ends_the_connection_with_its_reason(monkeypatch, kind, reason):
+    monkeypatch.setattr(agents, "_PATIENCE", 0.5)
+    with lying(kind) as agent, bounded(), pytest.raises(HostUnreachable, match=f"gpu13: .*(?:{reason})"):
+        look(agent)
+        agent.ready(0.1)
+        until = time.monotonic() + 10.0
+        while time.monotonic() < until:  # what comes after a first answer that could be believed
+            agent.receive(0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("endless progress", "the host's answer is none to a look"),
+        ("deep", "the agent's answer can't be read: "),
+        ("deep values", "the field 'load1' is nested more than 96 levels deep"),
+        ("many values", "the agent's answer can't be read: it holds over 1048576 values"),
+        ("many records", "the agent's answer can't be read: it holds over 1048576 values"),
+        ("deep state", "its state is nested more than 96 levels deep"),
+        ("other looks", "the host did not answer this look"),
+        ("a result", "the host's answer is none to a look"),
+        ("great numbers", "can't be read: |the field 'uptime' has a number of too many digits"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_an_unknown_look(kind, reason):
+    with lying(kind) as agent, bounded():
+        found = look(agent)
+    assert isinstance(found, NotSeen)
+    assert pytest.importorskip("re").search(reason, found.reason), found.reason
+
+
+@pytest.mark.parametrize("kind", ["wrong kinds", "same look twice", "asks for files", "escapes"])
+def test_values_that_are_odd_are_values(kind):
+    with lying(kind) as agent:
+        assert isinstance(look(agent), Seen)
+
+
+def test_a_state_that_grows_at_each_look_is_kept_up_to_a_size():
+    with lying("growing state") as agent, bounded():
+        looks = [look(agent) for _ in range(5)]
+    assert [type(found) for found in looks] == [Seen, Seen, NotSeen, NotSeen, NotSeen]
+    assert "its state has over 4 MiB" in looks[-1].reason
+
+
+@pytest.mark.parametrize("kind", ["honest", "deep", "many values", "a result", "other looks", "wrong kinds"])
+def test_a_step_whose_answer_makes_no_sense_is_lost_and_never_done(kind):
+    with lying(kind) as agent, bounded():
+        outcome = agent.run("i1", Order("command", {"argv": ["true"]}, timeout=0.5))
+    assert outcome.status is StepStatus.LOST
+    assert "makes no sense" in outcome.error or "can't be read" in outcome.error or "can't do that" in outcome.error
+
+
+def test_a_flood_of_progress_ends_the_connection():
+    with (
+        lying("endless progress") as agent,
+        bounded(),
+        pytest.raises(HostUnreachable, match="there is no end to what it says about a step's progress"),
+    ):
+        agent.run("i1", Order("command", {"argv": ["true"]}, timeout=5.0))
+
+
+def test_hosts_that_lie_harm_no_other(tmp_path):
+    kinds = ("endless rubbish", "endless words", "endless answers", "many values", "drip", "silence")
+    with contextlib.ExitStack() as stack:
+        honest = stack.enter_context(far.far(base=tmp_path / "agent"))
+        honest.ready()
+        liars = [stack.enter_context(lying(kind)) for kind in kinds]
+        for agent in liars:
+            agent.send({"op": "probe", "specs": [{"id": "h", "probe": "health"}]})
+        began = time.process_time()
+        ends = []
+        for _ in range(20):
+            assert isinstance(look(honest), Seen)
+            for agent in list(liars):
+                try:
+                    agent.receive(0.0)
+                except HostUnreachable as error:
+                    ends.append(error.what)
+                    liars.remove(agent)
+        assert time.process_time() - began < 20.0
+        assert len(ends) >= 2
