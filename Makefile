@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 WORKERS := $(shell echo $$((2 * $$(nproc))))  # most of the slow tests wait for something
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-cache-dir --quiet
 
-.PHONY: demo test check pytest debian schema docs bench dist clean help
+unexport PYTHONDONTWRITEBYTECODE  # else each of thousands of starts compiles what it imports
+
+.PHONY: demo test check collected pytest debian schema docs bench dist clean help
 
 help: ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -14,7 +16,10 @@ help: ## Show what there is to make
 demo: $(VENV)/runbook.stamp ## Install into .venv and heal six real faults in a scratch directory
 	RUNBOOK_AGENT_DIR="$(CURDIR)/$(VENV)" $(BIN)/runbook apply quickstart
 
-test: debian $(VENV)/test.stamp check pytest ## Install what the tests need, and run them all
+test: ## Install what the tests need, and run them all
+	@$(MAKE) --no-print-directory -j2 debian $(VENV)/test.stamp
+	@$(MAKE) --no-print-directory -j2 check collected
+	@$(MAKE) --no-print-directory pytest
 
 check: $(VENV)/test.stamp ## Format, lint, types, rooms, Python versions
 	$(BIN)/ruff check .
@@ -25,11 +30,14 @@ check: $(VENV)/test.stamp ## Format, lint, types, rooms, Python versions
 pytest: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
+collected: $(VENV)/test.stamp  # compiled once: without that each of the workers does it
+	@$(BIN)/python -m pytest --collect-only -qq $(ARGS) >/dev/null
+
 debian: ## Install the Debian packages of the tests, where that is possible
 	@sh tests/debian.sh
 
 schema: $(VENV)/runbook.stamp ## Make schemas/ anew from the module classes
-	for what in runbook signatures test drill; do \
+	for what in runbook signatures test drill inventory; do \
 	    $(BIN)/runbook schema $$what > schemas/$$what.schema.json.new && \
 	    mv schemas/$$what.schema.json.new schemas/$$what.schema.json || exit 1; \
 	done
@@ -59,6 +67,7 @@ $(VENV)/runbook.stamp: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/test.stamp: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable '.[test,check]'
+	@$(BIN)/python -m compileall -q engine modules
 	@touch $@ $(VENV)/runbook.stamp
 
 $(VENV)/docs.stamp: pyproject.toml | $(VENV)/bin/python

@@ -42,9 +42,9 @@ HOST = start.HOST
 class Engine:
     """A runbook for the functions of this program.
 
-    Messages of `notify` go to the configuration's channels; no call waits until they have taken them, `close` and the end
-    of the program do. Threads may share one; each call is a run of its own, and the breakers, limits and statistics are those of the
-    journal, so that several processes share them too.
+    Messages of `notify` go to the configuration's channels; no call waits until they have taken them, `close` and the
+    end of the program do. Threads may share an engine; each call is a run of its own, and the breakers, limits and
+    statistics are those of the journal, so that several processes share them too.
 
     Args:
         runbook: its file, or the name of a bundled one.

@@ -7,6 +7,8 @@ import os
 import pytest
 
 os.environ["RUNBOOK_CONFIG"] = os.devnull  # whatever stands in the configuration of whoever runs the tests
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(name, None)  # of the make that runs the tests: theirs begin anew
 
 
 @pytest.hookimpl(wrapper=True)

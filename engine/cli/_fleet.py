@@ -33,7 +33,7 @@ def hosts(wrapped: Command) -> Command:
         click.option("--become-user", default="", metavar="NAME", help="As this one; default root."),
         click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for sudo's password."),
         click.option("--accept-new", is_flag=True, help="Take the keys of hosts that are not known yet, and say so."),
-        click.option("-T", "--timeout", "patience", default="10s", metavar="DURATION", show_default=True,
+        click.option("-T", "--connect-timeout", "patience", default="10s", metavar="DURATION", show_default=True,
                      help="How long a host may take to let us in."),
         *_VAULT,
     )):  # fmt: skip
@@ -65,7 +65,7 @@ def reach(given: Mapping[str, Any]) -> Reach:
     try:
         timeout = units.duration(str(given.get("patience", "10s")))
     except ValueError as error:
-        raise UserError(str(error), where="--timeout") from error
+        raise UserError(str(error), where="--connect-timeout") from error
     asks = ask if sys.stdin is not None and sys.stdin.isatty() else None
     ids = tuple(given.get("vault_ids", ()))
     if given.get("ask_vault_pass"):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from runbook.engine.cli import _names
 from runbook.engine.cli import _options as options
 from runbook.engine.report.paint import paint_for
+
+if TYPE_CHECKING:
+    from runbook.engine.model import Finding
 
 
 @click.command("lint", short_help="Find what is wrong with runbooks before they run.")
@@ -34,6 +38,8 @@ def command(
 ) -> int:
     """Check runbooks: files, the directories they are in, or the names of bundled ones; default: the current directory.
 
+    Inventories too, where a file is named.
+
     A comment `# noqa: RB012` silences a rule on its line. The exit code is 1 where there is an error.
     """
     colour = paint_for(sys.stdout).colour
@@ -45,12 +51,18 @@ def command(
     from runbook.engine.language.lint import report
 
     chosen = report.choice(select, ignore)
-    found = report.examine(paths or (".",), Path.cwd(), chosen, fix=fix)
+    found = report.examine(paths or (".",), Path.cwd(), chosen, fix=fix, inventories=_inventory)
     code = report.exit_code(found.findings, strict=strict)
     text = report.rendered(found, form, code, colour=colour)
     if text:
         click.echo(_printable(text))
     return code
+
+
+def _inventory(path: Path, name: str) -> tuple[list[Finding], str]:
+    from runbook.engine.inventory import lint
+
+    return lint.examine(path, name)
 
 
 def _printable(text: str) -> str:

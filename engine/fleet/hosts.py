@@ -197,7 +197,8 @@ class Hosts:
         """See to an agent that is silent though it has something in hand."""
         agent = place.agent
         assert agent is not None
-        if agent.pending:
+        late = now - place.heard > self._gone or (not agent.awake and now - place.began > self._start)
+        if agent.pending or late:  # it may have answered long ago, while this thread was busy
             self._hear(place)
             if place.agent is None:
                 return
@@ -314,6 +315,10 @@ class Hosts:
         place.began = place.heard = time.monotonic()
         place.pinged, place.taken = False, 0
         self._register(place)
+        self._serve(place)
+
+    def _serve(self, place: _Place) -> None:
+        """Pass on what has waited for a connection."""
         waiting, place.waiting = place.waiting, []
         for ticket, request in waiting:
             if place.agent is None:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    import os
-
     from runbook.engine.fleet.agent import Agent
 
 
 class Line(Protocol):
     """What agents of a host are started over."""
-
-    host: str
 
     def agent(self, user: str | None = None) -> Agent:
         """Start an agent and return it while it still wakes up.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEEPEST = 96  # levels of mappings and lists; what an agent of ours sends has 64 at most
 _LONGEST = 1 << 16  # characters of a subject or a reason
+_FIELDS = 4096  # of a record
 _STATE = 4 << 20  # characters of what a probe keeps for its next look
 _DIGITS = 3400  # bits of a whole number: some thousand digits
 _STATUSES = frozenset({"seen", "absent", "unknown"})
@@ -100,8 +101,8 @@ def _wrong_record(record: object) -> str:
     subject, fields, unseen = record.get("subject"), record.get("fields"), record.get("unseen", ())
     if not isinstance(subject, str) or len(subject) > _LONGEST:
         return "a record's subject is no text, or far too long"
-    if not isinstance(fields, dict):
-        return "a record has no fields"
+    if not isinstance(fields, dict) or len(fields) > _FIELDS:
+        return "a record has no fields, or far too many"
     if unseen and not (isinstance(unseen, list) and all(isinstance(each, str) for each in unseen)):
         return "a record's unseen fields are no list of names"
     for name, value in fields.items():

@@ -38,7 +38,7 @@ class Files:
         """
         data = read(path)
         try:
-            text = _decoded(data)
+            text = decoded(data)
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise UserError("this is not UTF-8", where=f"{path}:{line}", mend="save the file as UTF-8") from None
@@ -66,8 +66,12 @@ class Files:
         return data
 
 
-def _decoded(data: bytes) -> str:
-    """Return the text; a comment on a line of its own may be of any encoding, as in Ansible."""
+def decoded(data: bytes) -> str:
+    """Return the text; a comment on a line of its own may be of any encoding, as in Ansible.
+
+    Raises:
+        UnicodeDecodeError: the rest is not UTF-8.
+    """
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runbook.engine.errors import UserError
 from runbook.engine.inventory import addresses, dynamic, ini_file, program, yaml_file
@@ -13,6 +13,15 @@ from runbook.engine.inventory import addresses, dynamic, ini_file, program, yaml
 if TYPE_CHECKING:
     from runbook.engine.inventory.draft import Draft
     from runbook.engine.inventory.files import Files
+
+
+
+class Parser(Protocol):
+    """Reads the data of a YAML text."""
+
+    def parsed(self, text: str, path: str, *, opened: bool) -> Any:
+        """Return the data."""
+
 
 PATIENCE: Final = 60.0  # seconds for an inventory program
 YAML_ENDINGS: Final = (".yaml", ".yml", ".json")
@@ -78,7 +87,15 @@ def _file(draft: Draft, path: str, files: Files, patience: float) -> None:
         else:
             return
     text, opened = files.text(path)
-    ending = os.path.splitext(path)[1]  # noqa: PTH122
+    parsed(draft, files, text, path, os.path.splitext(path)[1], opened=opened)  # noqa: PTH122
+
+
+def parsed(draft: Draft, files: Parser, text: str, path: str, ending: str, *, opened: bool) -> None:  # noqa: PLR0913
+    """Add what the text of an inventory says, by the ending of its name.
+
+    Raises:
+        UserError: it is no inventory; says the line.
+    """
     if ending == ".toml":
         _toml(draft, text, path)
     elif _NOTHING.match(text):

@@ -67,8 +67,9 @@ def operations(run: RunReport) -> list[Group[OperationReport]]:
     """Return a run's operations, the alike in groups."""
     found = [(host.name, one) for host in run.hosts.values() for one in host.operations]
     place = {name: number for number, name in enumerate(run.planned)}
+    kind = _said if run.command == "run" else _operated
     return sorted(
-        grouped(found, _operated),
+        grouped(found, kind),
         key=lambda group: (place.get(group.first.name, len(place)), _RANKS.get(group.first.state, 0)),
     )
 
@@ -173,6 +174,11 @@ def _kind(host: str, one: IncidentReport) -> Hashable:
 def _operated(host: str, one: OperationReport) -> Hashable:
     told = tuple(_stepped(host, step) for step in one.steps)
     return one.name, one.state, one.fallback, one.would, alike(one.error, host), one.attempts > 1, told
+
+
+def _said(host: str, one: OperationReport) -> Hashable:
+    """Of a step by itself, what it printed and changed is what was asked for: to the letter."""
+    return _operated(host, one), tuple((step.output, step.diff, step.exit_code) for step in one.steps)
 
 
 def _stepped(host: str, one: StepReport) -> Hashable:

@@ -42,7 +42,7 @@ class TextReporter:
         watched = on_terminal(stream)
         self._live = Live(stream) if watched and verbosity >= 0 else None  # of one host
         self._board: Board | None = None  # of many
-        self._boards = watched and verbosity == 0  # -v tells of each as it ends
+        self._watched = watched
         self._told: set[tuple[str, str, str]] = set()  # run, host, and an incident's id or an operation's name
         self._headed = ""  # the run whose heading was written last
         self._left: list[tuple[RunReport, str, OperationReport]] = []  # skipped ones that were not told yet
@@ -100,7 +100,7 @@ class TextReporter:
     def _watch(self, fact: Fact, run: RunReport) -> None:
         """Show on a terminal what goes on: a line for what takes long, or many hosts."""
         if len(run.hosts) > 1:
-            if fact.kind == "run.begun" and self._boards:
+            if fact.kind == "run.begun" and self._watched and self._level(run) == 0:  # -v tells of each as it ends
                 self._begin_board(run)
             elif self._board and fact.kind == "run.ended":
                 self._board.end()
@@ -177,7 +177,11 @@ class TextReporter:
 
     def _folds(self, run: RunReport) -> bool:
         """Of many hosts, what is alike is told once, at the end; -v tells each by itself, when it ends."""
-        return len(run.hosts) > 1 and self._verbosity <= 0
+        return len(run.hosts) > 1 and self._level(run) <= 0
+
+    def _level(self, run: RunReport) -> int:
+        """A step by itself is asked for to see what it says; -v of it means each host by itself, as elsewhere."""
+        return self._verbosity - 1 if run.command == "run" and self._verbosity > 0 else self._verbosity
 
     def _rests(self, runs: Sequence[RunReport]) -> None:
         """Write what is left to be said of runs."""
@@ -198,7 +202,7 @@ class TextReporter:
         from runbook.engine.report import folded
         from runbook.engine.report.across import Across
 
-        across = Across(self._paint, self._blocks, verbosity=self._verbosity)
+        across = Across(self._paint, self._blocks, verbosity=self._level(run))
         for lines in across.findings(run, self._tabled.get(run.run_id)):
             self._block(run, lines)
         for group in folded.messages(self._messages.pop(run.run_id, ())):
@@ -217,8 +221,8 @@ class TextReporter:
             self._block(run, self._blocks.unseen("stopped", run.runbook, "", run.halted))
         from runbook.engine.report.across import Across, standing
 
-        told = self._verbosity > 0 or any(standing(run, host) != "well" for host in run.hosts.values())
-        across = Across(self._paint, self._blocks, verbosity=self._verbosity)
+        told = self._level(run) > 0 or any(standing(run, host) != "well" for host in run.hosts.values())
+        across = Across(self._paint, self._blocks, verbosity=self._level(run))
         if told and (lines := across.recap(run)):
             self._block(run, lines)
 

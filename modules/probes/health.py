@@ -125,7 +125,7 @@ def _busy(host: Host, times: Callable[[], Any]) -> Any:
         return UNSEEN
     sample = host.remembered.get("processor") or {}
     before = sample.get("busy", 0.0), sample.get("total", 0.0)
-    fresh = 1.0 <= host.now() - sample.get("at", 0.0) <= OLDEST and sample.get("boot") == since
+    fresh = SAMPLE <= host.now() - sample.get("at", 0.0) <= OLDEST and sample.get("boot") == since
     if not fresh or now[1] <= before[1]:
         before = now
         time.sleep(SAMPLE)

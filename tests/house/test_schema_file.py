@@ -76,6 +76,23 @@ def test_drills_that_come_with_it_are_valid(path):
     judge("drill.schema.json").validate(yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
 
 
+def test_the_schema_of_inventories_is_fresh_and_valid():
+    text = (FILE.parent / "inventory.schema.json").read_text(encoding="utf-8")
+    made = CliRunner().invoke(command, ["inventory"], catch_exceptions=False).output
+    assert text == made, "make schema"
+    jsonschema.Draft202012Validator.check_schema(json.loads(text))
+
+
+@pytest.mark.parametrize("name", ["inventory.example.yaml", "tests/inventories/yaml/top.yaml", "tests/inventories/json/inv.json"])
+def test_inventories_that_are_read_are_valid(name):
+    judge("inventory.schema.json").validate(yaml.load((ROOT / name).read_text(encoding="utf-8"), yaml.CSafeLoader))
+
+
+@pytest.mark.parametrize("text", ["all: {hosts: [a]}", "all: {host: {a: }}", "g: {hosts: {a: {ansible_port: 0}}}", "g: 5"])
+def test_what_is_no_inventory_is_not_valid(text):
+    assert not judge("inventory.schema.json").is_valid(yaml.load(text, yaml.CSafeLoader))
+
+
 @pytest.mark.parametrize("path", RUNBOOKS, ids=lambda path: path.name)
 def test_runbooks_that_come_with_it_are_valid(path):
     data = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from runbook.engine.inventory import lint as inventories
 from runbook.engine.language import load, source
 from runbook.engine.language.lint import catalogue, check
 from runbook.engine.language.own import enlist
@@ -21,6 +22,16 @@ def findings(tmp_path, text, files=()):
     return check(load.examine(path))
 
 
+def judged(tmp_path, rule, heading):
+    """Findings about an example of a rule: a runbook, or an inventory."""
+    text = rule.example(heading)
+    if rule.code in catalogue.INVENTORIES:
+        path = tmp_path / "inventory.yaml"
+        path.write_text(text, encoding="utf-8")
+        return inventories.examine(path, path.name)[0]
+    return findings(tmp_path, text, beside(rule, heading))
+
+
 @pytest.fixture(autouse=True)
 def _no_modules_of_other_tests():
     yield
@@ -34,14 +45,14 @@ def beside(rule, heading):
 
 @pytest.mark.parametrize("rule", RULES, ids=CODES)
 def test_a_rules_bad_example_has_its_finding_and_no_other(rule, tmp_path):
-    found = findings(tmp_path, rule.example("Example"), beside(rule, "Example"))
+    found = judged(tmp_path, rule, "Example")
     assert {finding.code for finding in found} == {rule.code}
     assert {(finding.rule, finding.level) for finding in found} == {(rule.name, rule.level)}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=CODES)
 def test_what_a_rule_says_to_use_instead_has_no_finding(rule, tmp_path):
-    assert findings(tmp_path, rule.example("Use instead"), beside(rule, "Use instead")) == []
+    assert judged(tmp_path, rule, "Use instead") == []
 
 
 @pytest.mark.parametrize("rule", RULES, ids=CODES)

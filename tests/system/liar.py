@@ -107,9 +107,9 @@ def lie(kind, ask, coming):
         write(frame(seen(ask))[:-5])
         sys.exit(0)
     elif kind == "drip":
-        for byte in frame(seen(ask)) * 100:
+        for byte in frame(seen(ask)):
             write(bytes([byte]))
-            time.sleep(0.05)
+            time.sleep(1.0)
     elif kind == "silence":
         silence()
     elif kind == "deep":
@@ -127,6 +127,10 @@ def lie(kind, ask, coming):
         record = b'{"subject":"","fields":{"a":1}}'
         body = b'{"seq":%d,"looks":[{"id":"h","status":"seen","state":{},"records":[' % seq
         write(frame(body + (record + b",") * 1_500_000 + record + b"]}]}"))
+    elif kind == "many fields":
+        fields = b",".join(b'"k%d":%d' % (number, number) for number in range(300_000))
+        body = b'{"seq":%d,"looks":[{"id":"h","status":"seen","state":{},"records":[{"subject":"","fields":{' % seq
+        write(frame(body + fields + b"}}]}]}"))
     elif kind == "growing state":
         size = 1 << 20
         while True:
@@ -147,7 +151,7 @@ def lie(kind, ask, coming):
     elif kind == "text for a number":
         say({**seen(ask), "seq": str(seq)})
     elif kind == "other looks":
-        say({"seq": seq, "looks": [{**seen(ask)["looks"][0], "id": "of another"}] * 3})
+        say({"seq": seq, "looks": [{"id": "of another", "status": "seen", "records": [], "state": {}}] * 3})
     elif kind == "same look twice":
         good, bad = seen(ask, vitals())["looks"][0], {**seen(ask)["looks"][0], "status": "absent", "reason": "second"}
         say({"seq": seq, "looks": [good, bad]})

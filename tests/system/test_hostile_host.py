@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -60,6 +61,7 @@ def peak():
 
 def look(agent):
     """Look once."""
+    agent.ready()
     return agent.probe([Spec("h", "health", deadline=0.5)])["h"]
 
 
@@ -76,7 +78,7 @@ def test_what_the_liar_says_when_it_is_honest_is_believed():
         ("ready with no mapping", "it says what no agent of ours says"),
         ("endless rubbish", "a frame that says it has|a frame that is no JSON"),
         ("endless heartbeats", "there is no end to its heartbeats"),
-        ("endless progress", "a|the host's answer"),
+        ("endless progress", "it answers request 1, which it was not asked, or has answered"),
         ("endless answers", "it answers request 1, which it was not asked, or has answered"),
         ("endless words", "there is no end to what it writes to its standard error"),
         ("great length", "a frame that says it has 4294967295 bytes"),
@@ -100,7 +102,6 @@ def test_what_no_agent_of_ours_does_ends_the_connection_with_its_reason(monkeypa
     monkeypatch.setattr(agents, "_PATIENCE", 0.5)
     with lying(kind) as agent, bounded(), pytest.raises(HostUnreachable, match=f"gpu13: .*(?:{reason})"):
         look(agent)
-        agent.ready(0.1)
         until = time.monotonic() + 10.0
         while time.monotonic() < until:  # what comes after a first answer that could be believed
             agent.receive(0.5)
@@ -109,11 +110,11 @@ def test_what_no_agent_of_ours_does_ends_the_connection_with_its_reason(monkeypa
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("endless progress", "the host's answer is none to a look"),
         ("deep", "the agent's answer can't be read: "),
         ("deep values", "the field 'load1' is nested more than 96 levels deep"),
-        ("many values", "the agent's answer can't be read: it holds over 1048576 values"),
-        ("many records", "the agent's answer can't be read: it holds over 1048576 values"),
+        ("many values", "the agent's answer can't be read: it holds over 2 Mi values"),
+        ("many records", "the agent's answer can't be read: it holds over 2 Mi values"),
+        ("many fields", "a record has no fields, or far too many"),
         ("deep state", "its state is nested more than 96 levels deep"),
         ("other looks", "the host did not answer this look"),
         ("a result", "the host's answer is none to a look"),
@@ -124,7 +125,7 @@ def test_an_answer_that_makes_no_sense_is_an_unknown_look(kind, reason):
     with lying(kind) as agent, bounded():
         found = look(agent)
     assert isinstance(found, NotSeen)
-    assert pytest.importorskip("re").search(reason, found.reason), found.reason
+    assert re.search(reason, found.reason), found.reason
 
 
 @pytest.mark.parametrize("kind", ["wrong kinds", "same look twice", "asks for files", "escapes"])

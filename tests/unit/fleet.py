@@ -104,7 +104,7 @@ class Fleet:
         ended = self.state.ended
         past = {name: each for name, each in ended.items() if each.closed and self.now - each.closed <= 120}
         plan = self._plan(settings or Settings())
-        self.state = replace(self.state, plan=plan, ended={}, past=past, recovering=False, judged=frozenset())
+        self.state = replace(self.state, plan=plan, ended={}, past=past, recovering=False, judged={})
         return self.go(order, wait)
 
     def round(self, order: Sequence[str] | None = None) -> None:

@@ -49,7 +49,7 @@ def test_a_running_pass_carries_it_out_as_soon_as_it_hears_of_it(tmp_path):
 def test_nothing_is_begun_on_a_word_before_this_run_has_looked(tmp_path):
     world = waiting(tmp_path)
     world.approve(world.one("low"))
-    world.state = replace(world.state, judged=frozenset())
+    world.state = replace(world.state, judged={})
     world.put(world.words())
     world.settle()
     assert world.done == []

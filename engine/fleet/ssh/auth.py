@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from paramiko.ssh_exception import AuthenticationException, SSHException
@@ -59,20 +60,16 @@ def _by_key(auth: Any, hop: Hop, asker: Asker, tried: _Tried) -> None:
 
 
 def _by_password(auth: Any, hop: Hop, method: str, password: str) -> None:
-    try:
+    with contextlib.suppress(AuthenticationException):  # a no
         if method == _PASSWORD:
             auth.auth_password(hop.user, password)
         else:
             auth.auth_interactive(hop.user, lambda _title, _text, fields: [password] * len(fields))
-    except AuthenticationException:
-        pass  # a no
 
 
 def _by_nothing(auth: Any, hop: Hop) -> None:
-    try:
+    with contextlib.suppress(AuthenticationException):
         auth.send_auth_request(hop.user, "none", lambda _m: None)
-    except AuthenticationException:
-        pass  # as it should be
 
 
 class _Tried:

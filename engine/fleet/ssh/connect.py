@@ -118,12 +118,12 @@ class _Command:
 
     def __init__(self, hop: Hop) -> None:
         self.sock, theirs = socket.socketpair()
-        self._said: IO[bytes] = tempfile.TemporaryFile()
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 -- closed at the end
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 -- the user's own configuration
                 ["/bin/sh", "-c", f"exec {hop.proxy_command}"],
-                stdin=theirs,
-                stdout=theirs,
+                stdin=theirs.fileno(),
+                stdout=theirs.fileno(),
                 stderr=self._said,
                 start_new_session=True,
             )

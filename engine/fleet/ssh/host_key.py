@@ -101,8 +101,8 @@ def _not_revoked(hop: Hop, known: Sequence[Entry], kind: str, key: bytes) -> Non
         raise HostUnreachable(
             f"its host key is REVOKED: {kind} {fingerprint(key)} ({where}). Nothing was sent to it",
             where=hop.name,
-            mend="whoever answers there has a key that was given up, perhaps because it was stolen: find out who it is; "
-            "if it is the host, give it a new key (`ssh-keygen -A` after removing the old one)",
+            mend="the key was given up, perhaps because it was stolen: find out who answers there; if it is the host, "
+            "give it a new key (`ssh-keygen -A` after removing the old one)",
         )
 
 
@@ -215,8 +215,8 @@ def _unknown(hop: Hop, kind: str, key: bytes) -> HostUnreachable:
     return HostUnreachable(
         f"its host key is not known: {kind} {fingerprint(key)}",
         where=hop.name,
-        mend=f"compare with what `ssh-keygen -lf /etc/ssh/{file}` prints there, then accept it: {_command(hop, kind, key)}"
-        " (--accept-new accepts every key that is not known yet)",
+        mend=f"compare with what `ssh-keygen -lf /etc/ssh/{file}` prints there, then accept it: "
+        f"{_command(hop, kind, key)} (--accept-new accepts every key that is not known yet)",
     )
 
 

@@ -19,18 +19,16 @@ from runbook.engine.fleet.ssh.known_hosts import fingerprint
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from runbook.engine.fleet.asker import Asker
     from runbook.engine.fleet.ssh.hop import Hop
 
-_HASHES: Final = {
+_HASHES: Final[Mapping[str, Callable[[], hashes.HashAlgorithm]]] = {
     "ecdsa-sha2-nistp256": hashes.SHA256,
     "ecdsa-sha2-nistp384": hashes.SHA384,
     "ecdsa-sha2-nistp521": hashes.SHA512,
 }
-
-Sign = "Callable[[bytes, str], bytes]"
 
 
 @frozen
@@ -114,7 +112,7 @@ def _certificates(hop: Hop, files: list[Identity], held: list[Identity]) -> Iter
 def _key_of(kind: str, blob: bytes) -> bytes:
     found = serialization.load_ssh_public_identity(kind.encode() + b" " + base64.b64encode(blob))
     if not isinstance(found, serialization.SSHCertificate):
-        raise ValueError("no certificate")
+        raise ValueError("no certificate")  # noqa: TRY004 -- its text is wrong, not a type
     return _blob(found.public_key())
 
 

@@ -12,6 +12,8 @@ from runbook.engine.fleet.ssh.connect import connect
 from runbook.engine.fleet.target import become, own_dir
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runbook.engine.fleet.asker import Asker
     from runbook.engine.fleet.ssh.hop import Hop
     from runbook.engine.fleet.ssh.session import Session
@@ -89,7 +91,7 @@ class _Jump:
         self.users = 0
         self._session: Session | None = None
         self._making = threading.Lock()
-        self._leave = lambda: None
+        self._leave: Callable[[], None] = lambda: None
 
     @property
     def session(self) -> Session:
@@ -98,6 +100,7 @@ class _Jump:
         return self._session
 
     def lost(self) -> bool:
+        """Tell whether it ended by itself."""
         return self._session is not None and not self._session.transport.is_active()
 
     def ready(self, jumps: _Jumps, hops: tuple[Hop, ...], asker: Asker) -> None:
@@ -114,5 +117,6 @@ class _Jump:
         self._leave()
 
     def close(self) -> None:
+        """Hang up."""
         if self._session is not None:
             self._session.close()

@@ -1,4 +1,4 @@
-"""paramiko's transport, with what a fleet needs of it changed: no polling, no blocking, limits, and no words of its own.
+"""paramiko's transport as a fleet needs it: without polling, blocking and words of its own, and with limits.
 
 What is private in paramiko and used here is held by tests/system/test_ssh_transport.py.
 """
@@ -48,15 +48,15 @@ _logger.propagate = False
 _logger.setLevel(logging.CRITICAL + 1)
 
 
-class Silent(SSHException):
+class Silent(SSHException):  # type: ignore[misc]
     """The other side did not answer for too long."""
 
 
-class Rubbish(SSHException):
+class Rubbish(SSHException):  # type: ignore[misc]
     """What came is no SSH, or more of it than there may be."""
 
 
-class _Packets(Packetizer):
+class _Packets(Packetizer):  # type: ignore[misc]
     """Packets with limits, a clock instead of a thread for the handshake's, and keepalives that want an answer."""
 
     def __init__(self, sock: Any) -> None:
@@ -71,15 +71,22 @@ class _Packets(Packetizer):
         self._before = 0
 
     def start_handshake(self, timeout: float) -> None:
+        """Begin to count, without a thread for it."""
         self._until = time.monotonic() + timeout
 
     def handshake_timed_out(self) -> bool:
-        return self._until is not None and time.monotonic() > self._until
+        """Raise where the time for the handshake is over: paramiko would call it an end of the connection."""
+        if self._until is not None and time.monotonic() > self._until:
+            raise TimeoutError
+        return False
 
     def complete_handshake(self) -> None:
-        self._until = None
+        """Stop counting when keys are agreed on; paramiko does so after the first message."""
+        if self._initial_kex_done:
+            self._until = None
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        """Read exactly so many bytes, as long as that is not too many."""
         if n > LARGEST or n < 0:
             raise Rubbish(f"a packet that says it has {n} bytes")
         data: bytes = super().read_all(n, check_rekey)
@@ -90,8 +97,7 @@ class _Packets(Packetizer):
         """Read a part of the lines before the first packet; all of them together have so many seconds."""
         if self._until is None:
             self._until = time.monotonic() + timeout
-        if self.handshake_timed_out():
-            raise TimeoutError
+        self.handshake_timed_out()
         data: bytes = super()._read_timeout(max(0.05, self._until - time.monotonic()))
         self._before += len(data)
         if self._before > _BANNER:
@@ -107,7 +113,7 @@ class _Packets(Packetizer):
         self.alive()
 
 
-class _Auth(AuthOnlyHandler):
+class _Auth(AuthOnlyHandler):  # type: ignore[misc]
     """Authentication that keeps what a server says of it, and can ask whether a key would do before it is used."""
 
     allowed: Sequence[str] = ()  # the methods that the server named last
@@ -176,7 +182,7 @@ class _Auth(AuthOnlyHandler):
         super()._parse_userauth_failure(m)
 
 
-class Transport(paramiko.Transport):
+class Transport(paramiko.Transport):  # type: ignore[misc]
     """One connection.
 
     Args:
@@ -204,7 +210,7 @@ class Transport(paramiko.Transport):
         self._handler_table[MSG_NEWKEYS] = self._parse_newkeys
         self._handler_table[MSG_EXT_INFO] = self._parse_ext_info
         self._channel_handler_table = {
-            **self._channel_handler_table,
+            **paramiko.Transport._channel_handler_table,  # noqa: SLF001
             MSG_CHANNEL_WINDOW_ADJUST: self._widen,
             MSG_CHANNEL_DATA: lambda channel, m: self._take(channel, m, Channel._feed),  # noqa: SLF001
             MSG_CHANNEL_EXTENDED_DATA: lambda channel, m: self._take(channel, m, Channel._feed_extended),  # noqa: SLF001
@@ -213,21 +219,25 @@ class Transport(paramiko.Transport):
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
+        """Host key algorithms; those first by which the host is known."""
         return self._key_types
 
     @property
     def preferred_kex(self) -> tuple[str, ...]:
+        """Key exchanges."""
         return self._kexes
 
     @property
     def preferred_ciphers(self) -> tuple[str, ...]:
+        """Ciphers."""
         return self._ciphers
 
     def run(self) -> None:
+        """Read until the end."""
         try:
             super().run()
         except BaseException as error:  # noqa: BLE001 -- a thread's last words would go to the terminal
-            self.saved_exception = self.saved_exception or error
+            self.saved_exception = error
             self.active = False
             self.sock.close()
 

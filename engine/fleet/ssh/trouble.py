@@ -36,9 +36,9 @@ def refused(name: str, error: ChannelException, to: tuple[str, int] | None) -> H
         return HostUnreachable(
             f"the jump host does not pass us on to {to[0]} port {to[1]}: {error.text.lower()}",
             where=name,
-            mend="look whether it reaches that address, and whether its sshd_config says AllowTcpForwarding and PermitOpen",
+            mend="look whether it reaches that address, and AllowTcpForwarding in its sshd_config",
         )
-    if error.code == 2:  # noqa: SIM102 -- what sshd says when there are too many sessions
+    if error.code == 2:  # what sshd says when there are too many sessions
         return HostUnreachable(
             f"the host opens no further session on this connection: {error.text.lower()}",
             where=name,
@@ -53,12 +53,12 @@ def unconnected(name: str, error: OSError, address: str, port: int, timeout: flo
     if isinstance(error, socket.gaierror):
         if error.errno == socket.EAI_AGAIN:
             return HostUnreachable(
-                f"the name {address} can't be looked up now: {error.strerror.lower()}",
+                f"the name {address} can't be looked up now: {_said(error)}",
                 where=name,
-                mend="look whether the name server answers (`getent hosts {address}`)",
+                mend=f"look whether the name server answers: getent hosts {address}",
             )
         return HostUnreachable(
-            f"the name {address} is not known: {error.strerror.lower()}",
+            f"the name {address} is not known: {_said(error)}",
             where=name,
             mend="mend the name, or give `ansible_host` (an address) in the inventory, or HostName in ~/.ssh/config",
         )

@@ -23,6 +23,15 @@ _SIGNATURES = re.compile(
 _CASES = re.compile(rb"^cases[ \t]*:", re.MULTILINE)
 _FAULTS = re.compile(rb"^faults[ \t]*:", re.MULTILINE)
 _NAME = re.compile(rb"^name[ \t]*:", re.MULTILINE)
+_VARS = frozenset({"group_vars", "host_vars"})
+_BLANK = rb"(?:[ \t]*(?:#[^\n]*)?\n)*"
+_GROUPS = re.compile(
+    rb"^(?:[\w.-]+[ \t]*:[ \t]*(?:#[^\n]*)?\n" + _BLANK + rb"[ \t]+(?:hosts|children|vars)[ \t]*:"
+    rb"|[\w.-]+[ \t]*:[ \t]*\{[ \t]*\"?(?:hosts|children|vars)\"?[ \t]*:"
+    rb"|\s*\{\s*\"[\w.-]+\"\s*:\s*\{\s*\"(?:hosts|children|vars)\"\s*:)",
+    re.MULTILINE,
+)
+_SECTION = re.compile(rb"^\[[^\]\s]+\][ \t]*(?:#[^\n]*)?$", re.MULTILINE)
 _ENOUGH = 1 << 20
 
 
@@ -73,6 +82,22 @@ def _is_runbook(path: Path) -> bool:
     if _KEYS.search(start) or _SIGNATURES.search(start):
         return True
     return b"runbook.schema.json" in start[:4096] and _NAME.search(start) is not None
+
+
+def is_inventory(path: Path) -> bool:
+    """Tell an inventory, or a file of its vars, by its name, or by groups where a runbook has detectors."""
+    if path.suffix == ".ini" or any(folder.name in _VARS for folder in path.parents):
+        return True
+    if path.suffix not in {".yaml", ".yml", ".json", ""} or are_cases(path.name) or is_drill(path.name):
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(_ENOUGH)
+    except OSError:
+        return False
+    if path.suffix:
+        return not _KEYS.search(start) and _GROUPS.search(start) is not None
+    return start[:2] != b"#!" and (_SECTION.search(start) is not None or _GROUPS.search(start) is not None)
 
 
 def are_cases(name: str) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Choice = Callable[[Finding], bool]
+Examiner = Callable[[Path, str], tuple[list[Finding], str]]  # of a file by its path and shown name: findings, its text
 
 
 @dataclass
@@ -31,14 +32,29 @@ class Report:
     fixed: int = 0
 
 
-def examine(names: Sequence[str], here: Path, chosen: Choice, *, fix: bool = False) -> Report:
-    """Check what was named; what can't be read is a finding too, and nothing in one file hides another."""
+def examine(
+    names: Sequence[str], here: Path, chosen: Choice, *, fix: bool = False, inventories: Examiner | None = None
+) -> Report:
+    """Check what was named; what can't be read is a finding too, and nothing in one file hides another.
+
+    Args:
+        names: files, directories, bundled runbooks.
+        here: the directory from which files are shown.
+        chosen: tells which findings are asked for.
+        fix: mend what can be mended.
+        inventories: checks an inventory, which the language knows nothing of.
+    """
     report = Report()
     paths: list[Path] = []
     for name in names:
         _gather(name, here, paths, report)
     for path in files.unique(paths):
-        _examine_file(path, files.shown(path, here), chosen, report, mend=fix)
+        name = files.shown(path, here)
+        if inventories is not None and files.is_inventory(path):
+            findings, report.texts[name] = inventories(path, name)
+            report.findings += [found for found in findings if chosen(found)]
+        else:
+            _examine_file(path, name, chosen, report, mend=fix)
     report.findings = list(dict.fromkeys(report.findings))
     return report
 

@@ -1,9 +1,9 @@
-"""Lines by their kind, which is what a line has beside digits, those of hexadecimal numbers among them.
+"""Lines by their kind, which is what a line has beside digits.
 
-Most lines of a log are of few kinds. A text that stands in a line stands, with the same taken out of it, in the line's
-kind. So a kind is searched once, and each line that is of one known already costs no more than being looked up.
+Most lines of a log are of few kinds. A text that stands in a line stands, without its digits, in the line's kind. So a kind is searched once, and each line that is of one known already costs no more than being looked up.
 """
 
+from itertools import accumulate, compress
 from typing import AbstractSet, Iterable, Iterator, List, Optional, Sequence, Set
 
 from runbook.modules.logs.digits import LONGEST
@@ -16,8 +16,7 @@ MOST = 16 * 1024  # kinds that are remembered
 PIECE = 32 * 1024  # bytes that texts are looked for in at a time: of many only few stand in so little
 WITHOUT = 16  # blocks that are read without kinds, behind one of too many new ones
 
-_TAKEN = b"0123456789abcdef"
-_LOWER = b"abcdef"  # what is taken of a kind in lower case
+_DIGITS = b"0123456789"
 
 
 class Kinds:
@@ -30,9 +29,7 @@ class Kinds:
             expressions: that are looked for by their texts.
             strange: of a block's lines; where more are of new kinds, another way to find them is quicker.
         """
-        told = [each._replace(texts=sets) for each in expressions if (sets := _of_kinds(each.texts))]
-        self._cased = Literals([each for each in told if not each.texts[0][0]])
-        self._folded = Literals([_cased(each) for each in told if each.texts[0][0]])
+        self._literals = Literals([each._replace(texts=sets) for each in expressions if (sets := _of_kinds(each.texts))])
         self._others = Literals([each for each in expressions if not _of_kinds(each.texts)])
         self._strange = strange
         self._with: Set[bytes] = set()  # kinds with one of the texts
@@ -44,7 +41,7 @@ class Kinds:
         if self._left:
             self._left -= 1
             return None
-        kinds = text.translate(None, _TAKEN).split(b"\n")
+        kinds = text.translate(None, _DIGITS).split(b"\n")
         new = set(kinds).difference(self._none, self._with)
         if len(new) > self._strange * len(kinds):
             self._left = WITHOUT
@@ -56,24 +53,13 @@ class Kinds:
             self._remember(new, fresh)
         found = {at for at, _ in self._others.of_one_line(text)}
         if not known.isdisjoint(kinds):
-            at = 0
-            for kind, line in zip(kinds, text.split(b"\n")):
-                if kind in known:
-                    found.add(at)
-                at += len(line) + 1
+            ends = accumulate(map(len, text.split(b"\n")), initial=0)  # line feeds not counted
+            found.update(map(sum, compress(enumerate(ends), map(known.__contains__, kinds))))
         return sorted(found)
 
     def _searched(self, new: AbstractSet[bytes]) -> Set[bytes]:
         """Return those of some kinds that hold a text."""
-        found: Set[bytes] = set()
-        for piece in _pieces(new):
-            text = b"\n".join(piece)
-            found.update(_line(text, at) for at, _ in self._cased.of_one_line(text))
-            lower = [kind.lower().translate(None, _LOWER) for kind in piece]
-            also = {_line(text, at) for text in [b"\n".join(lower)] for at, _ in self._folded.of_one_line(text)}
-            if also:
-                found.update(kind for kind, folded in zip(piece, lower) if folded in also)
-        return found
+        return {_line(text, at) for text in _pieces(new) for at, _ in self._literals.of_one_line(text)}
 
     def _remember(self, new: AbstractSet[bytes], found: AbstractSet[bytes]) -> None:
         if len(self._with) + len(self._none) + len(new) > MOST:
@@ -83,7 +69,7 @@ class Kinds:
                 (self._with if kind in found else self._none).add(kind)
 
 
-def _pieces(kinds: Iterable[bytes]) -> Iterator[List[bytes]]:
+def _pieces(kinds: Iterable[bytes]) -> Iterator[bytes]:
     """Yield some kinds, so many together as make a piece."""
     piece: List[bytes] = []
     size = 0
@@ -91,9 +77,9 @@ def _pieces(kinds: Iterable[bytes]) -> Iterator[List[bytes]]:
         piece.append(kind)
         size += len(kind)
         if size >= PIECE:
-            yield piece
+            yield b"\n".join(piece)
             piece, size = [], 0
-    yield piece
+    yield b"\n".join(piece)
 
 
 def _line(text: bytes, start: int) -> bytes:
@@ -109,11 +95,4 @@ def _of_kinds(sets: Sequence[Texts]) -> List[Texts]:
 
 
 def _kind(word: str) -> str:
-    return word.encode("latin-1").translate(None, _TAKEN).decode("latin-1")
-
-
-def _cased(expression: Expression) -> Expression:
-    """Return an expression as it is looked for in kinds in lower case."""
-    return expression._replace(
-        texts=[(False, sorted({_kind(word.lower()) for word in words})) for _, words in expression.texts]
-    )
+    return word.encode("latin-1").translate(None, _DIGITS).decode("latin-1")
