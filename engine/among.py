@@ -75,9 +75,11 @@ class Among:
         """Return the names of the inventory's variables."""
         if self.inventory is None:
             return frozenset()
-        from runbook.engine.inventory.inventory import MAGIC
+        return frozenset().union(*(host.written for host in self.inventory.hosts.values()))
 
-        return frozenset(MAGIC).union(*(host.written for host in self.inventory.hosts.values()))
+    def warnings(self) -> Iterable[str]:
+        """Return what is worth telling of the inventory, each `file:line: what`."""
+        return () if self.inventory is None else dict.fromkeys(self.inventory.warnings)
 
     def choose(self, runbook: Runbook) -> Chosen:
         """Return the hosts that a runbook is about, as far as --limit lets them through.

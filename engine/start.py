@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from runbook.engine.run import Observer
 
 HOST = "localhost"
+_HERE: Mapping[str, Mapping[str, Any]] = {
+    HOST: {"inventory_hostname": HOST, "inventory_hostname_short": HOST, "group_names": (), "groups": {}}
+}  # without an inventory
 SCRATCH = "runbook-"  # how the names of scratch directories begin
 
 
@@ -65,7 +68,7 @@ class Request:
     hidden: Sequence[str] = ()  # what came out of a vault: nothing that is told or kept may have it
 
 
-def load(path: Path, extra: Mapping[str, Any], outside: Container[str] = ()) -> Runbook:
+def load(path: Path, extra: Mapping[str, Any], outside: frozenset[str] = frozenset()) -> Runbook:
     """Load a runbook and lint it; `outside` are the names that an inventory defines.
 
     Raises:
@@ -209,7 +212,7 @@ class Session:
     def _scopes(self, about: Mapping[str, str]) -> dict[str, render.Scope]:
         """Return by host what templates may name: the inventory's variables stand behind the runbook's own."""
         found = {}
-        known: dict[str, Mapping[str, Any]] = {host.name: host.vars for host in self._request.hosts} or {HOST: {}}
+        known: dict[str, Mapping[str, Any]] = {host.name: host.vars for host in self._request.hosts} or _HERE
         for name, given in known.items():
             runbook = self._request.runbook
             if given:

@@ -12,7 +12,7 @@ from runbook.engine.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runbook.engine.among import Reach
+    from runbook.engine.among import Among, Reach
 
 Command = Any  # a click callback
 
@@ -59,7 +59,7 @@ _VAULT = (
 
 def reach(given: Mapping[str, Any]) -> Reach:
     """Return what the words say."""
-    from runbook.engine.among import Reach
+    from runbook.engine.among import Among, Reach
     from runbook.engine.language import units
 
     try:
@@ -101,6 +101,14 @@ def ask(prompt: str) -> str:
 
     with board.aside():
         return getpass.getpass(prompt)
+
+
+def warn(among: Among) -> None:
+    """Say what is odd about the inventory."""
+    from runbook.engine.report.words import printable
+
+    for warning in among.warnings():
+        click.echo(f"warning: {printable(warning)}", err=True)
 
 
 def listed(by_runbook: Mapping[str, tuple[str, ...]]) -> str:

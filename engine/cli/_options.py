@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runbook.engine.among import Chosen
+    from runbook.engine.fleet.hosts import Hosts
     from runbook.engine.model import Finding
     from runbook.engine.start import Request, Session
 
@@ -136,6 +137,7 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
         return 1
     _known(given["extra"], {name: value for name, value in extra.items() if name not in outside}, loaded)
     chosen = [among.choose(runbook) for runbook in loaded]
+    _fleet.warn(among)
     if given["list_hosts"]:
         titles = {runbook.name: found.names for runbook, found in zip(loaded, chosen, strict=True)}
         click.echo(_fleet.listed(titles))
@@ -147,6 +149,8 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
     ]  # fmt: skip
     verbosity = -1 if given["quiet"] else given["verbose"]
     with among.fleet() as hosts:
+        if given.get("yes") and commits:
+            _foresee([request for request in requests if len(request.hosts) > 1], hosts)
         sessions = [start.Session(request, connect=lambda: contextlib.nullcontext(hosts)) for request in requests]
         code = conduct(sessions, given["form"], verbosity, health=name == "check", log_dir=given["log_dir"])
     if commits and given.get("retain") is not None and code != STOPPED:
@@ -183,6 +187,33 @@ def conduct(
     for session in sessions:
         session.close(report.exit_code)
     return report.exit_code
+
+
+def _foresee(requests: Sequence[Request], hosts: Hosts) -> None:
+    """Say what --yes is about to allow on a fleet: by a pass that changes nothing."""
+    from dataclasses import replace
+
+    from runbook.engine import start
+    from runbook.engine.calling import Listeners
+    from runbook.engine.report import foreseen
+    from runbook.engine.report.gather import Gather
+    from runbook.engine.report.paint import paint_for
+
+    for request in requests:
+        caps = replace(request.settings.caps, approved=False)
+        settings = replace(request.settings, caps=caps, check=True, operations=False)
+        trial = replace(request, command="check", settings=settings, commits=False)
+        session = start.Session(trial, connect=lambda: contextlib.nullcontext(hosts))
+        gather = Gather(start.redactor([session]))
+        try:
+            with interruptible(session.interrupt):
+                stopped = session.run(Listeners([gather.add]))
+        finally:
+            session.close(0)
+        if stopped:
+            raise KeyboardInterrupt
+        for line in foreseen.lines(paint_for(sys.stderr), gather.report()):
+            click.echo(line, err=True)
 
 
 def _request(

@@ -262,7 +262,7 @@ def load(
     *,
     vault: Vault | None = None,
     beside: str | None = None,
-    patience: float = sources.PATIENCE,
+    patience: float | None = None,
 ) -> Inventory:
     """Read the inventories that `-i` names; vars of later ones go before those of earlier ones.
 
@@ -270,7 +270,7 @@ def load(
         given: files, directories, programs, or lists such as `web1,web2`; none is the implicit localhost alone.
         vault: the passwords of vaulted values (`vault.vault(…)`).
         beside: a directory whose group_vars/ and host_vars/ count too, as those beside a playbook do for Ansible.
-        patience: seconds that one inventory program may take.
+        patience: seconds that one inventory program may take; default `$RUNBOOK_INVENTORY_TIMEOUT`, or 60.
 
     Raises:
         UserError: a source is not there, can't be read, or is no inventory: says the file and line.
@@ -285,9 +285,9 @@ def load(
     paths = [sources.path_of(each) for each in given]
     for path in paths:
         try:
-            sources.fill(draft, path, files, patience)
+            sources.fill(draft, path, files, sources.patience() if patience is None else patience)
         except UserError as error:
-            raise type(error)(error.what, where=error.where or path, mend=error.mend) from None
+            raise type(error)(error.what, where=error.where or path or "-i ''", mend=error.mend) from None
     try:
         draft.reconcile()
     except UserError as error:

@@ -66,6 +66,7 @@ def run(command: Sequence[str], deadline: float) -> Said:
 def _heard(process: subprocess.Popen[bytes], command: Sequence[str], deadline: float) -> tuple[bytes, bytes]:
     """Read both streams until both are closed."""
     out, words = bytearray(), bytearray()
+    heard = 0
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ, out)  # type: ignore[arg-type]
         selector.register(process.stderr, selectors.EVENT_READ, words)  # type: ignore[arg-type]
@@ -78,13 +79,11 @@ def _heard(process: subprocess.Popen[bytes], command: Sequence[str], deadline: f
                 piece = os.read(key.fd, _PIECE)
                 if not piece:
                     selector.unregister(key.fileobj)
-                elif key.data is out:
-                    out += piece
-                    if len(out) > MAX_BYTES:
-                        raise UserError(f"this program wrote more than {MAX_BYTES >> 20} MiB", where=command[0],
-                                        mend=f"look at what it prints: {' '.join(command)}")  # fmt: skip
-                elif len(words) < _MAX_WORDS:
-                    words += piece[: _MAX_WORDS - len(words)]
+                heard += len(piece)
+                if heard > MAX_BYTES:
+                    raise UserError(f"this program wrote more than {MAX_BYTES >> 20} MiB", where=command[0],
+                                    mend=f"look at what it prints: {' '.join(command)}")  # fmt: skip
+                key.data.extend(piece if key.data is out else piece[: _MAX_WORDS - len(words)])
     return bytes(out), bytes(words)
 
 
@@ -98,7 +97,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
-    if process.poll() is None:
+    if process.returncode is None:  # not waited for yet, so that the number is still its own
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -31,6 +31,19 @@ _LOOKS_YAML = re.compile(r"(?:\s*#[^\n]*\n|\s+|---[^\n]*\n)*(?:[\w.-]+|\"[^\"\n]
 _NOTHING = re.compile(r"(?:\s|#[^\n]*(?:\n|\Z)|;[^\n]*(?:\n|\Z)|---[ \t]*(?:#[^\n]*)?(?:\n|\Z)|\.\.\.[ \t]*(?:\n|\Z))*\Z")
 
 
+def patience() -> float:
+    """Return how many seconds an inventory program may take.
+
+    Raises:
+        UserError: `$RUNBOOK_INVENTORY_TIMEOUT` is no number.
+    """
+    given = os.environ.get("RUNBOOK_INVENTORY_TIMEOUT", "")
+    try:
+        return float(given) if given else PATIENCE
+    except ValueError:
+        raise UserError(f"`{given[:40]}` is no number of seconds", where="$RUNBOOK_INVENTORY_TIMEOUT") from None
+
+
 def path_of(source: str) -> str:
     """Return what a source means: `~` and `$VARIABLES` are filled in; a list of hosts stays as it is."""
     return source if is_list(source) else os.path.expanduser(os.path.expandvars(source))  # noqa: PTH111
@@ -41,7 +54,7 @@ def is_list(source: str) -> bool:
     return "," in source and not os.path.exists(source)  # noqa: PTH110
 
 
-def fill(draft: Draft, source: str, files: Files, patience: float = PATIENCE) -> None:
+def fill(draft: Draft, source: str, files: Files, seconds: float) -> None:
     """Add what one `-i` names.
 
     Raises:
@@ -51,12 +64,12 @@ def fill(draft: Draft, source: str, files: Files, patience: float = PATIENCE) ->
         draft.source = source
         _names(draft, source)
     elif os.path.isdir(source):  # noqa: PTH112
-        _directory(draft, source, files, patience, ())
+        _directory(draft, source, files, seconds, ())
     else:
-        _file(draft, source, files, patience)
+        _file(draft, source, files, seconds)
 
 
-def _directory(draft: Draft, path: str, files: Files, patience: float, above: tuple[tuple[int, int], ...]) -> None:
+def _directory(draft: Draft, path: str, files: Files, seconds: float, above: tuple[tuple[int, int], ...]) -> None:
     try:
         about = os.stat(path)  # noqa: PTH116
         names = sorted(os.listdir(path))  # noqa: PTH208
@@ -70,16 +83,16 @@ def _directory(draft: Draft, path: str, files: Files, patience: float, above: tu
             continue
         each = os.path.join(path, name)  # noqa: PTH118
         if os.path.isdir(each):  # noqa: PTH112
-            _directory(draft, each, files, patience, (*above, here))
+            _directory(draft, each, files, seconds, (*above, here))
         else:
-            _file(draft, each, files, patience)
+            _file(draft, each, files, seconds)
 
 
-def _file(draft: Draft, path: str, files: Files, patience: float) -> None:
+def _file(draft: Draft, path: str, files: Files, seconds: float) -> None:
     draft.source = path
     if os.path.isfile(path) and os.access(path, os.X_OK):  # noqa: PTH113
         try:
-            dynamic.fill(draft, os.path.abspath(path), patience)  # noqa: PTH100
+            dynamic.fill(draft, os.path.abspath(path), seconds)  # noqa: PTH100
         except program.NoProgram as error:
             with open(path, "rb") as file:  # noqa: PTH123
                 if file.read(2) == b"#!":

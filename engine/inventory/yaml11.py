@@ -116,6 +116,10 @@ class _Builder:
                     documents += 1
                     if documents > 1:
                         raise self.wrong("the file holds several YAML documents", event, "write each into its own file")
+        except yaml.reader.ReaderError as error:
+            line = self.text.count("\n", 0, error.position) + 1
+            raise UserError(f"the character U+{error.character:04X} has no place in YAML",
+                            where=f"{self.file}:{line}", mend="delete it, or write it as \\x… in double quotes") from None  # fmt: skip
         except yaml.YAMLError as error:
             known = explain(error, self.text)
             line = self.text.count("\n", 0, known.start) + 1

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runbook.engine.inventory.draft import Draft
 
 SECTIONS: Final = ("vars", "children", "hosts")
+_RUNBOOKS: Final = frozenset({"detectors", "operations"})
 _NO_PLACES: Final[Mapping[Any, Any]] = {}
 
 
@@ -27,6 +28,8 @@ def fill(draft: Draft, data: Any, file: str) -> None:
                         mend="begin with `all:`, and `hosts:` below it")  # fmt: skip
     if data.get("plugin"):
         raise plugin(str(data["plugin"]), file)
+    if not _RUNBOOKS.isdisjoint(data) and not any(isinstance(each, Mapping) for each in data.values()):
+        raise UserError("this is a runbook, and no inventory", where=file, mend="name it without -i")
     for name, group in data.items():
         _group(draft, name, group, _Place(file, data, name))
 

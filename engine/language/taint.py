@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 HOST_TEXT: Final = frozenset({"incident", "error"})  # beside the registered names and the fields of records
 _REGISTERED: Final = "_registered"
 SECRETS: Final = frozenset({"secrets"})
+ABOUT_HOST: Final = frozenset(
+    {"inventory_hostname", "inventory_hostname_short", "group_names", "groups", "inventory_dir", "inventory_file"}
+)  # vars that every host has, as in Ansible
 MEMBERS: Final = frozenset({"member", "from", "to"})  # of a pool: what their values are made of, they are
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.decide import flapping, guards, tolerance, unavailable, words
 from runbook.engine.decide.guards import Refusal
 from runbook.engine.model import IncidentState, Strategy
-from runbook.engine.recover import approval, steps
+from runbook.engine.recover import approval, steps, suppressed
 from runbook.engine.recover import incident as life
 from runbook.engine.recover.state import Phase
 
@@ -51,11 +51,15 @@ def refuse(turn: Turn, incident: Incident, refusal: Refusal, asked: Asked = (), 
     state = _STATES.get(refusal.guard, IncidentState.SUPPRESSED)
     if asked:
         changes |= {"asked": asked, "digest": approval.digest(incident, asked)}
-    if (incident.state, incident.reason) != (state, refusal.reason):
+    fresh = (incident.state, incident.reason) != (state, refusal.reason)
+    if fresh:
         turn.tell("guard.refused", incident, guard=refusal.guard, reason=refusal.reason, until=refusal.until)
     if refusal.guard == "stale":
         incident = look_again(turn, incident)
-    return life.move(turn, incident, state, refusal.reason, until=refusal.until, **changes)
+    moved = life.move(turn, incident, state, refusal.reason, until=refusal.until, **changes)
+    if fresh:
+        suppressed.tell(turn, moved, refusal)
+    return moved
 
 
 def look_again(turn: Turn, incident: Incident) -> Incident:

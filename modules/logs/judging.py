@@ -64,7 +64,8 @@ class Judge:
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
         self._testing = True  # whether candidates may be worth a quick test before the pattern itself
         self._owners = [expression.pattern for expression in engine.expressions]
-        self._alike = {expression.pattern: expression.alike for expression in engine.expressions}
+        self._alike = [each.alike for each in engine.expressions]
+        self._unlike = {each.pattern for each in engine.expressions if not each.alike}
         self._exact_alike: Set[int] = set()  # expressions whose tests take all digits alike
         self._kinds: Dict[bytes, Dict[int, bool]] = {}
         self._reaches = [_ANY if each.reach is None else each.reach for each in engine.expressions]
@@ -174,7 +175,7 @@ class Judge:
                     match = self._tried_out(line, expression, number, counted=number in counted)
                 if match is False:
                     continue
-                if self._alike[number]:
+                if number not in self._unlike:
                     line.known[number] = True
                 found.append((start, number, None if isinstance(match, bool) else match))
                 if not every:
@@ -184,7 +185,7 @@ class Judge:
 
     def _tried_out(self, line: Line, expression: int, number: int, *, counted: bool) -> "Union[bool, Match[str]]":
         """Hold a pattern against a line: return the match, or False; True where only its being there is asked for."""
-        alike = self._alike[number]
+        alike = self._alike[expression]
         if self._around[expression] and not self._may_match(expression, line.data, line.start, line.end):
             if alike:
                 line.known[~expression] = False
@@ -207,8 +208,10 @@ class Judge:
             match = (self._compiled[number] or self._compile(number)).search(text, line.skip + begin)
         if match is None:
             line.failed = number
-            if alike:
+            if number not in self._unlike:
                 line.known[number] = False
+            elif alike:
+                line.known[~expression] = False
             return False
         return match
 

@@ -53,7 +53,7 @@ class Superset:
     whole: Tuple[Node, ...]  # the same, with what a match can do without at its ends
     exact: bool  # narrowed, they match the lines of ASCII that the pattern matches, and no others
     folds: bool  # case is ignored somewhere
-    alike: bool  # all digits are alike to it
+    alike: Tuple[bool, ...]  # of each, whether all digits are alike to it
 
 
 def superset(pattern: str, lines: int = 1) -> Superset:
@@ -67,10 +67,11 @@ def superset(pattern: str, lines: int = 1) -> Superset:
     node = translation.sequence(parsed, int(parsed.state.flags))
     if lines > 1:
         parted = tuple(_parted(node, ALTERNATIVES))
-        return Superset(parted, parted, exact=False, folds=translation.folds, alike=False)
+        return Superset(parted, parted, exact=False, folds=translation.folds, alike=(False,) * len(parted))
     whole = tuple(_parted(node, ALTERNATIVES))
     parted = tuple(trimmed(trimmed(each, 0), -1) for each in whole)
-    return Superset(parted, whole, exact=translation.exact, folds=translation.folds, alike=all_alike(parsed))
+    alike = tuple(translation.alike and _alike(each) for each in whole)
+    return Superset(parted, whole, exact=translation.exact, folds=translation.folds, alike=alike)
 
 
 class _Translation:
@@ -78,6 +79,7 @@ class _Translation:
         self._several = several
         self.folds = folds
         self.exact = True
+        self.alike = True  # all digits are, to what is left out
 
     def sequence(self, parsed: Iterable[Any], flags: int) -> Node:
         parts: List[Node] = []
@@ -114,7 +116,9 @@ class _Translation:
             most = None if argument[1] is _sre.MAXREPEAT else argument[1]
             return Times(part, 0 if nullable(part) else argument[0], most)
         if name in ("ASSERT", "ASSERT_NOT"):
+            self.alike = self.alike and all_alike(argument[1])
             return EMPTY
+        self.alike = False
         # a reference to a group, or on condition of one: anything at all
         return Times(Bytes(self._legal(ASCII | HIGH)), 0, None)
 
@@ -174,6 +178,17 @@ class _Translation:
                 found |= FOLDING
                 self.exact = False
         return found
+
+
+def _alike(node: Node) -> bool:
+    """Tell whether all digits are alike to an alternative."""
+    if isinstance(node, Bytes):
+        return len(node.members & _DIGIT) in (0, len(_DIGIT))
+    if isinstance(node, Text):
+        return _DIGIT.isdisjoint(node.letters)
+    if isinstance(node, (Many, OneOf)):
+        return all(map(_alike, node.parts if isinstance(node, Many) else node.branches))
+    return _alike(node.part) if isinstance(node, Times) else True
 
 
 def _text(codes: List[int], *, folds: bool) -> Text:

@@ -87,4 +87,3 @@ def running(directory: Path, count: int, units: dict[str, str], files: dict[str,
         finally:
             for host in hosts.values():
                 host.close()
-        block.await_unplugged()

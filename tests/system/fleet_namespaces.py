@@ -83,15 +83,13 @@ class Block:
         words = (self.link(index), self.ours(index), self.theirs(index))
         return ("setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--", "sh", "-ec", PLUG, "sh", *words)
 
-    def await_unplugged(self) -> None:
-        """Wait for the end of its links, which the kernel takes away some time after the last process of a host."""
-        until = time.monotonic() + 10.0
-        while left := [name for name in links() if name.startswith(self.prefix)]:
-            assert time.monotonic() < until, f"these links are left: {left}"
-            time.sleep(0.01)
-
     def close(self) -> None:
+        """Let go of the addresses, once the kernel has taken the links away, which it does after the hosts' end."""
+        until = time.monotonic() + 10.0
+        while (left := [name for name in links() if name.startswith(self.prefix)]) and time.monotonic() < until:
+            time.sleep(0.01)
         self._claim.close()
+        assert not left, f"these links are left: {left}"
 
 
 class Namespaced(sshds.Sshd):
@@ -170,16 +168,14 @@ class Namespaced(sshds.Sshd):
 @contextlib.contextmanager
 def running(directory: Path, plain: int, cuttable: int, conf: str = "") -> Iterator[sshds.Sshds]:
     """Start `plain` hosts h1, h2, … that share our network, and `cuttable` ones n1, n2, … that can be cut off."""
-    with contextlib.closing(Block()) as block:
-        with sshds.running(directory, plain, conf=conf) as hosts:
-            for number in range(1, cuttable + 1):
-                hosts[f"n{number}"] = host = Namespaced(directory, f"n{number}", block, number - 1, conf)
-                host.begin()
-            for host in hosts.values():
-                host.await_up()
-            hosts.write()
-            yield hosts
-        block.await_unplugged()
+    with contextlib.closing(Block()) as block, sshds.running(directory, plain, conf=conf) as hosts:
+        for number in range(1, cuttable + 1):
+            hosts[f"n{number}"] = host = Namespaced(directory, f"n{number}", block, number - 1, conf)
+            host.begin()
+        for host in hosts.values():
+            host.await_up()
+        hosts.write()
+        yield hosts
 
 
 def links() -> list[str]:

@@ -84,6 +84,7 @@ def fleet(cli, tmp_path):
         for process in running:
             process.kill()
             process.communicate()
+        fleet.host.heal()
         fleet.go()  # for agents that still have a step in hand
         until(lambda: not fleet.host.inside())
 

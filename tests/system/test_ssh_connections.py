@@ -5,6 +5,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -113,7 +114,7 @@ agent.ready()
 print(time.time(), flush=True)
 """
     done = subprocess.run(
-        [shutil.which("python") or "python", "-c", program], capture_output=True, timeout=30, check=False
+        [sys.executable, "-c", program], capture_output=True, timeout=30, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == b""
@@ -126,9 +127,10 @@ def test_a_message_larger_than_every_window_arrives_whole_both_ways(sshds):
     line = dial(reached(hosts), Asker())
     with line.agent() as agent:
         agent.ready()
-        argv = ["sh", "-c", "printf %s \"$1\" | wc -c; head -c 3000000 /dev/zero | tr '\\0' x", "-", "y" * 100_000]
-        found = agent.probe([Spec(str(at), "command", {"argv": argv}) for at in range(30)])
-        assert {look.records[0].fields["stdout"].split()[0] for look in found.values()} == {"100000"}
+        argv = ["sh", "-c", "printf '[\"'; head -c 500000 /dev/zero | tr '\\0' x; printf '\"]'"]
+        kept = {"kept": "y" * 200_000}
+        found = agent.probe([Spec(str(at), "command", {"argv": argv}, kept) for at in range(30)])
+        assert {len(look.records[0].fields["json"][0]) for look in found.values()} == {500_000}
     line.close()
 
 

@@ -224,6 +224,51 @@ def test_a_crash_loop_stops_at_its_limit_though_every_restart_was_a_cure(tmp_pat
     assert world.states() == {"a": "suppressed"}
 
 
+def test_people_are_told_once_of_a_crash_loop_that_its_limit_stops(tmp_path):
+    state = {"ill": True}
+
+    def fix(world, host):
+        state["ill"] = False
+        return done()
+
+    told = "unhealed: [{notify: '{{ incident.host }} stays down'}, {command: [page], name: page}]"
+    looks = lambda w, h: ILL if state["ill"] else WELL  # noqa: E731
+    world = fleet(tmp_path, looks, extra=f"limit: 2 per 1h\n    {told}", acts={"fix": fix})
+    world.go()
+    for _ in range(6):
+        state["ill"] = True
+        world.again()
+    assert world.states() == {"a": "suppressed"}
+    (told,) = world.notified
+    until = "1970-01-12 14:46:40 UTC"
+    assert told == f"a stays down (not tried again: limit reached: 2 recoveries per 1h; the next from {until})"
+    assert {title for _, title in world.done} == {"fix"}
+    world.again(after=HOUR)
+    state["ill"] = True
+    for _ in range(3):
+        world.again()
+        state["ill"] = True
+    assert len(world.notified) == 2
+
+
+def test_a_limit_after_a_recovery_in_vain_is_not_told_a_second_time(tmp_path):
+    extra = "limit: 1 per 1h\n    verify: {within: 4s}\n    unhealed: [{notify: stays down}]"
+    world = fleet(tmp_path, extra=extra)
+    world.go()
+    for _ in range(3):
+        world.again()
+    assert (world.states(), world.notified) == ({"a": "suppressed"}, ["stays down"])
+
+
+def test_a_check_tells_nobody_of_a_limit(tmp_path):
+    world = fleet(tmp_path, extra="limit: 1 per 1h\n    unhealed: [{notify: stays down}]")
+    world.words = lambda **more: Told(world.people, begun={("a", "low", ""): (world.now - 10,)})
+    world.again(Settings(check=True))
+    assert (world.states(), world.notified) == ({"a": "suppressed"}, [])
+    world.again()
+    assert (world.states(), len(world.notified)) == ({"a": "suppressed"}, 1)
+
+
 def test_a_limit_of_three_for_ever_is_for_ever(tmp_path):
     world = fleet(tmp_path, extra="limit: 3\n    verify: {within: 4s}")
     world.go()

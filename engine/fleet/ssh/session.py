@@ -41,8 +41,6 @@ class Socket:
         self, sock: socket.socket, after: Callable[[], None] | None = None, said: Callable[[], str] | None = None
     ) -> None:
         self.sock = sock
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLOUT)
         self._after = after  # what is to be done when it is closed
         self._said = said  # tells what whoever is at its other end on this machine has to say
 
@@ -52,7 +50,12 @@ class Socket:
 
     def room(self) -> bool:
         """Tell whether the kernel takes a packet; it says so only when a third of the buffer is free."""
-        return bool(self._poll.poll(0))
+        descriptor = self.sock.fileno()
+        if descriptor < 0:
+            return True  # what is written fails at once
+        poll = select.poll()  # of its own: several threads ask
+        poll.register(descriptor, select.POLLOUT)
+        return bool(poll.poll(0))
 
     def shut(self) -> None:
         """Cut it; a thread that reads wakes up."""

@@ -239,7 +239,8 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
         except BaseException as error:  # noqa: BLE001 -- a thread's last words would go to the terminal
             self.saved_exception = error
             self.active = False
-            self.sock.close()
+            with contextlib.suppress(OSError):
+                self.sock.close()
 
     def authentication(self, timeout: float) -> _Auth:
         """Begin to authenticate."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from runbook.engine.language.lint import catalogue, mending, noqa
 from runbook.engine.language.lint.context import Context
 from runbook.engine.language.signature_files import is_signatures
+from runbook.engine.language.taint import ABOUT_HOST
 from runbook.engine.model import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Iterator
 
     from runbook.engine.language.load import Examined
     from runbook.engine.model import Span
@@ -19,7 +20,7 @@ _FINER = frozenset({"RB025", "RB028"})
 _COMPARED = frozenset({"RB020", "RB021"})  # they say which comparison it is that can't be true
 
 
-def check(examined: Examined, outside: Container[str] = ()) -> list[Finding]:
+def check(examined: Examined, outside: frozenset[str] = frozenset()) -> list[Finding]:
     """Return every finding about a file, in its order; one with an error must not be carried out.
 
     Args:
@@ -31,7 +32,7 @@ def check(examined: Examined, outside: Container[str] = ()) -> list[Finding]:
 
         return signatures.checked(examined.source)
     found = [mending.offered(examined.source, finding) for finding in examined.findings]
-    context = Context(examined.source, examined.runbook, outside)
+    context = Context(examined.source, examined.runbook, outside | ABOUT_HOST)
     for rule in catalogue.rules():
         if examined.runbook is not None or not getattr(rule, "NEEDS_RUNBOOK", True):
             found += _ask(rule, context)

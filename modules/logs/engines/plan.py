@@ -31,7 +31,7 @@ class Expression(NamedTuple):
     sure: bool = False  # few lines hold one of the first set, and no match
     reach: Optional[int] = None  # bytes from a match's begin to the end of what is looked for, in a line of ASCII
 
-    alike: bool = False  # its pattern, which looks at one line only, takes all digits alike
+    alike: bool = False  # it looks at one line only, and takes all digits alike
 
 
 def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
@@ -51,7 +51,7 @@ def read(patterns: Sequence[Pattern]) -> Iterator[Tuple[Expression, Optional[Nod
     """Yield the alternatives, and what an engine for bytes looks for; None where anything may match."""
     for number, pattern in enumerate(patterns):
         found = superset(pattern.regex, pattern.lines)
-        for parted, whole in zip(found.alternatives, found.whole):
+        for parted, whole, alike in zip(found.alternatives, found.whole, found.alike):
             lines, alternative = pattern.lines, parted
             around: Sequence[Set] = ()
             if lines > 1 and needed(widened(ending(parted), folds=found.folds)):
@@ -69,7 +69,7 @@ def read(patterns: Sequence[Pattern]) -> Iterator[Tuple[Expression, Optional[Nod
             if sure and bound is None and pattern.lines == 1:
                 bound = reach(whole, sets[0], folds=found.folds)
             yield (
-                Expression(number, lines, exact, told, said, around, sure, bound, found.alike),
+                Expression(number, lines, exact, told, said, around, sure, bound, alike),
                 None if nullable(wide) else wide,
             )
 
