@@ -45,7 +45,7 @@ schema: $(VENV)/runbook.stamp ## Make schemas/ anew from the module classes
 docs: $(VENV)/docs.stamp ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: $(VENV)/runbook.stamp $(PEERS)/bench.stamp ## Measure against real peers; figures go to bench/README.md by hand
+bench: $(VENV)/test.stamp $(PEERS)/bench.stamp ## Measure against real peers; figures go to bench/README.md by hand
 	$(BIN)/python bench/run.py $(ARGS)
 
 dist: $(VENV)/test.stamp ## Build the sdist, and the wheel from it

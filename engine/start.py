@@ -33,7 +33,7 @@ from runbook.engine.run import Pass
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from runbook.engine.fleet.connection import Fleet

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Mapping, Optional, Set, Union
+from typing import Any, Dict, List, Optional, Set, Union
 
 from runbook.modules import child, look, wire
 from runbook.modules.act import Act
@@ -25,20 +25,9 @@ _IDLE = 0.2  # seconds without a request, after which there is time for other th
 _BEAT = 240.0  # seconds after which an agent that has said nothing does: a connection whose other end is gone tells it
 
 
-def main(base: str, requests: int, answers: int, unfit: Mapping[str, str]) -> int:
-    """Serve one controller over two descriptors until it goes away.
-
-    Args:
-        base: the agent's own directory.
-        requests: where the controller's frames come from.
-        answers: where ours go.
-        unfit: packages that the controller has and that can't be used here, and why.
-    """
+def main(base: str, requests: int, answers: int) -> int:
+    """Serve one controller over two descriptors until it goes away."""
     code = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    if unfit:
-        from runbook.modules import needs
-
-        needs.UNFIT.update(unfit)
     requests, answers = _aside(requests), _aside(answers)
     try:
         ledger = Ledger(base)

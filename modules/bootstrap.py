@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 REQUESTS, ANSWERS = 0, 1
 LINK, DIRECTORY, KIND = 0o120000, 0o040000, 0o170000
+LIBRARIES = ("/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib", "/usr/lib/wsl/lib", "/run/opengl-driver/lib")
 
 
 def read(size: int) -> bytes:
@@ -137,32 +138,11 @@ def unpack(pack: bytes, wanted: str, code: str) -> None:
                 raise Unusable(f"the agent's code can't be kept in {code}: {error.strerror}") from error
 
 
-def fits(layer: "dict[str, str]", directory: str) -> str:
-    """Say why compiled code can't be used here, kept in that directory; empty where it can."""
-    if not layer.get("machine"):
-        return ""
-    asked = f"the controller's {layer['of']} is for {layer['machine']} with {layer['libc']}"
-    try:
-        libc = os.confstr("CS_GNU_LIBC_VERSION") or "another libc"
-    except (ValueError, OSError):
-        libc = "musl"
-    machine = os.uname().machine if sys.maxsize > 1 << 32 else "a 32-bit Python"
-    if machine != layer["machine"] or not enough(libc, layer["libc"]):
-        return f"{asked}, and this is {machine} with {libc}"
-    if sys.implementation.name != "cpython" or "t" in getattr(sys, "abiflags", ""):
-        return f"{asked} and the usual CPython, and this is {sys.version.split()[0]} ({sys.implementation.name})"
-    if os.statvfs(directory).f_flag & os.ST_NOEXEC:
-        return f"the controller's {layer['of']} can't be loaded from {directory}: its file system is mounted noexec"
-    return ""
-
-
-def enough(libc: str, least: str) -> bool:
-    """Say whether a C library is of the same kind and no older."""
-    kind, _, version = libc.partition(" ")
-    wanted, _, oldest = least.partition(" ")
-    return kind == wanted and [int(part) for part in version.split(".") if part.isdigit()] >= [
-        int(part) for part in oldest.split(".") if part.isdigit()
-    ]
+def present(library: str) -> bool:
+    """Say whether a shared library seems to be on this machine."""
+    places = [*os.environ.get("LD_LIBRARY_PATH", "").split(":"), *LIBRARIES]
+    places += [f"/usr/lib/{os.uname().machine}-linux-gnu"]
+    return any(os.path.exists(os.path.join(place, library)) for place in places if place)
 
 
 def usual(become: bool) -> str:
@@ -212,14 +192,11 @@ def safe(path: str) -> bool:
         path = os.path.dirname(path)
 
 
-def furnish(base: str, hello: "dict[str, Any]") -> "tuple[str, dict[str, str]]":
-    """See that the code and the layers that go with it are here, asking for all that is missing at once.
-
-    Returns:
-        Where the code is, and by their names what of the layers can't be used here.
+def furnish(base: str, hello: "dict[str, Any]") -> str:
+    """See that the code and what goes with it are here, asking for all that is missing at once; return the code's place.
 
     Raises:
-        Unusable: they can't be kept.
+        Unusable: it can't be kept.
     """
     code = os.path.join(base, "code", hello["hash"])
     private(base)
@@ -227,33 +204,27 @@ def furnish(base: str, hello: "dict[str, Any]") -> "tuple[str, dict[str, str]]":
     missing = not os.path.isdir(code)
     if missing:
         answer({"need": True})
-    unfit, layers, lacking = {}, [], []
-    for layer in hello.get("layers", ()):
-        place = os.path.join(base, "code", layer["hash"])
-        reason = fits(layer, base)
-        if reason:
-            unfit[layer["of"]] = reason
-            continue
-        layers.append(place)
-        if not os.path.isdir(place):
-            lacking.append(place)
-            answer({"need": layer["hash"]})
+    beside = [layer["hash"] for layer in hello.get("layers", ()) if present(layer["library"])]
+    lacking = [each for each in beside if not os.path.isdir(os.path.join(base, "code", each))]
+    for each in lacking:
+        answer({"need": each})
     if missing:
         unpack(frame(), hello["hash"], code)
-    for place in lacking:
+    for each in lacking:
         import base64
 
         came = json.loads(frame())
         if came.get("error"):
             raise Unusable(came["error"])
-        unpack(base64.b64decode(came["body"]), came["hash"], place)
-    for place in [code, *layers]:
+        unpack(base64.b64decode(came["body"]), each, os.path.join(base, "code", each))
+    places = [os.path.join(base, "code", each) for each in beside]
+    for place in [code, *places]:
         private(place)
         os.utime(place)  # in use: not to be tidied away
     at = next((number for number, path in enumerate(sys.path) if path.endswith("-packages")), len(sys.path))
-    sys.path[at:at] = layers
+    sys.path[at:at] = places
     sys.path.insert(0, code)
-    return code, unfit
+    return code
 
 
 def keep(_loader: object, path: str, data: bytes, **_mode: int) -> None:
@@ -279,7 +250,7 @@ def main() -> int:
         settle()
     base = os.path.abspath(hello.get("base") or usual(become))
     try:
-        code, unfit = furnish(base, hello)
+        code = furnish(base, hello)
     except (Unusable, OSError) as error:
         end(str(error))
     importlib.machinery.SourceFileLoader.set_data = keep  # type: ignore[method-assign,assignment]
@@ -288,7 +259,7 @@ def main() -> int:
 
     if not str(agent.__file__).startswith(code + "/"):
         end(f"another `runbook` stands before the agent's own: {agent.__file__}")
-    return agent.main(base, REQUESTS, ANSWERS, unfit)
+    return agent.main(base, REQUESTS, ANSWERS)
 
 
 if __name__ == "__main__":

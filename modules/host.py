@@ -189,11 +189,10 @@ class Host:
 
 
 def _boot_time() -> float:
-    with open("/proc/stat", encoding="ascii") as lines:
-        for line in lines:
-            if line.startswith("btime "):
-                return float(line.split()[1])
-    raise Unclear("/proc/stat names no boot time")
+    _, found, rest = _content("/proc/stat", 1 << 20).partition(b"\nbtime ")
+    if not found:
+        raise Unclear("/proc/stat names no boot time")
+    return float(rest.split(None, 1)[0])
 
 
 @lru_cache(maxsize=1)

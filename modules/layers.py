@@ -11,6 +11,7 @@ import os
 import sys
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
+from runbook.modules import needs
 from runbook.modules.bootstrap import Unusable, private, unpack
 
 OWN = "runbook_modules"  # under this name users' modules are imported
@@ -54,11 +55,34 @@ def enter(code: Mapping[str, Any]) -> List[Tuple[str, str]]:
     newer = []
     for layer in code.get("layers", ()):
         least = str(layer.get("python", ""))
-        if least and tuple(map(int, least.split("."))) > sys.version_info[: least.count(".") + 1]:
+        unfit = _unfit(layer) if layer.get("machine") else ""
+        if unfit:
+            needs.UNFIT[str(layer.get("of", ""))] = unfit
+        elif least and tuple(map(int, least.split("."))) > sys.version_info[: least.count(".") + 1]:
             newer.append((str(layer.get("of", "")), least))
         else:
             _put(str(layer["hash"]), str(layer.get("of", "")))
     return newer
+
+
+def _unfit(layer: Mapping[str, Any]) -> str:
+    """Say why the compiled code of a layer can't be used here; empty where it can."""
+    named = f"the controller's {layer['of']}"
+    libc = needs.libc()
+    machine = os.uname().machine if sys.maxsize > 1 << 32 else "a 32-bit Python"
+    kind, _, version = libc.partition(" ")
+    wanted, _, oldest = str(layer["libc"]).partition(" ")
+    if machine != layer["machine"] or kind != wanted or _number(version) < _number(oldest):
+        return f"{named} is for {layer['machine']} with {layer['libc']}, and this is {machine} with {libc}"
+    if sys.implementation.name != "cpython" or "t" in getattr(sys, "abiflags", ""):
+        return f"{named} is for the usual CPython, and this is {sys.implementation.name} {sys.version.split()[0]}"
+    if os.statvfs(os.path.dirname(_CODE)).f_flag & os.ST_NOEXEC:
+        return f"{named} can't be loaded from {os.path.dirname(_CODE)}, whose file system is mounted noexec"
+    return ""
+
+
+def _number(version: str) -> List[int]:
+    return [int(part) for part in version.split(".") if part.isdigit()]
 
 
 def load(code: Mapping[str, Any]) -> type:

@@ -4,6 +4,7 @@ An entry is `DISTRIBUTION`, or `DISTRIBUTION as IMPORT` where the import name is
 """
 
 import importlib.util
+import os
 import re
 import sys
 from typing import Dict, Iterable, Sequence, Tuple
@@ -47,6 +48,14 @@ def missing(entries: Iterable[str], newer: Sequence[Tuple[str, str]] = ()) -> st
         f"missing on this host: {', '.join(lacking)}; install with `{sys.executable} -m pip install "
         f"{' '.join(lacking)}`{''.join(f'; {note}' for note in notes)}"
     )
+
+
+def libc() -> str:
+    """Return the C library of this interpreter and its version, such as `glibc 2.36`; `musl` where it is another."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or "musl"
+    except (ValueError, OSError):
+        return "musl"
 
 
 def importable(module: str) -> bool:

@@ -29,6 +29,8 @@ def of(noun: Literal["step", "probe"], name: str) -> dict[str, Any]:
 
     found = [_layer(own, catalogue.generation()).named()]
     found += [layer.named() for layer in packages.travelling(own.cls.needs)]
+    psutil = packages.psutil() if any(b"psutil" in body for body in own.files().values()) else None
+    found += [] if psutil is None else [psutil.named()]
     return {"code": {"layers": found, "module": own.module, "class": own.cls.__name__}}
 
 

@@ -20,10 +20,9 @@ from runbook.engine.fleet.connection import Gone
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from runbook.engine.fleet.line import Line
-
     from runbook.engine.fleet.agent import Agent
     from runbook.engine.fleet.connection import Answer
+    from runbook.engine.fleet.line import Line
     from runbook.engine.fleet.messages import Claim
     from runbook.engine.model import Order
 

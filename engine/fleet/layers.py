@@ -26,11 +26,13 @@ class Layer:
     python: str = ""  # the oldest Python that it can do with, such as 3.10
     machine: str = ""  # what its compiled code is for, such as x86_64; empty without any
     libc: str = ""  # the C library that this needs, such as `glibc 2.17`, or `musl`
+    library: str = ""  # a shared library of the host's, without which it is of no use there
 
     def named(self) -> dict[str, str]:
         """Return it as a request names it."""
-        built = {"machine": self.machine, "libc": self.libc} if self.machine else {}
-        return {"hash": self.digest, "of": self.of, "python": self.python, **built}
+        more = {"machine": self.machine, "libc": self.libc, "library": self.library}
+        known = {name: value for name, value in more.items() if value}
+        return {"hash": self.digest, "of": self.of, "python": self.python, **known}
 
 
 def layer(files: Mapping[str, bytes], of: str, python: str = "", built: tuple[str, str] = ("", "")) -> Layer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import re
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,13 @@ def travelling(needed: Iterable[str]) -> Iterator[Layer]:
 @cache
 def base() -> tuple[Layer, ...]:
     """Return the layers that an agent on another machine starts with: what its probes look with."""
-    return tuple(filter(None, (_layer("psutil", compiled=True), _layer("nvidia-ml-py"))))
+    found = _layer("nvidia-ml-py")
+    return () if found is None else (replace(found, library="libnvidia-ml.so.1"),)
+
+
+def psutil() -> Layer | None:
+    """Return the layer of psutil, which users' modules may import; None where what is installed can't travel."""
+    return _layer("psutil", compiled=True)
 
 
 @cache

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.errors import UserError
 from runbook.engine.inventory import addresses
 from runbook.engine.inventory.draft import UNGROUPED
-from runbook.engine.inventory.texts import Unsafe
+from runbook.engine.inventory.texts import Opened, Unsafe
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runbook.engine.inventory.draft import Draft
 
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?\Z")
@@ -38,13 +40,19 @@ class _Awaited:
     parents: tuple[str, ...] = ()
 
 
-def fill(draft: Draft, text: str, file: str) -> None:
+def fill(draft: Draft, text: str, file: str, *, opened: bool = False) -> None:
     """Add what an INI inventory says.
+
+    Args:
+        draft: takes it.
+        text: the file's.
+        file: what messages call it.
+        opened: it came out of a vault, so its texts are secrets.
 
     Raises:
         UserError: a line is none of an inventory; says which.
     """
-    reader = _Reader(draft, file)
+    reader = _Reader(draft, file, (lambda word: secret(literal(word))) if opened else literal)
     for number, line in enumerate(text.splitlines(), 1):
         reader.number = number
         try:
@@ -55,8 +63,9 @@ def fill(draft: Draft, text: str, file: str) -> None:
 
 
 class _Reader:
-    def __init__(self, draft: Draft, file: str) -> None:
+    def __init__(self, draft: Draft, file: str, value: Callable[[str], Any]) -> None:
         self.draft = draft
+        self.value = value
         self.file = file
         self.number = 0
         self.group = UNGROUPED
@@ -77,7 +86,7 @@ class _Reader:
             if not equals:
                 raise UserError(f"`{line[:80]}` sets no var", mend="write NAME=VALUE, one a line")
             where = f"{self.file}:{self.number}"
-            self.draft.set_group(self.group, name.strip(), literal(value.strip()), where)
+            self.draft.set_group(self.group, name.strip(), self.value(value.strip()), where)
         else:
             self.child(line)
 
@@ -139,7 +148,7 @@ class _Reader:
             name, equals, value = word.partition("=")
             if not equals:
                 raise UserError(f"`{word[:80]}` sets no var", mend="write NAME=VALUE, with quotes around spaces")
-            given[name] = literal(value)
+            given[name] = self.value(value)
         where = f"{self.file}:{self.number}"
         if not names:
             self.draft.warnings.append(f"{where}: `{pattern}` stands for no host: its range ends before it begins")
@@ -178,6 +187,15 @@ def literal(text: str) -> Any:
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
     return _plain(value)
+
+
+def secret(value: Any) -> Any:
+    """Return a value whose texts are secrets."""
+    if isinstance(value, str):
+        return Opened(value)
+    if isinstance(value, dict):
+        return {key: secret(each) for key, each in value.items()}
+    return [secret(each) for each in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

@@ -116,7 +116,7 @@ def parsed(draft: Draft, files: Parser, text: str, path: str, ending: str, *, op
     elif ending in YAML_ENDINGS or (not ending and is_yaml(text)):
         yaml_file.fill(draft, files.parsed(text, path, opened=opened), path)
     else:
-        ini_file.fill(draft, text, path)
+        ini_file.fill(draft, text, path, opened=opened)
 
 
 def is_yaml(text: str) -> bool:

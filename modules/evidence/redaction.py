@@ -4,14 +4,10 @@ import re
 from typing import Iterable, List, Match, Pattern, Sequence, Tuple
 
 from runbook.modules import mask
+from runbook.modules.evidence.shapes import TOKENS
 from runbook.modules.mask import MASK, Mask
 
-SHAPES = re.compile(
-    r"\b(?:hf_[A-Za-z0-9]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[\w-]{16,}"
-    r"|sk-(?:proj-|ant-|or-)?[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|AIza[\w-]{35}"
-    r"|xox[abeoprs]-[A-Za-z0-9-]{10,}|nvapi-[\w-]{20,}|npm_[A-Za-z0-9]{30,}"
-    r"|(?<![\w-])eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,})"
-)
+_SHAPES = re.compile(TOKENS)
 _KEYS = re.compile(
     r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)"
     r"|\A(?:line \d+ is not there any more; these are the last\n)?[A-Za-z0-9+/=\s>]+"  # a piece that begins within one
@@ -79,7 +75,7 @@ class Redaction:
             masked = one.text(found)
             taken.append(masked.count(MASK) - found.count(MASK))
             found = masked
-        for shape in (_KEYS, SHAPES):
+        for shape in (_KEYS, _SHAPES):
             found, count = shape.subn(MASK, found)
             taken.append(count)
         found, count = _BLOCK.subn(_headed, found)

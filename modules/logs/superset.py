@@ -110,7 +110,10 @@ class _Translation:
             return NEVER
         self.exact = self.exact and name in ("MAX_REPEAT", "MIN_REPEAT")
         if name == "ATOMIC_GROUP":
+            self.alike = self.alike and all_alike(argument)  # what one alternative takes, no other is tried on
             return self.sequence(argument, flags)
+        if name == "POSSESSIVE_REPEAT":
+            self.alike = self.alike and all_alike(argument[2])
         if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
             part = self.sequence(argument[2], flags)
             most = None if argument[1] is _sre.MAXREPEAT else argument[1]

@@ -9,6 +9,7 @@ from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 SAMPLE = 0.1  # seconds between two samples where no earlier look left one
+_MEMORY = (b"MemTotal", b"MemAvailable", b"SwapTotal", b"SwapFree")
 OLDEST = 600.0  # an earlier sample tells of the time since then; older ones tell too little of now
 
 
@@ -54,8 +55,7 @@ class Health(Probe):
 
     def look(self, host: Host) -> Iterator[Record]:
         """Read it all once, and the disk of each path."""
-        psutil = _psutil()
-        busy = _busy(host, psutil.cpu_times)
+        busy = _busy(host)
         shared = {"cpu_percent": busy, **host.shared("vitals", lambda: _vitals(host))}
         for path in self.path or ("",):
             yield Vitals(path=path, **shared, **self._disk(path))
@@ -79,30 +79,30 @@ class Health(Probe):
 
 def _vitals(host: Host) -> Dict[str, Any]:
     """Return the fields that do not depend on a path, nor on the look before."""
-    psutil = _psutil()
     load1 = _seen(lambda: os.getloadavg()[0])
-    memory = _seen(psutil.virtual_memory)
-    swap = _seen(psutil.swap_memory)
+    memory = _seen(_memory)
+    total, available, swap, swap_free = (UNSEEN,) * 4 if memory is UNSEEN else memory
     return {
         "load1": load1,
-        "load_per_cpu": UNSEEN if load1 is UNSEEN else load1 / (psutil.cpu_count() or 1),
-        "memory_available": UNSEEN if memory is UNSEEN else int(memory.available),
-        "memory_used_percent": UNSEEN if memory is UNSEEN else float(memory.percent),
-        "swap_used_percent": UNSEEN if swap is UNSEEN else float(swap.percent),
+        "load_per_cpu": UNSEEN if load1 is UNSEEN else load1 / (os.cpu_count() or 1),
+        "memory_available": available,
+        "memory_used_percent": UNSEEN if memory is UNSEEN else _share(total - available, total),
+        "swap_used_percent": UNSEEN if memory is UNSEEN else _share(swap - swap_free, swap),
         "open_files_percent": _seen(_open_files),
         "pressure_memory": _seen(_pressure),
         "uptime": _seen(lambda: host.now() - host.boot_time()),
     }
 
 
-def _psutil() -> Any:
-    try:
-        import psutil
-    except ImportError as error:
-        from runbook.modules import needs
-
-        raise Unclear(needs.missing(["psutil"]) or f"psutil can't be loaded: {error}") from error
-    return psutil
+def _memory() -> Tuple[int, int, int, int]:
+    """Bytes of memory, those that are available, bytes of swap, and those that are free."""
+    found = {}
+    for line in _content("/proc/meminfo").splitlines():
+        name, _, rest = line.partition(b":")
+        if name in _MEMORY:
+            found[name] = int(rest.split()[0]) * 1024
+    total, available, swap, free = (found[name] for name in _MEMORY)
+    return total, min(available, total), swap, free
 
 
 def _seen(ask: Callable[[], Any]) -> Any:
@@ -117,10 +117,10 @@ def _share(part: int, whole: int) -> float:
     return 100.0 * part / whole if whole > 0 else 0.0
 
 
-def _busy(host: Host, times: Callable[[], Any]) -> Any:
+def _busy(host: Host) -> Any:
     boot = _seen(host.boot_time)
     since = None if boot is UNSEEN else boot
-    now = _seen(lambda: _processor(times()))
+    now = _seen(_processor)
     if now is UNSEEN:
         return UNSEEN
     sample = host.remembered.get("processor") or {}
@@ -129,24 +129,32 @@ def _busy(host: Host, times: Callable[[], Any]) -> Any:
     if not fresh or now[1] <= before[1]:
         before = now
         time.sleep(SAMPLE)
-        now = _processor(times())
+        now = _processor()
     host.remember(processor={"busy": now[0], "total": now[1], "at": host.now(), "boot": since})
     return min(100.0, max(0.0, 100.0 * (now[0] - before[0]) / max(now[1] - before[1], 1e-9)))
 
 
-def _processor(times: Any) -> Tuple[float, float]:
-    """Seconds that the processors were busy, and seconds in all. Guests' time is part of user time already."""
-    total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-    return total - times.idle - getattr(times, "iowait", 0.0), total
+def _processor() -> Tuple[float, float]:
+    """Seconds that the processors were busy, and seconds in all."""
+    ticks = [int(word) for word in _content("/proc/stat").split(b"\n", 1)[0].split()[1:9]]  # guests' are of user's time
+    tick = os.sysconf("SC_CLK_TCK")
+    total = sum(ticks)
+    return (total - ticks[3] - ticks[4]) / tick, total / tick
+
+
+def _content(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 1 << 16)
+    finally:
+        os.close(descriptor)
 
 
 def _open_files() -> float:
-    with open("/proc/sys/fs/file-nr", encoding="ascii") as file:
-        opened, unused, most = (int(word) for word in file.read().split())
+    opened, unused, most = (int(word) for word in _content("/proc/sys/fs/file-nr").split())
     return _share(opened - unused, most)
 
 
 def _pressure() -> float:
-    with open("/proc/pressure/memory", encoding="ascii") as file:
-        words = file.readline().split()
-    return float(dict(word.split("=") for word in words[1:])["avg10"])
+    words = _content("/proc/pressure/memory").split(b"\n", 1)[0].split()
+    return float(dict(word.split(b"=") for word in words[1:])[b"avg10"])

@@ -1,5 +1,6 @@
 """What is known of a line is known of those that differ from it in digits alone, if the pattern takes all digits alike."""
 
+import random
 import re
 
 import pytest
@@ -50,3 +51,24 @@ def test_lines_of_one_kind_are_told_apart_by_digits_that_matter(monkeypatch, eng
         for hit in hits
     ]
     assert found == expected
+
+
+MIXED = [
+    r"lost(?: it)? \w+|code 7\b",
+    r"(?!.*8)(?:lost|code 3)",
+    r"(?:(?>lost|lost 1)|code)(?! 5) \d",
+    r"(?:lost|code 1)?+ 2",
+    r"(?P<what>lost|code \d) then (?P=what)",
+    r"(?i)LOST (?:[0-4]|x)|code",
+]
+
+
+@pytest.mark.parametrize("engine", ["hyperscan", "literals"])
+@pytest.mark.parametrize("regex", MIXED)
+def test_of_alternatives_each_may_take_digits_alike_or_not(monkeypatch, engine, regex):
+    monkeypatch.setenv("RUNBOOK_SCANNER", engine)
+    chance = random.Random(regex)
+    words = ("lost", "code", "then", "it", "x", "1", "2", "3", "5", "7", "8")
+    lines = [" ".join(chance.choices(words, k=chance.randrange(2, 5))) for _ in range(600)]
+    found = judge([Pattern("p", regex)], 0).hits("".join(f"{line}\n" for line in lines).encode())
+    assert [hit.index for hit in found] == [at for at, line in enumerate(lines) if re.search(regex, line)]

@@ -35,13 +35,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from runbook.modules.evidence.redaction import SHAPES
+from runbook.modules.evidence.shapes import TOKENS
 
 if TYPE_CHECKING:
     from runbook.engine.language.lint.context import Context, Remark
     from runbook.engine.model import Path
 
-_SHAPES = re.compile(rf"{SHAPES.pattern}|-----BEGIN (?:[A-Z]{{2,10}} )?PRIVATE KEY-----")
+_SHAPES = re.compile(rf"{TOKENS}|-----BEGIN (?:[A-Z]{{2,10}} )?PRIVATE KEY-----")
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@\"'{}]{1,64}:([^\s/@\"'{}$]{3,128})@")
 _KEY = re.compile(
     r"(?:.*[_-])?(?:password|passwd|passphrase|pwd|token|api_?key|secret|secret_?key|access_?key|private_?key"
