@@ -59,6 +59,11 @@ class Chosen:
         return tuple(host.name for host in self.hosts) or (HERE,)
 
 
+    def vars(self, host: str) -> Mapping[str, Any]:
+        """Return what an inventory says of one of them."""
+        return next((each.vars for each in self.hosts if each.name == host), {})
+
+
 class Among:
     """The inventory of a command, read once."""
 
@@ -113,6 +118,15 @@ class Among:
                 error.mend = f"{where} is `{pattern}`"
             raise
         return Chosen(tuple(hosts), len(every), {host.name: self._user(host) for host in [*hosts, *self._controller()]})
+
+    def knows(self, name: str) -> bool:
+        """Tell whether an inventory has a host."""
+        return self.inventory is not None and self.inventory.host(name) is not None
+
+    def only(self, name: str) -> Chosen:
+        """Return one host, if an inventory has it; else this machine."""
+        found = self.inventory.host(name) if self.inventory is not None else None
+        return Chosen() if found is None else Chosen((found,), 1, {name: self._user(found)})
 
     def hidden(self) -> list[str]:
         """Return what came out of a vault: no output and no journal may have it."""

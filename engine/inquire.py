@@ -6,7 +6,6 @@ it is kept or done.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping  # noqa: TC003 -- frozen classes look at their types
 from dataclasses import field, replace
 from functools import partial
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import nodes
 
-from runbook.engine import fleet, keep, looking, restore
+from runbook.engine import keep, looking, restore
 from runbook.engine.detect import components, correlate, errors
 from runbook.engine.detect.judge import Verdict, judge
 from runbook.engine.errors import RenderError, UserError
@@ -36,6 +35,7 @@ from runbook.modules.frozen import frozen
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from runbook.engine.among import Among
     from runbook.engine.detect.hold import Hold
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Detector, Look, Runbook, Truth
@@ -102,7 +102,15 @@ class Inquiry:
 
 
 def inquire(
-    journal: Journal, runbook: Runbook, name: str, host: str, now: float, *, look: bool, given: Mapping[str, Any]
+    journal: Journal,
+    runbook: Runbook,
+    name: str,
+    host: str,
+    now: float,
+    among: Among,
+    *,
+    look: bool,
+    given: Mapping[str, Any],
 ) -> Inquiry:
     """Return what is known of a detector on a host.
 
@@ -112,6 +120,7 @@ def inquire(
         name: the detector's.
         host: where.
         now: seconds since the epoch.
+        among: the inventory, and how its hosts are reached.
         look: ask the host, too.
         given: secrets that stand in the place of the runbook's.
     """
@@ -119,12 +128,15 @@ def inquire(
     settings = Settings(check=True, operations=False)
     session = Session(Request(runbook, "explain", settings, commits=False, secrets=given)) if look else None
     secrets = session.secrets if session is not None else dict.fromkeys(runbook.secrets, "")
-    scope = render.Scope(runbook, host=host, run={"id": "explain", "scratch": "/nonexistent"}, secrets=secrets)
+    chosen = among.only(host)
+    own = replace(runbook, vars={**chosen.vars(host), **runbook.vars})
+    scope = render.Scope(own, host=host, run={"id": "explain", "scratch": "/nonexistent"}, secrets=secrets)
     every = runbook.every if isinstance(runbook.every, float) else 60.0
-    plan = Plan(runbook, "explain", settings, every, {host: scope})
+    groups = {each.name: each.groups for each in chosen.hosts}
+    plan = Plan(runbook, "explain", settings, every, {host: scope}, groups, chosen.users)
     since = restore.horizon(runbook, now)
     state, cursors = restore.load(plan, journal, [host], since, now)
-    keeper = keep.Keeper(journal, runbook.name, "explain", {host: cursors}, since=since, commits=False)
+    keeper = keep.Keeper(journal, runbook.name, "explain", cursors, since=since, commits=False)
     state, _ = advance(state, keeper.told(now), now)
     found = Inquiry(
         detector,
@@ -134,12 +146,12 @@ def inquire(
         plan.concerns(detector, host),
         holds={key[2]: hold for key, hold in state.holds.items() if key[:2] == (host, name)},
         incidents=tuple(one for one in state.incidents.values() if (one.host, one.detector) == (host, name)),
-        cursor=cursors.get(name, {}),
+        cursor=cursors[host].get(name, {}),
         input_of=_askers(runbook, name) if detector.is_input else (),
         failures=tuple(_failures(journal, runbook, detector, host)) if detector.error is not None else (),
     )
     if session is not None and found.concerns:
-        found = _looked(found, state, host, cursors, now)
+        found = _looked(found, state, host, cursors[host], now, among)
     return replace(found, guards=_guards(state, found, now))
 
 
@@ -183,13 +195,15 @@ def _without_tail(text: str) -> str:
     return text[:-1].rstrip() if text.endswith(")") and text.count(")") > text.count("(") else text
 
 
-def _looked(found: Inquiry, state: State, host: str, cursors: Mapping[str, Any], now: float) -> Inquiry:
+def _looked(
+    found: Inquiry, state: State, host: str, cursors: Mapping[str, Any], now: float, among: Among
+) -> Inquiry:
     """Look at the host once, and say what the next pass would make of it."""
-    if host != HOST:
-        return replace(found, unseen=f"only {HOST} can be looked at from here")
+    if host != HOST and not among.knows(host):
+        return replace(found, unseen=f"{host} is in no inventory that was given: name it by -i")
     runbook, detector = found.runbook, found.detector
     wanted = [one for one in runbook.detectors if one.name in {detector.name, *_members(runbook, detector)}]
-    looks = _looks(state.plan, wanted, host, cursors)
+    looks = _looks(state.plan, wanted, host, cursors, among)
     found = replace(found, looked=now)
     recovering, _ = advance(state, Recover(), now)
     after, commands = advance(recovering, Looked(host, looks), now)
@@ -249,11 +263,13 @@ def _variables(detector: Detector, scope: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _looks(plan: Plan, wanted: Sequence[Detector], host: str, cursors: Mapping[str, Any]) -> dict[str, Look]:
+def _looks(
+    plan: Plan, wanted: Sequence[Detector], host: str, cursors: Mapping[str, Any], among: Among
+) -> dict[str, Look]:
     names = [one.name for one in wanted]
-    specs, looks = looking.specs(plan, host, names, lambda place, name: cursors.get(place, {}).get(name, {}))
+    specs, looks = looking.specs(plan, host, names, lambda _, name: cursors.get(name, {}))
     if specs:
-        with fleet.here(os.environ.get("RUNBOOK_AGENT_DIR")) as hosts:
+        with among.fleet() as hosts:
             looks |= looking.now(hosts, host, specs)
     return looks
 

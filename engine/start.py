@@ -212,7 +212,7 @@ class Session:
     def _scopes(self, about: Mapping[str, str]) -> dict[str, render.Scope]:
         """Return by host what templates may name: the inventory's variables stand behind the runbook's own."""
         found = {}
-        known: dict[str, Mapping[str, Any]] = {host.name: host.vars for host in self._request.hosts} or _HERE
+        known: Mapping[str, Mapping[str, Any]] = {host.name: host.vars for host in self._request.hosts} or _HERE
         for name, given in known.items():
             runbook = self._request.runbook
             if given:

@@ -42,7 +42,8 @@ class Batch:
         self.imported: List[str] = []
         look.prepare(self.specs)
         self._tasks = _queue(look.order(self.specs))
-        self._more_at = self._listen_at = time.monotonic()  # when another worker may start; when answers are heard
+        self._more_at = time.monotonic()  # when another worker may start
+        self._listen_at = self._more_at + _TOGETHER  # when answers are heard, unless a worker calls
         self.tick(self._more_at)
 
     @property

@@ -193,7 +193,9 @@ def safe(path: str) -> bool:
 
 
 def furnish(base: str, hello: "dict[str, Any]") -> str:
-    """See that the code and what goes with it are here, asking for all that is missing at once; return the code's place.
+    """See that the code and what goes with it are here; return where the code is.
+
+    All that is missing is asked for at once.
 
     Raises:
         Unusable: it can't be kept.

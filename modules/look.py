@@ -5,6 +5,8 @@ import os
 import struct
 import sys
 import time
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
 
 from runbook.modules import catalogue, values, wire
@@ -35,7 +37,7 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         return elsewhere.look(spec)
     moment = {} if moment is None else moment
     if "env" not in moment:
-        moment["env"] = dict(os.environ)
+        moment["env"] = _environment()
     host = Host(remembered=spec.get("state") or {}, env=moment["env"], moment=moment)
     try:
         answer["records"] = _records(spec, host)
@@ -66,6 +68,12 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         answer["reason"] = f"{type(error).__name__}: {error}{f' ({place})' if place else ''}"
     answer["duration"] = time.monotonic() - began
     return answer
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Mapping[str, str]:
+    """Return the environment of this process as it was at its first look; to copy it costs as much as a look."""
+    return MappingProxyType(dict(os.environ))
 
 
 def _records(spec: Mapping[str, Any], host: Host) -> List[Dict[str, Any]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
 
 _LENGTH = struct.Struct("!I")
+_AT_ONCE = 1 << 16  # bytes of an order that are read at once
 _PATIENCE = 2.0  # seconds for an idle worker to take an order
 _USES = 200  # requests after which a worker has stood long enough: what leaks in a probe ends with it
 
@@ -70,8 +71,10 @@ class Worker:
         news = [_news(spec, before) for spec, before in zip(specs, known)]
         self._given = specs
         body = json.dumps(news, separators=(",", ":")).encode("ascii")
-        socket.send_fds(self._orders, [_LENGTH.pack(len(body))], [tasks])
-        self._orders.sendall(body)
+        frame = _LENGTH.pack(len(body)) + body
+        sent = socket.send_fds(self._orders, [frame], [tasks])  # in one piece, mostly: each wakes the worker
+        if sent < len(frame):
+            self._orders.sendall(frame[sent:])
         self._uses += 1
 
     @property
@@ -165,14 +168,19 @@ def _order(orders: "socket.socket") -> Optional[Tuple[List[Mapping[str, Any]], i
     import socket
 
     with suppress(ConnectionError):
-        head, descriptors, _, _ = socket.recv_fds(orders, _LENGTH.size, 1)
-        body = bytearray()
-        while head and len(body) < _LENGTH.unpack(head)[0]:
-            more = orders.recv(_LENGTH.unpack(head)[0] - len(body))
+        data, descriptors, _, _ = socket.recv_fds(orders, _AT_ONCE, 1)
+        received = bytearray(data)
+        while received and len(received) < _end(received):
+            more = orders.recv(_AT_ONCE)
             if not more:
                 return None
-            body += more
-        if head:
+            received += more
+        if received:
             os.set_inheritable(descriptors[0], False)
-            return json.loads(body), descriptors[0]
+            return json.loads(received[_LENGTH.size :]), descriptors[0]
     return None
+
+
+def _end(received: bytearray) -> int:
+    """Return how long an order is, or more than there is of it."""
+    return _LENGTH.size + (_LENGTH.unpack_from(received)[0] if len(received) >= _LENGTH.size else 0)

@@ -17,16 +17,28 @@ if TYPE_CHECKING:
 Command = Any  # a click callback
 
 
+def inventories(wrapped: Command) -> Command:
+    """Add -i, and what opens its vaulted values."""
+    return click.option("-i", "--inventory", "inventories", multiple=True, metavar="FILE|DIR|A,B,",
+                        help="The hosts: an inventory as Ansible has them. Repeatable.")(vault(wrapped))  # fmt: skip
+
+
 def hosts(wrapped: Command) -> Command:
     """Add what chooses hosts, and what says how they are reached."""
     for option in reversed((
-        click.option("-i", "--inventory", "inventories", multiple=True, metavar="FILE|DIR|A,B,",
-                     help="The hosts: an inventory as Ansible has them. Repeatable."),
         click.option("-l", "--limit", "limits", multiple=True, metavar="PATTERN|@FILE",
                      help="Only these of them, such as 'gpu:!maintenance'."),
         click.option("-f", "--forks", type=click.IntRange(1), default=50, metavar="N", show_default=True,
                      help="How many hosts are connected to at once."),
         click.option("--list-hosts", is_flag=True, help="Only say which hosts it would be about."),
+    )):  # fmt: skip
+        wrapped = option(wrapped)
+    return reaching(wrapped)
+
+
+def reaching(wrapped: Command) -> Command:
+    """Add -i, and what says how hosts are reached."""
+    for option in reversed((
         click.option("-u", "--user", default="", metavar="NAME", help="Log in as this user."),
         click.option("--private-key", default="", metavar="FILE", help="Log in with this key."),
         click.option("-b", "--become", is_flag=True, help="Do everything as another user, by sudo."),
@@ -35,10 +47,9 @@ def hosts(wrapped: Command) -> Command:
         click.option("--accept-new", is_flag=True, help="Take the keys of hosts that are not known yet, and say so."),
         click.option("-T", "--connect-timeout", "patience", default="10s", metavar="DURATION", show_default=True,
                      help="How long a host may take to let us in."),
-        *_VAULT,
     )):  # fmt: skip
         wrapped = option(wrapped)
-    return wrapped
+    return inventories(wrapped)
 
 
 def vault(wrapped: Command) -> Command:
@@ -59,7 +70,7 @@ _VAULT = (
 
 def reach(given: Mapping[str, Any]) -> Reach:
     """Return what the words say."""
-    from runbook.engine.among import Among, Reach
+    from runbook.engine.among import Reach
     from runbook.engine.language import units
 
     try:

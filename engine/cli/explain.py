@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from runbook.engine.cli import _fleet
 from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from runbook.engine.among import Reach
     from runbook.engine.inquire import Inquiry
     from runbook.engine.journal.ask.detector import Known
     from runbook.engine.journal.store import Journal
@@ -28,6 +30,7 @@ _HERE = "localhost"
 @click.option("--runbook", default="", metavar="NAME", help="Whose detector, where several runbooks have one so named.")
 @click.option("-e", "--extra-vars", "extra", multiple=True, metavar="NAME=VALUE|@FILE",
               help="Variables, as they were given to the passes.")  # fmt: skip
+@_fleet.reaching
 @click.option("--look/--no-look", default=True, show_default=True,
               help="Look at the host now, too; nothing is changed and nothing is kept.")  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Each guard's answer, what steps were given, all their output.")
@@ -43,7 +46,7 @@ def command(what: str, host: str, journal: str | None, form: str, **more: Any) -
     \b
     Examples:
         runbook explain 7f2
-        runbook explain "server down" gpu07
+        runbook explain "server down" gpu07 -i inventory.yaml
     """
     from runbook.engine.journal.store import open_journal
 
@@ -90,24 +93,26 @@ def _detector(
         if missing is None or more["runbook"] or "nothing" not in error.what:
             raise
         raise missing from error
-    found, why_not = _inquired(book, known, name, host, more["extra"], look=more["look"])
+    found, why_not = _inquired(book, known, name, host, more["extra"], _fleet.reach(more), look=more["look"])
     lines = report.lines(paint, known, found, why_not, now, full=more["verbose"])
     return report.document(known, found, why_not, now), [paint.fit(line) for line in lines]
 
 
 def _inquired(
-    book: Journal, known: Known, name: str, host: str, words: Sequence[str], *, look: bool
+    book: Journal, known: Known, name: str, host: str, words: Sequence[str], reach: Reach, *, look: bool
 ) -> tuple[Inquiry | None, str]:
     """Find out what can be found out now; a runbook that can't be read, or lacks a secret, leaves what was."""
     from pathlib import Path
 
     from runbook.engine import inquire, start
+    from runbook.engine.among import Among
 
     try:
         extra = start.extra_vars(words)
-        runbook = start.load(Path(known.run.file), extra)
+        among = Among(reach)
+        runbook = start.load(Path(known.run.file), extra, among.names())
         if all(each.name != name for each in runbook.detectors):
             return None, f"{known.run.file} has no detector `{name}` any more"
-        return inquire.inquire(book, runbook, name, host, time.time(), look=look, given=extra), ""
+        return inquire.inquire(book, runbook, name, host, time.time(), among, look=look, given=extra), ""
     except (UserError, OSError) as error:
         return None, str(error)

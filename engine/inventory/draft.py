@@ -116,7 +116,9 @@ class Draft:
         group.vars[key] = _copied(value)
         group.origins[key] = origin
 
-    def set_host(self, name: str, given: Mapping[Any, Any], origin: str, places: Mapping[Any, tuple[Mark, Mark]]) -> None:
+    def set_host(
+        self, name: str, given: Mapping[Any, Any], origin: str, places: Mapping[Any, tuple[Mark, Mark]]
+    ) -> None:
         """Set vars of a host; where a group has its name, the group gets them, as in Ansible."""
         if name in self.groups:
             for key, value in given.items():

@@ -38,7 +38,9 @@ def fill(draft: Draft, path: str, patience: float) -> None:
                 hosts.update(dict.fromkeys(_group(draft, name, data)))
         known = _known(listed, where)
         for host in hosts:
-            given = known.get(host, {}) if known is not None else _asked(draft, [path, "--host", host], deadline, patience)
+            given = (
+                known.get(host, {}) if known is not None else _asked(draft, [path, "--host", host], deadline, patience)
+            )
             if not isinstance(given, dict):
                 raise UserError(f"the vars of `{host}` are a JSON object")
             draft.set_host(host, given, path, {})

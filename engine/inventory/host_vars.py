@@ -13,7 +13,15 @@ from runbook.modules.frozen import frozen
 PASSWORDS: Final = frozenset({*SETTINGS["password"], *SETTINGS["become_password"], "ansible_sudo_pass"})
 _PORTS: Final = (*SETTINGS["port"], "ansible_shell_port")
 _LAST_PORT: Final = 65535
-_CONNECTIONS: Final = ("ssh", "local", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh", "ansible.builtin.local")
+_CONNECTIONS: Final = (
+    "ssh",
+    "local",
+    "smart",
+    "paramiko",
+    "paramiko_ssh",
+    "ansible.builtin.ssh",
+    "ansible.builtin.local",
+)
 _METHODS: Final = ("sudo", "ansible.builtin.sudo")
 _TRUTHS: Final = frozenset("true false yes no on off 1 0 y n t f".split())
 _KNOWN: Final = frozenset(name for names in SETTINGS.values() for name in names) | frozenset(
@@ -87,10 +95,16 @@ def _wrong(name: str, value: Any) -> tuple[str, str] | None:
         if not 0 < number <= _LAST_PORT:
             return f"`{name}` is {text[:40]}, which is no port", f"a port is a number from 1 to {_LAST_PORT}"
     if name in SETTINGS["become"] and value is not None and text.lower() not in _TRUTHS:
-        return f"`{name}` is {text[:40]}, which is neither true nor false", "who to become stands in ansible_become_user"
+        return (
+            f"`{name}` is {text[:40]}, which is neither true nor false",
+            "who to become stands in ansible_become_user",
+        )
     if name in SETTINGS["connection"] and value is not None and text not in _CONNECTIONS:
         near = nearest(text, _CONNECTIONS[:3])
-        return f"runbook has no connection `{text[:40]}`", f"did you mean {near}?" if near else "there are ssh and local"
+        return (
+            f"runbook has no connection `{text[:40]}`",
+            f"did you mean {near}?" if near else "there are ssh and local",
+        )
     if name in SETTINGS["become_method"] and value is not None and text not in _METHODS:
         return f"runbook can't become another user by `{text[:40]}`", "it does by sudo"
     if name in (*SETTINGS["host"], *SETTINGS["user"]) and value is not None:

@@ -92,7 +92,9 @@ class _Reader:
 
     def section(self, name: str, state: str, line: str) -> None:
         if state not in _STATES:
-            raise UserError(f"`{line}` has an unknown kind: {state}", mend="there are [group:vars] and [group:children]")
+            raise UserError(
+                f"`{line}` has an unknown kind: {state}", mend="there are [group:vars] and [group:children]"
+            )
         self.group, self.state = name, state
         if name not in self.draft.groups:
             if state == "vars" and name not in self.awaited:

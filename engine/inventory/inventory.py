@@ -111,7 +111,9 @@ class Inventory:
         self._above: dict[tuple[str, ...], frozenset[str]] = {}
         self._draft = draft
         self._common: dict[frozenset[str], dict[str, Any]] = {}
-        self.hosts: Mapping[str, Host] = {name: Host(self, each, self._groups(each)) for name, each in draft.hosts.items()}
+        self.hosts: Mapping[str, Host] = {
+            name: Host(self, each, self._groups(each)) for name, each in draft.hosts.items()
+        }
 
     def matching(self, pattern: str | Sequence[str], limits: Sequence[str] = ()) -> list[Host]:
         """Return the hosts that a pattern names, in the inventory's order, as far as the limits let them through.

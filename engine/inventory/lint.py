@@ -87,7 +87,9 @@ def _vars_file(text: str, name: str) -> Iterator[Finding]:
     if data is None:
         return
     if not isinstance(data, dict):
-        yield _finding(name, text, 1, 1, 0, "RB068", "error", "a file of vars is a mapping", "write `NAME: VALUE` lines")
+        yield _finding(
+            name, text, 1, 1, 0, "RB068", "error", "a file of vars is a mapping", "write `NAME: VALUE` lines"
+        )
         return
     places = getattr(data, "places", {})
     for var, value in data.items():

@@ -158,7 +158,9 @@ def _test(term: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- a bound
     try:
         return re.compile(term[1:] if term[0] == "~" else fnmatch.translate(term)).match
     except re.error as error:
-        raise UserError(f"`{term}` is no regular expression: {error}", where="hosts", mend="mend it, or quote it") from None
+        raise UserError(
+            f"`{term}` is no regular expression: {error}", where="hosts", mend="mend it, or quote it"
+        ) from None
 
 
 def _warn(inventory: Inventory, term: str) -> None:

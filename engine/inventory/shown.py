@@ -38,7 +38,9 @@ class View:
         beside: vars files beside a runbook count for groups too.
     """
 
-    def __init__(self, inventory: Inventory, among: Collection[str], *, export: bool = False, beside: bool = False) -> None:
+    def __init__(
+        self, inventory: Inventory, among: Collection[str], *, export: bool = False, beside: bool = False
+    ) -> None:
         self.inventory = inventory
         self.among = frozenset(among)
         self.export = export

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from runbook.engine.inventory.files import Files
 
 
-
 class Parser(Protocol):
     """Reads the data of a YAML text."""
 
@@ -28,7 +27,9 @@ YAML_ENDINGS: Final = (".yaml", ".yml", ".json")
 _IGNORED = re.compile(r"^\.|^(?:host_vars|group_vars|vars_plugins)$|"
                       r"(?:\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)|~)$")  # fmt: skip
 _LOOKS_YAML = re.compile(r"(?:\s*#[^\n]*\n|\s+|---[^\n]*\n)*(?:[\w.-]+|\"[^\"\n]+\"):(?:\s|\Z)")
-_NOTHING = re.compile(r"(?:\s|#[^\n]*(?:\n|\Z)|;[^\n]*(?:\n|\Z)|---[ \t]*(?:#[^\n]*)?(?:\n|\Z)|\.\.\.[ \t]*(?:\n|\Z))*\Z")
+_NOTHING = re.compile(
+    r"(?:\s|#[^\n]*(?:\n|\Z)|;[^\n]*(?:\n|\Z)|---[ \t]*(?:#[^\n]*)?(?:\n|\Z)|\.\.\.[ \t]*(?:\n|\Z))*\Z"
+)
 
 
 def patience() -> float:

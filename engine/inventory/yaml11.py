@@ -253,7 +253,9 @@ class _Builder:
         except TypeError:
             mend = 'a value that begins with {{ must be in quotes: "{{ … }}"'
             line, column = getattr(value, "mark", (1, 1))
-            raise UserError("a mapping or list can't be a key", where=f"{self.file}:{line}:{column}", mend=mend) from None
+            raise UserError(
+                "a mapping or list can't be a key", where=f"{self.file}:{line}:{column}", mend=mend
+            ) from None
         frame.key = value
         if event is not None:
             mark = event.start_mark

@@ -11,6 +11,7 @@ from runbook.modules.frozen import frozen
 SCHEMA: Final = 1
 BAD: Final = frozenset({"open", "recovering", "unhealed", "unverified", "interrupted", "observed", "suppressed"})
 UNFINISHED: Final = frozenset({"waiting", "verifying"})
+_IN_HAND: Final = frozenset({"recovering"})  # no fault of a host that was cut off: the next pass asks for the step
 LOST: Final = frozenset({"failed", "interrupted"})  # of operations
 _FAILED_STEPS: Final = frozenset({"failed", "refused", "timeout", "lost"})
 
@@ -235,7 +236,7 @@ class PassReport:
 
 def _faulty(host: HostReport) -> bool:
     return (
-        any(one.state in BAD for one in host.incidents)
+        any(one.state in BAD - (_IN_HAND if host.unreachable else set()) for one in host.incidents)
         or any(one.state in LOST for one in host.operations)
         or any(step.failed for step in host.steps)
     )

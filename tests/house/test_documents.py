@@ -24,7 +24,7 @@ RUNBOOKS = [
     for block in BLOCKS
     if block.language == "yaml"
     and not block.note.startswith("not run")
-    and not block.note.endswith(("case", ".test.yaml", ".drill.yaml"))
+    and not block.note.endswith(("case", ".test.yaml", ".drill.yaml", "inventory.yaml", "training.yml", "traps.yaml"))
 ]
 CONSOLES = [page for page in PAGES if any(block.language == "console" for block in documents.blocks(page))]
 TREE = (

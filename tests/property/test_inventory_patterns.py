@@ -23,12 +23,31 @@ names = st.sampled_from([
     *("~gpu0[2-4]", "~web", "~.*lan$", "~(db|rack)", "~^gpu", "~web\\d", "~", "~("),
 ])  # fmt: skip
 subscripts = st.sampled_from(
-    ["", "", "", "[0]", "[1]", "[-1]", "[-2]", "[0:2]", "[1:]", "[2:2]", "[0:0]", "[3:1]", "[99]", "[5:99]", "[1-2]", "[x]"]
+    [
+        "",
+        "",
+        "",
+        "[0]",
+        "[1]",
+        "[-1]",
+        "[-2]",
+        "[0:2]",
+        "[1:]",
+        "[2:2]",
+        "[0:0]",
+        "[3:1]",
+        "[99]",
+        "[5:99]",
+        "[1-2]",
+        "[x]",
+    ]
 )
 signs = st.sampled_from(["", "", "", "&", "!"])
 terms = st.builds("{}{}{}".format, signs, names, subscripts)
 patterns = st.one_of(
-    st.builds(lambda parts, mark: mark.join(parts), st.lists(terms, min_size=1, max_size=4), st.sampled_from([":", ",", ", "])),
+    st.builds(
+        lambda parts, mark: mark.join(parts), st.lists(terms, min_size=1, max_size=4), st.sampled_from([":", ",", ", "])
+    ),
     st.lists(terms, min_size=1, max_size=3),
 )
 

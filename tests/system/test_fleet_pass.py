@@ -231,7 +231,10 @@ def test_a_share_of_hosts_is_of_all_the_runbook_is_for_not_of_those_that_limit_l
 @pytest.mark.parametrize(("to", "place"), [("login01", "login01"), ("controller", "localhost")])
 def test_a_delegated_step_is_carried_out_by_the_other_host_about_the_incidents_own(fleet, to, place):
     make_ill(fleet, "gpu2")
-    text = ILL.replace("    verify:", f"      - {{command: {{argv: [sh, -c, 'echo {{{{ host }}}} >> {fleet.root}/told']}}, delegate_to: {to}}}\n    verify:")
+    text = ILL.replace(
+        "    verify:",
+        f"      - {{command: {{argv: [sh, -c, 'echo {{{{ host }}}} >> {fleet.root}/told']}}, delegate_to: {to}}}\n    verify:",
+    )
     code, hosts = fleet.apply(text)
     assert code == 0, hosts
     assert fleet.said("told") == ["gpu2"]

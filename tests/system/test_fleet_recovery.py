@@ -48,18 +48,18 @@ def fleet(cli, tmp_path):
             (self.root / "ill").touch()
             (self.root / "heal.sh").write_text(HEAL.format(root=self.root))
 
-        def begin(self, name="one", journal="journal.db", wait="30s"):
+        def begin(self, name, *words, journal="journal.db", out=subprocess.PIPE):
             """Start a pass, and return its process."""
-            words = [*self._words(name), "--wait", wait]
+            words = [*self._words(name), *words]
             env = {**cli.env, "RUNBOOK_JOURNAL": str(cli.home / journal)}
             process = subprocess.Popen([sys.executable, "-m", "runbook", *words], env=env, cwd=cli.home, text=True,
-                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+                                       stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE)  # fmt: skip
             running.append(process)
             return process
 
         def begun(self, wait="30s"):
             """Start a pass, and return its process when its step is in hand."""
-            process = self.begin(wait=wait)
+            process = self.begin("one", "--wait", wait)
             until(lambda: (self.root / "steps").exists() or process.poll() is not None)
             assert process.poll() is None, process.communicate()
             return process
@@ -139,7 +139,7 @@ def test_the_pass_after_a_killed_controller_asks_for_the_step_that_it_had_in_han
 
 def test_a_host_that_was_cut_off_in_a_step_goes_on_with_the_next_pass(fleet):
     engine = fleet.begun(wait="2s")
-    fleet.host.cut("drop")
+    fleet.host.cut("reset")
     out, err = engine.communicate(timeout=60)
     assert engine.returncode == 4, (out, err)
     fleet.go()
@@ -151,13 +151,14 @@ def test_a_host_that_was_cut_off_in_a_step_goes_on_with_the_next_pass(fleet):
     assert fleet.steps == ["begun", "ended"]
 
 
-def test_two_controllers_with_journals_of_their_own_never_both_recover_one_subject(fleet):
+def test_two_controllers_with_journals_of_their_own_never_both_recover_one_subject(fleet, tmp_path):
     first = fleet.begun()
-    second = fleet.begin("two", journal="other.db")
-    out, err = second.communicate(timeout=60)
-    assert second.returncode == 2, (out, err)
-    assert incident(out)["state"] == "suppressed"
+    heard = tmp_path / "second"
+    with heard.open("w") as out:
+        second = fleet.begin("two", "--format", "jsonl", journal="other.db", out=out)
+        until(lambda: "step.begun" in heard.read_text())
     assert fleet.steps == ["begun"]
     fleet.go()
     assert ended(first)["state"] == "cured"
-    assert fleet.steps == ["begun", "ended"]
+    second.wait(60)
+    assert fleet.steps in (["begun", "ended"], ["begun", "ended"] * 2), "one after the other, if it still saw it ill"

@@ -29,7 +29,9 @@ def ansible(tmp_path_factory, worker_id):
         if not answers.exists():
             oracle = [sys.executable, str(HERE / "oracle.py")]
             asked = json.dumps(list(CALLS.items()))
-            done = subprocess.run(oracle, cwd=HERE, input=asked, capture_output=True, text=True, check=False, timeout=300)
+            done = subprocess.run(
+                oracle, cwd=HERE, input=asked, capture_output=True, text=True, check=False, timeout=300
+            )
             assert done.returncode == 0, done.stderr
             answers.write_text(done.stdout)
     return json.loads(answers.read_text())

@@ -47,12 +47,17 @@ def test_vars_beside_the_inventory_go_before_those_in_it_and_beside_the_runbook_
 
 
 def test_a_template_is_evaluated_with_the_vars_of_its_host(tmp_path):
-    host = made(tmp_path, 'all:\n  hosts: {gpu01.lan: {port: 80}}\n  vars: {url: "http://{{ inventory_hostname_short }}:{{ port }}"}\n')
+    host = made(
+        tmp_path,
+        'all:\n  hosts: {gpu01.lan: {port: 80}}\n  vars: {url: "http://{{ inventory_hostname_short }}:{{ port }}"}\n',
+    )
     assert scope(host.hosts["gpu01.lan"])["url"] == "http://gpu01:80"
 
 
 def test_a_template_that_a_runbook_can_not_say_fails_where_it_is_used_and_not_before(tmp_path):
-    host = made(tmp_path, "all:\n  hosts: {h: }\n  vars:\n    odd: \"{% for x in y %}{% endfor %}\"\n    fine: 1\n").hosts["h"]
+    host = made(
+        tmp_path, 'all:\n  hosts: {h: }\n  vars:\n    odd: "{% for x in y %}{% endfor %}"\n    fine: 1\n'
+    ).hosts["h"]
     assert scope(host)["fine"] == 1
     with pytest.raises(RenderError, match="this template of the inventory can't be read"):
         scope(host)["odd"]
@@ -127,7 +132,12 @@ def test_vaulted_values_are_secrets_that_are_opened_when_they_are_used():
     assert scope(host)["db_password"] == "hunter2 secret"
     assert secret({"db_password"}, runbook)
     assert not secret({"inventory_hostname"}, runbook)
-    assert set(inventory.secrets([host]).values()) == {"hunter2 secret", "{{ tmpl }} x", "top secret", "{{ file_secret }}"}
+    assert set(inventory.secrets([host]).values()) == {
+        "hunter2 secret",
+        "{{ tmpl }} x",
+        "top secret",
+        "{{ file_secret }}",
+    }
 
 
 def test_a_template_in_a_vault_is_filled_in_and_stays_a_secret():
@@ -205,7 +215,7 @@ BROKEN = [
     ("a.yaml", "all:\n  hosts: [a, b]\n", "a.yaml:2:3: `hosts` of the group `all` is a mapping, not a list"),
     ("a.yaml", "all:\n  hosts:\n    h: text\n", "a.yaml:3:5: the vars of `h` are a mapping"),
     ("a.yaml", "g:\n  children:\n    g:\n", "a.yaml:3:5: the group `g` is its own child"),
-    ("a.yaml", "a:\n  children:\n    b:\n      children:\n        a:\n", "`a` is its own ancestor: a → b → a"),
+    ("a.yaml", "a:\n  children:\n    b:\n      children:\n        a:\n", "`b` is its own ancestor: b → a → b"),
     ("a.yaml", "a:\n  vars:\n    ansible_group_priority: high\n", "a.yaml:3:5: ansible_group_priority is a whole number"),
     ("a.yaml", "all:\n  vars:\n    x: !odd 1\n", "a.yaml:3:8: the tag !odd means nothing"),
     ("a.yaml", "all:\n  vars: {x: *y}\n", "a.yaml:2:13: *y stands for nothing"),
@@ -249,7 +259,10 @@ def test_a_group_vars_file_that_is_no_mapping_is_told(tmp_path):
     ("text", "warning"),
     [
         ("all:\n  hosts: {h: }\n  vars:\n    a: 1\n    a: 2\n", ":5:5: the key a stands here a second time"),
-        ("all:\n  hosts: {h: }\n  chldren: {}\n", ":3:3: `chldren` in the group `all` is passed over: did you mean children?"),
+        (
+            "all:\n  hosts: {h: }\n  chldren: {}\n",
+            ":3:3: `chldren` in the group `all` is passed over: did you mean children?",
+        ),
         ("g: [1]\nall:\n  hosts: {h: }\n", ":1:1: `g` is no group and is passed over"),
         ("all:\n  hosts: {'h[3:1]': , h: }\n", "stands for no host"),
         ("h:\n  hosts: {h: }\n", "`h` is the name of a group and of a host"),
@@ -279,7 +292,13 @@ def test_limits_are_added_up_and_may_stand_in_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("limit", "told"), [("@/no/such", "it is not there"), ("@/", "it is a directory"), ("nobody", "no host matches"), ("~(", "no regular")]
+    ("limit", "told"),
+    [
+        ("@/no/such", "it is not there"),
+        ("@/", "it is a directory"),
+        ("nobody", "no host matches"),
+        ("~(", "no regular"),
+    ],
 )
 def test_a_limit_that_can_not_be_is_told(limit, told):
     with pytest.raises(UserError, match=told):
