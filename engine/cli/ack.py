@@ -18,7 +18,8 @@ from runbook.engine.cli import _people as people
 def command(incident: str, lasts: float | None, reason: str, journal: str | None, *, off: bool) -> None:
     """Say that you deal with an incident: nothing is begun about it, and its host does not count as unavailable.
 
-    Also of one that ended without a cure: its host counts no more.
+    Also of one that ended without a cure: while the fault is seen, nothing is begun about it again, and its host counts
+    no more.
 
     \b
     Examples:
@@ -46,8 +47,6 @@ def command(incident: str, lasts: float | None, reason: str, journal: str | None
     if off:
         click.echo(f"gave back {people.named(found)}; the next pass decides about it")
         return
-    if found.closed is not None:
-        click.echo(f"acknowledged {people.named(found)}: its host does not count for max_unavailable any more")
-        return
     until = "until it is over" if lasts is None else f"until {moment(now + lasts, now)}"
-    click.echo(f"acknowledged {people.named(found)}: nothing is begun about it {until}")
+    more = "" if found.closed is None else ", and its host does not count for max_unavailable any more"
+    click.echo(f"acknowledged {people.named(found)}: nothing is begun about it {until}{more}")

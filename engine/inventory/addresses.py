@@ -105,14 +105,12 @@ def _range(inside: str) -> Sequence[str]:
     if width and width != len(end):
         raise Unfit(f"begin and end of the range [{inside}] have not the same length")
     letters = string.ascii_letters
+    if begin in letters and end in letters and letters.index(begin) > letters.index(end):
+        raise Unfit(f"the range [{inside}] ends before it begins")
     try:
         if begin in letters and end in letters:
-            if letters.index(begin) > letters.index(end):
-                raise Unfit(f"the range [{inside}] ends before it begins")
             return letters[letters.index(begin) : letters.index(end) + 1 : int(step)]
         numbers = range(int(begin), int(end) + 1, int(step))
-    except Unfit:
-        raise
     except ValueError:
         raise Unfit(f"the range [{inside}] has other than numbers or single letters in it") from None
     if len(numbers) > MAX_HOSTS:

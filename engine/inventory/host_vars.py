@@ -23,20 +23,20 @@ _CONNECTIONS: Final = (
     "ansible.builtin.local",
 )
 _METHODS: Final = ("sudo", "ansible.builtin.sudo")
-_TRUTHS: Final = frozenset("true false yes no on off 1 0 y n t f".split())
+_TRUTHS: Final = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0", "y", "n", "t", "f"})
 _KNOWN: Final = frozenset(name for names in SETTINGS.values() for name in names) | frozenset(
     f"ansible_{name}"
-    for name in (
-        "group_priority shell_type shell_executable executable become_exe become_flags become_plugin remote_tmp remote_user "
-        "ssh_executable scp_executable sftp_executable scp_extra_args sftp_extra_args ssh_pipelining pipelining ssh_args "
-        "ssh_retries ssh_timeout timeout host_key_checking ssh_host_key_checking control_path ssh_control_path "
-        "ssh_transfer_method ssh_use_tty ssh_private_key_passphrase private_key network_os winrm_transport winrm_scheme "
-        "winrm_port winrm_server_cert_validation facts facts_parallel async_dir verbosity check_mode diff_mode forks limit "
-        "version playbook_python local_temp system_tmpdirs paramiko_proxy_command psrp_auth docker_extra_args "
-        "sudo sudo_user sudo_pass su su_user su_pass distribution os_family hostname fqdn architecture kernel "
-        "python_version pkg_mgr service_mgr connection_timeout persistent_command_timeout httpapi_port "
-        "httpapi_use_ssl httpapi_validate_certs command_timeout common_remote_group world_readable_temp managed"
-    ).split()
+    for name in """
+    group_priority shell_type shell_executable executable become_exe become_flags become_plugin remote_tmp remote_user
+    ssh_executable scp_executable sftp_executable scp_extra_args sftp_extra_args ssh_pipelining pipelining ssh_args
+    ssh_retries ssh_timeout timeout host_key_checking ssh_host_key_checking control_path ssh_control_path
+    ssh_transfer_method ssh_use_tty ssh_private_key_passphrase private_key network_os winrm_transport winrm_scheme
+    winrm_port winrm_server_cert_validation facts facts_parallel async_dir verbosity check_mode diff_mode forks limit
+    version playbook_python local_temp system_tmpdirs paramiko_proxy_command psrp_auth docker_extra_args managed
+    sudo sudo_user sudo_pass su su_user su_pass distribution os_family hostname fqdn architecture kernel
+    python_version pkg_mgr service_mgr connection_timeout persistent_command_timeout httpapi_port
+    httpapi_use_ssl httpapi_validate_certs command_timeout common_remote_group world_readable_temp
+    """.split()
 )
 _TELLING: Final = re.compile(
     r"(?:.*_)?(?:password|passwd|passphrase|token|api_?key|secret|secret_key|access_key|client_secret)", re.IGNORECASE
@@ -77,7 +77,7 @@ def judge(name: str, value: Any) -> Judged | None:
 
 
 def _plain(value: str) -> bool:
-    return len(value) >= 4 and not any(each.isspace() for each in value)  # noqa: PLR2004 -- shorter ones are none
+    return len(value) >= 4 and not any(each.isspace() for each in value)
 
 
 def _near(name: str) -> str | None:
@@ -85,7 +85,7 @@ def _near(name: str) -> str | None:
 
     near = nearest(name, sorted(_KNOWN))
     alike = SequenceMatcher(None, name.removeprefix("ansible_"), near.removeprefix("ansible_")).ratio() if near else 0
-    return near if alike >= 0.75 else None  # noqa: PLR2004 -- `usr` and `user`; not `uptime` and `timeout`
+    return near if alike >= 0.75 else None
 
 
 def _wrong(name: str, value: Any) -> tuple[str, str] | None:
@@ -108,6 +108,7 @@ def _wrong(name: str, value: Any) -> tuple[str, str] | None:
     if name in SETTINGS["become_method"] and value is not None and text not in _METHODS:
         return f"runbook can't become another user by `{text[:40]}`", "it does by sudo"
     if name in (*SETTINGS["host"], *SETTINGS["user"]) and value is not None:
-        if isinstance(value, (dict, list)) or not text or any(each.isspace() for each in text) or text.startswith("-"):
+        is_word = text and not text.startswith("-") and not any(each.isspace() for each in text)
+        if isinstance(value, (dict, list)) or not is_word:
             return f"`{name}` is `{text[:40]}`, which is no name", "write one word"
     return None

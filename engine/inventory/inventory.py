@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,7 @@ from runbook.engine.inventory.vars_files import GROUPS, HOSTS, Folder
 from runbook.engine.inventory.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MAGIC: Final = ("inventory_hostname", "inventory_hostname_short", "group_names", "groups", "inventory_dir",
                 "inventory_file")  # fmt: skip
@@ -119,7 +118,7 @@ class Inventory:
         """Return the hosts that a pattern names, in the inventory's order, as far as the limits let them through.
 
         Args:
-            pattern: Ansible's: `gpu:&rack1:!maintenance`, `web*`, `~node\\d+`, `gpu[0:3]`, `a,b`; several are added up.
+            pattern: Ansible's: `gpu:&rack1:!maintenance`, `web*`, `~node[0-9]+`, `gpu[0:3]`, `a,b`; several are added up.
             limits: of --limit, as patterns, or `@FILE` with one a line; several are added up.
 
         Raises:
@@ -182,7 +181,7 @@ class Inventory:
         return next(self._group_origins(host, name), "")
 
     def merged(self, named: Named, groups: frozenset[str]) -> dict[str, Any]:
-        """Return a host's vars: those of `all`, of its groups by depth, priority and name, and its own, the last counts."""
+        """Return a host's vars: of `all`, of its groups by depth, priority and name, and its own; the last count."""
         found = {**self._of_groups(groups), **named.vars}
         for folder in self._all_folders():
             found.update(folder.of(HOSTS, named.name))

@@ -128,7 +128,7 @@ def _judged(text: str, name: str, var: Any, value: Any, line: int) -> Iterator[F
     yield _finding(name, text, line, column, len(var), told.code, told.level, told.message, told.hint)
 
 
-def _finding(  # noqa: PLR0913
+def _finding(
     name: str,
     text: str,
     line: int,

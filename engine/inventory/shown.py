@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -159,7 +159,7 @@ def yaml_text(found: Mapping[Any, Any]) -> str:
         """Knows the texts of inventories."""
 
         def ignore_aliases(self, data: Any) -> bool:
-            return isinstance(data, (datetime.date, datetime.time)) or bool(super().ignore_aliases(data))
+            return isinstance(data, (dt.date, dt.time)) or bool(super().ignore_aliases(data))
 
     Dumper.add_representer(set, lambda dumper, data: dumper.represent_list(sorted(data, key=str)))
     Dumper.add_representer(Map, lambda dumper, data: dumper.represent_dict(data))
@@ -183,7 +183,7 @@ def _jsonable(value: Any, path: tuple[Any, ...]) -> Any:
         return [_jsonable(each, (*path, number)) for number, each in enumerate(value)]
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=str)
-    if isinstance(value, (datetime.date, datetime.time)):
+    if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 

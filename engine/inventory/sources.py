@@ -104,7 +104,7 @@ def _file(draft: Draft, path: str, files: Files, seconds: float) -> None:
     parsed(draft, files, text, path, os.path.splitext(path)[1], opened=opened)  # noqa: PTH122
 
 
-def parsed(draft: Draft, files: Parser, text: str, path: str, ending: str, *, opened: bool) -> None:  # noqa: PLR0913
+def parsed(draft: Draft, files: Parser, text: str, path: str, ending: str, *, opened: bool) -> None:
     """Add what the text of an inventory says, by the ending of its name.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Texts of an inventory that are more than text: encrypted ones, those out of a vault, and those that are no templates."""
+"""Texts of an inventory that are more than text: encrypted, out of a vault, or no templates whatever they look like."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -96,7 +96,7 @@ def converted(value: Any, vault: Vault, where: str) -> Any:
         return [converted(each, vault, where) for each in value]
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=str)
-    if isinstance(value, (datetime.date, datetime.time)):
+    if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 

@@ -6,7 +6,7 @@ place of every key. What surprises is warned of; a key that stands twice has its
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -50,7 +50,7 @@ class Notice:
 
 
 class _Frame:
-    __slots__ = ("anchor", "data", "kind", "key", "key_mark", "merged", "unsafe", "values")
+    __slots__ = ("anchor", "data", "key", "key_mark", "kind", "merged", "unsafe", "values")
 
     def __init__(self, data: Any, kind: str, anchor: str | None, *, unsafe: bool) -> None:
         self.data = data
@@ -288,7 +288,7 @@ class _Builder:
 
 
 _MERGE: Any = object()
-_ON: Final = frozenset("yes Yes YES on On ON no No NO off Off OFF".split())
+_ON: Final = frozenset(["yes", "Yes", "YES", "on", "On", "ON", "no", "No", "NO", "off", "Off", "OFF"])
 
 
 def _trap(text: str, value: Any) -> str:
@@ -302,7 +302,7 @@ def _trap(text: str, value: Any) -> str:
         return f"{text} is the number {value} in YAML 1.1" if "_" in text else ""
     if isinstance(value, float):
         return f"{text} is the number {value} in YAML 1.1: base 60" if ":" in text else ""
-    if isinstance(value, (datetime.date, datetime.datetime)):
+    if isinstance(value, (dt.date, dt.datetime)):
         return f"{text} is a date in YAML 1.1"
     return ""
 

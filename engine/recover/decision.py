@@ -183,9 +183,11 @@ def _before_rung(turn: Turn, incident: Incident, number: int) -> Answers:
 
 def _people(turn: Turn, incident: Incident) -> Answers:
     groups = turn.plan.groups.get(incident.host, frozenset())
+    before = turn.read("failed").get(incident.key, "")  # of the same fault, whose recovery was in vain
+    said = words.ack(turn.people, incident.id, turn.now) or words.ack(turn.people, before, turn.now)
     return [
         ("maintenance", words.maintenance(turn.people, incident.host, groups, turn.now)),
-        ("ack", words.ack(turn.people, incident.id, turn.now)),
+        ("ack", said),
     ]
 
 

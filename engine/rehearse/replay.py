@@ -18,7 +18,7 @@ from runbook.engine.fleet import messages
 from runbook.engine.language import render
 from runbook.engine.language.cases import Case, Happening, Sight
 from runbook.engine.model import Seen
-from runbook.engine.rehearse.play import Play, Played
+from runbook.engine.rehearse.play import LONGEST, Play, Played
 from runbook.modules import catalogue, look
 
 if TYPE_CHECKING:
@@ -167,12 +167,15 @@ def replay(past: Past, settings: Mapping[str, Any]) -> Replayed:
         return Replayed(None, past.since, past.until, [], 0, past.events, past.periods, blind)
     every = past.runbook.every if isinstance(past.runbook.every, float) else 60.0
     begin = happenings[0][0] - every
+    known = max(
+        happenings[-1][0] + every, min(past.until, happenings[-1][0] + LONGEST)
+    )  # of what is to come, nothing is
     case = Case(
         "replay",
         1,
         tuple(sorted({host for _, host, _, _ in happenings})),
         every,
-        None,
+        known - begin,
         {},
         {**settings, "operations": False},
         tuple(

@@ -24,6 +24,7 @@ _FEW: Final = 6  # hosts that are told one by one where each has something of it
 _IDS: Final = 4  # incidents that are named in a command
 _STANDING: Final = {  # how a host stands, in the order of the recap, with the state whose sign it has
     "well": "cured",
+    "done": "done",
     "healed": "cured",
     "not looked at": "skipped",
     "pending": "pending",
@@ -31,8 +32,10 @@ _STANDING: Final = {  # how a host stands, in the order of the recap, with the s
     "unknown": "unknown",
     "unreachable": "unreachable",
     "unhealthy": "failed",
+    "failed": "failed",
 }
-_CALM: Final = frozenset({"well", "healed", "pending"})
+_CALM: Final = frozenset({"well", "done", "healed", "pending"})
+_OF_A_STEP: Final = {"well": "done", "unhealthy": "failed"}  # what is known of a host after a step by itself
 
 
 class Across:
@@ -153,8 +156,11 @@ class Across:
 
 def standing(run: RunReport, host: HostReport) -> str:
     """Return how a host stands, as the recap calls it."""
-    if host.state != "well":
-        return host.state
+    state = host.state
+    if run.command == "run":
+        return _OF_A_STEP.get(state, state)
+    if state != "well":
+        return state
     if any(one.state == "pending" for one in host.incidents):
         return "pending"
     return "well" if run.looked is None or host.name in run.looked else "not looked at"

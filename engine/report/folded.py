@@ -64,8 +64,9 @@ def incidents(run: RunReport) -> list[Group[IncidentReport]]:
 
 
 def operations(run: RunReport) -> list[Group[OperationReport]]:
-    """Return a run's operations, the alike in groups."""
-    found = [(host.name, one) for host in run.hosts.values() for one in host.operations]
+    """Return a run's operations, the alike in groups; a host that can't be reached has nothing to tell of one."""
+    found = [(host.name, one) for host in run.hosts.values() for one in host.operations
+             if not (host.unreachable and one.state == "running")]  # fmt: skip
     place = {name: number for number, name in enumerate(run.planned)}
     kind = _said if run.command == "run" else _operated
     return sorted(

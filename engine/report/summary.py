@@ -65,7 +65,9 @@ def counted(report: PassReport) -> str:
     """Return the first half of that line: `3 healed, 1 waiting`."""
     counts = count(report)
     said = [f"{counts[state]} {_NAMED.get(state, state)}" for state in _ORDER if counts[state]]
-    if counts["failed"]:
+    if counts["failed"] and len(report.hosts) > 1 and all(run.command == "run" for run in report.runs):
+        said.insert(0, f"failed on {counts['failed']} of {len(report.hosts)} hosts")
+    elif counts["failed"]:
         said.insert(0, f"{words.amount(counts['failed'], 'operation')} failed")
     if counts["step"]:
         said.insert(0, f"{words.amount(counts['step'], 'step')} failed")
@@ -143,7 +145,8 @@ def _well(report: PassReport) -> str:
     detectors, spent = sum(run.detectors for run in report.runs), sum(run.duration for run in report.runs)
     timed = [words.duration(spent)] if spent >= 0.05 else []
     if all(run.command == "run" for run in report.runs):
-        return _step(operations) + (f" ({timed[0]})" if timed else "")
+        on = f" on {len(hosts)} hosts" if len(hosts) > 1 else ""
+        return _step(operations) + on + (f" ({timed[0]})" if timed else "")
     who = words.printable(next(iter(hosts))) if len(hosts) == 1 else f"{len(hosts)} hosts"
     absent = sum(len({one.detector for host in run.hosts.values() for one in host.absent}) for run in report.runs)
     told = [words.amount(done, "operation") + " done"] if done else []

@@ -221,7 +221,7 @@ class TextReporter:
             self._block(run, self._blocks.unseen("stopped", run.runbook, "", run.halted))
         from runbook.engine.report.across import Across, standing
 
-        told = self._level(run) > 0 or any(standing(run, host) != "well" for host in run.hosts.values())
+        told = self._level(run) > 0 or any(standing(run, host) not in ("well", "done") for host in run.hosts.values())
         across = Across(self._paint, self._blocks, verbosity=self._level(run))
         if told and (lines := across.recap(run)):
             self._block(run, lines)

@@ -23,7 +23,7 @@ from runbook.modules.logs.candidates import Line, by_line
 from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
 from runbook.modules.logs.digits import LONGEST, alike, masked
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
-from runbook.modules.logs.engines.texts import all_there, conditions
+from runbook.modules.logs.engines.texts import all_there, conditions, without_digits
 from runbook.modules.logs.groups import numeric_groups
 from runbook.modules.logs.hits import Hit, hit
 from runbook.modules.logs.patience import Expired, Patience
@@ -70,6 +70,10 @@ class Judge:
         self._kinds: Dict[bytes, Dict[int, bool]] = {}
         self._reaches = [_ANY if each.reach is None else each.reach for each in engine.expressions]
         self._around = [conditions(expression.around) for expression in engine.expressions]
+        self._words = [
+            () if self.patterns[each.pattern].lines > 1 else without_digits(around)
+            for each, around in zip(engine.expressions, self._around)
+        ]
         self._exact: Dict[int, Optional[Test]] = {}  # by expression; what tells of a line of ASCII whether it matches
         self._tried = [0] * len(engine.expressions)  # lines that were judged without it
 
@@ -187,7 +191,7 @@ class Judge:
         """Hold a pattern against a line: return the match, or False; True where only its being there is asked for."""
         alike = self._alike[expression]
         if self._around[expression] and not self._may_match(expression, line.data, line.start, line.end):
-            if alike:
+            if alike or not all_there(line.data[line.start : line.end], self._words[expression]):
                 line.known[~expression] = False
             return False
         test = None

@@ -67,6 +67,23 @@ def test_an_acknowledged_incident_is_left_to_the_person(tmp_path):
     assert world.done == [("a", "fix")]
 
 
+def test_who_acknowledges_what_was_recovered_in_vain_is_left_alone_with_it_until_it_is_well(tmp_path):
+    look = {"now": ILL}
+    world = fleet(tmp_path, lambda w, h: look["now"], extra="verify: {within: 4s}")
+    world.go()
+    assert world.states() == {"a": "unhealed"}
+    world.ack(world.one("low"), until=None)
+    for _ in range(3):
+        world.again()
+    assert (world.done, world.states()) == ([("a", "fix")], {"a": "suppressed"})
+    assert guards_told(world) == []
+    look["now"] = WELL
+    world.again()
+    look["now"] = ILL
+    world.again()
+    assert world.done == [("a", "fix")] * 2
+
+
 def test_maintenance_that_begins_between_two_rungs_parks_the_ladder(tmp_path):
     def step(world, host):
         world.maintain("a", until=world.now + 500)

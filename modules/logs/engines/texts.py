@@ -1,5 +1,6 @@
 """Where the texts stand that the patterns can't match without, by nothing but Python."""
 
+import re
 import sys
 from typing import AbstractSet, Dict, Iterable, Iterator, List, Sequence, Tuple
 
@@ -8,6 +9,7 @@ from runbook.modules.logs.engines.plan import Expression, Set
 
 FEW = 200  # texts that are looked for one by one
 _GRAM = 4  # bytes
+_DIGIT = re.compile(rb"\d")
 _ANEW = 64  # blocks after which is looked again what a log holds least of
 
 
@@ -67,6 +69,11 @@ Conditions = Tuple[Condition, ...]
 def conditions(sets: Sequence[Set]) -> Conditions:
     """Return sets of texts as bytes."""
     return tuple((folds, tuple(word.encode("latin-1") for word in words)) for folds, words in sets)
+
+
+def without_digits(sets: Conditions) -> Conditions:
+    """Return the sets that say the same of all lines that differ in digits alone."""
+    return tuple(each for each in sets if not any(map(_DIGIT.search, each[1])))
 
 
 def all_there(text: bytes, sets: Conditions) -> bool:
