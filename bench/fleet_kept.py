@@ -89,7 +89,6 @@ def main(inventory: str, rounds: int) -> dict[str, float]:
         time.sleep(IDLE)
         idle = (time.process_time() - before) / IDLE
         threads = threading.active_count()
-    asker.close()
     return {
         "tick_wall": statistics.median(walls),
         "tick_best": min(walls),

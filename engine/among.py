@@ -94,6 +94,8 @@ class Among:
         """
         where = f"{runbook.file}: hosts" if runbook.file else "hosts"
         wanted = {call.delegate_to for call in taint.calls(runbook) if call.delegate_to}
+        members = (member for pool in runbook.pools.values() for member in pool.members)
+        wanted |= {member["host"] for member in members if isinstance(member.get("host"), str)}
         self._delegates(sorted(wanted), runbook.file)
         return self.choose_by(runbook.hosts, where)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from runbook.engine.fleet import messages
 from runbook.engine.fleet.connection import Gone
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from runbook.engine.fleet.connection import Fleet
+    from runbook.engine.fleet.hosts import Hosts
     from runbook.engine.fleet.messages import Spec
     from runbook.engine.model import Look
 
+_PING: Final = {"op": "ping"}
 _TURN = 0.5  # seconds after which a Ctrl-C is seen at the latest
 
 
@@ -42,6 +45,33 @@ def looks(fleet: Fleet, users: Mapping[str, str], spec: Spec) -> Iterator[tuple[
                 yield asked.pop(ticket), Unreached(said)
             elif "looks" in answer:
                 yield asked.pop(ticket), fleet.looks(answer).get(spec.id, NotSeen("it did not say what it saw"))
+
+
+@frozen
+class Pong:
+    """A host answers."""
+
+    user: str  # as whom its agent runs there
+    python: str  # the version
+    latency: float  # seconds for a question and its answer
+
+
+def pongs(fleet: Hosts, users: Mapping[str, str]) -> Iterator[tuple[str, Pong | Gone]]:
+    """Yield how each host answers, or why it does not, as that is known.
+
+    Each is asked twice: the first answer may have waited for the connection.
+    """
+    asked = {fleet.send(host, _PING, user): (host, 0.0) for host, user in users.items()}
+    while asked:
+        for ticket, answer in fleet.receive(_TURN):
+            host, began = asked.pop(ticket)
+            if isinstance(answer, Gone):
+                yield host, answer
+            elif not began:
+                asked[fleet.send(host, _PING, users[host])] = (host, time.monotonic())
+            else:
+                latency = time.monotonic() - began
+                yield host, Pong(str(answer.get("pong", ""))[:100], fleet.python(host, users[host]), latency)
 
 
 def hosts(names: Sequence[str], users: Mapping[str, tuple[bool, str]]) -> dict[str, str]:

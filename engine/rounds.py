@@ -52,9 +52,15 @@ class Rounds:
             self._send(look, command.user, [looking.waiting(command)])
             return None
         by_user, known = looking.specs(plan, command.host, command.detectors, self._cursor)
+        look.known = known
         for user, specs in by_user.items():
             self._send(look, user, specs)
-        return Looked(command.host, known) if known or not by_user else None
+        if by_user:
+            return None
+        if not self._fleet.up(command.host):  # whether it can be reached is to be known all the same
+            self._sent(look, self._fleet.send(command.host, {"op": "ping"}), "")
+            return None
+        return Looked(command.host, known, answered=False)
 
     def hears(self, number: int) -> bool:
         """Tell whether an answer is to a look."""
@@ -71,7 +77,7 @@ class Rounds:
                 look.gone = str(answer.reason) + (f"\n{answer.mend}" if answer.mend else "")
         elif "looks" in answer:
             look.known |= self._fleet.looks(answer)
-        else:
+        elif names:
             look.known |= dict.fromkeys(names, NotSeen(f"the agent can't do that: {answer.get('error')}"))
         if look.names:
             return None
@@ -80,6 +86,9 @@ class Rounds:
         return Unreachable(look.host, look.gone) if look.gone else Looked(look.host, look.known)
 
     def _send(self, look: _Look, user: str, specs: list[messages.Spec]) -> None:
-        number = self._fleet.send(look.host, messages.probe(specs), user)
-        look.names[number] = user, tuple(spec.id for spec in specs)
+        names = tuple(spec.id for spec in specs)
+        self._sent(look, self._fleet.send(look.host, messages.probe(specs), user), user, names)
+
+    def _sent(self, look: _Look, number: int, user: str, names: tuple[str, ...] = ()) -> None:
+        look.names[number] = user, names
         self._asked[number] = look

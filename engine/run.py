@@ -18,7 +18,7 @@ from runbook.engine.following import Following
 from runbook.engine.halting import Halting
 from runbook.engine.journal.facts import Fact
 from runbook.engine.journal.leases import LASTS
-from runbook.engine.model import Outcome, Seen
+from runbook.engine.model import Outcome, Seen, StepStatus
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.commands import (
     Act,
@@ -433,6 +433,10 @@ class Pass:
         if intent in self._undoing:
             self._undoing.pop(intent)  # it is asked again by the next pass
             self._events.append(Unreachable(gone.host, gone.reason))
+        elif not gone.sent and task is not None and (gone.host, gone.user) != (task.owner.host, ""):
+            who = f"{gone.host} as {gone.user}" if gone.user else gone.host
+            error = f"{who} can't be reached: {gone.reason}" + (f"; {gone.mend}" if gone.mend else "")
+            self._ended(intent, Outcome(StepStatus.FAILED, error=error))
         elif self._fleet.up(gone.host) and not self._interrupts:
             reboots = task is not None and catalogue.step(task.call.module).reboots
             patience = max(self._wait, task.order.timeout) if task is not None and reboots else self._wait

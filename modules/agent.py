@@ -163,7 +163,7 @@ class Agent:
                 known = self._ledger.ask(str(message["intent"]), message.get("at"))
                 self._say({"seq": seq, "known": known.state, "result": known.result, "begun": known.begun})
             elif op == "ping":
-                self._say({"seq": seq, "pong": True})
+                self._say({"seq": seq, "pong": _user()})
             elif op in {"hold", "release"}:
                 ours = self._ledger.hold(str(message["subject"]), message["claim"], release=op == "release")
                 self._say({"seq": seq, "ours": ours})
@@ -267,3 +267,13 @@ def _tidy_code(directory: str, ours: str, now: float) -> None:
             with contextlib.suppress(FileNotFoundError):  # another agent tidies, too
                 if entry.path != ours and now - entry.stat(follow_symlinks=False).st_mtime > KEPT:
                     shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _user() -> str:
+    """Return as whom this runs."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"uid {os.geteuid()}"

@@ -61,11 +61,12 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     except Exception as error:  # noqa: BLE001 -- a fault in one probe must not silence the others
         import traceback
 
-        from runbook.modules import layers
+        from runbook.modules import layers, needs
 
         traceback.print_exc()
-        place = layers.own_place(error)
-        answer["reason"] = f"{type(error).__name__}: {error}{f' ({place})' if place else ''}"
+        place, unfit = layers.own_place(error), needs.unfit(error)
+        at, why = f" ({place})" if place else "", f"; {unfit}" if unfit else ""
+        answer["reason"] = f"{type(error).__name__}: {error}{at}{why}"
     answer["duration"] = time.monotonic() - began
     return answer
 

@@ -50,6 +50,12 @@ def missing(entries: Iterable[str], newer: Sequence[Tuple[str, str]] = ()) -> st
     )
 
 
+def unfit(error: BaseException) -> str:
+    """Say why what an import did not find is not here, though the controller has it; empty where that is not so."""
+    name = (getattr(error, "name", None) or "") if isinstance(error, ImportError) else ""
+    return UNFIT.get(name.partition(".")[0], "")
+
+
 def libc() -> str:
     """Return the C library of this interpreter and its version, such as `glibc 2.36`; `musl` where it is another."""
     try:

@@ -2,7 +2,7 @@
 
 from typing import Any, List, Mapping, Sequence, Tuple, Type, TypeVar
 
-from runbook.modules import catalogue, layers
+from runbook.modules import catalogue, layers, needs
 from runbook.modules.bootstrap import Unusable
 from runbook.modules.declare import Probe, Refused, Step, Unclear
 
@@ -60,6 +60,8 @@ def _said(name: str, error: Exception) -> str:
     here = f"under Python {platform.python_version()}"
     if isinstance(error, SyntaxError):
         return f"`{name}` can't be read {here}: {error.msg}{at}"
+    if needs.unfit(error):
+        return f"`{name}` can't be imported: {error}{at}; {needs.unfit(error)}"
     if isinstance(error, ModuleNotFoundError) and error.name:
         return (
             f"`{name}` imports {error.name}, which is not here{at}; name its distribution in `needs`, and import it "

@@ -38,11 +38,7 @@ def fill(draft: Draft, path: str, patience: float) -> None:
                 hosts.update(dict.fromkeys(_group(draft, name, data)))
         known = _known(listed, where)
         for host in hosts:
-            given = (
-                known.get(host, {}) if known is not None else _asked(draft, [path, "--host", host], deadline, patience)
-            )
-            if not isinstance(given, dict):
-                raise UserError(f"the vars of `{host}` are a JSON object")
+            given = _asked(draft, [path, "--host", host], deadline, patience) if known is None else _of(known, host)
             draft.set_host(host, given, path, {})
     except UserError as error:
         raise UserError(error.what, where=error.where or where, mend=error.mend) from None
@@ -58,6 +54,13 @@ def _known(listed: dict[str, Any], where: str) -> dict[str, Any] | None:
         raise UserError("`_meta` holds `hostvars`, an object of hosts", where=where,
                         mend='print {"_meta": {"hostvars": {HOST: {…}}}, …}')  # fmt: skip
     return known
+
+
+def _of(known: dict[str, Any], host: str) -> dict[str, Any]:
+    given = known.get(host, {})
+    if not isinstance(given, dict):
+        raise UserError(f"the vars of `{host}` are a JSON object", mend=f'print {{"{host}": {{…}}}} below hostvars')
+    return given
 
 
 def _asked(draft: Draft, command: list[str], deadline: float, patience: float) -> dict[str, Any]:

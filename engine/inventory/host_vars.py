@@ -36,7 +36,7 @@ _KNOWN: Final = frozenset(name for names in SETTINGS.values() for name in names)
     sudo sudo_user sudo_pass su su_user su_pass distribution os_family hostname fqdn architecture kernel
     python_version pkg_mgr service_mgr connection_timeout persistent_command_timeout httpapi_port
     httpapi_use_ssl httpapi_validate_certs command_timeout common_remote_group world_readable_temp
-    """.split()
+    """.split()  # noqa: SIM905 -- eighty names
 )
 _TELLING: Final = re.compile(
     r"(?:.*_)?(?:password|passwd|passphrase|token|api_?key|secret|secret_key|access_key|client_secret)", re.IGNORECASE

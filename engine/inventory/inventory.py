@@ -118,7 +118,7 @@ class Inventory:
         """Return the hosts that a pattern names, in the inventory's order, as far as the limits let them through.
 
         Args:
-            pattern: Ansible's: `gpu:&rack1:!maintenance`, `web*`, `~node[0-9]+`, `gpu[0:3]`, `a,b`; several are added up.
+            pattern: Ansible's: `gpu:&rack1:!maintenance`, `web*`, `~node[0-9]+`, `gpu[0:3]`, `a,b`; several add up.
             limits: of --limit, as patterns, or `@FILE` with one a line; several are added up.
 
         Raises:
@@ -293,12 +293,13 @@ def load(
         draft.reconcile()
     except UserError as error:
         raise UserError(error.what, where=error.where or ", ".join(paths), mend=error.mend) from None
-    bases = dict.fromkeys(
+    bases = [
         path if os.path.isdir(path) else os.path.dirname(path)  # noqa: PTH112, PTH120
         for path in paths
         if not sources.is_list(path)
-    )
-    folders = [Folder(base, files) for base in bases]
+    ]
+    known = {base: Folder(base, files) for base in bases}
+    folders = [known[base] for base in bases]  # one that is named again counts where it is named last
     inventory = Inventory(draft, folders, None if beside is None else Folder(beside, files), opener)
     for group in inventory.groups:
         inventory.of_group(group)  # their files are read now, so that what is wrong with one is told now

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from runbook.engine.errors import UserError
 from runbook.engine.inventory import files, sources, vars_files, yaml11
-from runbook.engine.inventory.draft import Draft
+from runbook.engine.inventory.draft import Draft, Group, Named
 from runbook.engine.inventory.host_vars import Judged, judge
 from runbook.engine.inventory.vault import Locked, Vault
 from runbook.engine.language.lint import catalogue, noqa
@@ -65,7 +65,8 @@ def _inventory(path: Path, text: str, name: str) -> Iterator[Finding]:
         if (told := _WARNING.match(warning)) and "stands here a second time" not in warning:
             yield _finding(name, text, int(told[2]), int(told[3] or 1), 0, "RB007", "warning", told[4])
     seen: set[tuple[str, str]] = set()
-    for each in (*draft.groups.values(), *draft.hosts.values()):
+    entities: list[Group | Named] = [*draft.groups.values(), *draft.hosts.values()]
+    for each in entities:
         for var, value in each.vars.items():
             origin = each.origins.get(var, "")
             if (origin, str(var)) not in seen:
@@ -145,5 +146,5 @@ def _finding(
         begun = len(here) - len(here.lstrip()) + 1
         column = max(column, begun)
         length = max(1, len(here.rstrip()) - column + 1)
-    return Finding(code, catalogue.documented(code).name, level, message, Span(name, line, column, line, column + length),
-                   hint)  # fmt: skip
+    span = Span(name, line, column, line, column + length)
+    return Finding(code, catalogue.documented(code).name, level, message, span, hint)

@@ -141,7 +141,7 @@ def _subscripted(names: list[str], found: re.Match[str], term: str) -> list[str]
 
 
 def _named(inventory: Inventory, term: str) -> list[str]:
-    """Return the hosts that a term names: of groups, and by their own names; several times, as subscripts count them."""
+    """Return the hosts that a term names, of groups and by their own names; several times, as subscripts count."""
     test = _test(term)
     groups = [name for name in inventory.groups if test(name)]
     found = [name for group in groups for name in inventory.within(group)]

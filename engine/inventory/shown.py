@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 _PROFILE: Final = "inventory_legacy"
 _RUNS: Final = (
-    "async_path collection_name config_file dependent_role_names diff_mode facts forks inventory_sources limit play_batch "
-    "play_hosts play_hosts_all play_role_names playbook_python role_name role_names run_tags skip_tags verbosity version"
+    "async_path collection_name config_file dependent_role_names diff_mode facts forks inventory_sources limit "
+    "play_batch play_hosts play_hosts_all play_role_names playbook_python role_name role_names run_tags skip_tags "
+    "verbosity version"
 )
 _INTERNAL: Final = frozenset(
     {*MAGIC, *(f"ansible_{name}" for name in _RUNS.split())}
@@ -153,9 +154,9 @@ def text(found: Mapping[Any, Any]) -> str:
 def yaml_text(found: Mapping[Any, Any]) -> str:
     """Return YAML as `ansible-inventory --yaml` writes it."""
     import yaml
-    from yaml.cyaml import CSafeDumper  # type: ignore[attr-defined]
+    from yaml.cyaml import CSafeDumper
 
-    class Dumper(CSafeDumper):  # type: ignore[misc]
+    class Dumper(CSafeDumper):
         """Knows the texts of inventories."""
 
         def ignore_aliases(self, data: Any) -> bool:

@@ -66,7 +66,8 @@ class Vault:
             raise UserError(f"a vaulted value begins with {HEADER};1.1;AES256", where=where,
                             mend="write what `ansible-vault encrypt_string` prints")  # fmt: skip
         if head[1] not in _VERSIONS or head[2] != _CIPHER:
-            raise UserError(f"a vault of version {head[1][:20]} with {head[2][:20]} is unknown: 1.1 and 1.2 with AES256 are",
+            version, cipher = head[1][:20], head[2][:20]
+            raise UserError(f"a vault of version {version} with {cipher} is unknown: 1.1 and 1.2 with AES256 are",
                             where=where, mend="encrypt it again with ansible-vault")  # fmt: skip
         try:
             salt, digest, secret = binascii.unhexlify("".join(lines[1:])).split(b"\n", 2)
@@ -77,8 +78,8 @@ class Vault:
         wanted = head[3] if len(head) > _FIELDS else DEFAULT
         named = f" (vault id {wanted[:40]})" if len(head) > _FIELDS else ""
         if not self.keys:
-            raise Locked(f"this is vaulted{named}, and no password was given", where=where,
-                         mend="name a file that holds it: --vault-password-file FILE, or --vault-id ID@FILE")  # fmt: skip
+            mend = "name a file that holds it: --vault-password-file FILE, or --vault-id ID@FILE"
+            raise Locked(f"this is vaulted{named}, and no password was given", where=where, mend=mend)
         for _, password in sorted(self.keys, key=lambda key: key[0] != wanted):
             plain = self._with(password, *parts)
             if plain is not None:
@@ -169,13 +170,15 @@ def _said(path: Path, name: str) -> bytes:
     if path.stem.endswith("-client"):
         command += ["--vault-id", name]
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=_PATIENCE, check=False)
+        done = subprocess.run(  # noqa: S603 -- the user's own
+            command, stdout=subprocess.PIPE, timeout=_PATIENCE, check=False
+        )
     except subprocess.TimeoutExpired:
         raise UserError(f"this program said no password within {_PATIENCE:.0f} s", where=str(path)) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UserError(f"this program can't be run: {reason}", where=str(path),
-                        mend=f"a file that holds the password itself is not executable: chmod a-x {path}") from None  # fmt: skip
+        mend = f"a file that holds the password itself is not executable: chmod a-x {path}"
+        raise UserError(f"this program can't be run: {reason}", where=str(path), mend=mend) from None
     if done.returncode:
         raise UserError(f"this program said no password: it exited {done.returncode}", where=str(path))
     return done.stdout.strip()

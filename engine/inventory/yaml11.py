@@ -30,7 +30,7 @@ _PREFIX: Final = "tag:yaml.org,2002:"
 _VAULT: Final = ("!vault", "!vault-encrypted")
 _NOTHING: Any = object()
 _BRACKETS = re.compile(r"\s*[\[{]")
-_RESOLVE = Resolver().resolve
+_RESOLVE: Callable[..., str] = Resolver().resolve
 _FIRST: Final = frozenset(Resolver.yaml_implicit_resolvers)
 _SCALARS: Final[dict[str, Callable[[SafeConstructor, Any], Any]]] = {
     f"{_PREFIX}{name}": getattr(SafeConstructor, f"construct_yaml_{name}")
@@ -119,7 +119,7 @@ class _Builder:
         except yaml.reader.ReaderError as error:
             line = self.text.count("\n", 0, error.position) + 1
             raise UserError(f"the character U+{error.character:04X} has no place in YAML",
-                            where=f"{self.file}:{line}", mend="delete it, or write it as \\x… in double quotes") from None  # fmt: skip
+                            where=f"{self.file}:{line}", mend='delete it, or write "\\x…"') from None  # fmt: skip
         except yaml.YAMLError as error:
             known = explain(error, self.text)
             line = self.text.count("\n", 0, known.start) + 1
@@ -188,7 +188,7 @@ class _Builder:
             return self.plain(text)
         value = self.resolved.get(text, _NOTHING)
         if value is _NOTHING:
-            tag = _RESOLVE(yaml.ScalarNode, text, (True, False))
+            tag: str = _RESOLVE(yaml.ScalarNode, text, (True, False))
             value = self.typed(tag, text, event) if tag in _SCALARS else self.plain(text)
             self.resolved[text] = value
         if not isinstance(value, str):

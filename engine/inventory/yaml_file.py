@@ -36,8 +36,10 @@ def fill(draft: Draft, data: Any, file: str) -> None:
 
 def plugin(name: str, file: str) -> UserError:
     """Return the error for the configuration of an inventory plugin, which only Ansible can run."""
-    return UserError(f"this configures Ansible's inventory plugin `{name[:60]}`, which runbook does not run", where=file,
-                     mend=f"name an executable that prints: ansible-inventory -i {file} --list --export")  # fmt: skip
+    mend = f"name an executable that runs: ansible-inventory -i {file} --list"
+    return UserError(
+        f"this configures Ansible's inventory plugin `{name[:60]}`: runbook runs none", where=file, mend=mend
+    )
 
 
 class _Place:
@@ -84,13 +86,13 @@ def _group(draft: Draft, name: Any, data: Any, place: _Place) -> bool:
 
 
 def _child(draft: Draft, name: str, child: str, at: _Place) -> None:
+    if child in draft.hosts and child not in draft.groups:
+        draft.add_host(child, name)
+        return
+    if child not in draft.groups:
+        raise UserError(f"`{child}` is no group", where=str(at), mend="a group is a mapping, or empty")
     try:
-        if child not in draft.groups and child not in draft.hosts:
-            raise UserError(f"`{child}` is no group", mend="a group is a mapping, or empty")
-        if child in draft.groups:
-            draft.add_child(name, child)
-        else:
-            draft.add_host(child, name)
+        draft.add_child(name, child)
     except UserError as error:
         raise UserError(error.what, where=str(at), mend=error.mend) from None
 

@@ -9,7 +9,7 @@ from runbook.engine.errors import RenderError
 from runbook.engine.language import render
 from runbook.engine.model import Mode, Strategy
 from runbook.engine.recover import incident as life
-from runbook.engine.recover.steps import impact_of, impacts, public, user_of
+from runbook.engine.recover.steps import carrier_of, impact_of, impacts, public, user_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +60,15 @@ def _asked(turn: Turn, incident: Incident, numbers: range) -> list[Mapping[str, 
         for step in detector.recover[number].steps:
             mode = guards.mode_of(step, impact_of(step), detector)
             if mode is not Mode.OBSERVE and (whole or mode is Mode.APPROVE or number == numbers[0]):
-                found.append(_step(step, number, scope, detector, user_of(turn.plan, incident.host, step, detector)))
+                found.append(
+                    _step(
+                        step,
+                        number,
+                        scope,
+                        detector,
+                        user_of(turn.plan, carrier_of(incident.host, step, scope), step, detector),
+                    )
+                )
     return found
 
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 @frozen
 class Looked:
-    """A host answered: each detector's look, by its name."""
+    """A host answered: each detector's look, by its name; or it is told what is known of it without asking."""
 
     host: str
     looks: Mapping[str, Look]
+    answered: bool = True
 
 
 @frozen

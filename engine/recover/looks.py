@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def take(turn: Turn, event: Looked) -> None:
     """Take in what a host answered."""
-    if event.host in turn.read("unreached"):
+    if event.answered and event.host in turn.read("unreached"):
         turn.tell("host.reached", host=event.host)
         turn.write("unreached").pop(event.host)
     judged: dict[str, list[Verdict] | None] = {}  # None = nothing is known

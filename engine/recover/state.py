@@ -148,6 +148,8 @@ class Task:
     until: float | None = None  # of a word of the engine: when it is over
     wake: float | None = None
     switch: Switch | None = None  # of `failover`: where it is
+    carrier: str = ""  # the host that carries it out; empty: its owner's
+    user: str = ""  # under whom; empty: who logs in there
 
 
 @frozen

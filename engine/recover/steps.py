@@ -107,25 +107,29 @@ def begin(
         from runbook.engine.recover import failover  # its own steps begin here, too
 
         return failover.begin(turn, Task(intent, owner, call, order, turn.now), beside=beside)
+    carrier = carrier_of(owner.host, call, scope)
+    user = user_of(turn.plan, carrier, call, _of(turn, owner))
+    task = Task(intent, owner, call, order, turn.now, carrier=carrier, user=user)
     if catalogue.step(call.module).engine:
-        return _here(turn, Task(intent, owner, call, order, turn.now), operation)
-    turn.write("tasks")[intent] = Task(intent, owner, call, order, turn.now)
-    carrier, user = carrier_of(owner.host, call), user_of(turn.plan, owner.host, call, _of(turn, owner))
+        return _here(turn, task, operation)
+    turn.write("tasks")[intent] = task
     turn.commands.append(Act(intent, owner.host, subject, order, key, operation, beside, carrier, user))
     return None
 
 
-def carrier_of(host: str, call: StepCall) -> str:
-    """Return the host that carries a step out."""
-    return CONTROLLER if call.delegate_to == "controller" else call.delegate_to or host
+def carrier_of(host: str, call: StepCall, scope: Scope) -> str:
+    """Return the host that carries a step out: as it says, or where the member of its pool is."""
+    member = scope.get("member")
+    wanted = call.delegate_to or (member.get("host") if isinstance(member, Mapping) else None) or host
+    return CONTROLLER if wanted == "controller" else str(wanted)
 
 
-def user_of(plan: Plan, host: str, call: StepCall, detector: Detector | None) -> str:
+def user_of(plan: Plan, carrier: str, call: StepCall, detector: Detector | None) -> str:
     """Return under whom: as the step says, or its detector, or the runbook, or the host; empty: who logs in there."""
     for said in (call, detector, plan.runbook):
         if said is not None and (said.become is not None or said.become_user is not None):
-            return plan.user(carrier_of(host, call), said.become, said.become_user)
-    return plan.user(carrier_of(host, call), None, None)
+            return plan.user(carrier, said.become, said.become_user)
+    return plan.user(carrier, None, None)
 
 
 def _of(turn: Turn, owner: Owner) -> Detector | None:
@@ -162,7 +166,7 @@ def woke(turn: Turn, task: Task) -> Outcome | None:
     if task.call.module == "wait":
         return _waited(turn, task, format_duration(float(task.order.params["duration"])))
     turn.write("tasks")[task.intent] = replace(task, wake=None)
-    turn.commands.append(_probe(turn, task))
+    turn.commands.append(_probe(task))
     return None
 
 
@@ -200,7 +204,7 @@ def _here(turn: Turn, task: Task, operation: str) -> Outcome | None:
         return None
     waiting = replace(task, until=turn.now + _built(task).within)
     turn.write("tasks")[task.intent] = waiting
-    turn.commands.append(_probe(turn, waiting))
+    turn.commands.append(_probe(waiting))
     return None
 
 
@@ -209,11 +213,10 @@ def _built(task: Task) -> Any:
     return parameters.build(catalogue.step(task.call.module), task.order.params)
 
 
-def _probe(turn: Turn, task: Task) -> LookAt:
+def _probe(task: Task) -> LookAt:
     ((name, params),) = task.order.params["probe"].items()
-    host = carrier_of(task.owner.host, task.call)
-    user = user_of(turn.plan, task.owner.host, task.call, _of(turn, task.owner))
-    return LookAt(host, intent=task.intent, probe=name, params=params, python=task.order.python, user=user)
+    host = task.carrier or task.owner.host
+    return LookAt(host, intent=task.intent, probe=name, params=params, python=task.order.python, user=task.user)
 
 
 def acts_on(call: StepCall, scope: Scope, host: str, subject: str) -> tuple[str, str, str] | None:

@@ -128,8 +128,9 @@ class Board:
         """Take in what happened, and how its host stands since then."""
         with self._lock:
             self._task(fact)
-            if fact.kind == "host.looked":
+            if fact.kind == "host.looked" or fact.kind in _END:  # it answers
                 self.done(fact.host)
+            if fact.kind == "host.looked":
                 return
             state = host.state
             if state == "well":
@@ -164,11 +165,12 @@ class Board:
         head = self._line(paint, words.printable(self._title), words.duration(int(now - self._begun)), "bold")
         shown = [head, *self._counts(paint)]
         said = [words.cut(words.printable(line), paint.columns) for line in self._said()]
-        room = rows - 2 - len(shown) - bool(self._awaited) - len(said)
+        awaited = [host for host in self._awaited if host not in self._tasks]
+        room = rows - 2 - len(shown) - bool(awaited) - len(said)
         shown += self._rows(paint, now, max(1, room))
-        if self._awaited:
-            begin = f"  awaited: {words.amount(len(self._awaited), 'host')}, "
-            shown.append(paint(begin + written(self._awaited, paint.columns - len(begin)), "dim"))
+        if awaited:
+            begin = f"  awaited: {words.amount(len(awaited), 'host')}, "
+            shown.append(paint(begin + written(awaited, paint.columns - len(begin)), "dim"))
         return [paint.fit(line) for line in (*shown, *said)][: max(1, rows - 1)]
 
     def _show(self) -> None:

@@ -74,6 +74,7 @@ def run_document(run: RunReport) -> dict[str, Any]:
         "check": run.check,
         "started": run.started,
         "duration_s": _seconds(run.duration),
+        **({"halted": run.halted} if run.halted else {}),
         "hosts": {name: _host(host) for name, host in run.hosts.items()},
     }
 

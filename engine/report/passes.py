@@ -229,7 +229,7 @@ class PassReport:
             return 130
         if any(_faulty(host) for host in self.hosts) or any(run.in_vain for run in self.runs):
             return 2
-        if states & {"unreachable", "unknown"}:
+        if states & {"unreachable", "unknown"} or any(run.halted for run in self.runs):
             return 4
         return 3 if "waiting" in states else 0
 

@@ -41,6 +41,7 @@ _NEXT: Final = (
     ("observed", "heal by hand, or let its `mode` say approve or auto"),
     ("open", "this needs a person"),
     ("pending", "run it again, or with --now to wait for no hold"),
+    ("halted", "see why above, then run it again"),
     ("untold", "see why above"),
     ("cured", "nothing is left to do"),
     ("cleared", "nothing is left to do"),
@@ -75,6 +76,8 @@ def counted(report: PassReport) -> str:
         said.append(f"{words.amount(counts['unreachable'], 'host')} unreachable")
     if counts["unknown"]:
         said.append(f"{counts['unknown']} unknown")
+    if any(run.halted for run in report.runs):
+        said.append("ended before its end")
     if counts["untold"]:
         said.append(f"{words.amount(counts['untold'], 'channel')} not told")
     return ", ".join(said)
@@ -91,6 +94,7 @@ def count(report: PassReport) -> Counter[str]:
         counts["unreachable"] += bool(host.unreachable)
         counts["unknown"] += len(host.unknown)
     counts["untold"] += len(report.untold)
+    counts["halted"] += sum(bool(run.halted) for run in report.runs)
     return counts
 
 

@@ -194,6 +194,8 @@ class TextReporter:
             else:
                 for host in run.hosts.values():
                     self._rest(run, host)
+            if run.halted:
+                self._block(run, self._blocks.unseen("stopped", "the pass", "", run.halted))
             if len(run.hosts) > 1:
                 self._recap(run)
 
@@ -217,8 +219,6 @@ class TextReporter:
 
     def _recap(self, run: RunReport) -> None:
         """Write how many hosts stand how, where not all are well, or somebody wants to know."""
-        if run.halted:
-            self._block(run, self._blocks.unseen("stopped", run.runbook, "", run.halted))
         from runbook.engine.report.across import Across, standing
 
         told = self._level(run) > 0 or any(standing(run, host) not in ("well", "done") for host in run.hosts.values())

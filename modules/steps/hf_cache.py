@@ -5,7 +5,7 @@ import os
 import pathlib
 import posixpath
 import stat
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from runbook.modules.acting import tree
 from runbook.modules.acting.trees import Trees
@@ -80,7 +80,7 @@ class HfCache(Step):
         with Trees(host.writable) as trees:
             ground = Ground(trees, root)
             traps = {folder: why for folder in _listed(ground, "") if "--" in folder and (why := _trap(ground, folder))}
-            scanned = _scanned(library, root, traps)
+            scanned = _scanned(library, root, traps, ground)
             repos = [repo for repo in scanned.repos if not _busy(ground, repo, host.now())]
             skipped = len(scanned.warnings) + len(scanned.repos) - len(repos)
             chosen = self._chosen(scanned, repos, host, root) if self._revisions() else []
@@ -206,14 +206,19 @@ def _no_ref(ground: Ground, folder: str) -> str:
     return ""
 
 
-def _scanned(library: Any, root: str, traps: Mapping[str, str]) -> Any:
-    """Return what the library sees in the cache; it has no words for leaving a repo out, so it is told of those."""
-    if not traps:
-        return library.scan_cache_dir(root)
+def _scanned(library: Any, root: str, traps: Dict[str, str], ground: Ground) -> Any:
+    """Return what the library sees in the cache; it has no words for leaving a repo out, so it is told of those.
+
+    Each is looked at once more right before the library does. Whoever swaps something between the two has the library
+    read it, at worst until the step's time is over; what goes is deleted by us, and compared once more.
+    """
     manager = importlib.import_module("huggingface_hub.utils._cache_manager")
     scan = manager._scan_cached_repo  # noqa: SLF001
 
     def wary(path: pathlib.Path) -> Any:
+        why = _trap(ground, path.name)
+        if why:
+            traps[path.name] = why
         if path.name in traps:
             raise library.CorruptedCacheException(traps[path.name])
         return scan(path)

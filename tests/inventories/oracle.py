@@ -29,7 +29,7 @@ def shown(words):
             cli.run()
         except SystemExit as ended:
             code = ended.code
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- whatever it says is an answer
             return 1, f"{type(error).__name__}: {error}"
     return code, out.getvalue()
 

@@ -15,6 +15,7 @@ for line in sys.stdin:
     try:
         inventory.subset(limit)
         found = [host.name for host in inventory.get_hosts(pattern)]
-    except Exception:
+    except Exception:  # noqa: BLE001 -- Ansible raises all kinds
         found = None
-    print(json.dumps(found), flush=True)
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()

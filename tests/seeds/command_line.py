@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import agent_code
+import warm_start
 
 BUNDLED = Path(__file__).parents[2] / "runbooks"
 
@@ -55,13 +54,10 @@ class CommandLine:
         self.home = home
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNBOOK_")}
         own = {"RUNBOOK_JOURNAL": str(home / "journal.db"), "RUNBOOK_AGENT_DIR": agent_code.furnish(home / "agent")}
-        self.env = kept | own | {"NO_COLOR": "1", "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
+        self.env = kept | own | {"NO_COLOR": "1", "COLUMNS": "100"}
 
     def __call__(self, *words: object, timeout: float = 120) -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-m", "runbook", *map(str, words)], cwd=self.home, env=self.env, capture_output=True,
-            text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        done = warm_start.run([*map(str, words)], cwd=self.home, env=self.env, timeout=timeout)
         assert "Traceback" not in done.stderr, done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
 

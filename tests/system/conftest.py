@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import agent_code
 import pytest
 import slurm_cluster
+import warm_start
 from fake_gpus import gpus, nvml, old_gpus, old_nvml  # noqa: F401 -- fixtures
 
 
@@ -43,10 +42,8 @@ class Cli:
     def __call__(
         self, *words: object, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120
     ) -> Ran:
-        done = subprocess.run(
-            [sys.executable, "-m", "runbook", *map(str, words)], cwd=cwd or self.home, env={**self.env, **(env or {})},
-            capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        known = {**self.env, **(env or {})}
+        done = warm_start.run([*map(str, words)], cwd=cwd or self.home, env=known, timeout=timeout)
         assert "Traceback" not in done.stderr + done.stdout, done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
 

@@ -56,7 +56,7 @@ class Hub:
         self.buffer = buffer  # bytes that may be on their way, and count as sent though nobody got them
         self.rate = 0.0  # bytes per second of one answer; 0 is as fast as it goes
         self.ranges = True
-        self.pages = 0  # that the listing goes on for: 1 leads to itself, more to others with new names
+        self.pages = 0  # that the listing goes on for: 1 leads to itself, more to others with new names, less than 0 to empty ones
         self.compressed = False  # small files, whatever the client accepts
         self.branches = {"main"}
         self.lock = threading.Lock()
@@ -188,7 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
     def page(self, hub, path, about):
         """Send a page of a listing that does not end."""
         number = len(hub.asked("/tree/"))
-        if hub.pages > 1:
+        if hub.pages < 0:
+            about = []
+        elif hub.pages > 1:
             about = [{**about[0], "path": f"{number}/{each}"} for each in range(1000)]
         headers = {"Content-Type": "application/json", "Link": f'<{hub.url}{path}?cursor={number}>; rel="next"'}
         return self.answer(200, json.dumps(about).encode(), headers)

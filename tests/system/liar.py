@@ -160,8 +160,12 @@ def lie(kind, ask, coming):
     elif kind == "wrong kinds":
         say(seen(ask, {"load1": {"a": [1]}, "disk_free": "all of it", "uptime": [1], "memory_available": True}))
     elif kind == "great numbers":
-        write(frame(b'{"seq":%d,"looks":[{"id":"h","status":"seen","state":{},"records":[{"subject":"","fields":'
-                    b'{"load1":NaN,"disk_free":-Infinity,"uptime":%s}}]}]}' % (seq, b"9" * 4000)))
+        write(
+            frame(
+                b'{"seq":%d,"looks":[{"id":"h","status":"seen","state":{},"records":[{"subject":"","fields":'
+                b'{"load1":NaN,"disk_free":-Infinity,"uptime":%s}}]}]}' % (seq, b"9" * 4000)
+            )
+        )
     elif kind == "escapes":
         answer = seen(ask, vitals(ESCAPES))
         for look in answer["looks"]:
@@ -169,13 +173,27 @@ def lie(kind, ask, coming):
         say(answer)
         for ask in coming:
             if ask.get("op") == "probe":
-                say({"seq": ask["seq"], "looks": [
-                    {"id": spec["id"], "status": "unknown", "reason": f"may not {ESCAPES}"} for spec in ask["specs"]
-                ]})
+                say(
+                    {
+                        "seq": ask["seq"],
+                        "looks": [
+                            {"id": spec["id"], "status": "unknown", "reason": f"may not {ESCAPES}"}
+                            for spec in ask["specs"]
+                        ],
+                    }
+                )
             else:
-                result = {"status": "failed", "changed": False, "error": f"no {ESCAPES}", "output": ESCAPES,
-                          "exit_code": 1, "data": {}, "actions": [{"action": "run", "what": ESCAPES}],
-                          "diff": ESCAPES, "duration": 0.1}
+                result = {
+                    "status": "failed",
+                    "changed": False,
+                    "error": f"no {ESCAPES}",
+                    "output": ESCAPES,
+                    "exit_code": 1,
+                    "data": {},
+                    "actions": [{"action": "run", "what": ESCAPES}],
+                    "diff": ESCAPES,
+                    "duration": 0.1,
+                }
                 say({"seq": ask["seq"], "progress": ESCAPES}, {"seq": ask["seq"], "result": result})
     elif kind == "escapes at the end":
         write(f"dying {ESCAPES}\n".encode(), 2)

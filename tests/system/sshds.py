@@ -91,12 +91,18 @@ class Sshd:
         """Return its name as known_hosts has it."""
         return f"[{self.address}]:{self.port}"
 
+    def reconfigure(self, conf: str) -> None:
+        """Let these lines of sshd_config stand in place of the usual ones from its next start on."""
+        self._conf = conf
+
     def begin(self) -> None:
         """Start it; `await_up` says when it listens."""
         self.port = self.port or free_port(self.address)
         about = {"name": self.name, "place": self.place, "directory": self.directory}
         shown = f"[{self.address}]" if ":" in self.address else self.address
-        ours = self._conf + "\n" + CONF.format(address=shown, port=self.port, **about)  # the first of two values holds
+        given = {line.split()[0] for line in self._conf.splitlines() if line.strip()} - {"HostKey"}
+        usual = CONF.format(address=shown, port=self.port, **about)
+        ours = "\n".join([self._conf, *(line for line in usual.splitlines() if line.partition(" ")[0] not in given)])
         (self.place / "sshd_config").write_text(ours)
         (self.place / "sshd.pid").unlink(missing_ok=True)
         with open(self.place / "sshd.log", "ab") as log:
@@ -198,7 +204,7 @@ def running(directory: Path, count: int = 1, *, conf: str = "", first: int = 1):
     Args:
         directory: an empty one of their own; is made.
         count: how many, named h1 and so on.
-        conf: lines of sshd_config that go before the usual ones, so theirs hold.
+        conf: lines of sshd_config that stand in place of the usual ones.
         first: the number of the first one, which is also the last part of its address.
     """
     directory.mkdir(exist_ok=True, parents=True)

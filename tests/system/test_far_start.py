@@ -9,14 +9,17 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import far
+import own_modules
 import pytest
 
 from runbook.engine.errors import HostUnreachable, UserError
 from runbook.engine.fleet import Spec, layers, pack, packages
 from runbook.engine.fleet.starting import start
-from runbook.engine.model import NotSeen, Order, Seen
+from runbook.engine.language.own import enlist
+from runbook.engine.model import Lacking, NotSeen, Order, Seen
 from runbook.modules import wire
 
 SHELLS = [("dash",), ("bash",), ("zsh",), ("fish",), ("csh",), ("busybox", "sh")]
@@ -78,7 +81,7 @@ def test_the_agent_runs_under_every_python_that_is_still_maintained(tmp_path, ve
         assert agent.python.startswith(f"{version}.")
         looks = agent.probe(
             [
-                Spec("health", "health"),  # by the psutil that travelled: this interpreter has none
+                Spec("health", "health"),
                 Spec("log", "log", {"paths": (f"{tmp_path}/w/log",), "patterns": ("out of memory",), "from": "start"}),
                 Spec("file", "file", {"path": (f"{tmp_path}/w/c.json",)}),
                 Spec("daemon", "process", {"match": "no such process anywhere"}),
@@ -189,42 +192,56 @@ def test_a_home_that_cannot_be_written_is_told(options, reason):
         agent.ready(20)
 
 
+@pytest.fixture
+def watchful(tmp_path, monkeypatch):
+    """Enlist a user's probe that imports psutil."""
+    folder = tmp_path / "runbook_modules"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    own_modules.write(folder, "probe", "watchful", first="import psutil\nassert psutil.virtual_memory().total")
+    enlist.forget()
+    assert not list(enlist.everything())
+    yield Spec("w", "watchful", {"path": "/etc/passwd"})
+    enlist.forget()
+
+
+def bare():
+    """Return an interpreter that has no psutil of its own."""
+    for each in pythons("3.12", "3.10", "3.9"):
+        if (
+            each.values[1]
+            and subprocess.run([each.values[1], "-Ic", "import psutil"], capture_output=True, check=False).returncode
+        ):
+            return each.values[1]
+    pytest.skip("no Python without psutil of its own is here")
+
+
+def test_psutil_travels_for_users_modules_to_hosts_that_it_fits(tmp_path, watchful):
+    with far.far(base=tmp_path / "agent", python=bare()) as agent:
+        look = agent.probe([watchful])["w"]
+        assert isinstance(look, Seen), look
+
+
+def test_psutil_of_another_architecture_is_told_where_a_users_module_wants_it(tmp_path, monkeypatch, watchful):
+    foreign = replace(packages.psutil(), machine="riscv64", libc="glibc 2.35")
+    monkeypatch.setattr(packages, "psutil", lambda: foreign)
+    with far.far(base=tmp_path / "agent", python=bare()) as agent:
+        looks = agent.probe([watchful, Spec("h", "health")])
+    assert isinstance(looks["w"], NotSeen)
+    assert "the controller's psutil is for riscv64 with glibc 2.35, and this is " in looks["w"].reason
+    assert isinstance(looks["h"], Seen)  # what is bundled does without
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_a_home_mounted_noexec_leaves_out_what_is_compiled_and_says_so(tmp_path):
-    python = next((each.values[1] for each in pythons("3.12", "3.10") if each.values[1]), None)
-    if python is None:
-        pytest.skip("no Python without psutil of its own is here")
+def test_a_home_mounted_noexec_leaves_out_what_is_compiled_and_says_so(tmp_path, watchful):
     place = tmp_path / "place"
     place.mkdir()
-    shell = (
-        "unshare",
-        "-m",
-        "--propagation",
-        "private",
-        "sh",
-        "-c",
-        f'mount -t tmpfs -o noexec none {place}; exec sh "$@"',
-        "sh",
-    )
-    with far.far(*shell, base=place / "agent", python=python) as agent:
-        looks = agent.probe([Spec("h", "health"), Spec("f", "file", {"path": ("/etc/passwd",)})])
-    assert "missing on this host: psutil" in looks["h"].reason
-    assert "noexec" in looks["h"].reason
-    assert isinstance(looks["f"], Seen)
-
-
-def test_psutil_of_another_architecture_does_not_travel_and_that_is_told(tmp_path, monkeypatch):
-    python = next((each.values[1] for each in pythons("3.12", "3.10") if each.values[1]), None)
-    if python is None:
-        pytest.skip("no Python without psutil of its own is here")
-    (theirs,) = (layer for layer in packages.base() if layer.of == "psutil")
-    foreign = layers.Layer(theirs.digest, "psutil", "3.6", "riscv64", "glibc 2.35")
-    monkeypatch.setattr(packages, "base", lambda: (foreign,))
-    with far.far(base=tmp_path / "agent", python=python) as agent:
-        look = agent.probe([Spec("h", "health")])["h"]
-    assert isinstance(look, NotSeen)
-    assert "the controller's psutil is for riscv64 with glibc 2.35, and this is " in look.reason
-    assert os.listdir(tmp_path / "agent/code") == [pack.digest()]
+    mount = f'mount -t tmpfs -o noexec none {place}; exec sh "$@"'
+    shell = ("unshare", "-m", "--propagation", "private", "sh", "-c", mount, "sh")
+    with far.far(*shell, base=place / "agent", python=bare()) as agent:
+        looks = agent.probe([watchful, Spec("h", "health")])
+    assert "whose file system is mounted noexec" in looks["w"].reason
+    assert isinstance(looks["h"], Seen)
 
 
 def test_two_controllers_that_come_first_at_once_both_get_an_agent(tmp_path):
@@ -240,17 +257,23 @@ def test_two_controllers_that_come_first_at_once_both_get_an_agent(tmp_path):
     for thread in threads:
         thread.join(60)
     assert [type(look) for look in looks] == [Seen] * 4
-    assert len(os.listdir(tmp_path / "agent/code")) == 1 + len(packages.base())
+    assert len(os.listdir(tmp_path / "agent/code")) == 1
 
 
-def test_all_that_is_missing_is_asked_for_at_once_and_sent_once(tmp_path, monkeypatch):
+def test_what_looks_at_gpus_goes_once_and_only_where_their_library_is(tmp_path, monkeypatch):
     asked = []
     real = layers.message
     monkeypatch.setattr(layers, "message", lambda digest: asked.append(digest) or real(digest))
-    for _ in range(2):
-        with far.far(base=tmp_path / "agent") as agent:
-            agent.ready()
-    assert sorted(asked) == sorted(layer.digest for layer in packages.base())
+    (tmp_path / "lib").mkdir()
+    for library in (False, True, True):
+        if library:
+            (tmp_path / "lib/libnvidia-ml.so.1").write_text("")
+        env = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path / "lib")}
+        with far.far(base=tmp_path / "agent", env=env, python=bare()) as agent:
+            look = agent.probe([Spec("g", "gpu")])["g"]
+        assert isinstance(look, Lacking)
+        assert "there is no libnvidia-ml.so.1" in look.reason if library else "no NVIDIA driver" in look.reason
+        assert len(asked) == library
 
 
 def test_an_agent_that_says_nothing_for_long_shows_that_it_lives(tmp_path, monkeypatch):

@@ -337,3 +337,54 @@ def test_no_thread_and_no_descriptor_is_left_behind(fleet):
     while threading.active_count() > before[0] and time.monotonic() < deadline:
         time.sleep(0.01)
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == before
+
+
+def test_a_step_delegated_to_a_host_that_cannot_be_reached_fails_and_says_which(fleet):
+    make_ill(fleet, "gpu2")
+    fleet.cuts["login01"].set()
+    text = ILL.replace("    verify:", "      - {command: ['true'], delegate_to: login01}\n    verify:")
+    code, hosts = fleet.apply(text, limits=["gpu2"])
+    assert code == 2
+    (incident,) = hosts["gpu2"]["incidents"]
+    assert (hosts["gpu2"]["state"], incident["state"]) == ("unhealthy", "unhealed")
+    assert "login01 can't be reached: no route to it" in incident["steps"][-1]["error"]
+
+
+def test_operations_alone_leave_out_a_host_that_cannot_be_reached_and_the_next_run_has_nothing_to_ask(fleet):
+    text = """
+name: ops
+hosts: gpu
+operations: [{name: touch, command: {argv: [touch, "{{ root }}/touched"]}, timeout: 9s}]
+"""
+    fleet.cuts["gpu3"].set()
+    code, hosts = fleet.apply(text)
+    assert (code, hosts["gpu3"]["state"]) == (4, "unreachable")
+    assert not fleet.of("host.reached")
+    fleet.cuts["gpu3"].clear()
+    began = time.monotonic()
+    assert fleet.apply(text)[0] == 0
+    assert time.monotonic() - began < 20
+    assert (fleet.root / "gpu3" / "touched").exists()
+
+
+def test_members_of_a_pool_that_name_hosts_are_asked_there_and_the_majority_of_hosts_counts(fleet):
+    text = """
+name: vote
+hosts: localhost
+operations:
+  - name: ask
+    pool: replicas
+    redundancy: 3
+    command: {argv: [sh, -c, "echo {{ member.host }} >> ROOT/asked; cat ROOT/{{ member.host }}/answer"]}
+    timeout: 9s
+    register: answer
+pools:
+  replicas: {members: [{name: a, host: gpu1}, {name: b, host: gpu2}, {name: c, host: gpu3}]}
+""".replace("ROOT", str(fleet.root))
+    for name, said in (("gpu1", "41"), ("gpu2", "42"), ("gpu3", "42")):
+        (fleet.root / name / "answer").write_text(said)
+    code, hosts = fleet.apply(text)
+    assert code == 0, hosts
+    assert sorted(fleet.said("asked")) == ["gpu1", "gpu2", "gpu3"]
+    for name in ("gpu1", "gpu2", "gpu3"):
+        assert any((fleet.root / "agents" / name / "agent" / "intents").iterdir())

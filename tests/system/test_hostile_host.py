@@ -12,12 +12,16 @@ import far
 import liar
 import pytest
 
+from sshds import sshds
+
 from runbook.engine.errors import HostUnreachable
 from runbook.engine.fleet import Spec
 from runbook.engine.fleet import agent as agents
 from runbook.engine.fleet.agent import Agent
 from runbook.engine.fleet.link import Pipes
 from runbook.engine.model import NotSeen, Order, Seen, StepStatus
+
+__all__ = ["sshds"]
 
 ROOM = 450 << 20  # bytes over what the test had: an answer of 64 MiB, its text and its values at the same time
 
@@ -101,10 +105,7 @@ def test_what_the_liar_says_when_it_is_honest_is_believed():
 def test_what_no_agent_of_ours_does_ends_the_connection_with_its_reason(monkeypatch, kind, reason):
     monkeypatch.setattr(agents, "_PATIENCE", 0.5)
     with lying(kind) as agent, bounded(), pytest.raises(HostUnreachable, match=f"gpu13: .*(?:{reason})"):
-        look(agent)
-        until = time.monotonic() + 10.0
-        while time.monotonic() < until:  # what comes after a first answer that could be believed
-            agent.receive(0.5)
+        list(iter(lambda: look(agent), None))  # the first answer can be one that is to be believed
 
 
 @pytest.mark.parametrize(
@@ -178,3 +179,52 @@ def test_hosts_that_lie_harm_no_other(tmp_path):
                     liars.remove(agent)
         assert time.process_time() - began < 20.0
         assert len(ends) >= 2
+
+
+FALSE = {
+    "h2": "endless rubbish",
+    "h3": "deep",
+    "h4": "many records",
+    "h5": "endless words",
+    "h6": "escapes at the end",
+    "h7": "wrong kinds",
+}
+
+
+def test_a_pass_over_hosts_that_lie_finishes_with_exit_4_and_prints_nothing_raw(tmp_path, sshds, cli):
+    hosts = sshds(8)
+    for name, kind in {**FALSE, "h8": "escapes"}.items():
+        hosts[name].stop()
+        hosts[name].reconfigure(f"ForceCommand {sys.executable} -S {liar.__file__} {kind}")
+        hosts[name].start()
+    hosts.write()
+    runbook = """\
+name: r
+hosts: all
+detectors:
+  - name: disk full
+    health:
+    when: disk_free < 2
+    recover: [{command: {argv: ["true"]}}]
+"""
+    cli.write("r.yaml", runbook)
+    first = cli("apply", "r.yaml", "-i", str(hosts.inventory), "-l", "!h8", "--now")
+    assert first.returncode == 4, first.stdout + first.stderr
+    done = first.stdout + first.stderr
+    for name, reason in {
+        "h2": "a frame that",
+        "h3": "can't be read: maximum recursion depth",
+        "h4": "can't be read: it holds over 2 Mi values",
+        "h5": "there is no end to what it writes",
+        "h6": "the agent ended with exit code 3",
+        "h7": "can't tell whether `disk_free < 2` holds",
+    }.items():
+        assert name in done
+        assert reason in " ".join(done.split()), reason
+    assert "h1" not in done  # it is well
+    second = cli("apply", "r.yaml", "-i", str(hosts.inventory), "-l", "h1,h6,h8", "--now", "--wait", "1s")
+    assert second.returncode == 2, second.stdout + second.stderr
+    told = second.stdout + second.stderr
+    assert "owned" in told
+    for text in (done, told):
+        assert not set(text) & set("\x1b\x07\r\u202e\x9b"), text

@@ -25,6 +25,7 @@ secrets: {{hf_token: {{env: TEST_HUB_TOKEN}}}}
 operations:
   - name: download model
     hf_download: {{repo: org/toy, endpoint: "{url}", dest: "{root}/model", patience: {patience}{more}}}
+    {component}
     timeout: 60s
     retry: {{strategy: immediate, attempts: {attempts}}}
     register: model
@@ -58,10 +59,9 @@ def root(cli):
     return place
 
 
-def book(cli, hub, root, *, patience="0s", attempts=2, more=""):
-    return cli.write(
-        "deploy.yaml", BOOK.format(root=root, url=hub.url, patience=patience, attempts=attempts, more=more)
-    )
+def book(cli, hub, root, *, patience="0s", attempts=2, more="", component=""):
+    about = {"patience": patience, "attempts": attempts, "more": more, "component": component}
+    return cli.write("deploy.yaml", BOOK.format(root=root, url=hub.url, **about))
 
 
 def environment():
@@ -92,6 +92,22 @@ def test_attempts_that_came_no_further_are_charged(cli, hub, root):
     assert ran.exit_code == 2
     assert operation(ran)["attempts"] == 2
     assert f"{BIG}: the connection was cut" in operation(ran)["error"]
+
+
+def charged(cli):
+    """Attempts that the component `hub` is told from."""
+    return {one["name"]: one["attempts"] for one in cli.json("status").json["components"]}.get("hub", 0)
+
+
+@pytest.mark.parametrize(
+    ("repo", "attempts"), [("org/none", 0), ("org/toy", 2)], ids=["a name that is not there", "a hub that is ill"]
+)
+def test_a_component_is_charged_with_what_the_hub_did_and_not_with_what_is_wrong_here(cli, hub, root, repo, attempts):
+    hub.meta = [Fault("503")] * 9 if repo == "org/toy" else []
+    path = book(cli, hub, root, component="component: hub")
+    path.write_text(path.read_text().replace("org/toy", repo))
+    assert cli("apply", path, env=environment()).exit_code == 2
+    assert charged(cli) == attempts
 
 
 def test_a_refusal_is_tried_once_and_says_what_to_do(cli, hub, root):
@@ -229,7 +245,7 @@ def test_a_full_disk_is_told_healed_and_gone_on_with(cli, hub, root, size):
         head -c {2_000_000 if size == "8m" else 1} /dev/zero > {root}/old/early
         while ! [ -e {root}/model/.cache/huggingface/download ] && ! [ -e {cli.home}/over ]; do sleep 0.05; done \\
           && [ {size} = 9m ] && head -c 4000000 /dev/zero > {root}/old/late &
-        {sys.executable} -m runbook apply {book(cli, hub, root)} --format json
+        {sys.executable} -m runbook apply {book(cli, hub, root, component="component: hub")} --format json
         code=$?
         touch {cli.home}/over
         sha256sum < {root}/model/{BIG} > {cli.home}/sum
@@ -244,6 +260,7 @@ def test_a_full_disk_is_told_healed_and_gone_on_with(cli, hub, root, size):
     [incident] = host["incidents"]
     assert (incident["detector"], incident["state"]) == ("disk full", "cured")
     assert host["operations"][0]["attempts"] == 2
+    assert charged(cli) == 1  # the attempt that succeeded: the hub was well all the time
     assert (cli.home / "sum").read_text().split()[0] == hub.etag(BIG)
     said = json.dumps(host)
     assert ("are free on" in said) if size == "8m" else ("No space left on device" in said), said

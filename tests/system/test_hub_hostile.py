@@ -242,11 +242,18 @@ def test_an_answer_without_end_is_left_where_the_file_ends(steps, hub, tmp_path)
     assert hub.sent < 200 << 20
 
 
-@pytest.mark.parametrize("pages", [1, 2])
-def test_a_listing_without_end_is_left(steps, hub, tmp_path, monkeypatch, pages):
+@pytest.mark.parametrize(
+    ("pages", "told"),
+    [
+        (1, "listing does not end: it has told"),
+        (2, "lists more than 20,000 entries"),
+        (-1, "listing does not end: it has more than 200 pages"),
+    ],
+)
+def test_a_listing_without_end_is_left(steps, hub, tmp_path, monkeypatch, pages, told):
     monkeypatch.setattr("runbook.modules.hub.library._MOST", 20_000)
+    monkeypatch.setattr("runbook.modules.hub.library._PAGES", 200)
     hub.pages = pages
-    told = "lists more than 20,000 entries" if pages > 1 else "listing does not end: it has told"
     with pytest.raises(Failed, match=told):
         steps.run(dest=f"{tmp_path}/in/model")
     assert names(tmp_path / "in") == []

@@ -67,14 +67,14 @@ def test_a_file_system_without_inodes_has_no_share_of_them(monkeypatch):
 
 
 def test_what_this_kernel_does_not_tell_is_unseen(monkeypatch):
-    real = open
+    real = os.open
 
     def refusing(path, *args, **options):
         if str(path).startswith("/proc/pressure"):
             raise FileNotFoundError(path)
         return real(path, *args, **options)
 
-    monkeypatch.setattr("builtins.open", refusing)
+    monkeypatch.setattr(os, "open", refusing)
     record = look(Health())
     assert record.pressure_memory is UNSEEN
     assert record.disk_free > 0

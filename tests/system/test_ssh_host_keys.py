@@ -210,7 +210,7 @@ def test_a_certificate_is_refused_when_its_authority_or_its_key_was_revoked(cert
 
 
 def test_a_certificate_that_was_tampered_with_is_refused(certified):
-    hosts, authority = certified("-n", "127.0.1.2")
+    hosts, _ = certified("-n", "127.0.1.2")
     path = hosts["h1"].place / "host_key-cert.pub"
     kind, blob, *_ = path.read_text().split()
     forged = base64.b64encode(base64.b64decode(blob).replace(b"127.0.1.2", b"127.0.1.1")).decode()

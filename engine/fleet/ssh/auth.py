@@ -120,5 +120,5 @@ def _cut(transport: Transport, hop: Hop, error: BaseException, tried: _Tried) ->
     return HostUnreachable(
         f"the connection ended during authentication: {trouble.lost(cause, said)}",
         where=hop.name,
-        mend="look into the host's own log (journalctl -u ssh): it knows why",
+        mend=trouble.LOG,
     )

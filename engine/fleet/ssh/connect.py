@@ -182,7 +182,11 @@ def _unagreed(transport: Transport, hop: Hop, error: BaseException, wire: Socket
         return HostUnreachable(
             f"its proxy command ended {phase}: {command}", where=hop.name, mend=f"try it by itself: {hop.proxy_command}"
         )
-    if isinstance(cause, Rubbish) or "Indecipherable" in str(cause) or "Invalid SSH banner" in str(cause):
+    if (
+        isinstance(cause, Rubbish | UnicodeError)
+        or "Indecipherable" in str(cause)
+        or "Invalid SSH banner" in str(cause)
+    ):
         return HostUnreachable(
             f"what listens on {place} is no SSH server: {cause}",
             where=hop.name,
@@ -201,4 +205,10 @@ def _unagreed(transport: Transport, hop: Hop, error: BaseException, wire: Socket
             mend="its sshd may have too many connections that are not logged in yet (MaxStartups), or bar this address "
             "(hosts.deny, fail2ban); fewer --forks help against the first",
         )
-    return HostUnreachable(f"{place} hung up {phase}: {trouble.lost(cause, transport.goodbye)}", where=hop.name)
+    if isinstance(cause, EOFError | OSError):
+        return HostUnreachable(
+            f"{place} hung up {phase}: {trouble.lost(cause, transport.goodbye)}", where=hop.name, mend=trouble.LOG
+        )
+    return HostUnreachable(
+        f"what listens on {place} does not keep to SSH's protocol: {cause}", where=hop.name, mend=trouble.LOG
+    )

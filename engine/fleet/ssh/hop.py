@@ -24,7 +24,7 @@ _GLOBAL: Final = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 _STRICT: Final = {"yes": "yes", "ask": "yes", "accept-new": "accept-new", "no": "accept-new", "off": "accept-new"}
 _FAMILIES: Final = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_ALIVE: Final = (15.0, 3)  # seconds of silence, and how many questions may stay without an answer
+_ALIVE: Final = (30.0, 3)  # seconds of silence, and how many questions may stay without an answer
 
 
 @frozen

@@ -119,6 +119,7 @@ class _Auth(AuthOnlyHandler):  # type: ignore[misc]
     allowed: Sequence[str] = ()  # the methods that the server named last
     partial = False  # the last attempt was right, and more is wanted
     would_do = False
+    _answered = False
 
     def query(self, username: str, algorithm: str, blob: bytes) -> bool:
         """Tell whether the server would take a signature by a key, before anybody is asked for its passphrase."""
@@ -168,14 +169,31 @@ class _Auth(AuthOnlyHandler):  # type: ignore[misc]
             m.packet.seek(at)
             super()._parse_userauth_info_request(m)
             return
-        self.would_do = True  # the number of this message means that, after such a question
+        self._answered = self.would_do = True  # the number of this message means that, after such a question
         if self.auth_event is not None:
             self.auth_event.set()
+
+    def send_auth_request(self, username: str, method: str, finish_message: Any = None) -> Any:
+        """Make an attempt; where there is no answer, say so instead of calling it a refusal."""
+        self._answered = False
+        try:
+            return super().send_auth_request(username, method, finish_message)
+        except paramiko.AuthenticationException as error:
+            if self._answered:
+                raise
+            raise (TimeoutError if self.transport.is_active() else EOFError) from error
+
+    def wait_for_response(self, event: threading.Event) -> Any:
+        """Wait for the answer; paramiko makes the event after it has sent the question, so it may be there already."""
+        if self._answered or self.is_authenticated():
+            event.set()
+        return super().wait_for_response(event)
 
     def _parse_userauth_banner(self, m: Message) -> None:
         self.banner = m.get_binary()[:_BANNER]
 
     def _parse_userauth_failure(self, m: Message) -> None:
+        self._answered = True
         at = m.packet.tell()
         self.allowed, self.partial = m.get_list(), m.get_boolean()
         m.packet.seek(at)

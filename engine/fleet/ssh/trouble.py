@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from paramiko.ssh_exception import ChannelException
 
 SLOW: Final = "look whether it hangs: its load, memory and disks; `timeout` gives it longer"
+LOG: Final = "look into the host's own log (journalctl -u ssh): it knows why"
 _WHERE: Final = "look whether it is up and whether the way to it is open (network, firewall, VPN)"
 
 
