@@ -21,7 +21,9 @@ from runbook.engine.fleet.connection import Gone
 from runbook.engine.fleet.hosts import Hosts
 from runbook.engine.fleet.target import Options, target
 from runbook.engine.inventory.inventory import load
+from runbook.engine.language import params as parameters
 from runbook.engine.model import Seen
+from runbook.modules import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +64,10 @@ class Kept:
             ("log", "log", {**log, "from": "start"}),
             ("marked", "file", {"path": f"{self._roots[name]}/marker"}),
         )
-        return [Spec(one, probe, params, self._states.get((name, one), {})) for one, probe, params in asked]
+        return [
+            Spec(one, probe, parameters.coerce(catalogue.probe(probe), params), self._states.get((name, one), {}))
+            for one, probe, params in asked
+        ]
 
 
 def main(inventory: str, rounds: int) -> dict[str, float]:

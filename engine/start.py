@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine import configuration, fleet, keep, restore
 from runbook.engine.detect import components
-from runbook.engine.errors import Busy, Hung, RunbookInvalid, UserError
+from runbook.engine.errors import Busy, Hung, RenderError, RunbookInvalid, UserError
 from runbook.engine.journal import leases
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.locks import Locks
 from runbook.engine.journal.store import open_journal, who
-from runbook.engine.language import chosen, lint, render, source, taint
+from runbook.engine.language import chosen, expression, lint, render, source, taint
 from runbook.engine.language import load as loading
 from runbook.engine.language.signature_files import is_signatures
 from runbook.engine.model import IncidentState
@@ -81,7 +81,30 @@ def load(path: Path, extra: Mapping[str, Any], outside: frozenset[str] = frozens
         raise UserError("this is a file of signatures, not a runbook", where=str(path), mend=mend)
     if errors or examined.runbook is None:
         raise RunbookInvalid(errors)
-    return examined.runbook
+    return _named(examined.runbook)
+
+
+def _named(runbook: Runbook) -> Runbook:
+    """Fill the vars into a runbook's name: what one deployment did is not the other's, in the journal and for guards.
+
+    Raises:
+        UserError: it is made of something else than vars, or is no name.
+    """
+    if "{{" not in runbook.name:
+        return runbook
+    where = f"{runbook.file}: name"
+    try:
+        template = expression.parse(runbook.name, template=True)
+        unknown = template.names - runbook.vars.keys()
+        if unknown:
+            what = f"`name: {runbook.name}` is made of {', '.join(sorted(unknown))}, and only vars are known here"
+            raise UserError(what, where=where, mend="use a var, or none")
+        name = " ".join(str(template.evaluate(render.Scope(runbook))).split())
+    except (RenderError, ValueError) as error:
+        raise UserError(f"`name: {runbook.name}`: {error}", where=where) from error
+    if not name or not name.isprintable():
+        raise UserError(f"`name: {runbook.name}` comes to {name!r}, which is no name", where=where)
+    return replace(runbook, name=name)
 
 
 def extra_vars(words: Sequence[str]) -> dict[str, Any]:

@@ -209,8 +209,8 @@ detectors:
 """
     cli.write("r.yaml", runbook)
     first = cli("apply", "r.yaml", "-i", str(hosts.inventory), "-l", "!h8", "--now")
-    assert first.returncode == 4, first.stdout + first.stderr
-    done = first.stdout + first.stderr
+    assert first.exit_code == 4, first.out + first.err
+    done = first.out + first.err
     for name, reason in {
         "h2": "a frame that",
         "h3": "can't be read: maximum recursion depth",
@@ -223,8 +223,8 @@ detectors:
         assert reason in " ".join(done.split()), reason
     assert "h1" not in done  # it is well
     second = cli("apply", "r.yaml", "-i", str(hosts.inventory), "-l", "h1,h6,h8", "--now", "--wait", "1s")
-    assert second.returncode == 2, second.stdout + second.stderr
-    told = second.stdout + second.stderr
+    assert second.exit_code == 2, second.out + second.err
+    told = second.out + second.err
     assert "owned" in told
     for text in (done, told):
         assert not set(text) & set("\x1b\x07\r\u202e\x9b"), text

@@ -39,7 +39,7 @@ def test_an_unknown_key_is_refused_with_its_fingerprint_and_a_command_that_accep
     error = refused(reached(hosts))
     assert error.what == f"its host key is not known: ssh-ed25519 {fingerprint(hosts['h1'].host_key)}"
     assert nobody_logged_in(hosts)
-    command = re.search(r"accept it: (echo .* >> \S+)", error.mend)[1]
+    command = re.search(r"accept this one: (echo .* >> \S+)", error.mend)[1]
     subprocess.run(["/bin/sh", "-c", command], check=True)
     assert works(reached(hosts)) == "h1"
 

@@ -40,12 +40,8 @@ def test_a_name_cannot_act_on_the_terminal():
     st.lists(st.text(string.ascii_lowercase + string.digits + "-.", min_size=1, max_size=8), max_size=40),
     st.integers(12, 90),
 )
-def test_it_fits_and_counts_every_name(names, columns):
-    text = written(names, columns)
-    assert words.width(text) <= columns
-    for name in set(names):
-        whole = written(names)
-        assert name in whole or "-" in whole  # by itself, or in a range
+def test_it_fits_however_narrow_it_has_to_be(names, columns):
+    assert words.width(written(names, columns)) <= columns
 
 
 @given(st.sets(st.integers(0, 300), min_size=1, max_size=60))

@@ -215,8 +215,8 @@ def _unknown(hop: Hop, kind: str, key: bytes) -> HostUnreachable:
     return HostUnreachable(
         f"its host key is not known: {kind} {fingerprint(key)}",
         where=hop.name,
-        mend=f"compare with what `ssh-keygen -lf /etc/ssh/{file}` prints there, then accept it: "
-        f"{_command(hop, kind, key)} (--accept-new accepts every key that is not known yet)",
+        mend=f"compare it with what `ssh-keygen -lf /etc/ssh/{file}` prints there (--accept-new takes every key that is "
+        f"not known yet); to accept this one: {_command(hop, kind, key)}",
     )
 
 

@@ -4,7 +4,8 @@
 Finds guards of a recovery (`limit`, `cooldown`, `strategy`, `verify`, …) at a detector without `recover`, and at
 `error` detectors what only looks at hosts have (`for`, `clear`, `within`, `verify`). A runbook that has only named
 `error` detectors and no operation is told so too. Of operations: `prefer` without a pool, a pool of which the step
-reads no `member`, and what the runbook's `fault_tolerance` leaves out.
+reads no `member`, and what the runbook's `fault_tolerance` leaves out. Of steps that no host carries out (`notify`,
+`wait`, `fail`, `failover`): `delegate_to`, `become` and `become_user`.
 
 ## Why is this bad
 Somebody believes in it.
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 LEVELS = RUNBOOK_KEYS["fault_tolerance"]["enum"]
 _OF_RECOVERIES = ("limit", "cooldown", "strategy", "verify", "mode", "max_age")
 _TOLERANT = {"retry": "low", "fallback": "high", "redundancy": "critical"}  # the least `fault_tolerance`
+_HERE = frozenset({"notify", "wait", "fail", "failover"})
 _OF_LOOKS = ("for", "clear", "within", "verify", "match")
 
 CODE = "RB043"
@@ -73,6 +75,13 @@ def check(context: Context) -> Iterator[Remark]:
             yield context.remark((*detector.path, "error"), message, "add the operation, or look at hosts", key=True)
     for operation in context.runbook.operations:
         yield from _of_operation(context, operation)
+    for call in context.calls:
+        given = context.within(call.step.path)
+        if call.step.module in _HERE and isinstance(given, dict):
+            for key in ("delegate_to", "become", "become_user"):
+                if given.get(key):
+                    message = f"`{call.step.module}` is carried out where runbook runs, whatever `{key}` says"
+                    yield _superfluous(context, (*call.step.path, key), message)
 
 
 def _of_operation(context: Context, operation: Operation) -> Iterator[Remark]:
@@ -80,7 +89,8 @@ def _of_operation(context: Context, operation: Operation) -> Iterator[Remark]:
     if operation.prefer is not None and operation.pool is None:
         yield _superfluous(context, (*operation.path, "prefer"), "`prefer` is about a pool, and there is none")
     read = reached(mentioned([operation.step.params, operation.step.when]), context.runbook)
-    if operation.pool in context.runbook.pools and "member" not in read:
+    pool = context.runbook.pools.get(operation.pool or "")
+    if pool is not None and "member" not in read and not any("host" in member for member in pool.members):
         message = f"nothing in `{operation.name}` reads `member`, so every member is asked the same"
         yield context.remark(
             (*operation.path, "pool"), message, "write what tells them apart: {{ member.… }}", key=True
