@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.fleet.asker import Asker
-from runbook.engine.fleet.dial import dial
-
 from runbook.engine.fleet import Spec, messages
+from runbook.engine.fleet.asker import Asker
 from runbook.engine.fleet.connection import Gone
+from runbook.engine.fleet.dial import dial
 from runbook.engine.fleet.hosts import Hosts
 from runbook.engine.fleet.target import Options, target
 from runbook.engine.inventory.inventory import load

@@ -65,16 +65,21 @@ class Chosen:
 
 
 class Among:
-    """The inventory of a command, read once."""
+    """The inventory of a command, read once.
 
-    def __init__(self, reach: Reach) -> None:
+    Args:
+        reach: what the command line says.
+        beside: the directory of the runbook: its group_vars/ and host_vars/ count too.
+    """
+
+    def __init__(self, reach: Reach, beside: str | None = None) -> None:
         self._reach = reach
         self.inventory: Inventory | None = None
         if reach.inventories or reach.limits:
             from runbook.engine.inventory import inventory, vault
 
             opened = vault.vault(reach.vault_files, reach.vault_ids, ask=reach.ask)
-            self.inventory = inventory.load(reach.inventories, vault=opened)
+            self.inventory = inventory.load(reach.inventories, vault=opened, beside=beside)
 
     def names(self) -> frozenset[str]:
         """Return the names of the inventory's variables."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import sys
@@ -123,7 +124,8 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
     from runbook.engine.language import load, units
 
     extra = start.extra_vars(given["extra"])
-    among = Among(_fleet.reach(given))
+    folders = {os.path.dirname(load.locate(path)) for path in given["runbooks"]} if given["inventories"] else set()  # noqa: PTH120
+    among = Among(_fleet.reach(given), folders.pop() if len(folders) == 1 else None)
     outside = among.names()
     loaded = []
     findings: list[Finding] = []

@@ -102,6 +102,7 @@ def _inquired(
     book: Journal, known: Known, name: str, host: str, words: Sequence[str], reach: Reach, *, look: bool
 ) -> tuple[Inquiry | None, str]:
     """Find out what can be found out now; a runbook that can't be read, or lacks a secret, leaves what was."""
+    from dataclasses import replace
     from pathlib import Path
 
     from runbook.engine import inquire, start
@@ -110,7 +111,7 @@ def _inquired(
     try:
         extra = start.extra_vars(words)
         among = Among(reach)
-        runbook = start.load(Path(known.run.file), extra, among.names())
+        runbook = replace(start.load(Path(known.run.file), extra, among.names()), name=known.run.runbook)
         if all(each.name != name for each in runbook.detectors):
             return None, f"{known.run.file} has no detector `{name}` any more"
         return inquire.inquire(book, runbook, name, host, time.time(), among, look=look, given=extra), ""

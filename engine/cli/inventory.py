@@ -105,7 +105,8 @@ def _shown(
     if shows_graph:
         from runbook.engine.report.words import printable
 
-        return "\n".join(map(printable, view.graph(group, with_vars=with_vars).split("\n")))
+        lines = view.graph(group, with_vars=with_vars).split("\n")
+        return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
     return view.yaml() if as_yaml else view.json()
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.engine.cli import _names
+from runbook.engine.cli import _fleet, _names
 from runbook.engine.cli import _options as options
 from runbook.engine.report.paint import paint_for
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from runbook.engine.model import Finding
 
 
@@ -33,12 +35,21 @@ if TYPE_CHECKING:
 @click.option("--select", metavar="CODES", default="", help="Report only these rules, such as RB026,RB031.")
 @click.option("--ignore", metavar="CODES", default="", help="Leave these rules out.")
 @options.module_path
+@_fleet.inventories
 def command(
-    paths: tuple[str, ...], form: str, explain: str | None, select: str, ignore: str, *, strict: bool, fix: bool
+    paths: tuple[str, ...],
+    form: str,
+    explain: str | None,
+    select: str,
+    ignore: str,
+    *,
+    strict: bool,
+    fix: bool,
+    **reach: Any,
 ) -> int:
     """Check runbooks: files, the directories they are in, or the names of bundled ones; default: the current directory.
 
-    Inventories too, where a file is named.
+    Inventories too, where a file is named. With -i, the vars of an inventory are known to the runbooks.
 
     A comment `# noqa: RB012` silences a rule on its line. The exit code is 1 where there is an error.
     """
@@ -51,12 +62,23 @@ def command(
     from runbook.engine.language.lint import report
 
     chosen = report.choice(select, ignore)
-    found = report.examine(paths or (".",), Path.cwd(), chosen, fix=fix, inventories=_inventory)
+    found = report.examine(
+        paths or (".",), Path.cwd(), chosen, fix=fix, inventories=_inventory, outside=_outside(reach)
+    )
     code = report.exit_code(found.findings, strict=strict)
     text = report.rendered(found, form, code, colour=colour)
     if text:
         click.echo(_printable(text))
     return code
+
+
+def _outside(given: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the vars that an inventory defines, where one is given."""
+    if not given["inventories"]:
+        return frozenset()
+    from runbook.engine.among import Among
+
+    return Among(_fleet.reach(given)).names()
 
 
 def _inventory(path: Path, name: str) -> tuple[list[Finding], str]:

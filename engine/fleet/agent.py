@@ -385,6 +385,9 @@ class Agent:
 
     def _ended(self) -> HostUnreachable:
         """Return why there is no agent any more, or none came to be."""
+        lost = self._link.lost()
+        if lost is not None:
+            return HostUnreachable(lost, where=self.host)
         how = self._link.ended()
         if not self._reader.marked:
             return self._unreachable(f"the agent ended{' with ' + how if how else ''}")

@@ -37,6 +37,9 @@ class Link(Protocol):
     def ended(self) -> str | None:
         """Say how it ended (`exit code 1`, `signal 9`); None while it runs, or where that is not known."""
 
+    def lost(self) -> str | None:
+        """Say why it leads nowhere, where that is so and the agent itself may be well: a sentence."""
+
     def close(self) -> None:
         """Hang up. The agent sees the end of its input."""
 
@@ -104,6 +107,10 @@ class Pipes:
     def ended(self) -> str | None:
         """Ask the one who started it."""
         return self._ended()
+
+    def lost(self) -> str | None:
+        """Nothing lies between us but a pipe."""
+        return None
 
     def close(self) -> None:
         """Close our ends."""

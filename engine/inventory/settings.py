@@ -23,6 +23,7 @@ SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "become_method": ("ansible_become_method",),
     "become_password": ("ansible_become_pass", "ansible_become_password"),
 }
+_OURS: Final = {"agent_dir": "runbook_agent_dir"}  # of no meaning to Ansible: with the prefix or without, beside all
 _ANSIBLES: Final = frozenset(name for names in SETTINGS.values() for name in names)
 
 
@@ -38,9 +39,9 @@ def names(given: Mapping[str, Any]) -> dict[str, str]:
         >>> names({"user": "ops", "port": 2222})
         {'port': 'port', 'user': 'user'}
     """
+    found = {setting: name for setting, name in _OURS.items() if name in given}
     if given.keys().isdisjoint(_ANSIBLES):
-        return {setting: setting for setting in SETTINGS if setting in given}
-    found = {}
+        return {setting: setting for setting in (*_OURS, *SETTINGS) if setting in given} | found
     for setting, known in SETTINGS.items():
         for name in known:
             if given.get(name) is not None:

@@ -140,7 +140,7 @@ DETECTOR_KEYS: Schema = {
 }
 
 RUNBOOK_KEYS: Schema = {
-    "name": _text("The runbook's name.", examples=["llm-deploy"]),
+    "name": _text("The runbook's name; it may be made of vars.", examples=["llm-deploy", "deploy {{ model }}"]),
     "description": {"type": "string", "description": "What it is for."},
     "hosts": ref("words", "Inventory pattern of the hosts it is for.", default="localhost"),
     "every": ref("schedule", "How often `watch` looks: a duration, or five cron fields.", default="30s"),

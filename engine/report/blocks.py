@@ -65,7 +65,7 @@ class Blocks:
         lines = [self._head(one.state, title, _operated(one, spent))]
         failures = [attempt for attempt in one.tries if not attempt.ok]
         errors = [_tried(attempt) for attempt in failures]
-        error = words.printable(_one_line(one.error))
+        error = words.printable(words.one_line(one.error))
         if len(failures) > 1 and len(set(errors)) == 1:
             each = words.duration(sum(attempt.duration for attempt in failures) / len(failures))
             lines += self._row("tried", f"{len(failures)} times, each time: {errors[0]} (after {each})")
@@ -73,11 +73,11 @@ class Blocks:
             for number, (attempt, said) in enumerate(zip(failures, errors, strict=True), 1):
                 pause = f", then {words.duration(attempt.delay)} of waiting" if attempt.delay else ""
                 lines += self._row(f"try {number}", f"{said} (after {words.duration(attempt.duration)}{pause})")
-        last = words.printable(_one_line(failures[-1].error)) if failures else ""
+        last = words.printable(words.one_line(failures[-1].error)) if failures else ""
         if error and (len(one.tries) <= 1 or error != last):
             lines += self._row("why", error)
         if one.after and len(failures) <= 1:
-            lines += self._row("tried", words.printable(_one_line(one.after)))
+            lines += self._row("tried", words.printable(words.one_line(one.after)))
         for held in one.refused if self._more or one.state == "failed" else ():
             if held.reason not in one.error:
                 lines += self._row("held", words.printable(held.reason))
@@ -92,7 +92,9 @@ class Blocks:
             lines += self._diff(step) + self._output(step)
         for undone in one.undone:
             said = _actions(undone.actions, _UNDONE) or "nothing"
-            lines += self._row("undid", words.printable(_one_line(undone.error)) or said, "red" if undone.error else "")
+            lines += self._row(
+                "undid", words.printable(words.one_line(undone.error)) or said, "red" if undone.error else ""
+            )
         return lines
 
     def step(self, one: StepReport) -> list[str]:
@@ -105,7 +107,7 @@ class Blocks:
         spent = f" ({words.duration(one.duration)})" if timed else ""
         lines = self._row(label, said + spent, "red" if one.failed else "")
         if one.error and one.state in ("done", "planned"):
-            lines += self._row("", words.printable(_one_line(one.error)))
+            lines += self._row("", words.printable(words.one_line(one.error)))
         return lines + self._diff(one) + self._output(one)
 
     def brief(self, one: StepReport) -> list[str]:
@@ -122,13 +124,13 @@ class Blocks:
         title = f"finally · {words.printable(one.title or one.module)}{where}"
         verdict = {"done": "done", "planned": "would run", "timeout": "timed out"}.get(one.state, one.state)
         spent = f" in {words.duration(one.duration)}" if one.state == "done" and one.duration >= 0.1 else ""
-        error = words.printable(_one_line(one.error))
+        error = words.printable(words.one_line(one.error))
         why = self._row("why", error) if error else []
         return [self._head(one.state, title, verdict + spent), *why, *self._diff(one), *self._output(one)]
 
     def skipped(self, names: Sequence[str], reason: str, host: str = "") -> list[str]:
         """Return the one line of the operations that were not reached, for one reason."""
-        right = f"skipped: {words.printable(_one_line(reason))}"
+        right = f"skipped: {words.printable(words.one_line(reason))}"
         listed = ", ".join(words.printable(name) for name in names)
         more = words.amount(len(names), "operation")
         room = self.paint.columns - 4 - words.width(right)
@@ -138,17 +140,17 @@ class Blocks:
     def unseen(self, state: str, title: str, host: str, reason: str) -> list[str]:
         """Return the block of a detector that could not look, or of a host that did not answer."""
         name = words.printable(title) + (f" on {words.printable(host)}" if host else "")
-        return [self._head(state, name, state), *self._row("why", words.printable(_one_line(reason)))]
+        return [self._head(state, name, state), *self._row("why", words.printable(words.one_line(reason)))]
 
     def untold(self, channel: str, reason: str) -> list[str]:
         """Return the sentence of a channel that did not take a message."""
-        said = f"! {words.printable(channel)} was not told: {words.printable(_one_line(reason))}"
+        said = f"! {words.printable(channel)} was not told: {words.printable(words.one_line(reason))}"
         return [self.paint(line, "yellow") for line in words.wrapped(said, self.paint.columns)]
 
     def absent(self, names: Sequence[str], reason: str, host: str = "") -> list[str]:
         """Return one sentence of the detectors whose target a host lacks, for one reason."""
         where = f" on {words.printable(host)}" if host else ""
-        said = f"absent{where}: {', '.join(map(words.printable, names))} ({words.printable(_one_line(reason))})"
+        said = f"absent{where}: {', '.join(map(words.printable, names))} ({words.printable(words.one_line(reason))})"
         first, *rest = words.wrapped(said, self.paint.columns - 2)
         return [self.paint("-", "dim") + " " + first, *("  " + line for line in rest)]
 
@@ -264,10 +266,10 @@ def _now(one: IncidentReport) -> str:
 
 
 def _why(one: IncidentReport) -> str:
-    reason = words.printable(_one_line(one.reason))
+    reason = words.printable(words.one_line(one.reason))
     if one.state in ("cured", "pending") or reason == "check":
         return ""
-    if any(reason == words.printable(_one_line(f"{step.title}: {step.error}")) for step in one.steps):
+    if any(reason == words.printable(words.one_line(f"{step.title}: {step.error}")) for step in one.steps):
         return ""  # the step's own line has said it
     if one.state == "observed" and not reason:
         return "its mode is observe: nothing is done about it"
@@ -277,7 +279,7 @@ def _why(one: IncidentReport) -> str:
 def did(one: StepReport, name: str) -> tuple[str, str]:
     """Return a step's label, and what it did, would do, or why it did not."""
     what = _what(one)
-    error = words.printable(_one_line(one.error))
+    error = words.printable(words.one_line(one.error))
     if one.state == "planned":
         if what.startswith(f"{name} "):  # a word of the engine: `wait 1s` says it all
             return "would", what
@@ -316,7 +318,7 @@ def _said(action: Mapping[str, Any]) -> str:
 
 def _tried(one: AttemptReport) -> str:
     """Return how an attempt failed, and whom it asked."""
-    said = words.printable(_one_line(one.error)) or "failed"
+    said = words.printable(words.one_line(one.error)) or "failed"
     return f"{words.printable(one.member)}: {said}" if one.member else said
 
 
@@ -328,11 +330,3 @@ def _diff_style(line: str) -> tuple[str, ...]:
 
 def _ordinal(number: int) -> str:
     return _ORDINALS[number] if 0 < number < len(_ORDINALS) else f"{number}th"
-
-
-def _one_line(text: str) -> str:
-    joined = ""
-    for line in text.splitlines():
-        if part := line.strip():
-            joined += ("" if not joined else " " if joined[-1] in ".:;,!?" else "; ") + part
-    return joined

@@ -305,14 +305,14 @@ class _Aside(io.StringIO):
 def _told(host: HostReport) -> str:
     """Return in one line what is wrong on a host: the last thing that is not over."""
     if host.unreachable:
-        return words.printable(host.unreachable)
+        return words.printable(words.one_line(host.unreachable))
     for one in reversed(host.incidents):
         if one.state not in ("cured", "pending"):
             said = one.reason or one.evidence
-            return words.printable(f"{one.detector}: {one.state}{', ' if said else ''}{said}")
+            return words.printable(words.one_line(f"{one.detector}: {one.state}{', ' if said else ''}{said}"))
     failed = itertools.chain(
         ((one.name, one.error or one.state) for one in host.operations if one.state not in ("succeeded", "planned")),
         ((one.title or one.module, one.error or one.state) for one in host.steps if one.failed),
         ((one.detector, one.reason) for one in host.unknown),
     )
-    return words.printable(": ".join(next(failed, ("", ""))))
+    return words.printable(words.one_line(": ".join(next(failed, ("", "")))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from runbook.engine.report import evidence, folded
+from runbook.engine.report import evidence, folded, words
 from runbook.engine.report.blocks import pending
 from runbook.engine.report.health_rows import Row, since
 from runbook.engine.report.ranges import written
@@ -57,11 +57,11 @@ def _fired(group: Group[IncidentReport], run: RunReport) -> Row:
 
 def _unseen(run: RunReport) -> Iterator[Row]:
     for detectors, hosts, reason in folded.unknown(run):
-        yield Row("unknown", _first(detectors), _hosts(hosts), _told(reason, [], hosts))
+        yield Row("unknown", _first(detectors), _hosts(hosts), _told(words.one_line(reason), [], hosts))
     for detectors, hosts, reason in folded.absent(run):
-        yield Row("absent", _first(detectors), _hosts(hosts), reason)
+        yield Row("absent", _first(detectors), _hosts(hosts), words.one_line(reason))
     for hosts, reason in folded.unreachable(run):
-        yield Row("unreachable", "", _hosts(hosts), _told(reason, [], hosts))
+        yield Row("unreachable", "", _hosts(hosts), _told(words.one_line(reason), [], hosts))
 
 
 def _first(detectors: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ def lines(paint: Paint, known: Known, found: Inquiry | None, why_not: str, now: 
         full: all subjects, each guard's answer.
     """
     if found is None:
-        yield from row(paint, "look", words.printable(f"not now: {why_not}"))
+        yield from row(paint, "look", words.printable(words.one_line(f"not now: {why_not}")))
         yield from _before(paint, known, now)
         return
     state, verdict = _verdict(found, now)

@@ -72,7 +72,7 @@ def lines(answer: Answer, kinds: Mapping[str, Kind]) -> list[str]:
     """Return what one host answered, for people; `kinds` tells the units of the fields."""
     look = answer.look
     if not isinstance(look, Seen):
-        return [f"{answer.status}: {words.printable(look.reason)}"]
+        return [f"{answer.status}: {words.printable(words.one_line(look.reason))}"]
     if not look.records:
         return ["nothing there"]
     shown: list[str] = []
@@ -114,7 +114,7 @@ def across(paint: Paint, answers: Mapping[str, Answer], kinds: Mapping[str, Kind
     if calm:
         names = words.wrapped(f"does not hold on {_count(calm)}{written(calm)}", paint.columns - 2)
         yield from (f"{paint('✔', 'green')} {name}" if not place else f"  {name}" for place, name in enumerate(names))
-        yield ""
+        yield from [""] if groups else []
     yield paint(
         _summary(answers, calm, judged=judged), "bold", {0: "green", 2: "red"}.get(exit_code(answers), "yellow")
     )

@@ -32,6 +32,15 @@ def printable_lines(text: str) -> list[str]:
     return [printable(line.removesuffix("\r").expandtabs(4)) for line in text.rstrip("\n").split("\n")]
 
 
+def one_line(text: str) -> str:
+    """Return a text's lines as one sentence."""
+    joined = ""
+    for line in text.splitlines():
+        if part := line.strip():
+            joined += ("" if not joined else " " if joined[-1] in ".:;,!?" else "; ") + part
+    return joined
+
+
 def duration(seconds: float) -> str:
     """Return a duration as people say it: `9ms`, `0.4s`, `38s`, `4m12s`, `2h5m`, `3d4h`."""
     if seconds < 0.0995:

@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from runbook.modules import catalogue, needs, values
+from runbook.modules.acting.alike import Crowd
 from runbook.modules.declare import UNSEEN, Absent, Failed, Invalid, Probe, Refused, Step, Unclear
 from runbook.modules.golden.host import FakeHost, make_files
 from runbook.modules.host import Host
@@ -193,6 +194,8 @@ def _difference(expected: Any, actual: Any, where: str) -> str:
             if difference:
                 return difference
         return ""
+    if isinstance(actual, Crowd):
+        actual = tuple(actual)
     if isinstance(expected, (list, tuple)):
         if not isinstance(actual, (list, tuple)):
             return f"{where} is {_show(actual)}"

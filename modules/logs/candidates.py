@@ -1,6 +1,9 @@
 """The lines of a text that may match, each with where what of it was found."""
 
+from functools import cached_property
 from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
+
+from runbook.modules.logs.talk import may_speak
 
 
 class Line:
@@ -22,6 +25,11 @@ class Line:
     def tests(self) -> bool:
         """It can be tested as bytes."""
         return self._exact or _lone(self.data, self.start, self.end, goes_on=self.goes_on)
+
+    @cached_property
+    def may_speak(self) -> bool:
+        """It may be about what a program says, and not say it."""
+        return may_speak(self.data[self.start : self.end])
 
     @property
     def text(self) -> str:

@@ -28,6 +28,7 @@ from runbook.modules.logs.groups import numeric_groups
 from runbook.modules.logs.hits import Hit, hit
 from runbook.modules.logs.patience import Expired, Patience
 from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.talk import may_speak, speaks
 
 
 class TooSlow(Exception):
@@ -202,14 +203,14 @@ class Judge:
                 if expression in self._exact_alike:
                     line.known[~expression] = False
                 return False
-            if counted:
+            if counted and not line.may_speak:
                 return True
         if self.patterns[number].lines > 1:
             match = self._reaching(number, line.data, line.start, line.end, goes_on=line.goes_on)
         else:
             text = line.text
             begin = self._begin(number, line.places, line.start) if text.isascii() else 0
-            match = (self._compiled[number] or self._compile(number)).search(text, line.skip + begin)
+            match = self._search(number, text, line.skip + begin, may_speak=line.may_speak)
         if match is None:
             line.failed = number
             if number not in self._unlike:
@@ -217,6 +218,15 @@ class Judge:
             elif alike:
                 line.known[~expression] = False
             return False
+        return match
+
+    def _search(self, number: int, text: str, at: int, *, may_speak: bool) -> "Optional[Match[str]]":
+        """Return the first match from a place on of what is not only spoken of, where a signature is looked for."""
+        search = (self._compiled[number] or self._compile(number)).search
+        match = search(text, at)
+        if may_speak and self.patterns[number].role is not None:
+            while match is not None and match.end() > match.start() and speaks(text, match.start()):
+                match = search(text, match.end())
         return match
 
     def _known(self, data: bytes, start: int, end: int) -> Dict[int, bool]:
@@ -283,9 +293,9 @@ class Judge:
         if data[first - 2 : first - 1] == b"\r" if first else goes_on:
             window, at = f"\r{window}", 1  # it is not where a line begins
         last = len(window) - len(data[start:end].decode("utf-8", "replace"))
-        pattern = self._compiled[number] or self._compile(number)
+        talks = self.patterns[number].lines == 1 and may_speak(data[start:end])
         while at <= len(window):
-            match = pattern.search(window, at)
+            match = self._search(number, window, at, may_speak=talks)
             if match is None or match.end() >= last:
                 return match
             at = _next_line(window, match.start())  # one that begins further on may end in the line

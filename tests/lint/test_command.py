@@ -50,8 +50,15 @@ def test_what_is_no_runbook_is_passed_over_in_a_directory(lint, tmp_path):
 
 
 def test_a_file_that_is_named_is_checked_whatever_it_is(lint, tmp_path):
-    (tmp_path / "inventory.yaml").write_text("all:\n  hosts:\n    a:\n")
-    assert lint("inventory.yaml")[0] == 1
+    (tmp_path / "compose.yaml").write_text("services:\n  web:\n    image: a\n")
+    assert lint("compose.yaml")[0] == 1
+
+
+def test_the_vars_of_an_inventory_are_known_to_runbooks(lint, tmp_path):
+    (tmp_path / "good.yaml").write_text(GOOD + "vars: {path: '{{ rack }}'}\nfinally: [{notify: '{{ path }}'}]\n")
+    (tmp_path / "inventory.yaml").write_text("all:\n  hosts:\n    a: {rack: 7}\n")
+    assert "`rack` is not defined here" in lint("good.yaml")[1]
+    assert lint("good.yaml", "-i", "inventory.yaml") == (0, "no findings in 1 file\n")
 
 
 def test_links_that_go_round_are_followed_once(lint, tmp_path):

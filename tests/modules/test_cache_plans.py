@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runbook.modules.acting import tree
-from runbook.modules.acting.tree import Found
+from runbook.modules.acting.tree import Folder, Found
 from runbook.modules.steps.chown import Chown
 from runbook.modules.steps.clear_cache import ClearCache
 
@@ -113,6 +113,9 @@ def test_what_is_mounted_below_stays_with_the_directories_above_it(tmp, monkeypa
     for match in (None, ("d",), ("mounted",)):
         entries = [entry.path for action in ClearCache(str(root), match=match).plan(host) for entry in action.entries]
         assert entries == (["file"] if match is None else [])
+    file, mounted, folder, top = (each.stat for each in found)
+    folders = [Folder("d", folder, [], [("mounted", mounted)]), Folder("", top, [("file", file)], [])]
+    monkeypatch.setattr(tree, "folders", lambda *_: iter(folders))
     owned = [
         entry.path for action in Chown(str(root), mode="0700", recursive=True).plan(host) for entry in action.entries
     ]

@@ -105,6 +105,13 @@ class Users:
 
     def shell(self, *, path="/usr/bin:/bin", env=()):
         """Return the argv before `-c COMMAND` of a login by ann."""
+        login = f"setpriv --reuid {self.ANN} --regid {self.ANN} --init-groups --reset-env"
+        given = " ".join(f"'{each}'" for each in env)
+        script = f"cd /home/ann; exec {login} env PATH='{path}' {given} /bin/sh \"$@\""
+        return (*self.inside(), "/bin/sh", "-c", script, "sh")
+
+    def inside(self):
+        """Return the argv before a command that root runs on this machine."""
         there = self.directory
         binds = {
             **{f"/etc/{name}": there / "etc" / name for name in ("passwd", "group", "shadow", "sudoers")},
@@ -114,7 +121,5 @@ class Users:
             "/run": there / "run",
         }
         mounts = "; ".join(f"mount --bind '{source}' {target}" for target, source in binds.items())
-        login = f"setpriv --reuid {self.ANN} --regid {self.ANN} --init-groups --reset-env"
-        given = " ".join(f"'{each}'" for each in env)
-        script = f"set -e; {mounts}; cd /home/ann; exec {login} env PATH='{path}' {given} /bin/sh \"$@\""
+        script = f'set -e; {mounts}; exec "$@"'
         return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh")

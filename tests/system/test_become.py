@@ -10,11 +10,15 @@ import subprocess
 
 import far
 import pytest
+import yaml
 from far import PASSWORD, Become, Users
+from sshds import sshds
 
 from runbook.engine.errors import HostUnreachable
 from runbook.engine.fleet import Spec, pack
 from runbook.engine.model import Order, Seen
+
+__all__ = ["sshds"]
 
 ANYTHING = "ann ALL=(ALL) NOPASSWD: ALL"
 WITH_PASSWORD = "ann ALL=(ALL) ALL"
@@ -206,3 +210,37 @@ def test_an_interpreter_that_the_login_user_can_change_is_not_run_as_root(tmp_pa
     ):
         agent.ready(20)
     assert not (users.home / "0.was-here").exists()
+
+
+@pytest.mark.parametrize(
+    ("sudoers", "settings", "words", "expected"),
+    [
+        (ANYTHING, {}, (), "ann"),
+        (ANYTHING, {}, ("-b",), "root"),
+        (ANYTHING, {}, ("-b", "--become-user", "svc"), "svc"),
+        (WITH_PASSWORD, {"ansible_become_password": PASSWORD}, ("-b",), "root"),
+    ],
+)
+def test_it_is_the_same_over_ssh(tmp_path, sshds, cli, sudoers, settings, words, expected):
+    users = Users(tmp_path / "users", sudoers)
+    shutil.rmtree(tmp_path / "users/run/sudo")
+    (tmp_path / "users/run/sshd").mkdir()
+    hosts = sshds(1)
+    host = hosts["h1"]
+    host.stop()
+    host._before = users.inside()
+    marks = f"SetEnv RB_HOST=h1 RB_SSHDS={hosts.directory}"
+    host.reconfigure(f"AuthorizedKeysFile /home/ann/keys\n{marks}")
+    (users.home / "keys").write_text(hosts.authorized_keys.read_text())
+    host.start()
+    hosts.write()
+    inventory = yaml.safe_load(hosts.inventory.read_text())
+    known = inventory["all"]["hosts"]["h1"]
+    del known["agent_dir"]
+    known.update(ansible_user="ann", **settings)
+    hosts.inventory.write_text(yaml.safe_dump(inventory))
+    done = cli("run", "command", "-i", str(hosts.inventory), *words, "--", "id", "-un")
+    assert done.exit_code == 0, done.out + done.err
+    assert f"│ {expected}\n" in done.out
+    assert PASSWORD not in done.out + done.err
+    assert PASSWORD.encode() not in (cli.home / "journal.db").read_bytes()

@@ -70,7 +70,7 @@ CONFIGS = {
           ProxyCommand nc -X 5 %h %p   # not a comment
         Host gpu3
           ProxyJump none
-        Host *
+        Host * !gate !second !everywhere
           ProxyJump everywhere
           ServerAliveInterval 1m30s
           StrictHostKeyChecking accept-new

@@ -228,20 +228,6 @@ def test_a_named_recovery_counts_for_each_detector_that_uses_it(codes):
     assert codes(text.replace("    recover: again\n", "    recover: again\n    limit: 2 per 1h\n")) == []
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        "become: true",
-        "hosts: llm",
-        "operations: [{notify: x, become: true}]",
-        "finally: [{notify: x, delegate_to: other}]",
-        "recoveries: {a: [{block: [{notify: x}], become: true}]}",
-    ],
-)
-def test_nothing_that_is_not_carried_out_passes_silently(codes, part):
-    assert "RB050" in codes(f"name: example\n{part}\n")
-
-
 @pytest.mark.parametrize("part", ["hosts: localhost", "become: false", "max_unavailable: 5%", "every: '*/5 * * * *'"])
 def test_what_is_carried_out_or_says_nothing_passes(codes, part):
     assert codes(f"{IDLE}{part}\n") == []

@@ -65,7 +65,9 @@ def test_a_kind_is_searched_once():
     search = by_kind._searched
     by_kind._searched = lambda new: searched.append(len(new)) or search(new)
     for number in range(50):
-        assert by_kind.lines(b"step %d of 50\nnode%d is down\n" % (number, number)) == [len(b"step %d of 50\n" % number)]
+        assert by_kind.lines(b"step %d of 50\nnode%d is down\n" % (number, number)) == [
+            len(b"step %d of 50\n" % number)
+        ]
     assert searched == [3]  # the empty end of a block is one
 
 

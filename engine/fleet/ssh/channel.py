@@ -107,18 +107,22 @@ class ChannelLink:
         return self._stalled
 
     def ended(self) -> str | None:
-        """Say how the command ended, or why the connection did."""
+        """Say how the command ended."""
         channel = self._channel
         if self._session.transport.is_active():
             channel.status_event.wait(_STATUS)
         if channel.exit_status >= 0:
             return f"exit code {channel.exit_status}"
         name = getattr(channel, "exit_signal", "")
-        if name:
-            return f"signal {name}"
-        if not self._session.transport.is_active():
-            return self._session.why()
-        return None
+        return f"signal {name}" if name else None
+
+    def lost(self) -> str | None:
+        """Say why the connection ended, or that the host runs no command."""
+        if getattr(self._channel, "refused", False):
+            return "the host lets us in, but runs no command for us"
+        if self._session.transport.is_active() or self._channel.exit_status >= 0:
+            return None
+        return f"the connection was lost: {self._session.why()}"
 
     def close(self) -> None:
         """Close the channel."""

@@ -88,22 +88,26 @@ def expand(text: str, tokens: Mapping[str, str], where: str) -> str:
     return os.path.expanduser(found) if found.startswith("~") else found  # noqa: PTH111
 
 
-def patterns(names: str, host: str) -> bool:
-    """Tell whether a list of patterns (`*.lan,!db*`) names a host; what is barred is barred wherever it stands."""
+def hosts(patterns: str, name: str) -> bool:
+    """Tell whether a list of patterns (`*.lan,!db*`) names a host; capitals don't count."""
+    return _named(patterns.lower().split(","), name.lower())
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Tell whether one pattern of `*` and `?` fits."""
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def _named(patterns: Sequence[str], name: str) -> bool:
+    """Tell whether patterns fit, as `Host` has them; what is barred is barred wherever it stands."""
     found = False
-    for pattern in filter(None, re.split(r"[\s,]+", names)):
+    for pattern in patterns:
         barred = pattern.startswith("!")
-        if matches(pattern[barred:], host):
+        if matches(pattern[barred:], name):
             if barred:
                 return False
             found = True
     return found
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Tell whether one pattern of `*` and `?` names a host; capitals don't count."""
-    plain = pattern.lower().replace("[", "[[]")
-    return fnmatch.fnmatchcase(name.lower(), plain)
 
 
 class _Reader:
@@ -116,18 +120,20 @@ class _Reader:
         for setting in given:
             self._take(setting)
 
-    def read(self, path: str, beside: str, *, must: bool, active: bool = True, deep: int = 0) -> None:
+    def read(self, path: str, beside: str, *, must: bool, within: bool = True, deep: int = 0) -> None:
+        """Take what a file says; one that is included where nothing matches (not `within`) says nothing at all."""
+        active = within
         if deep > _DEEPEST:
             raise UserError("more than 16 files include one another", where=path)
         for setting in _parsed(path, must):
             if setting.word == "host":
-                active = patterns(" ".join(setting.values), self.host)
+                active = within and _named(setting.values, self.host)
             elif setting.word == "match":
-                active = self._matched(setting)
+                active = within and self._matched(setting)
             elif setting.word == "include":
                 for each in setting.values:
                     for file in _included(each, beside):
-                        self.read(file, beside, must=False, active=active, deep=deep + 1)
+                        self.read(file, beside, must=False, within=active, deep=deep + 1)
             elif active:
                 self._take(setting)
 
@@ -169,13 +175,13 @@ class _Reader:
 
     def _holds(self, kind: str, value: str, where: str) -> bool:
         if kind == "host":
-            return patterns(value, self._first("hostname", self.host).replace("%h", self.host))
+            return hosts(value, self._first("hostname", self.host).replace("%h", self.host))
         if kind == "originalhost":
-            return patterns(value, self.host)
+            return hosts(value, self.host)
         if kind == "user":
-            return patterns(value, self._first("user", getpass.getuser()))
+            return _named(value.split(","), self._first("user", getpass.getuser()))
         if kind == "localuser":
-            return patterns(value, getpass.getuser())
+            return _named(value.split(","), getpass.getuser())
         if kind == "exec":
             return _succeeds(expand(value, self._tokens(), where), where)
         raise UserError(

@@ -144,6 +144,10 @@ class _Said:
         values = self._found[word][0].values if word in self._found else ()
         return values[0] if values else otherwise
 
+    def first(self, *words: str) -> str:
+        """Return which of some words was found first; empty: none."""
+        return next((word for word in self._found if word in words), "")
+
     def number(self, word: str, otherwise: int, most: int = 1 << 31) -> int:
         text = self.one(word, str(otherwise))
         if not text.isdecimal() or int(text) > most:
@@ -217,19 +221,17 @@ def _proxy(
     above: tuple[str, ...],
 ) -> tuple[tuple[Hop, ...], str]:
     """Return the jump hosts and the proxy command; whichever of the two words was found first counts."""
-    command, jump = said.one("proxycommand", ""), said.one("proxyjump", "")
-    if jump and jump.lower() != "none":
-        if command and command.lower() != "none":
-            command = ""  # as `ssh -J` does; both in one file is a mistake that ssh settles in the same way
-        hops: list[Hop] = []
-        texts = config.expand(jump, names, said.where("proxyjump")).split(",")
-        for text in texts:
-            hops.append(_jump(text.strip(), files, timeout, above, said.where("proxyjump"), alone=not hops))
-        first = hops[0]
-        return (*first.jumps, *hops), ""
-    if command and command.lower() != "none":
-        return (), config.expand(command, names, said.where("proxycommand"))
-    return (), ""
+    word = said.first("proxyjump", "proxycommand")
+    value = said.one(word, "none") if word else "none"
+    if value.lower() == "none":
+        return (), ""
+    expanded = config.expand(value, names, said.where(word))
+    if word == "proxycommand":
+        return (), expanded
+    hops: list[Hop] = []
+    for text in expanded.split(","):
+        hops.append(_jump(text.strip(), files, timeout, above, said.where(word), alone=not hops))
+    return (*hops[0].jumps, *hops), ""
 
 
 def _jump(

@@ -178,7 +178,7 @@ def _certified(hop: Hop, known: Sequence[Entry], certificate: SSHCertificate) ->
     if certificate.critical_options:
         options = b", ".join(certificate.critical_options).decode("ascii", "replace")
         raise _unfit(hop, certificate, trusted[0], f"it has critical options that are not known: {options}")
-    if not any(matches(principal, name) for principal in principals):
+    if not any(matches(principal.lower(), name) for principal in principals):
         raise _unfit(hop, certificate, trusted[0], f"it is for {', '.join(principals) or 'nobody'}, not for {name}")
     return True
 
@@ -215,8 +215,8 @@ def _unknown(hop: Hop, kind: str, key: bytes) -> HostUnreachable:
     return HostUnreachable(
         f"its host key is not known: {kind} {fingerprint(key)}",
         where=hop.name,
-        mend=f"compare it with what `ssh-keygen -lf /etc/ssh/{file}` prints there (--accept-new takes every key that is "
-        f"not known yet); to accept this one: {_command(hop, kind, key)}",
+        mend=f"compare it with what `ssh-keygen -lf /etc/ssh/{file}` prints there (--accept-new takes all that are not "
+        f"known); to accept this one: {_command(hop, kind, key)}",
     )
 
 

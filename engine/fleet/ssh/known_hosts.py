@@ -56,7 +56,7 @@ class KnownHosts:
     def about(self, name: str) -> Iterator[Entry]:
         """Yield the entries of a host, as known_hosts names it."""
         yield from self._by_name.get(name, ())
-        yield from (entry for entry in self._patterns if config.patterns(entry.names, name))
+        yield from (entry for entry in self._patterns if config.hosts(entry.names, name))
         text = name.encode()
         for salt, digest, entry in self._hashed:
             if hmac.digest(salt, text, "sha1") == digest:

@@ -119,6 +119,7 @@ class Session:
     def __init__(self, name: str, transport: Transport, wire: Socket | Tunnel, undo: contextlib.ExitStack) -> None:
         self.name, self.transport = name, transport
         self._wire, self._undo = wire, undo
+        self._closed = False
 
     def room(self) -> bool:
         """Tell whether a message can be sent without waiting."""
@@ -153,8 +154,11 @@ class Session:
 
     def why(self, error: BaseException | None = None) -> str:
         """Say why the connection ended."""
+        if self._closed:
+            return "it was hung up here"
         return trouble.lost(error or self.transport.saved_exception, self.transport.goodbye)
 
     def close(self) -> None:
         """Hang up; its thread ends."""
+        self._closed = True
         self._undo.close()

@@ -18,6 +18,7 @@ from paramiko.channel import Channel
 from paramiko.common import (
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_EXTENDED_DATA,
+    MSG_CHANNEL_FAILURE,
     MSG_CHANNEL_REQUEST,
     MSG_CHANNEL_WINDOW_ADJUST,
     MSG_EXT_INFO,
@@ -233,6 +234,7 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
             MSG_CHANNEL_DATA: lambda channel, m: self._take(channel, m, Channel._feed),  # noqa: SLF001
             MSG_CHANNEL_EXTENDED_DATA: lambda channel, m: self._take(channel, m, Channel._feed_extended),  # noqa: SLF001
             MSG_CHANNEL_REQUEST: self._requested,
+            MSG_CHANNEL_FAILURE: self._refused,
         }
 
     @property
@@ -320,6 +322,11 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
             return
         m.packet.seek(at)
         channel._handle_request(m)  # noqa: SLF001
+
+    @staticmethod
+    def _refused(channel: Channel, m: Message) -> None:
+        channel.refused = True
+        channel._request_failed(m)  # noqa: SLF001
 
     def _parse_ext_info(self, m: Message) -> None:
         """Read what the server can do besides, as far as we know it."""

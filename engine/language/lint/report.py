@@ -33,7 +33,13 @@ class Report:
 
 
 def examine(
-    names: Sequence[str], here: Path, chosen: Choice, *, fix: bool = False, inventories: Examiner | None = None
+    names: Sequence[str],
+    here: Path,
+    chosen: Choice,
+    *,
+    fix: bool = False,
+    inventories: Examiner | None = None,
+    outside: frozenset[str] = frozenset(),
 ) -> Report:
     """Check what was named; what can't be read is a finding too, and nothing in one file hides another.
 
@@ -43,6 +49,7 @@ def examine(
         chosen: tells which findings are asked for.
         fix: mend what can be mended.
         inventories: checks an inventory, which the language knows nothing of.
+        outside: the names of vars that an inventory defines.
     """
     report = Report()
     paths: list[Path] = []
@@ -54,7 +61,7 @@ def examine(
             findings, report.texts[name] = inventories(path, name)
             report.findings += [found for found in findings if chosen(found)]
         else:
-            _examine_file(path, name, chosen, report, mend=fix)
+            _examine_file(path, name, chosen, report, outside, mend=fix)
     report.findings = list(dict.fromkeys(report.findings))
     return report
 
@@ -136,7 +143,9 @@ def _say(report: Report, name: str, message: str, hint: str = "") -> None:
     report.findings.append(Finding("RB001", source.RULES["RB001"], "error", message, Span(shown, 1, 1, 1, 1), hint))
 
 
-def _examine_file(path: Path, name: str, chosen: Choice, report: Report, *, mend: bool) -> None:
+def _examine_file(
+    path: Path, name: str, chosen: Choice, report: Report, outside: frozenset[str], *, mend: bool
+) -> None:
     if files.are_cases(name):
         from runbook.engine.language import cases
 
@@ -160,15 +169,15 @@ def _examine_file(path: Path, name: str, chosen: Choice, report: Report, *, mend
         return
     enlist.forget()  # another file's modules are not this one's
     examined = load.examine(path)
-    findings = [found for found in check(examined) if chosen(found)]
+    findings = [found for found in check(examined, outside) if chosen(found)]
     if mend and any(found.fixes for found in findings):
 
         def again(draft: Path) -> list[Finding]:
-            return [found for found in check(load.examine(draft)) if chosen(found)]
+            return [found for found in check(load.examine(draft), outside) if chosen(found)]
 
         report.fixed += fix.mend(path, examined.source.text, again)
         examined = load.examine(path)
-        findings = [found for found in check(examined) if chosen(found)]
+        findings = [found for found in check(examined, outside) if chosen(found)]
     report.texts[name] = examined.source.text
     for used in examined.used:
         report.texts.setdefault(used.file, used.text)

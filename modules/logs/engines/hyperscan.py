@@ -11,9 +11,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.compiling import Written, apart, compiled
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
-from runbook.modules.logs.engines.texts import Literals, conditions
 from runbook.modules.logs.engines.plan import Expression, of, read
 from runbook.modules.logs.engines.syntax import literal, perl
+from runbook.modules.logs.engines.texts import Literals, conditions
 from runbook.modules.logs.needed import rarest
 from runbook.modules.logs.patterns import Pattern
 

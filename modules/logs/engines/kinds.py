@@ -1,6 +1,7 @@
 """Lines by their kind, which is what a line has beside digits.
 
-Most lines of a log are of few kinds. A text that stands in a line stands, without its digits, in the line's kind. So a kind is searched once, and each line that is of one known already costs no more than being looked up.
+Most lines of a log are of few kinds. A text that stands in a line stands, without its digits, in the line's kind. So a
+kind is searched once, and each line that is of one known already costs no more than being looked up.
 """
 
 from itertools import accumulate, compress
@@ -29,8 +30,9 @@ class Kinds:
             expressions: that are looked for by their texts.
             strange: of a block's lines; where more are of new kinds, another way to find them is quicker.
         """
-        self._literals = Literals([each._replace(texts=sets) for each in expressions if (sets := _of_kinds(each.texts))])
-        self._others = Literals([each for each in expressions if not _of_kinds(each.texts)])
+        sets = list(map(_of_kinds, (each.texts for each in expressions)))
+        self._literals = Literals([each._replace(texts=own) for each, own in zip(expressions, sets) if own])
+        self._others = Literals([each for each, own in zip(expressions, sets) if not own])
         self._strange = strange
         self._with: Set[bytes] = set()  # kinds with one of the texts
         self._none: Set[bytes] = set()
@@ -91,7 +93,7 @@ def _of_kinds(sets: Sequence[Texts]) -> List[Texts]:
     """Return what of some sets can be told by kinds, that of the longest texts first."""
     made = [(folds, sorted({_kind(word) for word in words})) for folds, words in sets]
     usable = [each for each in made if min(map(len, each[1])) >= SHORTEST_ALSO]
-    return sorted(usable, key=lambda each: min(min(map(len, each[1])), 2 * SHORTEST), reverse=True)
+    return sorted(usable, key=lambda each: min(*map(len, each[1]), 2 * SHORTEST), reverse=True)
 
 
 def _kind(word: str) -> str:

@@ -1,5 +1,6 @@
 """Engines that tell only which lines hold one of the patterns' texts; which it is is looked up in these lines alone."""
 
+from functools import cached_property
 from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.digits import LONGEST, masked
@@ -13,7 +14,7 @@ from runbook.modules.logs.patterns import Pattern
 KINDS = 4096  # of lines, of which is remembered what they hold
 MANY = 16  # texts that are looked for in a block as quickly as its lines are parted
 LARGE = 16 * 1024  # bytes of a block that are worth it
-STRANGE = 0.05  # of its lines: where more are of kinds that were not seen before, a finder is quicker
+STRANGE = 0.1  # of its lines: where more are of kinds that were not seen before, a finder is quicker
 _DIGITS = frozenset("0123456789")
 
 
@@ -42,26 +43,41 @@ class LineEngine:
         self.expressions = expressions(patterns)
         self._literals = Literals(self.expressions)  # for what is not of one line
         self._kinds: Dict[bytes, List[int]] = {}  # by lines with their digits masked
-        single = [expression for expression in self.expressions if expression.lines == 1 and expression.texts]
+        self._finder = finder
+        self._single = [each for each in self.expressions if each.lines == 1 and each.texts]
         ours = [number for number, each in enumerate(self.expressions) if each.lines == 1 and each.texts]
         self._plain = _Part(self.expressions, [one for one in ours if not _says_digits(self.expressions[one])])
         self._numbered = _Part(self.expressions, [one for one in ours if _says_digits(self.expressions[one])])
-        first = [conditions(each.texts[:1])[0] for each in single if not each.outline]
+
+    @cached_property
+    def _lines(self) -> Optional[Finder]:
+        """Return what finds the lines in a block; None where each text is looked for."""
+        if not self._single:
+            return _nothing
+        if self._finder is None:
+            return None
+        first = [conditions(each.texts[:1])[0] for each in self._single if not each.outline]
         folded = fewest(word for folds, words in first if folds for word in words)
         cased = fewest(word for folds, words in first if not folds for word in words)
-        outlines = list(dict.fromkeys(each.outline.encode("latin-1") for each in single if each.outline))
-        wanted = Wanted(cased, folded, outlines)
-        self._lines = _nothing if not single else None if finder is None else finder(wanted)
-        self._by_kind = Kinds(single, STRANGE if finder else 1.0) if sum(map(len, wanted)) > MANY else None
+        outlines = list(dict.fromkeys(each.outline.encode("latin-1") for each in self._single if each.outline))
+        return self._finder(Wanted(cased, folded, outlines))
+
+    @cached_property
+    def _by_kind(self) -> Optional[Kinds]:
+        """Return what finds them by the kinds of a block's lines."""
+        many = sum(len(each.texts[0][1]) for each in self._single) > MANY
+        return Kinds(self._single, STRANGE if self._finder else 1.0) if many else None
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the lines that may match, with the expressions whose texts they hold."""
-        starts = None
-        if self._by_kind is not None and len(text) >= LARGE:
+        starts: Optional[Iterable[int]] = None
+        if len(text) >= LARGE and self._by_kind is not None:
             starts = self._by_kind.lines(text)
-        if starts is None and self._lines is None:
-            return self._literals.candidates(text)
-        return self._literals.anywhere(text) + self._looked_up(text, self._lines(text) if starts is None else starts)
+        if starts is None:
+            if self._lines is None:
+                return self._literals.candidates(text)
+            starts = self._lines(text)
+        return self._literals.anywhere(text) + self._looked_up(text, starts)
 
     def _looked_up(self, text: bytes, starts: Iterable[int]) -> List[Mark]:
         """Return which expressions' texts some lines hold."""

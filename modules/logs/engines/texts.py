@@ -1,8 +1,8 @@
 """Where the texts stand that the patterns can't match without, by nothing but Python."""
 
 import re
-import sys
-from typing import AbstractSet, Dict, Iterable, Iterator, List, Sequence, Tuple
+from functools import cached_property
+from typing import AbstractSet, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines.engine import Mark
 from runbook.modules.logs.engines.plan import Expression, Set
@@ -96,7 +96,10 @@ class _Words:
 
     def __init__(self, words: Dict[bytes, Dict[Conditions, List[int]]]) -> None:
         self.words = {word: list(also.items()) for word, also in words.items()}
-        self._grams = _Grams(self.words) if len(self.words) > FEW else None
+
+    @cached_property
+    def _grams(self) -> "Optional[_Grams]":
+        return _Grams(self.words) if len(self.words) > FEW else None
 
     def candidates(self, text: bytes, cased: bytes) -> Iterator[Mark]:
         """Yield the candidates, given a block in the words' case, and in its own."""
@@ -141,7 +144,7 @@ class _Grams:
     def __init__(self, texts: Iterable[bytes]) -> None:
         self._short = [text for text in texts if len(text) < _GRAM]
         self._by_gram: Dict[int, List[bytes]] = {}
-        grams = {text: [_number(text[at : at + _GRAM]) for at in range(len(text) - _GRAM + 1)] for text in texts}
+        grams = {text: _numbers(text) for text in texts}
         often: Dict[int, int] = {}
         for found in grams.values():
             for gram in found:
@@ -161,8 +164,12 @@ class _Grams:
         return [*self._short, *(text for gram in found for text in self._by_gram[gram])]
 
 
-def _number(gram: bytes) -> int:
-    return int.from_bytes(gram, sys.byteorder)
+def _numbers(text: bytes) -> List[int]:
+    """Return the stretches of a text, as the numbers that a view of a block gives."""
+    found: List[int] = []
+    for shift in range(min(_GRAM, len(text) - _GRAM + 1)):
+        found += memoryview(text)[shift : len(text) - (len(text) - shift) % _GRAM].cast("I")
+    return found
 
 
 def _all_lines(text: bytes) -> Iterator[int]:
@@ -182,4 +189,3 @@ def _lines_with(text: bytes, literal: bytes) -> Iterator[int]:
         if end < 0:
             return
         at = text.find(literal, end + 1)
-

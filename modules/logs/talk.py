@@ -1,0 +1,69 @@
+"""What lines only speak of: prompts and answers of a chat, commands that look for an error, a text in a docstring.
+
+Logs of model servers hold what their users ask, and `ps`, sudo and cron what people look for. What a program says itself
+may be quoted, too (`msg="CUDA out of memory"`), so a quotation counts as speech only behind a word for it.
+"""
+
+import re
+
+MOST = 4096  # characters before a match that are looked at
+_MARKS = (b'"role"', b"'role'", b"rompt", b"content", b"uestion", b"query", b"COMMAND=", b"CMD (", b"grep ", b"user", b"User")
+_MARKS += (b"ssistant", b"uman", b'"""', b"'''", b" -c ", b"+ ", b"echo ", b"attern", b"regex", b"rg ", b"awk ", b"sed ")
+_TURN = re.compile(r"""["']role\\?["']\s*:\s*\\?["'](?:user|assistant|system|human|tool|developer)\b""")
+_SPEAKER = re.compile(
+    r"[\W\d_TZ]*(?:(?:INFO|DEBUG)\W+(?:[\w.-]+(?:\[\d+\])?\W+)?)?"
+    r"(?:<\|?(?:im_start\|>)?(?:user|assistant|human)\|?>|"
+    r"(?:(?:the )?[Uu]ser|[Aa]ssistant|[Hh]uman)(?: (?:said|says|wrote|asked|prompt|message))?\s*[:>]\s)"
+)
+_COMMAND = re.compile(
+    r"\bCOMMAND=|\bCMD \(|(?:^|[\s/(])(?:[efz]?grep|rg|ag|awk|sed|echo|printf|(?:ba|da|z)?sh -l?c) (?=.*\S)|^\s*\+{1,3} \w"
+)
+_DOCSTRING = re.compile(r"\s*[rbfu]{0,2}(?:\"\"\"|''')")
+_OPENED = re.compile(
+    r"""(?:\b(?:prompt|content|question|query|input_text|user_message|user_input|regex|pattern|--[\w-]*(?:pattern|prompt|regex|match))"""
+    r"""(?:s|_\w+)?\\?["']?\s*[:=\s]\s*\[?)(\\?["'`])"""
+)
+
+
+def may_speak(line: bytes) -> bool:
+    """Tell whether a line may speak of something, cheaply."""
+    return any(mark in line for mark in _MARKS)
+
+
+def speaks(line: str, at: int) -> bool:
+    """Tell whether what stands at a place in a line is only spoken of.
+
+    Example:
+        >>> speaks('Received request 7: prompt: "what is a CUDA out of memory"', 40)
+        True
+        >>> speaks('request 7 failed: CUDA out of memory; prompt: "hello"', 18)
+        False
+    """
+    before = line[max(0, at - MOST) : at]
+    if _TURN.search(before) or _DOCSTRING.match(before) or _SPEAKER.match(before):
+        return True
+    command = _COMMAND.search(before)
+    if command is not None and not _ended(before, command.end()):
+        return True
+    return any(_open(before, found) for found in _OPENED.finditer(before))
+
+
+def _ended(before: str, begin: int) -> bool:
+    """Tell whether a command's own words are over: what it wrote stands behind them."""
+    said = before[begin:]
+    return any(mark in said for mark in ("': ", '": ', "): ", " -> ", " failed", " exited", " died", " returned"))
+
+
+def _open(before: str, found: "re.Match[str]") -> bool:
+    """Tell whether a quotation is not closed yet."""
+    quote = found[1]
+    at = found.end()
+    while True:
+        at = before.find(quote, at)
+        if at < 0:
+            return True
+        if len(quote) > 1 or before[at - 1] != "\\":
+            following = before[at + len(quote) : at + len(quote) + 1]
+            if quote[-1] != "'" or not following.isalnum():  # what is no apostrophe
+                return False
+        at += len(quote)
