@@ -1,4 +1,4 @@
-# ruff: noqa: INP001, SLF001 -- a script, no package; the rule's table is what tells which keys come later
+# ruff: noqa: INP001 -- a script, no package
 """Write docs/reference/ by `.venv/bin/python docs/reference.py`: every page of it comes from the code.
 
 A test compares the pages with what this makes, so that they can't go stale.
@@ -17,7 +17,6 @@ import click
 from runbook.engine.cli._commands import runbook
 from runbook.engine.language import filters, manual, signatures, structure
 from runbook.engine.language.lint import catalogue
-from runbook.engine.language.lint.rules import rb050_not_yet as not_yet
 from runbook.engine.report import manual as shown
 from runbook.engine.report import signatures as shown_signatures
 
@@ -27,21 +26,19 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent / "reference"
 _MADE = "<!-- made by docs/reference.py: change the code that it describes, then run it again -->"
 _SETS = (
-    ("The runbook", "The keys at the top of the file.", structure.RUNBOOK_KEYS, not_yet._ANYWHERE),
+    ("The runbook", "The keys at the top of the file.", structure.RUNBOOK_KEYS),
     (
         "A detector",
         "Beside its probe. All but `name`, `when`, `hosts`, `every` may stand at the top of the runbook as defaults.",
         structure.DETECTOR_KEYS,
-        not_yet._DETECTOR,
     ),
-    ("An operation", "Beside its step.", structure.OPERATION_KEYS, not_yet._STEP),
+    ("An operation", "Beside its step.", structure.OPERATION_KEYS),
     (
         "A step",
         "Beside its module, wherever steps stand: `recover`, `cured`, `unhealed`, `finally`.",
         structure.STEP_KEYS,
-        not_yet._STEP,
     ),
-    ("A block", "Steps that succeed or fail together, as one rung.", structure.BLOCK_KEYS, not_yet._STEP),
+    ("A block", "Steps that succeed or fail together, as one rung.", structure.BLOCK_KEYS),
 )
 _PARTS = ("retry", "verify", "secret", "pool", "component")
 
@@ -66,19 +63,18 @@ def _page(title: str, lines: Iterator[str]) -> str:
 
 def _keys() -> Iterator[str]:
     yield (
-        "The same keys are in the JSON Schema (`runbook schema`), with which an editor completes them. Those that are "
-        "marked *later* are understood, and refused ([RB050](lint.md#rb050-not-yet)), until a version carries them out."
+        "The same keys are in the JSON Schema (`runbook schema`), with which an editor completes them."
     )
-    for title, about, keys, later in _SETS:
+    for title, about, keys in _SETS:
         yield from ("", f"## {title}", "", about, "")
-        yield from _table(keys, later)
+        yield from _table(keys)
     for name in _PARTS:
         part = structure.DEFINITIONS[name]
         yield from ("", f"## {name}", "", part["description"], "")
-        yield from _table(part["properties"], ())
+        yield from _table(part["properties"])
 
 
-def _table(keys: Mapping[str, Any], later: Sequence[str]) -> Iterator[str]:
+def _table(keys: Mapping[str, Any]) -> Iterator[str]:
     yield from ("| key | takes | default | |", "|---|---|---|---|")
     for name, given in sorted(keys.items()):
         default = f"`{_plain(given['default'])}`" if "default" in given else ""
@@ -86,8 +82,7 @@ def _table(keys: Mapping[str, Any], later: Sequence[str]) -> Iterator[str]:
         examples = given.get("examples", ())
         if examples:
             about += " Such as " + ", ".join(f"`{_plain(one)}`" for one in examples) + "."
-        mark = "*later* " if name in later else ""
-        yield f"| `{name}` | {_takes(given)} | {default} | {mark}{_cell(about)} |"
+        yield f"| `{name}` | {_takes(given)} | {default} | {_cell(about)} |"
 
 
 def _takes(given: Mapping[str, Any]) -> str:

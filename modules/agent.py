@@ -265,8 +265,12 @@ def _tidy_code(directory: str, ours: str, now: float) -> None:
     with os.scandir(directory) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # another agent tidies, too
-                if entry.path != ours and now - entry.stat(follow_symlinks=False).st_mtime > KEPT:
+                if entry.path == ours or now - entry.stat(follow_symlinks=False).st_mtime <= KEPT:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
                     shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)
 
 
 def _user() -> str:

@@ -13,7 +13,9 @@ from typing import Any, Dict, List, Mapping
 from runbook.modules import wire
 from runbook.modules.child import Write
 
-_CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_OURS = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# bytecode is for one Python: the source, which a request for another brings, lies beside it under the hash alone
+_CODE = os.path.join(os.path.dirname(_OURS), os.path.basename(_OURS).partition("-")[0])
 _PROGRAM = (
     "import sys\n"
     "v = sys.version_info\n"

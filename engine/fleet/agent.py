@@ -342,7 +342,8 @@ class Agent:
             self._outgoing += wire.encode(layers.message(need))
         elif need is True:
             self._ration.gives(need)
-            self._outgoing += wire.frame(pack.packed(small=self._far))
+            whole = self._far and message.get("whole") is True
+            self._outgoing += wire.frame(pack.whole() if whole else pack.packed(small=self._far))
         elif isinstance(ready, dict) and not self._ready:
             self._ready = True
             self._reader.most = wire.LARGEST
@@ -404,6 +405,7 @@ def _hello(base: str | None, packages: Sequence[str], *, far: bool, become: bool
     if far:
         from runbook.engine.fleet import packages as travelling
 
+        hello["magic"] = pack.magic()
         hello["layers"] = [layer.named() for layer in travelling.base()]
     if become:
         hello["become"] = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
+from runbook.engine.fleet import pack
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
@@ -36,8 +37,19 @@ def of(noun: Literal["step", "probe"], name: str) -> dict[str, Any]:
 
 def layers(requests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what tells an agent which layers these requests need together; empty for none."""
-    wanted = {layer["hash"] for each in requests for layer in each.get("code", {}).get("layers", ())}
+    asked = list(requests)
+    wanted = {layer["hash"] for each in asked for layer in each.get("code", {}).get("layers", ())}
+    if any(each.get("python") for each in asked):
+        wanted.add(_source(pack.digest()))
     return {"layers": sorted(wanted)} if wanted else {}
+
+
+@cache
+def _source(_digest: str) -> str:
+    """Return the layer of the agent's own source, for another Python than the one that has its bytecode."""
+    from runbook.engine.fleet.layers import layer
+
+    return layer(pack.contents(), "runbook").digest
 
 
 @cache

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbook.engine.errors import HostUnreachable, UserError
+from runbook.engine.errors import UserError
+from runbook.engine.fleet.target import unreachable
 
 if TYPE_CHECKING:
     from runbook.engine.fleet.asker import Asker
@@ -34,7 +35,5 @@ def dial(target: Target, asker: Asker) -> Line:
 
     try:
         return line.dial(target, hop.resolve(target), asker)
-    except HostUnreachable:
-        raise
-    except UserError as error:
-        raise HostUnreachable(error.what, where=error.where or target.name, mend=error.mend) from error
+    except UserError as error:  # of a file, a jump host, or the host itself
+        raise unreachable(target, error) from error

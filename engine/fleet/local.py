@@ -15,7 +15,7 @@ from runbook.engine.errors import HostUnreachable
 from runbook.engine.fleet import pack, starting
 from runbook.engine.fleet.agent import Agent
 from runbook.engine.fleet.link import Pipes
-from runbook.engine.fleet.target import become, own_dir
+from runbook.engine.fleet.target import begin, own_dir
 
 if TYPE_CHECKING:
     from runbook.engine.fleet.target import Target
@@ -49,7 +49,7 @@ class LocalLine:
         other = None if user == getpass.getuser() else user
         if other is None and target.python == starting.AUTO:
             return connect(target.agent_dir)
-        begun = starting.start(target.python, None if other is None else become(target, other))
+        begun = begin(target, other)
         link = _begin(["/bin/sh", "-c", begun.command])
         base = own_dir(target, other)
         return Agent(target.name, link, base=base, before=begun.before, far=True, become=other is not None)

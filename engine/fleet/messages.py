@@ -75,7 +75,7 @@ def run(
         "op": "run",
         **({"python": order.python} if order.python else {}),
         **known,
-        **code.layers([known]),
+        **code.layers([{**known, "python": order.python}]),
         "intent": intent,
         "claim": None if claim is None else _claim(claim),
         "subject": subject,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib.util
 import io
+import marshal
 import os
-from functools import cache
+import pathlib
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import runbook.modules
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PREFIX = "runbook/modules/"
+_QUICKLY = 3  # of zlib's levels: the best would save a tenth, and take longer than most connections do for that
 _LEFT = frozenset({"__pycache__", "golden"})  # the cases of modules are judged here
 # a Python that is too old gives the script that started it (`starting.py`) another turn, with itself among the tried
 _OLDER = (
@@ -55,6 +60,40 @@ def packed(*, small: bool = False) -> bytes:
         for name, content in contents().items():
             files.writestr(zipfile.ZipInfo(name), content, kind)
     return body.getvalue()
+
+
+def whole() -> bytes:
+    """Return the bytecode of this Python as one zip, with its hash before it: a host of the same Python keeps that."""
+    return _whole(digest())
+
+
+@lru_cache(maxsize=1)
+def _whole(_digest: str) -> bytes:
+    import zipfile
+
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as files:
+        for name, content in contents().items():
+            header = importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + bytes(8)  # not to be compared with any source
+            files.writestr(zipfile.ZipInfo(f"{name}c"), header + _bytecode(name, content), zipfile.ZIP_DEFLATED, _QUICKLY)
+    return hashlib.sha256(body.getvalue()).digest() + body.getvalue()
+
+
+def magic() -> str:
+    """Return what tells this Python's bytecode from that of others."""
+    return importlib.util.MAGIC_NUMBER.hex()
+
+
+def _bytecode(name: str, content: bytes) -> bytes:
+    """Return a module's bytecode: what the import system keeps, where that is of this content."""
+    path = pathlib.Path(runbook.modules.__path__[0], name.removeprefix(_PREFIX))
+    with contextlib.suppress(OSError, NotImplementedError):
+        kept = pathlib.Path(importlib.util.cache_from_source(str(path))).read_bytes()
+        seen = path.stat()
+        of = int(seen.st_mtime).to_bytes(4, "little") + (seen.st_size & 0xFFFFFFFF).to_bytes(4, "little")
+        if kept[:16] == importlib.util.MAGIC_NUMBER + bytes(4) + of and path.read_bytes() == content:
+            return kept[16:]
+    return marshal.dumps(compile(content, name, "exec", dont_inherit=True))
 
 
 @cache

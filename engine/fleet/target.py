@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from runbook.engine.errors import HostUnreachable, UserError
+from runbook.engine.fleet import starting
 from runbook.engine.fleet.become import Become
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
+    from runbook.engine.fleet.starting import Start
     from runbook.engine.inventory.inventory import Host
 
 TIMEOUT = 10.0
@@ -98,6 +100,24 @@ def become(target: Target, user: str) -> Become:
             mend="only sudo is; log in as that user instead (`ansible_user`)",
         )
     return Become(user, target.become_password)
+
+
+def unreachable(target: Target, error: UserError) -> HostUnreachable:
+    """Return an error as the reason why a host can't be reached, with the place that it names."""
+    what = error.what if error.where in {"", target.name} else f"{error.where}: {error.what}"
+    return HostUnreachable(what, where=target.name, mend=error.mend)
+
+
+def begin(target: Target, other: str | None) -> Start:
+    """Return how an agent is started there, as another user where one is named.
+
+    Raises:
+        HostUnreachable: it can't be, by what the inventory says.
+    """
+    try:
+        return starting.start(target.python, None if other is None else become(target, other))
+    except UserError as error:
+        raise unreachable(target, error) from error
 
 
 def own_dir(target: Target, user: str | None) -> str | None:

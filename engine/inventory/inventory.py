@@ -11,6 +11,7 @@ from runbook.engine.errors import UserError
 from runbook.engine.inventory import addresses, settings, sources, values
 from runbook.engine.inventory.draft import ALL, LOCALHOST, Draft, Group, Named
 from runbook.engine.inventory.files import Files
+from runbook.engine.inventory.texts import Sealed
 from runbook.engine.inventory.vars_files import GROUPS, HOSTS, Folder
 from runbook.engine.inventory.vault import Vault
 
@@ -156,12 +157,15 @@ class Inventory:
     def secrets(self, hosts: Iterable[Host] | None = None) -> dict[str, str]:
         """Return what came out of a vault, by the names of the vars, so that it can be taken out of output and journal.
 
-        Values that no password opens are left out: they can't appear anywhere.
+        Values that no password opens are left out: they can't appear anywhere. So are names of users and the like that
+        only stand in a vaulted file: who hides `root` hides half of any text.
         """
         found: dict[str, str] = {}
         for host in self.hosts.values() if hosts is None else hosts:
             for name, value in host.written.items():
                 for number, each in enumerate(values.secrets(value)):
+                    if name in settings.PLAIN and not isinstance(each, Sealed):
+                        continue
                     try:
                         plain = values.opened(each, self.vault)
                     except UserError:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.errors import RenderError, UserError
 from runbook.engine.inventory.texts import Opened, Sealed, Unsafe
-from runbook.engine.language import expression
 from runbook.engine.language.kinds import is_template
 from runbook.engine.language.taint import SECRETS
 from runbook.engine.model import UNKNOWN
@@ -75,6 +74,8 @@ def template(text: str, where: str) -> Any:
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> Any:
     """Return a parsed template, or why it is none."""
+    from runbook.engine.language import expression  # what brings Jinja, which printing an inventory does without
+
     try:
         return expression.parse(text, template=True)
     except expression.Syntax as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -110,4 +111,6 @@ def _members(turn: Turn, work: Work, operation: Operation) -> list[Member]:
 def _blocked(name: str, stands: Breaker) -> str:
     """Say that a breaker is open, and until when."""
     times = f"{stands.failures} failures in a row" if stands.failures > 1 else "a failure"
-    return f"the breaker of `{name}` is open after {times}; it lets an attempt through at {moment(stands.until or 0.0)}"
+    until = moment(stands.until or 0.0)
+    reset = f"`runbook reset {shlex.quote(name)}`"
+    return f"the breaker of `{name}` is open after {times}; it lets an attempt through at {until}, or after {reset}"

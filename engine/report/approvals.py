@@ -8,8 +8,9 @@ from runbook.engine.report import words
 from runbook.engine.report.clock import moment
 from runbook.engine.report.folded import Group, alike, grouped, spent
 from runbook.engine.report.following import asked, following
-from runbook.engine.report.lines import INDENT, head, named, row
+from runbook.engine.report.lines import INDENT, head, named, room, row
 from runbook.engine.report.passes import SCHEMA
+from runbook.engine.report.ranges import written
 from runbook.engine.report.standing_blocks import told
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ def allowed(one: IncidentRow, people: People, now: float) -> bool:
 
 def lines(paint: Paint, waiting: Sequence[IncidentRow], people: People, now: float) -> Iterator[str]:
     """Yield the text; the same steps about the same thing on many hosts are told once."""
+    several = len({one.host for one in waiting}) > 1
 
     def kind(host: str, one: IncidentRow) -> Hashable:
         if one.id in people.approvals:
             return one.id
-        about = "" if one.subject == host else one.subject
-        steps = tuple(map(told, asked(one)))
+        steps = tuple(map(told, asked(one)))  # to the letter: they are what is approved
+        about = alike(one.subject, host) if several else one.subject
         return one.runbook, one.detector, about, alike(str(one.data.get("reason") or ""), host), steps
 
     for place, group in enumerate(grouped(((one.host, one) for one in waiting), kind)):
@@ -44,7 +46,8 @@ def lines(paint: Paint, waiting: Sequence[IncidentRow], people: People, now: flo
 
 def _block(paint: Paint, group: Group[IncidentRow], people: People, now: float) -> Iterator[str]:
     one, ids = group.first, [each.id for _, each in group.members]
-    about = f" · {words.cut(one.subject, 60)}" if one.subject and one.subject != one.host else ""
+    subjects = {each.subject for host, each in group.members if each.subject not in ("", host)}
+    about = f" · {words.cut(one.subject, 60)}" if len(subjects) == 1 else ""
     name = f"{one.id}  {one.detector}{about}" if len(ids) == 1 else f"{one.detector}{about}"
     waits = spent(now - each.opened for _, each in group.members)
 
@@ -52,6 +55,8 @@ def _block(paint: Paint, group: Group[IncidentRow], people: People, now: float) 
         return [head(paint, "waiting", words.printable(f"{name} on {host} ({one.runbook})"), waits)]
 
     yield from named(paint, headed, group.hosts)
+    if len(subjects) > 1:
+        yield from row(paint, "about", written(subjects, room(paint)))
     if one.data.get("reason"):
         yield from row(paint, "why", words.printable(str(one.data["reason"])))
     for step in asked(one):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.report import evidence, words
 from runbook.engine.report.folded import Group, alike, grouped, spent
 from runbook.engine.report.following import asked, following
-from runbook.engine.report.lines import head, named, row
+from runbook.engine.report.lines import head, named, room, row
+from runbook.engine.report.ranges import written
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
@@ -25,13 +26,14 @@ def incidents(paint: Paint, stands: Standing, now: float) -> Iterator[list[str]]
     """Yield a block for each incident, of as many hosts as have the like."""
     several = len({one.runbook for one in stands.passes}) > 1
     roots, _ = parted(stands.incidents)
+    hosts = len({one.host for one in roots})
 
     def kind(host: str, one: IncidentRow) -> Hashable:
         steps = tuple(map(told, asked(one)))
         following_ = alike(following(one, stands.people, now, free=one.id in stands.free), host)
         if one.data.get("folded"):
             return one.id
-        about = "" if one.subject == host else one.subject
+        about = alike(one.subject, host) if hosts > 1 else one.subject
         return one.runbook, one.detector, about, one.state, alike(_why(one), host), steps, following_
 
     groups = grouped(((one.host, one) for one in roots), kind)
@@ -43,13 +45,21 @@ def incidents(paint: Paint, stands: Standing, now: float) -> Iterator[list[str]]
 
 def pending(paint: Paint, found: Sequence[Held], now: float) -> Iterator[str]:
     """Yield a line for each condition that has not held long enough, of as many hosts as have the like."""
+    hosts = len({one.host for one in found})
     groups = grouped(
         ((one.host, one) for one in found),
-        lambda host, one: (one.detector, "" if one.subject == host else one.subject, one.data.get("hold"), _far(one)),
+        lambda host, one: (
+            one.detector,
+            alike(one.subject, host) if hosts > 1 else one.subject,
+            one.data.get("hold"),
+            _far(one),
+        ),
     )
     for group in groups:
         one = group.first
-        title = " · ".join(part for part in (one.detector, one.subject) if part and part != one.host)
+        same = all(each.subject == one.subject for _, each in group.members)
+        about = one.subject if same and one.subject != one.host else ""
+        title = " · ".join(part for part in (one.detector, about) if part)
         hold = one.data.get("hold")
         far = _far(one) or spent(max(0.0, each.seen - each.since) for _, each in group.members)
         far += f" of {words.duration(hold)}" if hold and not _far(one) else ""
@@ -67,7 +77,7 @@ def unseen(paint: Paint, stands: Standing) -> Iterator[list[str]]:
         blind = group.first
         state = "unknown" if blind.detector else "unreachable"
         headed = named(paint, _headed(paint, state, blind.detector, state), group.hosts)
-        yield [*headed, *row(paint, "why", words.printable(blind.reason))]
+        yield [*headed, *row(paint, "why", words.printable(words.one_line(blind.reason)))]
     for undone in grouped(
         ((one.host, one) for one in stands.undone),
         lambda host, one: (one.operation, one.state, alike(one.error, host)),
@@ -97,13 +107,15 @@ def told(step: Any) -> str:
 def _incident(paint: Paint, group: Group[IncidentRow], stands: Standing, now: float, *, several: bool) -> list[str]:
     one, alone = group.first, len(group.members) == 1
     title = f"{one.id}  {one.detector}" if alone else one.detector
-    if one.subject and one.subject != one.host:
-        title += f" · {words.cut(words.printable(one.subject), 60)}"
+    subjects = {each.subject for host, each in group.members if each.subject not in ("", host)}
+    if len(subjects) == 1:
+        title += f" · {words.cut(words.printable(*subjects), 60)}"
     of = f" ({one.runbook})" if several else ""
     lasts = spent(now - _begun(each) for _, each in group.members)
     shown = named(paint, _headed(paint, one.state, title, f"{one.state}, {lasts}", of), group.hosts)
     seen = _seen(group, stands)
     times = f" ({one.data['count']} times)" if alone and _count(one) > 1 else ""
+    shown += row(paint, "about", written(subjects, room(paint))) if len(subjects) > 1 else []
     shown += row(paint, "saw", seen + times) if seen else []
     shown += row(paint, "why", words.printable(_why(one))) if _why(one) else []
     for step in asked(one)[:_MOST]:

@@ -1,26 +1,32 @@
 """What lines only speak of: prompts and answers of a chat, commands that look for an error, a text in a docstring.
 
-Logs of model servers hold what their users ask, and `ps`, sudo and cron what people look for. What a program says itself
-may be quoted, too (`msg="CUDA out of memory"`), so a quotation counts as speech only behind a word for it.
+Logs of model servers hold what their users ask, and `ps`, sudo and cron what people look for. What a program says
+itself may be quoted, too (`msg="CUDA out of memory"`), so a quotation counts as speech only behind a word for it.
 """
 
 import re
 
 MOST = 4096  # characters before a match that are looked at
-_MARKS = (b'"role"', b"'role'", b"rompt", b"content", b"uestion", b"query", b"COMMAND=", b"CMD (", b"grep ", b"user", b"User")
-_MARKS += (b"ssistant", b"uman", b'"""', b"'''", b" -c ", b"+ ", b"echo ", b"attern", b"regex", b"rg ", b"awk ", b"sed ")
-_TURN = re.compile(r"""["']role\\?["']\s*:\s*\\?["'](?:user|assistant|system|human|tool|developer)\b""")
+_MARKS = (
+    *(b'"role"', b"'role'", b"rompt", b"uestion", b"query", b"user", b"User", b"ssistant", b"uman"),
+    *(b"COMMAND=", b"CMD (", b"grep ", b"rg ", b"awk ", b"sed ", b"echo ", b" -c ", b"+ "),
+    *(b'"""', b"'''", b"attern", b"regex"),
+)
+_TURN = re.compile(
+    r"""["']role\\?["']\s*:\s*\\?["'](?:(?:user|assistant|human)\b|(?:system|tool|developer)\b.*content\\?["']\s*:)"""
+)
 _SPEAKER = re.compile(
     r"[\W\d_TZ]*(?:(?:INFO|DEBUG)\W+(?:[\w.-]+(?:\[\d+\])?\W+)?)?"
     r"(?:<\|?(?:im_start\|>)?(?:user|assistant|human)\|?>|"
-    r"(?:(?:the )?[Uu]ser|[Aa]ssistant|[Hh]uman)(?: (?:said|says|wrote|asked|prompt|message))?\s*[:>]\s)"
+    r"(?:(?:the )?[Uu]ser|[Aa]ssistant|[Hh]uman)(?: (?:said|says|wrote|asked|prompt|message))?\s*[:>](?:\s|$))"
 )
 _COMMAND = re.compile(
-    r"\bCOMMAND=|\bCMD \(|(?:^|[\s/(])(?:[efz]?grep|rg|ag|awk|sed|echo|printf|(?:ba|da|z)?sh -l?c) (?=.*\S)|^\s*\+{1,3} \w"
+    r"\bCOMMAND=|\bCMD \(|(?:^|[\s/(])(?:[efz]?grep|rg|ag|awk|sed|echo|printf|(?:ba|da|z)?sh -l?c) (?=.*\S)|"
+    r"^\s*\+{1,3} \w"
 )
 _DOCSTRING = re.compile(r"\s*[rbfu]{0,2}(?:\"\"\"|''')")
 _OPENED = re.compile(
-    r"""(?:\b(?:prompt|content|question|query|input_text|user_message|user_input|regex|pattern|--[\w-]*(?:pattern|prompt|regex|match))"""
+    r"""(?:\b(?:prompt|question|query|input_text|user_message|user_input|regex|pattern|--[\w-]*(?:pattern|prompt|regex|match))"""
     r"""(?:s|_\w+)?\\?["']?\s*[:=\s]\s*\[?)(\\?["'`])"""
 )
 

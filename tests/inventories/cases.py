@@ -7,6 +7,7 @@ CASES = {
     "ini-no-ending": ["-i", "ini/hosts"],
     "ini-names": ["-i", "ini/names.ini"],
     "yaml": ["-i", "yaml/plain.yaml"],
+    "example": ["-i", "../../inventory.example.yaml"],
     "yaml-values": ["-i", "yaml/values.yaml"],
     "yaml-merge": ["-i", "yaml/merge.yml"],
     "yaml-top": ["-i", "yaml/top.yaml"],

@@ -198,7 +198,7 @@ class Sshds(dict[str, Sshd]):
 
 
 @contextlib.contextmanager
-def running(directory: Path, count: int = 1, *, conf: str = "", first: int = 1):
+def running(directory: Path, count: int = 1, *, conf: str = "", first: int = 1, before: tuple[str, ...] = ()):
     """Start sshds and yield them; end them and everything that was started through them.
 
     Args:
@@ -206,6 +206,7 @@ def running(directory: Path, count: int = 1, *, conf: str = "", first: int = 1):
         count: how many, named h1 and so on.
         conf: lines of sshd_config that stand in place of the usual ones.
         first: the number of the first one, which is also the last part of its address.
+        before: a command that runs each of them, such as `unshare -m`.
     """
     directory.mkdir(exist_ok=True, parents=True)
     hosts = Sshds(directory)
@@ -215,7 +216,7 @@ def running(directory: Path, count: int = 1, *, conf: str = "", first: int = 1):
     try:
         for number in range(first, first + count):
             name = f"h{number}"
-            hosts[name] = Sshd(directory, name, f"127.0.{1 + number // 250}.{number % 250}", conf)
+            hosts[name] = Sshd(directory, name, f"127.0.{1 + number // 250}.{number % 250}", conf, before=before)
             hosts[name].begin()
         for one in hosts.values():
             one.await_up()

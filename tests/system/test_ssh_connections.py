@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from agents import wait_for
@@ -277,8 +278,7 @@ def test_a_jump_host_that_does_not_pass_us_on_says_why(sshds):
     target = by_config(hosts, "h2", "Host h2", "ProxyJump h1")
     with pytest.raises(HostUnreachable) as caught:
         works(target)
-    assert "the jump host does not pass us on to 127.0.1.2" in str(caught.value)
-    assert caught.value.where == "h1 (jump host)"
+    assert caught.value.what.startswith("h1 (jump host): the jump host does not pass us on to 127.0.1.2")
     assert not threads()
 
 
@@ -394,3 +394,30 @@ def test_a_key_that_others_may_read_is_not_used(sshds):
     with pytest.raises(HostUnreachable, match="others may read the private key") as caught:
         works(reached(hosts))
     assert caught.value.mend == f"chmod 600 {hosts.key}"
+
+
+def test_many_hosts_dialled_at_once_are_all_reached(sshds):
+    hosts = sshds(12)
+    asker = Asker()
+    with ThreadPoolExecutor(12) as threads_:
+        lines = list(threads_.map(lambda name: dial(reached(hosts, name), asker), list(hosts) * 2))
+    assert sum(one.log.count("Accepted publickey") for one in hosts.values()) == 24
+    for line in lines:
+        line.close()
+    assert not threads()
+
+
+def test_an_interpreter_that_can_be_none_is_told_before_anything_is_started(sshds):
+    hosts = sshds()
+    with pytest.raises(HostUnreachable, match="is no path of an interpreter"):
+        works(reached(hosts, python="python3; rm -rf /"))
+    with pytest.raises(HostUnreachable, match="become_method: su is not known"):
+        dial(reached(hosts, become_method="su"), Asker()).agent("somebody")
+
+
+def test_a_jump_host_in_a_circle_is_told_with_its_place(sshds):
+    hosts = sshds(2)
+    with pytest.raises(HostUnreachable, match="ProxyJump leads in a circle: h1 → h2 → h1") as caught:
+        works(by_config(hosts, "h1", "Host h1", "ProxyJump h2", "Host h2", "ProxyJump h1"))
+    assert str(hosts.ssh_config) in caught.value.what
+    assert caught.value.where == "h1"

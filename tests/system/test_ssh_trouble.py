@@ -272,6 +272,30 @@ def test_a_host_that_takes_no_keys_says_what_it_takes(sshds):
     assert "tried" in trouble(reached(hosts, password="not this one")).what
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("method", ["password", "keyboard-interactive"])
+def test_the_password_of_the_inventory_opens_and_a_wrong_one_does_not(sshds, tmp_path, method):
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a machine other users for a while")
+    crypted = subprocess.run(["openssl", "passwd", "-6", "right one"], check=True, capture_output=True, text=True)
+    (tmp_path / "passwd").write_text(Path("/etc/passwd").read_text() + "rbops:x:0:0::/root:/bin/sh\n")
+    (tmp_path / "shadow").write_text(
+        f"{Path('/etc/shadow').read_text()}rbops:{crypted.stdout.strip()}:19000:0:99999:7:::\n"
+    )
+    files = "".join(f"mount --bind {tmp_path}/{name} /etc/{name} && " for name in ("passwd", "shadow"))
+    conf = "PubkeyAuthentication no\nPasswordAuthentication yes\nPermitRootLogin yes\n"
+    if method == "keyboard-interactive":
+        (tmp_path / "sshd").write_text("auth required pam_unix.so\naccount required pam_permit.so\n")
+        files += f"mount --bind {tmp_path}/sshd /etc/pam.d/sshd && "
+        conf = "PubkeyAuthentication no\nKbdInteractiveAuthentication yes\nPermitRootLogin yes\nUsePAM yes\n"
+    hosts = sshds(conf=conf, before=("unshare", "-m", "sh", "-c", f'{files}exec "$@"', "-"))
+    assert works(reached(hosts, user="rbops", password="right one")) == "h1"
+    error = trouble(reached(hosts, user="rbops", password="wrong one"))
+    assert "rbops may not log in" in error.what
+    assert "the password" in error.what
+    assert "one" not in error.what.replace("none", "")
+
+
 def test_a_session_too_many_is_told(sshds):
     hosts = sshds(conf="MaxSessions 1\n")
     line = dial(reached(hosts), Asker())

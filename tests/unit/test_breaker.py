@@ -82,7 +82,8 @@ def test_an_open_breaker_ends_the_operation_at_once_and_says_when_it_is_tried_ag
     assert one.done == ["download"] * 3
     assert ended(one)["state"] == "failed"
     reason = (
-        "the breaker of `hub` is open after 3 failures in a row; it lets an attempt through at 1970-01-12 13:47:42 UTC"
+        "the breaker of `hub` is open after 3 failures in a row; it lets an attempt through at 1970-01-12 13:47:42 UTC,"
+        " or after `runbook reset hub`"
     )
     assert ended(one)["error"] == f"503; {reason}"
     (refused,) = [told for told in one.told if told.kind == "attempt.refused"]

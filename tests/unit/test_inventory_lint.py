@@ -100,3 +100,17 @@ def test_the_command_checks_an_inventory_and_does_not_print_a_password(tmp_path,
     assert "error[RB031 secret-in-clear]: `ansible_password` stands here in clear" in done.stdout
     assert "hunter22" not in done.stdout
     assert done.return_value == 1
+
+
+def test_a_directory_of_inventories_is_checked_with_its_vars_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in (
+        ("inv/hosts", "[g]\nh\n"),
+        ("inv/group_vars/g.yml", "a: 1\na: 2\n"),
+        ("inv/notes.md", "a: 0777\n"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(command, ["inv"], standalone_mode=False)
+    assert "--> inv/group_vars/g.yml:2:1" in done.stdout
+    assert "1 warning in 2 files" in done.stdout

@@ -183,6 +183,12 @@ def test_the_texts_of_a_vaulted_inventory_are_secrets():
     assert inventory.secrets(inventory.matching("enc"))["e1.pw"] == "plain"
 
 
+def test_a_users_name_in_a_vaulted_file_hides_no_text_and_a_password_there_does():
+    inventory = load([str(VAULTS / "users.ini")], vault=vault([PASSWORD], [], {}))
+    assert inventory.hosts["u1"].settings == {"user": "root", "password": "sesame99"}
+    assert inventory.secrets() == {"u1.ansible_password": "sesame99"}
+
+
 def test_a_program_says_the_password_and_a_client_is_told_the_id(tmp_path):
     client = tmp_path / "key-client"
     client.write_text('#!/bin/sh\n[ "$1 $2" = "--vault-id prod" ] && echo staple\n')

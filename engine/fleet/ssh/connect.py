@@ -15,8 +15,9 @@ from paramiko.ssh_exception import IncompatiblePeer, SSHException
 
 from runbook.engine.errors import HostUnreachable
 from runbook.engine.fleet.ssh import auth, host_key, trouble
+from runbook.engine.fleet.ssh.packets import Rubbish
 from runbook.engine.fleet.ssh.session import Session, Socket, Tunnel
-from runbook.engine.fleet.ssh.transport import Rubbish, Transport
+from runbook.engine.fleet.ssh.transport import Transport
 
 if TYPE_CHECKING:
     from runbook.engine.fleet.asker import Asker

@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from runbook.engine.fleet import starting
 from runbook.engine.fleet.agent import Agent
 from runbook.engine.fleet.ssh.channel import ChannelLink
 from runbook.engine.fleet.ssh.connect import connect
-from runbook.engine.fleet.target import become, own_dir
+from runbook.engine.fleet.target import begin, own_dir
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +30,7 @@ class SshLine:
         """Start an agent in a channel of its own, as another user where one is named."""
         target = self._target
         other = None if user == self._hop.user else user
-        begun = starting.start(target.python, None if other is None else become(target, other))
+        begun = begin(target, other)
         link = ChannelLink(self._session, begun.command, self._hop.timeout)
         base = own_dir(target, other)
         return Agent(target.name, link, base=base, before=begun.before, far=True, become=other is not None)

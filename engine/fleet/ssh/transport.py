@@ -1,6 +1,6 @@
 """paramiko's transport as a fleet needs it: without polling, blocking and words of its own, and with limits.
 
-What is private in paramiko and used here is held by tests/system/test_ssh_transport.py.
+What is private in paramiko and used here, in `packets` and in `proof` is held by tests/system/test_ssh_transport.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import paramiko
-from paramiko.auth_handler import AuthOnlyHandler
 from paramiko.channel import Channel
 from paramiko.common import (
     MSG_CHANNEL_DATA,
@@ -26,179 +25,23 @@ from paramiko.common import (
     MSG_SERVICE_ACCEPT,
     cMSG_GLOBAL_REQUEST,
     cMSG_SERVICE_REQUEST,
-    cMSG_USERAUTH_REQUEST,
 )
 from paramiko.message import Message
-from paramiko.packet import Packetizer
-from paramiko.ssh_exception import SSHException
 
 from runbook import __version__
+from runbook.engine.fleet.ssh.packets import LARGEST, Packets, Rubbish
+from runbook.engine.fleet.ssh.proof import Proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-LARGEST: Final = 1 << 18  # bytes of one packet; sshd sends at most 32 KiB of data in one
-_BANNER: Final = 1 << 16  # bytes that may come before a server says its version
 _EXTENSIONS: Final = 64  # that a server may name
-_QUESTIONS: Final = 16  # that a server may ask at once
 _CHEAP: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
 _logger = logging.getLogger("paramiko")
 _logger.addHandler(logging.NullHandler())  # what it has to say is in our errors
 _logger.propagate = False
 _logger.setLevel(logging.CRITICAL + 1)
-
-
-class Silent(SSHException):  # type: ignore[misc]
-    """The other side did not answer for too long."""
-
-
-class Rubbish(SSHException):  # type: ignore[misc]
-    """What came is no SSH, or more of it than there may be."""
-
-
-class _Packets(Packetizer):  # type: ignore[misc]
-    """Packets with limits, a clock instead of a thread for the handshake's, and keepalives that want an answer."""
-
-    def __init__(self, sock: Any) -> None:
-        super().__init__(sock)
-        self.heard = time.monotonic()  # when something came last
-        self.unanswered = 0
-        self.alive: Callable[[], None] | None = None  # asks for a sign of life
-        self.most = 3  # signs of life that may stay out
-        self.quiet = 0.0  # seconds of silence before one is asked for
-        self._sock = sock
-        self._until: float | None = None
-        self._before = 0
-
-    def start_handshake(self, timeout: float) -> None:
-        """Begin to count, without a thread for it."""
-        self._until = time.monotonic() + timeout
-
-    def handshake_timed_out(self) -> bool:
-        """Raise where the time for the handshake is over: paramiko would call it an end of the connection."""
-        if self._until is not None and time.monotonic() > self._until:
-            raise TimeoutError
-        return False
-
-    def complete_handshake(self) -> None:
-        """Stop counting when keys are agreed on; paramiko does so after the first message."""
-        if self._initial_kex_done:
-            self._until = None
-
-    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
-        """Read exactly so many bytes, as long as that is not too many."""
-        if n > LARGEST or n < 0:
-            raise Rubbish(f"a packet that says it has {n} bytes")
-        data: bytes = super().read_all(n, check_rekey)
-        self.heard, self.unanswered = time.monotonic(), 0
-        return data
-
-    def _read_timeout(self, timeout: float) -> bytes:
-        """Read a part of the lines before the first packet; all of them together have so many seconds."""
-        if self._until is None:
-            self._until = time.monotonic() + timeout
-        self.handshake_timed_out()
-        data: bytes = super()._read_timeout(max(0.05, self._until - time.monotonic()))
-        self._before += len(data)
-        if self._before > _BANNER:
-            raise Rubbish(f"more than {_BANNER >> 10} KiB before a version")
-        return data
-
-    def _check_keepalive(self) -> None:
-        if self.alive is None or time.monotonic() - self.heard < self.quiet * (self.unanswered + 1):
-            return
-        if self.unanswered >= self.most:
-            raise Silent(f"no sign of life for {time.monotonic() - self.heard:.0f} s")
-        self.unanswered += 1
-        self.alive()
-
-
-class _Auth(AuthOnlyHandler):  # type: ignore[misc]
-    """Authentication that keeps what a server says of it, and can ask whether a key would do before it is used."""
-
-    allowed: Sequence[str] = ()  # the methods that the server named last
-    partial = False  # the last attempt was right, and more is wanted
-    would_do = False
-    _answered = False
-
-    def query(self, username: str, algorithm: str, blob: bytes) -> bool:
-        """Tell whether the server would take a signature by a key, before anybody is asked for its passphrase."""
-        self.would_do = False
-        self._offer(username, algorithm, blob, None)
-        return self.would_do
-
-    def prove(self, username: str, algorithm: str, blob: bytes, sign: Callable[[bytes, str], bytes]) -> bool:
-        """Tell whether the server takes a key; `partial` says whether it wants more."""
-        m = Message()
-        m.add_string(self.transport.session_id)
-        m.add_byte(cMSG_USERAUTH_REQUEST)
-        for each in (username, "ssh-connection", "publickey"):
-            m.add_string(each)
-        m.add_boolean(True)
-        m.add_string(algorithm)
-        m.add_string(blob)
-        self._offer(username, algorithm, blob, sign(m.asbytes(), algorithm))
-        return self.is_authenticated() or self.partial
-
-    def algorithm(self, kind: str) -> str:
-        """Return by which algorithm a kind of key signs: RSA has several, and the server says which it takes."""
-        if "rsa" not in kind:
-            return kind
-        taken = self.transport.server_extensions.get("server-sig-algs", b"").decode("ascii", "replace").split(",")
-        plain = "rsa-sha2-256" if "rsa-sha2-512" not in taken and "rsa-sha2-256" in taken else "rsa-sha2-512"
-        return plain + kind.removeprefix("ssh-rsa")
-
-    def _offer(self, username: str, algorithm: str, blob: bytes, signature: bytes | None) -> None:
-        def finish(m: Message) -> None:
-            m.add_boolean(signature is not None)
-            m.add_string(algorithm)
-            m.add_string(blob)
-            if signature is not None:
-                m.add_string(signature)
-
-        with contextlib.suppress(paramiko.AuthenticationException):  # a no; `allowed` says what else there is
-            self.send_auth_request(username, "publickey", finish)
-
-    def _parse_userauth_info_request(self, m: Message) -> None:
-        if self.auth_method != "publickey":
-            at = m.packet.tell()
-            for _ in range(3):
-                m.get_binary()
-            if m.get_int() > _QUESTIONS:
-                raise Rubbish("a server that asks far too much")
-            m.packet.seek(at)
-            super()._parse_userauth_info_request(m)
-            return
-        self._answered = self.would_do = True  # the number of this message means that, after such a question
-        if self.auth_event is not None:
-            self.auth_event.set()
-
-    def send_auth_request(self, username: str, method: str, finish_message: Any = None) -> Any:
-        """Make an attempt; where there is no answer, say so instead of calling it a refusal."""
-        self._answered = False
-        try:
-            return super().send_auth_request(username, method, finish_message)
-        except paramiko.AuthenticationException as error:
-            if self._answered:
-                raise
-            raise (TimeoutError if self.transport.is_active() else EOFError) from error
-
-    def wait_for_response(self, event: threading.Event) -> Any:
-        """Wait for the answer; paramiko makes the event after it has sent the question, so it may be there already."""
-        if self._answered or self.is_authenticated():
-            event.set()
-        return super().wait_for_response(event)
-
-    def _parse_userauth_banner(self, m: Message) -> None:
-        self.banner = m.get_binary()[:_BANNER]
-
-    def _parse_userauth_failure(self, m: Message) -> None:
-        self._answered = True
-        at = m.packet.tell()
-        self.allowed, self.partial = m.get_list(), m.get_boolean()
-        m.packet.seek(at)
-        super()._parse_userauth_failure(m)
 
 
 class Transport(paramiko.Transport):  # type: ignore[misc]
@@ -216,7 +59,7 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
     def __init__(
         self, sock: Any, key_types: Sequence[str], *, ciphers: Sequence[str] = (), kexes: Sequence[str] = ()
     ) -> None:
-        super().__init__(sock, packetizer_class=_Packets)
+        super().__init__(sock, packetizer_class=Packets)
         self.daemon = True
         self.name = "runbook ssh"
         self.goodbye = ""  # what the server said when it hung up
@@ -262,7 +105,7 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
             with contextlib.suppress(OSError):
                 self.sock.close()
 
-    def authentication(self, timeout: float) -> _Auth:
+    def authentication(self, timeout: float) -> Proof:
         """Begin to authenticate."""
         self.auth_timeout = timeout
         m = Message()
@@ -275,7 +118,7 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
                 raise self.get_exception() or EOFError()
             if time.monotonic() > deadline:
                 raise TimeoutError
-        self.auth_handler = _Auth(self)
+        self.auth_handler = Proof(self)
         return self.auth_handler
 
     def settle(self, quiet: float, most: int) -> None:

@@ -23,6 +23,7 @@ _SIGNATURES = re.compile(
 _CASES = re.compile(rb"^cases[ \t]*:", re.MULTILINE)
 _FAULTS = re.compile(rb"^faults[ \t]*:", re.MULTILINE)
 _NAME = re.compile(rb"^name[ \t]*:", re.MULTILINE)
+_INVENTORIES = frozenset({".yaml", ".yml", ".json", ".ini", ""})
 _VARS = frozenset({"group_vars", "host_vars"})
 _BLANK = rb"(?:[ \t]*(?:#[^\n]*)?\n)*"
 _GROUPS = re.compile(
@@ -82,6 +83,16 @@ def _is_runbook(path: Path) -> bool:
     if _KEYS.search(start) or _SIGNATURES.search(start):
         return True
     return b"runbook.schema.json" in start[:4096] and _NAME.search(start) is not None
+
+
+def inventories_below(folder: Path) -> list[Path]:
+    """Return the inventories in a directory, and the files of their vars; programs are left alone."""
+    found = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        paths = [Path(root, name) for name in sorted(names) if not name.startswith(".") and not name.endswith("~")]
+        found += [path for path in paths if path.suffix in _INVENTORIES and path.is_file() and is_inventory(path)]
+    return found
 
 
 def is_inventory(path: Path) -> bool:

@@ -111,6 +111,7 @@ def _gather(name: str, here: Path, paths: list[Path], report: Report) -> None:
             found = [Path(files.shown(file, here)) for file in files.below(path, closed.append)]
             for error in closed:
                 _say(report, str(error.filename), f"this directory can't be listed: {error.strerror}")
+            found = found or list(files.inventories_below(path))
             if not found and not closed and not own:
                 hint = "name a file: a runbook has `detectors:` or `operations:` at its top"
                 _say(report, name, "there is no runbook below this directory", hint)
