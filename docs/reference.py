@@ -21,7 +21,7 @@ from runbook.engine.report import manual as shown
 from runbook.engine.report import signatures as shown_signatures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 HERE = Path(__file__).parent / "reference"
 _MADE = "<!-- made by docs/reference.py: change the code that it describes, then run it again -->"

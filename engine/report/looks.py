@@ -115,9 +115,9 @@ def across(paint: Paint, answers: Mapping[str, Answer], kinds: Mapping[str, Kind
         names = words.wrapped(f"does not hold on {_count(calm)}{written(calm)}", paint.columns - 2)
         yield from (f"{paint('✔', 'green')} {name}" if not place else f"  {name}" for place, name in enumerate(names))
         yield from [""] if groups else []
-    yield paint(
-        _summary(answers, calm, judged=judged), "bold", {0: "green", 2: "red"}.get(exit_code(answers), "yellow")
-    )
+    if groups:
+        colour = {0: "green", 2: "red"}.get(exit_code(answers), "yellow")
+        yield paint(_summary(answers, calm, judged=judged), "bold", colour)
 
 
 def _calm(answer: Answer) -> bool:
