@@ -1,9 +1,11 @@
 """The lines of a text that may match, each with where what of it was found."""
 
-from functools import cached_property
 from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.logs.talk import may_speak
+
+
+_SPEAKS = 1 << 40  # among what is known, beside patterns and expressions
 
 
 class Line:
@@ -26,10 +28,13 @@ class Line:
         """It can be tested as bytes."""
         return self._exact or _lone(self.data, self.start, self.end, goes_on=self.goes_on)
 
-    @cached_property
+    @property
     def may_speak(self) -> bool:
         """It may be about what a program says, and not say it."""
-        return may_speak(self.data[self.start : self.end])
+        found = self.known.get(_SPEAKS)
+        if found is None:
+            found = self.known[_SPEAKS] = may_speak(self.data[self.start : self.end])
+        return found
 
     @property
     def text(self) -> str:

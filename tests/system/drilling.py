@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import warm_start
 import yaml
 
 from runbook.engine.drill import linux
@@ -54,11 +55,8 @@ class Drills:
     def argv(self, *words) -> list[str]:
         return [sys.executable, "-m", "runbook", *map(str, words)]
 
-    def run(self, *words, **more) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.argv(*words), cwd=self.home, env=self.env, capture_output=True, text=True, timeout=150, check=False,
-            stdin=subprocess.DEVNULL, **more,
-        )  # fmt: skip
+    def run(self, *words) -> subprocess.CompletedProcess[str]:
+        done = warm_start.run([*map(str, words)], cwd=self.home, env=self.env, timeout=150)
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         return done
 
