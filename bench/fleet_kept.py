@@ -10,6 +10,7 @@ import statistics
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ from runbook.modules import catalogue
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from runbook.engine.model import Look
+
 IDLE = 10.0  # seconds
 _PAUSE = 0.2  # seconds between two ticks, in which the hosts come to rest
 
@@ -36,37 +39,41 @@ class Kept:
 
     def __init__(self, hosts: Hosts, roots: Mapping[str, str]) -> None:
         self._hosts = hosts
-        self._roots = roots
-        self._states: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._specs = {name: _specs(root) for name, root in roots.items()}
 
     def tick(self, names: list[str]) -> None:
         """Look at these hosts once; end the program where one is not seen."""
-        asked = {self._hosts.send(name, messages.probe(self._specs(name))): name for name in names}
+        asked = {self._hosts.send(name, messages.probe(self._specs[name])): name for name in names}
         while asked:
             for ticket, answer in self._hosts.receive(60.0):
                 name = asked.pop(ticket)
                 if isinstance(answer, Gone):
                     sys.exit(f"{name}: {answer.reason}")
-                for one, look in self._hosts.looks(answer).items():
-                    if not isinstance(look, Seen):
-                        sys.exit(f"{name}: {one}: {look}")
-                    self._states[name, one] = look.state
+                self._specs[name] = _next(name, self._specs[name], self._hosts.looks(answer))
 
-    def _specs(self, name: str) -> list[Spec]:
-        log = {
-            "paths": (f"{self._roots[name]}/train.log",),
-            "patterns": {"oom": "CUDA out of memory", "nccl": "NCCL WARN"},
-        }
-        asked = (
-            ("disk", "health", {"path": "/"}),
-            ("memory", "health", {}),
-            ("log", "log", {**log, "from": "start"}),
-            ("marked", "file", {"path": f"{self._roots[name]}/marker"}),
-        )
-        return [
-            Spec(one, probe, parameters.coerce(catalogue.probe(probe), params), self._states.get((name, one), {}))
-            for one, probe, params in asked
-        ]
+
+def _specs(root: str) -> list[Spec]:
+    log = {"paths": (f"{root}/train.log",), "patterns": {"oom": "CUDA out of memory", "nccl": "NCCL WARN"}}
+    asked: dict[str, tuple[str, dict[str, Any]]] = {
+        "disk": ("health", {"path": "/"}),
+        "memory": ("health", {}),
+        "log": ("log", {**log, "from": "start"}),
+        "marked": ("file", {"path": f"{root}/marker"}),
+    }
+    return [
+        Spec(name, probe, parameters.coerce(catalogue.probe(probe), params)) for name, (probe, params) in asked.items()
+    ]
+
+
+def _next(name: str, specs: list[Spec], looks: Mapping[str, Look]) -> list[Spec]:
+    """Return what to ask next time, which goes on where these looks ended."""
+    found = []
+    for spec in specs:
+        look = looks[spec.id]
+        if not isinstance(look, Seen):
+            sys.exit(f"{name}: {spec.id}: {look}")
+        found.append(spec if look.state == spec.state else replace(spec, state=look.state))
+    return found
 
 
 def main(inventory: str, rounds: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ import sys
 from typing import Any, NoReturn
 
 REQUESTS, ANSWERS = 0, 1
+BUNDLE = ".bytecode"
 LINK, DIRECTORY, FILE, KIND = 0o120000, 0o040000, 0o100000, 0o170000
 LIBRARIES = ("/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib", "/usr/lib/wsl/lib", "/run/opengl-driver/lib")
 
@@ -72,7 +73,7 @@ def private(directory: str) -> None:
         wrong = ""
         if kind == LINK and (last or seen.st_uid):
             wrong = f"{path} is a link; name the real directory"
-        elif kind not in {DIRECTORY, LINK} and not (last and kind == FILE and path.endswith(".zip")):
+        elif kind not in {DIRECTORY, LINK} and not (last and kind == FILE and path.endswith(BUNDLE)):
             wrong = f"{path} is not a directory"
         elif seen.st_uid != mine and (last or seen.st_uid):
             wrong = f"{path} belongs to uid {seen.st_uid}, not to {mine}"
@@ -204,10 +205,10 @@ def furnish(base: str, hello: "dict[str, Any]") -> str:
     code = os.path.join(base, "code", hello["hash"])
     whole = hello.get("magic") == importlib.util.MAGIC_NUMBER.hex()  # its bytecode is ours
     if whole:
-        code += f"-{hello['magic']}.zip"
+        code += f"-{hello['magic']}{BUNDLE}"
     private(base)
     private(os.path.dirname(code))
-    missing = not os.path.exists(code)
+    missing = not (intact(code) if whole else os.path.isdir(code))
     if missing:
         answer({"need": True, "whole": whole})
     beside = [layer["hash"] for layer in hello.get("layers", ()) if present(layer["library"])]
@@ -231,17 +232,69 @@ def furnish(base: str, hello: "dict[str, Any]") -> str:
         os.utime(place)  # in use: not to be tidied away
     at = next((number for number, path in enumerate(sys.path) if path.endswith("-packages")), len(sys.path))
     sys.path[at:at] = places
-    sys.path.insert(0, code)
+    if whole:
+        sys.meta_path.insert(0, Bundle(code))
+    else:
+        sys.path.insert(0, code)
     return code
 
 
+class Bundle:
+    """The agent's code as one file of bytecode: nothing to unpack, to compile or to search for.
+
+    4 bytes of the index's length, 8 of the file's, the index in JSON, and what it points to.
+    """
+
+    def __init__(self, path: str) -> None:
+        with open(path, "rb", buffering=0) as file:
+            self._data = memoryview(file.read())
+        self._path = path
+        self._start = 12 + int.from_bytes(self._data[:4], "big")
+        self._index = json.loads(bytes(self._data[12 : self._start]))
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> Any:
+        """Return how a module is loaded; None where it is not of the agent."""
+        found = self._index.get(name)
+        if found is None:
+            return None
+        place = f"{self._path}/{found[0]}"
+        spec = importlib.machinery.ModuleSpec(name, self, origin=place)  # type: ignore[arg-type]
+        spec.has_location = True
+        if place.endswith("/__init__.py"):
+            spec.submodule_search_locations = [os.path.dirname(place)]
+        return spec
+
+    def names(self, package: str) -> "list[str]":
+        """Return what is directly in a package."""
+        below = [name[len(package) + 1 :] for name in self._index if name.startswith(package + ".")]
+        return [name for name in below if "." not in name]
+
+    def create_module(self, _spec: object) -> None:
+        """Have the usual one made."""
+
+    def exec_module(self, module: Any) -> None:
+        """Run a module."""
+        import marshal
+
+        _, start, size = self._index[module.__name__]
+        exec(marshal.loads(self._data[self._start + start : self._start + start + size]), module.__dict__)  # noqa: S102, S302 -- of our own file
+
+
+def intact(path: str) -> bool:
+    """Say whether a bundle is here and as long as it should be: a machine that lost its power may have kept half."""
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        return int.from_bytes(file.read(12)[4:], "big") == os.fstat(file.fileno()).st_size
+    return False
+
+
 def store(pack: bytes, place: str) -> None:
-    """Put bytecode in its place as one file: there is nothing to unpack or to compile.
+    """Put a bundle in its place, all at once.
 
     Raises:
         Unusable: it did not arrive whole, or there is no room for it.
     """
     import hashlib
+    import zlib
 
     if hashlib.sha256(pack[32:]).digest() != pack[:32]:
         raise Unusable("the packed modules arrived damaged: their hash is not the one that was announced")
@@ -251,7 +304,7 @@ def store(pack: bytes, place: str) -> None:
             os.unlink(fresh)  # of a process before us that was killed
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            rest = memoryview(pack)[32:]
+            rest = memoryview(zlib.decompress(pack[32:]))
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
         finally:

@@ -5,7 +5,7 @@ with the request that needs it, and never looks here for them.
 """
 
 import importlib
-import pkgutil
+import os
 from functools import cache
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Type
 
@@ -97,7 +97,11 @@ def _names(noun: str) -> List[str]:
 @cache
 def _bundled(folder: str) -> List[str]:
     package = importlib.import_module(f"{__package__}.{folder}")
-    return sorted(found.name for found in pkgutil.iter_modules(package.__path__))
+    bundled: Optional[Callable[[str], List[str]]] = getattr(package.__spec__.loader, "names", None)
+    if bundled is not None:  # on a host that keeps our bytecode in one file
+        return sorted(bundled(package.__name__))
+    files = os.listdir(package.__path__[0])
+    return sorted(name[:-3] for name in files if name.endswith(".py") and name != "__init__.py")
 
 
 @cache

@@ -18,7 +18,7 @@ from runbook.engine.fleet import messages
 from runbook.engine.fleet.connection import Gone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runbook.engine.fleet.agent import Agent
     from runbook.engine.fleet.connection import Answer
@@ -63,6 +63,8 @@ class Hosts:
         self._forks = forks
         self._start, self._silence, self._gone = limits
         self._places: dict[Place, _Place] = {}
+        self._users: dict[str, list[str]] = {}  # by host
+        self._pending: set[_Place] = set()  # whose output waits for room that no descriptor announces
         self._lines: dict[str, _Line] = {}
         self._by_descriptor: dict[int, _Place] = {}
         self._poll = select.epoll()
@@ -87,7 +89,10 @@ class Hosts:
     def send(self, host: str, request: Mapping[str, Any], user: str = "") -> int:
         """Send a request and return its ticket; a host that is not connected is dialled."""
         self._ticket += 1
-        place = self._places.setdefault((host, user), _Place(host, user))
+        place = self._places.get((host, user))
+        if place is None:
+            place = self._places[host, user] = _Place(host, user)
+            self._users.setdefault(host, []).append(user)
         if place.agent is not None:
             self._pass_on(place, self._ticket, request)
         elif place.dialling or time.monotonic() >= place.again:
@@ -120,7 +125,7 @@ class Hosts:
         deadline = time.monotonic() + timeout
         while True:
             rest = 0.0 if self._answers else max(0.0, deadline - time.monotonic())
-            self._turn(min(rest, _TURN, _STALLED if self._stalled() else _TURN))
+            self._turn(min(rest, _TURN, _STALLED if self._pending else _TURN))
             if self._answers or time.monotonic() >= deadline:
                 found, self._answers = self._answers, deque()
                 return found
@@ -144,15 +149,14 @@ class Hosts:
             self._jobs.clear()
         for place in self._places.values():
             self._drop(place)
+        for job in self._done:
+            job.undo()
         for line in self._lines.values():
             line.close()
         self._poll.close()
         with self._lock:  # a thread may yet come back with a line; it closes that itself
             os.close(self._woken)
             os.close(self._waker)
-
-    def _stalled(self) -> bool:
-        return any(place.agent is not None and place.agent.pending for place in self._by_descriptor.values())
 
     def _turn(self, timeout: float) -> None:
         for descriptor, _ in self._poll.poll(timeout):
@@ -163,11 +167,12 @@ class Hosts:
         while self._done:
             self._dialled(self._done.popleft())
         now = time.monotonic()
-        if now - self._counted >= min(_TURN, self._gone / 10) or self._stalled():
-            self._counted = now
-            for place in list(self._places.values()):
-                if place.agent is not None:
-                    self._count(place, now)
+        due: Iterable[_Place] = self._pending
+        if now - self._counted >= min(_TURN, self._gone / 10):
+            self._counted, due = now, self._places.values()
+        for place in list(due):
+            if place.agent is not None:
+                self._count(place, now)
 
     def _hear(self, place: _Place) -> None:
         """Take what an agent has said."""
@@ -232,11 +237,10 @@ class Hosts:
         """Tell everybody who waits for a host that it is gone."""
         awake = place.agent is not None and place.agent.awake
         self._drop(place)
-        if (line := self._lines.get(place.host)) is not None and not any(
-            other.agent is not None for other in self._places.values() if other.host == place.host
-        ):
-            line.close()
-            del self._lines[place.host]
+        if not any(self._needs(place.host, user) for user in self._users[place.host]):
+            line = self._lines.pop(place.host, None)
+            if line is not None:
+                line.close()
         rest = REST[min(place.losses, len(REST) - 1)]
         place.losses += 1
         place.again = time.monotonic() + rest
@@ -247,7 +251,13 @@ class Hosts:
         waiting, place.waiting = place.waiting, []
         self._answers.extend((ticket, place.gone) for ticket, _ in waiting)
 
+    def _needs(self, host: str, user: str) -> bool:
+        """Tell whether an agent lives on a host's line, or is about to."""
+        place = self._places[host, user]
+        return place.agent is not None or place.dialling
+
     def _drop(self, place: _Place) -> None:
+        self._pending.discard(place)
         for descriptor in place.registered:
             self._poll.unregister(descriptor)
             self._by_descriptor.pop(descriptor, None)
@@ -259,6 +269,7 @@ class Hosts:
     def _register(self, place: _Place) -> None:
         """Have the poll wait for what the agent waits for now."""
         assert place.agent is not None
+        (self._pending.add if place.agent.pending else self._pending.discard)(place)
         wanted = dict(place.agent.polled())
         if wanted == place.registered:
             return

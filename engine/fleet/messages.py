@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.model import Order
 
+_PLAIN = frozenset({bool, int, float, type(None)})
 _DEEPEST = 96  # levels of mappings and lists in an answer; its fields have 64 at most
 
 
@@ -161,7 +162,9 @@ def _look(look: Mapping[str, Any]) -> Look:
 
 def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
     unseen = record.get("unseen", ())
-    return {name: UNKNOWN if name in unseen else printable(value) for name, value in record["fields"].items()}
+    fields: dict[str, Any] = record["fields"]
+    found = {name: value if type(value) in _PLAIN else printable(value) for name, value in fields.items()}
+    return {**found, **{name: UNKNOWN for name in unseen if name in found}} if unseen else found
 
 
 def printable(value: Any, levels: int = _DEEPEST) -> Any:
@@ -181,6 +184,8 @@ def printable(value: Any, levels: int = _DEEPEST) -> Any:
 
 
 def _text(text: str) -> str:
+    if text.isascii():
+        return text
     with contextlib.suppress(UnicodeEncodeError):
         text.encode()
         return text

@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import importlib.util
 import io
+import json
 import marshal
 import os
 import pathlib
+import zlib
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -63,20 +65,23 @@ def packed(*, small: bool = False) -> bytes:
 
 
 def whole() -> bytes:
-    """Return the bytecode of this Python as one zip, with its hash before it: a host of the same Python keeps that."""
+    """Return the bytecode of this Python as `bootstrap.Bundle` reads it, deflated, with its hash before it."""
     return _whole(digest())
 
 
 @lru_cache(maxsize=1)
 def _whole(_digest: str) -> bytes:
-    import zipfile
-
-    body = io.BytesIO()
-    with zipfile.ZipFile(body, "w") as files:
-        for name, content in contents().items():
-            header = importlib.util.MAGIC_NUMBER + b"\1\0\0\0" + bytes(8)  # not to be compared with any source
-            files.writestr(zipfile.ZipInfo(f"{name}c"), header + _bytecode(name, content), zipfile.ZIP_DEFLATED, _QUICKLY)
-    return hashlib.sha256(body.getvalue()).digest() + body.getvalue()
+    index: dict[str, tuple[str, int, int]] = {}
+    code = bytearray()
+    for name, content in contents().items():
+        body = _bytecode(name, content)
+        module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        index[module] = name, len(code), len(body)
+        code += body
+    head = json.dumps(index, separators=(",", ":")).encode()
+    size = (12 + len(head) + len(code)).to_bytes(8, "big")
+    body = zlib.compress(len(head).to_bytes(4, "big") + size + head + code, _QUICKLY)
+    return hashlib.sha256(body).digest() + body
 
 
 def magic() -> str:

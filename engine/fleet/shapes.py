@@ -17,6 +17,7 @@ DEEPEST = 96  # levels of mappings and lists; what an agent of ours sends has 64
 _LONGEST = 1 << 16  # characters of a subject or a reason
 _FIELDS = 4096  # of a record
 _STATE = 4 << 20  # characters of what a probe keeps for its next look
+_PLAIN = 1 << 63
 _DIGITS = 3400  # bits of a whole number: some thousand digits
 _STATUSES = frozenset({"seen", "absent", "unknown"})
 _ENDS = frozenset(status.value for status in StepStatus)
@@ -107,7 +108,7 @@ def _wrong_record(record: object) -> str:
         return "a record's unseen fields are no list of names"
     for name, value in fields.items():
         kind = type(value)
-        if kind is str or kind is float or value is None or kind is bool:
+        if kind is str or kind is float or value is None or kind is bool or (kind is int and -_PLAIN < value < _PLAIN):
             continue
         if wrong := _wrong_value(value, f"the field {name[:40]!r}"):
             return wrong

@@ -40,7 +40,7 @@ def parse(text: str) -> tuple[str, int | None]:
         if found := form.match(text):
             text, port = found[1], int(found[2])
     if not _NAME.match(text) and not _is_ipv6(text):
-        raise Unfit(f"`{text}` is neither a host's name nor an address")
+        raise Unfit(f"`{text[:80]}` is neither a host's name nor an address")
     return text, port
 
 
@@ -84,11 +84,11 @@ def _expanded(text: str) -> list[str]:
         head, _, rest = rest.partition("[")
         inside, closed, rest = rest.partition("]")
         if not closed:
-            raise Unfit(f"the range in `{text}` is not closed")
+            raise Unfit(f"the range in `{text[:80]}` is not closed")
         steps = _range(inside)
         count *= len(steps)
         if count > MAX_HOSTS:
-            raise Unfit(f"`{text}` stands for more than {MAX_HOSTS} hosts")
+            raise Unfit(f"`{text[:80]}` stands for more than {MAX_HOSTS} hosts")
         parts += [(head,), steps]
     parts.append((rest,))
     return ["".join(each) for each in itertools.product(*parts)]
@@ -97,22 +97,22 @@ def _expanded(text: str) -> list[str]:
 def _range(inside: str) -> Sequence[str]:
     bounds = inside.split(":")
     if len(bounds) not in {2, 3}:
-        raise Unfit(f"the range [{inside}] is neither [begin:end] nor [begin:end:step]")
+        raise Unfit(f"the range [{inside[:40]}] is neither [begin:end] nor [begin:end:step]")
     begin, end, step = bounds[0] or "0", bounds[1], (bounds[2] if len(bounds) == 3 else "1")
     if not end:
-        raise Unfit(f"the range [{inside}] has no end")
+        raise Unfit(f"the range [{inside[:40]}] has no end")
     width = len(begin) if len(begin) > 1 and begin[0] == "0" else 0
     if width and width != len(end):
-        raise Unfit(f"begin and end of the range [{inside}] have not the same length")
+        raise Unfit(f"begin and end of the range [{inside[:40]}] have not the same length")
     letters = string.ascii_letters
     if begin in letters and end in letters and letters.index(begin) > letters.index(end):
-        raise Unfit(f"the range [{inside}] ends before it begins")
+        raise Unfit(f"the range [{inside[:40]}] ends before it begins")
     try:
         if begin in letters and end in letters:
             return letters[letters.index(begin) : letters.index(end) + 1 : int(step)]
         numbers = range(int(begin), int(end) + 1, int(step))
     except ValueError:
-        raise Unfit(f"the range [{inside}] has other than numbers or single letters in it") from None
+        raise Unfit(f"the range [{inside[:40]}] has other than numbers or single letters in it") from None
     if len(numbers) > MAX_HOSTS:
-        raise Unfit(f"the range [{inside}] stands for more than {MAX_HOSTS} hosts")
+        raise Unfit(f"the range [{inside[:40]}] stands for more than {MAX_HOSTS} hosts")
     return [str(number).zfill(width) for number in numbers]

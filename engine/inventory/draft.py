@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 LOCALHOST: Final = ("127.0.0.1", "localhost", "::1")
 ALL: Final = "all"
+MAX_DEPTH: Final = 100
 UNGROUPED: Final = "ungrouped"
 _PRIORITY: Final = "ansible_group_priority"
 
@@ -191,6 +192,8 @@ class Draft:
             for name in upper.children:
                 lower = self.groups[name]
                 lower.depth = max(lower.depth, upper.depth + 1)
+                if lower.depth > MAX_DEPTH:
+                    raise UserError(f"groups are nested deeper than {MAX_DEPTH}: `{name}`", mend="flatten them")
                 missing[name] -= 1
                 if not missing[name]:
                     waiting.append(name)

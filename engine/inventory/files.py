@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runbook.engine.inventory.draft import Draft
 
 MAX_BYTES: Final = 64 << 20
+_MANY: Final = 100  # warnings of one file
 _GIVEN = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/\d+")  # what the shell opened, as in -i <(…)
 _COMMENT = re.compile(rb"^[#;].*$", re.MULTILINE)
 
@@ -59,10 +60,12 @@ class Files:
         """Return the data of a text, and keep what is worth a warning."""
         notices: list[yaml11.Notice] = []
         data = yaml11.read(text, path, notices, opened=opened)
-        for notice in notices:
-            if notice.code == "RB002":  # what Ansible warns of too; the traps are lint's
-                line, column = notice.mark
-                self.draft.warnings.append(f"{path}:{line}:{column}: {notice.message}")
+        twice = [
+            notice for notice in notices if notice.code == "RB002"
+        ]  # what Ansible warns of too; the traps are lint's
+        for notice in twice[:_MANY]:
+            line, column = notice.mark
+            self.draft.warnings.append(f"{path}:{line}:{column}: {notice.message}")
         return data
 
 

@@ -25,6 +25,7 @@ _QUOTING = re.compile(r"""['"\\#]""")
 _BLANK = re.compile(r"[ \t\r\n]+")
 _COMMENTS: Final = ("#", ";")
 _STATES: Final = ("hosts", "children", "vars")
+_LONGEST_LINE: Final = 1 << 18
 _LONGEST_LITERAL: Final = 100_000
 _DECIMAL = re.compile(r"[1-9][0-9]{0,17}\Z|0\Z")
 _WORD = re.compile(r"[A-Za-z_][\w./@:-]*\Z")  # no literal, unless it is one of the three words
@@ -75,10 +76,12 @@ class _Reader:
     def line(self, line: str) -> None:
         if not line or line.startswith(_COMMENTS):
             return
+        if len(line) > _LONGEST_LINE:
+            raise UserError(f"this line has more than {_LONGEST_LINE} characters", mend="write one host a line")
         if found := _SECTION.match(line):
             self.section(found[1], found[2] or "hosts", line)
         elif line.startswith("[") and line.endswith("]"):
-            raise UserError(f"`{line}` is no section", mend="write [group], [group:vars] or [group:children]")
+            raise UserError(f"`{line[:80]}` is no section", mend="write [group], [group:vars] or [group:children]")
         elif self.state == "hosts":
             self.hosts(line)
         elif self.state == "vars":
@@ -93,7 +96,7 @@ class _Reader:
     def section(self, name: str, state: str, line: str) -> None:
         if state not in _STATES:
             raise UserError(
-                f"`{line}` has an unknown kind: {state}", mend="there are [group:vars] and [group:children]"
+                f"`{line[:80]}` has an unknown kind: {state}", mend="there are [group:vars] and [group:children]"
             )
         self.group, self.state = name, state
         if name not in self.draft.groups:
@@ -141,7 +144,7 @@ class _Reader:
         except addresses.Unfit as error:
             raise UserError(str(error), mend="ranges are [1:9], [01:64:2] or [a:f]") from None
         if pattern.endswith(":") and port is None:
-            raise UserError(f"`{pattern}` ends in a colon, behind which stands a port",
+            raise UserError(f"`{pattern[:80]}` ends in a colon, behind which stands a port",
                             mend="delete the colon; or give a YAML file the ending .yaml")  # fmt: skip
         if "---" in names:
             raise UserError("`---` begins a YAML file", mend="give it the ending .yaml")
@@ -153,7 +156,7 @@ class _Reader:
             given[name] = self.value(value)
         where = f"{self.file}:{self.number}"
         if not names:
-            self.draft.warnings.append(f"{where}: `{pattern}` stands for no host: its range ends before it begins")
+            self.draft.warnings.append(f"{where}: `{pattern[:80]}` stands for no host: its range ends before it begins")
         for name in names:
             self.draft.add_host(name, self.group, port)
             if given:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from runbook.engine.inventory.draft import Group
     from runbook.engine.inventory.inventory import Host, Inventory
 
+MAX_LINES: Final = 2_000_000
 _PROFILE: Final = "inventory_legacy"
 _RUNS: Final = (
     "async_path collection_name config_file dependent_role_names diff_mode facts forks inventory_sources limit "
@@ -74,7 +76,7 @@ class View:
         """Return `--graph`.
 
         Raises:
-            UserError: there is no such group.
+            UserError: there is no such group, or the tree is endless.
         """
         group = self.inventory.groups.get(name)
         if group is None:
@@ -83,7 +85,11 @@ class View:
             near = nearest(name, self.inventory.groups)
             mend = f"did you mean {near}?" if near else f"there are {', '.join([*self.inventory.groups][:20])}"
             raise UserError(f"there is no group `{name}`", mend=mend)
-        return "\n".join(self._lines(group, 0, with_vars=with_vars))
+        lines = list(itertools.islice(self._lines(group, 0, with_vars=with_vars), MAX_LINES + 1))
+        if len(lines) > MAX_LINES:
+            raise UserError(f"the tree has more than {MAX_LINES} lines: groups stand below several others",
+                            mend="show a part of it: --graph GROUP")  # fmt: skip
+        return "\n".join(lines)
 
     def _shown(self) -> Iterator[str]:
         return (name for name in self.inventory.within(ALL) if name in self.among)

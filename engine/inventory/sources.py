@@ -22,11 +22,12 @@ class Parser(Protocol):
         """Return the data."""
 
 
+MAX_DEPTH: Final = 40
 PATIENCE: Final = 60.0  # seconds for an inventory program
 YAML_ENDINGS: Final = (".yaml", ".yml", ".json")
 _IGNORED = re.compile(r"^\.|^(?:host_vars|group_vars|vars_plugins)$|"
                       r"(?:\.(?:pyc|pyo|swp|bak|rpm|md|txt|rst|orig|cfg|retry)|~)$")  # fmt: skip
-_LOOKS_YAML = re.compile(r"(?:\s*#[^\n]*\n|\s+|---[^\n]*\n)*(?:[\w.-]+|\"[^\"\n]+\"):(?:\s|\Z)")
+_LOOKS_YAML = re.compile(r"(?:\s|#[^\n]*\n|---[^\n]*\n)*(?:[\w.-]+|\"[^\"\n]+\"):(?:\s|\Z)")
 _NOTHING = re.compile(
     r"(?:\s|#[^\n]*(?:\n|\Z)|;[^\n]*(?:\n|\Z)|---[ \t]*(?:#[^\n]*)?(?:\n|\Z)|\.\.\.[ \t]*(?:\n|\Z))*\Z"
 )
@@ -79,6 +80,10 @@ def _directory(draft: Draft, path: str, files: Files, seconds: float, above: tup
     here = about.st_dev, about.st_ino
     if here in above:
         raise UserError("this directory contains itself, by a link", where=path, mend="delete the link")
+    if len(above) >= MAX_DEPTH:
+        raise UserError(
+            f"directories of inventories are nested deeper than {MAX_DEPTH}", where=path, mend="flatten them"
+        )
     for name in names:
         if _IGNORED.search(name):
             continue

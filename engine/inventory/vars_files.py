@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from runbook.engine.inventory.files import Files
 
 ENDINGS: Final = ("", ".yml", ".yaml", ".json")  # the first that is there counts, as in Ansible
+MAX_DEPTH: Final = 40
 GROUPS: Final = "group_vars"
 HOSTS: Final = "host_vars"
 
@@ -59,7 +60,7 @@ class Folder:
                 continue
             path = base + ending
             if os.path.isdir(path):  # noqa: PTH112
-                return list(_below(path))
+                return _below(path, ())
             if os.path.exists(path):  # noqa: PTH110
                 return [path]
         return []
@@ -84,16 +85,21 @@ class Folder:
         return found
 
 
-def _below(folder: str) -> list[str]:
+def _below(folder: str, above: tuple[tuple[int, int], ...]) -> list[str]:
     """Return the files of vars in a directory and those below it, in Ansible's order."""
     found: list[str] = []
+    about = os.stat(folder)  # noqa: PTH116
+    here = about.st_dev, about.st_ino
+    if here in above or len(above) >= MAX_DEPTH:
+        why = "contains itself, by a link" if here in above else f"lies deeper than {MAX_DEPTH} others"
+        raise UserError(f"this directory {why}", where=folder, mend="delete the link, or flatten them")
     for name in sorted(os.listdir(folder)):  # noqa: PTH208
         if name.startswith(".") or name.endswith("~"):
             continue
         path = os.path.join(folder, name)  # noqa: PTH118
         ending = os.path.splitext(name)[1]  # noqa: PTH122
         if os.path.isdir(path) and not ending:  # noqa: PTH112
-            found += _below(path)
+            found += _below(path, (*above, here))
         elif os.path.isfile(path) and ending in ENDINGS:  # noqa: PTH113
             found.append(path)
     return found

@@ -111,16 +111,18 @@ def _section(name: str, key: Any, value: Any, here: _Place) -> Any:
 
 def _hosts(draft: Draft, group: str, pattern: Any, given: Any, here: _Place) -> None:
     if not isinstance(pattern, str):
-        raise UserError(f"the host's name `{pattern}` is not text", where=str(here), mend="write it in quotes")
+        raise UserError(
+            f"the host's name `{str(pattern)[:80]}` is not text", where=str(here), mend="write it in quotes"
+        )
     if given and not isinstance(given, Mapping):
-        raise UserError(f"the vars of `{pattern}` are a mapping, not `{str(given)[:60]}`", where=str(here),
-                        mend=f"write `{pattern}:` alone, and `NAME: VALUE` below it")  # fmt: skip
+        raise UserError(f"the vars of `{pattern[:80]}` are a mapping, not `{str(given)[:60]}`", where=str(here),
+                        mend=f"write `{pattern[:80]}:` alone, and `NAME: VALUE` below it")  # fmt: skip
     try:
         names, port = addresses.expand(pattern)
     except addresses.Unfit as error:
         raise UserError(str(error), where=str(here), mend="ranges are [1:9], [01:64:2] or [a:f]") from None
     if not names:
-        draft.warnings.append(f"{here}: `{pattern}` stands for no host: its range ends before it begins")
+        draft.warnings.append(f"{here}: `{pattern[:80]}` stands for no host: its range ends before it begins")
     places = getattr(given, "places", _NO_PLACES)
     for name in names:
         draft.add_host(name, group, port)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from runbook.engine.report.passes import HostReport, IncidentReport, RunReport
 
 _FEW: Final = 6  # hosts that are told one by one where each has something of its own to say
+_LINES: Final = 3  # of the names of hosts that are not well
 _IDS: Final = 4  # incidents that are named in a command
 _STANDING: Final = {  # how a host stands, in the order of the recap, with the state whose sign it has
     "well": "cured",
@@ -84,7 +85,8 @@ class Across:
         for state, names in shown.items():
             sign, colour = SIGNS[_STANDING[state]]
             columns = self._paint.columns - wide - digits - 6
-            listed = written(names, columns if not self._more else 0)
+            most = 0 if self._more else columns if state in _CALM else columns * _LINES - 20
+            listed = written(names, most)
             first, *rest = words.wrapped(listed, columns)
             lines.append(f"{self._paint(sign, colour)} {state:<{wide}}  {len(names):>{digits}}  {first}")
             lines += [" " * (wide + digits + 6) + line for line in rest]

@@ -34,6 +34,7 @@ _FRAME: Final = 0.25  # seconds
 _MOMENT: Final = 1.0  # seconds that a run may take before anything is shown
 _HOST: Final = 24  # columns of a host's name
 _BAR: Final = 10
+_NAMED: Final = 500  # hosts that are awaited, of which the names are told: they are sorted for each frame
 _SAID: Final = 2  # lines of the standard error
 _BEGIN: Final = frozenset({"step.begun", "attempt.begun", "attempt.delayed"})
 _END: Final = frozenset({"step.ended", "attempt.ended"})
@@ -169,8 +170,9 @@ class Board:
         room = rows - 2 - len(shown) - bool(awaited) - len(said)
         shown += self._rows(paint, now, max(1, room))
         if awaited:
-            begin = f"  awaited: {words.amount(len(awaited), 'host')}, "
-            shown.append(paint(begin + written(awaited, paint.columns - len(begin)), "dim"))
+            begin = f"  awaited: {words.amount(len(awaited), 'host')}"
+            names = f", {written(awaited, paint.columns - len(begin) - 2)}" if len(awaited) <= _NAMED else ""
+            shown.append(paint(begin + names, "dim"))
         return [paint.fit(line) for line in (*shown, *said)][: max(1, rows - 1)]
 
     def _show(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.journal import codec
-from runbook.engine.report import evidence
+from runbook.engine.report import evidence, reading
 from runbook.engine.report.passes import (
     AttemptReport,
     HostReport,
@@ -16,9 +16,6 @@ from runbook.engine.report.passes import (
     PassReport,
     RefusedReport,
     RunReport,
-    StepReport,
-    UndoneReport,
-    Unseen,
     Well,
 )
 
@@ -47,7 +44,7 @@ class Gather:
         if fact.kind in _OF_HOSTS and fact.run in self._runs:  # every healthy host has these, and no others
             self._stands(fact)
             return fact
-        fact = clean(fact, self._redact)
+        fact = reading.clean(fact, self._redact)
         run = self._runs.get(fact.run)
         if run is None:
             hosts = self._hosts[fact.run] = {}
@@ -76,8 +73,8 @@ class Gather:
 
     def incident(self, fact: Fact) -> IncidentReport:
         """Return the incident that a fact is about, as it is so far."""
-        known = next((one for one in self._host(fact).incidents if _same(one, fact)), None)
-        return known or IncidentReport(fact.incident, _detector(fact), _subject(fact), "open")
+        known = next((one for one in self._host(fact).incidents if reading.same(one, fact)), None)
+        return known or IncidentReport(fact.incident, reading.detector(fact), reading.subject(fact), "open")
 
     def operation(self, fact: Fact) -> OperationReport:
         """Return the operation that a fact is about, as it is so far."""
@@ -94,8 +91,8 @@ class Gather:
             runbook=str(data.get("runbook", "")),
             check=bool(data.get("check")),
             command=str(data.get("command") or ""),
-            planned=_names(data.get("operations")),
-            order=_names(data.get("order")),
+            planned=reading.names(data.get("operations")),
+            order=reading.names(data.get("order")),
             detectors=detectors if isinstance(detectors, int) else 0,
             aside=aside if isinstance(aside, int) else 0,
         )
@@ -120,25 +117,25 @@ class Gather:
 
     def _unknown(self, fact: Fact) -> None:
         host = self._host(fact)
-        others = tuple(one for one in host.unknown if one.detector != _detector(fact))
-        self._put(fact, replace(host, unknown=(*others, _unseen(fact))))
+        others = tuple(one for one in host.unknown if one.detector != reading.detector(fact))
+        self._put(fact, replace(host, unknown=(*others, reading.unseen(fact))))
 
     def _seen(self, fact: Fact) -> None:
-        host = self._host(fact)
+        host, detector = self._host(fact), reading.detector(fact)
         unknown, absent = (
-            tuple(one for one in group if one.detector != _detector(fact)) for group in (host.unknown, host.absent)
+            tuple(one for one in group if one.detector != detector) for group in (host.unknown, host.absent)
         )
         self._put(fact, replace(host, unknown=unknown, absent=absent))
 
     def _absent(self, fact: Fact) -> None:
         host = self._host(fact)
-        others = tuple(one for one in host.absent if one.detector != _detector(fact))
-        self._put(fact, replace(host, absent=(*others, _unseen(fact))))
+        others = tuple(one for one in host.absent if one.detector != reading.detector(fact))
+        self._put(fact, replace(host, absent=(*others, reading.unseen(fact))))
 
     def _well(self, fact: Fact) -> None:
-        host, about = self._host(fact), (_detector(fact), fact.subject)
+        host, about = self._host(fact), (reading.detector(fact), fact.subject)
         others = tuple(one for one in host.well if (one.detector, one.subject) != about)
-        seen = _seen(fact)
+        seen = reading.seen(fact)
         new = Well(
             *about,
             seen["evidence"],
@@ -172,7 +169,7 @@ class Gather:
             hold=fact.data.get("hold"),
             count=fact.data.get("counted") or 1,
             wanted=fact.data.get("count") or 1,
-            **_seen(fact),
+            **reading.seen(fact),
         )
 
     def _open(self, fact: Fact) -> None:
@@ -184,7 +181,7 @@ class Gather:
             reason=str(data.get("reason") or ""),
             since=data.get("since"),
             count=data.get("count") or 1,
-            **_seen(fact),
+            **reading.seen(fact),
         )
 
     def _changed(self, fact: Fact) -> None:
@@ -197,7 +194,7 @@ class Gather:
         data = fact.data
         if "opened" in data:
             self._opened.setdefault(fact.incident, data["opened"])
-        after = evidence.sentence({"when": self.incident(fact).when, **data}, subject=_subject(fact))
+        after = evidence.sentence({"when": self.incident(fact).when, **data}, subject=reading.subject(fact))
         self._change(fact, state=str(data.get("to") or "cured"), reason=str(data.get("reason") or ""), after=after,
                      **self._times(fact))  # fmt: skip
 
@@ -215,7 +212,7 @@ class Gather:
     def _step(self, fact: Fact) -> None:
         if fact.data.get("phase") == "switch":
             return  # its `failover` tells of it
-        step = step_report(fact.data)
+        step = reading.step_report(fact.data)
         if fact.incident:
             self._change(fact, steps=(*self.incident(fact).steps, step))
         elif fact.operation:
@@ -237,19 +234,19 @@ class Gather:
         attempt = AttemptReport(
             bool(data.get("ok")),
             str(data.get("error") or ""),
-            _float(data.get("duration")),
+            reading.number(data.get("duration")),
             member=str(data.get("member") or ""),
         )
         self._operate(
             fact,
             tries=(*tries, attempt),
             attempts=int(data.get("attempt") or len(tries) + 1),
-            steps=(step_report(data),) if data.get("module") else self.operation(fact).steps,
+            steps=(reading.step_report(data),) if data.get("module") else self.operation(fact).steps,
         )
 
     def _delayed(self, fact: Fact) -> None:
         *others, last = self.operation(fact).tries or (AttemptReport(ok=False),)
-        self._operate(fact, tries=(*others, replace(last, delay=_float(fact.data.get("delay")))))
+        self._operate(fact, tries=(*others, replace(last, delay=reading.number(fact.data.get("delay")))))
 
     def _held(self, fact: Fact) -> None:
         data, refused = fact.data, self.operation(fact).refused
@@ -270,30 +267,14 @@ class Gather:
             fact,
             state=state,
             attempts=attempts,
-            duration=_float(data.get("duration")) or sum(one.duration + (one.delay or 0.0) for one in known.tries),
+            duration=reading.number(data.get("duration"))
+            or sum(one.duration + (one.delay or 0.0) for one in known.tries),
             error=str(data.get("error") or ""),
             member=str(data.get("member") or ""),
             fallback=str(data.get("fallback") or ""),
             after=str(data.get("after") or ""),
-            undone=tuple(_undone(each) for each in data.get("undone") or ()),
+            undone=tuple(reading.undone(each) for each in data.get("undone") or ()),
         )
-
-
-def clean(fact: Fact, redact: codec.Redact) -> Fact:
-    """Return a fact without secrets, its data as JSON knows it."""
-    return replace(
-        fact,
-        host=redact(fact.host),
-        detector=redact(fact.detector),
-        subject=redact(fact.subject),
-        operation=redact(fact.operation),
-        step=redact(fact.step),
-        data=codec.plain(dict(fact.data), redact),
-    )
-
-
-def _names(found: object) -> tuple[str, ...]:
-    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _ordered(run: RunReport) -> RunReport:
@@ -317,66 +298,6 @@ def _cut_short(run: RunReport) -> RunReport:
         left = (OperationReport(each, "skipped", error=STOPPED) for each in run.planned if each not in reached)
         hosts[name] = replace(host, operations=(*known, *left))
     return replace(run, hosts=hosts)
-
-
-def _same(one: IncidentReport, fact: Fact) -> bool:
-    if fact.incident and one.id:
-        return one.id == fact.incident
-    # A pending one has no id yet.
-    return (one.detector, one.subject) == (_detector(fact), _subject(fact)) and one.state == "pending"
-
-
-def _detector(fact: Fact) -> str:
-    return fact.detector or str(fact.data.get("detector_pending") or fact.data.get("detector") or "")
-
-
-def _subject(fact: Fact) -> str:
-    return fact.subject or str(fact.data.get("subject_pending") or "")
-
-
-def _unseen(fact: Fact) -> Unseen:
-    about = fact.data.get("subjects")
-    return Unseen(
-        _detector(fact), str(fact.data.get("reason") or ""), tuple(map(str, about)) if isinstance(about, list) else ()
-    )
-
-
-def _seen(fact: Fact) -> dict[str, Any]:
-    """Return what a fact tells about what a detector saw, and about the detector."""
-    data = fact.data
-    return {
-        **{name: str(data[name]) for name in ("severity", "category", "when") if data.get(name)},
-        "fields": data["fields"] if isinstance(data.get("fields"), dict) else {},
-        "evidence": evidence.sentence(data, subject=_subject(fact)),
-    }
-
-
-def step_report(data: Mapping[str, Any]) -> StepReport:
-    """Return a step that ended, by its fact's data."""
-    actions = data.get("actions")
-    return StepReport(
-        module=str(data.get("module") or ""),
-        state=str(data.get("status") or "done"),
-        title=str(data.get("title") or ""),
-        changed=bool(data.get("changed")),
-        duration=_float(data.get("duration")),
-        error=str(data.get("error") or ""),
-        diff=str(data.get("diff") or ""),
-        output=str(data.get("output") or ""),
-        exit_code=data.get("exit_code"),
-        actions=tuple(one for one in actions if isinstance(one, Mapping)) if isinstance(actions, list) else (),
-        phase=str(data.get("phase") or ""),
-        rung=int(data.get("rung") or 0),
-    )
-
-
-def _undone(data: Mapping[str, Any]) -> UndoneReport:
-    actions = tuple(one for one in data.get("actions") or () if isinstance(one, Mapping))
-    return UndoneReport(str(data.get("status") or ""), str(data.get("error") or ""), actions)
-
-
-def _float(found: object) -> float:
-    return float(found) if isinstance(found, int | float) else 0.0
 
 
 _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {

@@ -14,7 +14,7 @@ from runbook.engine.errors import UserError
 from runbook.engine.journal import codec
 from runbook.engine.report import evidence, words
 from runbook.engine.report.blocks import did
-from runbook.engine.report.gather import clean, step_report
+from runbook.engine.report.reading import clean, step_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.report import evidence, words
 from runbook.engine.report.blocks import did
 from runbook.engine.report.clock import moment
-from runbook.engine.report.gather import step_report
+from runbook.engine.report.reading import step_report
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.logs.talk import may_speak
 
-
 _SPEAKS = 1 << 40  # among what is known, beside patterns and expressions
 
 

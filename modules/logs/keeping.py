@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
-from typing import Deque, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Deque, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.logs import subjects
 from runbook.modules.logs.cleaning import Text
@@ -169,13 +169,16 @@ class Keeper:
             self._settle(settled)
         return feeds
 
-    def sightings(self, names: Iterable[str]) -> "Dict[str, Sighting]":
-        """Return what was seen, in the order of the names; nothing more can be taken in then."""
+    def sightings(self) -> "Dict[str, Sighting]":
+        """Return what was seen, in the order of the patterns; nothing more can be taken in then."""
         while self._blocks:
             self._settle(self._blocks.popleft())
-        found = {}
-        for name in names:
-            parts = [self._part(device, seen) for device, seen in self._seen.get(name, {}).items()]
+        found: Dict[str, Sighting] = {}
+        if not self._seen:
+            return found
+        order = {pattern.name: -place for place, pattern in enumerate(reversed(self._judge.patterns))}
+        for name in sorted(self._seen, key=order.__getitem__):
+            parts = [self._part(device, seen) for device, seen in self._seen[name].items()]
             whole = tuple(part for part in parts if part.spots)
             if whole:
                 found[name] = Sighting(name, sum(part.count for part in whole), whole)

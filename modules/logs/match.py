@@ -7,7 +7,7 @@ order. So the engines differ in speed and in nothing else.
 import importlib
 import os
 from functools import lru_cache
-from typing import Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
+from typing import Dict, Iterator, Optional, Protocol, Sequence, Tuple
 
 from runbook.modules.declare import Unclear
 from runbook.modules.logs.engines import hyperscan
@@ -55,11 +55,14 @@ def matcher(patterns: Sequence[Pattern], backlog: int) -> Matcher:
 
 def judge(patterns: Sequence[Pattern], backlog: int) -> Judge:
     """Return the same, with all that a judge of candidates can do."""
-    if backlog > SMALL and _last and _last[0][0] is patterns and isinstance(patterns, tuple):
-        return _last[0][1]  # of a directory of small files the hashing of all patterns would be most of the work
+    large = backlog > SMALL
+    last = _last.get(large)
+    if last is not None and last[0] is patterns and isinstance(patterns, tuple):
+        return last[1]  # of a directory of small files the hashing of all patterns would be most of the work
     found = _chosen(tuple(patterns), backlog)
-    if backlog > SMALL:
-        _last[:] = [(patterns, found)]
+    if large:
+        _last.clear()  # what is made now serves small ones too
+    _last[large] = (patterns, found)
     return found
 
 
@@ -99,7 +102,7 @@ def forget() -> None:
     _judge.cache_clear()
 
 
-_last: List[Tuple[Sequence[Pattern], Judge]] = []  # of the large backlog before
+_last: Dict[bool, Tuple[Sequence[Pattern], Judge]] = {}  # of the large backlog before, and of the small one
 _best: Dict[Tuple[Pattern, ...], Judge] = {}  # what was made for large backlogs serves small ones too
 
 

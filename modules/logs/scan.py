@@ -102,7 +102,7 @@ class _Scan:
                 self._read(raw, text)
         except KeyboardInterrupt:
             stopped = True
-        found = self._keeper.sightings(dict.fromkeys(self._names))
+        found = self._keeper.sightings()
         others = sum(part.count for one in found.values() for part in one.parts if part.device == OTHERS)
         count = self._feeds + (not self._ended)
         stopped = stopped or self._blocks.stopped

@@ -156,3 +156,42 @@ def test_wrong_words_are_told(words, told):
 def test_a_list_is_written_to_a_file(tmp_path):
     CliRunner().invoke(runbook, ["inventory", "-i", "a,", "--list", "--output", str(tmp_path / "out")])
     assert '"a"' in (tmp_path / "out").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        (
+            "chain.ini",
+            "".join(f"[g{n}:children]\ng{n + 1}\n" for n in range(1000)) + "[g1000]\n",
+            "nested deeper than 100",
+        ),
+        ("line.ini", f"a {'x' * 1_000_000}\n", "has more than 262144 characters"),
+        ("blank.yaml", "\n" * 900_000 + "a\n", "this is no inventory"),
+        ("label.ini", f"{'a' * 200_000}:\n", "ends in a colon"),
+        ("ranges.ini", f"h{'[1:2]' * 30}\n", "stands for more than 1000000 hosts"),
+    ],
+)
+def test_a_file_that_is_too_much_is_told_soon_and_shortly(name, text, told, tmp_path):
+    (tmp_path / name).write_text(text)
+    begun = time.process_time()
+    with pytest.raises(UserError, match=told) as error:
+        load([str(tmp_path / name)])
+    assert len(str(error.value)) < 500
+    assert time.process_time() - begun < 5
+
+
+def test_a_tree_without_end_is_not_printed(tmp_path):
+    floors = "".join(f"[{one}{n}:children]\na{n + 1}\nb{n + 1}\n" for n in range(30) for one in "ab")
+    (tmp_path / "hosts").write_text(f"{floors}[a30]\n[b30]\n")
+    done = CliRunner().invoke(runbook, ["inventory", "-i", str(tmp_path / "hosts"), "--graph"])
+    assert isinstance(done.exception, UserError)
+    assert "the tree has more than 2000000 lines" in str(done.exception)
+
+
+def test_a_directory_of_vars_that_contains_itself_is_told(tmp_path):
+    (tmp_path / "hosts").write_text("[g]\nh\n")
+    (tmp_path / "group_vars" / "g").mkdir(parents=True)
+    (tmp_path / "group_vars" / "g" / "up").symlink_to(tmp_path / "group_vars" / "g")
+    with pytest.raises(UserError, match="contains itself"):
+        load([str(tmp_path / "hosts")])

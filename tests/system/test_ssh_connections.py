@@ -354,11 +354,11 @@ def ssh_agent(tmp_path, monkeypatch):
     process.wait(10)
 
 
-@pytest.mark.parametrize("kind", ["ed25519", "rsa", "ecdsa"])
+@pytest.mark.parametrize("kind", ["ed25519", "rsa -b 2048", "ecdsa"])
 def test_a_key_of_the_users_ssh_agent_opens(sshds, tmp_path, ssh_agent, kind):
     hosts = sshds()
     key = tmp_path / "held"
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(key)], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", *kind.split(), "-N", "", "-f", str(key)], check=True)
     hosts.authorized_keys.write_text((tmp_path / "held.pub").read_text())
     ssh_agent(key)
     key.unlink()
@@ -368,7 +368,7 @@ def test_a_key_of_the_users_ssh_agent_opens(sshds, tmp_path, ssh_agent, kind):
         works(reached(hosts, key_file="", ssh_args=f"{reached(hosts).ssh_args} -o IdentityAgent=none"))
 
 
-@pytest.mark.parametrize("kind", ["rsa", "ecdsa", "ecdsa -b 521", "rsa -m PEM", "ecdsa -m PKCS8"])
+@pytest.mark.parametrize("kind", ["rsa -b 2048", "ecdsa", "ecdsa -b 521", "rsa -b 2048 -m PEM", "ecdsa -m PKCS8"])
 def test_keys_of_every_kind_and_format_open(sshds, tmp_path, kind):
     hosts = sshds()
     subprocess.run(["ssh-keygen", "-q", "-N", "", "-f", str(tmp_path / "key"), "-t", *kind.split()], check=True)

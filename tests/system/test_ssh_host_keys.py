@@ -113,7 +113,9 @@ def test_a_name_without_a_port_holds_for_another_port_if_the_key_is_the_same(ssh
 def test_a_host_with_several_keys_is_asked_for_the_one_by_which_it_is_known(sshds):
     hosts = sshds()
     one = hosts["h1"]
-    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", str(one.place / "rsa_key")], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", str(one.place / "rsa_key")], check=True
+    )
     one.stop()
     one._conf = f"HostKey {one.place}/rsa_key\n"
     one.start()
@@ -124,7 +126,7 @@ def test_a_host_with_several_keys_is_asked_for_the_one_by_which_it_is_known(sshd
 
 def test_another_kind_of_key_than_the_known_one_is_refused_even_where_new_ones_are_accepted(sshds, tmp_path):
     hosts = sshds()
-    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", str(tmp_path / "rsa")], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", str(tmp_path / "rsa")], check=True)
     hosts.known_hosts.write_text(f"{hosts['h1'].where()} {(tmp_path / 'rsa.pub').read_text()}")
     error = refused(reached(hosts, accept_new=True))
     assert "has CHANGED" in error.what
@@ -199,6 +201,25 @@ def test_a_certificate_of_an_authority_that_is_not_trusted_here_counts_as_the_ke
     assert "is not known: ssh-ed25519" in error.what
     hosts.known_hosts.write_text(f"{hosts['h1'].where()} {hosts['h1'].host_key}\n@cert-authority x* {authority}\n")
     assert works(reached(hosts)) == "h1"
+
+
+def test_a_certificate_that_is_signed_with_sha1_is_refused(sshds, tmp_path):
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", str(tmp_path / "authority")], check=True
+    )
+    hosts = sshds()
+    one = hosts["h1"]
+    for kind, fine in (("rsa-sha2-512", True), ("ssh-rsa", False)):
+        sign = ["ssh-keygen", "-q", "-s", str(tmp_path / "authority"), "-t", kind, "-I", "x", "-h", "-n", one.address]
+        subprocess.run([*sign, str(one.place / "host_key.pub")], check=True)
+        one.stop()
+        one._conf = f"HostCertificate {one.place}/host_key-cert.pub\n"
+        one.start()
+        hosts.known_hosts.write_text(f"@cert-authority * {(tmp_path / 'authority.pub').read_text()}")
+        if fine:
+            assert works(reached(hosts)) == "h1"
+        else:
+            assert "signed with SHA-1" in refused(reached(hosts)).what
 
 
 @pytest.mark.parametrize("what", ["authority", "key"])

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runbook.engine.fleet.ssh.transport import Transport
 
 _KEY, _PASSWORD, _QUESTIONS = "publickey", "password", "keyboard-interactive"
+_STAGES: Final = 4  # ways of showing who we are that a host may want one after another
 _TOLD: Final = 8  # keys that a message names
 
 
@@ -30,16 +31,22 @@ def authenticate(transport: Transport, hop: Hop, asker: Asker, password: str | N
     tried = _Tried(hop)
     try:
         auth = transport.authentication(hop.timeout)
-        for method in hop.methods:
-            if auth.allowed and method not in auth.allowed:
-                continue
-            if method == _KEY:
-                _by_key(auth, hop, asker, tried)
-            elif password is not None and method in {_PASSWORD, _QUESTIONS}:
-                tried.password = True
-                _by_password(auth, hop, method, password)
-            if auth.is_authenticated():
-                return
+        for _ in range(_STAGES):
+            auth.partial = False
+            for method in hop.methods:
+                if auth.allowed and method not in auth.allowed:
+                    continue
+                if method == _KEY:
+                    _by_key(auth, hop, asker, tried)
+                elif password is not None and method in {_PASSWORD, _QUESTIONS}:
+                    tried.password = True
+                    _by_password(auth, hop, method, password)
+                if auth.is_authenticated():
+                    return
+                if auth.partial:
+                    break  # so far, so good: it wants something else besides
+            if not auth.partial:
+                break
         if not auth.allowed:
             _by_nothing(auth, hop)  # to learn what it would take
             if auth.is_authenticated():

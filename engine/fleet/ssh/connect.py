@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from runbook.engine.fleet.ssh.hop import Hop
 
 _BUFFER: Final = 256 << 10  # bytes that the kernel keeps for a socket: so that it always takes a packet when it says so
-_GRACE: Final = 2.0  # seconds for a proxy command to end by itself
+_GRACE: Final = 0.5  # seconds for a proxy command to end by itself
 
 
 class Jump(Protocol):
@@ -53,18 +53,19 @@ def connect(hop: Hop, asker: Asker, password: str | None, jump: Jump | None = No
     with contextlib.ExitStack() as undo:
         if jump is not None:
             undo.callback(jump.release)
+        known = host_key.entries(hop)
         wire, sock = _wire(hop, None if jump is None else jump.session)
         undo.callback(wire.done)
         undo.callback(sock.close)
         undo.callback(wire.shut)
-        transport = Transport(sock, host_key.preferred(hop), ciphers=hop.ciphers, kexes=hop.kexes)
+        transport = Transport(sock, host_key.preferred(hop, known), ciphers=hop.ciphers, kexes=hop.kexes)
         undo.callback(transport.join, 5.0)
         undo.callback(transport.close)
         undo.callback(wire.shut)
         _negotiate(transport, hop, wire)
         key = transport.get_remote_server_key()
         blob = key.public_blob.key_blob if key.public_blob is not None else key.asbytes()
-        host_key.check(hop, transport.host_key_type, blob, asker)
+        host_key.check(hop, known, transport.host_key_type, blob, asker)
         auth.authenticate(transport, hop, asker, password)
         transport.settle(*hop.alive)
         return Session(hop.name, transport, wire, undo.pop_all())

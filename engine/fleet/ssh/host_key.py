@@ -34,11 +34,10 @@ _KINDS: Final = (
 _FILES: Final = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}
 
 
-def preferred(hop: Hop) -> tuple[str, ...]:
+def preferred(hop: Hop, known: Sequence[Entry]) -> tuple[str, ...]:
     """Return the kinds of key that the host is asked for: those first by which it is known."""
     kinds = [kind for kind in hop.key_types if kind.removesuffix(CERTIFICATE) in _KINDS] or list(_KINDS)
     plain = [kind for kind in kinds if not kind.endswith(CERTIFICATE)]
-    known = _known(hop)
     certified = any(entry.marker == AUTHORITY for entry in known)
     held = {entry.kind for entry in known if not entry.marker}
     ours = [kind for kind in plain if (kind in held or ("ssh-rsa" in held and kind.startswith("rsa-")))]
@@ -51,11 +50,12 @@ def preferred(hop: Hop) -> tuple[str, ...]:
     )
 
 
-def check(hop: Hop, kind: str, key: bytes, asker: Asker) -> None:
+def check(hop: Hop, known: Sequence[Entry], kind: str, key: bytes, asker: Asker) -> None:
     """See that a host has the key by which it is known.
 
     Args:
         hop: the host.
+        known: what the files say of it.
         kind: the algorithm that was agreed on.
         key: what it showed: a key, or a certificate.
         asker: says whether an unknown key may be accepted.
@@ -63,12 +63,11 @@ def check(hop: Hop, kind: str, key: bytes, asker: Asker) -> None:
     Raises:
         HostUnreachable: it is another, it was revoked, or it is not known.
     """
-    known = _known(hop)
     if kind.endswith(CERTIFICATE):
         certificate = _certificate(hop, key)
         plain_kind, plain = _plain(certificate)
         _not_revoked(hop, known, plain_kind, plain)
-        if _certified(hop, known, certificate):
+        if _certified(hop, known, certificate, key):
             return
         kind, key = plain_kind, plain  # nobody vouches for it here; its key may be known by itself
     kind = "ssh-rsa" if kind.startswith("rsa-") else kind
@@ -84,7 +83,12 @@ def check(hop: Hop, kind: str, key: bytes, asker: Asker) -> None:
     raise _unknown(hop, kind, key)
 
 
-def _known(hop: Hop) -> list[Entry]:
+def entries(hop: Hop) -> list[Entry]:
+    """Return what the files say of a host.
+
+    Raises:
+        UserError: one can't be read.
+    """
     files = (*hop.known_hosts, *hop.global_known_hosts)
     found = known_hosts.about(hop.key_name, files)
     if hop.key_name.startswith("["):  # one that is known by its name alone is known at any port, if the key is the same
@@ -151,7 +155,7 @@ def _plain(certificate: SSHCertificate) -> tuple[str, bytes]:
     return line[0].decode(), base64.b64decode(line[1])
 
 
-def _certified(hop: Hop, known: Sequence[Entry], certificate: SSHCertificate) -> bool:
+def _certified(hop: Hop, known: Sequence[Entry], certificate: SSHCertificate, blob: bytes) -> bool:
     """Tell whether an authority that is trusted for this host vouches for it."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, SSHCertificateType
@@ -166,6 +170,8 @@ def _certified(hop: Hop, known: Sequence[Entry], certificate: SSHCertificate) ->
         certificate.verify_cert_signature()
     except InvalidSignature:
         raise _unfit(hop, certificate, trusted[0], "its signature is forged") from None
+    if _signed_by(blob, signer) == "ssh-rsa":
+        raise _unfit(hop, certificate, trusted[0], "it is signed with SHA-1, which can be forged")
     name = hop.key_name[1:].partition("]")[0] if hop.key_name.startswith("[") else hop.key_name
     principals = [each.decode("utf-8", "replace") for each in certificate.valid_principals]
     now = time.time()
@@ -181,6 +187,12 @@ def _certified(hop: Hop, known: Sequence[Entry], certificate: SSHCertificate) ->
     if not any(matches(principal.lower(), name) for principal in principals):
         raise _unfit(hop, certificate, trusted[0], f"it is for {', '.join(principals) or 'nobody'}, not for {name}")
     return True
+
+
+def _signed_by(blob: bytes, signer: bytes) -> str:
+    """Return the algorithm of a certificate's signature, which stands behind the authority's key at its end."""
+    signature = blob[blob.rindex(signer) + len(signer) + 4 :]
+    return signature[4 : 4 + int.from_bytes(signature[:4], "big")].decode("ascii", "replace")
 
 
 def _day(seconds: int) -> str:
@@ -228,7 +240,7 @@ def _command(hop: Hop, kind: str, key: bytes) -> str:
 
 def _accept(hop: Hop, kind: str, key: bytes, asker: Asker) -> None:
     with asker.lock:
-        if any(entry.key == key for entry in _known(hop)):
+        if any(entry.key == key for entry in entries(hop)):
             return  # another thread was quicker
         try:
             known_hosts.add(hop.known_hosts[0], hop.key_name, kind, key, hashed=hop.hashed)

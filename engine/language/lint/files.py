@@ -29,7 +29,7 @@ _BLANK = rb"(?:[ \t]*(?:#[^\n]*)?\n)*"
 _GROUPS = re.compile(
     rb"^(?:[\w.-]+[ \t]*:[ \t]*(?:#[^\n]*)?\n" + _BLANK + rb"[ \t]+(?:hosts|children|vars)[ \t]*:"
     rb"|[\w.-]+[ \t]*:[ \t]*\{[ \t]*\"?(?:hosts|children|vars)\"?[ \t]*:"
-    rb"|\s*\{\s*\"[\w.-]+\"\s*:\s*\{\s*\"(?:hosts|children|vars)\"\s*:)",
+    rb"|[ \t]*\{\s*\"[\w.-]+\"\s*:\s*\{\s*\"(?:hosts|children|vars)\"\s*:)",
     re.MULTILINE,
 )
 _SECTION = re.compile(rb"^\[[^\]\s]+\][ \t]*(?:#[^\n]*)?$", re.MULTILINE)
