@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from runbook.engine.model import Runbook
 
 HERE: Final = "localhost"
+_FILES: Final = 512  # descriptors for everything but hosts
+_FILES_EACH: Final = 6  # of one host's connection, with an agent for another user
 AGENT_DIR: Final = "RUNBOOK_AGENT_DIR"
 
 
@@ -150,6 +152,7 @@ class Among:
             return
         from runbook.engine.fleet.asker import Asker
 
+        _room(len(self.inventory.hosts) if self.inventory is not None else 1)
         with Hosts(self._dialler(Asker(self._reach.ask)), forks=self._reach.forks) as hosts:
             yield hosts
 
@@ -203,6 +206,18 @@ class Among:
                 raise HostUnreachable(error.what, where=error.where or name, mend=error.mend) from error
 
         return dialled
+
+
+def _room(hosts: int) -> None:
+    """Let this process have the descriptors that connections to so many hosts take, as far as the system allows."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES + _FILES_EACH * hosts
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _yes(given: Any) -> bool:

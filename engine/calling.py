@@ -164,11 +164,10 @@ class _Pass(Pass):
         if self._teller is not None:
             self._tell(self._teller.finish(self.state, self._clock()))
 
-    def _act(self, command: Act) -> None:
-        program = cast("Program", self._fleet)
-        if command.operation:
-            program.operations.add(command.intent)
-        super()._act(command)
+    def _perform(self, command: Command) -> None:
+        if isinstance(command, Act) and command.operation:
+            cast("Program", self._fleet).operations.add(command.intent)
+        super()._perform(command)
 
 
 class _Keeper(keep.Keeper):

@@ -21,8 +21,8 @@ from runbook.modules.standing import Standing
 from runbook.modules.states import States
 from runbook.modules.warming import Warming
 
-_IDLE = 0.2  # seconds without a request, after which there is time for other things
-_BEAT = 240.0  # seconds after which an agent that has said nothing does: a connection whose other end is gone tells it
+_IDLE = 1.0  # seconds without a request, after which there is time for other things
+_BEAT = 60.0  # seconds after which an agent that has said nothing does: a connection whose other end is gone tells it
 
 
 def main(base: str, requests: int, answers: int) -> int:

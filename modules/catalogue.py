@@ -97,7 +97,8 @@ def _names(noun: str) -> List[str]:
 @cache
 def _bundled(folder: str) -> List[str]:
     package = importlib.import_module(f"{__package__}.{folder}")
-    bundled: Optional[Callable[[str], List[str]]] = getattr(package.__spec__.loader, "names", None)
+    loader = package.__spec__.loader if package.__spec__ is not None else None
+    bundled: Optional[Callable[[str], List[str]]] = getattr(loader, "names", None)
     if bundled is not None:  # on a host that keeps our bytecode in one file
         return sorted(bundled(package.__name__))
     files = os.listdir(package.__path__[0])

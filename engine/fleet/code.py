@@ -18,14 +18,7 @@ def of(noun: Literal["step", "probe"], name: str) -> dict[str, Any]:
     """Return what stands in a request about a module; empty for those that the agent has with all they need."""
     own = catalogue.own(noun, name)
     if own is None:
-        known = catalogue.step_names() if noun == "step" else catalogue.probe_names()
-        needed = _needs(noun, name) if name in known else ()
-        if not needed:
-            return {}
-        from runbook.engine.fleet import packages
-
-        found = [layer.named() for layer in packages.travelling(needed)]
-        return {"code": {"layers": found}} if found else {}
+        return _standing(noun, name)
     from runbook.engine.fleet import packages
 
     found = [_layer(own, catalogue.generation()).named()]
@@ -42,6 +35,19 @@ def layers(requests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     if any(each.get("python") for each in asked):
         wanted.add(_source(pack.digest()))
     return {"layers": sorted(wanted)} if wanted else {}
+
+
+@cache
+def _standing(noun: Literal["step", "probe"], name: str) -> dict[str, Any]:
+    """Return what stands in a request about a module that comes with the agent."""
+    known = catalogue.step_names() if noun == "step" else catalogue.probe_names()
+    needed = _needs(noun, name) if name in known else ()
+    if not needed:
+        return {}
+    from runbook.engine.fleet import packages
+
+    found = [layer.named() for layer in packages.travelling(needed)]
+    return {"code": {"layers": found}} if found else {}
 
 
 @cache

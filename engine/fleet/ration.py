@@ -19,7 +19,7 @@ _LOOK = 30.0  # seconds of a look that says nothing else
 _BURST, _STEADY = 2000, 20.0  # words about a step's progress at once, and for each second
 _WORDS, _WORDS_STEADY = 4 << 20, 16 << 10  # bytes of standard error at once, and for each second
 _GIVEN, _LAYERS = 3, 200  # times that one piece of code is given (one can arrive damaged), and pieces
-_BEATS, _BEAT = 10, 60.0  # heartbeats at once, and seconds for each further one
+_BEATS, _BEAT = 10, 30.0  # heartbeats at once, and seconds for each further one
 
 
 class Excess(Exception):

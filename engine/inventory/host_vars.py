@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Literal
 
-from runbook.engine.inventory.settings import SETTINGS
+from runbook.engine.inventory.settings import PASSWORDS, SETTINGS
 from runbook.engine.inventory.texts import Sealed
 from runbook.engine.language.nearest import nearest
 from runbook.modules.frozen import frozen
 
-PASSWORDS: Final = frozenset({*SETTINGS["password"], *SETTINGS["become_password"], "ansible_sudo_pass"})
 _PORTS: Final = (*SETTINGS["port"], "ansible_shell_port")
 _LAST_PORT: Final = 65535
 _CONNECTIONS: Final = (

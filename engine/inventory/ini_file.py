@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from runbook.engine.inventory.draft import Draft
 
-_SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?\Z")
-_NAME = re.compile(r"([^:\]\s]+)\s*(?:#.*)?\Z")
+_WORD_OF_GROUP = r"([^\s:\]]+)"
+_END = r"\s*(?:#.*)?\Z"
+_SECTION = re.compile(rf"\[{_WORD_OF_GROUP}(?::(\w+))?\]{_END}")
+_NAME = re.compile(_WORD_OF_GROUP + _END)
 _QUOTING = re.compile(r"""['"\\#]""")
 _BLANK = re.compile(r"[ \t\r\n]+")
 _COMMENTS: Final = ("#", ";")

@@ -11,7 +11,7 @@ from runbook.engine.errors import UserError
 from runbook.engine.inventory import addresses, settings, sources, values
 from runbook.engine.inventory.draft import ALL, LOCALHOST, Draft, Group, Named
 from runbook.engine.inventory.files import Files
-from runbook.engine.inventory.texts import Sealed
+from runbook.engine.inventory.texts import Opened, Sealed
 from runbook.engine.inventory.vars_files import GROUPS, HOSTS, Folder
 from runbook.engine.inventory.vault import Vault
 
@@ -67,7 +67,7 @@ class Host:
         """The vars, of the kind that a runbook's vars are, with the magic ones."""
         vault = self._inventory.vault
         made = {
-            name: values.converted(value, vault, f"the var {name} of {self.name}")
+            name: values.converted(_hidden(name, value), vault, f"the var {name} of {self.name}")
             for name, value in self.written.items()
             if isinstance(name, str)
         }
@@ -155,7 +155,7 @@ class Inventory:
         return {name: self.within(name) for name in self.groups}
 
     def secrets(self, hosts: Iterable[Host] | None = None) -> dict[str, str]:
-        """Return what came out of a vault, by the names of the vars, so that it can be taken out of output and journal.
+        """Return what came out of a vault, and passwords, by the vars' names: no output or journal has them.
 
         Values that no password opens are left out: they can't appear anywhere. So are names of users and the like that
         only stand in a vaulted file: who hides `root` hides half of any text.
@@ -163,7 +163,7 @@ class Inventory:
         found: dict[str, str] = {}
         for host in self.hosts.values() if hosts is None else hosts:
             for name, value in host.written.items():
-                for number, each in enumerate(values.secrets(value)):
+                for number, each in enumerate(values.secrets(_hidden(name, value))):
                     if name in settings.PLAIN and not isinstance(each, Sealed):
                         continue
                     try:
@@ -250,6 +250,11 @@ class Inventory:
         named = Named(name, "")
         named.vars = {"ansible_python_interpreter": sys.executable, "ansible_connection": "local"}
         return Host(self, named, frozenset(), implicit=True)
+
+
+def _hidden(name: str, value: Any) -> Any:
+    """Return a var's value; a password is a secret wherever it stands."""
+    return Opened(value) if name in settings.PASSWORDS and type(value) is str else value
 
 
 def seen_in_order(groups: Mapping[str, Group], seen: dict[str, None]) -> Iterator[str]:

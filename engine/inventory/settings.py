@@ -23,6 +23,7 @@ SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "become_method": ("ansible_become_method",),
     "become_password": ("ansible_become_pass", "ansible_become_password"),
 }
+PASSWORDS: Final = frozenset({*SETTINGS["password"], *SETTINGS["become_password"], "ansible_sudo_pass"})
 PLAIN: Final = frozenset(name for key, names in SETTINGS.items() if "password" not in key for name in names)
 _OURS: Final = {"agent_dir": "runbook_agent_dir"}  # of no meaning to Ansible: with the prefix or without, beside all
 _ANSIBLES: Final = frozenset(name for names in SETTINGS.values() for name in names)

@@ -12,6 +12,7 @@ look.absent        reason
 look.well          holds input fields when; no subject: nothing was there; for reports alone
 host.unreachable   reason; once for each reason, until it is
 host.reached       it answers again
+host.looked        all that was asked of its detectors is in; of runs over several hosts, for reports alone
 run.halted         reason: nothing new is begun (max_fail_percentage, a deadline)
 incident.pending   since hold fields when; detector_pending subject_pending where the fact names none
 incident.resumed   of an earlier run: state reason opened severity since fields when count; for reports alone

@@ -75,13 +75,15 @@ def run_document(run: RunReport) -> dict[str, Any]:
         "started": run.started,
         "duration_s": _seconds(run.duration),
         **({"halted": run.halted} if run.halted else {}),
-        "hosts": {name: _host(host) for name, host in run.hosts.items()},
+        "hosts": {
+            name: _host(host, looked=run.looked is None or name in run.looked) for name, host in run.hosts.items()
+        },
     }
 
 
-def _host(host: HostReport) -> dict[str, Any]:
+def _host(host: HostReport, *, looked: bool) -> dict[str, Any]:
     return {
-        "state": host.state,
+        "state": host.state if looked or host.state != "well" else "not looked at",
         **({"unreachable": host.unreachable} if host.unreachable else {}),
         "operations": [_operation(one) for one in host.operations],
         "incidents": [_incident(one) for one in host.incidents],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,12 @@ from runbook.engine.report.passes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from runbook.engine.journal.facts import Fact
 
 STOPPED = "the run was stopped"
-_OF_HOSTS = frozenset({"host.reached", "host.looked", "host.done"})  # kinds without data, for reports alone
+_OF_HOSTS = frozenset({"host.reached", "host.looked"})  # kinds without data
 
 
 class Gather:
@@ -58,10 +57,15 @@ class Gather:
 
     def report(self, *, stopped: bool = False) -> PassReport:
         """Return what it has come to so far."""
-        runs = tuple(replace(_ordered(run), looked=self._looked.get(run.run_id)) for run in self._runs.values())
+        runs = tuple(replace(_ordered(run), looked=self._seen_hosts(run, stopped)) for run in self._runs.values())
         if stopped and runs:  # the last one: no other begins after a signal
             runs = (*runs[:-1], _cut_short(runs[-1]))
         return PassReport(runs, stopped=stopped)
+
+    def _seen_hosts(self, run: RunReport, stopped: bool) -> set[str] | None:
+        """Return the hosts that were looked at; where a run over many was cut short before it told of any, none."""
+        early = (stopped or run.halted) and len(run.hosts) > 1
+        return self._looked.get(run.run_id, set() if early else None)
 
     def run(self, fact: Fact) -> RunReport:
         """Return the run that a fact belongs to; its hosts go on changing."""

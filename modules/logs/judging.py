@@ -28,6 +28,7 @@ from runbook.modules.logs.groups import numeric_groups
 from runbook.modules.logs.hits import Hit, hit
 from runbook.modules.logs.patience import Expired, Patience
 from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.subjects import names_device
 from runbook.modules.logs.talk import may_speak, speaks
 
 
@@ -60,6 +61,8 @@ class Judge:
 
     def __init__(self, patterns: Sequence[Pattern], engine: Engine) -> None:
         self.patterns = tuple(patterns)
+        self.names = [pattern.name for pattern in self.patterns]
+        self.devices = {number for number, each in enumerate(self.patterns) if names_device(each.regex)}
         self.engine = engine
         self.reach = max((pattern.lines for pattern in patterns), default=1)
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)

@@ -78,13 +78,13 @@ class _Scan:
     ) -> None:
         self._path, self._blocks, self._judge = path, blocks, judge
         self._since, self._each = since, each
-        self._names = [pattern.name for pattern in judge.patterns]
+        self._names = judge.names
         self._keeper = Keeper(judge, context)
         self._reading = Clock()  # of the lines as they are read, where only late ones are wanted
         self._slow: Dict[int, int] = {}  # lines that a pattern was too slow for
         self._left_out: Set[int] = set()  # those that were too slow for too many
         self._counted: Set[int] = set()  # patterns of which enough spots are kept, whomever they are about
-        self._devices = {number for number, one in enumerate(judge.patterns) if subjects.names_device(one.regex)}
+        self._devices = judge.devices
         self._feeds = 0  # line feeds that were read
         self._ended = True  # the last line has one
         self._last = b""  # the text of the last block

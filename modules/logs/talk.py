@@ -24,7 +24,10 @@ _COMMAND = re.compile(
     r"\bCOMMAND=|\bCMD \(|(?:^|[\s/(])(?:[efz]?grep|rg|ag|awk|sed|echo|printf|(?:ba|da|z)?sh -l?c) (?=.*\S)|"
     r"^\s*\+{1,3} \w"
 )
-_DOCSTRING = re.compile(r"\s*[rbfu]{0,2}(?:\"\"\"|''')")
+_DOCSTRING = re.compile(
+    r"\s*(?:[rbfu]{0,2}(?:\"\"\"|''')|"
+    r"(?:[*-] |[0-9a-f]{7,40} )(?:[Ff]ix|[Hh]andle|[Aa]dd|[Aa]void|[Cc]atch|[Rr]evert|[Dd]ocument))"
+)
 _OPENED = re.compile(
     r"""(?:\b(?:prompt|question|query|input_text|user_message|user_input|regex|pattern|--[\w-]*(?:pattern|prompt|regex|match))"""
     r"""(?:s|_\w+)?\\?["']?\s*[:=\s]\s*\[?)(\\?["'`])"""

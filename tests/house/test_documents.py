@@ -27,18 +27,16 @@ RUNBOOKS = [
     and not block.note.endswith(("case", ".test.yaml", ".drill.yaml", "inventory.yaml", "training.yml", "traps.yaml"))
 ]
 CONSOLES = [page for page in PAGES if any(block.language == "console" for block in documents.blocks(page))]
-TREE = (
+CHANGED = (
     "engine",
     "modules",
     "runbook",
-    "runbooks",
     "schemas",
-    "tests",
     "docs",
-    "pyproject.toml",
-    "README.md",
-    "Makefile",
-)
+    "tests/modules",
+    "tests/lint",
+)  # by what CONTRIBUTING does
+LOOKED_AT = ("runbooks", "tests/conftest.py", "pyproject.toml", "README.md", "Makefile")
 HEAD = {
     "name": "example",
     "writable": ["/srv/llm"],
@@ -99,12 +97,10 @@ def prepared(page, place):
     here.mkdir()
     (place / "home").mkdir()
     if page.name == "CONTRIBUTING.md":
-        for name in TREE:
-            copied = here / name
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, copied, symlinks=True)  # with the bytecode: it spares seconds
-            else:
-                shutil.copy(ROOT / name, copied)
+        for name in CHANGED:
+            shutil.copytree(ROOT / name, here / name, symlinks=True)  # with the bytecode: it spares seconds
+        for name in LOOKED_AT:
+            (here / name).symlink_to(ROOT / name)
         (here / ".venv").symlink_to(sys.prefix)
     return here
 
@@ -185,6 +181,7 @@ def explained():
 
 def test_every_key_is_explained():
     from runbook.engine.language import structure
+
     keys = {*structure.RUNBOOK_KEYS, *structure.DETECTOR_KEYS, *structure.OPERATION_KEYS, *structure.STEP_KEYS}
     text = explained()
     assert sorted(key for key in keys if f"`{key}" not in text and f"{key}:" not in text) == []

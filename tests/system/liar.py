@@ -84,7 +84,14 @@ def silence():
 
 
 def lie(kind, ask, coming):
-    """Answer the first request."""
+    """Answer the first request, and then be silent."""
+    for way in (pour, forge, contradict, intrude):
+        way(kind, ask, coming)
+    silence()
+
+
+def pour(kind, ask, _coming):
+    """Say too much, or too little."""
     seq = ask["seq"]
     if kind == "honest":
         say(seen(ask, vitals()))
@@ -112,7 +119,12 @@ def lie(kind, ask, coming):
             time.sleep(1.0)
     elif kind == "silence":
         silence()
-    elif kind == "deep":
+
+
+def forge(kind, ask, coming):
+    """Say what no reader should have to read."""
+    seq = ask["seq"]
+    if kind == "deep":
         write(frame(b'{"seq":%d,"looks":' % seq + b"[" * 1_000_000))
     elif kind == "deep and nameless":
         write(frame(b"[" * 1_000_000))
@@ -142,7 +154,12 @@ def lie(kind, ask, coming):
         for _ in range(400):
             state = {"a": state}
         say(seen(ask, vitals(), state=state))
-    elif kind == "other request":
+
+
+def contradict(kind, ask, _coming):
+    """Answer something else than what was asked."""
+    seq = ask["seq"]
+    if kind == "other request":
         say({"seq": seq + 7, "looks": []})
     elif kind == "twice":
         say(seen(ask), seen(ask))
@@ -166,19 +183,23 @@ def lie(kind, ask, coming):
                 b'{"load1":NaN,"disk_free":-Infinity,"uptime":%s}}]}]}' % (seq, b"9" * 4000)
             )
         )
-    elif kind == "escapes":
+
+
+def intrude(kind, ask, coming):
+    """Try to get at the terminal, at files, at code."""
+    if kind == "escapes":
         answer = seen(ask, vitals(ESCAPES))
         for look in answer["looks"]:
             look["records"][0]["subject"] = f"/data{ESCAPES}"
         say(answer)
-        for ask in coming:
-            if ask.get("op") == "probe":
+        for later in coming:
+            if later.get("op") == "probe":
                 say(
                     {
-                        "seq": ask["seq"],
+                        "seq": later["seq"],
                         "looks": [
                             {"id": spec["id"], "status": "unknown", "reason": f"may not {ESCAPES}"}
-                            for spec in ask["specs"]
+                            for spec in later["specs"]
                         ],
                     }
                 )
@@ -194,7 +215,7 @@ def lie(kind, ask, coming):
                     "diff": ESCAPES,
                     "duration": 0.1,
                 }
-                say({"seq": ask["seq"], "progress": ESCAPES}, {"seq": ask["seq"], "result": result})
+                say({"seq": later["seq"], "progress": ESCAPES}, {"seq": later["seq"], "result": result})
     elif kind == "escapes at the end":
         write(f"dying {ESCAPES}\n".encode(), 2)
         sys.exit(3)
@@ -216,7 +237,6 @@ def lie(kind, ask, coming):
         say({"seq": None, "error": ["no", "text"]})
     elif kind == "another word":
         say({"please": "format c:"})
-    silence()
 
 
 def main(kind):

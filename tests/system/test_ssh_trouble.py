@@ -303,7 +303,7 @@ def test_the_password_of_the_inventory_opens_and_a_wrong_one_does_not(with_passw
 
 @pytest.mark.root
 def test_the_password_answers_the_questions_of_pam(with_password, tmp_path):
-    (tmp_path / "pam").write_text("auth required pam_unix.so\naccount required pam_permit.so\n")
+    (tmp_path / "pam").write_text("auth required pam_unix.so nodelay\naccount required pam_permit.so\n")
     conf = "PubkeyAuthentication no\nPasswordAuthentication no\nKbdInteractiveAuthentication yes\nUsePAM yes"
     hosts = with_password(conf, ("pam", "pam.d/sshd"))
     assert works(reached(hosts, user="rbops", password="right one")) == "h1"

@@ -190,6 +190,14 @@ def test_a_users_name_in_a_vaulted_file_hides_no_text_and_a_password_there_does(
     assert "root" not in inventory.secrets().values()
 
 
+def test_a_password_in_clear_is_a_secret_all_the_same(tmp_path):
+    inventory = made(tmp_path, "all:\n  hosts:\n    h: {ansible_become_password: hunter22, note: hunter}\n")
+    host = inventory.hosts["h"]
+    assert inventory.secrets() == {"h.ansible_become_password": "hunter22"}
+    assert secret({"ansible_become_password"}, Runbook(name="x", file="x.yaml", vars=host.vars))
+    assert host.settings == {"become_password": "hunter22"}
+
+
 def test_a_program_says_the_password_and_a_client_is_told_the_id(tmp_path):
     client = tmp_path / "key-client"
     client.write_text('#!/bin/sh\n[ "$1 $2" = "--vault-id prod" ] && echo staple\n')

@@ -257,3 +257,14 @@ def test_the_time_for_a_fact_does_not_grow_with_the_number_of_hosts():
         return min(took) / len(facts)
 
     assert spent(3000) < 3 * spent(300)  # it was 10 times where each fact copied the table of hosts
+
+
+def test_programs_are_not_told_that_a_host_is_well_to_which_nobody_came():
+    stream = io.StringIO()
+    report = reporter("json", stream)
+    for one in (begun(names(2)), fact("host.looked", 0.1, "gpu01"), fact("run.halted", 0.2, reason="too many failed")):
+        report.fact(one)
+    report.finish()
+    (run,) = json.loads(stream.getvalue())["runs"]
+    assert {name: host["state"] for name, host in run["hosts"].items()} == {"gpu01": "well", "gpu02": "not looked at"}
+    assert run["halted"] == "too many failed"

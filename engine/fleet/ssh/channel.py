@@ -78,13 +78,15 @@ class ChannelLink:
         self._bell.hush()
         if len(self._channel.in_stderr_buffer):
             self._bell.set()  # it may have rung for that
-        return self._receive(self._channel.recv)
+        return self._receive(self._channel.in_buffer, self._channel.recv)
 
     def words(self) -> bytes | None:
         """Take what arrived of its standard error."""
-        return self._receive(self._channel.recv_stderr)
+        return self._receive(self._channel.in_stderr_buffer, self._channel.recv_stderr)
 
-    def _receive(self, receive: Any) -> bytes | None:
+    def _receive(self, buffer: Any, receive: Any) -> bytes | None:
+        if not len(buffer) and not (self._channel.eof_received or self._channel.closed):
+            return None  # the usual case, and to learn it by a timeout would cost more than the rest of a message
         if not self._session.room():  # it may tell the host that it can send more
             self._stalled = True
             return None
