@@ -238,7 +238,7 @@ class Journal:
     def interrupted(self, start: str) -> list[IntentRow]:
         """Return the steps of interrupted operations whose id begins so: nobody knows how they ended."""
         rows = self.ask(
-            _INTENTS + " AND substr(id, 1, ?) = ? AND operation <> '' AND incident = '' AND EXISTS ("
+            _INTENTS + " AND substr(id, 1, ?) = ? AND operation <> '' AND incident = '' AND EXISTS ("  # noqa: S608 -- ours
             "  SELECT 1 FROM events WHERE events.runbook = intents.runbook AND events.host = intents.host"
             "  AND kind = 'operation.ended' AND events.at >= intents.at AND events.operation = intents.operation"
             "  AND status = 'interrupted') ORDER BY at, id",

@@ -51,7 +51,8 @@ class Waiting:
         shown = False
         with contextlib.suppress(OSError, ValueError):  # a terminal that went away is no reason to stop reading
             while not self._over.wait(_MOMENT):
-                so_far = f", {self._files - 1} files before it" if self._files > 1 else ""
+                before = self._files - 1
+                so_far = f", {before} file{'s' * (before > 1)} before it" if before else ""
                 line = f"reading {self._what}{so_far}: {words.duration(time.monotonic() - begun)}"
                 self._stream.write(_CLEAR + self._paint.fit(words.cut(line, self._paint.columns - 1)))
                 self._stream.flush()

@@ -26,7 +26,7 @@ _COMMAND = re.compile(
 )
 _DOCSTRING = re.compile(
     r"\s*(?:[rbfu]{0,2}(?:\"\"\"|''')|"
-    r"(?:[*-] |[0-9a-f]{7,40} )(?:[Ff]ix|[Hh]andle|[Aa]dd|[Aa]void|[Cc]atch|[Rr]evert|[Dd]ocument))"
+    r"[*-] (?:[Ff]ix|[Hh]andle|[Aa]dd|[Aa]void|[Cc]atch|[Rr]evert|[Dd]ocument))"
 )
 _OPENED = re.compile(
     r"""(?:\b(?:prompt|question|query|input_text|user_message|user_input|regex|pattern|--[\w-]*(?:pattern|prompt|regex|match))"""
@@ -36,7 +36,7 @@ _OPENED = re.compile(
 
 def may_speak(line: bytes) -> bool:
     """Tell whether a line may speak of something, cheaply."""
-    return any(mark in line for mark in _MARKS)
+    return line.startswith((b"* ", b"- ")) or any(mark in line for mark in _MARKS)
 
 
 def speaks(line: str, at: int) -> bool:

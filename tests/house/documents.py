@@ -29,6 +29,7 @@ _CHANGING = (
     (re.compile(r"\b[0-9a-f]{8}\b"), "ID"),
     (re.compile(r"\b(?:\d+(?:\.\d+)?(?:ms|[smhd]))+\b"), "TIME"),
     (re.compile(r"\bTIME to TIME\b"), "TIME"),
+    (re.compile(r" \(TIME\)"), ""),  # a step that took less than a tenth of a second does not tell
     (re.compile(r"\b(?:now|TIME ago) \("), "AGO ("),
     (re.compile(r"/\S*/python3?[.\d]*\b"), "PYTHON"),
 )

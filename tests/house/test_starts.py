@@ -32,7 +32,7 @@ detectors:
 ROOMS = {"cli", "closed_sets", "configuration", "errors", "language", "model", "people", "report"}
 ELSEWHERE = {
     *("asyncio", "concurrent", "email", "html", "http", "logging", "multiprocessing", "socket", "sqlite3", "ssl"),
-    *("subprocess", "urllib.parse", "urllib.request", "xml", "zipfile", "importlib.metadata", "importlib.resources"),
+    *("subprocess", "urllib.request", "xml", "zipfile", "importlib.metadata", "importlib.resources"),
     *("apscheduler", "cryptography", "huggingface_hub", "hyperscan", "jsonschema", "paramiko", "platformdirs"),
     *("psutil", "pynvml", "re2", "rich", "ruamel", "tomlkit"),
 }

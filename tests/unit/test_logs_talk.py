@@ -37,6 +37,7 @@ def named(*lines):
         "Nov 22 04:00:00 n1 sudo[12]: u : TTY=pts/0 ; COMMAND=/bin/less Out of memory: Killed process 12 (python)",
         "root 1235 0.0 0.1 S 04:00 0:00 python watch.py --pattern 'slurmstepd: error: Detected 1 oom_kill event'",
         f"+ grep -c {OOM} train.log",
+        f"* fixes {OOM} on small cards (#123)",
     ],
 )
 def test_what_is_only_spoken_of_is_no_failure(line):

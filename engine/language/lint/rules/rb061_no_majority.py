@@ -60,7 +60,8 @@ def check(context: Context) -> Iterator[Remark]:
             continue
         if operation.pool is None:
             message = f"`redundancy: {operation.redundancy}` asks members of a pool, and there is no pool"
-            yield context.remark(path, message, "name one: `pool: …`; members with a `host` are asked on that host", key=True)
+            hint = "name one: `pool: …`; members with a `host` are asked on that host"
+            yield context.remark(path, message, hint, key=True)
             continue
         pool = context.runbook.pools.get(operation.pool)
         if pool is not None and len(pool.members) < operation.redundancy:
