@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import io
 import itertools
 import sys
 import threading
@@ -19,7 +18,7 @@ from runbook.engine.report.folded import alike
 from runbook.engine.report.lines import SIGNS
 from runbook.engine.report.paint import WIDEST
 from runbook.engine.report.ranges import written
-from runbook.engine.report.screen import Screen
+from runbook.engine.report.screen import Aside, Screen
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ class Board:
         self._screen = Screen(stream)
         self._lock = threading.RLock()  # a signal's handler writes in the middle of anything
         self._over = threading.Event()
-        self._aside: _Aside | None = None
+        self._aside: Aside | None = None
         self._paused = False
         self._thread: threading.Thread | None = None
         atexit.register(self.end)  # whatever ends us, the terminal is given back
@@ -179,7 +178,7 @@ class Board:
         if self._over.wait(_MOMENT):
             return
         if sys.stderr is not None and sys.stderr.isatty():
-            self._aside = sys.stderr = _Aside(sys.stderr)
+            self._aside = sys.stderr = Aside(sys.stderr)
         _SHOWN.add(self)
         try:
             while True:
@@ -228,7 +227,8 @@ class Board:
     def _counts(self, paint: Paint) -> list[str]:
         """Return how many hosts stand how, in as many lines as it takes."""
         counts = Counter(one.state for one in self._ill.values())
-        well = self._hosts - len(self._awaited) - len(self._ill)
+        busy = sum(host not in self._ill and host not in self._awaited for host in self._tasks)
+        well = self._hosts - len(self._awaited) - len(self._ill) - busy
         said = [("✔", "green", f"{well} well")] if well > 0 else []
         said += [(*SIGNS[sign], f"{counts[state]} {state}") for state, sign in _SIGNS.items() if counts[state]]
         said += [("…", "cyan", f"{len(self._tasks)} at work")] if self._tasks else []
@@ -279,29 +279,6 @@ class Board:
     def _line(self, paint: Paint, left: str, right: str, style: str) -> str:
         left = words.cut(left, paint.columns - len(right) - 2)
         return paint(left, style) + " " * (paint.columns - words.width(left) - len(right)) + paint(right, "dim")
-
-
-class _Aside(io.StringIO):
-    """The standard error while a board is shown: it is kept, and written where the board was afterwards."""
-
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__()
-        self.stream = stream
-
-    @property
-    def text(self) -> str:
-        """What was written so far."""
-        return self.getvalue()
-
-    def isatty(self) -> bool:
-        """Tell that people read it."""
-        return True
-
-    def give(self) -> None:
-        """Write what was kept."""
-        with contextlib.suppress(OSError, ValueError):
-            self.stream.write(self.getvalue())
-            self.stream.flush()
 
 
 def _told(host: HostReport) -> str:

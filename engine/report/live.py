@@ -1,4 +1,4 @@
-"""What goes on right now, in one moving line of a terminal; rich is loaded only when something takes a while."""
+"""What goes on right now on one host, in one moving line of a terminal; rich is loaded only when that takes a while."""
 
 from __future__ import annotations
 
@@ -32,24 +32,23 @@ class Live:
         self._progress: Progress | None = None
         self._tasks: dict[tuple[str, str], TaskID] = {}
 
-    def follow(self, fact: Fact, *, several: bool) -> None:
+    def follow(self, fact: Fact) -> None:
         """Take up what began, and drop what ended."""
         title = str(fact.data.get("title") or fact.data.get("module") or fact.operation)
         if fact.kind in _BEGIN:
             said = f"next attempt in {words.duration(fact.data.get('delay', 0))}" if "delay" in fact.data else title
-            self._begin((fact.host, words.printable(title)), fact, said, several=several)
+            self._begin((fact.host, words.printable(title)), fact, said)
         elif fact.kind in _END:
             self._end((fact.host, words.printable(title)))
         elif fact.kind == "incident.changed" and fact.data.get("to") == "verifying":
-            self._begin((fact.host, fact.incident), fact, _LOOKING, several=several)
+            self._begin((fact.host, fact.incident), fact, _LOOKING)
         elif fact.kind in ("incident.changed", "incident.ended"):
             self._end((fact.host, fact.incident))
 
-    def _begin(self, key: tuple[str, str], fact: Fact, said: str, *, several: bool) -> None:
+    def _begin(self, key: tuple[str, str], fact: Fact, said: str) -> None:
         about = [words.printable(part) for part in (fact.detector or fact.operation, said) if part]
-        where = f" on {words.printable(fact.host)}" if several else ""
         self._end(key)
-        self._running[key] = words.cut(": ".join(dict.fromkeys(about)) + where, _ROOM)
+        self._running[key] = words.cut(": ".join(dict.fromkeys(about)), _ROOM)
         self._show()
 
     def _end(self, key: tuple[str, str]) -> None:

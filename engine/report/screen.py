@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 from typing import TYPE_CHECKING, Final
@@ -50,3 +51,26 @@ class Screen:
         with contextlib.suppress(OSError, ValueError):  # a terminal that went away is no reason to stop
             self._stream.write(text)
             self._stream.flush()
+
+
+class Aside(io.StringIO):
+    """The standard error while a board is shown: it is kept, and written where the board was afterwards."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self.stream = stream
+
+    @property
+    def text(self) -> str:
+        """What was written so far."""
+        return self.getvalue()
+
+    def isatty(self) -> bool:
+        """Tell that people read it."""
+        return True
+
+    def give(self) -> None:
+        """Write what was kept."""
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(self.getvalue())
+            self.stream.flush()

@@ -107,7 +107,7 @@ class TextReporter:
             elif self._board and fact.host:
                 self._board.follow(fact, self._gather.host(fact))
         elif self._live:
-            self._live.follow(fact, several=False)
+            self._live.follow(fact)
 
     def _begin_board(self, run: RunReport) -> None:
         from runbook.engine.report.board import Board

@@ -288,6 +288,28 @@ def test_sending_through_a_jump_host_to_a_host_that_stands_still_never_waits(ssh
         hosts["h2"].thaw()
 
 
+def test_hosts_behind_a_jump_host_that_stands_still_wait_for_it_together(sshds):
+    hosts = sshds(2)
+    hosts["h1"].freeze()
+    asker = Asker()
+    jump = f"{reached(hosts).ssh_args} -o ProxyJump=h1 -F {hosts.ssh_config}"
+
+    def told(_number):
+        with pytest.raises(HostUnreachable) as caught:
+            dial(reached(hosts, "h2", ssh_args=jump, timeout=0.5), asker)
+        return caught.value.what
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(16) as several:
+        whys = set(several.map(told, range(16)))
+    assert time.monotonic() - began < 4.0
+    (why,) = whys
+    assert why.startswith("h1 (jump host): 127.0.1.1 port ")
+    hosts["h1"].thaw()
+    dial(reached(hosts, "h2", ssh_args=jump), asker).close()
+    assert not threads()
+
+
 def test_a_jump_host_that_does_not_pass_us_on_says_why(sshds):
     hosts = sshds(2, conf="AllowTcpForwarding no\n")
     target = by_config(hosts, "h2", "Host h2", "ProxyJump h1")

@@ -55,7 +55,7 @@ def test_hosts_at_work_come_first_then_what_is_wrong_and_the_rest_is_counted(clo
     clock.now = 72.0
     assert board.lines(80, 24) == [
         "gpu-health                                                                1m12s",
-        "  ✔ 14 well  ? 1 unknown  ! 3 unreachable  … 1 at work",
+        "  ✔ 13 well  ? 1 unknown  ! 3 unreachable  … 1 at work",
         "… gpu01    server down: restart vllm: waiting for the port    █████░░░░░  1m12s",
         "! 3 hosts  gpu18: no route",
         "? gpu02    disk: timed out",

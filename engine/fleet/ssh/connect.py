@@ -22,6 +22,7 @@ from runbook.engine.fleet.ssh.transport import Transport
 if TYPE_CHECKING:
     from runbook.engine.fleet.asker import Asker
     from runbook.engine.fleet.ssh.hop import Hop
+    from runbook.engine.fleet.ssh.session import Wire
 
 _BUFFER: Final = 256 << 10  # bytes that the kernel keeps for a socket: so that it always takes a packet when it says so
 _GRACE: Final = 0.5  # seconds for a proxy command to end by itself
@@ -71,7 +72,7 @@ def connect(hop: Hop, asker: Asker, password: str | None, jump: Jump | None = No
         return Session(hop.name, transport, wire, undo.pop_all())
 
 
-def _wire(hop: Hop, jump: Session | None) -> tuple[Socket | Tunnel, Any]:
+def _wire(hop: Hop, jump: Session | None) -> tuple[Wire, Any]:
     if jump is not None:
         tunnel = Tunnel(jump.open("direct-tcpip", hop.timeout, (hop.address, hop.port)), jump)
         return tunnel, tunnel
@@ -160,7 +161,7 @@ class _Command:
         self._said.close()
 
 
-def _negotiate(transport: Transport, hop: Hop, wire: Socket | Tunnel) -> None:
+def _negotiate(transport: Transport, hop: Hop, wire: Wire) -> None:
     """Agree on keys; what fails is told by its phase."""
     transport.banner_timeout = transport.handshake_timeout = hop.timeout
     try:
@@ -169,7 +170,7 @@ def _negotiate(transport: Transport, hop: Hop, wire: Socket | Tunnel) -> None:
         raise _unagreed(transport, hop, error, wire) from error
 
 
-def _unagreed(transport: Transport, hop: Hop, error: BaseException, wire: Socket | Tunnel) -> HostUnreachable:
+def _unagreed(transport: Transport, hop: Hop, error: BaseException, wire: Wire) -> HostUnreachable:
     place = f"{hop.address} port {hop.port}"
     cause = error.__context__ if "protocol banner" in str(error) and error.__context__ is not None else error
     before = not transport.remote_version
@@ -179,7 +180,7 @@ def _unagreed(transport: Transport, hop: Hop, error: BaseException, wire: Socket
         return HostUnreachable(
             f"{what}{hop.timeout:g} s ({'banner' if before else 'key exchange'})", where=hop.name, mend=trouble.SLOW
         )
-    command = wire.said() if isinstance(wire, Socket) else ""
+    command = wire.said()
     if command:
         return HostUnreachable(
             f"its proxy command ended {phase}: {command}", where=hop.name, mend=f"try it by itself: {hop.proxy_command}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from runbook.engine.errors import HostUnreachable
 from runbook.engine.fleet.agent import Agent
 from runbook.engine.fleet.ssh.channel import ChannelLink
 from runbook.engine.fleet.ssh.connect import connect
@@ -90,6 +91,7 @@ class _Jump:
         self.users = 0
         self._session: Session | None = None
         self._making = threading.Lock()
+        self._error: HostUnreachable | None = None
         self._leave: Callable[[], None] = lambda: None
 
     @property
@@ -99,16 +101,22 @@ class _Jump:
         return self._session
 
     def lost(self) -> bool:
-        """Tell whether it ended by itself."""
-        return self._session is not None and not self._session.transport.is_active()
+        """Tell whether it ended by itself, or could not be made."""
+        return self._error is not None or (self._session is not None and not self._session.transport.is_active())
 
     def ready(self, jumps: _Jumps, hops: tuple[Hop, ...], asker: Asker) -> None:
-        """Connect, unless another thread did."""
+        """Connect, unless another thread did; whoever waited for one that failed is told the same."""
         with self._making:
+            if self._error is not None:
+                raise HostUnreachable(self._error.what, where=self._error.where, mend=self._error.mend)
             if self._session is not None:
                 return
-            before = jumps.take(hops[:-1], asker) if hops[:-1] else None
-            self._session = connect(hops[-1], asker, None, before)
+            try:
+                before = jumps.take(hops[:-1], asker) if hops[:-1] else None
+                self._session = connect(hops[-1], asker, None, before)
+            except HostUnreachable as error:
+                self._error = error
+                raise
             self._leave = lambda: jumps.leave(hops, self)
 
     def release(self) -> None:

@@ -33,9 +33,15 @@ class Wire(Protocol):
     def shut(self) -> None:
         """Cut it, so that whoever reads from it sees its end."""
 
+    def done(self) -> None:
+        """Clear up when it is closed."""
+
+    def said(self) -> str:
+        """Return what a command that it leads to has to say; empty where there is none."""
+
 
 class Socket:
-    """A socket; `Wire`, and what paramiko reads and writes."""
+    """A socket: to the host, or to a command on this machine."""
 
     def __init__(
         self, sock: socket.socket, after: Callable[[], None] | None = None, said: Callable[[], str] | None = None
@@ -45,7 +51,7 @@ class Socket:
         self._said = said  # tells what whoever is at its other end on this machine has to say
 
     def said(self) -> str:
-        """Return the words of the command that it leads to, if there is one."""
+        """Ask the command, if it leads to one."""
         return self._said() if self._said is not None else ""
 
     def room(self) -> bool:
@@ -63,7 +69,7 @@ class Socket:
             self.sock.shutdown(socket.SHUT_RDWR)
 
     def done(self) -> None:
-        """Do what comes after."""
+        """End the command, if it leads to one."""
         if self._after is not None:
             self._after()
 
@@ -85,7 +91,11 @@ class Tunnel:
         self._jump.leave(self._channel)
 
     def done(self) -> None:
-        """Nothing comes after."""
+        """Nothing is left of it."""
+
+    def said(self) -> str:
+        """No command takes part."""
+        return ""
 
     def recv(self, size: int) -> bytes:
         """Read, as a socket does."""
@@ -116,7 +126,7 @@ class Session:
         undo: hangs up, and lets go of what it was made with.
     """
 
-    def __init__(self, name: str, transport: Transport, wire: Socket | Tunnel, undo: contextlib.ExitStack) -> None:
+    def __init__(self, name: str, transport: Transport, wire: Wire, undo: contextlib.ExitStack) -> None:
         self.name, self.transport = name, transport
         self._wire, self._undo = wire, undo
         self._closed = False

@@ -11,7 +11,7 @@ from runbook.engine.errors import HostUnreachable
 if TYPE_CHECKING:
     from paramiko.ssh_exception import ChannelException
 
-SLOW: Final = "look whether it hangs: its load, memory and disks; `timeout` gives it longer"
+SLOW: Final = "look whether it hangs: its load, memory and disks; -T 30s gives it longer"
 LOG: Final = "look into the host's own log (journalctl -u ssh): it knows why"
 _WHERE: Final = "look whether it is up and whether the way to it is open (network, firewall, VPN)"
 

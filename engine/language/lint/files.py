@@ -101,6 +101,8 @@ def is_inventory(path: Path) -> bool:
         return True
     if path.suffix not in {".yaml", ".yml", ".json", ""} or are_cases(path.name) or is_drill(path.name):
         return False
+    if not path.is_file():
+        return False  # what stands in a pipe can be read but once
     try:
         with path.open("rb") as file:
             start = file.read(_ENOUGH)
