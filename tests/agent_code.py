@@ -5,7 +5,6 @@ How the code gets there is a subject of its own (`tests/system/test_agent_start.
 
 from __future__ import annotations
 
-import atexit
 import compileall
 import os
 import shutil
@@ -33,11 +32,17 @@ def furnish(agent_dir: Path) -> str:
     return str(agent_dir)
 
 
+def forget() -> None:
+    """Remove what this process made, at its end; what tests got of it is theirs."""
+    if _code.cache_info().currsize:
+        shutil.rmtree(_code()[0], ignore_errors=True)
+        _code.cache_clear()
+
+
 @cache
 def _code() -> tuple[Path, list[str], list[str]]:
     """Return where the code lies for all tests of this process, compiled; its folders and its files."""
     place = Path(tempfile.mkdtemp(prefix="runbook-agent-code-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
     for name, content in pack.contents().items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(content)

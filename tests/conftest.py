@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 
+import agent_code
 import pytest
 
 os.environ["RUNBOOK_CONFIG"] = os.devnull  # whatever stands in the configuration of whoever runs the tests
 for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
     os.environ.pop(name, None)  # of the make that runs the tests: theirs begin anew
+
+
+def pytest_unconfigure():
+    agent_code.forget()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runbook.engine.model import Order
 
 FORKS: Final = 50  # hosts that are dialled at once, unless --forks says otherwise
-START: Final = 60.0  # seconds for an agent to take its code and answer
+START: Final = 30.0  # seconds for an agent to take its code and answer
 SILENCE: Final = 5.0  # seconds after which an agent with something in hand is asked whether it lives
 GONE: Final = 15.0  # seconds of silence after which it does not
 REST: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # seconds before a host that was lost is dialled again

@@ -36,7 +36,7 @@ CHANGED = (
     "tests/modules",
     "tests/lint",
 )  # by what CONTRIBUTING does
-LOOKED_AT = ("runbooks", "tests/conftest.py", "pyproject.toml", "README.md", "Makefile")
+LOOKED_AT = ("runbooks", "tests/conftest.py", "tests/agent_code.py", "pyproject.toml", "README.md", "Makefile")
 HEAD = {
     "name": "example",
     "writable": ["/srv/llm"],

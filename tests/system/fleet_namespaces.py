@@ -33,6 +33,7 @@ TELLS = {
 }  # a peer notices by itself
 # eth0 leads from a new network namespace to that of whoever started us
 PLUG = """
+nsenter --target $PPID --net ip link delete "$1" 2>/dev/null || :  # of a run that was killed: TCP still holds its host
 ip link add eth0 type veth peer name "$1" netns $PPID
 ip addr add "$3/30" dev eth0
 ip link set eth0 up
@@ -101,6 +102,11 @@ class Namespaced(sshds.Sshd):
         self.controller = block.ours(index)
         self.link = block.link(index)
         self.how = ""  # it is cut off at present
+
+    def stop(self, *, sessions: bool = True) -> None:
+        """End it, and take its link away: what TCP has still to send would keep that for a minute."""
+        super().stop(sessions=sessions)
+        subprocess.run(("ip", "link", "delete", self.link), check=False, capture_output=True, timeout=20)
 
     def cut(self, how: str) -> None:
         """Cut it off in one of the ways of `CUTS`."""

@@ -128,7 +128,7 @@ def test_hosts_that_are_cut_off_in_the_middle_of_a_recovery_harm_no_other_and_no
         assert blind <= lost <= {host.name for host in cuttable(fleet)}, told
         assert ends.keys() | lost == set(fleet), told
         assert {fact["data"]["to"] for name, fact in ends.items() if name not in lost} == {"cured"}, told
-        assert took < 35.0, told
+        assert took < 60.0, told  # whoever is cut off before its agent answers has 30 s for that
         assert first.exit_code == (2 if blind else 4 if lost else 0), told
         assert max(fact["at"] - begun for name, fact in ends.items() if name not in lost) < 15.0, (
             told
@@ -136,7 +136,9 @@ def test_hosts_that_are_cut_off_in_the_middle_of_a_recovery_harm_no_other_and_no
         for host in cuttable(fleet):
             host.heal()
         second = cli(*words)
-        away = [(fact["host"], fact["data"]["reason"]) for fact in facts(second.out) if fact["event"] == "host.unreachable"]
+        away = [
+            (fact["host"], fact["data"]["reason"]) for fact in facts(second.out) if fact["event"] == "host.unreachable"
+        ]
         assert second.exit_code == 0, f"{told}\nafter healing: {away}\n{second.err}"
         for host in fleet.values():
             assert steps(host) == ["begun", "ended"] * number, (host.name, told)
