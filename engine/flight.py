@@ -214,7 +214,7 @@ class Flight:
         self.adrift.add(intent)
         task = state.tasks.get(intent)
         if task is not None:
-            yield Unreachable(task.owner.host, reason)
+            yield Unreachable(task.carrier or task.owner.host, reason)
 
     def _followed(self, intent: str, outcome: Outcome | None, state: State) -> Iterator[Event]:
         for host, rows in list(self._left.items()):

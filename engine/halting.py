@@ -46,6 +46,11 @@ class Halting:
         """Count anew."""
         self._batch, self._failed = batch, {}
 
+    def spent(self) -> str:
+        """Return that every host of a batch has failed, so that no further one is begun; as Ansible has it."""
+        whole = bool(self._serial and self._batch) and all(host in self._failed for host in self._batch)
+        return "every host of a batch of `serial` failed" if whole else ""
+
     def late(self, now: float) -> str:
         """Return that the time for the run is over, if it is; once."""
         if self._deadline is None or now < self._deadline:
@@ -55,8 +60,6 @@ class Halting:
 
     def hear(self, fact: Fact) -> str:
         """Take in what happened; return why nothing new may be begun, or nothing."""
-        if self._most is None:
-            return ""
         if fact.kind == "host.unreachable":
             self._failed[fact.host] = "unreachable"
         elif fact.kind == "host.reached" and self._failed.get(fact.host) == "unreachable":
@@ -66,7 +69,7 @@ class Halting:
         else:
             return ""
         failed = [host for host in self._batch if host in self._failed]
-        if not self._batch or len(failed) * 100 <= self._most * len(self._batch):
+        if self._most is None or not self._batch or len(failed) * 100 <= self._most * len(self._batch):
             return ""
         share = f"{len(failed)} of {len(self._batch)} hosts failed"
         return f"{share}, more than the {self._most:g} % of max_fail_percentage"

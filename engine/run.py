@@ -134,6 +134,9 @@ class Pass:
                 break
             self._halting.begin(batch)
             self._pass(batch)
+            if (reason := self._halting.spent()) and not self.state.stopping:
+                self._halt(reason, self._clock())
+                self._settle()
         if self._teller is not None:
             self._tell(self._teller.finish(self.state, self._clock()))
         return self.state

@@ -207,7 +207,7 @@ class Session:
                 keeper,
                 observer,
                 wait=request.wait,
-                writable={host: render.writable(scope) for host, scope in scopes.items()},
+                writable=_trees(scopes),
                 diff=request.diff,
                 teller=self._teller(),
                 deadline=None if request.deadline is None else self._started + request.deadline,
@@ -360,6 +360,23 @@ def channels_of(runbook: Runbook) -> Channels:
         if wrong is not None:
             where = f"{runbook.file}: {call.title}" if runbook.file else call.title
             raise UserError(f"there is no channel `{wrong[0]}`", where=where, mend=wrong[1])
+    return found
+
+
+def _trees(scopes: Mapping[str, render.Scope]) -> dict[str, tuple[str, ...]]:
+    """Return by host the trees in which steps may write.
+
+    Raises:
+        RenderError: one can't be made out; says on which host.
+    """
+    found = {}
+    for host, scope in scopes.items():
+        try:
+            found[host] = render.writable(scope)
+        except RenderError as error:
+            if len(scopes) > 1:
+                error.where = f"{error.where} of {host}"
+            raise
     return found
 
 

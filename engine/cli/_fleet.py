@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runbook.engine.among import Among, Reach
+    from runbook.engine.model import Runbook
 
 Command = Any  # a click callback
 
@@ -120,6 +121,21 @@ def warn(among: Among) -> None:
 
     for warning in among.warnings():
         click.echo(f"warning: {printable(warning)}", err=True)
+
+
+def astray(runbook: Runbook, given: Mapping[str, Any], among: Among) -> None:
+    """Say that an inventory was given to a runbook that is about this machine alone."""
+    context = click.get_current_context(silent=True)
+    named = (
+        context is not None and context.get_parameter_source("inventories") is click.core.ParameterSource.COMMANDLINE
+    )
+    known = among.inventory is not None and "localhost" in among.inventory.hosts
+    if runbook.hosts == "localhost" and named and not known:
+        where = runbook.file or runbook.name
+        if given.get("limits"):
+            raise UserError("it is about localhost alone, which --limit leaves out", where=where,
+                            mend="write `hosts:` into it, such as `hosts: all`")  # fmt: skip
+        click.echo(f"warning: {where} is about localhost, whatever -i names: it has no `hosts:`", err=True)
 
 
 def listed(by_runbook: Mapping[str, tuple[str, ...]]) -> str:

@@ -138,6 +138,8 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
         refuse(findings)
         return 1
     _known(given["extra"], {name: value for name, value in extra.items() if name not in outside}, loaded)
+    for runbook in loaded:
+        _fleet.astray(runbook, given, among)
     chosen = [among.choose(runbook) for runbook in loaded]
     _fleet.warn(among)
     if given["list_hosts"]:
@@ -204,7 +206,8 @@ def _foresee(requests: Sequence[Request], hosts: Hosts) -> None:
     for request in requests:
         caps = replace(request.settings.caps, approved=False)
         settings = replace(request.settings, caps=caps, check=True, operations=False)
-        trial = replace(request, command="check", settings=settings, commits=False)
+        unqueued = replace(request.runbook, max_unavailable=None)  # what queues is allowed, too
+        trial = replace(request, runbook=unqueued, command="check", settings=settings, commits=False)
         session = start.Session(trial, connect=lambda: contextlib.nullcontext(hosts))
         gather = Gather(start.redactor([session]))
         try:

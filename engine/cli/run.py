@@ -57,7 +57,9 @@ def command(**given: Any) -> int:
         raise UserError(f"{module} writes to {lacking}, and nothing is writable", mend=mend)
     call = StepCall(module, params, (), timeout=timeout)
     operation = Operation(module, call, (), timeout=timeout)
-    hosts = "all" if given["inventories"] else "localhost"
+    if given["inventories"] and not given["limits"]:
+        raise UserError("say on which hosts", where="-l", mend="`-l all` is all of them, `-l localhost` this machine")
+    hosts = "all" if given["inventories"] and tuple(given["limits"]) != ("localhost",) else "localhost"
     runbook = Runbook("run", "", hosts=hosts, writable=writable, operations=(operation,))
     among = Among(_fleet.reach(given))
     chosen = among.choose(runbook)

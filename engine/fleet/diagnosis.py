@@ -21,8 +21,13 @@ def _cause(pattern: str, what: str, mend: str) -> _Cause:
     return _Cause(re.compile(pattern, re.IGNORECASE), what, mend)
 
 
-_NAME_PYTHON = "install Python 3.9 or newer, or name one with `python_interpreter:` in the inventory"
+_NAME_PYTHON = "install Python 3.9 or newer, or name one with `ansible_python_interpreter` in the inventory"
 _CAUSES = (
+    _cause(
+        r"runbook: (\S+): no Python 3\.9 or newer; found: (.*)",
+        "`ansible_python_interpreter` is {0}, which is no Python 3.9 or newer; found: {1}",
+        "name one that is there, or `auto`",
+    ),
     _cause(
         r"runbook: (?:(\S+): )?no Python 3\.9 or newer; found: (.*)",
         "no Python 3.9 or newer; found: {1}",
@@ -31,7 +36,7 @@ _CAUSES = (
     _cause(
         r"runbook: (\S+) is not run as (\S+): others can change (.*)",
         "{0} is not run as {1}: others, such as the login user, can change {2}",
-        "name a Python that only root can change with `python_interpreter:`",
+        "name a Python that only root can change with `ansible_python_interpreter`",
     ),
     _cause(
         r"sudo: a password is required|sudo: a terminal is required to read the password|no password was provided",

@@ -18,7 +18,7 @@ _LONGEST = 1 << 16  # characters of a subject or a reason
 _FIELDS = 4096  # of a record
 _STATE = 4 << 20  # characters of what a probe keeps for its next look
 _PLAIN = 1 << 63
-_DIGITS = 3400  # bits of a whole number: some thousand digits
+_DIGITS = 1023  # bits of a whole number: what a float can hold, since reports divide
 _STATUSES = frozenset({"seen", "absent", "unknown"})
 _ENDS = frozenset(status.value for status in StepStatus)
 
@@ -120,6 +120,8 @@ def _wrong_result(found: Mapping[str, Any]) -> str:
     code, duration, status = found.get("exit_code"), found.get("duration"), found.get("status")
     if not isinstance(status, str) or status not in _ENDS:
         return "it has no status"
+    if not isinstance(found.get("changed"), bool):
+        return "it does not say whether it changed anything"
     if not all(isinstance(found.get(name), str) for name in ("error", "output", "diff")):
         return "its error, output or diff is no text"
     if not (code is None or (isinstance(code, int) and abs(code) < 1 << 31)):

@@ -54,6 +54,7 @@ def begin(turn: Turn, work: Work, operation: Operation) -> Judged | None:
             attempt=work.attempt + 1,
             attempt_began=turn.now,
             resumed=False,
+            lost=0,
             calls={},
             answers=(),
             matched=frozenset(),

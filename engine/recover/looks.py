@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runbook.engine.detect import components, correlate
 from runbook.engine.detect.judge import Verdict, conjunction, disjunction, judge, negation
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from runbook.engine.model import Detector, Look, Truth
     from runbook.engine.recover.commands import Looked, Unreachable
     from runbook.engine.recover.state import Incident, Turn
+
+
+AT_ONCE: Final = 256  # subjects of a detector on a host that may be ill for the first time in one look
 
 
 def take(turn: Turn, event: Looked) -> None:
@@ -45,6 +48,8 @@ def unreachable(turn: Turn, event: Unreachable) -> None:
     if turn.read("unreached").get(event.host) != event.reason:
         turn.tell("host.unreachable", host=event.host, reason=event.reason)
         turn.write("unreached")[event.host] = event.reason
+    if event.host not in turn.plan.scopes:  # it only carries out what others delegate
+        return
     judged: dict[str, list[Verdict] | None] = {}
     for detector in turn.plan.runbook.detectors:
         asked = turn.plan.chosen(detector) and turn.plan.concerns(detector, event.host)
@@ -155,7 +160,7 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
     if turn.plan.settings.health:
         _tell_well(turn, detector, host, verdicts, partial=partial)
     if not detector.is_input:
-        for verdict in verdicts:
+        for verdict in _at_once(turn, detector, host, verdicts):
             life.saw(turn, detector, host, verdict, events)
             parked = turn.incident((host, detector.name, verdict.subject))
             if verdict.clear is True and parked is not None and decision.is_parked(parked):
@@ -163,6 +168,18 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
         if not events and verdicts:
             _missed(turn, detector, host, {verdict.subject for verdict in verdicts})
     _serve(turn, detector, host, verdicts, True if events and not partial else UNKNOWN)
+
+
+def _at_once(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict]) -> list[Verdict]:
+    """Leave out subjects that are ill for the first time where there are too many: a host can make up any number."""
+    known = {key[2] for group in ("incidents", "holds") for key in turn.read(group) if key[:2] == (host, detector.name)}
+    fresh = [each for each in verdicts if each.holds is True and each.subject not in known]
+    if len(fresh) <= AT_ONCE:
+        return verdicts
+    reason = f"{len(fresh)} subjects at once; {len(fresh) - AT_ONCE} of them are left for the next pass"
+    turn.tell("look.unknown", host=host, detector=detector.name, reason=reason)
+    late = {each.subject for each in fresh[AT_ONCE:]}
+    return [each for each in verdicts if each.subject not in late]
 
 
 def _tell_well(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict], *, partial: bool) -> None:

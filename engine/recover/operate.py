@@ -52,6 +52,10 @@ def ended(turn: Turn, task: Task, outcome: Outcome, matched: Mapping[str, Truth]
         _over(turn, replace(work, error=error), OperationState.INTERRUPTED)
         return
     _known(turn, work.host, operation, task.intent)
+    if lost and (turn.stopping or work.lost):
+        lost, outcome = False, replace(outcome, status=StepStatus.FAILED, error="the host says that it never began it")
+    elif lost:
+        work = turn.put_work(replace(work, lost=work.lost + 1))
     if task.owner.kind == "fallback":
         first = work.fallback or 0
         fell = fallback.begin(turn, work, operation, first) if lost else fallback.ended(turn, operation, task, outcome)
@@ -125,7 +129,9 @@ def _next(turn: Turn, work: Work) -> None:
 
 def _mine(turn: Turn, work: Work, operation: Operation) -> bool:
     """Tell whether a host is the one that carries out what is run once; another one waits for that, and goes on."""
-    host, state = turn.write("once").setdefault(operation.name, (work.host, None))
+    host, state = turn.read("once").get(operation.name, ("", None))
+    if not host and _first(turn, operation) == work.host:
+        turn.write("once")[operation.name] = host, state = work.host, None
     if host == work.host:
         return True
     if state in DONE:
@@ -139,6 +145,22 @@ def _mine(turn: Turn, work: Work, operation: Operation) -> bool:
     else:
         turn.put_work(work)
     return False
+
+
+def _first(turn: Turn, operation: Operation) -> str:
+    """Return the first host that can come to an operation: reached, and not stopped before it."""
+    place = turn.plan.runbook.operations.index(operation)
+    gone = turn.read("unreached")
+    return next((host for host in turn.plan.scopes if host not in gone and turn.work(host).index <= place), "")
+
+
+def _unblock(turn: Turn) -> None:
+    """Let another host carry out what is run once, where the one that was to do it has failed before."""
+    operations = turn.plan.runbook.operations
+    for work in list(turn.read("works").values()):
+        here = operations[work.index] if work.index < len(operations) else None
+        if here is not None and here.run_once and here.name not in turn.read("once"):
+            _next(turn, work)
 
 
 def _once(turn: Turn, operation: Operation, host: str, state: OperationState) -> None:
@@ -303,6 +325,7 @@ def _over(turn: Turn, work: Work, state: OperationState, **told: Any) -> None:
     for left in operations[work.index + 1 :]:
         _skipped(turn, work.host, left.name, f"`{operation.name}` {why}")
     turn.put_work(replace(work.onward(state), index=len(operations)))
+    _unblock(turn)
 
 
 def _skipped(turn: Turn, host: str, name: str, error: str) -> None:

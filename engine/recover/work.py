@@ -41,6 +41,7 @@ class Work:
     attempt: int = 0
     attempt_began: float = 0.0
     resumed: bool = False  # an earlier run began the attempt
+    lost: int = 0  # steps of the attempt that were sent anew, since the host knew nothing of them
     calls: Mapping[str, str] = field(default_factory=dict)  # steps of the attempt in flight: the member, by intent
     answers: tuple[Answer, ...] = ()  # of those that ended
     matched: frozenset[str] = frozenset()  # `error` detectors that matched a failure of this attempt

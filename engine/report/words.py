@@ -17,6 +17,7 @@ _TIMED = frozenset({
     *("uptime", "age", "newest_age", "oldest_age", "latency", "stalled_for", "elapsed", "time_limit", "duration"),
     *("latency_mean", "oldest", "older_than", "within", "grace", "timeout"),
 })  # fmt: skip
+_MOST = 1e21  # bytes; more is no size of anything
 _LONGEST = 200  # characters of one value
 
 
@@ -52,6 +53,8 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Return a number of bytes as people say it: `1.5 GB`."""
+    if abs(count) > _MOST:
+        return f"more than {_MOST:g} B"
     for unit in _SIZES:
         if abs(count) < 999.5 or unit == _SIZES[-1]:
             break

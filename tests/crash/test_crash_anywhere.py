@@ -35,5 +35,9 @@ def test_the_harness_finds_a_step_that_is_done_twice(tmp_path, monkeypatch):
     monkeypatch.setattr(harness, "book", careless)
     there = harness.points(tmp_path)
     results = [number for number, label in there.items() if label == "agent: before append"]
-    found = harness.run("kill-both", results[4], tmp_path)
-    assert any("ran 2 times" in wrong for wrong in found.wrong), str(found)
+    seen = []
+    for number in results:  # one of these is the result of a step
+        seen.append(harness.run("kill-both", number, tmp_path))
+        if any("ran 2 times" in wrong for wrong in seen[-1].wrong):
+            return
+    pytest.fail("\n".join(map(str, seen)))

@@ -388,3 +388,113 @@ pools:
     assert sorted(fleet.said("asked")) == ["gpu1", "gpu2", "gpu3"]
     for name in ("gpu1", "gpu2", "gpu3"):
         assert any((fleet.root / "agents" / name / "agent" / "intents").iterdir())
+
+
+class Lying(Hosts):
+    """Of one host's answers about steps, the test's own words come instead."""
+
+    def __init__(self, dial, host, says):
+        super().__init__(dial)
+        self._host, self._says, self._theirs = host, says, set()
+
+    def send(self, host, request, user=""):
+        ticket = super().send(host, request, user)
+        if host == self._host and request.get("op") in {"run", "ask"}:
+            self._theirs.add(ticket)
+        return ticket
+
+    def receive(self, timeout):
+        return [
+            (ticket, self._says if ticket in self._theirs else answer) for ticket, answer in super().receive(timeout)
+        ]
+
+
+def test_a_host_that_says_for_ever_that_it_never_began_a_step_is_asked_twice_and_no_more(fleet):
+    text = """
+name: ops
+hosts: gpu
+operations: [{name: touch, command: {argv: [touch, "{{ root }}/touched"]}, timeout: 9s}]
+"""
+    lying = Lying(fleet.dial, "gpu2", {"known": "lost", "result": None, "begun": False})
+    code, hosts = fleet.apply(text, hosts=lying)
+    assert code == 2
+    assert [hosts[name]["operations"][0]["state"] for name in ("gpu1", "gpu2", "gpu3")] == [
+        "succeeded",
+        "failed",
+        "succeeded",
+    ]
+    assert sum(fact.host == "gpu2" for fact in fleet.of("step.begun")) == 2
+
+
+def test_a_delegate_that_vanishes_is_named_itself_and_not_the_host_that_the_step_is_about(fleet):
+    make_ill(fleet, "gpu2")
+
+    def cut(fact):
+        if fact.kind == "step.begun" and fact.host == "gpu2" and fact.data["module"] == "command":
+            threading.Timer(0.3, fleet.cuts["login01"].set).start()
+
+    fleet.on_fact = cut
+    text = ILL.replace(
+        "    recover:\n", "    recover:\n      - {command: {argv: [sleep, '1']}, delegate_to: login01}\n"
+    )
+    code, hosts = fleet.apply(text, limits=["gpu2"], wait=2.0)
+    assert code == 2  # its recovery is open
+    assert hosts["login01"]["state"] == "unreachable"
+    assert hosts["gpu2"]["state"] != "unreachable"
+
+
+def test_a_batch_of_which_every_host_failed_is_the_last_one_as_in_ansible(fleet):
+    text = """
+name: rolling
+hosts: gpu
+serial: 1
+operations:
+  - name: update
+    command: {argv: [sh, -c, "echo {{ host }} >> ROOT/updated; exit 1"]}
+    timeout: 9s
+""".replace("ROOT", str(fleet.root))
+    assert fleet.apply(text)[0] == 2
+    assert fleet.said("updated") == ["gpu1"]
+
+
+def test_what_is_run_once_is_run_on_the_first_of_the_hosts_that_can_come_to_it(fleet):
+    text = """
+name: once
+hosts: gpu
+operations:
+  - {name: sleep, command: {argv: [sh, -c, "test {{ host }} != gpu1 || exit 1"]}, timeout: 9s}
+  - {name: once, run_once: true, command: {argv: [sh, -c, "echo {{ host }} >> ROOT/once"]}, timeout: 9s}
+""".replace("ROOT", str(fleet.root))
+    fleet.apply(text)
+    assert fleet.said("once") == ["gpu2"]
+
+
+def test_a_var_that_one_host_lacks_is_told_with_the_name_of_that_host(fleet):
+    inventory = (
+        fleet.inventory.read_text()
+        .replace("gpu[1:4]:", "gpu[1:4]: {only: ROOT}\n    gpu9: {}")
+        .replace("ROOT", str(fleet.root))
+    )
+    fleet.inventory.write_text(inventory)
+    with pytest.raises(UserError) as told:
+        fleet.apply(ILL.replace('writable: ["{{ root }}"]', 'writable: ["{{ only }}"]'))
+    assert "gpu9" in str(told.value)
+
+
+def test_a_host_that_makes_up_subjects_opens_no_more_than_some_at_once(fleet):
+    class Many(Hosts):
+        def receive(self, timeout):
+            found = super().receive(timeout)
+            for _, answer in found:
+                for look in answer.get("looks", ()) if isinstance(answer, dict) else ():
+                    if look.get("records") and look["records"][0]["fields"].get("exists"):
+                        look["records"] = [
+                            {**look["records"][0], "subject": f"made up {number}"} for number in range(400)
+                        ]
+            return found
+
+    make_ill(fleet, "gpu2")
+    text = ILL.replace("    recover:", "    mode: observe\n    recover:")
+    _, hosts = fleet.apply(text, limits=["gpu2"], hosts=Many(fleet.dial))
+    assert len(hosts["gpu2"]["incidents"]) == 256
+    assert "left for the next pass" in hosts["gpu2"]["unknown"][0]["reason"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import os
+import re
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ _KNOWN: Final = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
 _GLOBAL: Final = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 _STRICT: Final = {"yes": "yes", "ask": "yes", "accept-new": "accept-new", "no": "accept-new", "off": "accept-new"}
 _FAMILIES: Final = {"any": socket.AF_UNSPEC, "inet": socket.AF_INET, "inet6": socket.AF_INET6}
+_HARMLESS: Final = re.compile(r"(?!-)[^\x00-\x20\x7f'`\"$\\;&<>|(){},*?!#]+")
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _ALIVE: Final = (30.0, 3)  # seconds of silence, and how many questions may stay without an answer
 
@@ -74,6 +76,12 @@ def resolve(target: Target) -> Hop:
     return _accepting(found) if target.accept_new else found
 
 
+def _harmless(what: str, text: str, name: str) -> None:
+    """Refuse what no name has: as with ssh, a ProxyCommand, `Match exec` and known_hosts take names in as they are."""
+    if not _HARMLESS.fullmatch(text):
+        raise UserError(f"the {what} name {text!r} has characters that can't be in one", where=name)
+
+
 def _accepting(hop: Hop) -> Hop:
     """Return a hop, and those before it, that accept host keys which are not known yet."""
     return dataclasses.replace(hop, strict="accept-new", jumps=tuple(map(_accepting, hop.jumps)))
@@ -87,10 +95,13 @@ def _hop(
     timeout: float,
     above: tuple[str, ...],
 ) -> Hop:
+    _harmless("host's", alias, name)
     said = _Said(config.lookup(alias, given, files), name)
     user = said.one("user", getpass.getuser())
     port = said.number("port", 22, most=65535)
     address = config.expand(said.one("hostname", "%h"), {"h": alias, "n": alias}, name)
+    _harmless("address's", address, name)
+    _harmless("user's", user, name)
     names = config.tokens(alias, address, str(port), user)
     alias_key = said.one("hostkeyalias", "")
     names["k"] = alias_key or alias

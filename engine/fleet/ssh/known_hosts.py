@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import pathlib
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 AUTHORITY: Final = "@cert-authority"
 REVOKED: Final = "@revoked"
 
+
+_NAME = re.compile(r"[^\s,*?!#|\x00-\x1f\x7f]+")  # what one line of known_hosts may name by itself
 
 @frozen
 class Entry:
@@ -82,7 +85,10 @@ def add(path: str, name: str, kind: str, key: bytes, *, hashed: bool) -> None:
 
     Raises:
         OSError: it can't be written.
+        ValueError: the name is a pattern, a list, or more than a name.
     """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name that a key can stand for")
     if hashed:
         salt = os.urandom(20)
         digest = hmac.digest(salt, name.encode(), "sha1")
