@@ -244,9 +244,10 @@ def _accept(hop: Hop, kind: str, key: bytes, asker: Asker) -> None:
             return  # another thread was quicker
         try:
             known_hosts.add(hop.known_hosts[0], hop.key_name, kind, key, hashed=hop.hashed)
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
             raise HostUnreachable(
-                f"its key can't be added to the known hosts: {error.strerror}", where=hop.known_hosts[0]
+                f"its key can't be added to the known hosts: {why}", where=hop.known_hosts[0]
             ) from error
     asker.say(
         f"{hop.name}: its host key was not known and is now: {kind} {fingerprint(key)}, added to {hop.known_hosts[0]}"
