@@ -25,8 +25,8 @@ _NAME_PYTHON = "install Python 3.9 or newer, or name one with `ansible_python_in
 _CAUSES = (
     _cause(
         r"runbook: (\S+): no Python 3\.9 or newer; found: (.*)",
-        "`ansible_python_interpreter` is {0}, which is no Python 3.9 or newer; found: {1}",
-        "name one that is there, or `auto`",
+        "{0}, which `ansible_python_interpreter` names, is no Python 3.9 or newer; found: {1}",
+        "name another in `ansible_python_interpreter`, or `auto`",
     ),
     _cause(
         r"runbook: (?:(\S+): )?no Python 3\.9 or newer; found: (.*)",

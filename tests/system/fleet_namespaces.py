@@ -123,6 +123,21 @@ class Namespaced(sshds.Sshd):
             self._signal(signal.SIGCONT)
         elif how:
             self._inside(self._words(how, "up", "del", "--delete"))
+        if how:
+            self._await_answer()
+
+    def _await_answer(self) -> None:
+        """Wait until its sshd can be reached: a link that comes up takes a while to find its neighbour."""
+        until = time.monotonic() + 20.0
+        while True:
+            try:
+                with socket.create_connection((self.address, self.port), timeout=1.0) as connection:
+                    if connection.recv(4) == b"SSH-":
+                        return
+            except OSError:
+                pass
+            assert time.monotonic() < until, f"{self.name} does not answer after it was healed"
+            time.sleep(0.01)
 
     def kill_sessions(self) -> None:
         """Kill what serves the connections of the moment; what they started lives on."""

@@ -241,7 +241,7 @@ def test_it_is_the_same_over_ssh(tmp_path, sshds, cli, sudoers, settings, words,
     del known["agent_dir"]
     known.update(ansible_user="ann", **settings)
     hosts.inventory.write_text(yaml.safe_dump(inventory))
-    done = cli("run", "command", "-i", str(hosts.inventory), *words, "--", "id", "-un")
+    done = cli("run", "command", "-i", str(hosts.inventory), "-l", "all", *words, "--", "id", "-un")
     assert done.exit_code == 0, done.out + done.err
     assert f"│ {expected}\n" in done.out
     assert PASSWORD not in done.out + done.err

@@ -153,7 +153,10 @@ def test_no_python_at_all_is_told(tmp_path):
     env = only(tmp_path / "bin")
     with (
         far.far(base=tmp_path, python="/no/such/python", env=env) as agent,
-        pytest.raises(HostUnreachable, match=r"gpu01: no Python 3\.9 or newer; found: none\n  install Python 3\.9"),
+        pytest.raises(
+            HostUnreachable,
+            match=r"gpu01: /no/such/python, which .+ names, is no Python 3\.9 or newer; found: none\n  name another",
+        ),
     ):
         agent.ready(20)
 

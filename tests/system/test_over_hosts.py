@@ -66,7 +66,7 @@ def test_a_step_on_several_hosts_tells_what_it_printed_once(runbook):
     text = runbook("run", "command", *HOSTS, "-l", "!gone", "--", "echo", "hello", code=0)
     assert text.count("│ hello") == 1
     assert "\n1 step done on 3 hosts (" in text
-    document = json.loads(runbook("run", "command", *HOSTS, "--format", "json", "--", "false", code=2))
+    document = json.loads(runbook("run", "command", *HOSTS, "-l", "all", "--format", "json", "--", "false", code=2))
     hosts = document["runs"][0]["hosts"]
     assert Counter(host["state"] for host in hosts.values()) == {"unhealthy": 3, "unreachable": 1}
     assert (

@@ -78,7 +78,7 @@ def resolve(target: Target) -> Hop:
 
 def _harmless(what: str, text: str, name: str) -> None:
     """Refuse what no name has: as with ssh, a ProxyCommand, `Match exec` and known_hosts take names in as they are."""
-    if not _HARMLESS.fullmatch(text):
+    if not _HARMLESS.fullmatch(text.replace(" ", "") if what == "user's" else text):
         raise UserError(f"the {what} name {text!r} has characters that can't be in one", where=name)
 
 
