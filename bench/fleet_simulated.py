@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import measure
 
-from runbook.engine import start
+from runbook.engine import intake, start
 from runbook.engine.fleet import Spec, messages, pack
 from runbook.engine.fleet.agent import Agent
 from runbook.engine.fleet.hosts import Hosts
@@ -144,7 +144,7 @@ def passes(count: int) -> float:
     """Return the processor time of one host in a pass over so many healthy ones, in seconds."""
     names = [f"s{number:04d}" for number in range(count)]
     known = [_Host(name, frozenset({"all"}), {"root": "/srv/model"}) for name in names]
-    runbook = start.load(measure.DATA / "fleet.yaml", {}, {"root"})
+    runbook = intake.load(measure.DATA / "fleet.yaml", {}, {"root"})
     with tempfile.TemporaryDirectory(prefix="runbook-bench-") as folder:
         request = start.Request(runbook, "apply", Settings(), journal=f"{folder}/journal.db", hosts=known, size=count)
         session = start.Session(request, connect=lambda: Hosts(Simulated))

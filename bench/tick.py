@@ -63,7 +63,7 @@ def _ticks(agent: Agent, specs: list[Spec], count: int, host: Path) -> tuple[lis
         specs = _looked(agent, specs)
         time.sleep(_PAUSE)  # in which the agent imports what its workers had to
     wall = []
-    pid = agent._ended.__self__._pid  # type: ignore[attr-defined]  # noqa: SLF001 -- whose time is measured
+    pid = agent._link._ended.__self__._pid  # type: ignore[attr-defined]  # noqa: SLF001 -- whose time is measured
     before = _spent(pid)
     for number in range(count):
         with (host / "train-3.log").open("a") as log:  # something happens, and not everywhere

@@ -60,7 +60,6 @@ class Chosen:
         """Their names."""
         return tuple(host.name for host in self.hosts) or (HERE,)
 
-
     def vars(self, host: str) -> Mapping[str, Any]:
         """Return what an inventory says of one of them."""
         return next((each.vars for each in self.hosts if each.name == host), {})

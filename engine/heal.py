@@ -14,7 +14,7 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from runbook.engine import start
+from runbook.engine import intake, start
 from runbook.engine.calling import Call, HealError, Listeners, Unavailable, Waiting
 from runbook.engine.decide.guards import Caps
 from runbook.engine.journal.ask import attempts as past
@@ -75,9 +75,9 @@ class Engine:
         max_impact: str = "destructive",
         approve: bool = False,
     ) -> None:
-        self.runbook = start.load(load.locate(str(runbook)), dict(vars or {}))
+        self.runbook = intake.load(load.locate(str(runbook)), dict(vars or {}))
         self._caps = Caps(Mode(max_mode), Impact(max_impact), approve)
-        self._secrets = start.secrets_of(self.runbook, secrets or {})
+        self._secrets = intake.secrets_of(self.runbook, secrets or {})
         self._channels = start.channels_of(self.runbook)
         self._telling: set[threading.Thread] = set()  # awaiting how messages went
         self._place = journal

@@ -195,9 +195,7 @@ def _without_tail(text: str) -> str:
     return text[:-1].rstrip() if text.endswith(")") and text.count(")") > text.count("(") else text
 
 
-def _looked(
-    found: Inquiry, state: State, host: str, cursors: Mapping[str, Any], now: float, among: Among
-) -> Inquiry:
+def _looked(found: Inquiry, state: State, host: str, cursors: Mapping[str, Any], now: float, among: Among) -> Inquiry:
     """Look at the host once, and say what the next pass would make of it."""
     if host != HOST and not among.knows(host):
         return replace(found, unseen=f"{host} is in no inventory that was given: name it by -i")

@@ -14,16 +14,14 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine import configuration, fleet, keep, restore
+from runbook.engine import configuration, fleet, intake, keep, restore
 from runbook.engine.detect import components
-from runbook.engine.errors import Busy, Hung, RenderError, RunbookInvalid, UserError
+from runbook.engine.errors import Busy, Hung, RenderError, UserError
 from runbook.engine.journal import leases
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.locks import Locks
 from runbook.engine.journal.store import open_journal, who
-from runbook.engine.language import chosen, expression, lint, render, source, taint
-from runbook.engine.language import load as loading
-from runbook.engine.language.signature_files import is_signatures
+from runbook.engine.language import chosen, render, taint
 from runbook.engine.model import IncidentState
 from runbook.engine.notify import channels
 from runbook.engine.notify.channels import Channels
@@ -36,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from runbook.engine.driver import Observer
     from runbook.engine.fleet.connection import Fleet
     from runbook.engine.inventory.inventory import Host
     from runbook.engine.journal.store import Journal
     from runbook.engine.model import Runbook
-    from runbook.engine.run import Observer
 
 HOST = "localhost"
 _HERE: Mapping[str, Mapping[str, Any]] = {
@@ -68,72 +66,20 @@ class Request:
     hidden: Sequence[str] = ()  # what came out of a vault: nothing that is told or kept may have it
 
 
-def load(path: Path, extra: Mapping[str, Any], outside: frozenset[str] = frozenset()) -> Runbook:
-    """Load a runbook and lint it; `outside` are the names that an inventory defines.
-
-    Raises:
-        RunbookInvalid: it does not load, or has findings that are errors.
-    """
-    examined = loading.examine(path, extra_vars=extra)
-    errors = [finding for finding in lint.check(examined, outside) if finding.level == "error"]
-    if is_signatures(examined.source.data):
-        mend = "name its entries in a runbook, as in `log: {signatures: [cuda.*]}`; `runbook lint` checks the file"
-        raise UserError("this is a file of signatures, not a runbook", where=str(path), mend=mend)
-    if errors or examined.runbook is None:
-        raise RunbookInvalid(errors)
-    return _named(examined.runbook)
-
-
-def _named(runbook: Runbook) -> Runbook:
-    """Fill the vars into a runbook's name: what one deployment did is not the other's, in the journal and for guards.
-
-    Raises:
-        UserError: it is made of something else than vars, or is no name.
-    """
-    if "{{" not in runbook.name:
-        return runbook
-    where = f"{runbook.file}: name"
-    try:
-        template = expression.parse(runbook.name, template=True)
-        unknown = template.names - runbook.vars.keys()
-        if unknown:
-            what = f"`name: {runbook.name}` is made of {', '.join(sorted(unknown))}, and only vars are known here"
-            raise UserError(what, where=where, mend="use a var, or none")
-        name = " ".join(str(template.evaluate(render.Scope(runbook))).split())
-    except (RenderError, ValueError) as error:
-        raise UserError(f"`name: {runbook.name}`: {error}", where=where) from error
-    if not name or not name.isprintable():
-        raise UserError(f"`name: {runbook.name}` comes to {name!r}, which is no name", where=where)
-    return replace(runbook, name=name)
-
-
-def extra_vars(words: Sequence[str]) -> dict[str, Any]:
-    """Return the variables of -e: NAME=VALUE, or a YAML file of them behind @.
-
-    Raises:
-        UserError: a word is neither, or the file holds something else.
-    """
-    found: dict[str, Any] = {}
-    for word in words:
-        if word.startswith("@"):
-            read = source.read(word[1:])
-            if read.problems:
-                raise RunbookInvalid(read.problems)
-            if not isinstance(read.data, dict):
-                raise UserError("expected a mapping of variables", where=word[1:], mend="write NAME: VALUE lines")
-            found.update(read.data)
-            continue
-        name, equals, value = word.partition("=")
-        if not equals or not name.isidentifier():
-            raise UserError(f"`{word}` sets no variable", where="-e", mend="write NAME=VALUE, or @FILE")
-        parsed = source.parse(value, "-e").data if value else ""
-        found[name] = value if parsed is None else parsed
-    return found
-
-
 def redactor(sessions: Sequence[Session]) -> Callable[[str], str]:
     """Return what takes every session's secrets out of a text."""
     return render.redactor([value for session in sessions for value in session.hidden])
+
+
+@frozen
+class Opened:
+    """What a driver needs, but for the connections: the state that earlier runs left, and who keeps what it does."""
+
+    state: State
+    hosts: tuple[str, ...]
+    keeper: keep.Keeper
+    writable: Mapping[str, tuple[str, ...]]
+    teller: Teller | None
 
 
 class Session:
@@ -142,7 +88,7 @@ class Session:
     def __init__(self, request: Request, *, connect: Callable[[], AbstractContextManager[Fleet]] | None = None) -> None:
         self._request = request
         self._connect = connect or (lambda: fleet.here(os.environ.get("RUNBOOK_AGENT_DIR")))
-        self.secrets = secrets_of(request.runbook, request.secrets)
+        self.secrets = intake.secrets_of(request.runbook, request.secrets)
         self.hidden = [*self.secrets.values(), *request.hidden]
         self._channels = Channels() if request.command == "check" else channels_of(request.runbook)
         self.run_id = randomness.token_hex(4)
@@ -163,59 +109,77 @@ class Session:
         Raises:
             JournalUnusable: an intent could not be written, so its step was not begun.
         """
+        request = self._request
+        with contextlib.ExitStack() as stack:
+            opened = self.open(stack, observer)
+            self._pass = Pass(
+                opened.state,
+                opened.hosts,
+                stack.enter_context(self._connect()),
+                opened.keeper,
+                observer,
+                wait=request.wait,
+                writable=opened.writable,
+                diff=request.diff,
+                teller=opened.teller,
+                deadline=None if request.deadline is None else self._started + request.deadline,
+            )
+            self._pass.go()
+            self.end(observer)
+            return self._pass.interrupted
+
+    def open(self, stack: contextlib.ExitStack, observer: Observer) -> Opened:
+        """Open the journal, and tell that the run begins.
+
+        Args:
+            stack: what is to be given back at the end of the run goes there.
+            observer: is told.
+
+        Raises:
+            JournalUnusable: it can't be opened.
+            Busy: another run of the runbook is at work.
+        """
         request, runbook = self._request, self._request.runbook
         self._journal = open_journal(
             request.journal, read_only=not request.commits, redact=render.redactor(self.hidden)
         )
-        with contextlib.ExitStack() as stack:
-            if request.commits:
-                stack.callback(self._alone(self._journal, runbook.name).give, f"runbook {runbook.name}")
-            else:
-                self._locks = Locks(self._journal.path, asks_only=True)
-            scopes = self._scopes(self._about_run(stack))
-            every = runbook.every if isinstance(runbook.every, float) else 60.0
-            plan = Plan(
-                runbook,
-                self.run_id,
-                request.settings,
-                every,
-                scopes,
-                {host.name: host.groups for host in request.hosts},
-                request.users,
-                request.size,
-                signs=chosen.signs(runbook),
-                began=self._started,
-                last=self._journal.last_run(runbook.name),
-            )
-            since = restore.horizon(runbook, time.time())
-            state, cursors = restore.load(plan, self._journal, list(scopes), since, time.time(), self._lives)
-            self._begin(observer, plan)
-            state = self._without_old_scratch(state)
-            keeper = keep.Keeper(
-                self._journal,
-                runbook.name,
-                self.run_id,
-                cursors,
-                since=since,
-                locks=self._locks,
-                commits=request.commits,
-            )
-            self._pass = Pass(
-                state,
-                list(scopes),
-                stack.enter_context(self._connect()),
-                keeper,
-                observer,
-                wait=request.wait,
-                writable=_trees(scopes),
-                diff=request.diff,
-                teller=self._teller(),
-                deadline=None if request.deadline is None else self._started + request.deadline,
-            )
-            self._pass.go()
-            self._ended = self._fact("run.ended", data={"duration": time.time() - self._started})
-            observer.fact(self._ended)
-            return self._pass.interrupted
+        if request.commits:
+            stack.callback(self._alone(self._journal, runbook.name).give, f"runbook {runbook.name}")
+        else:
+            self._locks = Locks(self._journal.path, asks_only=True)
+        scopes = self._scopes(self._about_run(stack))
+        plan = Plan(
+            runbook,
+            self.run_id,
+            request.settings,
+            runbook.every if isinstance(runbook.every, float) else 60.0,
+            scopes,
+            {host.name: host.groups for host in request.hosts},
+            request.users,
+            request.size,
+            signs=chosen.signs(runbook),
+            began=self._started,
+            last=self._journal.last_run(runbook.name),
+        )
+        since = restore.horizon(runbook, time.time())
+        state, cursors = restore.load(plan, self._journal, list(scopes), since, time.time(), self._lives)
+        self._begin(observer, plan)
+        state = self._without_old_scratch(state)
+        keeper = keep.Keeper(
+            self._journal,
+            runbook.name,
+            self.run_id,
+            cursors,
+            since=since,
+            locks=self._locks,
+            commits=request.commits,
+        )
+        return Opened(state, tuple(scopes), keeper, _trees(scopes), self._teller())
+
+    def end(self, observer: Observer) -> None:
+        """Tell that the run is over."""
+        self._ended = self._fact("run.ended", data={"duration": time.time() - self._started})
+        observer.fact(self._ended)
 
     def close(self, exit_code: int) -> None:
         """Write down how the run ended, and close the journal."""
@@ -389,45 +353,3 @@ def _scratch_is_gone(subject: str) -> bool:
 def _absolute(runbook: Runbook) -> str:
     """Return where the runbook lies, for whoever reads the journal from another directory."""
     return os.path.abspath(runbook.file) if runbook.file else ""  # noqa: PTH100 -- a link stays a link
-
-
-def secrets_of(runbook: Runbook, given: Mapping[str, Any]) -> dict[str, str]:
-    """Return a runbook's secrets by name: those that are given, the others from where the runbook says.
-
-    Raises:
-        UserError: some can't be read; all of them are named.
-    """
-    found, problems = {}, []
-    for name, secret in runbook.secrets.items():
-        try:
-            found[name] = str(given[name]) if name in given else _secret(secret)
-        except UserError as error:
-            problems.append(error)
-    if len(problems) > 1:
-        what = "; ".join(f"{problem.where}: {problem.what}" for problem in problems)
-        mends = [problem.mend for problem in problems if problem.mend]
-        raise UserError(what, where=f"{len(problems)} secrets are missing", mend="; ".join(mends))
-    if problems:
-        raise problems[0]
-    return found
-
-
-def _secret(secret: Any) -> str:
-    """Read a secret from where the runbook says."""
-    where = f"secrets.{secret.name}"
-    if secret.env is not None:
-        value = os.environ.get(secret.env)
-        if not value:
-            raise UserError(f"the environment has no {secret.env}", where=where, mend=f"export {secret.env}=…")
-        return value
-    if secret.keyring is not None:
-        from runbook.engine import keyring
-
-        return keyring.read(secret.keyring, where)
-    try:
-        value = Path(secret.file).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"can't be read from {secret.file}: {error}", where=where) from error
-    if not value:
-        raise UserError(f"{secret.file} is empty", where=where)
-    return value

@@ -118,12 +118,12 @@ def output(wrapped: Command) -> Command:
 
 def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: bool) -> int:
     """Load the runbooks, run one pass of each, report, and return the exit code."""
-    from runbook.engine import start
+    from runbook.engine import intake, start
     from runbook.engine.among import Among
     from runbook.engine.cli import _fleet
     from runbook.engine.language import load, units
 
-    extra = start.extra_vars(given["extra"])
+    extra = intake.extra_vars(given["extra"])
     folders = {os.path.dirname(load.locate(path)) for path in given["runbooks"]} if given["inventories"] else set()  # noqa: PTH120
     among = Among(_fleet.reach(given), folders.pop() if len(folders) == 1 else None)
     outside = among.names()
@@ -131,7 +131,7 @@ def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: b
     findings: list[Finding] = []
     for path in given["runbooks"]:
         try:
-            loaded.append(start.load(load.locate(path), extra, outside))
+            loaded.append(intake.load(load.locate(path), extra, outside))
         except RunbookInvalid as invalid:
             findings.extend(invalid.findings)
     if findings:

@@ -103,7 +103,7 @@ def _wanted(fault: Fault, chosen: tuple[str, ...]) -> bool:
 
 def _load(name: str) -> Drill:
     """Return the drill of a runbook, or of the file itself."""
-    from runbook.engine import start
+    from runbook.engine import intake
     from runbook.engine.language import drills, load
 
     path = Path(name)
@@ -118,5 +118,5 @@ def _load(name: str) -> Drill:
     drill, findings, _ = drills.examine(path)
     if drill is None:
         raise RunbookInvalid(findings)
-    start.load(Path(drill.runbook.file), {})  # what does not lint is not run
+    intake.load(Path(drill.runbook.file), {})  # what does not lint is not run
     return drill

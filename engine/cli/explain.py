@@ -105,13 +105,13 @@ def _inquired(
     from dataclasses import replace
     from pathlib import Path
 
-    from runbook.engine import inquire, start
+    from runbook.engine import inquire, intake
     from runbook.engine.among import Among
 
     try:
-        extra = start.extra_vars(words)
+        extra = intake.extra_vars(words)
         among = Among(reach)
-        runbook = replace(start.load(Path(known.run.file), extra, among.names()), name=known.run.runbook)
+        runbook = replace(intake.load(Path(known.run.file), extra, among.names()), name=known.run.runbook)
         if all(each.name != name for each in runbook.detectors):
             return None, f"{known.run.file} has no detector `{name}` any more"
         return inquire.inquire(book, runbook, name, host, time.time(), among, look=look, given=extra), ""

@@ -59,7 +59,7 @@ def command(runbook: str, logs: tuple[str, ...], since: float, form: str, journa
         runbook replay gpu-health --log /var/log/kern.log.1 --since 7d
         runbook replay draft.yaml --log 'old/train.log.gz' --max-mode observe
     """  # noqa: D205 -- the first line of a command's help may be long
-    from runbook.engine import start
+    from runbook.engine import intake
     from runbook.engine.journal.ask import periods
     from runbook.engine.journal.store import open_journal
     from runbook.engine.language import load
@@ -68,7 +68,7 @@ def command(runbook: str, logs: tuple[str, ...], since: float, form: str, journa
     from runbook.engine.report.document import encode
     from runbook.engine.report.paint import paint_for
 
-    loaded: Runbook = start.load(load.locate(runbook), start.extra_vars(given["extra"]))
+    loaded: Runbook = intake.load(load.locate(runbook), intake.extra_vars(given["extra"]))
     for log in logs:
         if not Path(log).exists():
             raise UserError("there is no such log", where=log, mend="give its path")

@@ -27,6 +27,7 @@ KINDS = ("kill-engine", "kill-agent", "kill-both", "fill", "cut")
 STEPS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 AGAIN = frozenset({"three", "six", "nine"})  # these may run again: `command` with `unless`
 PASSES = 6
+UNREACHED = "was not reached"
 _SIZE = "6m"  # of the disk that is filled
 
 BOOK = """
@@ -47,7 +48,7 @@ class Run:
     """What came of one fault."""
 
     kind: str
-    point: int
+    point: str  # its number, or `LABEL #N` for the N-th of a label: which of two processes is first differs
     label: str = ""
     effects: list[str] = field(default_factory=list)
     exits: list[int] = field(default_factory=list)
@@ -73,9 +74,9 @@ def book(home: Path) -> str:
     return text
 
 
-def run(kind: str, point: int, base: Path) -> Run:
+def run(kind: str, point: int | str, base: Path) -> Run:
     """Let one fault happen at one point, pass on until all is quiet, and look what came of it."""
-    home = Path(tempfile.mkdtemp(prefix=f"{kind}-{point}-", dir=base))
+    home = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=base))
     (home / "data").mkdir()
     (home / "disk").mkdir()
     (home / "data/ill").touch()
@@ -93,7 +94,7 @@ def run(kind: str, point: int, base: Path) -> Run:
         "CRASH_AT": str(point),
         "CRASH_DISK": f"{home}/disk",
     }
-    found = Run(kind, point)
+    found = Run(kind, str(point))
     try:
         _passes(home, kind, environment, armed, found)
         _judge(home, kind, environment, found)
@@ -126,7 +127,7 @@ def _passes(home: Path, kind: str, environment: dict[str, str], armed: dict[str,
         if number == 0:
             (home / "disk/fill").unlink(missing_ok=True)
             found.trace = _trace(home)
-            found.label = found.trace.get(found.point, "was not reached")
+            found.label = _label(found)
             continue
         found.told += done.stdout[-3000:]
         try:
@@ -137,6 +138,13 @@ def _passes(home: Path, kind: str, environment: dict[str, str], armed: dict[str,
         found.states.append(incident["state"])
         if done.returncode == 0 or incident["state"] == "interrupted":
             return
+
+
+def _label(found: Run) -> str:
+    if found.point.isdigit():
+        return found.trace.get(int(found.point), UNREACHED)
+    label, _, nth = found.point.rpartition(" #")
+    return found.point if list(found.trace.values()).count(label) >= int(nth) else UNREACHED
 
 
 def _trace(home: Path) -> dict[int, str]:

@@ -13,8 +13,7 @@ def point(label, cut=None):
     """Count a point, and let happen what is asked for at it."""
     if not os.environ.get("CRASH_COUNTER"):
         return
-    number = _counted_in(os.environ["CRASH_COUNTER"], label)
-    if number != int(os.environ["CRASH_AT"]):
+    if os.environ["CRASH_AT"] not in _counted_in(os.environ["CRASH_COUNTER"], label):
         return
     kind, engine = os.environ["CRASH_KIND"], int(os.environ["CRASH_ENGINE"])
     if kind == "fill":
@@ -42,14 +41,16 @@ def counted(name, function):
 
 
 def _counted_in(counter, label):
+    """Return what this point is called: by its number among all, and by its number among those of its label."""
     held = os.open(counter, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         fcntl.flock(held, fcntl.LOCK_EX)
-        number = os.pread(held, 1 << 20, 0).count(b"\n") + 1
+        before = os.pread(held, 1 << 20, 0).decode()
+        number = before.count("\n") + 1
         os.write(held, f"{number} {label}\n".encode())
     finally:
         os.close(held)
-    return number
+    return str(number), f"{label} #{before.count(' ' + label + chr(10)) + 1}"
 
 
 def _parent_of(pid):

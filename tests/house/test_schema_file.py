@@ -83,12 +83,16 @@ def test_the_schema_of_inventories_is_fresh_and_valid():
     jsonschema.Draft202012Validator.check_schema(json.loads(text))
 
 
-@pytest.mark.parametrize("name", ["inventory.example.yaml", "tests/inventories/yaml/top.yaml", "tests/inventories/json/inv.json"])
+@pytest.mark.parametrize(
+    "name", ["inventory.example.yaml", "tests/inventories/yaml/top.yaml", "tests/inventories/json/inv.json"]
+)
 def test_inventories_that_are_read_are_valid(name):
     judge("inventory.schema.json").validate(yaml.load((ROOT / name).read_text(encoding="utf-8"), yaml.CSafeLoader))
 
 
-@pytest.mark.parametrize("text", ["all: {hosts: [a]}", "all: {host: {a: }}", "g: {hosts: {a: {ansible_port: 0}}}", "g: 5"])
+@pytest.mark.parametrize(
+    "text", ["all: {hosts: [a]}", "all: {host: {a: }}", "g: {hosts: {a: {ansible_port: 0}}}", "g: 5"]
+)
 def test_what_is_no_inventory_is_not_valid(text):
     assert not judge("inventory.schema.json").is_valid(yaml.load(text, yaml.CSafeLoader))
 

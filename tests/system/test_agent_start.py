@@ -121,7 +121,9 @@ def test_something_that_is_no_agent_is_told(tmp_path):
     echo.chmod(0o755)
     with (
         local.connect(tmp_path, python=str(echo)) as agent,
-        pytest.raises(HostUnreachable, match=r"no agent began; it printed `Welcome to host7, unauthorised use is prohibited`"),
+        pytest.raises(
+            HostUnreachable, match=r"no agent began; it printed `Welcome to host7, unauthorised use is prohibited`"
+        ),
     ):
         agent.ready()
 

@@ -17,7 +17,9 @@ pytestmark = needed
 
 BUNDLED = Path(runbook.__file__).parent / "runbooks"
 FILES = sorted(BUNDLED.glob("*.drill.yaml"))
-FAULTS = [(file, fault) for file in FILES for fault in yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)["faults"]]
+FAULTS = [
+    (file, fault) for file in FILES for fault in yaml.load(file.read_text(encoding="utf-8"), yaml.CSafeLoader)["faults"]
+]
 
 
 @pytest.mark.parametrize(

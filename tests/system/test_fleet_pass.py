@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.engine import start
+from runbook.engine import intake, start
 from runbook.engine.among import Among, Reach
 from runbook.engine.calling import Listeners
 from runbook.engine.errors import HostUnreachable, UserError
@@ -78,7 +78,7 @@ class Fleet:
         book = self.root / "book.yaml"
         book.write_text(text)
         among = Among(Reach(inventories=(str(self.inventory),), limits=tuple(limits)))
-        runbook = start.load(book, {}, among.names())
+        runbook = intake.load(book, {}, among.names())
         chosen = among.choose(runbook)
         request = start.Request(
             runbook, "apply", settings or Settings(), asked.pop("wait", 20.0), hosts=chosen.hosts, size=chosen.size,

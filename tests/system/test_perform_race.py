@@ -99,7 +99,12 @@ def planned(actions):
 
 
 def was(entry):
-    return {"was": [entry.uid, OTHER, 0o666, entry.device], "folder": "", "names": [entry.path], "inodes": [entry.inode]}
+    return {
+        "was": [entry.uid, OTHER, 0o666, entry.device],
+        "folder": "",
+        "names": [entry.path],
+        "inodes": [entry.inode],
+    }
 
 
 def perform(hands, action):

@@ -32,7 +32,15 @@ def test_a_duration_reads_as_people_say_it(seconds, shown):
 
 @pytest.mark.parametrize(
     ("count", "shown"),
-    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (12_345_678_901, "12 GB"), (999_999, "1 MB"), (2e18, "2000 PB"), (10**1000, "more than 1e+21 B")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 kB"),
+        (12_345_678_901, "12 GB"),
+        (999_999, "1 MB"),
+        (2e18, "2000 PB"),
+        (10**1000, "more than 1e+21 B"),
+    ],
 )
 def test_a_size_reads_as_people_say_it(count, shown):
     assert words.size(count) == shown

@@ -25,6 +25,7 @@ REVOKED: Final = "@revoked"
 
 _NAME = re.compile(r"[^\s,*?!#|\x00-\x1f\x7f]+")  # what one line of known_hosts may name by itself
 
+
 @frozen
 class Entry:
     """One line of a file."""
