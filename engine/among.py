@@ -103,6 +103,9 @@ class Among:
         members = (member for pool in runbook.pools.values() for member in pool.members)
         wanted |= {member["host"] for member in members if isinstance(member.get("host"), str)}
         self._delegates(sorted(wanted), runbook.file)
+        if self.inventory is not None:
+            for detector in runbook.detectors:
+                self.inventory.doubt(detector.hosts or "all", f"`hosts` of the detector `{detector.name}`")
         return self.choose_by(runbook.hosts, where)
 
     def choose_by(self, pattern: str, where: str = "hosts") -> Chosen:
@@ -152,8 +155,24 @@ class Among:
         from runbook.engine.fleet.asker import Asker
 
         _room(len(self.inventory.hosts) if self.inventory is not None else 1)
-        with Hosts(self._dialler(Asker(self._reach.ask)), forks=self._reach.forks) as hosts:
+        with Hosts(self.dialler(Asker(self._reach.ask)), forks=self._reach.forks) as hosts:
             yield hosts
+
+    def adopt(self, hosts: Hosts, before: Among) -> None:
+        """Have connections be made as this inventory has it, and those that it has otherwise be hung up.
+
+        Args:
+            hosts: the connections.
+            before: the inventory that they were made by.
+        """
+        from runbook.engine.fleet.asker import Asker
+
+        if self.inventory is None or before.inventory is None:
+            return
+        old, new = before.inventory.hosts, self.inventory.hosts
+        lost = [name for name in old if name not in new or _settings(old[name]) != _settings(new[name])]
+        _room(len(new))
+        hosts.adopt(self.dialler(Asker(self._reach.ask)), lost)
 
     def _delegates(self, wanted: Iterable[str], where: str) -> None:
         """Refuse steps that are delegated to hosts that no inventory has."""
@@ -176,7 +195,8 @@ class Among:
         found = self.inventory.host(HERE) if self.inventory is not None else None
         return [found] if found is not None else []
 
-    def _dialler(self, asker: Asker) -> Callable[[str], Line]:
+    def dialler(self, asker: Asker) -> Callable[[str], Line]:
+        """Return what makes a line to a host by its name."""
         from runbook.engine.fleet import dial, target
         from runbook.engine.inventory import inventory
 
@@ -205,6 +225,14 @@ class Among:
                 raise HostUnreachable(error.what, where=error.where or name, mend=error.mend) from error
 
         return dialled
+
+
+def _settings(host: Host) -> Mapping[str, Any] | None:
+    """Return how a host is reached; None where that can't be made out: whoever dials it is told."""
+    try:
+        return dict(host.settings)
+    except UserError:
+        return None
 
 
 def _room(hosts: int) -> None:

@@ -1,4 +1,4 @@
-"""The configuration file: defaults for options, and the channels by which people are told.
+"""The configuration file: defaults for options, the channels by which people are told, who may send alerts.
 
 `runbook.toml` in the working directory goes before `~/.config/runbook/config.toml`, name by name, so that both may
 have channels; `$RUNBOOK_CONFIG` names a file in the place of both.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME: Final = "runbook.toml"
-_TABLES: Final = ("defaults", "notify")
+_TABLES: Final = ("defaults", "notify", "alerts")
 _CHANNELS: Final = "channels"
 
 
@@ -30,6 +30,7 @@ class Configuration:
 
     defaults: Mapping[str, Any] = field(default_factory=dict)
     notify: Mapping[str, Any] = field(default_factory=dict)
+    alerts: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[str, ...] = ()  # those that were read, the one that goes before first
 
 
@@ -50,7 +51,8 @@ def read(environment: Mapping[str, str] | None = None) -> Configuration:
                     merged[name][key] = {**under, **value}
                 else:
                     merged[name][key] = value
-    return Configuration(merged["defaults"], merged["notify"], tuple(path for path, _ in found))
+    files = tuple(path for path, _ in found)
+    return Configuration(merged["defaults"], merged["notify"], merged["alerts"], files)
 
 
 def user_file(environment: Mapping[str, str]) -> Path:

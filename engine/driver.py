@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from runbook.engine.errors import JournalUnusable
@@ -21,6 +22,9 @@ from runbook.modules import catalogue
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from runbook.engine.alerts.hearing import Hearing
+    from runbook.engine.alerts.inbox import Inbox
+    from runbook.engine.alerts.payload import Message
     from runbook.engine.fleet.connection import Fleet, Gone
     from runbook.engine.keep import Keeper
     from runbook.engine.model import Detector
@@ -102,6 +106,7 @@ class Driver:
         )
         self._news = 0.0  # when the journal was asked for news last
         self._interrupts = 0
+        self._hearing: Hearing | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -127,12 +132,34 @@ class Driver:
 
     def _asked(self) -> tuple[str, ...]:
         """Return the names of those of them that hosts are asked for."""
-        return tuple(each.name for each in self._detectors() if not catalogue.probe(each.probe).engine)
+        probes = {each.name: catalogue.probe(each.probe) for each in self._detectors()}
+        return tuple(name for name, probe in probes.items() if probe.heard or not probe.engine)
+
+    def hear_from(self, inbox: Inbox | None) -> None:
+        """Hear alerts from now on, or say that nothing listens."""
+        from runbook.engine.alerts.hearing import Hearing
+
+        self._hearing = Hearing(inbox, self._keeper.cursor)
+
+    def alerted(self, message: Message) -> None:
+        """Take in a message of alerts; when this returns, what it led to is durable, and no host was waited for."""
+        assert self._hearing is not None
+        concerned, ignored = self._hearing.concerned(self.state.plan, message)
+        now = self._clock()
+        data = ({"message": text, "level": "warning"} for text in ignored)
+        self._tell([Fact("watch.alert", now, self.state.plan.run, data=each) for each in data])
+        for host, names in concerned.items():
+            self._saw(Looked(host, self._hearing.looks(self.state.plan, host, names, now), answered=False, aside=True))
+        self._drain()
 
     def _drain(self) -> None:
         """Let happen what has come in."""
         while self._events:
-            self._put(self._events.popleft())
+            event = self._events.popleft()
+            if isinstance(event, Looked):
+                self._saw(event)
+            else:
+                self._put(event)
 
     def _hear(self, now: float) -> None:
         """See to our leases, and to what people and other runs have written meanwhile."""
@@ -193,9 +220,7 @@ class Driver:
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, LookAt):
-            known = self._rounds.ask(self.state.plan, command)
-            if known is not None:
-                self._events.append(known)
+            self._look_at(command)
         elif isinstance(command, Act):
             self._flight.act(command, check=self.state.plan.settings.check)
         elif isinstance(command, Follow):
@@ -206,6 +231,24 @@ class Driver:
             incidents = (*self.state.ended.values(), *self.state.incidents.values())
             about = next((each for each in incidents if each.id == command.incident), None)
             self._teller.tell(command, about, self._clock())
+
+    def _look_at(self, command: LookAt) -> None:
+        """Ask a host; what is known without asking is taken in at once."""
+        plan = self.state.plan
+        heard = [name for name in command.detectors if catalogue.probe(plan.detector(name).probe).heard]
+        if heard:
+            if self._hearing is None:
+                self.hear_from(None)
+            assert self._hearing is not None
+            rest = tuple(name for name in command.detectors if name not in heard)
+            looks = self._hearing.looks(plan, command.host, heard, self._clock())
+            self._events.append(Looked(command.host, looks, answered=False, aside=bool(rest)))
+            if not rest:
+                return
+            command = replace(command, detectors=rest)
+        known = self._rounds.ask(plan, command)
+        if known is not None:
+            self._events.append(known)
 
     def _tell(self, facts: Iterable[Fact]) -> None:
         """Write down what happened beside the turns: how messages went, what a driver came upon."""

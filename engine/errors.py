@@ -64,6 +64,12 @@ class Hung(Busy):
     exit_code = 4
 
 
+class Fenced(UserError):
+    """Another watch took the runbook over while this one gave no sign of life: it may write and send nothing more."""
+
+    exit_code = 4
+
+
 class HostUnreachable(UserError):
     """A host's agent can't be started or does not answer."""
 

@@ -149,6 +149,17 @@ class Flight:
                     self._following.leave([row.id])
                     yield from self._resumed(host, row, None)
 
+    def back(self, host: str, state: State) -> None:
+        """Ask anew for the steps of a host that was away for too long: it answers again."""
+        now = self._clock()
+        for intent in sorted(self.adrift):
+            task, place = state.tasks.get(intent), self._keeper.place(intent)
+            if task is None or place is None:
+                self.adrift.discard(intent)
+            elif place[0] == host:
+                self.adrift.discard(intent)
+                self._following.begin(intent, place, now, at=task.began, until=now + self._wait)
+
     def leave(self) -> None:
         """Ask no more what became of steps: they go on without us, and the next run asks again."""
         self._following.leave()

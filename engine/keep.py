@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.journal import leases
+from runbook.engine.journal import leases, watches
 from runbook.engine.journal.facts import IncidentRow, IntentRow
 from runbook.engine.journal.store import who
 from runbook.engine.model import IncidentState, Lease
@@ -16,11 +17,13 @@ from runbook.engine.recover.state import Phase
 from runbook.engine.restore import SAID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from runbook.engine.journal.batch import Batch
     from runbook.engine.journal.facts import Fact
     from runbook.engine.journal.locks import Locks
     from runbook.engine.journal.store import Journal
+    from runbook.engine.journal.watches import Claim
     from runbook.engine.people import People
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import Incident, State
@@ -60,6 +63,7 @@ class Keeper:
         since: from when on the state that was loaded knows of recoveries.
         locks: what tells whether other runs live; None = nobody can say, so that a lease holds until its end.
         commits: write.
+        claim: the watch's, on the runbook; each transaction makes sure that it is ours still.
     """
 
     def __init__(
@@ -72,14 +76,16 @@ class Keeper:
         since: float = 0.0,
         locks: Locks | None = None,
         commits: bool = True,
+        claim: Claim | None = None,
     ) -> None:
         self._journal = journal
         self._runbook = runbook
         self._run = run
         self._cursors = {host: dict(known) for host, known in cursors.items()}
         self._since = since
-        self._locks = locks
+        self._alive = watches.lives(journal, locks)
         self._commits = commits
+        self._claim = claim
         self._leases: dict[Place, Lease] = {}
         self._hearing: tuple[float, int, People] | None = None  # when a state agreed with the journal, and on what
         self.holder = f"{who()}, process {os.getpid()}"
@@ -134,7 +140,7 @@ class Keeper:
         if not any(lease.until - now < leases.LASTS / 2 for lease in self._leases.values()):
             return False
         until = now + leases.LASTS
-        with self._journal.transaction() as batch:
+        with self._transaction() as batch:
             leases.renew(batch, self._run, until)
         self._leases = {place: replace(lease, until=until) for place, lease in self._leases.items()}
         return True
@@ -151,7 +157,7 @@ class Keeper:
     def fact(self, fact: Fact) -> None:
         """Write one fact by itself."""
         if self._commits:
-            with self._journal.transaction() as batch:
+            with self._transaction() as batch:
                 batch.event(fact)
 
     def keep(
@@ -174,6 +180,7 @@ class Keeper:
 
         Raises:
             JournalUnusable: it can't be written, so nothing may be done.
+            Fenced: another watch has taken over.
         """
         if not self._commits:
             return None, ()
@@ -195,7 +202,7 @@ class Keeper:
         if not (facts or changed or holds or said or switched or moved or acts or results or fresh or over):
             return None, ()
         taken: dict[Place, Lease] = {}
-        with self._journal.transaction() as batch:
+        with self._transaction() as batch:
             if fresh or self._leases or any(act.key is not None for act in acts):
                 conflict = self._conflict(before, after, now)
                 if conflict is not None:
@@ -247,8 +254,13 @@ class Keeper:
         self._leases = {place: lease for place, lease in self._leases.items() if place not in lost}
         return {lease.incident: leases.successor(self._journal, lease) for lease in lost.values()}
 
-    def _alive(self, run: str) -> bool:
-        return self._locks is None or self._locks.held(f"run {run}")
+    @contextmanager
+    def _transaction(self) -> Iterator[Batch]:
+        """Write, unless another watch has taken over."""
+        with self._journal.transaction() as batch:
+            if self._claim is not None:
+                watches.refuse_lost(self._journal, self._claim)
+            yield batch
 
     def _fresh(self, wanted: Mapping[Place, Incident]) -> list[Incident]:
         """Return the incidents whose leases are still to be taken."""

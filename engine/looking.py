@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from runbook.engine import ears
 from runbook.engine.detect import errors as failures
 from runbook.engine.errors import RenderError
 from runbook.engine.fleet import Spec, messages
@@ -27,11 +28,16 @@ PATTERN_SECONDS: Final = 1.0  # for the `error` detectors' patterns over one fai
 
 
 def specs(
-    plan: Plan, host: str, names: Iterable[str], cursor: Callable[[str, str], Mapping[str, Any]]
+    plan: Plan,
+    host: str,
+    names: Iterable[str],
+    cursor: Callable[[str, str], Mapping[str, Any]],
+    *,
+    listens: bool = False,
 ) -> tuple[dict[str, list[Spec]], dict[str, Look]]:
     """Return the looks of these detectors that a host is to be asked for, and those that are known without asking.
 
-    The former by the user under whom they are made.
+    The former by the user under whom they are made. With `listens`, agents say when something happens to them.
     """
     asked: dict[str, list[Spec]] = {}
     known: dict[str, Look] = {}
@@ -48,7 +54,8 @@ def specs(
             known[name] = NotSeen(error.what)
             continue
         deadline = catalogue.probe(detector.probe).deadline(params)
-        spec = Spec(name, detector.probe, params, cursor(host, name), deadline, detector.python)
+        heard = ears.key(plan.run, name) if listens else ""
+        spec = Spec(name, detector.probe, params, cursor(host, name), deadline, detector.python, heard)
         asked.setdefault(plan.user(host, detector.become, detector.become_user), []).append(spec)
     return asked, known
 

@@ -223,7 +223,7 @@ class Detector:
     error: ErrorMatch | None = None
     members: tuple[str, ...] = ()  # of all, any, sequence
     hosts: str | None = None
-    every: float | None = None
+    every: float | str | None = None  # seconds, or a cron expression; None = as the runbook
     tags: tuple[str, ...] = ()
     become: bool | None = None  # for its look, and for its steps unless they say otherwise; None = as the host has it
     become_user: str | None = None

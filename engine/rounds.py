@@ -30,6 +30,7 @@ class _Look:
     intent: str | None
     names: dict[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # by number: the user, the looks
     known: dict[str, Look] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
     gone: str = ""
 
 
@@ -40,18 +41,31 @@ class Rounds:
         self._fleet = fleet
         self._cursor = cursor
         self._asked: dict[int, _Look] = {}
+        self.listens = False  # have agents say when something happens that a detector looks at
 
     def __bool__(self) -> bool:
         """Tell whether one is not answered yet."""
         return bool(self._asked)
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts that have yet to answer."""
+        return frozenset(look.host for look in self._asked.values())
+
+    def open(self, host: str) -> frozenset[str]:
+        """Return the detectors that a host is being asked for."""
+        looks = {id(look): look for look in self._asked.values() if look.host == host and look.intent is None}
+        return frozenset(name for look in looks.values() for name in look.asked)
+
     def ask(self, plan: Plan, command: LookAt) -> Looked | None:
         """Send what a host is to be asked; return what is known without asking."""
-        look = _Look(command.host, command.intent)
+        look = _Look(command.host, command.intent, asked=command.detectors)
         if command.intent is not None:
             self._send(look, command.user, [looking.waiting(command)])
             return None
-        by_user, known = looking.specs(plan, command.host, command.detectors, self._cursor)
+        by_user, known = looking.specs(
+            plan, command.host, command.detectors, self._cursor, listens=self.listens
+        )
         look.known = known
         for user, specs in by_user.items():
             self._send(look, user, specs)

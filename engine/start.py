@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine import configuration, fleet, intake, keep, restore
 from runbook.engine.detect import components
-from runbook.engine.errors import Busy, Hung, RenderError, UserError
-from runbook.engine.journal import leases
+from runbook.engine.errors import Busy, Hung, JournalUnusable, RenderError, UserError
+from runbook.engine.journal import leases, watches
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.locks import Locks
 from runbook.engine.journal.store import open_journal, who
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from runbook.engine.fleet.connection import Fleet
     from runbook.engine.inventory.inventory import Host
     from runbook.engine.journal.store import Journal
+    from runbook.engine.journal.watches import Claim
     from runbook.engine.model import Runbook
 
 HOST = "localhost"
@@ -128,25 +129,54 @@ class Session:
             self.end(observer)
             return self._pass.interrupted
 
-    def open(self, stack: contextlib.ExitStack, observer: Observer) -> Opened:
+    def claim(self, shard: str, now: float, *, lasts: float, every: float) -> Claim | None:
+        """Claim the runbook for a watch; None: this one stands by, and asks again with each beat.
+
+        Args:
+            shard: which of the hosts, such as `1/3`; empty = all.
+            now: in seconds since the epoch.
+            lasts: seconds without a beat after which another watch may take over.
+            every: seconds between the beats.
+
+        Raises:
+            JournalUnusable: it can't be opened, or written.
+            Fenced: this run had it, and lost it.
+        """
+        if self._locks is None:
+            self._locks = Locks(self._opened_journal().path)
+            self._locks.take(f"run {self.run_id}")
+        holder = f"{who()}, process {os.getpid()}"
+        wanted = watches.Claim(self._request.runbook.name, shard, self.run_id, holder)
+        return watches.take(self._opened_journal(), wanted, self._locks, now, lasts=lasts, every=every)
+
+    def beat(self, claim: Claim, now: float, lasts: float, told: Mapping[str, Any]) -> bool:
+        """Give a watch's sign of life; False: somebody else has its claim."""
+        return watches.beat(self._opened_journal(), claim, now, lasts, told)
+
+    def release(self) -> None:
+        """Give a watch's claim back, or stand by no more."""
+        if self._journal is not None and self._request.commits:
+            with contextlib.suppress(JournalUnusable):  # it is full, or gone: the claim lapses
+                watches.release(self._journal, self.run_id, time.time())
+
+    def open(self, stack: contextlib.ExitStack, observer: Observer, claim: Claim | None = None) -> Opened:
         """Open the journal, and tell that the run begins.
 
         Args:
             stack: what is to be given back at the end of the run goes there.
             observer: is told.
+            claim: a watch's; without it, the runbook is kept for this run alone until its end.
 
         Raises:
             JournalUnusable: it can't be opened.
             Busy: another run of the runbook is at work.
         """
         request, runbook = self._request, self._request.runbook
-        self._journal = open_journal(
-            request.journal, read_only=not request.commits, redact=render.redactor(self.hidden)
-        )
-        if request.commits:
-            stack.callback(self._alone(self._journal, runbook.name).give, f"runbook {runbook.name}")
-        else:
-            self._locks = Locks(self._journal.path, asks_only=True)
+        journal = self._opened_journal()
+        if claim is None and request.commits:
+            stack.callback(self._alone(journal, runbook.name).give, f"runbook {runbook.name}")
+        elif claim is None:
+            self._locks = Locks(journal.path, asks_only=True)
         scopes = self._scopes(self._about_run(stack))
         plan = Plan(
             runbook,
@@ -159,20 +189,21 @@ class Session:
             request.size,
             signs=chosen.signs(runbook),
             began=self._started,
-            last=self._journal.last_run(runbook.name),
+            last=journal.last_run(runbook.name),
         )
         since = restore.horizon(runbook, time.time())
-        state, cursors = restore.load(plan, self._journal, list(scopes), since, time.time(), self._lives)
+        state, cursors = restore.load(plan, journal, list(scopes), since, time.time(), self._lives)
         self._begin(observer, plan)
         state = self._without_old_scratch(state)
         keeper = keep.Keeper(
-            self._journal,
+            journal,
             runbook.name,
             self.run_id,
             cursors,
             since=since,
             locks=self._locks,
             commits=request.commits,
+            claim=claim,
         )
         return Opened(state, tuple(scopes), keeper, _trees(scopes), self._teller())
 
@@ -181,12 +212,12 @@ class Session:
         self._ended = self._fact("run.ended", data={"duration": time.time() - self._started})
         observer.fact(self._ended)
 
-    def close(self, exit_code: int) -> None:
-        """Write down how the run ended, and close the journal."""
+    def close(self, exit_code: int, *, fenced: bool = False) -> None:
+        """Write down how the run ended, unless another one took over, and close the journal."""
         if self._journal is None:
             return
         try:
-            if self._begun:
+            if self._begun and not fenced:
                 with self._journal.transaction() as batch:
                     if self._ended is not None:
                         batch.event(self._ended)
@@ -195,6 +226,14 @@ class Session:
             self._journal.close()
             if self._locks is not None:
                 self._locks.close()
+
+    def _opened_journal(self) -> Journal:
+        if self._journal is None:
+            request = self._request
+            self._journal = open_journal(
+                request.journal, read_only=not request.commits, redact=render.redactor(self.hidden)
+            )
+        return self._journal
 
     def _scopes(self, about: Mapping[str, str]) -> dict[str, render.Scope]:
         """Return by host what templates may name: the inventory's variables stand behind the runbook's own."""
@@ -214,13 +253,15 @@ class Session:
         return teller(self._channels, self._journal, self._request.runbook, self.run_id, self.hidden)
 
     def _lives(self, run: str) -> bool:
-        return self._locks is not None and self._locks.held(f"run {run}")
+        if self._locks is None or self._journal is None:
+            return False
+        return watches.lives(self._journal, self._locks)(run)
 
     def _alone(self, journal: Journal, runbook: str) -> Locks:
         """Show that this run lives, and keep every other pass of the runbook on this journal out until it is over.
 
         Raises:
-            Busy: one is at work.
+            Busy: one is at work, or the runbook is watched.
             Hung: one lives, and let its lease run out.
         """
         locks = self._locks = Locks(journal.path)
@@ -236,6 +277,7 @@ class Session:
                 raise Hung(what, where=journal.path, mend=mend)
             mend = "wait for its end; `runbook history` shows it then"
             raise Busy(f"another pass of `{runbook}` is at work{told}", where=journal.path, mend=mend)
+        watches.refuse_watched(journal, runbook, locks, time.time())
         locks.take(f"run {self.run_id}")
         return locks
 

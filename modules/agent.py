@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Dict, List, Optional, Set, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Union
 
 from runbook.modules import child, look, wire
 from runbook.modules.act import Act
@@ -20,6 +20,9 @@ from runbook.modules.ledger import KEPT, Ledger
 from runbook.modules.standing import Standing
 from runbook.modules.states import States
 from runbook.modules.warming import Warming
+
+if TYPE_CHECKING:
+    from runbook.modules.listening.hearing import Hearing
 
 _IDLE = 1.0  # seconds without a request, after which there is time for other things
 _BEAT = 60.0  # seconds after which an agent that has said nothing does: a connection whose other end is gone tells it
@@ -64,6 +67,8 @@ class Agent:
         self._states = States()
         self._warming = Warming()
         self._standing = Standing()
+        self._hearing: Optional[Hearing] = None  # once it was asked to
+        self._channel: Any = None  # the request that what is heard answers
         self._parked: List[Dict[str, Any]] = []  # requests whose layers are on their way
         self._awaited: Set[str] = set()
         self._wanted = ["runbook.modules.acting.step"]  # imports that spare a child some time
@@ -85,6 +90,9 @@ class Agent:
             work.stop()
             self._work.remove(work)
         self._standing.leave()
+        if self._hearing is not None:
+            self._hearing.close()
+            self._hearing = None
 
     def serve(self) -> int:
         """Go on until the controller is gone and nothing is in hand; return the exit code."""
@@ -95,11 +103,16 @@ class Agent:
     def _turn(self) -> None:
         sources = {fd: work for work in self._work for fd in work.descriptors}
         listening = [self._woken, *sources, *([] if self._requests is None else [self._requests])]
+        hearing, now = self._hearing, time.monotonic()
+        if hearing is not None and hearing.listens(now):
+            listening.append(hearing.descriptor)
         idle = not self._work and not self._outgoing
         deadline = (
             time.monotonic() + _IDLE if idle and (self._wanted or self._warming.waiting or self._tidy) else child.NEVER
         )
         deadline = min([deadline, self._spoke + _BEAT, *(work.deadline for work in self._work)])
+        if hearing is not None:
+            deadline = min(deadline, hearing.deadline(now))
         ready, can_write = child.poll(listening, self._answers if self._outgoing else None, deadline)
         if can_write:
             self._flush()
@@ -112,9 +125,13 @@ class Agent:
             if descriptor in sources and sources[descriptor] in self._work:
                 sources[descriptor].hear(descriptor)
         now = time.monotonic()
+        if self._hearing is not None and self._hearing.descriptor in ready:
+            self._hearing.hear(now)
         for work in list(self._work):
             work.tick(now)
             for message in work.answers():
+                if isinstance(work, Batch):
+                    self._arm(work, message)
                 self._say(message)
             if work.done:
                 self._wanted += work.imported
@@ -122,6 +139,7 @@ class Agent:
                 self._work.remove(work)
                 if isinstance(work, Act) and work.down:
                     self.leave()
+        self._tell(now)
         if now >= self._spoke + _BEAT:
             self._spoke = now
             self._say({"beat": int(now)})
@@ -157,6 +175,11 @@ class Agent:
                 self._unpack(message)
             elif op == "probe":
                 self._work.append(Batch(message, self._states, self._standing))
+                if self._hearing is not None:
+                    for key in _keys(message["specs"]):
+                        self._hearing.keys.begin(key)
+            elif op == "listen":
+                self._listen(seq)
             elif op in {"run", "undo"}:
                 self._work.append(Act(message, self._ledger))
             elif op == "ask":
@@ -175,6 +198,38 @@ class Agent:
             self._say(_refusal(message, f"a request that can't be understood: {type(error).__name__}: {error}"))
         except OSError as error:
             self._say(_refusal(message, f"no process could be started: {error.strerror}"))
+
+    def _listen(self, seq: Any) -> None:
+        """Open the channel: from now on what is looked at is listened to as well."""
+        from runbook.modules.listening.hearing import Hearing  # few agents listen
+
+        if self._hearing is None:
+            self._hearing = Hearing()
+            self._standing.listen(self._hearing.instance)
+        self._channel = seq
+        self._say({"seq": seq, "listens": True})
+
+    def _arm(self, batch: Batch, answer: Dict[str, Any]) -> None:
+        """Listen to what was looked at, and put into the looks whether that can be done."""
+        for spec, found in zip(batch.specs, answer["looks"]):
+            sought = found.pop(look.SOURCES, None)
+            if self._hearing is None or not spec.get("listen"):
+                continue
+            if found["status"] == "unknown":
+                self._hearing.doubt()
+            heard = self._hearing.arm(str(spec["listen"]), sought, float(found.get("duration", 0.0)))
+            if heard is not None:
+                found["heard"] = heard
+
+    def _tell(self, now: float) -> None:
+        """Say what has stirred, and let go of what nobody needs."""
+        if self._hearing is None:
+            return
+        stirred = self._hearing.keys.due(now)
+        if stirred:
+            self._say({"seq": self._channel, "stirred": stirred, "at": time.time()})
+        if not any(isinstance(work, Batch) for work in self._work):
+            self._hearing.tidy(now)
 
     def _park(self, message: Dict[str, Any]) -> bool:
         """Ask for the layers that a request needs and that are not here; tell whether it has to wait for them."""
@@ -246,6 +301,10 @@ class Agent:
                 self._ledger.prune(now)
             with contextlib.suppress(OSError):
                 _tidy_code(os.path.dirname(self._code), self._code, now)
+
+
+def _keys(specs: Any) -> List[str]:
+    return [str(spec["listen"]) for spec in specs if spec.get("listen")]
 
 
 def _refusal(request: Dict[str, Any], reason: str) -> Dict[str, Any]:

@@ -6,13 +6,28 @@ description. Nothing else registers a module.
 """
 
 import enum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple, Type
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+)
 
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from runbook.modules.actions import Action
     from runbook.modules.host import Host
+    from runbook.modules.listening.sources import Source
 
 
 class Impact(enum.Enum):
@@ -175,6 +190,8 @@ class Probe:
     subject: ClassVar[Optional[str]] = None  # the record's field that names the subject; None = the host itself
     events: ClassVar[bool] = False  # records are events (a log line) and not states (a gauge)
     engine: ClassVar[bool] = False  # answered by the engine from what it knows (error, component)
+    heard: ClassVar[bool] = False  # the same, of what others tell a watch (alert)
+    settles: ClassVar[float] = 60.0  # seconds in which a cure is seen, where a runbook's `verify` does not say
     first: ClassVar[Optional[str]] = None
     timeout: ClassVar[float] = 30.0  # seconds for one look
     needs: ClassVar[Tuple[str, ...]] = ()  # distributions beyond the standard library, psutil and pynvml
@@ -200,3 +217,11 @@ class Probe:
             Unclear: the look failed, so that nothing can be said.
         """
         raise NotImplementedError
+
+    def sources(self, host: "Host", records: Sequence[Record]) -> "Iterable[Source]":  # noqa: ARG002 -- as above
+        """Say what can be heard of what was looked at, so that `watch` looks again at the moment it changes.
+
+        Called after each look, with what that saw (nothing, where it failed). What is heard only says that it is time
+        to look; a probe that says nothing is looked at as often as its runbook says.
+        """
+        return ()

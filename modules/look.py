@@ -16,6 +16,8 @@ from runbook.modules.states import SAME
 
 LARGEST = 16 << 20  # bytes of one look's answer
 _GATHERED = 48 * 1024  # bytes that are said before who listens is called; a pipe takes 64 KiB
+EARS = "ears"  # in a moment: the inotify instance that the agent listens to, -1 where it has none
+SOURCES = "sources"  # in a look's answer, for the agent alone: what can be heard
 _INDEX = struct.Struct("!I")
 _TOGETHER = {"daemon": 0, "process": 1, "gpu": 2}  # probes that share what they ask for
 _probes: Dict[str, Tuple[Mapping[str, Any], Probe]] = {}  # of the process that looks, by the looks' names
@@ -39,8 +41,9 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     if "env" not in moment:
         moment["env"] = _environment()
     host = Host(remembered=spec.get("state") or {}, env=moment["env"], moment=moment)
+    seen: List[Record] = []
     try:
-        answer["records"] = _records(spec, host)
+        answer["records"] = _records(spec, host, seen)
         answer["status"] = "seen"
         if host.kept == host.remembered:
             answer[SAME] = True
@@ -68,7 +71,18 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         at, why = f" ({place})" if place else "", f"; {unfit}" if unfit else ""
         answer["reason"] = f"{type(error).__name__}: {error}{at}{why}"
     answer["duration"] = time.monotonic() - began
+    if spec.get("listen") and EARS in moment:
+        _listen(spec, host, seen, answer)
     return answer
+
+
+def _listen(spec: Mapping[str, Any], host: Host, seen: Sequence[Record], answer: Dict[str, Any]) -> None:
+    """Arm what can be heard of what was looked at, and tell the agent."""
+    from runbook.modules.listening import seeking
+
+    with contextlib.suppress(Unclear, Invalid, KeyError):  # it is no probe: the look says so
+        probe = _probe(str(spec.get("id")), _class(spec)[0], spec.get("params") or {})
+        answer[SOURCES] = seeking.sought(probe, host, seen, host.moment)
 
 
 @lru_cache(maxsize=1)
@@ -77,7 +91,7 @@ def _environment() -> Mapping[str, str]:
     return MappingProxyType(dict(os.environ))
 
 
-def _records(spec: Mapping[str, Any], host: Host) -> List[Dict[str, Any]]:
+def _records(spec: Mapping[str, Any], host: Host, seen: List[Record]) -> List[Dict[str, Any]]:
     cls, newer = _class(spec)
     if cls.engine:
         raise Unclear(f"`{spec['probe']}` is answered by the controller, not by a host")
@@ -93,7 +107,9 @@ def _records(spec: Mapping[str, Any], host: Host) -> List[Dict[str, Any]]:
     if isinstance(found, (str, bytes, dict)) or not isinstance(found, Iterable):
         raise Unclear(f"{_here(cls)} returned {values.shown(found)}; it must yield records")
     own = "module" in (spec.get("code") or {})
-    return [values.travelling(_record(cls, record, own=own), cls.subject) for record in found]
+    for record in found:
+        seen.append(_record(cls, record, own=own))
+    return [values.travelling(record, cls.subject) for record in seen]
 
 
 def _record(cls: Type[Probe], record: Any, *, own: bool) -> Record:
@@ -169,14 +185,19 @@ def order(specs: Sequence[Mapping[str, Any]]) -> List[int]:
 
 
 def serve(
-    specs: Sequence[Mapping[str, Any]], tasks: int, write: Callable[[bytes], None], call: Callable[[], None]
+    specs: Sequence[Mapping[str, Any]],
+    tasks: int,
+    write: Callable[[bytes], None],
+    call: Callable[[], None],
+    ears: Optional[int] = None,
 ) -> None:
     """Look at what is asked for by its index until there is nothing more; say what was seen, and what is next.
 
-    Who listens is called at the end, and where so much was said that no more may fit into the pipe.
+    Who listens is called at the end, and where so much was said that no more may fit into the pipe. `ears` is the
+    inotify instance of an agent that listens, -1 where it has none.
     """
     known = set(sys.modules)
-    moment: Dict[str, Any] = {}
+    moment: Dict[str, Any] = {} if ears is None else {EARS: ears}
     index = _next(tasks)
     said = 0
     write(wire.encode({"next": index}))

@@ -25,8 +25,15 @@ _USES = 200  # requests after which a worker has stood long enough: what leaks i
 class Worker:
     """A child that looks, and the look that it is busy with."""
 
-    def __init__(self, process: child.Child, orders: "socket.socket", specs: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        process: child.Child,
+        orders: "socket.socket",
+        specs: Sequence[Mapping[str, Any]],
+        ears: Optional[int],
+    ) -> None:
         self.process = process
+        self.ears = ears  # as the agent had them when it was forked
         self.busy: Optional[int] = None
         self.since = 0.0
         self.idle = False  # it has said that there is nothing more for it to do
@@ -36,7 +43,7 @@ class Worker:
         self._uses = 1
 
     @classmethod
-    def forked(cls, specs: Sequence[Mapping[str, Any]], tasks: int) -> "Worker":
+    def forked(cls, specs: Sequence[Mapping[str, Any]], tasks: int, ears: Optional[int] = None) -> "Worker":
         """Start one that looks at what it can take, and then waits for orders."""
         import socket  # by the agent that looks, not by every agent at its start
 
@@ -45,18 +52,18 @@ class Worker:
 
         def work(write: child.Write) -> None:
             memory.bound()
-            look.serve(specs, tasks, write, lambda: _call(theirs))
+            look.serve(specs, tasks, write, lambda: _call(theirs), ears)
             os.close(tasks)
-            _stand(theirs, specs, write)
+            _stand(theirs, specs, write, ears)
 
         try:
-            process = child.fork(work, child.NEVER, [tasks, theirs.fileno()])
+            process = child.fork(work, child.NEVER, [tasks, theirs.fileno(), -1 if ears is None else ears])
         except OSError:
             ours.close()
             raise
         finally:
             theirs.close()
-        return cls(process, ours, specs)
+        return cls(process, ours, specs, ears)
 
     def order(self, specs: Sequence[Mapping[str, Any]], tasks: int) -> None:
         """Let it look at something else.
@@ -110,6 +117,12 @@ class Standing:
 
     def __init__(self) -> None:
         self._waiting: List[Worker] = []
+        self._ears: Optional[int] = None
+
+    def listen(self, ears: int) -> None:
+        """From now on what can be heard is told to the agent; `ears` is its inotify instance, -1 where it has none."""
+        self._ears = ears
+        self.leave()  # who was forked before has no ears
 
     def take(self, specs: Sequence[Mapping[str, Any]], tasks: int) -> Worker:
         """Return a worker that looks at these.
@@ -125,11 +138,11 @@ class Standing:
                 worker.end()
             else:
                 return worker
-        return Worker.forked(specs, tasks)
+        return Worker.forked(specs, tasks, self._ears)
 
     def give_back(self, worker: Worker) -> None:
         """Keep a worker for the next request, or let it end."""
-        if worker.fit and not self._waiting:
+        if worker.fit and worker.ears == self._ears and not self._waiting:
             self._waiting.append(worker)
         else:
             worker.end()
@@ -147,7 +160,9 @@ def _news(spec: Mapping[str, Any], before: Mapping[str, Any]) -> Mapping[str, An
     return {} if spec.get("state") == before.get("state") else {"state": spec["state"]}
 
 
-def _stand(orders: "socket.socket", known: Sequence[Mapping[str, Any]], write: Callable[[bytes], None]) -> None:
+def _stand(
+    orders: "socket.socket", known: Sequence[Mapping[str, Any]], write: Callable[[bytes], None], ears: Optional[int]
+) -> None:
     specs = known
     while True:
         received = _order(orders)
@@ -155,7 +170,7 @@ def _stand(orders: "socket.socket", known: Sequence[Mapping[str, Any]], write: C
             return
         news, tasks = received
         specs = [new if "id" in new else {**before, **new} for new, before in zip(news, [*specs, *([{}] * len(news))])]
-        look.serve(specs, tasks, write, lambda: _call(orders))
+        look.serve(specs, tasks, write, lambda: _call(orders), ears)
         os.close(tasks)
 
 

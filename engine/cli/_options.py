@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from runbook.engine.errors import RunbookInvalid, UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from runbook.engine.among import Chosen
+    from runbook.engine.among import Among, Chosen
     from runbook.engine.fleet.hosts import Hosts
     from runbook.engine.model import Finding
     from runbook.engine.start import Request, Session
@@ -116,46 +117,89 @@ def output(wrapped: Command) -> Command:
     return wrapped
 
 
-def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: bool) -> int:
-    """Load the runbooks, run one pass of each, report, and return the exit code."""
-    from runbook.engine import intake, start
+@dataclass
+class Admitted:
+    """What a command line comes to: the runbooks that may run, on which hosts, and what is wrong with others."""
+
+    among: Among
+    requests: list[Request] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    hosts: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by runbook
+
+
+def admit(
+    name: str, given: Mapping[str, Any], *, operations: bool, commits: bool, among: Among | None = None
+) -> Admitted:
+    """Load the runbooks and the inventory that a command line names.
+
+    Args:
+        name: the command.
+        given: its words.
+        operations: carry them out.
+        commits: write into the journal.
+        among: the inventory, where that is read already, for some of the runbooks that a command line names.
+
+    Raises:
+        UserError: nothing can be run at all.
+    """
+    from runbook.engine import intake
     from runbook.engine.among import Among
     from runbook.engine.cli import _fleet
-    from runbook.engine.language import load, units
+    from runbook.engine.language import load
 
     extra = intake.extra_vars(given["extra"])
     folders = {os.path.dirname(load.locate(path)) for path in given["runbooks"]} if given["inventories"] else set()  # noqa: PTH120
-    among = Among(_fleet.reach(given), folders.pop() if len(folders) == 1 else None)
-    outside = among.names()
+    found = Admitted(among or Among(_fleet.reach(given), folders.pop() if len(folders) == 1 else None))
+    outside = found.among.names()
     loaded = []
-    findings: list[Finding] = []
     for path in given["runbooks"]:
         try:
             loaded.append(intake.load(load.locate(path), extra, outside))
         except RunbookInvalid as invalid:
-            findings.extend(invalid.findings)
-    if findings:
-        refuse(findings)
-        return 1
-    _known(given["extra"], {name: value for name, value in extra.items() if name not in outside}, loaded)
+            found.findings.extend(invalid.findings)
+    if found.findings:
+        return found
+    if among is None:
+        _known(given["extra"], {name: value for name, value in extra.items() if name not in outside}, loaded)
     for runbook in loaded:
-        _fleet.astray(runbook, given, among)
-    chosen = [among.choose(runbook) for runbook in loaded]
-    _fleet.warn(among)
+        _fleet.astray(runbook, given, found.among)
+        chosen = found.among.choose(runbook)
+        found.hosts[runbook.name] = chosen.names
+        found.requests.append(
+            _request(
+                name,
+                runbook,
+                given,
+                operations=operations,
+                commits=commits,
+                secrets=extra,
+                chosen=chosen,
+                hidden=found.among.hidden(),
+            )
+        )
+    return found
+
+
+def perform(name: str, given: Mapping[str, Any], *, operations: bool, commits: bool) -> int:
+    """Load the runbooks, run one pass of each, report, and return the exit code."""
+    from runbook.engine import start
+    from runbook.engine.cli import _fleet
+
+    admitted = admit(name, given, operations=operations, commits=commits)
+    if admitted.findings:
+        refuse(admitted.findings)
+        return 1
+    _fleet.warn(admitted.among)
     if given["list_hosts"]:
-        titles = {runbook.name: found.names for runbook, found in zip(loaded, chosen, strict=True)}
-        click.echo(_fleet.listed(titles))
+        click.echo(_fleet.listed(admitted.hosts))
         return 0
-    requests = [
-        _request(name, runbook, given, units.duration, operations=operations, commits=commits, secrets=extra,
-                 chosen=found, hidden=among.hidden())
-        for runbook, found in zip(loaded, chosen, strict=True)
-    ]  # fmt: skip
     verbosity = -1 if given["quiet"] else given["verbose"]
-    with among.fleet() as hosts:
+    with admitted.among.fleet() as hosts:
         if given.get("yes") and commits:
-            _foresee([request for request in requests if len(request.hosts) > 1], hosts)
-        sessions = [start.Session(request, connect=lambda: contextlib.nullcontext(hosts)) for request in requests]
+            _foresee([request for request in admitted.requests if len(request.hosts) > 1], hosts)
+        sessions = [
+            start.Session(request, connect=lambda: contextlib.nullcontext(hosts)) for request in admitted.requests
+        ]
         code = conduct(sessions, given["form"], verbosity, health=name == "check", log_dir=given["log_dir"])
     if commits and given.get("retain") is not None and code != STOPPED:
         from runbook.engine.cli.export import forget
@@ -225,7 +269,6 @@ def _request(
     name: str,
     runbook: Any,
     given: Mapping[str, Any],
-    duration: Callable[[str], float],
     *,
     operations: bool,
     commits: bool,
@@ -245,8 +288,8 @@ def _request(
         wrong = min(unknown)
         near = nearest(wrong, [detector.name for detector in runbook.detectors])
         raise UserError(f"no detector `{wrong}` in {runbook.file}", mend=f"did you mean `{near}`?" if near else "")
-    wait = _seconds(str(given.get("wait", "2m")), "--wait", duration)
-    deadline = _seconds(given["deadline"], "--deadline", duration) if given.get("deadline") else None
+    wait = seconds(str(given.get("wait", "2m")), "--wait")
+    deadline = seconds(given["deadline"], "--deadline") if given.get("deadline") else None
     caps = Caps(
         Mode(given.get("max_mode", "auto")), Impact(given.get("max_impact", "destructive")), bool(given.get("yes"))
     )
@@ -266,9 +309,16 @@ def _request(
     return Request(runbook, name, settings, wait, bool(given["diff"]), commits, given["journal"], secrets, *about)
 
 
-def _seconds(text: str, where: str, duration: Callable[[str], float]) -> float:
+def seconds(text: str, where: str) -> float:
+    """Return the seconds of a duration.
+
+    Raises:
+        UserError: it is none.
+    """
+    from runbook.engine.language import units
+
     try:
-        return duration(text)
+        return units.duration(text)
     except ValueError as error:
         raise UserError(str(error), where=where) from error
 

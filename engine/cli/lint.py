@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from runbook.engine.cli import _options as options
 from runbook.engine.report.paint import paint_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from runbook.engine.language.lint.outside import Outside
     from runbook.engine.model import Finding
 
 
@@ -49,7 +51,8 @@ def command(
 ) -> int:
     """Check runbooks: files, the directories they are in, or the names of bundled ones; default: the current directory.
 
-    Inventories too, where a file is named. With -i, the vars of an inventory are known to the runbooks.
+    Inventories too, where a file is named. With -i, the hosts, groups and vars of an inventory are known: what a
+    runbook names and the inventory lacks is an error.
 
     A comment `# noqa: RB012` silences a rule on its line. The exit code is 1 where there is an error.
     """
@@ -72,13 +75,18 @@ def command(
     return code
 
 
-def _outside(given: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of the vars that an inventory defines, where one is given."""
+def _outside(given: Mapping[str, Any]) -> Callable[[Path], Outside] | None:
+    """Return what an inventory adds to a runbook, by its directory: group_vars/ and host_vars/ there count too."""
     if not given["inventories"]:
-        return frozenset()
+        return None
     from runbook.engine.among import Among
+    from runbook.engine.inventory import known
 
-    return Among(_fleet.reach(given)).names()
+    among = Among(_fleet.reach(given))
+    _fleet.warn(among)
+    inventory = among.inventory
+    assert inventory is not None
+    return cache(lambda folder: known.outside(inventory.beside(str(folder))))
 
 
 def _inventory(path: Path, name: str) -> tuple[list[Finding], str]:

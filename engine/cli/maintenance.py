@@ -46,14 +46,14 @@ def command(hosts: str, lasts: float | None, reason: str, journal: str | None, f
 
 
 def _begin(hosts: str, lasts: float | None, reason: str, journal: str | None) -> None:
-    from runbook.engine.inventory.patterns import covers
+    from runbook.engine.inventory.patterns import refuse_unfit
     from runbook.engine.journal.store import open_journal, who
     from runbook.engine.people import Maintenance
     from runbook.engine.report import words
     from runbook.engine.report.clock import moment
 
     now = time.time()
-    covers(hosts, "localhost")  # refuses what is no pattern
+    refuse_unfit(hosts)
     with open_journal(journal) as book:
         before = [one for one in book.people(now).maintenance if one.hosts == hosts]
         with book.transaction() as batch:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.detect import sights
 from runbook.engine.language.names import members
 from runbook.engine.model import UNKNOWN, Record, Unknown
+from runbook.modules import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -100,9 +101,12 @@ def _asked(detector: Detector, scope: Mapping[str, Any]) -> dict[str, Any]:
 
 def _verdict(detector: Detector, record: Record, values: Mapping[str, Any], now: float, events: bool) -> Verdict:
     holds = truth(detector.when, values)
+    decided = catalogue.probe(detector.probe).heard and record.fields.get("status") != "firing"
+    if decided:  # whatever the conditions ask: it is over, or nothing is known of it
+        holds = False if record.fields.get("status") == "resolved" else UNKNOWN
     if events:
         clear: Truth = False
-    elif detector.clear is not None:
+    elif not decided and detector.clear is not None:
         clear = truth(detector.clear, values)
     else:
         clear = negation(holds)

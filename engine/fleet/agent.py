@@ -323,7 +323,8 @@ class Agent:
             for look in answer.get("looks", ()):
                 if look["status"] == "seen":
                     self._told[look["id"]] = seq, look["state"]
-            self._arrived.append((seq, answer))
+            if answer:
+                self._arrived.append((seq, answer))
 
     def _brief(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a spec without the state that the agent itself told last."""

@@ -30,6 +30,7 @@ class Spec:
     state: Mapping[str, Any] = field(default_factory=dict)  # what the probe kept at its last look
     deadline: float = 30.0
     python: str | None = None  # the interpreter on the host that looks
+    listen: str = ""  # under which key the agent is to tell that what is looked at stirs; "" = it does not
 
 
 @frozen
@@ -53,6 +54,7 @@ def probe(specs: Iterable[Spec]) -> dict[str, Any]:
             "state": dict(spec.state),
             "deadline": spec.deadline,
             **({"python": spec.python} if spec.python else {}),
+            **({"listen": spec.listen} if spec.listen else {}),
             **code.of("probe", spec.probe),
         }
         for spec in specs
@@ -108,6 +110,11 @@ def release(subject: str, claim: Claim) -> dict[str, Any]:
     return {"op": "release", "subject": subject, "claim": _claim(claim)}
 
 
+def listen() -> dict[str, Any]:
+    """Ask that the agent tell by itself when what was looked at stirs, for as long as the connection lives."""
+    return {"op": "listen"}
+
+
 def undo(intent: str, writable: Sequence[str]) -> dict[str, Any]:
     """Ask for the undo of an intent."""
     return {"op": "undo", "intent": intent, "writable": list(writable)}
@@ -116,6 +123,18 @@ def undo(intent: str, writable: Sequence[str]) -> dict[str, Any]:
 def looks(message: Mapping[str, Any]) -> dict[str, Look]:
     """Return what was seen, by the ids of the specs."""
     return {str(look["id"]): _look(look) for look in message["looks"]}
+
+
+def heard(message: Mapping[str, Any]) -> dict[str, bool | str]:
+    """Return whether what a look saw is listened to, by the ids of the specs: True, or why it is only polled.
+
+    Looks that nobody listens for, and those at what can't be heard at all, are left out.
+    """
+    return {
+        str(look["id"]): look["heard"] if look["heard"] is True else _text(look["heard"])
+        for look in message["looks"]
+        if "heard" in look
+    }
 
 
 def outcome(message: Mapping[str, Any]) -> Outcome:

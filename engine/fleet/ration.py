@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.fleet import shapes
+from runbook.engine.fleet.stirs import Endless, Stirs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,7 @@ _LOOK = 30.0  # seconds of a look that says nothing else
 _BURST, _STEADY = 2000, 20.0  # words about a step's progress at once, and for each second
 _WORDS, _WORDS_STEADY = 4 << 20, 16 << 10  # bytes of standard error at once, and for each second
 _GIVEN, _LAYERS = 3, 200  # times that one piece of code is given (one can arrive damaged), and pieces
+_LATEST = 1e11  # seconds since the epoch
 _BEATS, _BEAT = 10, 30.0  # heartbeats at once, and seconds for each further one
 
 
@@ -36,6 +38,7 @@ class Ration:
         self._progress = 0
         self._words = 0
         self._beats = 0
+        self._stirs = Stirs(self._began)
 
     def asked(self, seq: int, request: Mapping[str, Any]) -> None:
         """Take in that a request goes out."""
@@ -45,16 +48,19 @@ class Ration:
         if op == "probe" and isinstance(specs, list):
             states = {str(spec["id"]): spec.get("state") or {} for spec in specs}
             takes = sum(float(spec.get("deadline") or _LOOK) for spec in specs)
+            self._stirs.armed(spec["listen"] for spec in specs if spec.get("listen"))
         elif op in {"run", "undo"}:
             timeout = request.get("timeout")
             takes = timeout if isinstance(timeout, int | float) else _STEP
+        elif op == "listen":
+            takes = float("inf")  # it is never answered for good
         self._open[seq] = time.monotonic() + takes + _PATIENCE, op, states
 
     def answer(self, message: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Return the request that a message answers, and the message as it should be.
+        """Return the request that a message answers, and the message as it should be; empty where it says nothing.
 
         Raises:
-            Excess: nothing was asked under its number, or it was answered, or there is no end to its progress.
+            Excess: nothing was asked under its number, or it was answered, or there is no end to what it says of it.
         """
         seq = message.get("seq")
         if type(seq) is not int or seq not in self._open:
@@ -67,12 +73,25 @@ class Ration:
             share = message.get("share")
             known = {"share": share} if isinstance(share, float) and 0.0 <= share <= 1.0 else {}
             return seq, {"seq": seq, "progress": shapes.text(message["progress"]), **known}
+        if op == "listen" and "error" not in message:
+            return seq, self._heard(seq, message)
         del self._open[seq]
         if op == "probe":
             return seq, shapes.looks(message, states)
         if op in {"run", "undo", "ask"}:
             return seq, shapes.result(message)
         return seq, {"seq": seq, **{name: message[name] for name in ("ours", "pong", "error") if name in message}}
+
+    def _heard(self, seq: int, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is left of what an agent hears: of each look that was asked for, one word until the next."""
+        try:
+            keys = self._stirs.said(message.get("stirred"), time.monotonic())
+        except Endless as error:
+            raise Excess("there is no end to what it says it hears") from error
+        at = message.get("at")
+        if keys:
+            return {"seq": seq, "stirred": keys, "at": at if isinstance(at, int | float) and 0 <= at < _LATEST else 0.0}
+        return {"seq": seq, "listens": True} if message.get("listens") is True else {}
 
     def gives(self, what: object) -> None:
         """Take in that the agent asks for code.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DEEPEST = 96  # levels of mappings and lists; what an agent of ours sends has 64 at most
 _LONGEST = 1 << 16  # characters of a subject or a reason
+_REASON = 1000  # characters of why something is only polled
 _FIELDS = 4096  # of a record
 _STATE = 4 << 20  # characters of what a probe keeps for its next look
 _PLAIN = 1 << 63
@@ -78,6 +79,12 @@ def _unknown(name: str, reason: str) -> dict[str, Any]:
 
 
 def _look(look: dict[str, Any], given: Any) -> dict[str, Any]:
+    heard = look.get("heard")
+    known = {"heard": heard if heard is True else text(heard)[:_REASON]} if heard else {}
+    return {**_seen(look, given), **known}
+
+
+def _seen(look: dict[str, Any], given: Any) -> dict[str, Any]:
     status, name = look.get("status"), look["id"]
     if not isinstance(status, str) or status not in _STATUSES:
         return _unknown(name, "the host's answer to this look makes no sense: it has no status")

@@ -101,10 +101,13 @@ class Inventory:
         vault: decrypts.
     """
 
-    def __init__(self, draft: Draft, folders: Sequence[Folder], beside: Folder | None, vault: Vault) -> None:
+    def __init__(
+        self, draft: Draft, files: Files, folders: Sequence[Folder], beside: Folder | None, vault: Vault
+    ) -> None:
         self.groups: Mapping[str, Group] = draft.groups
         self.warnings = draft.warnings
         self.vault = vault
+        self._files = files
         self._folders = folders
         self._beside = beside
         self._named = draft.hosts
@@ -132,6 +135,18 @@ class Inventory:
         from runbook.engine.inventory import select
 
         return select.matching(self, pattern, limits)
+
+    def doubt(self, pattern: str, where: str) -> None:
+        """Warn of the parts of a pattern that name no host and no group."""
+        from runbook.engine.inventory import select
+
+        for _, name, near in select.astray(self, pattern):
+            told = f"{where}: the inventory has no host and no group `{name}`"
+            self.warnings.append(told + (f"; did you mean {near}?" if near else ""))
+
+    def beside(self, directory: str) -> Inventory:
+        """Return the same inventory for a runbook in another directory, whose group_vars/ and host_vars/ count too."""
+        return Inventory(self._draft, self._files, self._folders, Folder(directory, self._files), self.vault)
 
     def host(self, name: str) -> Host | None:
         """Return a host by its name; `localhost` is there even where no source names it, or names it `127.0.0.1`."""
@@ -309,7 +324,7 @@ def load(
     ]
     known = {base: Folder(base, files) for base in bases}
     folders = [known[base] for base in bases]  # one that is named again counts where it is named last
-    inventory = Inventory(draft, folders, None if beside is None else Folder(beside, files), opener)
+    inventory = Inventory(draft, files, folders, None if beside is None else Folder(beside, files), opener)
     for group in inventory.groups:
         inventory.of_group(group)  # their files are read now, so that what is wrong with one is told now
     return inventory

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from runbook.engine.errors import UserError
+from runbook.engine.language import host_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -18,7 +18,8 @@ def covers(pattern: str, host: str, groups: Collection[str] = ()) -> bool:
     """Tell whether a pattern names a host.
 
     What stands alone is added, then what stands behind `&` must hold too, then what stands behind `!` is taken away,
-    in whatever order they are written. A pattern of `&` and `!` alone begins with all hosts.
+    in whatever order they are written. A pattern of `&` and `!` alone begins with all hosts. A term with a subscript,
+    such as `gpu[0]`, names nobody here: it counts an inventory's hosts (`inventory.matching`).
 
     Args:
         pattern: terms with `:` or `,` between them: a host, a group, `all`, a glob, or `~` and a regular expression.
@@ -32,10 +33,7 @@ def covers(pattern: str, host: str, groups: Collection[str] = ()) -> bool:
         >>> covers("gpu:!node7", "node7", {"gpu"}), covers("!login*", "node7")
         (False, True)
     """
-    terms = [term.strip() for term in _terms(pattern) if term.strip()]
-    added = [term for term in terms if term[0] not in "&!"]
-    wanted = [term[1:] for term in terms if term[0] == "&"]
-    barred = [term[1:] for term in terms if term[0] == "!"]
+    added, wanted, barred = _parted(pattern)
     within = not added or any(_named(term, host, groups) for term in added)
     return (
         within
@@ -44,21 +42,33 @@ def covers(pattern: str, host: str, groups: Collection[str] = ()) -> bool:
     )
 
 
-def _terms(pattern: str) -> list[str]:
-    """Part a pattern; a comma always parts, a colon not within a regular expression or a range."""
-    found: list[str] = []
-    for part in pattern.split(","):
-        found += [part] if "~" in part else re.split(r":(?![^\[]*\])", part)
-    return found
+def refuse_unfit(pattern: str) -> None:
+    """Refuse a pattern that can't be asked of a host by itself.
+
+    Raises:
+        UserError: a term has a subscript, or is no regular expression.
+    """
+    for term in host_pattern.terms(pattern):
+        host_pattern.readable(term)
+        if host_pattern.subscript(term):
+            raise UserError(f"`{term}` counts the hosts of an inventory, and none is at hand here", where="hosts",
+                            mend="name the host, or a group")  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _parted(pattern: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    terms = host_pattern.terms(pattern)
+    return (
+        tuple(term for term in terms if term[0] not in "&!"),
+        tuple(term[1:] for term in terms if term[0] == "&"),
+        tuple(term[1:] for term in terms if term[0] == "!"),
+    )
 
 
 def _named(term: str, host: str, groups: Collection[str]) -> bool:
     if term in EVERYTHING:
         return True
-    names = (host, *groups)
-    if term.startswith("~"):
-        try:
-            return any(re.match(term[1:], name) for name in names)
-        except re.error as error:
-            raise UserError(f"`{term}` is no regular expression: {error}", where="hosts") from error
-    return any(fnmatch.fnmatchcase(name, term) for name in names)
+    if host_pattern.subscript(term):
+        return False
+    test = host_pattern.readable(term)
+    return any(test(name) for name in (host, *groups))

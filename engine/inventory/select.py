@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from runbook.engine.errors import UserError
 from runbook.engine.inventory import addresses
 from runbook.engine.inventory.draft import LOCALHOST
+from runbook.engine.language.host_pattern import readable, subscript
 from runbook.engine.language.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from runbook.engine.inventory.inventory import Host, Inventory
-
+One_co = TypeVar("One_co", bound="Named", covariant=True)
 _TERM = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
-_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]+)|([0-9]+)[:-]([0-9]*))\]\Z")
 _SPECIAL: Final = (".", "?", "*", "[")
 _MANY: Final = 1_000_000  # lines of a limit's file
 
 
-def matching(inventory: Inventory, pattern: str | Sequence[str], limits: Sequence[str] = ()) -> list[Host]:
+class Named(Protocol):
+    """A host."""
+
+    @property
+    def name(self) -> str:
+        """What the inventory calls it."""
+
+
+class Inventory(Protocol[One_co]):
+    """What patterns are asked of."""
+
+    warnings: list[str]
+
+    @property
+    def hosts(self) -> Mapping[str, One_co]:
+        """The hosts by name, in their order."""
+
+    @property
+    def groups(self) -> Mapping[str, Any]:
+        """The groups by name, in their order."""
+
+    def host(self, name: str) -> One_co | None:
+        """Return a host by its name."""
+
+    def within(self, group: str) -> list[str]:
+        """Return the names of the hosts of a group and of those below it."""
+
+
+def matching(inventory: Inventory[One_co], pattern: str | Sequence[str], limits: Sequence[str] = ()) -> list[One_co]:
     """Return the hosts that a pattern names, less those that the limits keep out.
 
     Raises:
@@ -43,7 +69,7 @@ def matching(inventory: Inventory, pattern: str | Sequence[str], limits: Sequenc
     return left
 
 
-def among(inventory: Inventory, limits: Sequence[str]) -> frozenset[str]:
+def among(inventory: Inventory[Any], limits: Sequence[str]) -> frozenset[str]:
     """Return the names that limits let through: all where there are none; it may be nobody.
 
     Raises:
@@ -73,6 +99,19 @@ def split(pattern: str | Sequence[str]) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
+def astray(inventory: Inventory[Any], pattern: str) -> Iterator[tuple[str, str, str | None]]:
+    """Yield the parts of a pattern that name no host and no group, each with its name and what was probably meant.
+
+    Raises:
+        UserError: a part is no regular expression.
+    """
+    for term in split(pattern):
+        found = subscript(term)
+        bare = found[1] if found else term.lstrip("&!")
+        if bare and found_by(inventory, bare) is None:
+            yield term, bare, likest(inventory, bare)
+
+
 def limited(limits: Sequence[str]) -> list[str] | None:
     """Return the terms of limits, those of files among them; None where nothing is limited.
 
@@ -99,10 +138,10 @@ def limited(limits: Sequence[str]) -> list[str] | None:
     return terms if limits else None
 
 
-def evaluated(inventory: Inventory, terms: Sequence[str]) -> dict[str, Host]:
+def evaluated(inventory: Inventory[One_co], terms: Sequence[str]) -> dict[str, One_co]:
     """Add up the plain terms, keep what each `&` has too, take away what each `!` has; whatever their order."""
     plain = [term for term in terms if term[0] not in "&!"] or ["all"]
-    found: dict[str, Host] = {}
+    found: dict[str, One_co] = {}
     for term in plain:
         one = {term: inventory.hosts[term]} if term in inventory.hosts else _one(inventory, term)
         found.update({name: host for name, host in one.items() if name not in found})
@@ -117,14 +156,14 @@ def evaluated(inventory: Inventory, terms: Sequence[str]) -> dict[str, Host]:
     return found
 
 
-def _one(inventory: Inventory, term: str) -> dict[str, Host]:
+def _one(inventory: Inventory[One_co], term: str) -> dict[str, One_co]:
     """Return the hosts of one term, without its `&` or `!`."""
     if not term:
         raise UserError("a pattern is missing behind `&` or `!`", where="hosts", mend="write gpu:!maintenance")
-    subscript = None if term[0] == "~" else _SUBSCRIPT.match(term)
-    names = _named(inventory, subscript[1] if subscript else term)
-    if subscript and names:
-        names = _subscripted(names, subscript, term)
+    counted = subscript(term)
+    names = _named(inventory, counted[1] if counted else term)
+    if counted and names:
+        names = _subscripted(names, counted, term)
     return {host.name: host for name in names if (host := inventory.host(name)) is not None}
 
 
@@ -140,37 +179,39 @@ def _subscripted(names: list[str], found: re.Match[str], term: str) -> list[str]
     return names[int(start) : last + 1]
 
 
-def _named(inventory: Inventory, term: str) -> list[str]:
+def _named(inventory: Inventory[Any], term: str) -> list[str]:
     """Return the hosts that a term names, of groups and by their own names; several times, as subscripts count."""
-    test = _test(term)
+    found = found_by(inventory, term)
+    if found is None:
+        _warn(inventory, term)
+    return found or []
+
+
+def found_by(inventory: Inventory[Any], term: str) -> list[str] | None:
+    """Return the hosts that a term names; None where it names none, and no group."""
+    test = readable(term)
     groups = [name for name in inventory.groups if test(name)]
     found = [name for group in groups for name in inventory.within(group)]
     if not groups or term[0] == "~" or any(each in term for each in _SPECIAL):
         found += [name for name in inventory.hosts if test(name)]
     if not found and term in LOCALHOST:
         found = [term]
-    if not found and not groups and term != "all":
-        _warn(inventory, term)
-    return found
+    return found if found or groups or term == "all" else None
 
 
-def _test(term: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 -- a bound method of `re`
-    try:
-        return re.compile(term[1:] if term[0] == "~" else fnmatch.translate(term)).match
-    except re.error as error:
-        raise UserError(
-            f"`{term}` is no regular expression: {error}", where="hosts", mend="mend it, or quote it"
-        ) from None
-
-
-def _warn(inventory: Inventory, term: str) -> None:
-    near = nearest(term, [*inventory.groups, *inventory.hosts][:5000])
+def _warn(inventory: Inventory[Any], term: str) -> None:
+    near = likest(inventory, term)
     told = f"no host and no group matches `{term}`" + (f": did you mean {near}?" if near else "")
     if told not in inventory.warnings:
         inventory.warnings.append(told)
 
 
-def _nobody(inventory: Inventory, terms: Sequence[str], where: str) -> UserError:
+def likest(inventory: Inventory[Any], name: str) -> str | None:
+    """Return the host or group that was probably meant."""
+    return nearest(name, [*inventory.groups, *inventory.hosts][:5000])
+
+
+def _nobody(inventory: Inventory[Any], terms: Sequence[str], where: str) -> UserError:
     shown = ",".join(terms)[:200]
     if not inventory.hosts:
         return UserError(f"no host matches `{shown}`: the inventory names none", where=where,

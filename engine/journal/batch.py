@@ -36,8 +36,10 @@ class Batch(Words):
         )
 
     def end_run(self, run_id: str, ended: float, exit_code: int) -> None:
-        """Write down how a run ended."""
-        self.write("UPDATE runs SET ended = ?, exit_code = ? WHERE id = ?", (ended, exit_code, run_id))
+        """Write down how a run ended; what was ended by its successor stays so."""
+        self.write(
+            "UPDATE runs SET ended = ?, exit_code = ? WHERE id = ? AND ended IS NULL", (ended, exit_code, run_id)
+        )
 
     def event(self, fact: Fact) -> None:
         """Append what happened."""

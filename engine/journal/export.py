@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from runbook.engine.journal.store import Journal
 
 TABLES: Final = (
-    *("runs", "incidents", "intents", "events", "holds", "cursors", "pools", "leases"),
+    *("runs", "incidents", "intents", "events", "holds", "cursors", "pools", "leases", "watches"),
     *("approvals", "acks", "maintenance", "resets", "crashes", "crash_files"),
 )
-_JSON: Final = frozenset({"data", "state", "params", "outcome"})  # columns that hold JSON, where they do
+_JSON: Final = frozenset({"data", "state", "params", "outcome", "told"})  # columns that hold JSON, where they do
 _AT_ONCE: Final = 1000  # rows
 
 
@@ -25,7 +25,8 @@ def export(journal: Journal) -> Iterator[dict[str, Any]]:
     r"""Yield the journal as it is at one moment, whatever is written meanwhile.
 
     First `{"journal": id, "schema": version}`, then each row as `{"table": name, …}` with its columns, whose JSON is
-    read: `data` of events, incidents and holds, `state` of cursors, `params` and `outcome` of intents.
+    read: `data` of events, incidents and holds, `state` of cursors, `params` and `outcome` of intents, `told` of
+    watches.
 
     Example:
         >>> with open_journal(read_only=True) as journal:  # doctest: +SKIP

@@ -1,7 +1,7 @@
 """Leases: who recovers which subject of a host. Taken in the transaction of the first intent, kept until the end.
 
-A lease is lost with its run: the kernel says whether that lives (`locks`). A run that ended in good order and left a
-verification to the next one keeps its lease until `until`.
+A lease is lost with its run: the kernel says whether that lives (`locks`), and `watches` whether another one took over.
+A run that ended in good order (it has an exit code) and left a verification to the next keeps its lease until `until`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def others(journal: Journal, run: str, runbook: str, alive: Alive, now: float) -
     """
     rows = journal.ask(
         "SELECT host, subject, run, holder, leases.runbook, detector, incident, epoch, taken, until,"  # as _COLUMNS
-        " runs.ended IS NOT NULL FROM leases LEFT JOIN runs ON runs.id = run"
+        " runs.exit_code IS NOT NULL FROM leases LEFT JOIN runs ON runs.id = run"
         " WHERE released IS NULL AND until > ? AND run <> ?",
         (now, run),
     )

@@ -1,8 +1,8 @@
 """The journal's tables: one script for each version of the schema, applied in order, never changed once released.
 
 `events` is the truth and append-only. `incidents`, `holds`, `cursors` and `pools` are what the next pass goes on from;
-`intents` says what was sent to a host and what became of it, `leases` who recovers what; `approvals`, `acks`,
-`maintenance` and `resets` are people's words, and `crashes` what scans found in logs.
+`intents` says what was sent to a host and what became of it, `leases` who recovers what, `watches` who watches;
+`approvals`, `acks`, `maintenance` and `resets` are people's words, and `crashes` what scans found in logs.
 """
 
 from __future__ import annotations
@@ -130,6 +130,14 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE intents ADD COLUMN carrier TEXT NOT NULL DEFAULT '';
     ALTER TABLE intents ADD COLUMN user TEXT NOT NULL DEFAULT '';
+    """,
+    """
+    CREATE TABLE watches (
+        run TEXT PRIMARY KEY, runbook TEXT NOT NULL, shard TEXT NOT NULL, holder TEXT NOT NULL, epoch INTEGER NOT NULL,
+        since REAL NOT NULL, beat REAL NOT NULL, until REAL NOT NULL, every REAL NOT NULL,
+        ended REAL, successor TEXT NOT NULL DEFAULT '', told TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX watches_held ON watches (runbook, shard) WHERE epoch > 0 AND ended IS NULL;
     """,
 )
 

@@ -82,6 +82,7 @@ class Journal:
         self._redact = redact
         self._lock = threading.RLock()
         self._joined: Batch | None = None  # the transaction of `together`
+        self._durable = True  # commits are waited for, as `database.to_write` set it
         self._id = ""
 
     @property
@@ -105,8 +106,12 @@ class Journal:
             self._connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[Batch]:
-        """Write everything of the block in one commit, durable at its end; nothing of it where the block raises."""
+    def transaction(self, *, durable: bool = True) -> Iterator[Batch]:
+        """Write everything of the block in one commit, durable at its end; nothing of it where the block raises.
+
+        Args:
+            durable: wait until it lies on the disk; else a power cut may take it, and a killed process does not.
+        """
         with self._lock:
             if self._joined is not None:
                 yield self._joined
@@ -114,6 +119,9 @@ class Journal:
             if self._connection.in_transaction:
                 raise RuntimeError("a transaction of the journal is open already")
             with faults.told(self._place):
+                if durable is not self._durable:
+                    self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    self._durable = durable
                 self._connection.execute("BEGIN IMMEDIATE")
             batch = Batch(self._connection, self._place, self._redact)
             try:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from runbook.modules.logs.patterns import Pattern
 
 CORRELATIONS = ("all", "any", "sequence")
-_DEFAULT_WITHIN = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +88,7 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
         cooldown=reader.seconds(*at("cooldown"), default=0.0),
         strategy=Strategy(at("strategy")[0] or "sequence"),
         recover=_recover(reader, *at("recover"), names),
-        verify=_verify(reader, *at("verify"), names),
+        verify=_verify(reader, *at("verify"), names, catalogue.probe(probe).settles),
         cured=steps.calls(reader, *at("cured")),
         unhealed=steps.calls(reader, *at("unhealed")),
         rollback=bool(at("rollback")[0]),
@@ -97,7 +96,7 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
         error=_error(reader, given, path, names) if probe == "error" else None,
         members=_members(reader, data, path, probe, names) if probe in CORRELATIONS else (),
         hosts=",".join(hosts) or None,
-        every=reader.seconds(*at("every")),
+        every=reader.schedule(*at("every"), default=None),
         tags=reader.words(*at("tags")),
         become=at("become")[0],
         become_user=static("become_user"),
@@ -193,15 +192,15 @@ def _recover(reader: Reader, value: Any, path: Path, names: Names) -> tuple[Rung
     return steps.rungs(reader, value, path)
 
 
-def _verify(reader: Reader, value: Any, path: Path, names: Names) -> Verify:
+def _verify(reader: Reader, value: Any, path: Path, names: Names, settles: float) -> Verify:
     if not isinstance(value, dict):
-        return Verify()
+        return Verify(within=settles)
 
     def at(key: str) -> tuple[Any, Path]:
         return reader.get(value, key, path), (*path, key)
 
     hold = reader.seconds(*at("for"), default=0.0)
-    within = reader.seconds(*at("within"), default=max(_DEFAULT_WITHIN, 2 * hold))
+    within = reader.seconds(*at("within"), default=max(settles, 2 * hold))
     if within < 2 * hold:
         reader.add("RB011", "`within` must be at least twice `for`", (*path, "within"), f"write {2 * hold:g}s or more")
     wanted = reader.static(*at("detector"))

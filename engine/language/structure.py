@@ -134,7 +134,7 @@ GUARD_KEYS: Schema = {
 DETECTOR_KEYS: Schema = {
     "name": _text("What people call the fault."),
     "hosts": ref("words", "The hosts to look at; default the runbook's.", examples=["gpu:!login"]),
-    "every": ref("duration", "How often `watch` looks; default the runbook's."),
+    "every": ref("schedule", "How often `watch` looks; default the runbook's."),
     "when": ref("condition", "What is wrong, over the fields of a record, vars and `incident`; a list is an `and`."),
     **GUARD_KEYS,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from runbook.engine.errors import RenderError
 from runbook.engine.language import cron, expression, source, units
@@ -176,9 +176,15 @@ class Reader:
         made: Limit | None = self._made(value, path, _limit, None)
         return made
 
-    def schedule(self, value: Any, path: Path) -> float | str:
+    @overload
+    def schedule(self, value: Any, path: Path) -> float | str: ...
+
+    @overload
+    def schedule(self, value: Any, path: Path, default: None) -> float | str | None: ...
+
+    def schedule(self, value: Any, path: Path, default: float | None = 30.0) -> float | str | None:
         """Return seconds, or a cron expression of five fields."""
-        made: float | str = self._made(value, path, _schedule, 30.0)
+        made: float | str | None = self._made(value, path, _schedule, default)
         return made
 
     def share(self, value: Any, path: Path) -> float:

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbook.engine.model import Outcome, StepStatus
-from runbook.engine.recover import closing, failover, ladder, looks, operate, queue, resumption, steps
+from runbook.engine.recover import closing, failover, forgetting, ladder, looks, operate, queue, resumption, steps
 from runbook.engine.recover import incident as life
 from runbook.engine.recover.commands import (
     Asked,
     Ended,
     Finish,
+    Forget,
+    Jumped,
     Looked,
     Operate,
     Probed,
@@ -78,6 +80,10 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
         looks.unreachable(turn, event)
     elif isinstance(event, Undone):
         _undone(turn, event)
+    elif isinstance(event, Forget):
+        forgetting.forget(turn, event.before)
+    elif isinstance(event, Jumped):
+        forgetting.jumped(turn, event.by)
     queue.moved_up(turn)
     return turn.end()
 

@@ -20,6 +20,7 @@ class Looked:
     host: str
     looks: Mapping[str, Look]
     answered: bool = True
+    aside: bool = False  # it is told beside what the host has yet to answer itself
 
 
 @frozen
@@ -112,6 +113,20 @@ class Unreachable:
 
 
 @frozen
+class Forget:
+    """What counts for no guard any more need not be known any longer: a watch goes on for months."""
+
+    before: float  # recoveries and steps that ended or began before that count no more
+
+
+@frozen
+class Jumped:
+    """The clock was put forward: that time has not passed, and nothing has held for so long."""
+
+    by: float  # seconds
+
+
+@frozen
 class Undone:
     """A step was undone, or could not be."""
 
@@ -120,7 +135,21 @@ class Undone:
 
 
 Event = (
-    Looked | Probed | Ended | Woke | Operate | Finish | Recover | Stop | Resume | Told | Asked | Unreachable | Undone
+    Looked
+    | Probed
+    | Ended
+    | Woke
+    | Operate
+    | Finish
+    | Recover
+    | Stop
+    | Resume
+    | Told
+    | Asked
+    | Unreachable
+    | Undone
+    | Forget
+    | Jumped
 )
 
 

@@ -13,7 +13,7 @@ from runbook.engine.recover import incident as life
 from runbook.engine.recover.state import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from runbook.engine.model import Detector
     from runbook.engine.recover.approval import Asked
@@ -244,12 +244,18 @@ def _stale(turn: Turn, detector: Detector, incident: Incident) -> Refusal | None
 
 
 def _busy(turn: Turn, incident: Incident) -> Refusal | None:
-    for other in turn.read("incidents").values():
-        if other.key == incident.key or (other.host, other.subject) != (incident.host, incident.subject):
-            continue
+    for other in beside(turn, incident):
         if other.busy:
             return Refusal("busy", f"waits for the recovery of `{other.detector}` ({other.id})")
     return None
+
+
+def beside(turn: Turn, incident: Incident) -> Iterator[Incident]:
+    """Yield the other incidents about the same subject, in the order of the file."""
+    for detector in turn.plan.runbook.detectors:
+        other = turn.incident((incident.host, detector.name, incident.subject))
+        if other is not None and other.key != incident.key:
+            yield other
 
 
 def _tell(turn: Turn, incident: Incident, answers: Answers) -> Incident:

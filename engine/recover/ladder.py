@@ -362,9 +362,8 @@ def _finished(turn: Turn, incident: Incident) -> None:
     """Tell that a recovery is over, and look again at what waited for it."""
     turn.write("finished")[incident.key] = turn.now
     turn.tell("recovery.ended", incident, begun=incident.begun)
-    for other in turn.read("incidents").values():
-        attached = other.key != incident.key and (other.host, other.subject) == (incident.host, incident.subject)
-        if attached and other.state in life.ASKED_AGAIN:
+    for other in decision.beside(turn, incident):
+        if other.state in life.ASKED_AGAIN:
             turn.look(other.host, other.detector)
 
 

@@ -37,7 +37,8 @@ def take(turn: Turn, event: Looked) -> None:
         found = _judge(turn, detector, event.host, look)
         judged[detector.name] = None if isinstance(found, str) else found
         _take(turn, detector, event.host, found, partial=partial)
-    turn.awaited -= {event.host}
+    if not event.aside:
+        turn.awaited -= {event.host}
     _correlate(turn, event.host, judged)
     queue.judged(turn, event.host, judged)
     queue.decide(turn)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.journal import codec
 from runbook.engine.report import evidence, reading
+from runbook.engine.report.findings import Findings
 from runbook.engine.report.passes import (
     AttemptReport,
     HostReport,
@@ -34,6 +35,8 @@ class Gather:
         self._redact = redact
         self._runs: dict[str, RunReport] = {}
         self._hosts: dict[str, dict[str, HostReport]] = {}  # of each run: what its report shows, in place
+        self._incidents: dict[tuple[str, str], Findings] = {}  # by run and host
+        self._changed_on: dict[str, set[str]] = {}  # by run: the hosts whose reports lack the last of them
         self._looked: dict[str, set[str]] = {}  # names of hosts, of runs that tell of them
         self._opened: dict[str, float] = {}
         self._verifying: dict[str, float] = {}
@@ -57,7 +60,9 @@ class Gather:
 
     def report(self, *, stopped: bool = False) -> PassReport:
         """Return what it has come to so far."""
-        runs = tuple(replace(_ordered(run), looked=self._seen_hosts(run, stopped)) for run in self._runs.values())
+        runs = tuple(
+            replace(_ordered(self._whole(run)), looked=self._seen_hosts(run, stopped)) for run in self._runs.values()
+        )
         if stopped and runs:  # the last one: no other begins after a signal
             runs = (*runs[:-1], _cut_short(runs[-1]))
         return PassReport(runs, stopped=stopped)
@@ -69,15 +74,16 @@ class Gather:
 
     def run(self, fact: Fact) -> RunReport:
         """Return the run that a fact belongs to; its hosts go on changing."""
-        return self._runs[fact.run]
+        return self._whole(self._runs[fact.run])
 
     def host(self, fact: Fact) -> HostReport:
         """Return the host that a fact is about, as it is so far."""
+        self._whole(self._runs[fact.run])
         return self._host(fact)
 
     def incident(self, fact: Fact) -> IncidentReport:
         """Return the incident that a fact is about, as it is so far."""
-        known = next((one for one in self._host(fact).incidents if reading.same(one, fact)), None)
+        known = self._found(fact).find(fact)
         return known or IncidentReport(fact.incident, reading.detector(fact), reading.subject(fact), "open")
 
     def operation(self, fact: Fact) -> OperationReport:
@@ -102,16 +108,26 @@ class Gather:
         )
 
     def _host(self, fact: Fact) -> HostReport:
-        return self.run(fact).hosts.get(fact.host) or HostReport(fact.host)
+        return self._hosts[fact.run].get(fact.host) or HostReport(fact.host)
 
     def _put(self, fact: Fact, host: HostReport) -> None:
         self._hosts[fact.run][fact.host] = host
 
     def _change(self, fact: Fact, **changes: Any) -> None:
-        host, old = self._host(fact), self.incident(fact)
-        new = replace(old, id=fact.incident or old.id, **changes)
-        kept = tuple(new if one is old else one for one in host.incidents)
-        self._put(fact, replace(host, incidents=kept if old in host.incidents else (*host.incidents, new)))
+        old = self.incident(fact)
+        self._found(fact).put(fact, replace(old, id=fact.incident or old.id, **changes))
+        self._hosts[fact.run].setdefault(fact.host, HostReport(fact.host))
+        self._changed_on.setdefault(fact.run, set()).add(fact.host)
+
+    def _found(self, fact: Fact) -> Findings:
+        return self._incidents.setdefault((fact.run, fact.host), Findings())
+
+    def _whole(self, run: RunReport) -> RunReport:
+        """Bring the incidents that have changed into the report of their hosts: once, however many facts came."""
+        hosts = self._hosts[run.run_id]
+        for name in self._changed_on.pop(run.run_id, ()):
+            hosts[name] = replace(hosts[name], incidents=self._incidents[run.run_id, name].rows())
+        return run
 
     def _operate(self, fact: Fact, **changes: Any) -> None:
         host, old = self._host(fact), self.operation(fact)
@@ -161,7 +177,7 @@ class Gather:
             self._put(fact, replace(host, unreachable=""))
 
     def _halted(self, fact: Fact) -> None:
-        self._runs[fact.run] = replace(self.run(fact), halted=str(fact.data.get("reason") or "it was halted"))
+        self._runs[fact.run] = replace(self._runs[fact.run], halted=str(fact.data.get("reason") or "it was halted"))
 
     def _pending(self, fact: Fact) -> None:
         since = fact.data.get("since", fact.at)
@@ -265,7 +281,7 @@ class Gather:
     def _operated(self, fact: Fact) -> None:
         data, known = fact.data, self.operation(fact)
         state, attempts = str(data.get("state") or "succeeded"), int(data.get("attempts") or known.attempts)
-        if self.run(fact).check:  # nothing was attempted
+        if self._runs[fact.run].check:  # nothing was attempted
             state, attempts = "planned" if state == "succeeded" else state, 0
         self._operate(
             fact,

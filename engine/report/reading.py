@@ -32,14 +32,6 @@ def names(found: object) -> tuple[str, ...]:
     return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
-def same(one: IncidentReport, fact: Fact) -> bool:
-    """Tell whether an incident is the one that a fact is about."""
-    if fact.incident and one.id:
-        return one.id == fact.incident
-    # A pending one has no id yet.
-    return (one.detector, one.subject) == (detector(fact), subject(fact)) and one.state == "pending"
-
-
 def detector(fact: Fact) -> str:
     """Return the detector that a fact is about."""
     return fact.detector or str(fact.data.get("detector_pending") or fact.data.get("detector") or "")

@@ -6,6 +6,7 @@ from typing import List, Sequence, Tuple
 
 from runbook.modules.logs import pieces
 from runbook.modules.logs.cleaning import cleaned
+from runbook.modules.logs.line_ends import separators
 from runbook.modules.logs.tracebacks import HEADER, Traceback, Tracebacks, tracebacks
 
 HELD = 1024 * 1024  # bytes that are kept back until the end of a traceback is there
@@ -24,6 +25,11 @@ class Assembly:
         self._passed = 0  # lines that were given to it and are no longer in the buffer
         self._found = Tracebacks()
         self.open = False  # what stands last breaks off in the middle
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is open, and nothing of the buffer was looked at."""
+        return not (self._looked or self.open) and self._found.idle
 
     def ready(self, part: bytes, until: float, *, over: bool) -> int:
         """Return how much of some whole lines needs not wait.
@@ -92,34 +98,6 @@ def standing(part: bytes) -> List[Traceback]:
 def together(part: bytes) -> Tuple[bytes, int]:
     """Return the lines for the patterns, and where they are no longer whole."""
     return pieces.together(part) if pieces.held(part) else (part, len(part))
-
-
-def separators(part: bytes) -> int:
-    """Return how many line ends there are."""
-    return part.count(b"\n") + (part.count(b"\r") - part.count(b"\r\n") if b"\r" in part else 0)
-
-
-def feeds(part: bytes) -> Sequence[int]:
-    """Return how many line feeds stand before each line: what a lone carriage return ends is no line of a file."""
-    if b"\r" not in part:
-        return range(part.count(b"\n") + 1)
-    return list(accumulate((line.endswith(b"\n") for line in part.splitlines(keepends=True)), initial=0))
-
-
-def ends(part: bytes) -> List[int]:
-    """Return where the lines end."""
-    return list(accumulate(map(len, part.splitlines(keepends=True))))
-
-
-def returns(part: bytes) -> bool:
-    """Tell whether a carriage return stands last, whatever hole follows it."""
-    return part.rstrip(b"\0").endswith(b"\r")
-
-
-def whole_lines(buffer: bytes) -> int:
-    """Return where the last whole line ends; a carriage return at the very end may be half of a line's end."""
-    end = len(buffer) - 1 if buffer.endswith(b"\r") else len(buffer)
-    return max(buffer.rfind(b"\n", 0, end), buffer.rfind(b"\r", 0, end)) + 1
 
 
 def _lines(text: bytes) -> List[str]:

@@ -8,7 +8,6 @@ from runbook.modules.declare import Invalid
 from runbook.modules.frozen import frozen
 from runbook.modules.logs.content import Content, opened
 from runbook.modules.logs.cursor import Cursor
-from runbook.modules.logs.moment import written
 from runbook.modules.logs.rotation import Place, at_end, fresh, placed
 
 _LAST = re.compile(r"last ([1-9]\d{0,8}) lines?")

@@ -1,13 +1,17 @@
 """How far a log file was read, in a form that survives restarts and tells the file from another of the same name."""
 
 import dataclasses
-import hashlib
 import json
 import os
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Union
 
 from runbook.modules.logs.content import Content
+
+try:
+    from _blake2 import blake2b  # hashlib loads OpenSSL, which costs a host's first look more than the look
+except ImportError:
+    from hashlib import blake2b
 
 HEAD = 1024  # first bytes of a file that tell it from others
 TAIL = 256  # bytes before the offset that tell a file from one rewritten in its place
@@ -103,7 +107,7 @@ def stamp(found: os.stat_result) -> str:
 
 def fingerprint(content: bytes) -> str:
     """Return a short digest; nothing has none."""
-    return hashlib.blake2b(content, digest_size=8).hexdigest() if content else ""
+    return blake2b(content, digest_size=8).hexdigest() if content else ""
 
 
 _NAMES = {field.name for field in dataclasses.fields(Cursor)}

@@ -4,11 +4,13 @@ Tracebacks are known by their form. Other events are known by their patterns: hi
 together.
 """
 
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from runbook.modules.logs.match import Hit
+from runbook.modules.logs.hits import Hit
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.logs.tracebacks import Traceback
+
+if TYPE_CHECKING:
+    from runbook.modules.logs.tracebacks import Traceback
 
 LINES = 120  # between hits of one event
 SECONDS = 10.0  # or so much time
@@ -51,7 +53,7 @@ def merged(named: Hit, other: Hit) -> Hit:
     return named._replace(groups={**named.groups, **other.groups, **found})
 
 
-def joined(hits: Sequence[Hit], found: Sequence[Traceback]) -> Iterator[Joined]:
+def joined(hits: Sequence[Hit], found: "Sequence[Traceback]") -> Iterator[Joined]:
     """Yield the hits of a block, those of one traceback as one, in the order of their ends."""
     inside: Dict[int, List[Hit]] = {}
     alone: List[Joined] = []
@@ -107,6 +109,11 @@ class Recent:
         """Take in the first hit of an event."""
         self._begun[event] = _Begun(line, moment, [name], record, now)
         self.touched = True
+
+    @property
+    def begun(self) -> bool:
+        """Something was found of an event that may go on: the lines behind it count."""
+        return bool(self._begun)
 
     def keep(self, line: int) -> Optional[Dict[str, Any]]:
         """Return what the next look has to know, which begins behind a line."""

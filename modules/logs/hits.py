@@ -8,6 +8,14 @@ from runbook.modules.logs.patterns import Pattern
 KEPT = 8 * 1024  # characters of a line, and of a group, that are kept
 
 
+class TooSlow(Exception):
+    """The lines could not be matched in time; the message is the pattern that was being looked for."""
+
+    def __init__(self, regex: str, number: int = -1) -> None:
+        super().__init__(regex)
+        self.number = number
+
+
 class Hit(NamedTuple):  # a dataclass takes ten times as long to make
     """A line that matches."""
 

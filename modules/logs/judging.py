@@ -25,19 +25,11 @@ from runbook.modules.logs.digits import LONGEST, alike, masked
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
 from runbook.modules.logs.engines.texts import all_there, conditions, without_digits
 from runbook.modules.logs.groups import numeric_groups
-from runbook.modules.logs.hits import Hit, hit
+from runbook.modules.logs.hits import Hit, TooSlow, hit
 from runbook.modules.logs.patience import Expired, Patience
 from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.subjects import names_device
 from runbook.modules.logs.talk import may_speak, speaks
-
-
-class TooSlow(Exception):
-    """The lines could not be matched in time; the message is the pattern that was being looked for."""
-
-    def __init__(self, regex: str, number: int = -1) -> None:
-        super().__init__(regex)
-        self.number = number
 
 
 Found = Tuple[int, int, "Optional[Match[str]]"]

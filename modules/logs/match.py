@@ -11,8 +11,8 @@ from typing import Dict, Iterator, Optional, Protocol, Sequence, Tuple
 
 from runbook.modules.declare import Unclear
 from runbook.modules.logs.engines import hyperscan
-from runbook.modules.logs.hits import KEPT, Hit
-from runbook.modules.logs.judging import Judge, TooSlow
+from runbook.modules.logs.hits import KEPT, Hit, TooSlow
+from runbook.modules.logs.judging import Judge
 from runbook.modules.logs.patterns import Pattern
 
 __all__ = ["KEPT", "Hit", "Matcher", "TooSlow", "judge", "matcher", "prepare"]

@@ -3,19 +3,24 @@
 import os
 import time
 from dataclasses import replace
-from typing import List, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
 from runbook.modules.logs import pieces
-from runbook.modules.logs.assembling import Assembly, ends, feeds, returns, separators, standing, together, whole_lines
+from runbook.modules.logs.line_ends import ends, feeds, returns, separators, whole_lines
 from runbook.modules.logs.content import Content, Slow
 from runbook.modules.logs.cursor import HEAD, Cursor
 from runbook.modules.logs.events import Joined, Known, joined
-from runbook.modules.logs.match import Matcher, TooSlow
+from runbook.modules.logs.hits import TooSlow
+from runbook.modules.logs.quiet import Quiet
 from runbook.modules.logs.records import Records
 from runbook.modules.logs.room import PAUSE, QUIET, STILL, Line, Room
 from runbook.modules.logs.rotation import LONGEST, Place
 from runbook.modules.logs.span import Span
-from runbook.modules.logs.tracebacks import HEADER, TooMuch, Traceback
+
+if TYPE_CHECKING:
+    from runbook.modules.logs.assembling import Assembly
+    from runbook.modules.logs.match import Matcher
+    from runbook.modules.logs.tracebacks import Traceback
 
 BLOCK = 256 * 1024
 FIRST = 64 * 1024  # bytes of the first block, which tells how much of the next there may be room for
@@ -25,20 +30,34 @@ UNFINISHED = 60.0  # seconds without a change after which nobody goes on packing
 SHORTEST_TIME = 0.02  # for a line, after several that were passed over
 BEFORE = 16 * 1024  # bytes before a block that patterns may reach back to
 
-_HEADER = HEADER.encode()
+COUNTED = 32 * 1024 * 1024  # bytes whose lines are counted when the number of one is asked for, and not before
+
+_HEADER = b"Traceback (most recent call last)"
 
 
 class Reading:
-    """One read of one open file, from a cursor on. `cursor` is where it ends."""
+    """One read of one open file, from a cursor on. `cursor` is where it ends.
+
+    Args:
+        place: the file.
+        content: its bytes.
+        cursor: where to begin.
+        matcher: makes what finds the lines; asked when there is a block in which some may match.
+        known: what the patterns say of their hits.
+        quiet: tells of blocks in which nothing can match.
+        room: how much may be taken in.
+        now: the time.
+    """
 
     def __init__(
         self,
         place: Place,
         content: Content,
         cursor: Cursor,
-        matcher: Matcher,
+        matcher: "Callable[[], Matcher]",
         known: Known,
         *,
+        quiet: Optional[Quiet],
         room: Room,
         now: float,
     ) -> None:
@@ -50,6 +69,7 @@ class Reading:
         self._before = cursor
         self._content = content
         self._matcher = matcher
+        self._quiet = quiet if known.reach == 1 else None
         self._known = known
         self._room = room
         self._now = now
@@ -58,9 +78,9 @@ class Reading:
         self._goes_on = returns(self._span.last)  # a lone carriage return stands before the cursor
         reach = min(BEFORE, cursor.offset) if known.reach > 1 else 0
         self._above = content.pread(reach, cursor.offset - reach)
-        self._feeds = 0  # line feeds that were read
+        self._feeds = 0  # line feeds that were read, as far as they had to be counted
         self._records = Records(self._path, content, self.cursor, known, room=room, now=now)
-        self._assembly = Assembly()
+        self._assembly: Optional[Assembly] = None  # made for the first block in which something may match
         self._over = False  # the waiting
 
     @property
@@ -88,7 +108,8 @@ class Reading:
             offset = self.cursor.offset
             buffer = self._skip(buffer) if self.cursor.skipping else self._blank(buffer)
             if not self.cursor.skipping:
-                self._assembly.drop(self.cursor.offset - offset)
+                if self._assembly is not None:
+                    self._assembly.drop(self.cursor.offset - offset)
                 buffer = self._take(buffer)
             if block or self._wait(buffer):
                 continue
@@ -111,21 +132,36 @@ class Reading:
         whole = whole_lines(buffer)
         if not whole:
             return self._long(buffer) if len(buffer) >= LONGEST else buffer
-        end = self._ready(buffer[:whole], force=len(buffer) - whole >= LONGEST)
+        part = buffer[:whole]
+        if self._quiet is not None and (self._assembly is None or self._assembly.idle) and self._quiet(part):
+            self.cursor.tried, self.cursor.held = False, 0
+            self._consume(part)
+            return buffer[whole:]
+        assembly = self._assembling()
+        end = self._ready(assembly, part, force=len(buffer) - whole >= LONGEST)
         if not end:
             return buffer
-        taken = self._block(buffer[:end])
-        self._assembly.drop(taken)
+        taken = self._block(buffer[:end], assembly.found(buffer[:end]))
+        assembly.drop(taken)
         return buffer[taken:]
 
-    def _ready(self, part: bytes, *, force: bool) -> int:
+    def _assembling(self) -> "Assembly":
+        if self._assembly is None:
+            from runbook.modules.logs.assembling import Assembly
+
+            self._assembly = Assembly()
+        return self._assembly
+
+    def _ready(self, assembly: "Assembly", part: bytes, *, force: bool) -> int:
         """Return how much of some whole lines is to be taken in now."""
+        from runbook.modules.logs.tracebacks import TooMuch
+
         try:
-            end = self._assembly.ready(part, self._room.until, over=self._over)
+            end = assembly.ready(part, self._room.until, over=self._over)
         except TooMuch:
             if not self._room.left and self.cursor.offset > self._before.offset:
                 return 0  # the next look begins with it, and has all its time for it
-            self._assembly.pass_over(len(part))
+            assembly.pass_over(len(part))
             self.trouble = f"{self._path}: lines of tracebacks were taken one by one: to join them took too long"
             return len(part)
         return len(part) if force else end
@@ -136,7 +172,7 @@ class Reading:
         if self._content.packed or not (event or self._records.recent.touched) or self._room.patience <= 0:
             return False
         age = self._clock - os.fstat(self._content.descriptor).st_mtime
-        if age > (QUIET if event and self._assembly.open else STILL):
+        if age > (QUIET if event and self._assembly is not None and self._assembly.open else STILL):
             return False
         time.sleep(PAUSE)
         self._room.patience -= PAUSE
@@ -179,10 +215,10 @@ class Reading:
             self._consume(bytes(min(HEAD, hole)))
             self.cursor.offset = data
 
-    def _block(self, part: bytes) -> int:
+    def _block(self, part: bytes, events: "Sequence[Traceback]") -> int:
         """Match whole lines; return how many bytes of them were taken in, which is more than none."""
         try:
-            return self._lines(part, BLOCK_TIME, self._assembly.found(part))
+            return self._lines(part, BLOCK_TIME, events)
         except TooSlow:
             taken = 0
             for end in ends(part):
@@ -208,7 +244,7 @@ class Reading:
         self._room.passed_over += 1
         self.passed_over.append(str(slow))
 
-    def _lines(self, part: bytes, limit: float, events: Sequence[Traceback]) -> int:
+    def _lines(self, part: bytes, limit: float, events: "Sequence[Traceback]") -> int:
         found = self._found(part, limit, events)
         self.cursor.tried = False
         before: Sequence[int] = feeds(part) if found else ()
@@ -222,10 +258,12 @@ class Reading:
         self._consume(part)
         return len(part)
 
-    def _found(self, part: bytes, limit: float, events: Sequence[Traceback]) -> List[Joined]:
+    def _found(self, part: bytes, limit: float, events: "Sequence[Traceback]") -> List[Joined]:
         """Return what matches in some lines, without what was taken when it had no end yet."""
+        from runbook.modules.logs.assembling import together
+
         text, _ = together(part)
-        hits = list(self._matcher.hits(text, limit, goes_on=self._goes_on, before=self._above))
+        hits = list(self._matcher().hits(text, limit, goes_on=self._goes_on, before=self._above))
         held = self.cursor.held
         self.cursor.held = 0
         return [one for one in joined(hits, events) if one.first >= held]
@@ -273,6 +311,8 @@ class Reading:
 
     def _as_it_stands(self, part: bytes) -> int:
         """Take what has no end yet, while the cursor stays before it; return how many lines are no longer new."""
+        from runbook.modules.logs.assembling import standing
+
         held = self.cursor.held
         try:
             found = self._found(part, self._line_time, standing(part))
@@ -290,7 +330,12 @@ class Reading:
             self._goes_on = returns(part)
         if self._known.reach > 1:
             self._above = (self._above + part)[-BEFORE:]
-        self._feeds += part.count(b"\n")
-        self.cursor.offset += len(part)
-        if self.cursor.lines is not None:
-            self.cursor.lines += part.count(b"\n")
+        cursor = self.cursor
+        if cursor.lines is None and not self._content.packed and cursor.offset < COUNTED <= cursor.offset + len(part):
+            cursor.lines = self._records.count(cursor.offset)
+        if cursor.lines is not None or self._records.recent.begun:
+            feeds = part.count(b"\n")
+            self._feeds += feeds
+            if cursor.lines is not None:
+                cursor.lines += feeds
+        cursor.offset += len(part)

@@ -6,8 +6,7 @@ from typing import List, Optional
 from runbook.modules.logs.content import Content
 from runbook.modules.logs.cursor import Cursor
 from runbook.modules.logs.events import Known, Recent, merged
-from runbook.modules.logs.match import Hit
-from runbook.modules.logs.moment import written
+from runbook.modules.logs.hits import Hit
 from runbook.modules.logs.room import Line, Room
 
 COUNTED = 256 * 1024 * 1024  # bytes that are read to number a line where the beginning was never read
@@ -38,7 +37,7 @@ class Records:
             line: line feeds that were read before the block.
         """
         event = self._known.event(hit)
-        moment = written(hit.stamp or hit.line, self._now) if event else None
+        moment = self._moment(hit) if event else None
         within, record = self.recent.take(event, hit.name, line + feeds, moment) if event else (False, None)
         if within and record is None:
             return  # of an event that an earlier look told of
@@ -55,12 +54,18 @@ class Records:
         self.lines.append(Line(self._path, number, hit))
         self._room.take(hit)
 
+    def _moment(self, hit: Hit) -> Optional[float]:
+        from runbook.modules.logs.moment import written  # few lines are of an event
+
+        return written(hit.stamp or hit.line, self._now)
+
     def _number(self, base: int, feeds: int) -> Optional[int]:
         if self._cursor.lines is None:
-            self._cursor.lines = self._count(base)
+            self._cursor.lines = self.count(base)
         return None if self._cursor.lines is None else self._cursor.lines + feeds + 1
 
-    def _count(self, end: int) -> Optional[int]:
+    def count(self, end: int) -> Optional[int]:
+        """Return how many line feeds stand before an offset; None where it would take too long."""
         if end > COUNTED:
             return None
         return sum(self._content.pread(min(_BLOCK, end - at), at).count(b"\n") for at in range(0, end, _BLOCK))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from runbook.modules.frozen import frozen
-from runbook.modules.logs.match import Hit
+from runbook.modules.logs.hits import Hit
 
 QUIET = 2.0  # seconds without a change after which an unfinished last line or traceback is taken as it stands
 STILL = 0.5  # the same for one that is whole, but may go on: the next traceback of a chain, the next line of a report

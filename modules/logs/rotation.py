@@ -148,10 +148,10 @@ def adopted(cursor: Cursor, place: Place, content: Optional[Content] = None) -> 
 
 
 def fresh(place: Place) -> Cursor:
-    """Return a cursor before the first line."""
-    return Cursor(
-        place.log, os.path.realpath(place.path), place.found.st_dev, place.found.st_ino, packed=packed(place.path)
-    )
+    """Return a cursor before the first line; lines are counted from the beginning where that can't be made up for."""
+    wrapped = packed(place.path)
+    path, lines = os.path.realpath(place.path), 0 if wrapped else None
+    return Cursor(place.log, path, place.found.st_dev, place.found.st_ino, lines=lines, packed=wrapped)
 
 
 def at_end(place: Place, content: Content) -> Cursor:

@@ -5,7 +5,7 @@ Only logs about which something has changed are worked on; the cursors of the ot
 
 import os
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from runbook.modules.logs.beginning import Beginning
 from runbook.modules.logs.content import Slow, opened
@@ -14,12 +14,15 @@ from runbook.modules.logs.events import Known
 from runbook.modules.logs.follow import Follow, Work
 from runbook.modules.logs.ground import Ground, unmoved
 from runbook.modules.logs.listing import Listing, irregular, listed
-from runbook.modules.logs.match import Matcher, matcher
 from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.quiet import quiet
 from runbook.modules.logs.reading import Reading
 from runbook.modules.logs.room import Line, Room
 from runbook.modules.logs.rotation import Folder, Place, bases, places
 from runbook.modules.logs.strangers import followed
+
+if TYPE_CHECKING:
+    from runbook.modules.logs.match import Matcher
 
 BUDGET = 10.0  # seconds of reading in one look; the next one goes on where it ended
 LEAST = 2.0  # of them once patterns are ready
@@ -47,6 +50,8 @@ class Tail:
         self._patterns = patterns
         self._known = Known(patterns)
         self._matcher: Optional[Matcher] = None
+        self._quiet = quiet(patterns)
+        self._backlog = 0  # bytes that are new
         self._now = now
         self._room = room or Room(until=time.monotonic() + BUDGET)
         self._ground = Ground(kept, now)
@@ -206,9 +211,9 @@ class Tail:
 
     def _read_all(self, kept: List[Cursor], work: Work) -> List[Line]:
         lines: List[Line] = []
-        backlog = sum(max(0, place.found.st_size - cursor.offset) for place, cursor in work)
+        self._backlog = sum(max(0, place.found.st_size - cursor.offset) for place, cursor in work)
         for place, cursor in sorted(work, key=lambda item: (item[0].found.st_mtime_ns, item[0].live)):
-            read = self._read(place, cursor, backlog)
+            read = self._read(place, cursor)
             kept.append(read.cursor if read else cursor)
             if read is None or read.torn:  # it changed since we looked at it: the next look sees what became of it
                 self._await(place, kept[-1])
@@ -226,23 +231,31 @@ class Tail:
                 self._behind += int(not read.cursor.tried) if read.cursor.packed else max(0, left)
         return lines
 
-    def _read(self, place: Place, cursor: Cursor, backlog: int) -> Optional[Reading]:
+    def _read(self, place: Place, cursor: Cursor) -> Optional[Reading]:
         with opened(place.path, self._room.until) as content:
             if content is None:
                 return None
-            if self._matcher is None:
-                due = self._room.left
-                self._matcher = matcher(self._patterns, backlog)
-                if due:  # making it may take long
-                    self._room.until = max(self._room.until, time.monotonic() + LEAST)
             shorter = not content.packed and os.fstat(content.descriptor).st_size < cursor.offset
             try:
-                read = Reading(place, content, cursor, self._matcher, self._known, room=self._room, now=self._now)
+                read = Reading(
+                    place, content, cursor, self._finder, self._known, quiet=self._quiet, room=self._room, now=self._now
+                )
                 if not place.holds(content) or shorter or not read.continues:
                     return None
                 return read.run()
             except Slow:
                 return None
+
+    def _finder(self) -> "Matcher":
+        """Return what finds the lines; it is made when a block may hold some."""
+        if self._matcher is None:
+            from runbook.modules.logs.match import matcher
+
+            due = self._room.left
+            self._matcher = matcher(self._patterns, self._backlog)
+            if due:  # making it may take long
+                self._room.until = max(self._room.until, time.monotonic() + LEAST)
+        return self._matcher
 
     def _put(
         self, pattern: str, kept: List[Cursor], rest: Dict[str, str], left: List[str], folders: Optional[Set[str]]

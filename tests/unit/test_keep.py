@@ -5,6 +5,8 @@ import time
 import pytest
 
 from runbook.engine import restore
+from runbook.engine.errors import Fenced
+from runbook.engine.journal import watches
 from runbook.engine.journal.facts import Fact, RunStart
 from runbook.engine.journal.locks import Locks
 from runbook.engine.journal.store import open_journal
@@ -33,19 +35,24 @@ detectors:
 class Run:
     """A run that only writes: what its steps do, the test says."""
 
-    def __init__(self, folder, name, run, top="", known=None):
+    def __init__(self, folder, name, run, top="", known=None, *, watches_for=None):
         file = folder / f"{name}.yaml"
         file.write_text(BOOK.format(name=name, top=top))
         runbook = load.load(file)
         self.journal = open_journal(str(folder / "journal.db"))
         self.locks = Locks(self.journal.path)
         assert self.locks.take(f"run {run}")
+        self.claim = None
+        if watches_for is not None:
+            wanted = watches.Claim(name, "", run, f"ann@desk, {run}")
+            self.claim = watches.take(self.journal, wanted, self.locks, time.time(), lasts=watches_for, every=1.0)
+            assert self.claim is not None
         self.journal.begin_run(RunStart(run, name, str(file), "", "apply", time.time(), "ann@desk"))
         scope = render.Scope(runbook, host="h", run={"id": run, "scratch": ""}, secrets={})
         plan = Plan(runbook, run, Settings(), 60.0, {"h": scope})
-        lives = lambda other: self.locks.held(f"run {other}")  # noqa: E731
+        lives = watches.lives(self.journal, self.locks)
         self.state, cursors = restore.load(plan, self.journal, "h", 0.0, time.time(), lives)
-        self.keeper = Keeper(self.journal, name, run, {"h": cursors}, locks=self.locks)
+        self.keeper = Keeper(self.journal, name, run, {"h": cursors}, locks=self.locks, claim=self.claim)
         self.run = run
         self.acts = []
         for event in (self.keeper.told(time.time()), Resume(known or {}), Recover()):
@@ -86,8 +93,8 @@ class Run:
 def begin(tmp_path):
     runs = []
 
-    def begun(name, run, top="", known=None):
-        runs.append(Run(tmp_path, name, run, top, known))
+    def begun(name, run, top="", known=None, watches_for=None):
+        runs.append(Run(tmp_path, name, run, top, known, watches_for=watches_for))
         return runs[-1]
 
     yield begun
@@ -322,3 +329,46 @@ def test_what_a_killed_run_of_the_same_runbook_left_is_taken_up(begin):
     second = begin("one", "r2")
     assert [row.id for row in second.keeper.left("h")] == [first.acts[0].intent]
     assert second.incident.id == first.incident.id
+
+
+def test_what_a_watch_that_hangs_had_in_hand_goes_on_under_a_higher_epoch(begin):
+    first = begin("one", "r1", watches_for=-1.0)  # its claim has lapsed, and its process lives
+    first.sees_it()
+    done = Outcome(StepStatus.DONE, changed=True)
+    second = begin("one", "r2", known={first.acts[0].intent: done}, watches_for=60.0)
+    assert second.incident.id == first.incident.id
+    assert second.keeper.lease("h", "/x").epoch > first.keeper.lease("h", "/x").epoch
+    assert [act.order.params["script"] for act in second.acts] == ["mend more"]
+
+
+def test_what_a_watch_that_hangs_has_sent_is_asked_for_by_its_successor_alone(begin):
+    first = begin("one", "r1", watches_for=-1.0)
+    first.sees_it()
+    assert begin("one", "r3").keeper.left("h") == []
+    second = begin("one", "r2", watches_for=60.0)
+    assert [left.id for left in second.keeper.left("h")] == [first.acts[0].intent]
+
+
+def test_a_watch_from_which_another_took_over_writes_and_sends_nothing_more(begin):
+    first = begin("one", "r1", watches_for=-1.0)
+    first.sees_it()
+    second = begin("one", "r2", watches_for=60.0)
+    before = (second.journal.ask("SELECT count(*) FROM events"), intents(second.journal))
+    assert not watches.beat(first.journal, first.claim, time.time(), 60.0, {})
+    with pytest.raises(Fenced, match=r"`one` is watched by ann@desk, r2, since .*: this watch lost it"):
+        first.end_step()
+    with pytest.raises(Fenced, match="`one` is watched by"):
+        first.keeper.fact(Fact("look.unknown", time.time(), "r1", "h", "ill", data={"reason": "?"}))
+    with pytest.raises(Fenced, match="`one` is watched by"):
+        first.keeper.renew(time.time() + 899.0)
+    assert len(first.acts) == 1
+    assert (second.journal.ask("SELECT count(*) FROM events"), intents(second.journal)) == before
+
+
+def test_leases_of_a_watch_that_hangs_keep_other_runbooks_out_until_another_took_over(begin):
+    first, other = begin("one", "r1", watches_for=-1.0), begin("two", "r3")
+    first.sees_it()
+    assert other.sees_it().leases["h", "/x"].run == "r1"
+    second = begin("one", "r2", watches_for=60.0)
+    assert second.journal.ask("SELECT count(*) FROM leases WHERE run = 'r1'") == [(0,)]
+    assert other.keeper.told(time.time()).leases["h", "/x"].run == "r2"

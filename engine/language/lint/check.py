@@ -13,6 +13,7 @@ from runbook.engine.model import Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runbook.engine.language.lint.outside import Hosts
     from runbook.engine.language.load import Examined
     from runbook.engine.model import Span
 
@@ -20,19 +21,20 @@ _FINER = frozenset({"RB025", "RB028"})
 _COMPARED = frozenset({"RB020", "RB021"})  # they say which comparison it is that can't be true
 
 
-def check(examined: Examined, outside: frozenset[str] = frozenset()) -> list[Finding]:
+def check(examined: Examined, outside: frozenset[str] = frozenset(), hosts: Hosts | None = None) -> list[Finding]:
     """Return every finding about a file, in its order; one with an error must not be carried out.
 
     Args:
         examined: the file.
         outside: names that are defined elsewhere, by an inventory.
+        hosts: the hosts and groups of that inventory.
     """
     if is_signatures(examined.source.data):
         from runbook.engine.language.lint import signatures
 
         return signatures.checked(examined.source)
     found = [mending.offered(examined.source, finding) for finding in examined.findings]
-    context = Context(examined.source, examined.runbook, outside | ABOUT_HOST)
+    context = Context(examined.source, examined.runbook, outside | ABOUT_HOST, hosts)
     for rule in catalogue.rules():
         if examined.runbook is not None or not getattr(rule, "NEEDS_RUNBOOK", True):
             found += _ask(rule, context)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
 
     from runbook.engine.language.lint.calls import Call
+    from runbook.engine.language.lint.outside import Hosts
     from runbook.engine.language.lint.regexes import Pattern
     from runbook.engine.language.lint.uses import Use
     from runbook.engine.language.scope import Scope
@@ -36,11 +37,14 @@ class Remark:
 
 
 class Context:
-    """One file for the rules: the source, the runbook in it, and the names that an inventory defines."""
+    """One file for the rules: the source, the runbook in it, and what an inventory says."""
 
-    def __init__(self, source: Source, runbook: Runbook | None, outside: Container[str] = ()) -> None:
+    def __init__(
+        self, source: Source, runbook: Runbook | None, outside: Container[str] = (), hosts: Hosts | None = None
+    ) -> None:
         self.source = source
         self.outside = outside
+        self.hosts = hosts  # of an inventory, where one is given
         self._runbook = runbook
         self.data: Mapping[str, Any] = source.data if isinstance(source.data, Mapping) else {}
 

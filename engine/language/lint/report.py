@@ -12,6 +12,7 @@ from runbook.engine.errors import UserError
 from runbook.engine.language import load, source
 from runbook.engine.language.lint import catalogue, files, fix
 from runbook.engine.language.lint.check import check
+from runbook.engine.language.lint.outside import Outside
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.own import enlist, folders
 from runbook.engine.model import Finding, Span
@@ -39,7 +40,7 @@ def examine(
     *,
     fix: bool = False,
     inventories: Examiner | None = None,
-    outside: frozenset[str] = frozenset(),
+    outside: Callable[[Path], Outside] | None = None,
 ) -> Report:
     """Check what was named; what can't be read is a finding too, and nothing in one file hides another.
 
@@ -49,7 +50,7 @@ def examine(
         chosen: tells which findings are asked for.
         fix: mend what can be mended.
         inventories: checks an inventory, which the language knows nothing of.
-        outside: the names of vars that an inventory defines.
+        outside: what an inventory adds to a runbook in some directory.
     """
     report = Report()
     paths: list[Path] = []
@@ -61,7 +62,8 @@ def examine(
             findings, report.texts[name] = inventories(path, name)
             report.findings += [found for found in findings if chosen(found)]
         else:
-            _examine_file(path, name, chosen, report, outside, mend=fix)
+            added = Outside() if outside is None else outside(path.absolute().parent)
+            _examine_file(path, name, chosen, report, added, mend=fix)
     report.findings = list(dict.fromkeys(report.findings))
     return report
 
@@ -144,9 +146,7 @@ def _say(report: Report, name: str, message: str, hint: str = "") -> None:
     report.findings.append(Finding("RB001", source.RULES["RB001"], "error", message, Span(shown, 1, 1, 1, 1), hint))
 
 
-def _examine_file(
-    path: Path, name: str, chosen: Choice, report: Report, outside: frozenset[str], *, mend: bool
-) -> None:
+def _examine_file(path: Path, name: str, chosen: Choice, report: Report, outside: Outside, *, mend: bool) -> None:
     if files.are_cases(name):
         from runbook.engine.language import cases
 
@@ -170,15 +170,15 @@ def _examine_file(
         return
     enlist.forget()  # another file's modules are not this one's
     examined = load.examine(path)
-    findings = [found for found in check(examined, outside) if chosen(found)]
+    findings = [found for found in check(examined, outside.names, outside.hosts) if chosen(found)]
     if mend and any(found.fixes for found in findings):
 
         def again(draft: Path) -> list[Finding]:
-            return [found for found in check(load.examine(draft), outside) if chosen(found)]
+            return [found for found in check(load.examine(draft), outside.names, outside.hosts) if chosen(found)]
 
         report.fixed += fix.mend(path, examined.source.text, again)
         examined = load.examine(path)
-        findings = [found for found in check(examined, outside) if chosen(found)]
+        findings = [found for found in check(examined, outside.names, outside.hosts) if chosen(found)]
     report.texts[name] = examined.source.text
     for used in examined.used:
         report.texts.setdefault(used.file, used.text)

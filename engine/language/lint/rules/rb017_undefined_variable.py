@@ -62,15 +62,17 @@ def check(context: Context) -> Iterator[Remark]:
                     hint = _hint(mention.keys[0], keys, f"there is {', '.join(sorted(keys)) or 'none'}")
                     yield context.remark_in(use, *place, f"`{mention.name}` has no `{mention.keys[0]}`", hint)
             elif use.fields is None and mention.name not in later and mention.name not in context.outside:
-                elsewhere = "; or it is the inventory's: give that by -i" if _of_fleet(context) else ""
-                hint = _hint(mention.name, names, f"define it: `vars: {{{mention.name}: …}}`{elsewhere}")
+                hint = _hint(mention.name, names, f"define it: `vars: {{{mention.name}: …}}`") + _elsewhere(context)
                 if mention.name in use.choices(use.opposites.get(mention.offset, "")):
                     hint = f"write '{mention.name}' in quotes"
                 yield context.remark_in(use, *place, f"`{mention.name}` is not defined here", hint)
 
 
-def _of_fleet(context: Context) -> bool:
-    return context.runbook.hosts != "localhost"
+def _elsewhere(context: Context) -> str:
+    """Say that an inventory may define a name, where the runbook is about its hosts and it is not at hand."""
+    if context.hosts is not None:
+        return "; the inventory does not define it either"
+    return "" if context.runbook.hosts == "localhost" else "; if it is the inventory's, that is needed: -i INVENTORY"
 
 
 def _hint(name: str, choices: Iterable[str], otherwise: str) -> str:

@@ -1,0 +1,102 @@
+"""What is asked of systemd: the machine's, or a user's own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from runbook.engine.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TIME: Final = 300.0  # seconds: a stop waits for `--grace`
+_SYSTEM: Final = Path("/etc/systemd/system")
+
+
+class Systemd:
+    """One systemd.
+
+    Args:
+        system: the machine's; otherwise that of the user who asks.
+    """
+
+    def __init__(self, *, system: bool) -> None:
+        self.system = system
+        self.folder = _SYSTEM if system else _own_folder()
+
+    def version(self) -> int:
+        """Return its version.
+
+        Raises:
+            UserError: none is running.
+        """
+        if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
+            mend = "`--cron` writes a line for cron instead; or start `runbook watch` by what starts services here"
+            raise UserError("systemd does not run this machine", mend=mend)
+        if not self.system:
+            os.environ.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.geteuid()}")
+            done = self._call("show", "--property=Version", "--value")
+            if done.returncode:
+                mend = "log in as that user, not by su or sudo; `loginctl enable-linger` keeps theirs running"
+                raise UserError(f"your own systemd does not answer: {_said(done)}", mend=mend)
+        found = re.search(r"\d+", self._call("--version").stdout)
+        return int(found[0]) if found else 0
+
+    def do(self, *orders: str) -> None:
+        """Give an order, and wait for its end.
+
+        Raises:
+            UserError: it refuses, or the unit failed.
+        """
+        done = self._call(*orders)
+        if done.returncode:
+            raise UserError(
+                _said(done), where=f"systemctl {' '.join([*self.scope, *orders])}", mend=self.mend(orders[-1])
+            )
+
+    def mend(self, unit: str) -> str:
+        """Return where it is told what became of a unit."""
+        return f"journalctl {'--user ' if self.scope else ''}-u {unit} -e"
+
+    def show(self, unit: str, *names: str) -> Mapping[str, str]:
+        """Return properties of a unit; nothing where nobody answers."""
+        done = self._call("show", f"--property={','.join(names)}", "--", unit)
+        pairs = (line.partition("=") for line in done.stdout.splitlines())
+        return {name: value for name, _, value in pairs}
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """The option that names it."""
+        return () if self.system else ("--user",)
+
+    def _call(self, *words: str) -> subprocess.CompletedProcess[str]:
+        argv = ["systemctl", *self.scope, "--no-ask-password", "--no-pager", *words]
+        try:
+            return subprocess.run(argv, capture_output=True, text=True, timeout=_TIME, check=False)  # noqa: S603
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise UserError(f"systemctl does not answer: {error}") from error
+
+
+def lingers() -> bool:
+    """Tell whether a user's systemd goes on without a session of theirs."""
+    import getpass
+
+    return Path("/var/lib/systemd/linger", getpass.getuser()).exists()
+
+
+def _own_folder() -> Path:
+    home = os.environ.get("XDG_CONFIG_HOME") or f"{Path.home()}/.config"
+    return Path(home) / "systemd/user"
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what it said, as one line."""
+    from runbook.engine.report.words import printable
+
+    lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return printable(lines[0]) if lines else f"exit code {done.returncode}"

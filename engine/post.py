@@ -1,0 +1,322 @@
+"""A runbook's place in a watch: it stands by, watches, or, where the journal can't be written, only observes."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine import restore
+from runbook.engine.errors import Fenced, JournalUnusable, UserError
+from runbook.engine.journal.facts import Fact
+from runbook.engine.model import IncidentState, Mode
+from runbook.engine.recover.commands import Jumped
+from runbook.engine.sitting import Phase, Sitting
+from runbook.engine.start import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from runbook.engine.driver import Observer
+    from runbook.engine.ears import Ears
+    from runbook.engine.fleet.connection import Fleet, Gone
+    from runbook.engine.journal.watches import Claim
+    from runbook.engine.start import Request
+
+LASTS: Final = 10.0  # seconds for which a claim holds without a beat, at least
+MOST: Final = 60.0  # the same, at most
+BEAT: Final = 10.0  # seconds between two beats, at most
+AGAIN: Final = 5.0  # seconds after which a journal that could not be written is tried again
+SETTLE: Final = 10.0  # seconds in which events of one fault come in (DESIGN §3)
+_OPEN: Final = frozenset({IncidentState.OBSERVED, IncidentState.SUPPRESSED, IncidentState.OPEN})
+
+
+class Standing(enum.Enum):
+    """What a watch does about a runbook."""
+
+    STANDBY = "standby"
+    ACTIVE = "active"
+    OBSERVING = "observing"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the posts of a watch share."""
+
+    fleet: Fleet
+    ears: Ears
+    observer: Callable[[str], Observer]  # by a runbook's name
+    clock: Callable[[], float]
+    shard: str = ""
+    grace: float = 30.0  # seconds for steps on their way when the watch ends
+    stop: str = ""  # the command that ends this watch
+    degraded: list[str] = field(default_factory=list)  # what is wrong with the watch itself, in words
+
+
+class Post:
+    """Watches one runbook.
+
+    Args:
+        request: which, and how.
+        around: what it shares with others.
+    """
+
+    def __init__(self, request: Request, around: Surroundings, *, operating: bool = True) -> None:
+        settings = replace(request.settings, settle=SETTLE)
+        self.request = replace(request, settings=settings)
+        self.standing = Standing.STANDBY
+        self.sitting: Sitting | None = None
+        self.lag = 0.0  # seconds by which the last round began late
+        self.next: float | None = None  # when the next round is due
+        self._around = around
+        self._observer = around.observer(self.name)
+        self._operating = operating
+        self._session: Session | None = None
+        self._stack = contextlib.ExitStack()
+        self._claim: Claim | None = None
+        self._try = 0.0  # when to claim the runbook, or try the journal, again
+        self._beat = 0.0  # when to give the next sign of life
+        self._told = ""  # what was said of the journal
+        interval = shortest(request)
+        self.beats = min(BEAT, max(0.5, interval / 2))
+        self.lasts = min(MOST, max(LASTS, 1.5 * interval))
+
+    @property
+    def name(self) -> str:
+        """The runbook's."""
+        return self.request.runbook.name
+
+    @property
+    def run(self) -> str:
+        """The id of the run that watches; empty where none does."""
+        return self._session.run_id if self._session is not None and self.sitting is not None else ""
+
+    @property
+    def epoch(self) -> int:
+        """How often the runbook was claimed, up to now."""
+        return self._claim.epoch if self._claim is not None else 0
+
+    @property
+    def open(self) -> int:
+        """How many incidents are not over."""
+        return len(self.sitting.state.incidents) if self.sitting is not None else 0
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing is wrong but what people or verifications are waited for."""
+        return self.standing in (Standing.ACTIVE, Standing.STANDBY) and not any(
+            each.state in _OPEN for each in (self.sitting.state.incidents.values() if self.sitting else ())
+        )
+
+    def turn(self) -> float:
+        """Do what there is to do; return in how many seconds there is more.
+
+        Raises:
+            Fenced: another watch has taken the runbook over.
+        """
+        now = self._around.clock()
+        if self.standing is Standing.STOPPED:
+            return MOST
+        try:
+            if self.standing is not Standing.ACTIVE and now >= self._try:
+                self._enlist(now)
+            pause = self.sitting.turn() if self.sitting is not None else MOST
+            if self.standing is Standing.ACTIVE and now >= self._beat:
+                self._live(now)
+        except JournalUnusable as error:
+            self._observe(error, now)
+            pause = 0.0
+        if self.sitting is not None and self.sitting.phase is Phase.OVER:
+            self._end()
+            return MOST
+        waits = self._beat if self.standing is Standing.ACTIVE else self._try
+        return max(0.0, min(pause, waits - now))
+
+    def heard(self, number: int, answer: Mapping[str, Any] | Gone) -> bool:
+        """Take in an answer, if it is to something of ours; tell whether it is."""
+        if self.sitting is None:
+            return False
+        try:
+            return self.sitting.heard(number, answer)
+        except JournalUnusable as error:
+            self._observe(error, self._around.clock())
+            return True
+
+    def round(self, names: Sequence[str] | None = None, late: float = 0.0) -> None:
+        """Look at all hosts, since it is time to.
+
+        Args:
+            names: the detectors that are due; None = all.
+            late: seconds since they were.
+        """
+        self.lag = late
+        if self.sitting is not None:
+            with self._guarded():
+                self.sitting.round(self.sitting.hosts, self.sitting.detectors if names is None else names)
+
+    def stir(self, host: str, names: Sequence[str]) -> None:
+        """Look at detectors of a host: something has happened."""
+        if self.sitting is not None:
+            self.sitting.stir(host, names)
+
+    def jumped(self, by: float) -> None:
+        """Take in that the clock was put forward."""
+        if self.sitting is not None:
+            self.sitting.take(Jumped(by))
+
+    def leave(self) -> None:
+        """Begin nothing new; steps on their way are waited for."""
+        if self.sitting is None:
+            self._end()
+            return
+        with self._guarded():
+            self.sitting.leave(self._around.grace)
+
+    def drop(self) -> None:
+        """Leave at once: whoever watches it next asks what became of the steps that are on their way."""
+        if self.sitting is not None:
+            with self._guarded():
+                self.sitting.leave(0.0)
+        self._end()
+
+    def fenced(self) -> None:
+        """Stop without a word to the journal: it belongs to another watch."""
+        self._close(fenced=True)
+        self.standing = Standing.STOPPED
+
+    def say(self, what: str, message: str, level: str = "info") -> None:
+        """Tell what the watch itself came upon, and write it down where that can be."""
+        run = self._session.run_id if self._session is not None else ""
+        fact = Fact(f"watch.{what}", self._around.clock(), run, data={"message": message, "level": level})
+        if self.sitting is not None and self.standing is Standing.ACTIVE:
+            with contextlib.suppress(JournalUnusable):
+                self.sitting.note(fact)
+                return
+        self._observer.fact(fact)
+
+    def _enlist(self, now: float) -> None:
+        """Claim the runbook; sit down to it where that succeeds."""
+        self._try = now + (self.beats if self.standing is Standing.STANDBY else AGAIN)
+        session = self._session if self.standing is Standing.STANDBY and self._session is not None else None
+        if session is None:
+            session = Session(self.request)
+        try:
+            claim = session.claim(self._around.shard, now, lasts=self.lasts, every=self.beats)
+        except JournalUnusable as error:
+            session.close(1)
+            self._session = self._session if self._session is not session else None
+            if self.standing is not Standing.OBSERVING:
+                self._observe(error, now)
+            return
+        if claim is None:
+            if self.standing is Standing.OBSERVING:
+                self._close()
+                self.standing = Standing.STANDBY
+            if self._session is not session:
+                self._session = session
+                self.say("standby", f"`{self.name}` is watched already; stands by", "info")
+            return
+        if self.standing is Standing.OBSERVING:
+            self._close()
+        was = self.standing
+        self._session, self._claim, self.standing, self._told = session, claim, Standing.ACTIVE, ""
+        self._sit(session, claim)
+        if claim.why:
+            self.say("took_over", f"took `{self.name}` over: {claim.why}", "warning")
+        if was is Standing.OBSERVING:
+            self.say("recovered", f"the journal can be written again: `{self.name}` is healed again", "warning")
+
+    def _sit(self, session: Session, claim: Claim | None) -> None:
+        request, observer = self.request, self._observer
+        opened = session.open(self._stack, observer, claim)
+        runbook = request.runbook
+        self.sitting = Sitting(
+            opened,
+            self._around.fleet,
+            self._around.ears,
+            observer,
+            operating=self._operating and claim is not None and request.settings.operations,
+            horizon=lambda now: restore.horizon(runbook, now),
+            wait=request.wait,
+            diff=request.diff,
+            clock=self._around.clock,
+        )
+        self._operating = False  # once
+        self._beat = 0.0
+        self.sitting.begin()
+
+    def _live(self, now: float) -> None:
+        assert self._claim is not None
+        assert self._session is not None
+        self._beat = now + self.beats
+        if not self._session.beat(self._claim, now, self.lasts, self._about()):
+            raise Fenced(f"`{self.name}` was taken over by another watch", mend="it watches now; this one stops")
+
+    def _about(self) -> dict[str, Any]:
+        """Return what `runbook status` says of this watch."""
+        sitting = self.sitting
+        assert sitting is not None
+        polled = len(sitting.polled)
+        asked = len(sitting.detectors) * len(sitting.hosts)
+        return {
+            "lag": round(self.lag, 3),
+            "next": self.next,
+            "hosts": len(sitting.hosts),
+            "detectors": len(sitting.detectors),
+            "listening": asked - polled,
+            "degraded": list(self._around.degraded),
+            "stop": self._around.stop,
+            "file": self.request.runbook.file,
+        }
+
+    def _observe(self, error: JournalUnusable, now: float) -> None:
+        """Go on without the journal: look and tell, and do nothing."""
+        self._close(fenced=True)
+        self._try, self.standing = now + AGAIN, Standing.OBSERVING
+        caps = replace(self.request.settings.caps, mode=Mode.OBSERVE)
+        settings = replace(self.request.settings, caps=caps, operations=False)
+        only_looks = replace(self.request, settings=settings, commits=False)
+        try:
+            self._session = Session(only_looks)
+            self._sit(self._session, None)
+        except UserError:  # it can't even be read
+            self._close(fenced=True)
+        if str(error) != self._told:
+            self._told = str(error)
+            what = f"the journal can't be written: {error.what} ({error.where}): `{self.name}` is only observed"
+            self.say("degraded", f"{what} until it can; nothing is healed. {error.mend}".rstrip(), "error")
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Any:
+        try:
+            yield
+        except JournalUnusable as error:
+            self._observe(error, self._around.clock())
+
+    def _end(self) -> None:
+        if self._session is not None and self.sitting is not None and self.standing is Standing.ACTIVE:
+            self._session.end(self._observer)
+        with contextlib.suppress(JournalUnusable):
+            self._close()
+        self.standing = Standing.STOPPED
+
+    def _close(self, *, fenced: bool = False) -> None:
+        """Let go of the journal, and of the claim."""
+        code = 0 if self.healthy else 2
+        self.sitting, self._claim = None, None
+        stack, self._stack = self._stack, contextlib.ExitStack()
+        session, self._session = self._session, None
+        stack.close()
+        if session is not None:
+            if not fenced:
+                session.release()
+            session.close(code, fenced=fenced)
+
+
+def shortest(request: Request) -> float:
+    """Return the shortest time between two looks, in seconds; for cron expressions a minute."""
+    runbook = request.runbook
+    every = [runbook.every, *(each.every for each in runbook.detectors if each.every is not None)]
+    return min(each if isinstance(each, float) else 60.0 for each in every)

@@ -1,0 +1,304 @@
+"""The driver of a runbook that is watched: it looks when something is due, or when something has happened.
+
+It never waits: `turn` does what there is to do, and says when there is more. Several sittings share one thread and the
+connections to their hosts.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine.driver import Driver
+from runbook.engine.model import IncidentState
+from runbook.engine.recover.commands import (
+    Asked,
+    Finish,
+    Forget,
+    LookAt,
+    Looked,
+    Operate,
+    Recover,
+    Resume,
+    Stop,
+    Woke,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from runbook.engine.driver import Observer
+    from runbook.engine.ears import Ears
+    from runbook.engine.fleet.connection import Fleet, Gone
+    from runbook.engine.journal.facts import Fact
+    from runbook.engine.recover.commands import Event
+    from runbook.engine.start import Opened
+
+GAP: Final = 0.05  # seconds between two looks at a host that something has happened on
+PATIENCE: Final = 600.0  # seconds for which a host is not looked at because an earlier run's step goes on there
+AGAIN: Final = 300.0  # seconds after which that is asked anew
+OFTEN: Final = 600.0  # seconds after which what counts no more is forgotten
+LONGEST: Final = 3600.0  # seconds until there is something to do, at most
+
+
+class Phase(enum.Enum):
+    """How far a sitting is."""
+
+    BEFORE = "looks before its operations"
+    OPERATING = "operations"
+    WATCHING = "watching"
+    LEAVING = "leaving"
+    FINISHING = "finishing"
+    OVER = "over"
+
+
+class Sitting(Driver):
+    """One runbook that is watched, until it is told to leave.
+
+    Args:
+        opened: the state that earlier runs left, and who keeps what is done.
+        fleet: the connections, which others use as well.
+        ears: what agents say by themselves.
+        observer: is told what happens.
+        operating: carry the operations out first.
+        horizon: since when recoveries count, at a time.
+        wait: seconds to wait for hosts that were cut off in the middle of a step.
+        diff: have steps tell what they change in files.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        fleet: Fleet,
+        ears: Ears,
+        observer: Observer,
+        *,
+        operating: bool = True,
+        horizon: Callable[[float], float] = lambda _: 0.0,
+        wait: float = 120.0,
+        diff: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(
+            opened.state,
+            opened.hosts,
+            fleet,
+            opened.keeper,
+            observer,
+            wait=wait,
+            writable=opened.writable,
+            diff=diff,
+            teller=opened.teller,
+            clock=clock,
+        )
+        self._ears = ears
+        self._horizon = horizon
+        runbook = opened.state.plan.runbook
+        self._operating = operating and bool(runbook.operations)
+        self.phase = Phase.BEFORE if self._operating else Phase.WATCHING
+        self._names = self._asked()
+        self._rounds.listens = True
+        self._late: dict[str, set[str]] = {}  # by host: what is looked at as soon as that can be done
+        self._stirred: dict[str, set[str]] = {}  # by host: what something has happened to
+        self._looked: dict[str, float] = {}  # by host: when a stir made us look last
+        self._ripens: dict[tuple[str, str], float] = {}  # by host and detector: when a hold is long enough
+        self._loose: dict[str, float] = {}  # by host: when to ask again for steps that earlier runs left
+        self._resumed = clock()
+        self._forgot = clock()
+        self._until = 0.0  # when a leaving sitting waits no longer
+        self.polled: dict[tuple[str, str], str] = {}  # by host and detector: why nothing tells when it happens
+
+    def begin(self) -> None:
+        """Take up what earlier runs left, and look for the first time."""
+        self._put(self._keeper.told(self._clock()))
+        self._put(Recover(on=False))
+        self._put(Resume({}, self._flight.resume(self.hosts)))
+        if self.phase is Phase.WATCHING:
+            self._put(Recover())
+        self.round(self.hosts, self._names)
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """What hosts are asked for."""
+        return self._names
+
+    @property
+    def asking(self) -> frozenset[str]:
+        """The hosts that have not answered their looks yet."""
+        return self._rounds.hosts
+
+    def round(self, hosts: Sequence[str], names: Sequence[str]) -> None:
+        """Look at hosts, since it is time to; one that still answers the look before is left out."""
+        if self.phase not in (Phase.BEFORE, Phase.WATCHING):
+            return
+        asked = [host for host in hosts if not self._rounds.open(host).intersection(names)]
+        if not asked or not set(names).intersection(self._names):
+            return
+        self._put(Asked(frozenset(asked)))
+        for host in asked:
+            self._look(host, names)
+
+    def stir(self, host: str, names: Iterable[str]) -> None:
+        """Look at some detectors of a host as soon as may be: something has happened."""
+        known = set(names) & set(self._names)
+        if known and host in self.state.plan.scopes and self.phase is Phase.WATCHING:
+            self._stirred.setdefault(host, set()).update(known)
+
+    def heard(self, number: int, answer: Mapping[str, Any] | Gone) -> bool:
+        """Take in an answer, if it is to something of ours; tell whether it is."""
+        return self._heard(number, answer)
+
+    def note(self, fact: Fact) -> None:
+        """Write down what the watch itself came upon, and tell."""
+        self._tell([fact])
+
+    def take(self, event: Event) -> None:
+        """Let something happen that no host has said."""
+        self._events.append(event)
+
+    def leave(self, grace: float) -> None:
+        """Begin nothing new, and wait for steps on their way so many seconds at most; the next run asks for them."""
+        if self.phase in (Phase.LEAVING, Phase.FINISHING, Phase.OVER):
+            return
+        operated = self._operating and self.phase is not Phase.BEFORE
+        self._operating = operated
+        self.phase, self._until = Phase.LEAVING, self._clock() + grace
+        self._put(Stop())
+        self._flight.leave()
+
+    def turn(self) -> float:
+        """Do what there is to do; return in how many seconds there is more, unless something happens before."""
+        self._drain()
+        now = self._clock()
+        if self.phase is not Phase.OVER:
+            self._resume(now)
+            self._look_late(now)
+            self._flight.ask()
+            self._hear(now)
+            wake = self.state.wake
+            if wake is not None and now >= wake:
+                self._put(Woke())
+            self._drain()
+            if self._move_on(now):
+                return 0.0
+            if now - self._forgot >= OFTEN:
+                self._forgot = now
+                self._put(Forget(self._horizon(now)))
+        return self._pause(now)
+
+    def _pause(self, now: float) -> float:
+        if self._events or any(host not in self._flight.resuming for host in self._late):
+            return 0.0
+        times = [self.state.wake, self._flight.due, *self._ripens.values(), *self._loose.values()]
+        times += [
+            self._looked.get(host, 0.0) + GAP
+            for host, names in self._stirred.items()
+            if names - self._rounds.open(host)
+        ]
+        if self.phase is Phase.LEAVING:
+            times.append(self._until)
+        if self._flight.resuming:
+            times.append(self._resumed + PATIENCE)
+        return max(0.0, min((at - now for at in times if at is not None), default=LONGEST))
+
+    def _move_on(self, now: float) -> bool:
+        """Go from one phase to the next, where that is time; tell whether it was."""
+        idle = not (self._rounds or self._flight or self._late)
+        waits = self.state.wake is not None
+        if self.phase is Phase.BEFORE and idle and not waits:
+            self.phase = Phase.OPERATING
+            for host in self._reached(self.hosts):
+                self._put(Operate(host))
+        elif self.phase is Phase.OPERATING and idle and not waits:
+            self.phase = Phase.WATCHING
+            self._put(Recover())
+            self.round(self.hosts, self._names)
+        elif self.phase is Phase.LEAVING and (not self._flight or now >= self._until):
+            self.phase = Phase.FINISHING if self._operating and now < self._until else Phase.OVER
+            for host in self._reached(self.hosts) if self.phase is Phase.FINISHING else ():
+                self._put(Finish(host))
+        elif self.phase is Phase.FINISHING and (not self._flight or now >= self._until):
+            self.phase = Phase.OVER
+        else:
+            return False
+        return True
+
+    def _look(self, host: str, names: Iterable[str]) -> None:
+        if host in self._flight.resuming:
+            self._late.setdefault(host, set()).update(names)
+            return
+        listed = tuple(name for name in self._names if name in set(names))
+        for name in listed:
+            self._ripens.pop((host, name), None)
+        self._listen(host, listed)
+        self._perform(LookAt(host, listed))
+
+    def _look_late(self, now: float) -> None:
+        """Look at what could not be looked at before, at what has happened, and where a hold is long enough."""
+        for host in [each for each in self._late if each not in self._flight.resuming]:
+            self._look(host, self._late.pop(host))
+        if self.phase is not Phase.WATCHING:
+            return
+        for (host, name), at in list(self._ripens.items()):
+            if now >= at:
+                del self._ripens[host, name]
+                self._stirred.setdefault(host, set()).add(name)
+        for host, names in list(self._stirred.items()):
+            ready = names - self._rounds.open(host)  # what is being looked at is looked at again after that
+            if not ready or now - self._looked.get(host, 0.0) < GAP:
+                continue
+            self._looked[host] = now
+            self._stirred[host] = names - ready
+            if not self._stirred[host]:
+                del self._stirred[host]
+            self._look(host, ready)
+
+    def _resume(self, now: float) -> None:
+        """See to the steps that earlier runs left, and that go on for long."""
+        if self._flight.resuming and now - self._resumed >= PATIENCE:
+            self._loose |= dict.fromkeys(self._flight.resuming, now + AGAIN)
+            self._events.extend(self._flight.still_resuming(patient=False))
+            self._drain()
+        for host, at in list(self._loose.items()):
+            if now >= at and not any(task.owner.host == host for task in self.state.tasks.values()):
+                del self._loose[host]
+                self._resumed = now
+                self._put(Resume({}, self._flight.resume([host])))
+
+    def _saw(self, event: Event | None) -> None:
+        super()._saw(event)
+        if isinstance(event, Looked) and event.answered:
+            self._flight.back(event.host, self.state)
+            self._ripen(event.host, event.looks)
+            for name, look in event.looks.items():
+                self._note(event.host, name, getattr(look, "heard", ""))
+
+    def _ripen(self, host: str, names: Iterable[str]) -> None:
+        """Remember when conditions that are seen to hold will have held long enough."""
+        plan, now = self.state.plan, self._clock()
+        for name in names:
+            self._ripens.pop((host, name), None)
+        for (place, name, subject), hold in self.state.holds.items():
+            detector = plan.runbook.detector(name)
+            if place != host or detector is None or not detector.hold or name not in self._names:
+                continue
+            incident = self.state.incidents.get((place, name, subject))
+            if incident is not None and incident.state is not IncidentState.PENDING:
+                continue
+            ripe = hold.since + detector.hold
+            if ripe > now:
+                self._ripens[host, name] = min(ripe, self._ripens.get((host, name), ripe))
+
+    def _listen(self, host: str, names: Iterable[str]) -> None:
+        """Have the agents that look say when something happens."""
+        plan = self.state.plan
+        for user in {plan.user(host, each.become, each.become_user) for each in map(plan.detector, names)}:
+            self._ears.listen(host, user)
+
+    def _note(self, host: str, name: str, why: str) -> None:
+        if why:
+            self.polled[host, name] = why
+        else:
+            self.polled.pop((host, name), None)
