@@ -188,6 +188,7 @@ class Session:
             request.users,
             request.size,
             signs=chosen.signs(runbook),
+            heard=chosen.heard(runbook),
             began=self._started,
             last=journal.last_run(runbook.name),
         )

@@ -212,12 +212,11 @@ class Agent:
     def _arm(self, batch: Batch, answer: Dict[str, Any]) -> None:
         """Listen to what was looked at, and put into the looks whether that can be done."""
         for spec, found in zip(batch.specs, answer["looks"]):
-            sought = found.pop(look.SOURCES, None)
+            told, sought = look.SOURCES in found, found.pop(look.SOURCES, None)
             if self._hearing is None or not spec.get("listen"):
                 continue
-            if found["status"] == "unknown":
-                self._hearing.doubt()
-            heard = self._hearing.arm(str(spec["listen"]), sought, float(found.get("duration", 0.0)))
+            key = str(spec["listen"])
+            heard = self._hearing.arm(key, sought, found["duration"]) if told else self._hearing.known(key)
             if heard is not None:
                 found["heard"] = heard
 

@@ -18,6 +18,7 @@ LARGEST = 16 << 20  # bytes of one look's answer
 _GATHERED = 48 * 1024  # bytes that are said before who listens is called; a pipe takes 64 KiB
 EARS = "ears"  # in a moment: the inotify instance that the agent listens to, -1 where it has none
 SOURCES = "sources"  # in a look's answer, for the agent alone: what can be heard
+_ELSEWHERE = "what can be heard is not told by a look under a `python` of its own"
 _INDEX = struct.Struct("!I")
 _TOGETHER = {"daemon": 0, "process": 1, "gpu": 2}  # probes that share what they ask for
 _probes: Dict[str, Tuple[Mapping[str, Any], Probe]] = {}  # of the process that looks, by the looks' names
@@ -36,7 +37,8 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     if spec.get("python"):
         from runbook.modules import elsewhere
 
-        return elsewhere.look(spec)
+        said = elsewhere.look(spec)
+        return {**said, SOURCES: {"why": [_ELSEWHERE]}} if spec.get("listen") else said
     moment = {} if moment is None else moment
     if "env" not in moment:
         moment["env"] = _environment()
@@ -72,17 +74,19 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         answer["reason"] = f"{type(error).__name__}: {error}{at}{why}"
     answer["duration"] = time.monotonic() - began
     if spec.get("listen") and EARS in moment:
-        _listen(spec, host, seen, answer)
+        _listen(spec, host, seen, answer, moment)
     return answer
 
 
-def _listen(spec: Mapping[str, Any], host: Host, seen: Sequence[Record], answer: Dict[str, Any]) -> None:
+def _listen(
+    spec: Mapping[str, Any], host: Host, seen: Sequence[Record], answer: Dict[str, Any], moment: Dict[str, Any]
+) -> None:
     """Arm what can be heard of what was looked at, and tell the agent."""
     from runbook.modules.listening import seeking
 
     with contextlib.suppress(Unclear, Invalid, KeyError):  # it is no probe: the look says so
         probe = _probe(str(spec.get("id")), _class(spec)[0], spec.get("params") or {})
-        answer[SOURCES] = seeking.sought(probe, host, seen, host.moment)
+        answer[SOURCES] = seeking.sought(probe, host, seen, moment)
 
 
 @lru_cache(maxsize=1)
@@ -107,8 +111,7 @@ def _records(spec: Mapping[str, Any], host: Host, seen: List[Record]) -> List[Di
     if isinstance(found, (str, bytes, dict)) or not isinstance(found, Iterable):
         raise Unclear(f"{_here(cls)} returned {values.shown(found)}; it must yield records")
     own = "module" in (spec.get("code") or {})
-    for record in found:
-        seen.append(_record(cls, record, own=own))
+    seen.extend(_record(cls, record, own=own) for record in found)
     return [values.travelling(record, cls.subject) for record in seen]
 
 

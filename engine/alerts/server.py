@@ -10,25 +10,23 @@ import contextlib
 import hmac
 import http.server
 import json
-import socket
 import threading
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from runbook.engine import listening
 from runbook.engine.alerts import payload
 from runbook.engine.alerts.inbox import PATIENCE, Full, Inbox
 from runbook.engine.errors import UserError
+from runbook.engine.listening import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 OPTION: Final = "--alerts"
 LARGEST: Final = 4 << 20  # bytes of a message
-LINES: Final = 16  # connections at a time
-SLOWEST: Final = 20.0  # seconds for a request, from the first byte to the answer
 RATE: Final = 20.0  # messages a second, for long
 BURST: Final = 100.0  # at once
 
@@ -56,55 +54,17 @@ class Listener:
             raise UserError(what, where=OPTION, mend=mend)
         self._server = listening.bound(lambda: _Server((host, port), token, inbox, clock), (host, port), OPTION)
         self.address = listening.written(host, int(self._server.server_address[1]))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="alerts", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Hear no more."""
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.close = self._server.begin()
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 32
-
+class _Server(Server):
     def __init__(self, address: tuple[str, int], token: str | None, inbox: Inbox, clock: Callable[[], float]) -> None:
-        self.address_family = listening.family(address[0])
         self.token = token
         self.inbox = inbox
         self.clock = clock
-        self._lines = threading.Semaphore(LINES)
         self._lock = threading.Lock()
         self._credit, self._at = BURST, time.monotonic()
         super().__init__(address, _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, if there are not too many."""
-        if not self._lines.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._lines.release()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve it, and end it when it takes too long: a sender may send a byte a minute."""
-        late = threading.Timer(SLOWEST, _cut, (request,))
-        late.daemon = True
-        late.start()
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            late.cancel()
-            self._lines.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a sender that went away."""
 
     def in_time(self) -> bool:
         """Tell whether messages come slowly enough."""
@@ -197,8 +157,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Write nothing: what is sent may be anything."""
-
-
-def _cut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from runbook.engine.model import Severity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runbook.engine.detect.sightings import Sign
 
 ROLES: Final = {"root": 0.0, "confirmation": 1.0, "cascade": 2.0}  # the order in which they are causes
@@ -58,6 +60,22 @@ class Kind(NamedTuple):
 def depth(sign: Sign) -> int:
     """Return how deep in the machine a signature is at home; 0 is deepest."""
     return _DEPTHS.get(sign.scope, 2)
+
+
+def may_follow(sign: Sign, variant: str, others: Iterable[Sign]) -> bool:
+    """Tell whether something that is seen may follow from what has yet to be heard of.
+
+    Args:
+        sign: what is seen.
+        variant: which kind of it.
+        others: all that can be heard of.
+
+    Example:
+        >>> may_follow(cuda_oom, "", [cuda_oom])     # doctest: +SKIP
+        False
+    """
+    kind = Kind.of(sign, variant)
+    return any(claim(Kind.of(other, ""), kind) is not None for other in others if other.id != sign.id)
 
 
 def claim(cause: Kind, one: Kind) -> Claim | None:

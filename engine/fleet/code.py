@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from runbook.engine.fleet.layers import Layer
 
 
-def of(noun: Literal["step", "probe"], name: str) -> dict[str, Any]:
-    """Return what stands in a request about a module; empty for those that the agent has with all they need."""
+def of(noun: Literal["step", "probe"], name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands in a request about a module; empty for those that the agent has with all they need.
+
+    Args:
+        noun: what it is.
+        name: its name.
+        params: what it is called with; few calls of some modules need a package.
+    """
     own = catalogue.own(noun, name)
     if own is None:
-        return _standing(noun, name)
+        needed = _needs(noun, name, params)
+        return _standing(needed) if needed else {}
     from runbook.engine.fleet import packages
 
     found = [_layer(own, catalogue.generation()).named()]
@@ -38,12 +45,8 @@ def layers(requests: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 @cache
-def _standing(noun: Literal["step", "probe"], name: str) -> dict[str, Any]:
+def _standing(needed: tuple[str, ...]) -> dict[str, Any]:
     """Return what stands in a request about a module that comes with the agent."""
-    known = catalogue.step_names() if noun == "step" else catalogue.probe_names()
-    needed = _needs(noun, name) if name in known else ()
-    if not needed:
-        return {}
     from runbook.engine.fleet import packages
 
     found = [layer.named() for layer in packages.travelling(needed)]
@@ -65,5 +68,17 @@ def _layer(own: catalogue.Own, _generation: int) -> Layer:
     return layer(own.files(), own.root)
 
 
-def _needs(noun: str, name: str) -> tuple[str, ...]:
-    return catalogue.step(name).needs if noun == "step" else catalogue.probe(name).needs
+def _needs(noun: str, name: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a call of a bundled module needs; all that the module may need, where that can't be told yet."""
+    try:
+        cls: Any = catalogue.step(name) if noun == "step" else catalogue.probe(name)
+    except KeyError:
+        return ()  # the host says so
+    if not cls.needs:
+        return ()
+    called = object.__new__(cls)  # not checked: that is for the host
+    called.__dict__.update(params)
+    try:
+        return tuple(called.needed())
+    except (AttributeError, TypeError, ValueError):
+        return tuple(cls.needs)

@@ -55,7 +55,7 @@ def probe(specs: Iterable[Spec]) -> dict[str, Any]:
             "deadline": spec.deadline,
             **({"python": spec.python} if spec.python else {}),
             **({"listen": spec.listen} if spec.listen else {}),
-            **code.of("probe", spec.probe),
+            **code.of("probe", spec.probe, spec.params),
         }
         for spec in specs
     ]
@@ -73,7 +73,7 @@ def run(
     diff: bool = False,
 ) -> dict[str, Any]:
     """Ask for a step; without a claim it only waits for whoever acts on its subject."""
-    known = code.of("step", order.module)
+    known = code.of("step", order.module, order.params)
     return {
         "op": "run",
         **({"python": order.python} if order.python else {}),

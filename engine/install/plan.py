@@ -86,8 +86,8 @@ def service(asked: Asked, watched: Watched) -> Service:
 def written(asked: Asked, *, system: bool) -> tuple[str, ...]:
     """Return the directories that the watch writes in beside its state directory: they are there, or their parents."""
     places = [str(location.choose(asked.journal).parent)]
-    for path in words.paths(asked.words, written=True):
-        places.append(path if os.path.isdir(path) else os.path.dirname(path))  # noqa: PTH112, PTH120
+    named = words.paths(asked.words, written=True)
+    places += [path if os.path.isdir(path) else os.path.dirname(path) for path in named]  # noqa: PTH112, PTH120
     agents = os.environ.get("RUNBOOK_AGENT_DIR")
     if agents:
         places.append(os.path.abspath(agents))  # noqa: PTH100

@@ -98,12 +98,12 @@ def _others(path: str) -> Iterator[tuple[str, str]]:
     own = path
     while True:
         try:
-            seen = os.stat(path)
+            seen = os.stat(path)  # noqa: PTH116 -- texts
         except OSError:
             return  # said by whoever reads it
         sticky = path != own and seen.st_mode & 0o1000
         if seen.st_uid != 0:
-            mend = f"chown root {path}; or, as that user: `runbook install --user`"
+            mend = f"chown root {path}; or let that user install it"
             yield f"{path} belongs to uid {seen.st_uid}", mend
         elif not sticky and written_by_others(seen):
             whom = "everybody" if seen.st_mode & 0o002 else f"group {seen.st_gid}"

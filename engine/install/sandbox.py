@@ -50,7 +50,8 @@ def settings(ground: Ground) -> list[Setting]:
     """Return the settings that confine a watch, as far as what it needs allows."""
     needs = ground.needs
     if Need.EVERYTHING in needs:
-        why = f"Nothing is confined: {_names(needs[Need.EVERYTHING])} {Need.EVERYTHING.value}, and they inherit what is set here."
+        who = _names(needs[Need.EVERYTHING])
+        why = f"Nothing is confined: {who} {Need.EVERYTHING.value}, and they inherit what is set here."
         return [Setting(why=why)]
     return [*_files(ground), *_kernel(ground), *_process(ground)] if ground.system else list(_user(ground))
 
@@ -76,7 +77,7 @@ def _files(ground: Ground) -> Iterator[Setting]:
     why = ground.home or _wanted(ground, Need.HOME)
     yield Setting("ProtectHome", "read-only" if why else "yes", f"Homes can be read: {why}." if why else "")
     if ground.tmp:
-        yield Setting(why=f"/tmp is everybody's: {ground.tmp}.")
+        yield Setting(why=f"Temporary files are shared with the machine: {ground.tmp}.")
     else:
         yield Setting("PrivateTmp", "yes")
 

@@ -96,7 +96,5 @@ def _own_folder() -> Path:
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:
     """Return what it said, as one line."""
-    from runbook.engine.report.words import printable
-
     lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return printable(lines[0]) if lines else f"exit code {done.returncode}"
+    return lines[0] if lines else f"exit code {done.returncode}"

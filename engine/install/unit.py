@@ -22,6 +22,7 @@ _AFTER_GRACE: Final = 30  # seconds beyond `--grace`, to write down what is left
 _START: Final = 120  # seconds to lint, to open the journal, and to say READY
 NOTIFY_RELOAD: Final = 253  # systemd's versions
 _STEPS: Final = 254
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:=,@+-]*|--?([a-zA-Z][a-z-]*)?")
 
 
 @frozen
@@ -157,13 +158,7 @@ def assigned(name: str, value: str) -> str:
 
 def _word(word: str) -> str:
     """Return a word of a command line; `$` would name a variable."""
-    if (
-        re.fullmatch(r"[A-Za-z0-9_./:=,@+-]+", word)
-        and word[0] not in "-@:+!"
-        or re.fullmatch(r"--?[a-zA-Z][a-z-]*", word)
-    ):
-        return word
-    return _quoted(word.replace("$", "$$"))
+    return word if _PLAIN.fullmatch(word) else _quoted(word.replace("$", "$$"))
 
 
 def _quoted(given: str) -> str:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 _PATHLIKE: Final = frozenset({"FILE", "DIR", "PATH"})
 PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # what systemd gives a unit
 _PASSED: Final = ("RUNBOOK_JOURNAL", "RUNBOOK_CONFIG", "RUNBOOK_AGENT_DIR")
-LEFT: Final = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "HF_HOME", "HF_TOKEN",
-               "HF_ENDPOINT", "KUBECONFIG", "SLURM_CONF", "SSH_AUTH_SOCK", "LD_LIBRARY_PATH", "SSL_CERT_FILE")  # fmt: skip
+LEFT: Final = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE"),
+    *("HF_HOME", "HF_TOKEN", "HF_ENDPOINT", "KUBECONFIG", "SLURM_CONF", "SSH_AUTH_SOCK", "LD_LIBRARY_PATH"),
+)
 
 
 @frozen

@@ -73,6 +73,12 @@ def signs(runbook: Runbook) -> Mapping[str, Signature]:
     return signatures.catalogue().signatures if named else {}
 
 
+def heard(runbook: Runbook) -> frozenset[str]:
+    """Return the signatures that some detector of a runbook can see: nothing follows from what nobody hears of."""
+    given = [each.params["signatures"] for each in runbook.detectors if "signatures" in each.params]
+    return frozenset(sign.id for globs in given for sign in found(globs) or ())
+
+
 @lru_cache(maxsize=64)
 def _travelling(catalogue: Catalogue, globs: tuple[str, ...]) -> dict[str, Any]:
     chosen = catalogue.chosen(globs)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide.guards import Refusal, moment
-from runbook.engine.detect import sights
+from runbook.engine.detect import claims, sights
 from runbook.engine.detect.lineage import REACH, parents, root
 from runbook.engine.model import IncidentState
 from runbook.engine.recover import decision
@@ -43,6 +43,15 @@ def waits(turn: Turn, incident: Incident) -> bool:
     if turn.plan.settings.settle:
         turn.put(replace(moved, wake=until))
     return True
+
+
+def may_follow(turn: Turn, incident: Incident) -> bool:
+    """Tell whether an incident's events may follow from others that a detector can see, and that may yet come in."""
+    plan = turn.plan
+    others = [sign for name, sign in plan.signs.items() if plan.heard is None or name in plan.heard]
+    known = [(plan.signs[sight["signature"]], sight["variant"]) for sight in incident.sights
+             if sight["signature"] in plan.signs]  # fmt: skip
+    return any(claims.may_follow(sign, variant, others) for sign, variant in known)
 
 
 def _only_follows(incident: Incident) -> bool:

@@ -66,7 +66,7 @@ def decide(turn: Turn) -> None:
     if not reading:
         cascades.fold(turn)
     for incident in _in_order(turn, turn.due):
-        if reading and _belongs_to_others(turn, incident):
+        if (reading and _belongs_to_others(turn, incident)) or _settles(turn, incident):
             held.add((incident.host, incident.detector))
         elif (current := turn.incident(incident.key)) is not None:
             _decide(turn, current)
@@ -98,16 +98,17 @@ def _belongs_to_others(turn: Turn, incident: Incident) -> bool:
 
 
 def _reading(turn: Turn) -> bool:
-    """Tell whether hosts have yet to answer, logs are yet to be read, or events of one fault may yet come in."""
+    """Tell whether hosts have yet to answer, or logs are yet to be read."""
     behind = any(turn.now - since < CATCH_UP for since in turn.read("catching").values())
-    return bool(turn.awaited) or behind or _settling(turn)
+    return bool(turn.awaited) or behind
 
 
-def _settling(turn: Turn) -> bool:
-    """Tell whether events are so fresh that others of the same fault may yet come in, and have them decided then."""
-    settle = turn.plan.settings.settle
-    fresh = [each for each in turn.read("incidents").values() if each.sights and each.state is IncidentState.OPEN]
-    fresh = [each for each in fresh if turn.now < each.opened + settle]
-    for each in fresh:
-        turn.put(replace(each, wake=each.opened + settle))
-    return bool(fresh)
+def _settles(turn: Turn, incident: Incident) -> bool:
+    """Tell whether an incident's events are so fresh that what they follow from may yet come in; wait for it then."""
+    until = incident.opened + turn.plan.settings.settle
+    if not incident.sights or incident.state is not IncidentState.OPEN or turn.now >= until:
+        return False
+    if not cascades.may_follow(turn, incident):
+        return False
+    turn.put(replace(incident, wake=until))
+    return True

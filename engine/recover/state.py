@@ -179,6 +179,7 @@ class Plan:
     users: Mapping[str, tuple[bool, str]] = field(default_factory=dict)  # by host: whether to become, and whom
     size: int = 0  # hosts that the runbook is for, before --limit
     signs: Mapping[str, Sign] = field(default_factory=dict)  # the catalogue's signatures, by id
+    heard: frozenset[str] | None = None  # those of them that a detector can see; None = all
     began: float = 0.0  # the run
     last: float | None = None  # when the run before it began, if there was one
 

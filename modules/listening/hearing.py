@@ -6,7 +6,7 @@ import re
 import select
 import time
 from functools import lru_cache
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, Tuple, Union
 
 from runbook.modules.listening import inotify
 from runbook.modules.listening.keys import NEVER, Keys
@@ -89,6 +89,11 @@ class Hearing:
                 self._armed[key] = sought
         return self._answers.get(key)
 
+    def known(self, key: str) -> Optional[Heard]:
+        """Return what `arm` returned last: a look that failed says nothing of what it would have listened to."""
+        self._untidy = True  # it may have begun watches all the same
+        return self._answers.get(key)
+
     def tidy(self, now: float) -> None:
         """End what nobody needs any more. Not while a worker looks: it may have begun a watch that it has not told."""
         if now - self._tidied > _FORGET / 10:
@@ -102,10 +107,6 @@ class Hearing:
                 for watch in inotify.watches(self.instance) - self._watches.keys():
                     inotify.forget(self.instance, watch)
 
-    def doubt(self) -> None:
-        """A worker may have begun watches of which nobody was told."""
-        self._untidy = True
-
     def close(self) -> None:
         """Hear nothing any more."""
         self._processes.close()
@@ -115,8 +116,8 @@ class Hearing:
         self.instance = self._kernel = -1
         self._poll.close()
 
-    def _stir(self, keys: Any) -> bool:
-        return any([self.keys.stir(key) for key in keys])
+    def _stir(self, keys: Iterable[str]) -> bool:
+        return sum(map(self.keys.stir, keys)) > 0
 
     def _changes(self) -> bool:
         """Take in what inotify tells; whether it was news to anybody."""
@@ -152,10 +153,9 @@ class Hearing:
             self._processes.leave(one, key)
         missed = not new <= old
         for one in came:
-            try:
-                why.append(self._processes.await_end(one, key))
-            except ProcessLookupError:
-                missed = True
+            refusal = self._processes.await_end(one, key)
+            missed = missed or refusal is None
+            why.append(refusal or "")
         if sought.get("kernel"):
             missed = missed or not before.get("kernel")
             why.append(self._kernel_heard())

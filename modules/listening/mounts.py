@@ -1,4 +1,4 @@
-"""Which file systems can be listened to: what another machine writes to a network file system is heard by nobody here."""
+"""Which file systems can be listened to: of what another machine writes to one of the network, nobody here hears."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class Mounts:
                 for line in file:
                     about, _, more = line.partition(" - ")
                     words, kind = about.split(), more.split(None, 1)[:1]
-                    if len(words) > 4 and kind:  # noqa: PLR2004 -- the fifth word is where it is mounted
+                    if len(words) > 4 and kind:
                         self._kinds[_ESCAPE.sub(_letter, words[4])] = kind[0]
         except OSError:
             pass  # without /proc nothing is known to be remote

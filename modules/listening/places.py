@@ -50,7 +50,7 @@ def _literal(path: str, *, rotated: bool) -> Iterator[Name]:
     yield Name(folder, _names(name, rotated=rotated))
 
 
-def _walk(folder: str, parts: Sequence[str], rotated: bool, links: int) -> Iterator[Name]:  # noqa: FBT001 -- inward
+def _walk(folder: str, parts: Sequence[str], rotated: bool, links: int) -> Iterator[Name]:
     part, rest = parts[0], parts[1:]
     if part == "**":
         yield Name(folder, _ANY)
@@ -74,7 +74,7 @@ def _named(
     folder: str,
     part: str,
     rest: Sequence[str],
-    rotated: bool,  # noqa: FBT001 -- inward
+    rotated: bool,
     links: int,
 ) -> Iterator[Name]:
     """Go on below a name that is written out: it is watched itself where it ends, is a link, or is not there."""

@@ -3,7 +3,7 @@
 import errno
 import os
 import select
-from typing import Dict, Iterable, List, Set, Tuple
+from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 from runbook.modules.listening import inotify
 
@@ -26,12 +26,8 @@ class Processes:
         self._names: Dict[int, Named] = {}
         self._most = min(_MOST, _descriptors() // _SHARE)
 
-    def await_end(self, named: Named, key: str) -> str:
-        """Listen to a process for a key; return why that can't be done, empty where it can.
-
-        Raises:
-            ProcessLookupError: it has ended.
-        """
+    def await_end(self, named: Named, key: str) -> Optional[str]:
+        """Listen to a process for a key; return why that can't be done, empty where it can; None where it has ended."""
         descriptor = self._by_name.get(named)
         if descriptor is None:
             if len(self._names) >= self._most:
@@ -39,7 +35,7 @@ class Processes:
             try:
                 descriptor = _opened(named)
             except ProcessLookupError:
-                raise
+                return None
             except OSError as error:
                 if error.errno in (errno.ENOSYS, errno.EINVAL, errno.EPERM):
                     return f"the ends of processes can't be heard: pidfd_open: {error.strerror}"
@@ -78,15 +74,19 @@ class Processes:
 def _opened(named: Named) -> int:
     """Return a pidfd of exactly this process: its number may have been given out again before it was opened."""
     descriptor = inotify.pidfd(named[0])
-    try:
-        with open(f"/proc/{named[0]}/stat", "rb") as file:
-            started = int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        started = -1
-    if started != named[1]:
+    if started(named[0]) != named[1]:
         os.close(descriptor)
         raise ProcessLookupError(errno.ESRCH, "it has ended")
     return descriptor
+
+
+def started(pid: int) -> Optional[int]:
+    """Return the clock ticks since boot at which a process started; None where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _descriptors() -> int:

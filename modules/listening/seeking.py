@@ -19,7 +19,6 @@ from runbook.modules.look import EARS
 
 PROCESSES = 256  # that one detector listens to
 _ITSELF = "="  # the name under which what is watched is told of itself
-_ELSEWHERE = "it looks under a `python` of its own, which does not say what can be heard"
 
 
 def sought(
@@ -39,11 +38,6 @@ def sought(
     except Exception as error:  # noqa: BLE001 -- a fault in what a probe declares must not cost its look
         found.why.append(f"what can be heard could not be told: {type(error).__name__}: {error}")
     return found.told()
-
-
-def elsewhere() -> Mapping[str, Any]:
-    """Return what is told where another interpreter looked."""
-    return {"why": [_ELSEWHERE]}
 
 
 class _Sought:

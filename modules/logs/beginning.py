@@ -115,6 +115,8 @@ def _since(place: Place, content: Content, now: float, begin: float) -> Cursor:
 
 def _moment(content: Content, at: int, now: float, *, whole: bool = False) -> Optional[Tuple[float, int, int]]:
     """Return the time of the first line behind a place that has one, where that line ends, and where it begins."""
+    from runbook.modules.logs.moment import written  # few looks begin by the time
+
     block = content.pread(_TIMED, at)
     start = 0 if whole or not at else block.find(b"\n") + 1
     while 0 <= start < len(block):

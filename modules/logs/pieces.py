@@ -52,7 +52,7 @@ class _Begun:
 
 def held(part: bytes) -> bool:
     """Tell whether some lines may be pieces."""
-    return MARK in part or (CRI.match(part) is not None and (b" stderr P" in part or b" stdout P" in part))
+    return (b"{" in part and MARK in part) or (CRI.match(part) is not None and (b" stderr P" in part or b" stdout P" in part))
 
 
 def begins(rest: bytes) -> bool:

@@ -21,7 +21,7 @@ class Span:
         """Take in what comes next."""
         if len(self._first) < HEAD:
             self._first += part[: HEAD - len(self._first)]
-        self.last = (self.last + part)[-TAIL:]
+        self.last = part[-TAIL:] if len(part) >= TAIL else (self.last + part)[-TAIL:]
 
     def stands(self, content: Content, offset: int, waiting: bytes = b"", block: bytes = b"") -> bool:
         """Tell whether a block is what follows these bytes, and not of what the file was begun anew with.

@@ -1,6 +1,6 @@
 """The probe `daemon`."""
 
-from typing import Any, Iterator, List, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Iterator, List, Mapping, Optional, Sequence
 
 from runbook.modules.daemons import services
 from runbook.modules.daemons.unit import Daemon as Seen
@@ -8,6 +8,9 @@ from runbook.modules.daemons.unit import Scope, State, Unit
 from runbook.modules.declare import Duration, Path, Probe, Record, Regex
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
+
+if TYPE_CHECKING:
+    from runbook.modules.listening.sources import Source
 
 
 @frozen
@@ -65,6 +68,13 @@ class Daemon(Probe):
             exit_code=seen.exit_code,
             orphans=len(seen.orphans),
         )
+
+    def sources(self, host: Host, records: "Sequence[Record]") -> "Iterator[Source]":  # noqa: ARG002 -- as declared
+        """Hear of the end of its main process, and of what its manager makes of it: a control group, a pidfile."""
+        from runbook.modules.daemons import heard
+
+        pids = [record.pid for record in records if isinstance(record, DaemonRecord) and record.alive and record.pid]
+        yield from heard.sources_of(self._unit(), self.manager, pids)
 
     def _unit(self) -> Unit:
         return Unit(self.unit, scope=self.scope, config=self.config, match=self.match)

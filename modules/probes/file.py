@@ -5,7 +5,20 @@ import os
 import pwd
 import stat
 import time
-from typing import Any, Callable, ClassVar, Dict, Iterator, List, Mapping, Optional, Tuple, Type
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ClassVar,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+)
 
 from runbook.modules.declare import UNSEEN, Duration, Invalid, Path, Probe, Record, Size, Unclear
 from runbook.modules.extent import Extent
@@ -13,6 +26,9 @@ from runbook.modules.formats.validity import Format, judge
 from runbook.modules.frozen import frozen
 from runbook.modules.globs import expand, wild
 from runbook.modules.host import Host
+
+if TYPE_CHECKING:
+    from runbook.modules.listening.sources import Source
 
 BUDGET = 10.0  # seconds for the walk below directories, and the same again for the content
 
@@ -80,6 +96,15 @@ class File(Probe):
             yield self._found(path, host, judged)
         if judged:
             host.remember(judged=judged)
+
+    def sources(self, host: Host, records: "Sequence[Record]") -> "Iterator[Source]":  # noqa: ARG002 -- as declared
+        """Hear of what is written, made or removed there, and below directories that are looked into."""
+        from runbook.modules.listening import sources
+
+        for path in self.path:
+            yield sources.path(path)
+            if self.recursive or self.format == "checkpoint":
+                yield sources.path(f"{path}/**")
 
     def _found(self, given: str, host: Host, judged: Dict[str, Any]) -> Found:
         path = os.path.expanduser(given)

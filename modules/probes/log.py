@@ -2,12 +2,29 @@
 
 from dataclasses import field, make_dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Type, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Dict,
+    Iterator,
+    List,
+    Literal,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 
 from runbook.modules.declare import Begin, Invalid, Path, Probe, Record, Regex, Time
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.logs.patterns import Pattern
+
+if TYPE_CHECKING:
+    from runbook.modules.listening.sources import Source
 
 JournalKey = Literal["unit", "user_unit", "identifier", "priority", "directory"]
 _FILLED = ("time", "gpu", "job", "action")  # fields that a group of the same name fills
@@ -149,6 +166,12 @@ class Log(Probe):
         for event in events:
             made: Any = _record(tuple(sorted(event.keys() - LogLine.__dataclass_fields__.keys())))
             yield made(**event)
+
+    def sources(self, host: Host, records: "Sequence[Record]") -> "Iterator[Source]":  # noqa: ARG002 -- as declared
+        """Hear of lines in files, entries of the journal, and what the kernel says."""
+        from runbook.modules.logs import heard
+
+        yield from heard.sources(host, self.paths, self.journal, self.docker, kernel=self.kernel)
 
 
 @lru_cache(maxsize=256)

@@ -2,13 +2,16 @@
 
 import os
 import pwd
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules.daemons.processes import Table, pattern, table
 from runbook.modules.declare import Absent, Duration, Invalid, Percent, Probe, Record, Regex, Size
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 from runbook.modules.host import Process as Seen
+
+if TYPE_CHECKING:
+    from runbook.modules.listening.sources import Source
 
 _SAMPLE = 0.2  # seconds between two samples at a first look
 _FRESH = 1.0  # seconds; a kept sample younger than this says too little
@@ -69,6 +72,16 @@ class Process(Probe):
             zombies=len(self._zombies(seen, found, uid)),
             uninterruptible=sum(one.state == "D" for one in found),
         )
+
+    def sources(self, host: Host, records: "Sequence[Record]") -> "Iterator[Source]":
+        """Hear of the ends of those that live; one that begins is seen at the next look."""
+        from runbook.modules.listening import sources
+
+        pids = {pid for record in records if isinstance(record, ProcessRecord) for pid in record.pids}
+        if pids:
+            by_pid = table(host).by_pid
+            for pid in pids & by_pid.keys():
+                yield sources.process(pid, by_pid[pid].started)
 
     def _chosen(self, seen: Table, uid: Optional[int]) -> List[Seen]:
         regex = pattern(self.match) if self.match is not None else None

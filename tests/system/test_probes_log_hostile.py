@@ -18,7 +18,7 @@ from log_watch import Watch, write
 from runbook.engine.fleet import Spec, local
 from runbook.engine.model import NotSeen, Seen
 from runbook.modules.declare import Unclear
-from runbook.modules.logs import assembling, tail, tracebacks
+from runbook.modules.logs import assembling, match, tail, tracebacks
 from runbook.modules.logs.tracebacks import TooMuch
 
 PROBE = """
@@ -256,13 +256,13 @@ def test_a_look_whose_time_is_up_leaves_the_block_to_the_next_one_and_loses_noth
 
 
 def test_making_the_patterns_ready_takes_nothing_of_the_time_for_reading(tmp_path, monkeypatch):
-    made = tail.matcher
+    made = match.matcher
 
     def slowly(*given):
         time.sleep(0.3)
         return made(*given)
 
-    monkeypatch.setattr(tail, "matcher", slowly)
+    monkeypatch.setattr(match, "matcher", slowly)
     monkeypatch.setattr(tail, "BUDGET", 0.2)
     log = tmp_path / "x.log"
     write(log, 1)

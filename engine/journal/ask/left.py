@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence  # noqa: TC003 -- frozen classes look at their types
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.journal import codec
 from runbook.engine.journal.ask import runs
 from runbook.engine.journal.ask.find import COLUMNS, incident_row
+from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +24,7 @@ RELEASED: Final = "released"
 STOPPED: Final = 130  # the exit code
 _LOOKED_AT: Final = 50  # passes since, among which one is sought that asked again
 _MOST: Final = 20_000  # words about looks of one pass: some of each of thousands of hosts
-_BEGUN: Final = "SELECT data FROM events WHERE run = ? AND kind = 'run.begun' LIMIT 1"
+_BLIND: Final = ("look.unknown", "look.seen", "host.unreachable")
 
 
 def left(journal: Journal, last: LastRun, host: str, now: float) -> Iterator[IncidentRow]:
@@ -70,51 +73,91 @@ class _Since:
         self._journal = journal
         commands = runs.PASSES if last.command in runs.PASSES else runs.CALLS
         self._passes: list[tuple[str, float]] = journal.ask(
-            f"SELECT id, started FROM runs WHERE runbook = ? AND command IN ({', '.join('?' * len(commands))})"  # noqa: S608
+            f"SELECT id, started FROM runs WHERE runbook = ? AND command IN ({_places(commands)})"  # noqa: S608
             " AND ended IS NOT NULL AND exit_code IS NOT ? ORDER BY started DESC LIMIT ?",
             (last.runbook, *commands, STOPPED, _LOOKED_AT),
         )
-        self._begun: dict[str, Any] = {}
-        self._blind: dict[str, set[tuple[str, str]]] = {}
+        self._newest = self._read(self._passes[:1])
+        self._older: list[_Past] | None = None
+        self._over: dict[str, list[_Past]] = {}  # by host: the older ones that were about it
+        self._blind: dict[str, set[tuple[str, str]]] | None = None
 
     def asked(self, host: str, detector: str, since: float, operation: str | None = None) -> float | None:
         """Return when the newest pass after a time began that asked a detector on a host, and could see.
 
         A detector of errors sees only what is attempted: the operation must have come to an end in it.
         """
-        for run, started in self._passes:
-            if started < since:
+        for one in self._about(host):
+            if one.started < since:
                 return None
-            if operation is not None and not self._attempted(run, host, operation):
+            if operation is not None and not self._attempted(one.run, host, operation):
                 continue
-            if _asks(self._about(run), host, detector) and not self._unseen(run) & {(host, ""), (host, detector)}:
-                return started
+            if one.asks(detector) and not self._unseen(one.run) & {(host, ""), (host, detector)}:
+                return one.started
         return None
+
+    def _about(self, host: str) -> Iterator[_Past]:
+        """Yield the passes over a host; the newest is often the only one that is asked for."""
+        yield from (one for one in self._newest if one.hosts is None or host in one.hosts)
+        if self._older is None:
+            self._older = self._read(self._passes[1:])
+        if host not in self._over:
+            self._over[host] = [one for one in self._older if one.hosts is None or host in one.hosts]
+        yield from self._over[host]
 
     def _attempted(self, run: str, host: str, operation: str) -> bool:
         query = "SELECT 1 FROM events WHERE run = ? AND kind = 'attempt.ended' AND host = ? AND operation = ? LIMIT 1"
         return bool(self._journal.ask(query, (run, host, operation)))
 
-    def _about(self, run: str) -> Any:
-        if run not in self._begun:
-            rows = self._journal.ask(_BEGUN, (run,))
-            self._begun[run] = codec.load(rows[0][0]) if rows else {}
-        return self._begun[run]
+    def _read(self, passes: Sequence[tuple[str, float]]) -> list[_Past]:
+        names = [run for run, _ in passes]
+        query = f"""
+            SELECT run, data -> 'hosts', data -> 'order', data -> 'chosen', data -> 'detectors' FROM events
+            WHERE kind = 'run.begun' AND run IN ({_places(names)})
+        """  # noqa: S608 -- question marks
+        told = {
+            row[0]: [json.loads(each) if each else None for each in row[1:]] for row in self._journal.ask(query, names)
+        }
+        found = []
+        for run, started in passes:
+            hosts, *others = told.get(run, (None,) * 4)
+            found.append(_Past(run, started, None if hosts is None else frozenset(hosts), *others))
+        return found
 
     def _unseen(self, run: str) -> set[tuple[str, str]]:
-        if run not in self._blind:
-            self._blind[run] = set(blind(self._journal, run))
-        return self._blind[run]
+        if self._blind is None:  # most could see everything
+            some = [each for each, _ in self._passes]
+            query = f"""
+                SELECT id FROM runs WHERE id IN ({_places(some)}) AND EXISTS (
+                    SELECT 1 FROM events INDEXED BY events_by_run WHERE run = runs.id AND kind IN ({_places(_BLIND)})
+                )
+            """  # noqa: S608 -- question marks
+            rows = self._journal.ask(query, (*some, *_BLIND))
+            self._blind = {name: set(blind(self._journal, name)) for (name,) in rows}
+        return self._blind.get(run, set())
 
 
-def _asks(begun: Any, host: str, detector: str) -> bool:
-    """Tell whether a pass asked a detector on a host; one that was narrowed says to which."""
-    if host not in begun.get("hosts", [host]):
-        return False
-    order, chosen = begun.get("order", [detector]), begun.get("chosen")
-    if chosen is None:
-        return detector in order and begun.get("detectors", len(order)) == len(order)
-    return detector in chosen
+@frozen
+class _Past:
+    """A pass, with what it said when it began: None where an earlier version said nothing."""
+
+    run: str
+    started: float
+    hosts: frozenset[str] | None
+    order: Sequence[str] | None
+    chosen: Sequence[str] | None  # of its detectors, where it was narrowed
+    detectors: int | None  # how many it asked, in the words of an earlier version
+
+    def asks(self, detector: str) -> bool:
+        """Tell whether it asked a detector."""
+        if self.chosen is not None:
+            return detector in self.chosen
+        order = self.order if self.order is not None else (detector,)
+        return detector in order and self.detectors in (None, len(order))
+
+
+def _places(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _uncured(journal: Journal, runbook: str, host: str, since: float) -> list[tuple[Any, ...]]:

@@ -14,7 +14,7 @@ from runbook.engine.people import People
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from runbook.engine.journal.ask.runs import LastRun
     from runbook.engine.journal.facts import IncidentRow
@@ -24,6 +24,7 @@ _MOST: Final = 500  # facts of one pass that are looked at
 _HELD: Final = 20_000  # facts of one pass about what holds: some of each of thousands of hosts
 _FOLDED: Final = 100  # attempts that a breaker is told from
 _WINDOW: Final = 20  # attempts that a component's level is told from, unless it says otherwise
+_TIMEOUT, _SUCCESSES = 60.0, 2  # of a breaker, unless it says otherwise
 
 
 @frozen
@@ -161,10 +162,19 @@ def components(journal: Journal, run: LastRun, host: str = "", name: str = "") -
         window, breaker = int(about.get("window") or _WINDOW), about.get("breaker")
         for where in [host] if host else run.begun.get("hosts") or ():
             attempts = _attempts(journal, run.runbook, where, operations, member, window)
-            if breaker is not None and not all(ok for _, ok, _ in attempts):
+            if breaker is not None and not _is_closed(attempts, breaker):
                 attempts = _attempts(journal, run.runbook, where, operations, member, max(window, _FOLDED))
             if attempts:
                 yield Fed(run.runbook, where, component, window, breaker, attempts)
+
+
+def _is_closed(attempts: Sequence[tuple[float, bool, float]], breaker: Mapping[str, Any]) -> bool:
+    """Tell whether a breaker is closed whatever was before: its last failure is over, and enough has worked since."""
+    failed = max((at for at, ok, _ in attempts if not ok), default=None)
+    if failed is None:
+        return True
+    since = failed + (breaker.get("timeout") or _TIMEOUT)
+    return sum(at >= since for at, _, _ in attempts) >= (breaker.get("successes") or _SUCCESSES)
 
 
 def waiting(journal: Journal) -> list[IncidentRow]:
