@@ -123,6 +123,16 @@ class Verify:
 
 
 @frozen
+class Tell:
+    """Whom to tell of a detector's incidents, and when. Seconds."""
+
+    about: frozenset[str] = frozenset({"open", "waiting", "unhealed", "cured"})
+    channels: tuple[str, ...] = ()  # by name; none: the usual ones
+    remind: float = 4 * 3600.0  # of what still stands; 0 = never
+    min_severity: Severity = Severity.LOW
+
+
+@frozen
 class StepCall:
     """One item of a recovery, or an operation's step: a module with its parameters and the common keys.
 
@@ -229,6 +239,7 @@ class Detector:
     become_user: str | None = None
     python: str | None = None  # the interpreter on the host that looks
     is_input: bool = False  # no `recover`, and a member of a correlation or a `verify: {detector: …}`
+    tell: Tell | None = None
     origin: str = ""  # the file it was loaded from, when `use` brought it here
 
 
@@ -422,6 +433,7 @@ __all__ = [
     "StepCall",
     "StepStatus",
     "Strategy",
+    "Tell",
     "Truth",
     "Unknown",
     "Verify",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine import restore
@@ -18,6 +18,8 @@ from runbook.engine.start import Session
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from runbook.engine.alerts.inbox import Inbox
+    from runbook.engine.alerts.payload import Message
     from runbook.engine.driver import Observer
     from runbook.engine.ears import Ears
     from runbook.engine.fleet.connection import Fleet, Gone
@@ -52,7 +54,7 @@ class Surroundings:
     shard: str = ""
     grace: float = 30.0  # seconds for steps on their way when the watch ends
     stop: str = ""  # the command that ends this watch
-    degraded: list[str] = field(default_factory=list)  # what is wrong with the watch itself, in words
+    inbox: Inbox | None = None  # of alerts
 
 
 class Post:
@@ -161,6 +163,14 @@ class Post:
         if self.sitting is not None:
             self.sitting.stir(host, names)
 
+    def alerted(self, message: Message) -> bool:
+        """Take in alerts; tell whether what they led to is durable."""
+        if self.standing is not Standing.ACTIVE or self.sitting is None:
+            return self.standing is Standing.STANDBY  # whoever watches it hears them, too, or nobody does
+        with self._guarded():
+            self.sitting.alerted(message)
+        return self.standing is Standing.ACTIVE
+
     def jumped(self, by: float) -> None:
         """Take in that the clock was put forward."""
         if self.sitting is not None:
@@ -245,6 +255,7 @@ class Post:
         )
         self._operating = False  # once
         self._beat = 0.0
+        self.sitting.hear_from(self._around.inbox)
         self.sitting.begin()
 
     def _live(self, now: float) -> None:
@@ -266,7 +277,6 @@ class Post:
             "hosts": len(sitting.hosts),
             "detectors": len(sitting.detectors),
             "listening": asked - polled,
-            "degraded": list(self._around.degraded),
             "stop": self._around.stop,
             "file": self.request.runbook.file,
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     Cursor = Callable[[str, str], Mapping[str, Any]]
 
 
+_TOOK = 10_000  # answers whose time is remembered until somebody asks for it
+
+
 @dataclass
 class _Look:
     """What one host was asked, by one agent for each user."""
@@ -31,6 +36,7 @@ class _Look:
     names: dict[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # by number: the user, the looks
     known: dict[str, Look] = field(default_factory=dict)
     asked: tuple[str, ...] = ()
+    began: float = field(default_factory=time.monotonic)
     gone: str = ""
 
 
@@ -41,6 +47,7 @@ class Rounds:
         self._fleet = fleet
         self._cursor = cursor
         self._asked: dict[int, _Look] = {}
+        self.took: deque[tuple[str, float]] = deque(maxlen=_TOOK)  # hosts, and the seconds in which they answered
         self.listens = False  # have agents say when something happens that a detector looks at
 
     def __bool__(self) -> bool:
@@ -63,9 +70,7 @@ class Rounds:
         if command.intent is not None:
             self._send(look, command.user, [looking.waiting(command)])
             return None
-        by_user, known = looking.specs(
-            plan, command.host, command.detectors, self._cursor, listens=self.listens
-        )
+        by_user, known = looking.specs(plan, command.host, command.detectors, self._cursor, listens=self.listens)
         look.known = known
         for user, specs in by_user.items():
             self._send(look, user, specs)
@@ -97,6 +102,7 @@ class Rounds:
             return None
         if look.intent is not None:
             return Probed(look.intent, look.known.get(look.intent, NotSeen("the agent did not say")))
+        self.took.append((look.host, time.monotonic() - look.began))
         return Unreachable(look.host, look.gone) if look.gone else Looked(look.host, look.known)
 
     def _send(self, look: _Look, user: str, specs: list[messages.Spec]) -> None:

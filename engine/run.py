@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runbook.engine.driver import GLANCE, Driver
 from runbook.engine.halting import Halting
 from runbook.engine.journal.facts import Fact
-from runbook.engine.recover.commands import Asked, Finish, LookAt, Operate, Recover, Resume, Stop, Woke
+from runbook.engine.recover.commands import Asked, Finish, LookAt, Operate, Over, Recover, Resume, Stop, Woke
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -83,6 +83,7 @@ class Pass(Driver):
             if (reason := self._halting.spent()) and not self.state.stopping:
                 self._halt(reason, self._clock())
                 self._settle()
+        self._put(Over())
         if self._teller is not None:
             self._tell(self._teller.finish(self.state, self._clock()))
         return self.state

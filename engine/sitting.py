@@ -26,7 +26,7 @@ from runbook.engine.recover.commands import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from runbook.engine.driver import Observer
     from runbook.engine.ears import Ears
@@ -149,6 +149,11 @@ class Sitting(Driver):
     def heard(self, number: int, answer: Mapping[str, Any] | Gone) -> bool:
         """Take in an answer, if it is to something of ours; tell whether it is."""
         return self._heard(number, answer)
+
+    def took(self) -> Iterator[tuple[str, float]]:
+        """Yield, once, which hosts have answered, and in how many seconds."""
+        while self._rounds.took:
+            yield self._rounds.took.popleft()
 
     def note(self, fact: Fact) -> None:
         """Write down what the watch itself came upon, and tell."""

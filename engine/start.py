@@ -363,11 +363,18 @@ def channels_of(runbook: Runbook) -> Channels:
     for call in taint.calls(runbook):
         given = call.params.get("channels") or () if call.module == "notify" else ()
         names = [each for each in ((given,) if isinstance(given, str) else given) if isinstance(each, str)]
-        wrong = found.unknown(names)
-        if wrong is not None:
-            where = f"{runbook.file}: {call.title}" if runbook.file else call.title
-            raise UserError(f"there is no channel `{wrong[0]}`", where=where, mend=wrong[1])
+        _refuse(found, names, runbook, call.title)
+    for detector in runbook.detectors:
+        _refuse(found, detector.tell.channels if detector.tell else (), runbook, f"`tell` of {detector.name}")
     return found
+
+
+def _refuse(known: Channels, names: Iterable[str], runbook: Runbook, title: str) -> None:
+    """Refuse names that are no channels."""
+    wrong = known.unknown(names)
+    if wrong is not None:
+        where = f"{runbook.file}: {title}" if runbook.file else title
+        raise UserError(f"there is no channel `{wrong[0]}`", where=where, mend=wrong[1])
 
 
 def _trees(scopes: Mapping[str, render.Scope]) -> dict[str, tuple[str, ...]]:

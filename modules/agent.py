@@ -212,11 +212,11 @@ class Agent:
     def _arm(self, batch: Batch, answer: Dict[str, Any]) -> None:
         """Listen to what was looked at, and put into the looks whether that can be done."""
         for spec, found in zip(batch.specs, answer["looks"]):
-            told, sought = look.SOURCES in found, found.pop(look.SOURCES, None)
+            told, sought, cost = look.SOURCES in found, found.pop(look.SOURCES, None), found.pop(look.COST, 0.0)
             if self._hearing is None or not spec.get("listen"):
                 continue
             key = str(spec["listen"])
-            heard = self._hearing.arm(key, sought, found["duration"]) if told else self._hearing.known(key)
+            heard = self._hearing.arm(key, sought, cost) if told else self._hearing.known(key)
             if heard is not None:
                 found["heard"] = heard
 

@@ -7,11 +7,10 @@ hears what each of them saw, and at what it looks now.
 import fcntl
 import os
 import struct
-import termios
 import time
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
-from runbook.modules import child, layers, look, wire
+from runbook.modules import child, look, wire
 from runbook.modules.standing import Standing, Worker
 from runbook.modules.states import States
 
@@ -23,6 +22,7 @@ _WORKERS = 8
 _DEADLINE = 30.0  # seconds for a look that says nothing else
 _PIPE = 64 * 1024  # bytes that a pipe takes
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which Python names from 3.10 on
+_READABLE = 0x541B  # FIONREAD, for which a module would have to be imported
 
 
 class Batch:
@@ -150,6 +150,8 @@ class Batch:
         if worker.busy is not None:
             spent = time.monotonic() - worker.since
             if reason == _DIED:
+                from runbook.modules import layers
+
                 own = layers.file(self.specs[worker.busy].get("code"))
                 how = f"signal {-code}" if code < 0 else f"exit code {code}"
                 reason = f"{_DIED} ({how}{f', in {own}' if own else ''})"
@@ -181,5 +183,5 @@ def _queue(indexes: List[int]) -> int:
 
 def _left(tasks: int) -> int:
     """Return how many bytes wait in a pipe."""
-    found: int = struct.unpack("i", fcntl.ioctl(tasks, termios.FIONREAD, b"\0\0\0\0"))[0]
+    found: int = struct.unpack("i", fcntl.ioctl(tasks, _READABLE, b"\0\0\0\0"))[0]
     return found

@@ -3,11 +3,12 @@
 import os
 import stat
 import time
-from dataclasses import dataclass, field
 from typing import Optional, Set, Tuple
 
+from runbook.modules.frozen import field, thawed
 
-@dataclass
+
+@thawed
 class Extent:
     """A sum over files; several paths may be added to one."""
 

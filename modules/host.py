@@ -5,12 +5,11 @@ Golden cases answer these questions from data, so a probe or a plan is a pure fu
 
 import os
 import time
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 from runbook.modules.declare import Unclear
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen, thawed
 
 Shared = TypeVar("Shared")
 _AT_ONCE = 0.1  # seconds for which the processes are those of one moment
@@ -29,7 +28,7 @@ class Completed:
     stderr: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Process:
     """One process as /proc shows it."""
 
@@ -67,7 +66,7 @@ class Process:
         return self.state == "Z"
 
 
-@dataclass
+@thawed
 class Host:
     """The machine, as modules see it."""
 
@@ -218,7 +217,7 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
             continue  # it ended while we looked
         argv = tuple(filter(None, line[: line.rfind(b"\0") + 1].decode("utf-8", "replace").split("\0")))
         comm = head.partition(b"(")[2].decode("utf-8", "replace")
-        found = object.__new__(Process)  # its `__init__` sets each field by itself, which takes as long as all the rest
+        found = object.__new__(Process)  # its `__init__` looks at each field, which takes as long as all the rest
         found.__dict__.update(
             pid=int(name),
             parent=int(fields[1]),

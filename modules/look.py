@@ -18,9 +18,11 @@ LARGEST = 16 << 20  # bytes of one look's answer
 _GATHERED = 48 * 1024  # bytes that are said before who listens is called; a pipe takes 64 KiB
 EARS = "ears"  # in a moment: the inotify instance that the agent listens to, -1 where it has none
 SOURCES = "sources"  # in a look's answer, for the agent alone: what can be heard
+COST = "cost"  # likewise: seconds of processor time, those of programs that were asked included
 _ELSEWHERE = "what can be heard is not told by a look under a `python` of its own"
 _INDEX = struct.Struct("!I")
-_TOGETHER = {"daemon": 0, "process": 1, "gpu": 2}  # probes that share what they ask for
+_TOGETHER = {"daemon": 0, "process": 1, "gpu": 2, "health": 4}  # probes that share what they ask for; who sleeps, last
+_ANYWHERE = 3
 _probes: Dict[str, Tuple[Mapping[str, Any], Probe]] = {}  # of the process that looks, by the looks' names
 _SHARED = {"psutil", "pynvml", "runbook", *getattr(sys, "stdlib_module_names", ())}
 
@@ -32,13 +34,13 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         spec: what to look at.
         moment: what looks that follow one another at once share; it is filled.
     """
-    began = time.monotonic()
+    began, spent = time.monotonic(), os.times()
     answer: Dict[str, Any] = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": "", "state": {}}
     if spec.get("python"):
         from runbook.modules import elsewhere
 
         said = elsewhere.look(spec)
-        return {**said, SOURCES: {"why": [_ELSEWHERE]}} if spec.get("listen") else said
+        return {**said, SOURCES: {"why": [_ELSEWHERE]}, COST: 0.0} if spec.get("listen") else said
     moment = {} if moment is None else moment
     if "env" not in moment:
         moment["env"] = _environment()
@@ -75,6 +77,7 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     answer["duration"] = time.monotonic() - began
     if spec.get("listen") and EARS in moment:
         _listen(spec, host, seen, answer, moment)
+        answer[COST] = sum(os.times()[:4]) - sum(spent[:4])
     return answer
 
 
@@ -184,7 +187,7 @@ def unknown(spec: Mapping[str, Any], reason: str, duration: float) -> Dict[str, 
 
 def order(specs: Sequence[Mapping[str, Any]]) -> List[int]:
     """Return in which order to look: looks that share what they ask for follow one another."""
-    return sorted(range(len(specs)), key=lambda index: _TOGETHER.get(str(specs[index].get("probe")), len(_TOGETHER)))
+    return sorted(range(len(specs)), key=lambda index: _TOGETHER.get(str(specs[index].get("probe")), _ANYWHERE))
 
 
 def serve(

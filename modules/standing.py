@@ -4,19 +4,18 @@ It gets each request's looks, and the pipe to take them from, over a socket whos
 closed, it ends.
 """
 
+import _socket  # what `socket` has beside costs an agent's first look more than the look
 import json
 import os
 import struct
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules import child, look, memory
 
-if TYPE_CHECKING:
-    import socket
-
 _LENGTH = struct.Struct("!I")
+_DESCRIPTOR = struct.Struct("i")
 _AT_ONCE = 1 << 16  # bytes of an order that are read at once
 _PATIENCE = 2.0  # seconds for an idle worker to take an order
 _USES = 200  # requests after which a worker has stood long enough: what leaks in a probe ends with it
@@ -28,7 +27,7 @@ class Worker:
     def __init__(
         self,
         process: child.Child,
-        orders: "socket.socket",
+        orders: "_socket.socket",
         specs: Sequence[Mapping[str, Any]],
         ears: Optional[int],
     ) -> None:
@@ -45,9 +44,7 @@ class Worker:
     @classmethod
     def forked(cls, specs: Sequence[Mapping[str, Any]], tasks: int, ears: Optional[int] = None) -> "Worker":
         """Start one that looks at what it can take, and then waits for orders."""
-        import socket  # by the agent that looks, not by every agent at its start
-
-        ours, theirs = socket.socketpair()
+        ours, theirs = _socket.socketpair()
         ours.settimeout(_PATIENCE)
 
         def work(write: child.Write) -> None:
@@ -71,15 +68,14 @@ class Worker:
         Raises:
             OSError: it is gone.
         """
-        import socket
-
         self.idle = False
         known = [*self._given, *([{}] * max(0, len(specs) - len(self._given)))]
         news = [_news(spec, before) for spec, before in zip(specs, known)]
         self._given = specs
         body = json.dumps(news, separators=(",", ":")).encode("ascii")
         frame = _LENGTH.pack(len(body)) + body
-        sent = socket.send_fds(self._orders, [frame], [tasks])  # in one piece, mostly: each wakes the worker
+        rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _DESCRIPTOR.pack(tasks))
+        sent = self._orders.sendmsg([frame], [rights])  # in one piece, mostly: each wakes the worker
         if sent < len(frame):
             self._orders.sendall(frame[sent:])
         self._uses += 1
@@ -161,7 +157,7 @@ def _news(spec: Mapping[str, Any], before: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _stand(
-    orders: "socket.socket", known: Sequence[Mapping[str, Any]], write: Callable[[bytes], None], ears: Optional[int]
+    orders: "_socket.socket", known: Sequence[Mapping[str, Any]], write: Callable[[bytes], None], ears: Optional[int]
 ) -> None:
     specs = known
     while True:
@@ -174,16 +170,14 @@ def _stand(
         os.close(tasks)
 
 
-def _call(orders: "socket.socket") -> None:
+def _call(orders: "_socket.socket") -> None:
     with suppress(OSError):  # who does not listen is gone, or has not come round yet
         orders.send(b"!")
 
 
-def _order(orders: "socket.socket") -> Optional[Tuple[List[Mapping[str, Any]], int]]:
-    import socket
-
+def _order(orders: "_socket.socket") -> Optional[Tuple[List[Mapping[str, Any]], int]]:
     with suppress(ConnectionError):
-        data, descriptors, _, _ = socket.recv_fds(orders, _AT_ONCE, 1)
+        data, rights, _, _ = orders.recvmsg(_AT_ONCE, _socket.CMSG_LEN(_DESCRIPTOR.size))
         received = bytearray(data)
         while received and len(received) < _end(received):
             more = orders.recv(_AT_ONCE)
@@ -191,8 +185,9 @@ def _order(orders: "socket.socket") -> Optional[Tuple[List[Mapping[str, Any]], i
                 return None
             received += more
         if received:
-            os.set_inheritable(descriptors[0], False)
-            return json.loads(received[_LENGTH.size :]), descriptors[0]
+            (descriptor,) = _DESCRIPTOR.unpack(rights[0][2])
+            os.set_inheritable(descriptor, False)
+            return json.loads(received[_LENGTH.size :]), descriptor
     return None
 
 

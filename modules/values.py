@@ -1,12 +1,12 @@
 """A module's instance from the parameters that travelled as JSON, and a record as what travels back."""
 
-import dataclasses
 import enum
 import typing
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from runbook.modules.declare import UNSEEN, Invalid, Kind, Probe, Record, Step, Unclear
 from runbook.modules.formats.structure import DEEPEST, shallow
+from runbook.modules.frozen import fields
 
 Module = TypeVar("Module", Step, Probe)
 _SHOWN = 60  # characters of a value in a message
@@ -19,18 +19,14 @@ def build(cls: Type[Module], params: Mapping[str, Any]) -> Module:
     Raises:
         Invalid: a parameter is unknown or missing, or they contradict each other.
     """
-    fields = {field.name.rstrip("_"): field for field in dataclasses.fields(cls)}  # `from` is the field `from_`
+    known = {field.name.rstrip("_"): field for field in fields(cls)}  # `from` is the field `from_`
     for name in params:
-        if name not in fields:
-            raise Invalid(f"no parameter {name!r}; there are {', '.join(fields)}")
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in params and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
+        if name not in known:
+            raise Invalid(f"no parameter {name!r}; there are {', '.join(known)}")
+    missing = [name for name, field in known.items() if field.required and name not in params]
     if missing:
         raise Invalid(f"{', '.join(missing)} must be given")
-    made = cls(**{fields[name].name: _fit(fields[name].type, value) for name, value in params.items()})
+    made = cls(**{known[name].name: _fit(known[name].type, value) for name, value in params.items()})
     made.check()
     return made
 
@@ -38,7 +34,7 @@ def build(cls: Type[Module], params: Mapping[str, Any]) -> Module:
 def paths(module: Union[Step, Probe], names: "typing.Container[str]") -> Iterator[str]:
     """Yield the values of the named parameters that are paths, by their kind or because they begin with a slash."""
     pathlike = getattr(module, "pathlike", ())
-    for field in dataclasses.fields(module):
+    for field in fields(module):
         always = _kind(field.type) is Kind.PATH
         if field.name not in names or not (always or field.name in pathlike):
             continue
@@ -65,7 +61,7 @@ def shown(value: object) -> str:
 
 def misfit(record: Record) -> str:
     """Say which field of a record holds a text where a number belongs, or the like; empty when none does."""
-    for field in dataclasses.fields(record):
+    for field in fields(record):
         value, wanted = getattr(record, field.name), _plain(field.type)
         if wanted and value is not UNSEEN and not isinstance(value, wanted):
             names = " or ".join(sorted("None" if each is type(None) else each.__name__ for each in wanted))
@@ -81,17 +77,17 @@ def travelling(record: Record, subject: Optional[str]) -> Dict[str, Any]:
     Raises:
         Unclear: its subject could not be seen, or a field is a structure that is too deep.
     """
-    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    unseen = [name for name, value in fields.items() if value is UNSEEN]
-    for name, value in fields.items():
+    seen = {field.name: getattr(record, field.name) for field in fields(record)}
+    unseen = [name for name, value in seen.items() if value is UNSEEN]
+    for name, value in seen.items():
         if isinstance(value, (dict, list, tuple)) and not shallow(value):
             raise Unclear(f"its `{name}` is nested more than {DEEPEST} levels deep")
     if subject in unseen:
         raise Unclear(f"its subject ({subject}) could not be seen")
-    named = fields.get(subject or "")
+    named = seen.get(subject or "")
     return {
         "subject": "" if named is None else str(named),
-        "fields": {**fields, **dict.fromkeys(unseen)},
+        "fields": {**seen, **dict.fromkeys(unseen)},
         **({"unseen": unseen} if unseen else {}),
     }
 

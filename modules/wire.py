@@ -3,13 +3,14 @@ r"""Frames between controller and agent: 4 bytes of big-endian length, then a JS
 Lone surrogates (names of files that are not UTF-8) travel as `\udcXX`, so a cursor's path comes back as it went.
 """
 
-import dataclasses
 import enum
 import json
 import os
 import re
 import struct
 from typing import Any, Dict, Iterator, List
+
+from runbook.modules.frozen import fields
 
 LARGEST = 64 << 20  # bytes of one frame
 MARK = b"\0runbook\0"  # what an agent that begins says once; before it a login may have printed
@@ -31,8 +32,8 @@ def plain(value: Any) -> Any:
         return value.decode("utf-8", "replace")
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=str)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(type(value), "__dataclass_fields__"):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     raise TypeError(f"a {type(value).__name__} can't travel between agent and controller")

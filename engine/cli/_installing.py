@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from runbook.engine.cli import _ending, watch
+from runbook.engine.cli import _ending, _watching, watch
 from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 from runbook.engine.report.words import printable, printable_lines
@@ -60,7 +60,7 @@ def install(ctx: click.Context, given: Mapping[str, Any]) -> int:
 
     system = given["scope"] != USER if given["scope"] else os.geteuid() == 0
     systemd = Systemd(system=system)
-    version = 0 if given["cron"] else systemd.version()
+    version = 0 if given["cron"] else systemd.version(running=not given["check"])
     asked = _asked(ctx, given, version)
     watched = _watched(given, asked, system=system)
     if watched is None:
@@ -90,6 +90,7 @@ def _asked(ctx: click.Context, given: Mapping[str, Any], version: int) -> Asked:
         os.path.abspath(given["env_file"]) if given["env_file"] else "",  # noqa: PTH100
         options.seconds(given["grace"], "--grace"),
         version,
+        given["cron"],
     )
 
 
@@ -99,7 +100,7 @@ def _watched(given: Mapping[str, Any], asked: Asked, *, system: bool) -> Watched
     from runbook.engine.install import plan, words
     from runbook.engine.install.ground import Watched
 
-    shown = {**given, "runbooks": watch.files(given["runbooks"]), "list_hosts": False, "diff": False, "check": False}
+    shown = {**given, "runbooks": _watching.files(given["runbooks"]), "list_hosts": False, "diff": False, "check": False}
     admitted = options.admit("watch", {**shown, "yes": False}, operations=True, commits=True)
     if admitted.findings:
         options.refuse(admitted.findings)
@@ -197,7 +198,15 @@ def listing() -> list[tuple[str, str, str, str]]:
             state = systemd.show(f"{each.name}.service", "ActiveState").get("ActiveState", "") or "not known"
             said = f"{state}, changed by hand" if each.changed else state
             found.append((each.name, f"{SYSTEM if system else USER} unit", said, ", ".join(each.runbooks)))
-    found += _cron.listing()
+    for name, block, place in _cron.installed():
+        found.append(
+            (
+                name,
+                "cron",
+                f"{place.shown}, changed by hand" if block.changed else place.shown,
+                ", ".join(block.about.get("runbooks", ())),
+            )
+        )
     return found
 
 

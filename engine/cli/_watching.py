@@ -5,12 +5,40 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from runbook.engine.errors import UserError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from runbook.engine.alerts.alerts import Alerts
     from runbook.engine.driver import Observer
+    from runbook.engine.report.metrics import Metrics
+
+
+_BESIDE = (".test", ".drill")  # what stands beside runbooks in a directory, before .yaml
+
+
+def files(words: tuple[str, ...]) -> list[str]:
+    """Return the runbooks that are meant: those of a directory are all of its YAML files but cases and drills.
+
+    Raises:
+        UserError: a directory holds none.
+    """
+    found: list[str] = []
+    for word in words:
+        place = Path(word)
+        if not place.is_dir():
+            found.append(word)
+            continue
+        listed = sorted(each for each in place.iterdir() if each.suffix in {".yaml", ".yml"} and each.is_file())
+        own = [str(each) for each in listed if not each.stem.endswith(_BESIDE) and not each.name.startswith(".")]
+        if not own:
+            raise UserError("there is no runbook in this directory", where=word, mend="put one there: NAME.yaml")
+        found += own
+    return list(dict.fromkeys(found))
 
 
 @contextlib.contextmanager
@@ -21,6 +49,33 @@ def log(given: Mapping[str, Any]) -> Iterator[Observer]:
     verbosity = -1 if given["quiet"] else given["verbose"]
     with watching(given["form"], file=given["log"], verbosity=verbosity) as observer:
         yield observer
+
+
+@contextlib.contextmanager
+def measuring(address: str | None) -> Iterator[Metrics | None]:
+    """Serve what is measured; nothing without an address."""
+    if address is None:
+        yield None
+        return
+    from runbook.engine.report.metrics import Metrics, serve
+
+    metrics = Metrics()
+    close = serve(address, metrics)
+    try:
+        yield metrics
+    finally:
+        close()
+
+
+def alerts(address: str | None) -> Callable[[Callable[[], None]], Alerts] | None:
+    """Return what opens the ear for alerts; nothing without an address."""
+    if address is None:
+        return None
+    from runbook.engine import configuration
+    from runbook.engine.alerts.alerts import Alerts
+    from runbook.engine.alerts.token import token
+
+    return lambda call: Alerts(address, token(configuration.read()), call)
 
 
 def stop_command() -> str:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from runbook.engine.cli import _installing, watch
 from runbook.engine.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _LEFT_OUT: Final = frozenset({"runbooks", "once", "max_duration", "list_hosts", "ask_become_pass", "ask_vault_pass"})
 
@@ -33,7 +28,8 @@ _PASSED: Final = [parameter for parameter in watch.command.params if parameter.n
 
 @click.command("install", cls=_Passing, short_help="Write the systemd unit, or cron line, of a watch.")
 @click.argument("runbooks", nargs=-1, metavar="RUNBOOK|DIR...")
-@click.option("--user", "own", is_flag=True, help="For you alone, under your own systemd; the default, but for root.")
+@click.option("--scope", type=click.Choice(["system", "user"]),
+              help="Under the machine's systemd, the default of root, or your own.")  # fmt: skip
 @click.option("--name", "called", default="", metavar="NAME", help="Call it so; default runbook-NAME of the runbook.")
 @click.option("--cron", is_flag=True, help="A line for cron instead, which runs `runbook watch --once`.")
 @click.option("--schedule", default="", metavar="'*/5 * * * *'", help="With --cron: when; default as `every` says.")

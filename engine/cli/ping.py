@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.engine.cli import _fleet
+from runbook.engine.cli import _answers, _fleet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from runbook.engine.fleet.connection import Gone
     from runbook.engine.glance import Pong
@@ -46,7 +46,8 @@ def command(pattern: str, form: str, **given: Any) -> int:
         click.echo(_fleet.listed({"ping": chosen.names}))
         return 0
     with among.fleet() as fleet:
-        found = dict(_watched(glance.pongs(fleet, glance.hosts(chosen.names, chosen.users)), chosen.names))
+        answers = glance.pongs(fleet, glance.hosts(chosen.names, chosen.users))
+        found = dict(_answers.watched(answers, chosen.names, f"ping of {len(chosen.names)} hosts"))
     code = 4 if any(isinstance(answer, Gone) for answer in found.values()) else 0
     if form == "json":
         click.echo(json.dumps(_document(found, code), indent=2))
@@ -57,25 +58,6 @@ def command(pattern: str, form: str, **given: Any) -> int:
     for line in _lines(paint, {name: found[name] for name in chosen.names}):
         click.echo(line)
     return code
-
-
-def _watched(found: Any, names: Sequence[str]) -> Any:
-    """Yield the answers as they come; on a terminal, show who is awaited where that takes long."""
-    from runbook.engine.report.paint import on_terminal, paint_for
-
-    if len(names) == 1 or not on_terminal(sys.stdout):
-        yield from found
-        return
-    from runbook.engine.report.board import Board
-
-    board = Board(sys.stdout, paint_for(sys.stdout))
-    board.begin(f"ping of {len(names)} hosts", names)
-    try:
-        for host, answer in found:
-            board.done(host)
-            yield host, answer
-    finally:
-        board.end()
 
 
 def _document(found: Mapping[str, Pong | Gone], code: int) -> dict[str, Any]:
@@ -109,8 +91,10 @@ def _lines(paint: Paint, found: Mapping[str, Pong | Gone]) -> Iterator[str]:
     lost = {name: answer for name, answer in found.items() if not isinstance(answer, Pong)}
     for name, answer in lost.items():
         yield f"{paint('!', 'yellow')} {paint(words.printable(name), 'bold')}"
-        for part in filter(None, (answer.reason, answer.mend)):
-            yield from (f"    {line}" for text in part.splitlines() for line in [words.printable(text)])
+        for text in "\n".join(filter(None, (answer.reason, answer.mend))).splitlines():
+            said, command = words.command_apart(words.printable(text))
+            yield from (f"    {line}" for line in words.wrapped(said, paint.columns - 4))
+            yield from (f"    {line}" for line in [command] if line)
     said = [f"{len(found) - len(lost)} reached"] if len(lost) < len(found) else []
     said += [f"{len(lost)} unreachable"] if lost else []
     yield paint(", ".join(said), "bold", "yellow" if lost else "green")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.engine.cli import _fleet, _names
+from runbook.engine.cli import _answers, _fleet, _names
 from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 
@@ -61,8 +61,8 @@ def command(module: str, words: tuple[str, ...], when: str | None, form: str, **
     users = glance.hosts(chosen.names, chosen.users)
     spec = Spec(module, module, params, deadline=cls.deadline(params))
     with among.fleet() as fleet:
-        found = glance.looks(fleet, users, spec)
-        answers = {host: _judged(condition, look) for host, look in _watched(found, module, chosen.names)}
+        found, title = glance.looks(fleet, users, spec), f"{module} on {len(chosen.names)} hosts"
+        answers = {host: _judged(condition, look) for host, look in _answers.watched(found, chosen.names, title)}
     if among.inventory is None:
         (answer,) = answers.values()
         click.echo(json.dumps(report.document(answer), indent=2, default=str) if form == "json" else _text(cls, answer))
@@ -84,25 +84,6 @@ def _condition(when: str | None) -> Any:
         return expression.parse(when, template=False) if when else None
     except expression.Syntax as error:
         raise UserError(f"{error}", where="--when") from error
-
-
-def _watched(found: Any, module: str, names: tuple[str, ...]) -> Any:
-    """Yield the looks as they come; on a terminal, show who is awaited where that takes long."""
-    from runbook.engine.report.paint import on_terminal, paint_for
-
-    if len(names) == 1 or not on_terminal(sys.stdout):
-        yield from found
-        return
-    from runbook.engine.report.board import Board
-
-    board = Board(sys.stdout, paint_for(sys.stdout))
-    board.begin(f"{module} on {len(names)} hosts", names)
-    try:
-        for host, look in found:
-            board.done(host)
-            yield host, look
-    finally:
-        board.end()
 
 
 def _judged(condition: Any, look: Look | Any) -> Answer:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.engine.cli import _fleet, _names
+from runbook.engine.cli import _fleet, _names, _watching
 from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 from runbook.engine.model import Impact, Mode
@@ -17,10 +17,8 @@ from runbook.engine.model import Impact, Mode
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from runbook.engine.roster import Loaded
     from runbook.engine.start import Request
-    from runbook.engine.watch import Loaded
-
-_NO_RUNBOOK = (".test", ".drill")  # what stands beside runbooks in a directory, before .yaml
 
 
 @click.command("watch", short_help="For ever: look on a schedule and when something happens, and heal.")
@@ -35,16 +33,12 @@ _NO_RUNBOOK = (".test", ".drill")  # what stands beside runbooks in a directory,
               help="When it is told to stop, how long steps that are begun may take.")  # fmt: skip
 @click.option("--jitter", metavar="DURATION",
               help="How much later looks may be; default a tenth of `every`, at most 5s.")  # fmt: skip
-@click.option(
-    "--shard", default="", metavar="K/N", help="Watch the K-th of N parts of the hosts."
-)
+@click.option("--shard", default="", metavar="K/N", help="Watch the K-th of N parts of the hosts.")
 @click.option("--max-mode", type=click.Choice([mode.value for mode in Mode]), default=Mode.AUTO.value,
               help="Do at most this by itself.")  # fmt: skip
 @click.option("--max-impact", type=click.Choice([impact.value for impact in Impact]),
               default=Impact.DESTRUCTIVE.value, help="Take no step of more impact.")  # fmt: skip
-@click.option(
-    "--metrics", metavar="[HOST:]PORT", help="Serve Prometheus' metrics there; HOST is 127.0.0.1."
-)
+@click.option("--metrics", metavar="[HOST:]PORT", help="Serve Prometheus' metrics there; HOST is 127.0.0.1.")
 @click.option("--alerts", metavar="[HOST:]PORT", help="Hear Alertmanager's webhooks there, for `alert` detectors.")
 @click.option("--log", metavar="FILE", help="Write there and not to stdout; opened anew when it was rotated.")
 @click.option("--format", "form", type=click.Choice(["text", "jsonl"]), default="text", show_default=True,
@@ -65,18 +59,17 @@ def command(**given: Any) -> int:
     2 stopped while a fault was left, 4 another watch took over.
     """
     if given["once"]:
-        shown = {**given, "runbooks": _files(given["runbooks"]), "log_dir": None, "diff": False}
+        shown = {**given, "runbooks": _watching.files(given["runbooks"]), "log_dir": None, "diff": False}
         return options.perform("watch", shown, operations=True, commits=True)
     return _watch({**given, "diff": False})
 
 
 def _watch(given: Mapping[str, Any]) -> int:
-    from runbook.engine.cli import _watching
     from runbook.engine.watch import Options, Watch
 
     if given["list_hosts"]:
         admitted = options.admit(
-            "watch", {**given, "runbooks": _files(given["runbooks"])}, operations=True, commits=True
+            "watch", {**given, "runbooks": _watching.files(given["runbooks"])}, operations=True, commits=True
         )
         click.echo(_fleet.listed(admitted.hosts))
         return 0
@@ -95,8 +88,15 @@ def _watch(given: Mapping[str, Any]) -> int:
         found, first = _load(given, shard, strict=first), False
         return found
 
-    with _watching.log(given) as log:
-        watch = Watch(load, chosen, log)
+    with _watching.log(given) as log, _watching.measuring(given["metrics"]) as metrics:
+        watch = Watch(
+            load,
+            chosen,
+            log,
+            observers=[] if metrics is None else [metrics.observer],
+            gauges=metrics,
+            alerts=_watching.alerts(given["alerts"]),
+        )
         return watch.go()
 
 
@@ -105,9 +105,9 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, stri
     from runbook.engine.among import Among
     from runbook.engine.language import load
     from runbook.engine.reloading import of_inventory
-    from runbook.engine.watch import Loaded
+    from runbook.engine.roster import Loaded
 
-    files = _files(given["runbooks"])
+    files = _watching.files(given["runbooks"])
     if strict:
         admitted = options.admit("watch", {**given, "runbooks": files}, operations=True, commits=True)
         if admitted.findings:
@@ -151,26 +151,6 @@ def _part(request: Request, shard: Callable[[str], bool] | None) -> Request:
     if shard is None:
         return request
     return replace(request, hosts=tuple(host for host in request.hosts if shard(host.name)))
-
-
-def _files(words: tuple[str, ...]) -> list[str]:
-    """Return the runbooks that are meant: those of a directory are all of its YAML files but cases and drills.
-
-    Raises:
-        UserError: a directory holds none.
-    """
-    found: list[str] = []
-    for word in words:
-        place = Path(word)
-        if not place.is_dir():
-            found.append(word)
-            continue
-        listed = sorted(each for each in place.iterdir() if each.suffix in {".yaml", ".yml"} and each.is_file())
-        own = [str(each) for each in listed if not each.stem.endswith(_NO_RUNBOOK) and not each.name.startswith(".")]
-        if not own:
-            raise UserError("there is no runbook in this directory", where=word, mend="put one there: NAME.yaml")
-        found += own
-    return list(dict.fromkeys(found))
 
 
 def _origins(request: Request) -> list[str]:

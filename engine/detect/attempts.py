@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from runbook.modules.frozen import frozen
+from typing import NamedTuple
 
 
-@frozen
-class Attempt:
-    """One attempt of an operation that needed a component."""
+class Attempt(NamedTuple):
+    """One attempt of an operation that needed a component. A tuple, since thousands are read for each report."""
 
     at: float  # when it ended, in seconds since the epoch
     ok: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -10,7 +11,7 @@ import shutil
 import subprocess
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.errors import UserError
 from runbook.modules.frozen import frozen
@@ -22,10 +23,9 @@ FOLDER: Final = Path("/etc/cron.d")
 _BEGIN: Final = "# runbook install: begin"
 _END: Final = "# runbook install: end"
 _HEAD: Final = re.compile(
-    rf"^{_BEGIN} (?P<name>\S+) lines=(?P<lines>\d+) digest=(?P<digest>[0-9a-f]{{16}}) journal=(?P<journal>.*)$"
+    rf"^{_BEGIN} (?P<name>\S+) lines=(?P<lines>\d+) digest=(?P<digest>[0-9a-f]{{16}}) (?P<about>\{{.*\}})$"
 )
 _LONGEST: Final = 900  # characters of a command: cron takes 999, and says nothing of what it cuts off
-_FIELDS: Final = 5
 
 
 @frozen
@@ -35,6 +35,8 @@ class Line:
     name: str
     when: str  # five fields
     argv: tuple[str, ...]
+    runbooks: tuple[str, ...]  # their names
+    files: tuple[str, ...]  # as `uninstall` may be given them
     journal: str
     environment: Mapping[str, str]
     directory: str = ""
@@ -48,7 +50,7 @@ class Block:
     """What stands between our marks."""
 
     name: str
-    journal: str
+    about: Mapping[str, Any]  # runbooks, files, journal
     lines: tuple[str, ...]
     changed: bool  # by hand, since it was written
 
@@ -76,19 +78,14 @@ def check(fields: str) -> str:
     """Return a schedule as cron has it.
 
     Raises:
-        UserError: it has not five fields, or is none.
+        UserError: it is none.
     """
-    from runbook.engine.schedule import trigger
+    from runbook.engine.language import cron
 
     try:
-        if len(fields.split()) != _FIELDS:
-            raise ValueError("it has five fields: minute, hour, day, month, weekday")
-        trigger(fields)
+        return cron.parse(fields.strip())
     except ValueError as error:
-        raise UserError(
-            f"`{fields}` is no schedule: {error}", where="--schedule", mend="write '*/5 * * * *'"
-        ) from error
-    return " ".join(fields.split())
+        raise UserError(str(error), where="--schedule", mend="write it as '*/5 * * * *'") from error
 
 
 def text(line: Line, mailto_before: str | None = None) -> str:
@@ -114,7 +111,8 @@ def text(line: Line, mailto_before: str | None = None) -> str:
     lines.append(" ".join(filter(None, [line.when, line.user if own else "", command])))
     if line.mailto and not own:
         lines.append(f'MAILTO="{mailto_before}"')
-    head = f"{_BEGIN} {line.name} lines={len(lines)} digest={_digest(lines)} journal={line.journal}"
+    about = json.dumps({"runbooks": line.runbooks, "files": line.files, "journal": line.journal})
+    head = f"{_BEGIN} {line.name} lines={len(lines)} digest={_digest(lines)} {about}"
     return "\n".join([head, *lines, _END, ""])
 
 
@@ -223,8 +221,15 @@ def _blocks(lines: Sequence[str]) -> list[tuple[Block, int, int]]:
         inner = tuple(rest[:until]) if closed else tuple(rest[: min(until, int(head["lines"]))])
         changed = not closed or len(inner) != int(head["lines"]) or _digest(inner) != head["digest"]
         end = begin + 1 + len(inner) + closed
-        found.append((Block(head["name"], head["journal"], inner, changed), begin, end))
+        found.append((Block(head["name"], _about(head["about"]), inner, changed), begin, end))
     return found
+
+
+def _about(text: str) -> Mapping[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except ValueError:
+        return {}  # somebody wrote in it
 
 
 def _looks_ours(line: str) -> bool:

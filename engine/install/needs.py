@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 class Need(enum.Enum):
     """What is left open, and why, in the words of the unit's comments."""
 
-    EVERYTHING = "runs programs that may need anything"
-    DRIVER = "speaks with the NVIDIA driver: its devices, its modules, and what it wants of the kernel"
-    KERNEL_LOG = "reads the kernel's log"
-    INSIGHT = "looks into processes of other users"
-    KILL = "signals processes of other users"
-    WRITE = "writes, deletes or owns files of other users"
-    READ = "reads files of other users"
-    SOCKETS = "uses sockets and pipes of other users"
-    HOME = "uses settings or keys in a home directory"
+    EVERYTHING = "programs of the runbook's own may need anything, and inherit what is set here"
+    DRIVER = "the NVIDIA driver wants its devices, its modules and more of the kernel"
+    KERNEL_LOG = "the kernel's log is read"
+    INSIGHT = "processes of other users are looked into"
+    KILL = "processes of other users are signalled"
+    WRITE = "files of other users are written, deleted or owned"
+    READ = "files of other users are read"
+    SOCKETS = "sockets and pipes of other users are used"
+    HOME = "settings and keys lie in a home directory"
 
 
 _NOTHING: Final[frozenset[Need]] = frozenset()

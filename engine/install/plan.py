@@ -33,7 +33,8 @@ class Asked:
     journal: str | None = None
     environment_file: str = ""
     grace: float = 30.0  # seconds
-    version: int = 0  # of systemd; 0: cron
+    version: int = 0  # of systemd
+    cron: bool = False
 
 
 def named(asked: Asked, watched: Watched) -> str:
@@ -99,7 +100,6 @@ def written(asked: Asked, *, system: bool) -> tuple[str, ...]:
 
 def problems(asked: Asked, watched: Watched) -> Iterator[UserError]:
     """Yield what would not work, or not be safe."""
-    cron = not asked.version
     variables: frozenset[str] = frozenset()
     if asked.environment_file:
         try:
@@ -107,7 +107,7 @@ def problems(asked: Asked, watched: Watched) -> Iterator[UserError]:
         except UserError as error:
             yield error
     for request in watched.requests:
-        yield from refusals.secrets(request.runbook, request.secrets.keys(), variables, cron=cron)
+        yield from refusals.secrets(request.runbook, request.secrets.keys(), variables, cron=asked.cron)
         yield from refusals.relative(request.runbook)
     if os.geteuid() == 0 and watched.system:
         yield from refusals.untrusted(dict.fromkeys(obeyed(asked, watched)))

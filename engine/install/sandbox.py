@@ -50,9 +50,7 @@ def settings(ground: Ground) -> list[Setting]:
     """Return the settings that confine a watch, as far as what it needs allows."""
     needs = ground.needs
     if Need.EVERYTHING in needs:
-        who = _names(needs[Need.EVERYTHING])
-        why = f"Nothing is confined: {who} {Need.EVERYTHING.value}, and they inherit what is set here."
-        return [Setting(why=why)]
+        return [Setting(why=f"Nothing is confined: {_reason(ground, Need.EVERYTHING)}.")]
     return [*_files(ground), *_kernel(ground), *_process(ground)] if ground.system else list(_user(ground))
 
 
@@ -74,7 +72,7 @@ def _files(ground: Ground) -> Iterator[Setting]:
     yield Setting("ProtectSystem", "strict")
     for path in ground.writes:
         yield Setting("ReadWritePaths", quoted(path))
-    why = ground.home or _wanted(ground, Need.HOME)
+    why = ground.home or _reason(ground, Need.HOME)
     yield Setting("ProtectHome", "read-only" if why else "yes", f"Homes can be read: {why}." if why else "")
     if ground.tmp:
         yield Setting(why=f"Temporary files are shared with the machine: {ground.tmp}.")
@@ -83,11 +81,11 @@ def _files(ground: Ground) -> Iterator[Setting]:
 
 
 def _kernel(ground: Ground) -> Iterator[Setting]:
-    logs, driver = _wanted(ground, Need.KERNEL_LOG), _wanted(ground, Need.DRIVER)
+    logs, driver = Need.KERNEL_LOG in ground.needs, Need.DRIVER in ground.needs
     if driver:
-        yield Setting(why=f"Devices, modules, capabilities and system calls are open: {driver} {Need.DRIVER.value}.")
+        yield Setting(why=f"Devices, capabilities and system calls are open: {_reason(ground, Need.DRIVER)}.")
     elif logs:
-        yield Setting("DevicePolicy", "closed", f"{logs} {Need.KERNEL_LOG.value}.")
+        yield Setting("DevicePolicy", "closed", f"One device is open: {_reason(ground, Need.KERNEL_LOG)}.")
         yield Setting("DeviceAllow", "/dev/kmsg r")
     else:
         yield Setting("PrivateDevices", "yes")
@@ -107,8 +105,8 @@ def _process(ground: Ground) -> Iterator[Setting]:
     yield from _common(ground)
     if Need.DRIVER not in ground.needs:
         for need in _CAPABILITIES:
-            if who := _wanted(ground, need):
-                yield Setting(why=f"{' '.join(_CAPABILITIES[need])}: {who} {need.value}.")
+            if need in ground.needs:
+                yield Setting(why=f"{' '.join(_CAPABILITIES[need])}: {_reason(ground, need)}.")
         held = dict.fromkeys(name for need in _CAPABILITIES if need in ground.needs for name in _CAPABILITIES[need])
         # The agent reads whatever the runbook names, and root without a capability reads what is root's alone.
         yield Setting("CapabilityBoundingSet", " ".join(dict.fromkeys(("CAP_DAC_READ_SEARCH", *held))))
@@ -134,14 +132,10 @@ def _common(ground: Ground) -> Iterator[Setting]:
     yield Setting("LimitCORE", "0")
 
 
-def _wanted(ground: Ground, need: Need) -> str:
-    """Return who wants something; empty: nobody."""
-    return _names(ground.needs.get(need, ()))
-
-
-def _names(names: Iterable[str]) -> str:
-    listed = [f"`{name}`" for name in names]
-    return " and ".join(filter(None, [", ".join(listed[:-1]), *listed[-1:]]))
+def _reason(ground: Ground, need: Need) -> str:
+    """Return why something is left open, and who wants it; empty: nobody does."""
+    names = ", ".join(f"`{name}`" for name in ground.needs.get(need, ()))
+    return f"{need.value} ({names})" if names else ""
 
 
 def quoted(path: str) -> str:

@@ -104,7 +104,7 @@ def _service(service: Service) -> Iterator[str]:
     if service.environment_file:
         yield f"EnvironmentFile={service.environment_file.replace('%', '%%')}"
     yield "Restart=always"
-    yield "RestartSec=1s"
+    yield f"RestartSec={1 if service.version >= _STEPS else 3}s"
     if service.version >= _STEPS:
         yield "RestartSteps=6"
         yield "RestartMaxDelaySec=1min"

@@ -37,7 +37,7 @@ operation.ended    state attempts duration error
 attempt.refused    component member reason until: its breaker is open
 operation.undone   what was undone after an operation failed for good
 pool.switched      pool from to
-notified           message
+notified           message title severity; kind, where `tell` says it: open waiting remind unhealed cured
 channel.told       channel status (sent, failed, held) reason message place cured: a message to one channel of people
 approval.given     by reason until digest; here and below the fact's run is empty: a person said it
 approval.refused   by reason until digest

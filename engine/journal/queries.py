@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _TOLD: Final = (
     *("incident.pending", "incident.opened", "incident.resumed", "incident.changed", "incident.ended"),
-    *("guard.refused", "step.ended", "attempt.ended", "attempt.delayed", "operation.ended"),
+    *("guard.refused", "recovery.begun", "step.ended", "attempt.ended", "attempt.delayed", "operation.ended"),
     *("look.unknown", "look.seen", "host.unreachable", "channel.told"),
 )  # fmt: skip
 _BEGUN: Final = ("run.begun", "attempt.begun")  # what a run was at, of one that was stopped or killed

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.language import steps
+from runbook.engine.language import steps, telling
 from runbook.engine.language.structure import GUARD_KEYS
 from runbook.engine.model import (
     Backoff,
@@ -101,6 +101,7 @@ def detector(reader: Reader, data: Any, path: Path, top: Mapping[str, Any], name
         become=at("become")[0],
         become_user=static("become_user"),
         python=static("python"),
+        tell=telling.tell(reader, *at("tell")),
     )
 
 

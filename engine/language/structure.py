@@ -56,6 +56,7 @@ _HOSTS: Schema = {
     "title": "number of hosts or percentage",
 }
 MODES = ["observe", "approve", "auto"]
+TOLD = ["open", "waiting", "unhealed", "cured"]
 _MODE = _choice(
     "mode",
     "What happens by itself: nothing, after an approval, everything. Without it, the impact of the steps decides.",
@@ -125,6 +126,11 @@ GUARD_KEYS: Schema = {
     "cured": _items("step", "Steps after a verified cure."),
     "unhealed": _items("step", "Steps when no rung cured it."),
     "rollback": OPERATION_KEYS["rollback"],
+    "tell": {
+        "anyOf": [{"const": False, "type": "boolean", "title": "false"}, ref("tell")],
+        "description": "Whom to tell of its incidents, without a `notify` step; false = nobody.",
+        "examples": [{"remind": "4h", "min_severity": "high"}],
+    },
     "retry": {
         "anyOf": [{"const": False, "type": "boolean", "title": "false"}, ref("retry")],
         "description": "Of an `error` detector: how the operation is tried again; false = not at all.",
@@ -334,6 +340,25 @@ DEFINITIONS: Schema = {
     **_SCALARS,
     "retry": _RETRY,
     "verify": _VERIFY,
+    "tell": _mapping(
+        "tell",
+        "Whom to tell of incidents, and when; once each, and silent under `ack` and maintenance.",
+        {
+            "about": {
+                "anyOf": [
+                    {"type": "string", "enum": TOLD},
+                    {"type": "array", "minItems": 1, "items": {"type": "string", "enum": TOLD}},
+                ],
+                "description": "What is told: that one opens, waits for an approval, ended without a cure, is cured.",
+                "default": TOLD,
+            },
+            "channels": ref("words", "Channels of the configuration; default its usual ones.", examples=[["oncall"]]),
+            "remind": ref("duration", "How often what still stands is told again; 0 = never.", default="4h"),
+            "min_severity": _choice(
+                "severity", "Incidents below it are not told.", ["low", "medium", "high", "critical"], default="low"
+            ),
+        },
+    ),
     "component": _mapping(
         "component",
         "What operations depend on.",

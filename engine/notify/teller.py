@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _BACK: Final = 30 * 86400.0  # seconds in which a message is remembered
 _LONGEST: Final = 4000  # characters of a message
+_FRESH: Final = 600.0  # seconds for which it is believed what the journal says: other runs use the channels too
 _UNSEEN: Final = frozenset({"look.unknown", "look.absent"})
 
 
@@ -43,6 +44,7 @@ class _Message:
     incident: str = ""
     place: str = ""
     cured: bool = False
+    kind: str = ""  # of `tell`, which decides itself what is told again
 
 
 class Teller:
@@ -65,8 +67,10 @@ class Teller:
         self._run = run
         self._redact = redact
         self._past: list[Told] | None = None
+        self._read = 0.0  # when that was
         self._posting = Posting(channels.timeout)
-        self._sent: dict[int, _Message] = {}  # by their numbers
+        self._sent: dict[int, _Message] = {}  # by their numbers: those on their way
+        self._waiting: dict[int, int] = {}  # the same: to how many channels
         self._facts: list[Fact] = []
         self._unseen: set[tuple[str, str]] = set()  # hosts and detectors that could not look
         self._cured: list[Fact] = []
@@ -79,7 +83,8 @@ class Teller:
         detector, subject = (incident.detector, incident.subject) if incident else ("", "")
         title = told.title or " ".join(part for part in (detector or self._runbook.name, "on", told.host) if part)
         message = _Message(
-            told.message, title, told.severity, told.host, detector, subject, told.incident, told.place
+            told.message, title, told.severity, told.host, detector, subject, told.incident, told.place,
+            cured=told.kind == "cured", kind=told.kind,
         )  # fmt: skip
         self._send(message, [name for name in names if not self._held(name, message, now)], now)
 
@@ -87,6 +92,8 @@ class Teller:
         """Take in what happened: an end, or a look that saw nothing."""
         if fact.kind in _UNSEEN:
             self._unseen.add((fact.host, fact.detector or str(fact.data.get("detector") or "")))
+        elif fact.kind == "look.seen":
+            self._unseen.discard((fact.host, fact.detector))
         elif fact.kind == "incident.ended" and fact.data.get("to") == "cured":
             self._cured.append(fact)
 
@@ -101,6 +108,9 @@ class Teller:
         self._facts.clear()
         for number, channel, reason in self._posting.results(wait=wait):
             message = self._sent[number]
+            self._waiting[number] -= 1
+            if not self._waiting[number]:
+                del self._sent[number], self._waiting[number]
             if reason:
                 self._forget(message, channel, now)
             yield self._fact(message, channel, "failed" if reason else "sent", reason, now)
@@ -113,12 +123,18 @@ class Teller:
             yield from self.results(now, wait=True)
         self._posting.close()
 
+    def over(self, state: State, now: float) -> Iterator[Fact]:
+        """Tell those who heard of a fault that it is over, as soon as that is seen; of a run that goes on."""
+        if self._channels.cured and not state.stopping and any(each.status == "sent" for each in self._known(now)):
+            self._close(state, now)
+        yield from self.results(now)
+
     def _close(self, state: State, now: float) -> None:
         for fault, sent in self._open(now).items():
             _, host, name, subject = fault
             detector = next((each for each in self._runbook.detectors if each.name == name), None)
-            if detector is None or any(step.module == "notify" for step in detector.cured):
-                continue
+            if detector is None or detector.tell or any(step.module == "notify" for step in detector.cured):
+                continue  # it says so itself
             ended = next((fact for fact in self._cured if (fact.host, fact.detector, fact.subject) == fault[1:]), None)
             if ended is None and not self._well(state, detector, host, subject):
                 continue
@@ -128,6 +144,7 @@ class Teller:
                                sent[-1].incident, cured=True)  # fmt: skip
             known = [each for each in dict.fromkeys(one.channel for one in sent) if each in self._channels.by_name]
             self._send(message, known, now)
+        self._cured.clear()
 
     def _open(self, now: float) -> dict[tuple[str, str, str, str], list[Told]]:
         """Return by fault the messages about it since it was told to be over."""
@@ -147,6 +164,8 @@ class Teller:
         if probe.events or probe.engine or not state.plan.chosen(detector):
             return False
         key = (host, detector.name, subject)
+        if (host, detector.name) not in state.judged:
+            return False
         known = {
             (each.host, each.detector, each.subject) for each in (*state.incidents.values(), *state.ended.values())
         }
@@ -158,7 +177,7 @@ class Teller:
         mine = [one for one in self._known(now) if one.channel == channel]
         fault = (self._runbook.name, message.host, message.detector, message.subject)
         again: Told | None = None
-        for one in mine if message.incident else ():
+        for one in mine if message.incident and not message.kind else ():
             if one.fault == fault and one.cured:
                 again = None
             elif one.fault == fault and one.place == message.place and one.status == "sent":
@@ -177,8 +196,9 @@ class Teller:
         return False
 
     def _known(self, now: float) -> list[Told]:
-        if self._past is None:
-            self._past = past.told(self._journal, now - _BACK)
+        idle = not (self._sent or self._facts)  # what is on its way does not stand in the journal yet
+        if self._past is None or (idle and now - self._read > _FRESH):
+            self._past, self._read = past.told(self._journal, now - _BACK), now
         return self._past
 
     def _send(self, message: _Message, names: list[str], now: float) -> None:
@@ -201,9 +221,10 @@ class Teller:
         order = {
             "title": _plain(self._redact(severity + message.title)).replace("\n", " "),
             "body": _plain(self._redact(message.text)) + more,
-            "severity": message.severity,
+            "severity": "cured" if message.cured else message.severity,
         }
-        self._sent[self._posting.send(order, addresses)] = message
+        number = self._posting.send(order, addresses)
+        self._sent[number], self._waiting[number] = message, len(addresses)
         self._known(now).extend(self._begun(message, name, now) for name in addresses)
 
     def _begun(self, message: _Message, channel: str, now: float) -> Told:

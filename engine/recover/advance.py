@@ -6,7 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runbook.engine.model import Outcome, StepStatus
-from runbook.engine.recover import closing, failover, forgetting, ladder, looks, operate, queue, resumption, steps
+from runbook.engine.recover import (
+    closing,
+    failover,
+    forgetting,
+    ladder,
+    looks,
+    operate,
+    queue,
+    resumption,
+    steps,
+    telling,
+)
 from runbook.engine.recover import incident as life
 from runbook.engine.recover.commands import (
     Asked,
@@ -16,6 +27,7 @@ from runbook.engine.recover.commands import (
     Jumped,
     Looked,
     Operate,
+    Over,
     Probed,
     Recover,
     Resume,
@@ -85,6 +97,7 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
     elif isinstance(event, Jumped):
         forgetting.jumped(turn, event.by)
     queue.moved_up(turn)
+    telling.tell(turn, at_once=isinstance(event, Over))
     return turn.end()
 
 

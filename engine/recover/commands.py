@@ -67,6 +67,11 @@ class Recover:
 
 
 @frozen
+class Over:
+    """The run ends: what waits to be told together is told now."""
+
+
+@frozen
 class Stop:
     """Begin nothing new: somebody pressed Ctrl-C."""
 
@@ -148,6 +153,7 @@ Event = (
     | Asked
     | Unreachable
     | Undone
+    | Over
     | Forget
     | Jumped
 )
@@ -218,6 +224,7 @@ class Notify:
     incident: str = ""
     channels: tuple[str, ...] = ()  # by name; none: the usual ones
     place: str = ""  # the step's path in the runbook
+    kind: str = ""  # of `tell`, which decides itself what is told again: open waiting remind unhealed cured
 
 
 @frozen

@@ -132,7 +132,8 @@ def _judge(turn: Turn, detector: Detector, host: str, look: Look) -> list[Verdic
     if isinstance(look, NotSeen):
         return look.reason
     if isinstance(look, Lacking):
-        if turn.recovering:  # the look before the operations may yet be answered otherwise
+        # the look before the operations may yet be answered otherwise; for whom it is not meant, it lacks nothing
+        if turn.recovering and turn.plan.concerns(detector, host):
             turn.tell("look.absent", host=host, detector=detector.name, reason=look.reason)
         return []
     try:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from runbook.engine.recover.work import Work
 
 DONE = frozenset({OperationState.SUCCEEDED, OperationState.SKIPPED})
+_VERDICTS = {  # of what is run once, for the hosts that do not carry it out
+    OperationState.FAILED: "failed",
+    OperationState.WAITING: "waits for a person",
+}
 
 
 def begin(turn: Turn, host: str) -> None:
@@ -139,8 +143,10 @@ def _mine(turn: Turn, work: Work, operation: Operation) -> bool:
         registers = {**turn.work(host).registers, **work.registers}
         _next(turn, turn.put_work(replace(work.onward(), registers=registers)))
     elif state is not None:
+        said = _VERDICTS.get(state, state.value)
         for left in turn.plan.runbook.operations[work.index :]:
-            _skipped(turn, work.host, left.name, f"`{operation.name}`, run once on {host}: {state.value}")
+            what = "it" if left is operation else f"`{operation.name}`"
+            _skipped(turn, work.host, left.name, f"{what} {said} on {host}", hindered=True)
         turn.put_work(replace(work.onward(state), index=len(turn.plan.runbook.operations)))
     else:
         turn.put_work(work)
@@ -328,8 +334,12 @@ def _over(turn: Turn, work: Work, state: OperationState, **told: Any) -> None:
     _unblock(turn)
 
 
-def _skipped(turn: Turn, host: str, name: str, error: str) -> None:
-    turn.tell("operation.ended", host=host, operation=name, state="skipped", attempts=0, duration=0.0, error=error)
+def _skipped(turn: Turn, host: str, name: str, error: str, *, hindered: bool = False) -> None:
+    """Tell that an operation is left out; `hindered`: by what became of another host's."""
+    about: dict[str, Any] = {"operation": name, "state": "skipped", "attempts": 0, "duration": 0.0, "error": error}
+    if hindered:
+        about["hindered"] = True
+    turn.tell("operation.ended", host=host, **about)
 
 
 def _settle(turn: Turn, incident: Incident, state: OperationState, fallback: str) -> None:

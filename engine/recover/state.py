@@ -95,6 +95,7 @@ class Incident:
     sights: tuple[Mapping[str, Any], ...] = ()  # of events: which signatures were seen of it, and when
     root: str = ""  # the incident that it follows from
     folded: tuple[Mapping[str, Any], ...] = ()  # what follows from it: id host detector subject signature count
+    reported: Mapping[str, float] = field(default_factory=dict)  # by `tell`: what people were told of it, and when
 
     @property
     def key(self) -> Key:
@@ -240,6 +241,9 @@ class State:
     round: float = 0.0  # when that began
     judged: Mapping[tuple[str, str], bool] = field(default_factory=dict)  # host and detector: this run has looked at it
     due: frozenset[tuple[str, str]] = frozenset()  # those of them whose incidents are not decided yet
+    noted: Mapping[tuple[str, str], float] = field(
+        default_factory=dict
+    )  # by detector and kind: what people are to be told, and when
     failed: Mapping[Key, str] = field(default_factory=dict)  # the incident that was recovered last, in vain
     past: Mapping[str, Incident] = field(default_factory=dict)  # by id: those that ended shortly before this run
     attempts: Mapping[tuple[str, str], tuple[Attempt, ...]] = field(default_factory=dict)  # by host and component
@@ -267,7 +271,7 @@ class State:
             for thing in group.values()
             if thing.wake is not None
         ]
-        return min(times, default=None)
+        return min([*times, *self.noted.values()], default=None)
 
     @property
     def quiet(self) -> bool:
@@ -275,7 +279,7 @@ class State:
         return not self.tasks and self.wake is None
 
 
-_PLAIN = ("recovering", "stopping", "counter", "people", "elsewhere", "lost", "awaited", "round", "due")
+_PLAIN = ("recovering", "stopping", "counter", "people", "elsewhere", "lost", "awaited", "round", "due", "noted")
 _LARGE = frozenset({"said", "judged"})  # each look of each host changes them
 
 
@@ -296,6 +300,7 @@ class Turn:
         self.awaited = state.awaited
         self.round = state.round
         self.due = state.due
+        self.noted = state.noted
         self.freed = False  # an incident ended in this turn: its host may make room for another
         self.commands: list[Command] = []
         self._looks: dict[str, list[str]] = {}

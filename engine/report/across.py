@@ -28,6 +28,7 @@ _STANDING: Final = {  # how a host stands, in the order of the recap, with the s
     "done": "done",
     "healed": "cured",
     "not looked at": "skipped",
+    "left out": "skipped",
     "pending": "pending",
     "waiting": "waiting",
     "unknown": "unknown",
@@ -51,27 +52,22 @@ class Across:
         self._more = verbosity > 0
 
     def findings(self, run: RunReport, tabled: AbstractSet[str] | None = None) -> Iterator[list[str]]:
-        """Yield a block for each finding, of as many hosts as have it; the worst ones last.
+        """Yield a block for each finding, of as many hosts as have it; the worst ones last, of the past first.
 
         Args:
             run: what is told.
             tabled: the detectors that a table above has cut short; None = there is none.
         """
-        yield from self._operations(run)
-        if tabled is None and not self._quiet:
-            yield from self._absent(run)
-        for group in folded.incidents(run):
-            calm = group.first.state in ("cured", "pending")
-            if not (self._quiet and calm) and (tabled is None or more_to_say(group.first, tabled)):
-                yield self._incident(group, run)
-        yield from self._steps(run)
-        for detectors, hosts, reason in folded.unknown(run):
-            if tabled is None or not tabled.isdisjoint(detectors):
-                unseen = partial(self._blocks.unseen, "unknown", ", ".join(detectors), reason=reason)
-                yield self._named(unseen, hosts)
-        for hosts, reason in folded.unreachable(run):
-            if tabled is None or "" in tabled:
-                yield self._named(partial(self._blocks.unseen, "unreachable", host="", reason=reason), hosts)
+        parts = [
+            self._operations(run),
+            self._absent(run) if tabled is None and not self._quiet else (),
+            self._incidents(run, tabled),
+            self._steps(run),
+            self._unknown(run, tabled),
+            self._unreachable(run) if tabled is None or "" in tabled else (),
+        ]
+        for part in reversed(parts) if self._past else parts:
+            yield from part
 
     def recap(self, run: RunReport) -> list[str]:
         """Return a line for each way in which hosts stand: how many, and which."""
@@ -92,6 +88,23 @@ class Across:
             lines += [" " * (wide + digits + 6) + line for line in rest]
         return lines
 
+    def _incidents(self, run: RunReport, tabled: AbstractSet[str] | None) -> Iterator[list[str]]:
+        groups = folded.incidents(run)
+        for group in sorted(groups, key=folded.rank, reverse=True) if self._past else groups:
+            calm = group.first.state in ("cured", "pending")
+            if not (self._quiet and calm) and (tabled is None or more_to_say(group.first, tabled)):
+                yield self._incident(group, run)
+
+    def _unknown(self, run: RunReport, tabled: AbstractSet[str] | None) -> Iterator[list[str]]:
+        for detectors, hosts, reason in folded.unknown(run):
+            if tabled is None or not tabled.isdisjoint(detectors):
+                unseen = partial(self._blocks.unseen, "unknown", ", ".join(detectors), reason=reason)
+                yield self._named(unseen, hosts)
+
+    def _unreachable(self, run: RunReport) -> Iterator[list[str]]:
+        for hosts, reason in folded.unreachable(run):
+            yield self._named(partial(self._blocks.unseen, "unreachable", host="", reason=reason), hosts)
+
     def _incident(self, group: Group[IncidentReport], run: RunReport) -> list[str]:
         if len(group.members) == 1:
             ((host, one),) = group.members
@@ -99,7 +112,7 @@ class Across:
         one = folded.merged(group)
         several = len(group.members) - len(group.hosts)
         times = f" ({len(group.members)} times)" if several and not one.subject else ""
-        spent = folded.spent(each.duration for _, each in group.members)
+        spent = folded.spent(each.spent for _, each in group.members)
         if len(group.members) > _FEW or one.evidence == group.first.evidence != "":
             first, *rest = self._named(lambda where: self._blocks.incident(one, where + times, spent), group.hosts)
             about = [] if one.subject else self._subjects(group)
@@ -129,7 +142,7 @@ class Across:
 
     def _operations(self, run: RunReport) -> Iterator[list[str]]:
         for group in folded.operations(run):
-            one, hosts = group.first, group.hosts
+            one, hosts = folded.operated(group), group.hosts
             if self._quiet and one.state in ("succeeded", "planned", "skipped"):
                 continue
             where = _count(hosts)
@@ -163,6 +176,8 @@ def standing(run: RunReport, host: HostReport) -> str:
         return _OF_A_STEP.get(state, state)
     if state != "well":
         return state
+    if any(one.hindered for one in host.operations):
+        return "left out"
     if any(one.state == "pending" for one in host.incidents):
         return "pending"
     return "well" if run.looked is None or host.name in run.looked else "not looked at"

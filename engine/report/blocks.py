@@ -23,6 +23,7 @@ _BARE: Final = {"do": "", "note": "", "nothing": "nothing:"}  # what a step says
 _UNDONE: Final = {f"undo {word}": word for word in ("write", "move", "own", "restore")} | {"undo keep": "put back"}
 _DIFF_LINES: Final = 40
 _OUTPUT_LINES: Final = 10
+_WAITED: Final = 5.0  # seconds before a recovery that are worth a word
 _ORDINALS: Final = ("", "1st", "2nd", "3rd")
 
 
@@ -140,7 +141,8 @@ class Blocks:
     def unseen(self, state: str, title: str, host: str, reason: str) -> list[str]:
         """Return the block of a detector that could not look, or of a host that did not answer."""
         name = words.printable(title) + (f" on {words.printable(host)}" if host else "")
-        return [self._head(state, name, state), *self._row("why", words.printable(words.one_line(reason)))]
+        why = words.printable(words.one_line(reason))
+        return [self._head(state, name, state), *row(self.paint, "why", why, ours=state == "unreachable")]
 
     def untold(self, channel: str, reason: str) -> list[str]:
         """Return the sentence of a channel that did not take a message."""
@@ -216,7 +218,7 @@ def _advice(one: IncidentReport) -> str:
 
 
 def _right(one: IncidentReport, spent: str = "") -> str:
-    spent = spent or (words.duration(one.duration) if one.duration is not None else "")
+    spent = spent or (words.duration(one.spent) if one.spent is not None else "")
     if one.state == "cured":
         if one.by_itself:
             return "over by itself"
@@ -259,10 +261,16 @@ def _now(one: IncidentReport) -> str:
     after = words.printable(one.after)
     if one.state == "cured":
         watched = f", watched for {words.duration(one.verified)}" if one.verified and one.verified >= 0.1 else ""
-        return f"well again{': ' + after if after else ''}{watched}"
+        return f"well again{': ' + after if after else ''}{watched}{_in_all(one)}"
     if one.state == "unhealed":
-        return f"still {after}" if after else ""
+        return f"still {after}{_in_all(one)}" if after else ""
     return "unknown whether it helped"
+
+
+def _in_all(one: IncidentReport) -> str:
+    """Return how long a fault lasted that waited for its recovery: for a person, for other hosts, for their looks."""
+    waited = (one.duration or 0.0) - (one.spent or 0.0)
+    return f" (it lasted {words.duration(one.duration or 0.0)} in all)" if waited >= _WAITED else ""
 
 
 def _why(one: IncidentReport) -> str:

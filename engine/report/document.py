@@ -130,6 +130,7 @@ def _incident(one: IncidentReport) -> dict[str, Any]:
         "when": one.when or None,
         "since": one.since,
         "duration_s": None if one.duration is None else _seconds(one.duration),
+        "recovery_s": None if one.recovery is None else _seconds(one.recovery),
         "evidence": one.evidence,
         "fields": dict(one.fields),
         "after": one.after or None,

@@ -50,8 +50,9 @@ def _parts(fields: Mapping[str, Any], condition: str, subject: str) -> list[str]
     asked = [name for name in dict.fromkeys(_NAME.findall(condition)) if name in fields]
     told = [name for name in _TELLING if fields.get(name) and name not in asked]
     shown = asked or ([] if told else [name for name, found in fields.items() if _plain(found, subject)][:_MOST])
-    said = [f"{_called(name)} {words.value(name, fields[name])}" for name in shown]
-    return [words.value(name, fields[name]) for name in told[:1]] + said
+    first = [words.value(name, fields[name]) for name in told[:1]]
+    said = [(name, words.value(name, fields[name])) for name in shown]
+    return first + [f"{_called(name)} {text}" for name, text in said if not (first and text in first[0])]
 
 
 def _called(name: str) -> str:

@@ -59,7 +59,7 @@ def incidents(run: RunReport) -> list[Group[IncidentReport]]:
     place = {name: number for number, name in enumerate(run.order)}
     return sorted(
         groups,
-        key=lambda group: (_rank(group.first), place.get(group.first.detector, len(place)), group.first.detector),
+        key=lambda group: (rank(group), place.get(group.first.detector, len(place)), group.first.detector),
     )
 
 
@@ -119,8 +119,21 @@ def merged(group: Group[IncidentReport]) -> IncidentReport:
             _step([one.steps[place] for one in ones], group.hosts[0]) for place in range(len(first.steps))
         ),
         count=_same(one.count for one in ones) or 1,
+        duration=None,
+        recovery=None,
         verified=None,
     )  # fmt: skip
+
+
+def operated(group: Group[OperationReport]) -> OperationReport:
+    """Return one operation that says what is true of all of a group."""
+    ones = [one for _, one in group.members]
+    host = group.hosts[0]
+    several = range(len(group.first.steps))
+    steps = tuple(_step([one.steps[place] for one in ones], host) for place in several)
+    error = group.first.error
+    named = re.search(rf"(?<![\w-]){re.escape(host)}(?![\w-])", error)
+    return replace(group.first, steps=steps, error=error if named else _typical([one.error for one in ones], host))
 
 
 def spent(durations: Iterable[float | None]) -> str:
@@ -158,8 +171,9 @@ def _by_subject(group: Group[IncidentReport]) -> list[Group[IncidentReport]]:
     return [*several, *([Group(tuple(others))] if others else [])]
 
 
-def _rank(one: IncidentReport) -> int:
-    return _RANKS.get(one.state, 0)
+def rank(group: Group[IncidentReport]) -> int:
+    """Return how bad it is."""
+    return _RANKS.get(group.first.state, 0)
 
 
 def _about(host: str, one: IncidentReport) -> str:

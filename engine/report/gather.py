@@ -39,6 +39,7 @@ class Gather:
         self._changed_on: dict[str, set[str]] = {}  # by run: the hosts whose reports lack the last of them
         self._looked: dict[str, set[str]] = {}  # names of hosts, of runs that tell of them
         self._opened: dict[str, float] = {}
+        self._recovering: dict[str, float] = {}
         self._verifying: dict[str, float] = {}
 
     def add(self, fact: Fact) -> Fact:
@@ -224,7 +225,15 @@ class Gather:
         verified = known.verified
         if known.state == "verifying" and began is not None:
             verified = fact.at - began
-        return {"duration": None if opened is None else fact.at - opened, "verified": verified}
+        recovering = self._recovering.get(fact.incident)
+        return {
+            "duration": None if opened is None else fact.at - opened,
+            "recovery": None if recovering is None else fact.at - recovering,
+            "verified": verified,
+        }
+
+    def _begun(self, fact: Fact) -> None:
+        self._recovering[fact.incident] = fact.at
 
     def _refused(self, fact: Fact) -> None:
         self._change(fact, reason=str(fact.data.get("reason") or fact.data.get("guard") or ""))
@@ -294,6 +303,7 @@ class Gather:
             fallback=str(data.get("fallback") or ""),
             after=str(data.get("after") or ""),
             undone=tuple(reading.undone(each) for each in data.get("undone") or ()),
+            hindered=bool(data.get("hindered")),
         )
 
 
@@ -332,6 +342,7 @@ _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "incident.resumed": Gather._open,  # noqa: SLF001
     "incident.changed": Gather._changed,  # noqa: SLF001
     "incident.ended": Gather._ended,  # noqa: SLF001
+    "recovery.begun": Gather._begun,  # noqa: SLF001
     "guard.refused": Gather._refused,  # noqa: SLF001
     "channel.told": Gather._channel,  # noqa: SLF001
     "step.ended": Gather._step,  # noqa: SLF001

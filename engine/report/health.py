@@ -52,6 +52,8 @@ class HealthReporter(TextReporter):
             cut: set[str] = set()
             if rows and not self._silent(report):
                 self._block(run, _table(self._paint, rows, cut))
+            if self._folds(run):
+                cut.add("")  # their rows have no more than the first words of why a host can't be reached
             for host in run.hosts.values():
                 self._told |= {(run.run_id, host.name, one.id) for one in _brief(host, cut)}
             self._tabled[run.run_id] = cut

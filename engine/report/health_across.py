@@ -61,7 +61,8 @@ def _unseen(run: RunReport) -> Iterator[Row]:
     for detectors, hosts, reason in folded.absent(run):
         yield Row("absent", _first(detectors), _hosts(hosts), words.one_line(reason))
     for hosts, reason in folded.unreachable(run):
-        yield Row("unreachable", "", _hosts(hosts), _told(words.one_line(reason), [], hosts))
+        what = reason.splitlines()[0].partition(": ")[0]  # the rest stands in a block below the table
+        yield Row("unreachable", "", _hosts(hosts), _told(what, [], hosts))
 
 
 def _first(detectors: Sequence[str]) -> str:

@@ -41,11 +41,22 @@ def head(paint: Paint, state: str, title: str, right: str) -> str:
     return f"{paint(sign, colour)} {paint(title, 'bold')}{gap}{paint(right, colour)}"
 
 
-def row(paint: Paint, label: str, text: str, style: str = "") -> list[str]:
-    """Return a labelled sentence below a headline, broken where the terminal ends."""
-    first, *rest = words.wrapped(words.cut(text, _LONGEST), paint.columns - len(INDENT))
+def row(paint: Paint, label: str, text: str, style: str = "", *, ours: bool = False) -> list[str]:
+    """Return a labelled sentence below a headline, broken where the terminal ends.
+
+    Args:
+        paint: how to write.
+        label: what stands before it.
+        text: the sentence, printable.
+        style: of the sentence.
+        ours: no host wrote any of it, so that a command line at its end may be shown as one.
+    """
+    text = words.cut(text, _LONGEST)
+    said, command = words.command_apart(text) if ours else (text, "")
+    first, *rest = words.wrapped(said, paint.columns - len(INDENT))
     begin = f"    {paint(f'{label:<5}', 'dim')} {paint(first, style) if style else first}"
-    return [begin, *(INDENT + (paint(line, style) if style else line) for line in rest)]
+    below = [*rest, *([command] if command else [])]
+    return [begin, *(INDENT + (paint(line, style) if style else line) for line in below)]
 
 
 def named(paint: Paint, block: Callable[[str], list[str]], hosts: Sequence[str], *, whole: bool = False) -> list[str]:

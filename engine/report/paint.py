@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from typing import TYPE_CHECKING, Final
 
 from runbook.modules.frozen import frozen
@@ -51,7 +50,11 @@ def on_terminal(stream: TextIO | None) -> bool:
 def paint_for(stream: TextIO) -> Paint:
     """Return how to write to a stream."""
     terminal = on_terminal(stream)
-    columns = shutil.get_terminal_size((80, 24)).columns if terminal else 80
+    columns = 80
+    if terminal:
+        import shutil  # costs as much as ten questions to the journal
+
+        columns = shutil.get_terminal_size((80, 24)).columns
     return Paint(
         colour=terminal and not os.environ.get("NO_COLOR"),
         unicode=(getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf"),

@@ -54,6 +54,7 @@ class IncidentReport:
     steps: tuple[StepReport, ...] = ()
     after: str = ""  # what was seen at the end
     duration: float | None = None  # from opening to end
+    recovery: float | None = None  # of that, from the begin of the recovery on: nothing that a person was waited for
     verified: float | None = None  # how long the verification took
     since: float | None = None
     hold: float | None = None  # of a pending one: how long it must hold
@@ -62,6 +63,11 @@ class IncidentReport:
     wanted: int = 1  # of a pending one: how many times it must be seen
     category: str = ""
     when: str = ""  # the condition, as it stands in the runbook
+
+    @property
+    def spent(self) -> float | None:
+        """How long it took to heal it, or to fail at that; where nothing was begun, how long it lasted."""
+        return self.duration if self.recovery is None else self.recovery
 
     @property
     def by_itself(self) -> bool:
@@ -114,6 +120,7 @@ class OperationReport:
     after: str = ""  # why it came to that
     refused: tuple[RefusedReport, ...] = ()
     undone: tuple[UndoneReport, ...] = ()  # of a rollback, in its order
+    hindered: bool = False  # of a skipped one: another host was to do it for all, and did not
 
     @property
     def would(self) -> bool:

@@ -15,6 +15,7 @@ from runbook.engine.report.clock import moment
 from runbook.engine.report.document import run_document
 from runbook.engine.report.gather import Gather
 from runbook.engine.report.passes import PassReport, RunReport, StepReport
+from runbook.engine.report.ranges import natural
 from runbook.engine.report.summary import counted
 from runbook.engine.report.table import table
 
@@ -38,7 +39,7 @@ def gathered(run: PastRun) -> RunReport:
     for fact in run.facts:
         gather.add(fact)
     runs = gather.report(stopped=run.stopped).runs
-    hosts = runs[0].hosts if runs else {}
+    hosts = dict(sorted(runs[0].hosts.items(), key=lambda each: natural(each[0]))) if runs else {}
     duration = (run.ended if run.ended is not None else run.facts[-1].at if run.facts else run.started) - run.started
     return RunReport(run.runbook, run.id, run.started, duration, hosts)
 
@@ -183,7 +184,7 @@ def _entry(paint: Paint, blocks: Blocks, run: PastRun, *, full: bool) -> Iterato
     yield paint(f"{_clock(run.started)}  {first}", "bold")
     yield from (_UNDER + paint(line, "bold") for line in more)
     if len(report.hosts) > 1 and not full:
-        for lines in reversed([*Across(blocks.paint, blocks, past=True).findings(report)]):  # the worst first
+        for lines in Across(blocks.paint, blocks, past=True).findings(report):
             yield from _indented(lines)
         return
     for host in report.hosts.values():

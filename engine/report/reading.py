@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook.engine.journal import codec
 from runbook.engine.report import evidence
-from runbook.engine.report.passes import IncidentReport, StepReport, UndoneReport, Unseen
+from runbook.engine.report.passes import StepReport, UndoneReport, Unseen
 
 if TYPE_CHECKING:
     from runbook.engine.journal.facts import Fact

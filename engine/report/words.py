@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
+from typing import Final
 
 from runbook.engine.language import units
 from runbook.engine.model import UNKNOWN
@@ -19,6 +21,7 @@ _TIMED = frozenset({
 })  # fmt: skip
 _MOST = 1e21  # bytes; more is no size of anything
 _LONGEST = 200  # characters of one value
+_COMMAND: Final = re.compile(r": ((?:ssh-keygen|echo) .+)\Z", re.DOTALL)
 
 
 def printable(text: str) -> str:
@@ -104,6 +107,17 @@ def width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
+
+
+def command_apart(text: str) -> tuple[str, str]:
+    """Part a sentence from the command line at its end, which is to be copied and must not be broken into lines.
+
+    Example:
+        >>> command_apart("ask who knows; if the key is right: ssh-keygen -R gpu01")
+        ('ask who knows; if the key is right:', 'ssh-keygen -R gpu01')
+    """
+    found = _COMMAND.search(text)
+    return (text, "") if found is None else (text[: found.start() + 1], found[1])
 
 
 def wrapped(text: str, columns: int) -> list[str]:

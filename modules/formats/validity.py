@@ -5,15 +5,15 @@ import json
 import os
 import re
 import time
-from typing import Any, Callable, Dict, Iterator, Literal, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from runbook.modules.acting.regular_file import Irregular, reading
 from runbook.modules.checkpoints.whole import entire
+from runbook.modules.formats.form import Format
 from runbook.modules.formats.unsound import LARGEST_TEXT, Unsound, Untold, told
 from runbook.modules.formats.weights import checked_safetensors, checked_torch, checked_zip, foreign
 from runbook.modules.frozen import frozen
 
-Format = Literal["json", "yaml", "toml", "safetensors", "zip", "torch", "sha256", "checkpoint"]
 SUFFIXES: "Mapping[str, Format]" = {
     ".json": "json", ".safetensors": "safetensors", ".zip": "zip", ".npz": "zip",
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt"), "torch"),

@@ -70,15 +70,15 @@ class Hearing:
         self._pause = _SHORT if calm else min(_LONG, self._pause * 2)
         self._until = now + self._pause
 
-    def arm(self, key: str, sought: Optional[Mapping[str, Any]], took: float) -> Optional[Heard]:
+    def arm(self, key: str, sought: Optional[Mapping[str, Any]], cost: float) -> Optional[Heard]:
         """Listen for a key to what its look has told, and to nothing else; return True, or why it is only polled.
 
         Args:
             key: whom to tell.
             sought: what `seeking.sought` returned; None where nothing can be heard.
-            took: seconds of the look.
+            cost: seconds of processor time that the look took.
         """
-        self.keys.looked(key, took)
+        self.keys.looked(key, cost)
         before = self._armed.get(key)
         if sought != before:
             self._answers[key] = self._rearmed(key, before or {}, sought or {})

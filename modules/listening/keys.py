@@ -3,9 +3,11 @@
 from typing import Dict, Iterable, List
 
 NEVER = float("inf")
-_SOON, _LATE = 0.01, 0.2  # seconds between two stirs of one key that come back to back: at first, and at most
-_CALM = 1.0  # seconds without one after which the next is told at once
-_SHARE = 20.0  # times that a look took until the next: what stirs all the time takes a twentieth of a core
+_SOON, _LATE = 0.01, 0.2  # seconds between two stirs of one key: at first, and at most while looks are quick
+_FREE = 4  # stirs in a row before they are spaced further and further
+_CALM = 1.0  # seconds without one after which all begins anew
+_SHARE = 20.0  # times what a look costs until the next: what stirs all the time takes a twentieth of a core at most
+_LATEST = 30.0  # seconds between two in any case
 
 
 class _Key:
@@ -15,8 +17,19 @@ class _Key:
         self.stirred = False  # something happened since the last look began
         self.told = False  # and that was said
         self.last = -NEVER  # when it was said last
-        self.gap = _SOON
-        self.took = 0.0  # seconds of the last look
+        self.row = 0  # how often, one soon after the other
+        self.cost = 0.0  # seconds of processor time of the last look
+
+    @property
+    def gap(self) -> float:
+        """Seconds from one to the next."""
+        most = min(_LATEST, max(_LATE, _SHARE * self.cost))
+        return min(most, _SOON * 2.0 ** min(30, max(0, self.row - _FREE)))
+
+    @property
+    def due(self) -> float:
+        """When it may be told."""
+        return self.last + self.gap
 
 
 class Keys:
@@ -32,9 +45,9 @@ class Keys:
         known.stirred = known.told = False
         self._stirred.pop(key, None)
 
-    def looked(self, key: str, took: float) -> None:
-        """A look ended, after so many seconds."""
-        self._keys.setdefault(key, _Key()).took = took
+    def looked(self, key: str, cost: float) -> None:
+        """A look ended, and took so many seconds of processor time."""
+        self._keys.setdefault(key, _Key()).cost = cost
 
     def stir(self, key: str) -> bool:
         """Something happened; tell whether that is news."""
@@ -47,19 +60,17 @@ class Keys:
 
     def due(self, now: float) -> List[str]:
         """Return the keys to be told now."""
-        found = [key for key, known in self._stirred.items() if _at(known) <= now]
+        found = [key for key, known in self._stirred.items() if known.due <= now]
         for key in found:
             known = self._stirred.pop(key)
-            known.told = True
-            busy = now - known.last < _CALM + 2 * _gap(known)
-            known.gap = min(_LATE, known.gap * 2) if busy else _SOON
-            known.last = now
+            known.row = known.row + 1 if now < known.due + _CALM else 0
+            known.told, known.last = True, now
         return found
 
     @property
     def deadline(self) -> float:
         """When `due` has something to say though nothing more happens."""
-        return min(map(_at, self._stirred.values()), default=NEVER)
+        return min((known.due for known in self._stirred.values()), default=NEVER)
 
     def drop(self, keys: Iterable[str]) -> None:
         """Know nothing of them any more."""
@@ -70,11 +81,3 @@ class Keys:
     def forgotten(self, now: float, after: float) -> List[str]:
         """Return the keys that were told so long ago, and at which nobody looked since."""
         return [key for key, known in self._keys.items() if known.told and now - known.last > after]
-
-
-def _gap(known: _Key) -> float:
-    return max(known.gap, _SHARE * known.took)
-
-
-def _at(known: _Key) -> float:
-    return known.last + _gap(known)

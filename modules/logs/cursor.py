@@ -1,11 +1,10 @@
 """How far a log file was read, in a form that survives restarts and tells the file from another of the same name."""
 
-import dataclasses
 import json
 import os
-from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Union
 
+from runbook.modules.frozen import MISSING, fields, thawed
 from runbook.modules.logs.content import Content
 
 try:
@@ -18,7 +17,7 @@ TAIL = 256  # bytes before the offset that tell a file from one rewritten in its
 SETTLED = 2.0  # seconds after a write in which size and time may not belong together
 
 
-@dataclass
+@thawed
 class Cursor:
     """A place in one file."""
 
@@ -110,6 +109,6 @@ def fingerprint(content: bytes) -> str:
     return blake2b(content, digest_size=8).hexdigest() if content else ""
 
 
-_NAMES = {field.name for field in dataclasses.fields(Cursor)}
-_DEFAULTS = {f.name: f.default for f in dataclasses.fields(Cursor) if f.default is not dataclasses.MISSING}
-_REST = [f.name for f in dataclasses.fields(Cursor) if f.name not in {"device", "inode", "size", "changed"}]
+_NAMES = {field.name for field in fields(Cursor)}
+_DEFAULTS = {field.name: field.default for field in fields(Cursor) if field.default is not MISSING}
+_REST = [field.name for field in fields(Cursor) if field.name not in {"device", "inode", "size", "changed"}]

@@ -1,9 +1,9 @@
 """Where to go on in files that were looked at before, whatever they were renamed to, and what became of the others."""
 
 import os
-from dataclasses import replace
 from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
+from runbook.modules.frozen import replace
 from runbook.modules.logs.content import Slow, opened
 from runbook.modules.logs.cursor import Cursor
 from runbook.modules.logs.rotation import Place, adopted

@@ -2,9 +2,9 @@
 
 import os
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
 
+from runbook.modules.frozen import replace
 from runbook.modules.logs import pieces
 from runbook.modules.logs.line_ends import ends, feeds, returns, separators, whole_lines
 from runbook.modules.logs.content import Content, Slow

@@ -1,10 +1,9 @@
 """What a look takes in: matching lines, and how much of them; for how long it waits for what is just being written."""
 
 import time
-from dataclasses import dataclass
 from typing import Optional
 
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import frozen, thawed
 from runbook.modules.logs.hits import Hit
 
 QUIET = 2.0  # seconds without a change after which an unfinished last line or traceback is taken as it stands
@@ -22,7 +21,7 @@ class Line:
     time: Optional[float] = None  # when it was written, where its source says so
 
 
-@dataclass
+@thawed
 class Room:
     """How much one look may still take in."""
 

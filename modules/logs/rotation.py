@@ -8,12 +8,11 @@ import bisect
 import os
 import re
 import stat
-from dataclasses import replace
 from functools import cached_property
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from runbook.modules.declare import Unclear
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import frozen, replace
 from runbook.modules.logs.content import Content, packed
 from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
 

@@ -1,10 +1,9 @@
 """Where to begin in files that lie where no cursor was: new logs, copies, packed ones, old ones put back."""
 
 import os
-from dataclasses import replace
 from typing import List, Mapping, Optional, Sequence
 
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import frozen, replace
 from runbook.modules.logs.content import Content, Slow, opened
 from runbook.modules.logs.cursor import HEAD, SETTLED, Cursor, fingerprint
 from runbook.modules.logs.rotation import Place, adopted, at_end, copied, fresh

@@ -127,11 +127,15 @@ def _busy(host: Host) -> Any:
     before = sample.get("busy", 0.0), sample.get("total", 0.0)
     fresh = SAMPLE <= host.now() - sample.get("at", 0.0) <= OLDEST and sample.get("boot") == since
     if not fresh or now[1] <= before[1]:
-        before = now
-        time.sleep(SAMPLE)
-        now = _processor()
+        before, now = host.shared("processor", _sampled)
     host.remember(processor={"busy": now[0], "total": now[1], "at": host.now(), "boot": since})
     return min(100.0, max(0.0, 100.0 * (now[0] - before[0]) / max(now[1] - before[1], 1e-9)))
+
+
+def _sampled() -> Tuple[Tuple[float, float], Tuple[float, float]]:
+    before = _processor()
+    time.sleep(SAMPLE)
+    return before, _processor()
 
 
 def _processor() -> Tuple[float, float]:

@@ -1,12 +1,12 @@
 """The `log` probe: lines of log files that match."""
 
-from dataclasses import field, make_dataclass
 from functools import lru_cache
 from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
     Dict,
+    FrozenSet,
     Iterator,
     List,
     Literal,
@@ -19,7 +19,7 @@ from typing import (
 )
 
 from runbook.modules.declare import Begin, Invalid, Path, Probe, Record, Regex, Time
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, fields, frozen
 from runbook.modules.host import Host
 from runbook.modules.logs.patterns import Pattern
 
@@ -111,7 +111,7 @@ class Log(Probe):
             if compiled.search("") is not None:
                 raise Invalid(f"`{pattern}` matches an empty line, and so every line")
             for group in compiled.groupindex:
-                if group in LogLine.__dataclass_fields__ and group not in _FILLED:
+                if group in _fields() and group not in _FILLED:
                     raise Invalid(f"the group `{group}` would hide the field `{group}`: give it another name")
 
     @classmethod
@@ -127,7 +127,6 @@ class Log(Probe):
     def look(self, host: Host) -> Iterator[Record]:
         """Read on where the last look ended."""
         from runbook.modules.logs import catalogued, tail
-        from runbook.modules.logs.moment import written
         from runbook.modules.logs.sources import Sources
 
         others = self.journal or self.kernel or self.docker
@@ -140,6 +139,8 @@ class Log(Probe):
         host.remember(**sources.keep())
         if not lines:
             return
+        from runbook.modules.logs.moment import written  # most looks find nothing
+
         groups = catalogued.groups(pattern.regex for pattern in patterns)
         roles = {pattern.name: pattern.role for pattern in reversed(patterns)}
         events = []
@@ -164,7 +165,7 @@ class Log(Probe):
 
             xid.settle(events, self._catalogue, host.now())
         for event in events:
-            made: Any = _record(tuple(sorted(event.keys() - LogLine.__dataclass_fields__.keys())))
+            made: Any = _record(tuple(sorted(event.keys() - _fields())))
             yield made(**event)
 
     def sources(self, host: Host, records: "Sequence[Record]") -> "Iterator[Source]":  # noqa: ARG002 -- as declared
@@ -177,7 +178,13 @@ class Log(Probe):
 @lru_cache(maxsize=256)
 def _record(names: Tuple[str, ...]) -> Type[Record]:
     """Return the class of a line's record, which has the named groups of all patterns as fields too."""
-    return make_dataclass("LogLine", [(name, Any) for name in names], bases=(LogLine,), frozen=True)
+    made: Type[Record] = type("LogLine", (LogLine,), {"__annotations__": dict.fromkeys(names, Any)})
+    return frozen(made)
+
+
+@lru_cache(maxsize=1)
+def _fields() -> FrozenSet[str]:
+    return frozenset(each.name for each in fields(LogLine))
 
 
 def _named(patterns: Union[Tuple[str, ...], Mapping[str, str]]) -> List[Pattern]:

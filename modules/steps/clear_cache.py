@@ -18,7 +18,7 @@ from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 if TYPE_CHECKING:
-    from runbook.modules.formats.validity import Format
+    from runbook.modules.formats.form import Format
 
 FORMS: "Dict[str, Format]" = {".json": "json", ".safetensors": "safetensors", ".zip": "zip", ".npz": "zip"}
 PARTIAL = (".incomplete", ".part", ".partial")

@@ -16,7 +16,8 @@ from runbook.engine import intake, start
 from runbook.engine.among import Among, Reach
 from runbook.engine.calling import Listeners
 from runbook.engine.errors import HostUnreachable, UserError
-from runbook.engine.fleet.hosts import Here, Hosts
+from runbook.engine.fleet.hosts import Hosts
+from runbook.engine.fleet.line import Here
 from runbook.engine.recover.state import Settings
 from runbook.engine.report.document import document
 from runbook.engine.report.gather import Gather

@@ -83,7 +83,13 @@ def ask(command, journal, *options):
 def test_history_is_newest_first_and_has_what_happened(journal):
     runs = list(queries.history(journal, Asked()))
     assert [one.id for one in runs] == ["r3", "r2", "r1", "old2", "old1", "old0"]
-    assert [fact.kind for fact in runs[1].facts] == ["incident.opened", "step.ended", "incident.ended", "attempt.ended"]
+    assert [fact.kind for fact in runs[1].facts] == [
+        "incident.opened",
+        "recovery.begun",
+        "step.ended",
+        "incident.ended",
+        "attempt.ended",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""Telling people of incidents by `tell`: one opens, waits for them, was in vain, is cured; or still stands.
+
+What was told stands in the incident, and goes into the journal in the same turn as the message: whatever dies, nothing
+is told twice. What comes together is told together: the same of one detector on many hosts is one message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from runbook.engine.decide import words
+from runbook.engine.model import IncidentState, Severity
+from runbook.engine.recover.commands import Notify
+from runbook.engine.recover.telling_words import written
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runbook.engine.model import Tell
+    from runbook.engine.recover.state import Incident, Turn
+
+FOLD: Final = 3.0  # seconds in which what happens on other hosts joins one message
+_SEVERITIES: Final = tuple(member.value for member in Severity)
+_IN_VAIN: Final = frozenset({IncidentState.UNHEALED, IncidentState.UNVERIFIED, IncidentState.INTERRUPTED})
+_STANDS: Final = frozenset(
+    {IncidentState.OPEN, IncidentState.WAITING, IncidentState.OBSERVED, IncidentState.SUPPRESSED}
+)
+_SILENT: Final = "silent"  # marks what nobody was to hear of when it happened
+
+
+def tell(turn: Turn, *, at_once: bool = False) -> None:
+    """Tell what is to be told by now; what has just happened waits a little for more of its kind.
+
+    Args:
+        turn: after everything else of it.
+        at_once: the run ends: nothing waits.
+    """
+    if turn.plan.settings.check or not any(detector.tell for detector in turn.plan.runbook.detectors):
+        return
+    noted: dict[tuple[str, str], float] = {}
+    groups: dict[tuple[str, str], list[Incident]] = {}
+    for incident, kind in _due(turn):
+        groups.setdefault((incident.detector, kind), []).append(incident)
+    for group, incidents in groups.items():
+        at = turn.noted.get(group, turn.now + FOLD)
+        if at_once or turn.stopping or turn.now >= at:
+            _tell(turn, group[1], sorted(incidents, key=lambda each: (each.host, each.subject)))
+        else:
+            noted[group] = at
+    turn.noted = noted
+
+
+def _due(turn: Turn) -> Iterator[tuple[Incident, str]]:
+    """Yield what nobody has been told of, and as what."""
+    for incident in [*turn.read("incidents").values()]:
+        given = _asked(turn, incident)
+        if given is not None and _known(turn, incident) and not _silenced(turn, incident):
+            kind = _live(turn, incident, given)
+            if kind:
+                yield incident, kind
+    for group in ("past", "ended"):
+        for incident in [*turn.read(group).values()]:
+            given = _asked(turn, incident)
+            if given is None or (group == "past" and incident.id in turn.read("ended")):
+                continue
+            kind = _over(incident, given)
+            if kind and _silenced(turn, incident):
+                turn.put(replace(incident, reported={**incident.reported, _SILENT: turn.now}))
+            elif kind:
+                yield incident, kind
+
+
+def _asked(turn: Turn, incident: Incident) -> Tell | None:
+    """Return whom to tell of an incident, if anybody; what follows from another one is told with that."""
+    detector = turn.plan.runbook.detector(incident.detector)
+    given = detector.tell if detector is not None else None
+    if given is None or incident.root:
+        return None
+    grave = _SEVERITIES.index(incident.severity) >= _SEVERITIES.index(given.min_severity.value)
+    return given if grave else None
+
+
+def _known(turn: Turn, incident: Incident) -> bool:
+    """Tell whether this run can say how it stands; what an earlier one left may be over."""
+    place = (incident.host, incident.detector)
+    fresh = incident.opened >= turn.plan.began
+    return fresh or place in turn.read("judged") or incident.host in turn.read("unreached")
+
+
+def _live(turn: Turn, incident: Incident, given: Tell) -> str:
+    told = incident.reported
+    if incident.state is IncidentState.WAITING and "waiting" in given.about and _asks(incident) not in told:
+        return "waiting"
+    if "open" in given.about and not told:
+        return "open"
+    last = max(told.values(), default=None)
+    if given.remind and last is not None and incident.state in _STANDS and turn.now - last >= given.remind:
+        return "remind"
+    return ""
+
+
+def _over(incident: Incident, given: Tell) -> str:
+    if _SILENT in incident.reported:
+        return ""
+    kind = "cured" if incident.state is IncidentState.CURED else "unhealed" if incident.state in _IN_VAIN else ""
+    if kind and kind in given.about:
+        return "" if kind in incident.reported else kind
+    return "open" if "open" in given.about and not incident.reported else ""
+
+
+def _asks(incident: Incident) -> str:
+    """Return the mark of what a person is asked: other steps are another question."""
+    return f"waiting {incident.digest[:8]}"
+
+
+def _silenced(turn: Turn, incident: Incident) -> bool:
+    groups = turn.plan.groups.get(incident.host, frozenset())
+    return (
+        words.ack(turn.people, incident.id, turn.now) is not None
+        or words.maintenance(turn.people, incident.host, groups, turn.now) is not None
+    )
+
+
+def _tell(turn: Turn, kind: str, incidents: list[Incident]) -> None:
+    """Tell of incidents of one detector, in one message."""
+    detector = turn.plan.detector(incidents[0].detector)
+    assert detector.tell is not None
+    for incident in incidents:
+        marks = {_asks(incident) if kind == "waiting" else kind: turn.now}
+        turn.put(replace(incident, reported={**incident.reported, **marks}))
+    first = incidents[0]
+    title, message = written(detector, kind, incidents, turn.now)
+    channels = detector.tell.channels
+    turn.commands.append(Notify(first.host, message, title, first.severity, first.id, channels, kind=kind))

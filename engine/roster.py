@@ -1,0 +1,268 @@
+"""The posts of a watch: one for each runbook, with its schedule. What hangs or fails at one is its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from runbook.engine.errors import Fenced, UserError
+from runbook.engine.journal.facts import Fact
+from runbook.engine.post import Post, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from runbook.engine.alerts.payload import Message
+    from runbook.engine.among import Among
+    from runbook.engine.driver import Observer
+    from runbook.engine.post import Surroundings
+    from runbook.engine.recover.state import State
+    from runbook.engine.schedule import Schedule
+    from runbook.engine.start import Request
+
+REST: Final = (1.0, 5.0, 30.0, 60.0)  # seconds before a runbook that a bug of ours broke is taken up again
+SOUND: Final = 600.0  # seconds after which the last bug is forgotten
+
+
+class Gauges(Protocol):
+    """Who is told how it stands: metrics."""
+
+    def saw(self, runbook: str, state: State) -> None:
+        """Take in what is known of a runbook's hosts."""
+
+    def tick(self, runbook: str, host: str, seconds: float, lag: float) -> None:
+        """Take in that a host was looked at."""
+
+    def standing(self, runbook: str, state: str, epoch: int) -> None:
+        """Take in whether a runbook is watched."""
+
+    def forget(self, runbook: str) -> None:
+        """Take in that a runbook is watched no more."""
+
+
+@dataclass
+class Loaded:
+    """What the command line names, read anew."""
+
+    among: Among
+    requests: dict[str, Request] = field(default_factory=dict)  # by path: those that may run
+    problems: dict[str, str] = field(default_factory=dict)  # by path: what is wrong with the others
+    digests: dict[str, str] = field(default_factory=dict)  # by path: another where anything about it is another
+    files: Sequence[str] = ()  # what all this was read from
+
+
+class Roster:
+    """The runbooks that are watched, by their paths.
+
+    Args:
+        loaded: what they are.
+        around: what their posts share.
+        schedule: says when to look.
+        log: is told what concerns no single one.
+        gauges: are told how they stand.
+    """
+
+    def __init__(
+        self, loaded: Loaded, around: Surroundings, schedule: Schedule, log: Observer, gauges: Gauges | None = None
+    ) -> None:
+        self.loaded = loaded
+        self._around = around
+        self._schedule = schedule
+        self._log = log
+        self._gauges = gauges
+        self._posts: dict[str, Post] = {}
+        self._rest: dict[str, tuple[int, float]] = {}  # how often a bug broke it, and until when it rests
+        for path in loaded.requests:
+            self._man(path, operating=True)
+
+    @property
+    def posts(self) -> Sequence[Post]:
+        """All of them."""
+        return tuple(self._posts.values())
+
+    def turn(self) -> float:
+        """Let each do what there is to do; return in how many seconds there is more.
+
+        Raises:
+            Fenced: another watch has taken one over; none of them may go on.
+        """
+        pauses = []
+        for path, post in list(self._posts.items()):
+            resting = self._rest.get(path, (0, 0.0))[1] - time.monotonic()
+            if resting > 0:
+                pauses.append(resting)
+                continue
+            with self._contained(path):
+                pauses.append(post.turn())
+            if self._gauges is not None:
+                self._measure(post)
+        return min(pauses, default=60.0)
+
+    def heard(self, number: int, answer: Any) -> None:
+        """Take in what a host answered."""
+        for path, post in list(self._posts.items()):
+            with self._contained(path):
+                if post.heard(number, answer):
+                    return
+
+    def stirred(self, host: str, what: Sequence[tuple[str, str]]) -> None:
+        """Look at what has happened on a host: by run, detectors."""
+        for post in self._posts.values():
+            names = [detector for run, detector in what if run == post.run]
+            if names:
+                post.stir(host, names)
+
+    def alerted(self, message: Message) -> bool:
+        """Take in alerts; tell whether what they led to is durable."""
+        durable = True
+        for path, post in list(self._posts.items()):
+            with self._contained(path):
+                durable = post.alerted(message) and durable
+        return durable
+
+    def due(self) -> None:
+        """Look at what it is time for."""
+        for key, at in self._schedule.due():
+            self._round(*key, at)
+        for key, at in self._schedule.missed():
+            post = self._posts.get(key[0])
+            if post is not None:
+                moment = time.strftime("%H:%M:%S", time.localtime(at))
+                post.say("missed", f"the look of {moment} at `{post.name}` was missed: nothing ran then", "warning")
+                self._round(*key, at)
+
+    def jumped(self, by: float) -> None:
+        """Take in that the clock was set, and look at everything now."""
+        for path, post in list(self._posts.items()):
+            with self._contained(path):
+                if by > 0:
+                    post.jumped(by)
+                post.round()
+
+    def leave(self, *, at_once: bool) -> None:
+        """Begin nothing new anywhere."""
+        for post in self._posts.values():
+            if at_once:
+                post.drop()
+            else:
+                post.leave()
+
+    def renew(self, loaded: Loaded, *, asked: bool) -> None:
+        """Take in what was read anew; where that is wrong, what was there is kept.
+
+        Args:
+            loaded: all of it.
+            asked: somebody wants to hear of it even where nothing changed.
+        """
+        before, self.loaded = self.loaded, loaded
+        for path, problem in loaded.problems.items():
+            self.say("refused", f"{problem}: the runbook that was there is kept", "error", self._posts.get(path))
+            if path in before.requests:
+                loaded.requests[path] = before.requests[path]
+                loaded.digests[path] = before.digests[path]
+        changed = [path for path in loaded.requests if loaded.digests[path] != before.digests.get(path)]
+        for path in [each for each in self._posts if each not in loaded.requests]:
+            self.say("removed", f"`{self._posts[path].name}` is watched no more: its file is gone", "warning")
+            self._dismiss(path)
+        for path in changed:
+            known = path in self._posts
+            if known:
+                self._dismiss(path)
+            self._man(path, operating=not known)
+            post = self._posts[path]
+            said = "was read anew" if known else "is watched from now on"
+            self.say("reloaded", f"`{post.name}` {said} ({post.request.runbook.file})", "info", post)
+        if asked and not changed and not loaded.problems:
+            self.say("reloaded", "nothing has changed", "info")
+
+    def say(self, what: str, message: str, level: str, post: Post | None = None) -> None:
+        """Tell what the watch came upon: in the journal of one runbook, or of the first that can be written."""
+        about = post or next((each for each in self._posts.values() if each.standing is Standing.ACTIVE), None)
+        if about is not None:
+            about.say(what, message, level)
+        else:
+            self._log.fact(Fact(f"watch.{what}", self._around.clock(), "", data={"message": message, "level": level}))
+
+    def _man(self, path: str, *, operating: bool) -> None:
+        """Begin to watch a runbook."""
+        post = self._posts[path] = Post(self.loaded.requests[path], self._around, operating=operating)
+        for every in scheduled(post.request):
+            self._schedule.put((path, every))
+        self._foresee(path, post)
+        with self._contained(path):
+            post.turn()
+
+    def _dismiss(self, path: str) -> None:
+        """Watch a runbook no more, as it was."""
+        post = self._posts.pop(path)
+        for every in scheduled(post.request):
+            self._schedule.drop((path, every))
+        self._rest.pop(path, None)
+        post.drop()
+        if self._gauges is not None:
+            self._gauges.forget(post.name)
+
+    def _round(self, path: str, every: float | str, at: float) -> None:
+        post = self._posts.get(path)
+        if post is None:
+            return
+        with self._contained(path):
+            self._foresee(path, post)
+            lag = max(0.0, time.time() - at)
+            post.round(scheduled(post.request).get(every), lag)
+
+    def _foresee(self, path: str, post: Post) -> None:
+        times = [self._schedule.next((path, every)) for every in scheduled(post.request)]
+        post.next = min((at for at in times if at is not None), default=None)
+
+    def _measure(self, post: Post) -> None:
+        assert self._gauges is not None
+        self._gauges.standing(post.name, post.standing.value, post.epoch)
+        if post.sitting is not None:
+            self._gauges.saw(post.name, post.sitting.state)
+            for host, seconds in post.sitting.took():
+                self._gauges.tick(post.name, host, seconds, post.lag)
+
+    @contextlib.contextmanager
+    def _contained(self, path: str) -> Iterator[None]:
+        """Let a bug of ours at one post end nothing but that: it is told, and the post is manned anew."""
+        post = self._posts[path]
+        try:
+            yield
+        except Fenced:
+            for other in self._posts.values():
+                if other is post:
+                    other.fenced()
+                else:
+                    other.drop()
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it is
+            number, since = self._rest.get(path, (0, 0.0))
+            number = 0 if time.monotonic() - since > SOUND else number
+            rest = REST[min(number, len(REST) - 1)]
+            self._rest[path] = number + 1, time.monotonic() + rest
+            self.say("broken", f"`{post.name}`: {_told(error)}; it is taken up again in {rest:g} s", "error", post)
+            with contextlib.suppress(Exception):
+                post.fenced()
+            self._posts[path] = Post(self.loaded.requests[path], self._around, operating=False)
+
+
+def scheduled(request: Request) -> Mapping[float | str, tuple[str, ...]]:
+    """Return by schedule the detectors that are looked at then."""
+    runbook = request.runbook
+    found: dict[float | str, list[str]] = {}
+    for detector in runbook.detectors:
+        found.setdefault(runbook.every if detector.every is None else detector.every, []).append(detector.name)
+    return {every: tuple(names) for every, names in found.items()}
+
+
+def _told(error: Exception) -> str:
+    """Return what went wrong, and for a bug where."""
+    if isinstance(error, UserError):
+        return str(error).replace("\n", ": ")
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"  # noqa: PTH119
