@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from runbook.engine.errors import JournalUnusable
 from runbook.engine.flight import Flight
@@ -58,6 +58,9 @@ class Teller(Protocol):
     def results(self, now: float) -> Iterator[Fact]:
         """Yield how messages went that are on their way no more."""
 
+    def over(self, state: State, now: float) -> Iterator[Fact]:
+        """Say what is over, of a run that goes on; and yield the same."""
+
     def finish(self, state: State, now: float) -> Iterator[Fact]:
         """Say what is over, and await what is on its way, no longer than a message may take."""
 
@@ -77,6 +80,8 @@ class Driver:
         teller: tells people.
         clock: seconds since the epoch.
     """
+
+    goes_on: ClassVar[bool] = False  # there is no end at which it is said what is over
 
     def __init__(
         self,
@@ -167,7 +172,7 @@ class Driver:
             return
         self._news = now
         if self._teller is not None:
-            self._tell(self._teller.results(now))
+            self._tell(self._teller.over(self.state, now) if self.goes_on else self._teller.results(now))
         if self._keeper.renew(now):
             for lease in self._keeper.leases:
                 self._flight.hold(lease)
@@ -207,6 +212,11 @@ class Driver:
         for lease in over:
             self._flight.release(lease)
         return None
+
+    def farewell(self) -> None:
+        """Say what is over, and await what is on its way to people: no longer than a message may take."""
+        if self._teller is not None:
+            self._tell(self._teller.finish(self.state, self._clock()))
 
     def _observed(self, fact: Fact) -> None:
         self._observer.fact(fact)

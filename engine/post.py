@@ -63,9 +63,13 @@ class Post:
     Args:
         request: which, and how.
         around: what it shares with others.
+        operating: carry the operations out first.
+        operated: they were begun by this watch before.
     """
 
-    def __init__(self, request: Request, around: Surroundings, *, operating: bool = True) -> None:
+    def __init__(
+        self, request: Request, around: Surroundings, *, operating: bool = True, operated: bool = False
+    ) -> None:
         settings = replace(request.settings, settle=SETTLE)
         self.request = replace(request, settings=settings)
         self.standing = Standing.STANDBY
@@ -75,6 +79,7 @@ class Post:
         self._around = around
         self._observer = around.observer(self.name)
         self._operating = operating
+        self.operated = operated  # the operations were begun, here or by the post before it
         self._session: Session | None = None
         self._stack = contextlib.ExitStack()
         self._claim: Claim | None = None
@@ -248,6 +253,7 @@ class Post:
             self._around.ears,
             observer,
             operating=self._operating and claim is not None and request.settings.operations,
+            operated=self.operated,
             horizon=lambda now: restore.horizon(runbook, now),
             wait=request.wait,
             diff=request.diff,
@@ -307,6 +313,8 @@ class Post:
 
     def _end(self) -> None:
         if self._session is not None and self.sitting is not None and self.standing is Standing.ACTIVE:
+            with contextlib.suppress(JournalUnusable):
+                self.sitting.farewell()
             self._session.end(self._observer)
         with contextlib.suppress(JournalUnusable):
             self._close()
@@ -315,6 +323,7 @@ class Post:
     def _close(self, *, fenced: bool = False) -> None:
         """Let go of the journal, and of the claim."""
         code = 0 if self.healthy else 2
+        self.operated = self.operated or (self.sitting is not None and self.sitting.operated)
         self.sitting, self._claim = None, None
         stack, self._stack = self._stack, contextlib.ExitStack()
         session, self._session = self._session, None

@@ -77,7 +77,7 @@ class Roster:
         self._posts: dict[str, Post] = {}
         self._rest: dict[str, tuple[int, float]] = {}  # how often a bug broke it, and until when it rests
         for path in loaded.requests:
-            self._man(path, operating=True)
+            self._man(path)
 
     @property
     def posts(self) -> Sequence[Post]:
@@ -169,10 +169,8 @@ class Roster:
             self.say("removed", f"`{self._posts[path].name}` is watched no more: its file is gone", "warning")
             self._dismiss(path)
         for path in changed:
-            known = path in self._posts
-            if known:
-                self._dismiss(path)
-            self._man(path, operating=not known)
+            known = self._dismiss(path) if path in self._posts else None
+            self._man(path, known)
             post = self._posts[path]
             said = "was read anew" if known else "is watched from now on"
             self.say("reloaded", f"`{post.name}` {said} ({post.request.runbook.file})", "info", post)
@@ -187,16 +185,20 @@ class Roster:
         else:
             self._log.fact(Fact(f"watch.{what}", self._around.clock(), "", data={"message": message, "level": level}))
 
-    def _man(self, path: str, *, operating: bool) -> None:
-        """Begin to watch a runbook."""
-        post = self._posts[path] = Post(self.loaded.requests[path], self._around, operating=operating)
+    def _man(self, path: str, before: Post | None = None) -> None:
+        """Begin to watch a runbook; one that was watched before, as it was, has had its operations."""
+        post = self._posts[path] = self._post(path, before)
         for every in scheduled(post.request):
             self._schedule.put((path, every))
         self._foresee(path, post)
         with self._contained(path):
             post.turn()
 
-    def _dismiss(self, path: str) -> None:
+    def _post(self, path: str, before: Post | None) -> Post:
+        operated = before is not None and before.operated
+        return Post(self.loaded.requests[path], self._around, operating=before is None, operated=operated)
+
+    def _dismiss(self, path: str) -> Post:
         """Watch a runbook no more, as it was."""
         post = self._posts.pop(path)
         for every in scheduled(post.request):
@@ -205,6 +207,7 @@ class Roster:
         post.drop()
         if self._gauges is not None:
             self._gauges.forget(post.name)
+        return post
 
     def _round(self, path: str, every: float | str, at: float) -> None:
         post = self._posts.get(path)
@@ -248,7 +251,7 @@ class Roster:
             self.say("broken", f"`{post.name}`: {_told(error)}; it is taken up again in {rest:g} s", "error", post)
             with contextlib.suppress(Exception):
                 post.fenced()
-            self._posts[path] = Post(self.loaded.requests[path], self._around, operating=False)
+            self._posts[path] = self._post(path, post)
 
 
 def scheduled(request: Request) -> Mapping[float | str, tuple[str, ...]]:

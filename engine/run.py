@@ -84,8 +84,7 @@ class Pass(Driver):
                 self._halt(reason, self._clock())
                 self._settle()
         self._put(Over())
-        if self._teller is not None:
-            self._tell(self._teller.finish(self.state, self._clock()))
+        self.farewell()
         return self.state
 
     def _pass(self, hosts: Sequence[str]) -> None:

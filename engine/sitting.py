@@ -62,11 +62,14 @@ class Sitting(Driver):
         ears: what agents say by themselves.
         observer: is told what happens.
         operating: carry the operations out first.
+        operated: an earlier sitting of this watch has done that.
         horizon: since when recoveries count, at a time.
         wait: seconds to wait for hosts that were cut off in the middle of a step.
         diff: have steps tell what they change in files.
         clock: seconds since the epoch.
     """
+
+    goes_on = True
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Sitting(Driver):
         observer: Observer,
         *,
         operating: bool = True,
+        operated: bool = False,
         horizon: Callable[[float], float] = lambda _: 0.0,
         wait: float = 120.0,
         diff: bool = False,
@@ -96,8 +100,8 @@ class Sitting(Driver):
         self._ears = ears
         self._horizon = horizon
         runbook = opened.state.plan.runbook
-        self._operating = operating and bool(runbook.operations)
-        self.phase = Phase.BEFORE if self._operating else Phase.WATCHING
+        self.phase = Phase.BEFORE if operating and runbook.operations else Phase.WATCHING
+        self._operated = operated
         self._names = self._asked()
         self._rounds.listens = True
         self._late: dict[str, set[str]] = {}  # by host: what is looked at as soon as that can be done
@@ -118,6 +122,11 @@ class Sitting(Driver):
         if self.phase is Phase.WATCHING:
             self._put(Recover())
         self.round(self.hosts, self._names)
+
+    @property
+    def operated(self) -> bool:
+        """The operations were begun, by this sitting or an earlier one of the watch."""
+        return self._operated
 
     @property
     def detectors(self) -> tuple[str, ...]:
@@ -167,8 +176,6 @@ class Sitting(Driver):
         """Begin nothing new, and wait for steps on their way so many seconds at most; the next run asks for them."""
         if self.phase in (Phase.LEAVING, Phase.FINISHING, Phase.OVER):
             return
-        operated = self._operating and self.phase is not Phase.BEFORE
-        self._operating = operated
         self.phase, self._until = Phase.LEAVING, self._clock() + grace
         self._put(Stop())
         self._flight.leave()
@@ -213,7 +220,7 @@ class Sitting(Driver):
         idle = not (self._rounds or self._flight or self._late)
         waits = self.state.wake is not None
         if self.phase is Phase.BEFORE and idle and not waits:
-            self.phase = Phase.OPERATING
+            self.phase, self._operated = Phase.OPERATING, True
             for host in self._reached(self.hosts):
                 self._put(Operate(host))
         elif self.phase is Phase.OPERATING and idle and not waits:
@@ -221,9 +228,9 @@ class Sitting(Driver):
             self._put(Recover())
             self.round(self.hosts, self._names)
         elif self.phase is Phase.LEAVING and (not self._flight or now >= self._until):
-            self.phase = Phase.FINISHING if self._operating and now < self._until else Phase.OVER
+            self.phase = Phase.FINISHING if self._operated and now < self._until else Phase.OVER
             for host in self._reached(self.hosts) if self.phase is Phase.FINISHING else ():
-                self._put(Finish(host))
+                self._put(Finish(host, begun=True))
         elif self.phase is Phase.FINISHING and (not self._flight or now >= self._until):
             self.phase = Phase.OVER
         else:
@@ -274,9 +281,10 @@ class Sitting(Driver):
 
     def _saw(self, event: Event | None) -> None:
         super()._saw(event)
+        if isinstance(event, Looked):
+            self._ripen(event.host, event.looks)
         if isinstance(event, Looked) and event.answered:
             self._flight.back(event.host, self.state)
-            self._ripen(event.host, event.looks)
             for name, look in event.looks.items():
                 self._note(event.host, name, getattr(look, "heard", ""))
 

@@ -5,6 +5,7 @@ in hand end (within its timeout), keeps the result, and exits.
 """
 
 import contextlib
+import gc
 import importlib
 import os
 import signal
@@ -17,6 +18,7 @@ from runbook.modules.act import Act
 from runbook.modules.batch import Batch
 from runbook.modules.declare import Refused
 from runbook.modules.ledger import KEPT, Ledger
+from runbook.modules.rest import NAME, Rest
 from runbook.modules.standing import Standing
 from runbook.modules.states import States
 from runbook.modules.warming import Warming
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from runbook.modules.listening.hearing import Hearing
 
 _IDLE = 1.0  # seconds without a request, after which there is time for other things
-_BEAT = 60.0  # seconds after which an agent that has said nothing does: a connection whose other end is gone tells it
+_BEAT = 35.0  # seconds after which an agent that has said nothing does: a connection whose other end is gone tells it
 
 
 def main(base: str, requests: int, answers: int) -> int:
@@ -71,6 +73,7 @@ class Agent:
         self._channel: Any = None  # the request that what is heard answers
         self._parked: List[Dict[str, Any]] = []  # requests whose layers are on their way
         self._awaited: Set[str] = set()
+        self._rest = Rest()
         self._wanted = ["runbook.modules.acting.step"]  # imports that spare a child some time
         self._tidy = True
         self._failed = False
@@ -102,7 +105,8 @@ class Agent:
 
     def _turn(self) -> None:
         sources = {fd: work for work in self._work for fd in work.descriptors}
-        listening = [self._woken, *sources, *([] if self._requests is None else [self._requests])]
+        others = (self._requests, self._rest.descriptor)
+        listening = [self._woken, *sources, *(one for one in others if one is not None)]
         hearing, now = self._hearing, time.monotonic()
         if hearing is not None and hearing.listens(now):
             listening.append(hearing.descriptor)
@@ -116,6 +120,8 @@ class Agent:
         ready, can_write = child.poll(listening, self._answers if self._outgoing else None, deadline)
         if can_write:
             self._flush()
+        if self._rest.descriptor in ready and self._rest.asked():
+            self._await(NAME)
         if self._woken in ready:
             os.read(self._woken, 4096)
             self.leave()
@@ -137,6 +143,7 @@ class Agent:
                 self._wanted += work.imported
                 self._warming.note(getattr(work, "specs", ()))
                 self._work.remove(work)
+                gc.enable()
                 if isinstance(work, Act) and work.down:
                     self.leave()
         self._tell(now)
@@ -169,6 +176,7 @@ class Agent:
     def _begin(self, message: Dict[str, Any]) -> None:
         seq, op = message.get("seq"), message.get("op")
         try:
+            message = self._rest.before(message)
             if message.get("layers") and self._park(message):
                 return
             if op == "layer":
@@ -235,13 +243,19 @@ class Agent:
         from runbook.modules import layers  # few requests need any
 
         lacking = layers.lacking(message)
+        if self._rest.lacking() and NAME in message["layers"]:
+            lacking.append(NAME)
         if lacking:
             self._parked.append(message)
         for digest in lacking:
-            if digest not in self._awaited:
-                self._awaited.add(digest)
-                self._say({"need": digest})
+            self._await(digest)
         return bool(lacking)
+
+    def _await(self, digest: str) -> None:
+        """Ask the controller for code, once."""
+        if digest not in self._awaited:
+            self._awaited.add(digest)
+            self._say({"need": digest})
 
     def _unpack(self, message: Dict[str, Any]) -> None:
         """Take a layer, and go on with what waited for it."""
@@ -251,12 +265,12 @@ class Agent:
         self._awaited.discard(digest)
         try:
             if not reason:
-                layers.take(digest, message["body"])
+                (self._rest.take(message["body"]) if digest == NAME else layers.take(digest, message["body"]))
         except (bootstrap.Unusable, ValueError) as error:
             reason = str(error)
         parked, self._parked = self._parked, []
         for each in parked:
-            if reason and digest in each["layers"]:
+            if reason and digest in each.get("layers", ()):
                 self._say(_refusal(each, reason))
             else:
                 self._begin(each)

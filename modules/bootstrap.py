@@ -4,15 +4,17 @@ What is too new for Python 3.9 or not in the standard library can't stand here.
 """
 
 import contextlib
+import gc
 import importlib.machinery
 import importlib.util
 import json
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Optional
 
 REQUESTS, ANSWERS = 0, 1
 BUNDLE = ".bytecode"
+PATIENCE = 30.0  # seconds for the second part of the code to come
 LINK, DIRECTORY, FILE, KIND = 0o120000, 0o040000, 0o100000, 0o170000
 LIBRARIES = ("/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib", "/usr/lib/wsl/lib", "/run/opengl-driver/lib")
 
@@ -239,10 +241,28 @@ def furnish(base: str, hello: "dict[str, Any]") -> str:
     return code
 
 
-class Bundle:
-    """The agent's code as one file of bytecode: nothing to unpack, to compile or to search for.
+class Installed:
+    """Finds what is installed on the host. `site`, which knows where that is, runs when it is asked for first."""
 
-    4 bytes of the index's length, 8 of the file's, the index in JSON, and what it points to.
+    def find_spec(self, name: str, path: object = None, _target: object = None) -> Any:
+        """Return how a module is loaded that nobody else has found."""
+        if path is not None:
+            return None  # its package is known, and has no such module
+        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        import site
+
+        with contextlib.suppress(Exception):  # what an administrator's own start-up code does is not ours
+            site.main()
+        importlib.machinery.PathFinder.invalidate_caches()
+        return importlib.machinery.PathFinder.find_spec(name)
+
+
+class Bundle:
+    """The agent's code as two files of bytecode: nothing to unpack, to compile or to search for.
+
+    4 bytes of the index's length, 8 of the file's, the index in JSON, and what it points to. The first file has what
+    usual looks need; the second comes when something else is imported first. It is asked for by a child of the agent,
+    which can wait for it; the agent itself can't.
     """
 
     def __init__(self, path: str) -> None:
@@ -251,6 +271,10 @@ class Bundle:
         self._path = path
         self._start = 12 + int.from_bytes(self._data[:4], "big")
         self._index = json.loads(bytes(self._data[12 : self._start]))
+        self._rest: Optional[memoryview] = None
+        self.rest = path[: -len(BUNDLE)] + ".rest" + BUNDLE  # the second file
+        self.wants = -1  # where a child writes that it needs it
+        self.agent = 0  # the agent's process
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> Any:
         """Return how a module is loaded; None where it is not of the agent."""
@@ -264,6 +288,10 @@ class Bundle:
             spec.submodule_search_locations = [os.path.dirname(place)]
         return spec
 
+    def first(self, name: str) -> bool:
+        """Tell whether one of the agent's modules stands in the first file; one that there is not does not."""
+        return bool((self._index.get(f"runbook.modules.{name}") or (0,))[-1])
+
     def names(self, package: str) -> "list[str]":
         """Return what is directly in a package."""
         below = [name[len(package) + 1 :] for name in self._index if name.startswith(package + ".")]
@@ -276,8 +304,32 @@ class Bundle:
         """Run a module."""
         import marshal
 
-        _, start, size = self._index[module.__name__]
-        exec(marshal.loads(self._data[self._start + start : self._start + start + size]), module.__dict__)  # noqa: S102, S302 -- of our own file
+        _, start, size, first = self._index[module.__name__]
+        code = self._data[self._start + start :] if first else self._second()[start:]
+        exec(marshal.loads(code[:size]), module.__dict__)  # noqa: S102, S302 -- of our own file
+
+    def _second(self) -> memoryview:
+        """Return what the second file holds; a child waits until it is there."""
+        if self._rest is None:
+            if not intact(self.rest):
+                self._await()
+            private(self.rest)
+            with open(self.rest, "rb", buffering=0) as file:
+                data = memoryview(file.read())
+            self._rest = data[12 + int.from_bytes(data[:4], "big") :]
+        return self._rest
+
+    def _await(self) -> None:
+        if self.wants < 0 or os.getpid() == self.agent:
+            raise ImportError("this part of the agent's code has not come yet")
+        import time
+
+        until = time.monotonic() + PATIENCE
+        os.write(self.wants, b".")
+        while not intact(self.rest):
+            if time.monotonic() > until:
+                raise ImportError(f"the controller did not send the rest of the agent's code within {PATIENCE:g} s")
+            time.sleep(0.005)
 
 
 def intact(path: str) -> bool:
@@ -331,6 +383,7 @@ def keep(_loader: object, path: str, data: bytes, **_mode: int) -> None:
 
 def main() -> int:
     """Shake hands, see to the code, and become the agent."""
+    gc.disable()  # until the first answer: nearly all that is made by then stays
     hello = json.loads(frame())
     if hello.get("hello") != 1:
         end(f"this agent speaks version 1 of the protocol, the controller {hello.get('hello')!r}")
@@ -344,6 +397,8 @@ def main() -> int:
         end(str(error))
     importlib.machinery.SourceFileLoader.set_data = keep  # type: ignore[method-assign,assignment]
     sys.path.extend(path for path in hello.get("packages", ()) if path not in sys.path)
+    if "site" not in sys.modules:
+        sys.meta_path.append(Installed())
     from runbook.modules import agent
 
     if not str(agent.__file__).startswith(code + "/"):

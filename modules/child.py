@@ -15,6 +15,7 @@ Write = Callable[[bytes], None]
 NEVER = float("inf")
 _REAP = 0.5  # seconds
 _undying: List[int] = []
+kept: List[int] = []  # descriptors that every child keeps
 
 
 class Child:
@@ -72,12 +73,13 @@ def fork(work: Callable[[Write], None], deadline: float, keep: Sequence[int] = (
     code = 1
     try:
         gc.freeze()  # what was there before is not looked through, which would copy all of it
+        gc.enable()
         os.setsid()
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2 and int(name) not in {theirs, *keep}:
+            if int(name) > 2 and int(name) not in {theirs, *keep, *kept}:
                 with contextlib.suppress(OSError):  # the one that the listing itself went through
                     os.close(int(name))
         work(lambda data: _write(theirs, data))

@@ -5,6 +5,7 @@ closed, it ends.
 """
 
 import _socket  # what `socket` has beside costs an agent's first look more than the look
+import gc
 import json
 import os
 import struct
@@ -49,8 +50,10 @@ class Worker:
 
         def work(write: child.Write) -> None:
             memory.bound()
+            gc.disable()  # until its first looks are told, which import what they need
             look.serve(specs, tasks, write, lambda: _call(theirs), ears)
             os.close(tasks)
+            gc.enable()
             _stand(theirs, specs, write, ears)
 
         try:

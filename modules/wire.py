@@ -12,10 +12,10 @@ from typing import Any, Dict, Iterator, List
 
 from runbook.modules.frozen import fields
 
-LARGEST = 64 << 20  # bytes of one frame
+LARGEST = 32 << 20  # bytes of one frame
 MARK = b"\0runbook\0"  # what an agent that begins says once; before it a login may have printed
 NOISE = 64 * 1024  # bytes that a login may print
-_VALUES = 2 << 20  # of one message: each takes some hundred bytes when it is read
+_VALUES = 1 << 20  # of one message: each takes some hundred bytes when it is read
 _LENGTH = struct.Struct("!I")
 _NUMBERED = re.compile(rb'\{"seq":(\d{1,15}),')
 
@@ -135,28 +135,30 @@ class Reader:
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 return
-            body = bytes(self._buffer[_LENGTH.size : end])
-            del self._buffer[:end]
+            numbered = _NUMBERED.match(self._buffer, _LENGTH.size)
+            seq = int(numbered[1]) if numbered is not None else None
             try:
-                message = json.loads(_light(body))
+                message = json.loads(self._body(end))
             except (ValueError, RecursionError) as error:
-                numbered = _NUMBERED.match(body)
-                if numbered is None:
+                if seq is None:
                     raise Junk(f"a frame that is no JSON: {error}") from error
-                message = {"seq": int(numbered[1]), "unreadable": str(error)}
+                message = {"seq": seq, "unreadable": str(error)}
             if not isinstance(message, dict):
                 raise Junk("a frame that is no JSON object")
             yield message
 
+    def _body(self, end: int) -> str:
+        """Take a frame out; of a large one no more than one copy is ever there.
 
-def _light(body: bytes) -> bytes:
-    """Return a body that does not take far more memory as values than as text.
+        What separates values is counted in texts as well: to tell these apart would cost more than to read them.
 
-    What separates values is counted in texts as well: to tell these apart would cost more than to read them.
-
-    Raises:
-        ValueError: it holds too many values.
-    """
-    if len(body) > _VALUES and body.count(b",") + body.count(b"[") + body.count(b"{") > _VALUES:
-        raise ValueError(f"it holds over {_VALUES >> 20} Mi values")
-    return body
+        Raises:
+            ValueError: it would take far more memory as values than as text, or is not in ASCII.
+        """
+        try:
+            if end > _VALUES and sum(self._buffer.count(mark, 0, end) for mark in (b",", b"[", b"{")) > _VALUES:
+                raise ValueError(f"it holds over {_VALUES >> 20} Mi values")
+            with memoryview(self._buffer) as whole, whole[_LENGTH.size : end] as body:
+                return str(body, "ascii")
+        finally:
+            del self._buffer[:end]

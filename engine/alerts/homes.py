@@ -30,6 +30,7 @@ class Homes:
         addresses = [(address.lower(), name) for name, address in hosts.items() if address]
         short = [(name.lower().partition(".")[0], name) for name in hosts if "." in name and not is_address(name)]
         short += [(each.partition(".")[0], name) for each, name in addresses if not is_address(each)]
+        self._bare = {name.lower() for name in hosts if "." not in name}
         self._known = _clear(short) | _clear(addresses) | {name.lower(): name for name in hosts}
 
     def home(self, label: str) -> str | None:
@@ -44,12 +45,13 @@ class Homes:
             return self._alone
         text = _SCHEME.sub("", label.strip(), count=1).partition("/")[0].rpartition("@")[2]
         try:
-            host = parse(text)[0].lower().rstrip(".")
+            host = parse(text.rstrip("."))[0].lower()
         except Unfit:
             return None
         if host in self._known:
             return self._known[host]
-        return None if is_address(host) else self._known.get(host.partition(".")[0])
+        bare = host.partition(".")[0]  # the same name in another domain is another machine
+        return self._known[bare] if bare in self._bare and not is_address(host) else None
 
 
 def of(plan: Plan) -> Homes:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.fleet import pack
+from runbook.modules import rest
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def layer(files: Mapping[str, bytes], of: str, python: str = "", built: tuple[st
 
 def message(digest: str) -> dict[str, Any]:
     """Return what answers an agent that asks for a layer."""
+    if digest == rest.NAME:
+        return {"op": "layer", "hash": digest, "body": base64.b64encode(pack.rest()).decode("ascii")}
     if digest not in _made:
         return {"op": "layer", "hash": digest, "error": "the controller does not know the code that was asked for"}
     return {"op": "layer", "hash": digest, "body": _body(digest)}

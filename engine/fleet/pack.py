@@ -22,6 +22,20 @@ if TYPE_CHECKING:
 _PREFIX = "runbook/modules/"
 _QUICKLY = 3  # of zlib's levels: the best would save a tenth, and take longer than most connections do for that
 _LEFT = frozenset({"__pycache__", "golden"})  # the cases of modules are judged here
+_USUAL: dict[str, frozenset[str] | None] = {  # by folder what first contact takes along, None: all; the rest follows when needed
+    "": frozenset(
+        "act actions agent batch bootstrap catalogue child cut declare durable extent frozen globs host layers ledger look"
+        " mask memory needs outwait own programs rest standing states values warming wire".split()
+    ),
+    "acting": None,
+    "steps": frozenset({"command"}),
+    "probes": frozenset({"command", "file", "health", "log"}),
+    "formats": frozenset({"form", "structure"}),
+    "logs": frozenset(
+        "beginning catalogued content cursor events follow groups ground hits line_ends listing patterns pieces quiet"
+        " reading records room rotation sources span strangers tail wrapping xz zstd".split()
+    ),
+}
 # a Python that is too old gives the script that started it (`starting.py`) another turn, with itself among the tried
 _OLDER = (
     'sys.version_info<(3,9)and os.execv("/bin/sh",["/bin/sh","-c","eval %c$1%c"%(34,34),"runbook"]+sys.argv[1:]'
@@ -69,16 +83,40 @@ def whole() -> bytes:
     return _whole(digest())
 
 
+def rest() -> bytes:
+    """Return the bytecode of the modules that few looks and steps need, in the same form."""
+    return _rest(digest())
+
+
 @lru_cache(maxsize=1)
 def _whole(_digest: str) -> bytes:
-    index: dict[str, tuple[str, int, int]] = {}
-    code = bytearray()
+    index: dict[str, tuple[str, int, int, int]] = {}
+    parts = {True: bytearray(), False: bytearray()}
     for name, content in contents().items():
         body = _bytecode(name, content)
         module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        index[module] = name, len(code), len(body)
-        code += body
-    head = json.dumps(index, separators=(",", ":")).encode()
+        part = parts[_usual(name)]
+        index[module] = name, len(part), len(body), int(_usual(name))
+        part += body
+    return _deflated(json.dumps(index, separators=(",", ":")).encode(), parts[True])
+
+
+@lru_cache(maxsize=1)
+def _rest(_digest: str) -> bytes:
+    code = bytearray()
+    for name, content in contents().items():
+        if not _usual(name):
+            code += _bytecode(name, content)
+    return _deflated(b"", code)
+
+
+def _usual(name: str) -> bool:
+    """Tell whether a file is of those that a host gets at first contact."""
+    below, _, last = name.removeprefix(_PREFIX).removesuffix(".py").rpartition("/")
+    return last == "__init__" or (below in _USUAL and (_USUAL[below] is None or last in _USUAL[below]))
+
+
+def _deflated(head: bytes, code: bytearray) -> bytes:
     size = (12 + len(head) + len(code)).to_bytes(8, "big")
     body = zlib.compress(len(head).to_bytes(4, "big") + size + head + code, _QUICKLY)
     return hashlib.sha256(body).digest() + body
@@ -103,8 +141,15 @@ def _bytecode(name: str, content: bytes) -> bytes:
 
 @cache
 def bootstrap() -> bytes:
-    """Return the program that the agent starts with, as it is sent: a NUL ends whatever stood before it."""
-    return b"\0" + contents()[_PREFIX + "bootstrap.py"]
+    """Return the program that the agent starts with, as it is sent: a NUL ends whatever stood before it.
+
+    Behind it stand this Python's magic number and what it makes of the program, with its length, and the program
+    itself for other Pythons: to compile it takes as long as all else that it does.
+    """
+    name = _PREFIX + "bootstrap.py"
+    source = contents()[name]
+    code = _bytecode(name, source)
+    return b"\0" + importlib.util.MAGIC_NUMBER + len(code).to_bytes(4, "big") + code + source
 
 
 def loader() -> str:
@@ -117,7 +162,8 @@ def loader() -> str:
         f'import os,sys;{_OLDER};os.write(1,b"%crunbook%c"%(0,0));r=lambda n:os.read(0,n)or sys.exit(1);'
         "[0 for _ in iter(lambda:r(1),bytes(1))];b=bytearray();"
         f"[b.extend(r({len(bootstrap()) - 1}-len(b)))for _ in iter(lambda:len(b)<{len(bootstrap()) - 1},False)];"
-        "exec(bytes(b)) # runbook agent"
+        'import marshal,_frozen_importlib_external as e;n=8+int.from_bytes(b[4:8],"big");'
+        "exec(marshal.loads(b[8:n])if b[:4]==e.MAGIC_NUMBER else bytes(b[n:])) # runbook agent"
     )
 
 

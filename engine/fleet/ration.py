@@ -21,7 +21,7 @@ _BURST, _STEADY = 2000, 20.0  # words about a step's progress at once, and for e
 _WORDS, _WORDS_STEADY = 4 << 20, 16 << 10  # bytes of standard error at once, and for each second
 _GIVEN, _LAYERS = 3, 200  # times that one piece of code is given (one can arrive damaged), and pieces
 _LATEST = 1e11  # seconds since the epoch
-_BEATS, _BEAT = 10, 30.0  # heartbeats at once, and seconds for each further one
+_BEATS, _BEAT = 10, 17.5  # heartbeats at once, and seconds for each further one
 
 
 class Excess(Exception):

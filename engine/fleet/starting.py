@@ -67,7 +67,7 @@ def _script(candidates: tuple[str, ...], python: str, become: Become | None) -> 
     return (
         f"s=$1; l=$2; shift 2; for p in {' '.join(candidates)}; do q=$(command -v $p) || continue; "
         'case " $* " in *" $q "*) continue;; esac; '
-        f'{safe}exec "$q" -I -c "$l" "$s" "$l" "$@" "$q"; done; '
+        f'{safe}exec "$q" -I -S -c "$l" "$s" "$l" "$@" "$q"; done; '
         f'echo "runbook: {where}no Python 3.9 or newer; found: ${{*:-none}}" >&2; exit 127'
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from runbook.engine.errors import UserError
 from runbook.engine.install import needs
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runbook.engine.model import Runbook
 
 _VARIABLE: Final = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)=\S", re.MULTILINE)
-_BELOW: Final = frozenset({("build", "build_dir"), ("build", "logs")})  # relative to another parameter
 
 
 def secrets(runbook: Runbook, given: Collection[str], known: Collection[str], *, cron: bool) -> Iterator[UserError]:
@@ -50,19 +49,18 @@ def secrets(runbook: Runbook, given: Collection[str], known: Collection[str], *,
 
 
 def relative(runbook: Runbook) -> Iterator[UserError]:
-    """Yield the paths that mean something in this directory alone."""
+    """Yield the programs that are found in this directory alone; lint sees to all other paths."""
     for name, cls, given in needs.calls(runbook):
         known = params.fields(cls)
         for key, value in given.items():
-            kind = known[key].kind if key in known else None
-            texts = [text for text in _texts(value) if text and not text.startswith(("/", "~"))]
-            if (given.get("cwd") and key != "cwd") or (name, key) in _BELOW:
+            words = value if isinstance(value, list | tuple) else [value]
+            first = next(iter(words), None)
+            if key not in known or known[key].kind is not Kind.ARGV or given.get("cwd") or not isinstance(first, str):
                 continue
-            if kind is Kind.ARGV:
-                texts = [text for text in _texts(value)[:1] if "/" in text and not text.startswith("/")]
-            for text in texts if kind in {Kind.PATH, Kind.ARGV} else ():
-                what = f"`{name}: {{{key}: {text}}}` is relative, and a service begins elsewhere"
-                mend = f'write the whole path, or "{{{{ runbook.dir }}}}/{text.removeprefix("./")}"'
+            program = first.split(maxsplit=1)[0] if first.split() else ""
+            if "/" in program and not program.startswith("/"):
+                what = f"`{name}: {{{key}: {program}}}` is relative, and a service begins elsewhere"
+                mend = f'write the whole path, or "{{{{ runbook.dir }}}}/{program.removeprefix("./")}"'
                 yield UserError(what, where=runbook.file, mend=mend)
 
 
@@ -111,9 +109,3 @@ def _others(path: str) -> Iterator[tuple[str, str]]:
         if path == "/":
             return
         path = os.path.dirname(path)  # noqa: PTH120
-
-
-def _texts(value: Any) -> list[str]:
-    """Return the texts of a value; one that is made when it runs is an empty one."""
-    each = value if isinstance(value, list | tuple) else [value]
-    return [text if isinstance(text, str) else "" for text in each]

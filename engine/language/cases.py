@@ -271,7 +271,8 @@ class _Loader:
         return Sight("lines", lines=tuple(listed), path=given.get("path"))
 
     def _record(self, detector: Detector, given: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-        if catalogue.probe(detector.probe).engine:
+        probe = catalogue.probe(detector.probe)
+        if probe.engine and not probe.heard:
             self.reader.add("RB011", f"`{detector.name}` is judged by the engine itself", path,
                             "let its members see something, or its operation fail; or write `components`")  # fmt: skip
             return given

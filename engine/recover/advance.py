@@ -77,7 +77,7 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
     elif isinstance(event, Operate):
         operate.begin(turn, event.host)
     elif isinstance(event, Finish):
-        closing.begin(turn, event.host)
+        closing.begin(turn, event.host, begun=event.begun)
     elif isinstance(event, Recover):
         turn.recovering = event.on
     elif isinstance(event, Stop):

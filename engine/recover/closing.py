@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from runbook.engine.recover.work import Work
 
 
-def begin(turn: Turn, host: str) -> None:
-    """Run the `finally` steps, whatever happened before; one that fails does not stop the next."""
+def begin(turn: Turn, host: str, *, begun: bool = False) -> None:
+    """Run the `finally` steps, whatever happened before; one that fails does not stop the next.
+
+    Args:
+        turn: what is known.
+        host: where.
+        begun: its operations were begun by a run before this one.
+    """
     work = turn.work(host)
     listed = turn.plan.runbook.finally_
-    if work.final >= len(listed) or not work.started:
+    if work.final >= len(listed) or not (work.started or begun):
         return
+    work = turn.put_work(replace(work, started=True))
     call = listed[work.final]
     scope = turn.plan.scopes[host].bind(registers=work.registers)
     before = turn.counter

@@ -57,6 +57,7 @@ class Finish:
     """Begin a host's `finally` steps."""
 
     host: str
+    begun: bool = False  # its operations were begun by a run before this one
 
 
 @frozen

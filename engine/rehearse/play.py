@@ -261,7 +261,8 @@ class Play:
         self._put(words.Told(self.people))
 
     def _look_everywhere(self) -> None:
-        names = tuple(name for name, each in self._detectors.items() if not catalogue.probe(each.probe).engine)
+        probes = {name: catalogue.probe(each.probe) for name, each in self._detectors.items()}
+        names = tuple(name for name, probe in probes.items() if probe.heard or not probe.engine)
         self.looks += 1
         self._put(words.Asked(frozenset(self.case.hosts)))
         for host in self.case.hosts:
@@ -313,7 +314,8 @@ class Play:
         found: dict[str, Any] = {}
         for name in command.detectors:
             detector = self._detectors[name]
-            if catalogue.probe(detector.probe).engine:
+            probe = catalogue.probe(detector.probe)
+            if probe.engine and not probe.heard:
                 continue
             if not self.state.plan.concerns(detector, command.host):
                 found[name] = Lacking(f"its `hosts: {detector.hosts}` leave {command.host} out")

@@ -104,6 +104,8 @@ def record(given: Mapping[str, Any], probe: str, now: float) -> Record:
 
     cls = catalogue.probe(probe)
     fields: dict[str, Any] = dict.fromkeys(params.record_fields(cls), None if cls.events else UNKNOWN)
+    if cls.heard:
+        fields["status"] = "firing"  # it is heard of because it is so
     fields |= {name: value for name, value in given.items() if name != "subject"}
     if cls.events and "time" in fields and fields["time"] is None:
         fields["time"] = now

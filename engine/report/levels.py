@@ -39,7 +39,9 @@ def levels(fed: Sequence[Fed], resets: Sequence[Reset], now: float) -> list[Leve
     """Return how components do: what was attempted before somebody set them back does not count."""
     found = []
     for one in fed:
-        attempts = components.since([Attempt._make(each) for each in one.attempts], one.name, one.host, resets)
+        attempts = tuple(map(Attempt._make, one.attempts))
+        if resets:
+            attempts = components.since(attempts, one.name, one.host, resets)
         set_to = breakers.settings(one.breaker)
         stands = breakers.fold(attempts, set_to, now) if set_to is not None else None
         found.append(Level(one.runbook, one.host, one.name, components.health(attempts[-one.window :]), stands))

@@ -78,7 +78,7 @@ class Hearing:
             sought: what `seeking.sought` returned; None where nothing can be heard.
             cost: seconds of processor time that the look took.
         """
-        self.keys.looked(key, cost)
+        self.keys.looked(key, cost, time.monotonic())
         before = self._armed.get(key)
         if sought != before:
             self._answers[key] = self._rearmed(key, before or {}, sought or {})

@@ -3,11 +3,11 @@
 from typing import Dict, Iterable, List
 
 NEVER = float("inf")
-_SOON, _LATE = 0.01, 0.2  # seconds between two stirs of one key: at first, and at most while looks are quick
+_SOON, _LATE = 0.01, 0.2  # seconds between two stirs of one key: at first, and at most while looks cost little
 _FREE = 4  # stirs in a row before they are spaced further and further
 _CALM = 1.0  # seconds without one after which all begins anew
-_SHARE = 20.0  # times what a look costs until the next: what stirs all the time takes a twentieth of a core at most
-_LATEST = 30.0  # seconds between two in any case
+_SHARE = 20.0  # times what looks cost, in which none follows for what stirs all the time: a twentieth of a core
+_LATEST = 30.0  # seconds, in any case
 
 
 class _Key:
@@ -16,20 +16,19 @@ class _Key:
     def __init__(self) -> None:
         self.stirred = False  # something happened since the last look began
         self.told = False  # and that was said
+        self.called = False  # the look that is under way was called for by that
         self.last = -NEVER  # when it was said last
         self.row = 0  # how often, one soon after the other
-        self.cost = 0.0  # seconds of processor time of the last look
 
     @property
-    def gap(self) -> float:
-        """Seconds from one to the next."""
-        most = min(_LATEST, max(_LATE, _SHARE * self.cost))
-        return min(most, _SOON * 2.0 ** min(30, max(0, self.row - _FREE)))
+    def busy(self) -> bool:
+        """It stirs all the time."""
+        return self.row >= _FREE
 
     @property
     def due(self) -> float:
         """When it may be told."""
-        return self.last + self.gap
+        return self.last + min(_LATE, _SOON * 2.0 ** min(10, max(0, self.row - _FREE)))
 
 
 class Keys:
@@ -38,16 +37,21 @@ class Keys:
     def __init__(self) -> None:
         self._keys: Dict[str, _Key] = {}
         self._stirred: Dict[str, _Key] = {}  # not told yet
+        self._rest = -NEVER  # until when those that stir all the time have to wait
 
     def begin(self, key: str) -> None:
         """A look begins: what happened before, it sees."""
         known = self._keys.setdefault(key, _Key())
+        known.called = known.told
         known.stirred = known.told = False
         self._stirred.pop(key, None)
 
-    def looked(self, key: str, cost: float) -> None:
+    def looked(self, key: str, cost: float, now: float) -> None:
         """A look ended, and took so many seconds of processor time."""
-        self._keys.setdefault(key, _Key()).cost = cost
+        known = self._keys.get(key)
+        if known is not None and known.called:
+            known.called = False
+            self._rest = min(max(self._rest, now) + _SHARE * cost, now + _LATEST)
 
     def stir(self, key: str) -> bool:
         """Something happened; tell whether that is news."""
@@ -60,17 +64,17 @@ class Keys:
 
     def due(self, now: float) -> List[str]:
         """Return the keys to be told now."""
-        found = [key for key, known in self._stirred.items() if known.due <= now]
+        found = [key for key, known in self._stirred.items() if self._due(known) <= now]
         for key in found:
             known = self._stirred.pop(key)
-            known.row = known.row + 1 if now < known.due + _CALM else 0
+            known.row = known.row + 1 if now < self._due(known) + _CALM else 0
             known.told, known.last = True, now
         return found
 
     @property
     def deadline(self) -> float:
         """When `due` has something to say though nothing more happens."""
-        return min((known.due for known in self._stirred.values()), default=NEVER)
+        return min(map(self._due, self._stirred.values()), default=NEVER)
 
     def drop(self, keys: Iterable[str]) -> None:
         """Know nothing of them any more."""
@@ -81,3 +85,6 @@ class Keys:
     def forgotten(self, now: float, after: float) -> List[str]:
         """Return the keys that were told so long ago, and at which nobody looked since."""
         return [key for key, known in self._keys.items() if known.told and now - known.last > after]
+
+    def _due(self, known: _Key) -> float:
+        return max(known.due, self._rest) if known.busy else known.due

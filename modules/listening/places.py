@@ -17,6 +17,7 @@ class Name(NamedTuple):
 
     folder: str
     name: str  # `=` and the name itself, or `~` and a regular expression
+    file: str = ""  # what is meant, where that is written out: the name itself, without what rotation makes of it
 
 
 class TooMany(Exception):
@@ -47,7 +48,7 @@ def places(path: str, *, rotated: bool = False) -> List[Name]:
 
 def _literal(path: str, *, rotated: bool) -> Iterator[Name]:
     folder, name = os.path.split(path)
-    yield Name(folder, _names(name, rotated=rotated))
+    yield Name(folder, _names(name, rotated=rotated), name)
 
 
 def _walk(folder: str, parts: Sequence[str], rotated: bool, links: int) -> Iterator[Name]:
@@ -81,7 +82,7 @@ def _named(
     path = os.path.join(folder, part)
     target = _link(path)
     if not rest:
-        yield Name(folder, _names(part, rotated=rotated))
+        yield Name(folder, _names(part, rotated=rotated), part)
     elif target or not os.path.isdir(path):
         yield Name(folder, _names(part))
     if target and links:

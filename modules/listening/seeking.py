@@ -87,12 +87,12 @@ class _Sought:
                 self.why.append(why)
             if watch:
                 self._names[watch, place.name] = None
-                if place.name.startswith(_ITSELF):
+                if place.file:
                     self._aside(place)
 
     def _aside(self, place: Name) -> None:
         """Watch a file itself that may be written under another name, of which its directory is not told."""
-        path = os.path.join(place.folder, place.name[1:])
+        path = os.path.join(place.folder, place.file)
         try:
             about = os.stat(path)
             if stat.S_ISREG(about.st_mode) and (about.st_nlink > 1 or os.path.ismount(path)):

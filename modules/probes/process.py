@@ -119,12 +119,19 @@ def _age(host: Host, found: Sequence[Seen]) -> Optional[float]:
 
 
 def _cpu_percent(host: Host, found: Sequence[Seen]) -> float:
-    """Compare with the sample that was kept, else with one taken right now."""
-    now, sample = host.now(), _sample(found)
-    host.remember(at=now, cpu=dict(list(sample.items())[:_MOST]))
-    at, before = float(host.remembered.get("at", now)), host.remembered.get("cpu", {})
-    if now - at >= _FRESH:
-        return _percent(before, sample, now - at)
+    """Compare with the sample that was kept, else with one taken right now; say the same again right after that."""
+    now, sample, kept = host.now(), _sample(found), host.remembered
+    at, before = float(kept.get("at", now)), kept.get("cpu", {})
+    if "percent" in kept and 0 <= now - at < _FRESH:
+        host.remember(at=at, cpu=before, percent=kept["percent"])
+        return float(kept["percent"]) if found else 0.0
+    percent = _percent(before, sample, now - at) if now - at >= _FRESH else _glimpsed(host, found, sample)
+    host.remember(at=now, cpu=dict(list(sample.items())[:_MOST]), percent=percent)
+    return percent
+
+
+def _glimpsed(host: Host, found: Sequence[Seen], sample: Mapping[str, float]) -> float:
+    """Wait for a moment, and compare with that."""
     if not found:
         return 0.0
     host.pause(_SAMPLE)

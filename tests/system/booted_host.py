@@ -44,12 +44,21 @@ class BootedHost:
         units: by name, the text of units that are started at each boot.
         files: by name, what lies below `kept`: a text, or a file to copy.
         plug: a command that runs another one in the machine's network; without it the machine has none.
+        kernel: let it read the kernel's log, which is this machine's, too.
     """
 
     def __init__(
-        self, place: Path, units: dict[str, str], files: dict[str, str | Path], plug: tuple[str, ...] = ()
+        self,
+        place: Path,
+        units: dict[str, str],
+        files: dict[str, str | Path],
+        plug: tuple[str, ...] = (),
+        *,
+        kernel: bool = False,
     ) -> None:
         self.kept = place / "kept"
+        if kernel:
+            (place / "kernel").touch()
         for name in ("kept", "units", "over"):
             (place / name).mkdir()
         for name, content in files.items():
@@ -121,6 +130,7 @@ def boot(place: Path, network: str) -> None:
         *("systemd-nspawn", "--quiet", f"--directory={root}", f"--bind={place / 'kept'}", network),
         *("--register=no", "--keep-unit", f"--machine=boot{os.getpid()}", "--console=pipe", "--boot"),
         *(f"--bind-ro={tree}" for tree in elsewhere()),
+        *(["--bind=/dev/kmsg", "--capability=CAP_SYSLOG"] if (place / "kernel").exists() else []),
         "systemd.unit=test.target",
     ]
     while subprocess.run(machine, check=False).returncode == REBOOTED:

@@ -19,7 +19,7 @@ class Machine(BootedHost):
     """One machine, up and idle; it has no network but its own loopback."""
 
     def __init__(self, place: Path) -> None:
-        super().__init__(place, {"ready.service": _READY.format(kept=place / "kept")}, {})
+        super().__init__(place, {"ready.service": _READY.format(kept=place / "kept")}, {}, kernel=True)
         try:
             self.wait_for("up")
             self.init = self._first()

@@ -134,11 +134,14 @@ def forge(kind, ask, coming):
             value = [value]
         say(seen(ask, {**vitals(), "load1": value}))
     elif kind == "many values":
-        write(frame(b'{"seq":%d,"looks":[' % seq + b"[]," * 20_000_000 + b"[]]}"))
+        write(frame(b'{"seq":%d,"looks":[' % seq + b"[]," * 9_000_000 + b"[]]}"))
     elif kind == "many records":
         record = b'{"subject":"","fields":{"a":1}}'
         body = b'{"seq":%d,"looks":[{"id":"h","status":"seen","state":{},"records":[' % seq
-        write(frame(body + (record + b",") * 1_500_000 + record + b"]}]}"))
+        write(frame(body + (record + b",") * 800_000 + record + b"]}]}"))
+    elif kind == "all that fits":
+        entries = ",".join(f'"{number:012d}":"{number:013d}"' for number in range((1 << 20) - 100))
+        write(frame(b'{"seq":%d,"looks":[{' % seq + entries.encode() + b"}]}"))
     elif kind == "many fields":
         fields = b",".join(b'"k%d":%d' % (number, number) for number in range(300_000))
         body = b'{"seq":%d,"looks":[{"id":"h","status":"seen","state":{},"records":[{"subject":"","fields":{' % seq

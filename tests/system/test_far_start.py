@@ -282,7 +282,7 @@ def test_what_looks_at_gpus_goes_once_and_only_where_their_library_is(tmp_path, 
 def test_an_agent_that_says_nothing_for_long_shows_that_it_lives(tmp_path, monkeypatch):
     contents = dict(pack.contents())
     name = "runbook/modules/agent.py"
-    contents[name] = contents[name].replace(b"_BEAT = 60.0", b"_BEAT = 0.2")
+    contents[name] = contents[name].replace(b"_BEAT = 35.0", b"_BEAT = 0.2")
     assert contents[name] != pack.contents()[name]
     monkeypatch.setattr(pack, "contents", lambda: contents)
     pack.digest.cache_clear()

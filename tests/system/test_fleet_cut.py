@@ -107,6 +107,9 @@ def facts(out):
 def test_hosts_that_are_cut_off_in_the_middle_of_a_recovery_harm_no_other_and_nothing_is_done_twice(cli, fleet):
     seed = int(os.environ.get("CUTS_SEED", random.SystemRandom().randrange(10_000)))
     dice = random.Random(seed)
+    begun = time.time()
+    assert cli("ping", "-i", fleet.inventory).exit_code == 0
+    usual = time.time() - begun  # to begin with fifty hosts, on this machine at this moment
     book = cli.write("cuts.yaml", BOOK)
     words = ["apply", book, "-i", fleet.inventory, "--format", "jsonl", "--wait", "10s"]
     for number in range(1, ROUNDS + 1):
@@ -130,9 +133,8 @@ def test_hosts_that_are_cut_off_in_the_middle_of_a_recovery_harm_no_other_and_no
         assert {fact["data"]["to"] for name, fact in ends.items() if name not in lost} == {"cured"}, told
         assert took < 60.0, told  # whoever is cut off before its agent answers has 30 s for that
         assert first.exit_code == (2 if blind else 4 if lost else 0), told
-        assert max(fact["at"] - begun for name, fact in ends.items() if name not in lost) < 15.0, (
-            told
-        )  # held up by none
+        last = max(fact["at"] - begun for name, fact in ends.items() if name not in lost)
+        assert last < 10.0 + 2 * usual, f"{usual:.1f} s are usual, and it took {last:.1f} s; {told}"  # held up by none
         for host in cuttable(fleet):
             host.heal()
         second = cli(*words)
@@ -145,8 +147,8 @@ def test_hosts_that_are_cut_off_in_the_middle_of_a_recovery_harm_no_other_and_no
             assert not (host.place / "root/ill").exists()
     spared = [host for host in fleet.values() if host not in cuttable(fleet)]
     until(lambda: not any(host.remote() for host in spared), 10, lambda: f"these are left: {fleet.remote()}")
-    if ROUNDS > 1:  # an agent whose controller went away in silence hears of it when it says that it lives
-        until(lambda: not fleet.remote(), 100, lambda: f"these are left: {fleet.remote()}")
+    if ROUNDS > 1:  # an agent whose controller went away in silence hears of it when it says that it lives: after 35 s
+        until(lambda: not fleet.remote(), 50, lambda: f"these are left: {fleet.remote()}")
 
 
 def test_connections_that_are_cut_are_given_up_made_again_and_leave_nothing_behind(fleet):

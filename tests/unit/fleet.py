@@ -149,7 +149,8 @@ class Fleet:
         elif isinstance(command, Notify):
             self.notified.append(command.message)
         elif isinstance(command, LookAt):
-            names = [name for name in command.detectors if not catalogue.probe(self.detector(name).probe).engine]
+            probes = {name: catalogue.probe(self.detector(name).probe) for name in command.detectors}
+            names = [name for name, probe in probes.items() if probe.heard or not probe.engine]
             self.later(0.0, Looked(command.host, {name: self.answer(command.host, name) for name in names}))
         elif isinstance(command, Act):
             title = command.order.name

@@ -23,6 +23,7 @@ DOWN: Final = 7 * 86400.0  # seconds after which such an end is told no more; as
 RELEASED: Final = "released"
 STOPPED: Final = 130  # the exit code
 _LOOKED_AT: Final = 50  # passes since, among which one is sought that asked again
+_PIECES: Final = ((0, 1), (1, 12), (12, _LOOKED_AT))  # in which they are read: mostly the newest did
 _MOST: Final = 20_000  # words about looks of one pass: some of each of thousands of hosts
 _BLIND: Final = ("look.unknown", "look.seen", "host.unreachable")
 
@@ -77,9 +78,7 @@ class _Since:
             " AND ended IS NOT NULL AND exit_code IS NOT ? ORDER BY started DESC LIMIT ?",
             (last.runbook, *commands, STOPPED, _LOOKED_AT),
         )
-        self._newest = self._read(self._passes[:1])
-        self._older: list[_Past] | None = None
-        self._over: dict[str, list[_Past]] = {}  # by host: the older ones that were about it
+        self._pieces: list[dict[str, list[_Past]]] = []  # by host, as far as they were read
         self._blind: dict[str, set[tuple[str, str]]] | None = None
 
     def asked(self, host: str, detector: str, since: float, operation: str | None = None) -> float | None:
@@ -92,18 +91,27 @@ class _Since:
                 return None
             if operation is not None and not self._attempted(one.run, host, operation):
                 continue
-            if one.asks(detector) and not self._unseen(one.run) & {(host, ""), (host, detector)}:
-                return one.started
+            if one.asks(detector):
+                unseen = self._unseen(one.run)
+                if (host, "") not in unseen and (host, detector) not in unseen:
+                    return one.started
         return None
 
     def _about(self, host: str) -> Iterator[_Past]:
-        """Yield the passes over a host; the newest is often the only one that is asked for."""
-        yield from (one for one in self._newest if one.hosts is None or host in one.hosts)
-        if self._older is None:
-            self._older = self._read(self._passes[1:])
-        if host not in self._over:
-            self._over[host] = [one for one in self._older if one.hosts is None or host in one.hosts]
-        yield from self._over[host]
+        """Yield the passes over a host."""
+        for place, (first, last) in enumerate(_PIECES):
+            if place == len(self._pieces):
+                self._pieces.append(self._by_host(self._passes[first:last]))
+            yield from self._pieces[place].get(host, self._pieces[place][""])
+
+    def _by_host(self, passes: Sequence[tuple[str, float]]) -> dict[str, list[_Past]]:
+        read = self._read(passes)
+        found: dict[str, list[_Past]] = {name: [] for one in read for name in one.hosts or ()}
+        found[""] = []  # of hosts that none of them named
+        for one in read:
+            for name in found if one.hosts is None else one.hosts:
+                found[name].append(one)
+        return found
 
     def _attempted(self, run: str, host: str, operation: str) -> bool:
         query = "SELECT 1 FROM events WHERE run = ? AND kind = 'attempt.ended' AND host = ? AND operation = ? LIMIT 1"
@@ -112,17 +120,11 @@ class _Since:
     def _read(self, passes: Sequence[tuple[str, float]]) -> list[_Past]:
         names = [run for run, _ in passes]
         query = f"""
-            SELECT run, data -> 'hosts', data -> 'order', data -> 'chosen', data -> 'detectors' FROM events
+            SELECT run, json_extract(data, '$.hosts', '$.order', '$.chosen', '$.detectors') FROM events
             WHERE kind = 'run.begun' AND run IN ({_places(names)})
         """  # noqa: S608 -- question marks
-        told = {
-            row[0]: [json.loads(each) if each else None for each in row[1:]] for row in self._journal.ask(query, names)
-        }
-        found = []
-        for run, started in passes:
-            hosts, *others = told.get(run, (None,) * 4)
-            found.append(_Past(run, started, None if hosts is None else frozenset(hosts), *others))
-        return found
+        told = {run: json.loads(column) for run, column in self._journal.ask(query, names)}
+        return [_Past(run, started, *told.get(run, (None,) * 4)) for run, started in passes]
 
     def _unseen(self, run: str) -> set[tuple[str, str]]:
         if self._blind is None:  # most could see everything
@@ -143,7 +145,7 @@ class _Past:
 
     run: str
     started: float
-    hosts: frozenset[str] | None
+    hosts: Sequence[str] | None
     order: Sequence[str] | None
     chosen: Sequence[str] | None  # of its detectors, where it was narrowed
     detectors: int | None  # how many it asked, in the words of an earlier version
@@ -174,7 +176,8 @@ def _uncured(journal: Journal, runbook: str, host: str, since: float) -> list[tu
                 AND closed >= ?3 AND (?2 = '' OR host = ?2)
         )
         SELECT incidents.id, host, detector, subject, state, closed,
-            CASE WHEN json_type(data, '$.fields.attempt') IS NOT NULL THEN json_extract(data, '$.fields.operation') END
+            CASE WHEN instr(data, '"attempt"') > 0 AND json_type(data, '$.fields.attempt') IS NOT NULL
+            THEN json_extract(data, '$.fields.operation') END
         FROM uncured CROSS JOIN incidents ON incidents.id = uncured.id ORDER BY closed, incidents.id
         """,
         (runbook, host, since),

@@ -113,28 +113,29 @@ def standing(
     journal: Journal, now: float, runbook: str = "", host: str = "", alive: Callable[[str], bool] = nobody
 ) -> Standing:
     """Return how things stand; empty names ask for all, `alive` tells whether a run without an end is at work."""
-    passes = runs.latest(journal, runbook)
-    about = [one for one in passes if not host or host in one.begun.get("hosts", [host])]
-    pending, unseen, undone = [], [], []
-    for one in about:
-        pending += _pending(journal, one, host)
-        told = blind(journal, one.id, host)
-        unseen += [Blind(one.runbook, *key, reason, at) for key, (reason, at) in told.items()]
-        undone += _undone(journal, one, host, now - DOWN)
-    incidents = _incidents(journal, passes, runbook, host, now)
-    return Standing(
-        tuple(about),
-        tuple(incidents),
-        _conditions(journal, [one.id for one in incidents]),
-        tuple(pending),
-        tuple(unseen),
-        tuple(undone),
-        tuple(fed for one in about for fed in components(journal, one, host)),
-        tuple(_pools(journal, runbook, host)),
-        journal.people(now),
-        frozenset(one.id for one in about if one.command in runs.PASSES and _unended(one, alive)),
-        frozenset(one.id for one in incidents if is_free(journal, one, alive, now)),
-    )
+    with journal.at_one_moment():
+        passes = runs.latest(journal, runbook)
+        about = [one for one in passes if not host or host in one.begun.get("hosts", [host])]
+        pending, unseen, undone = [], [], []
+        for one in about:
+            pending += _pending(journal, one, host)
+            told = blind(journal, one.id, host)
+            unseen += [Blind(one.runbook, *key, reason, at) for key, (reason, at) in told.items()]
+            undone += _undone(journal, one, host, now - DOWN)
+        incidents = _incidents(journal, passes, runbook, host, now)
+        return Standing(
+            tuple(about),
+            tuple(incidents),
+            _conditions(journal, [one.id for one in incidents]),
+            tuple(pending),
+            tuple(unseen),
+            tuple(undone),
+            tuple(fed for one in about for fed in components(journal, one, host)),
+            tuple(_pools(journal, runbook, host)),
+            journal.people(now),
+            frozenset(one.id for one in about if one.command in runs.PASSES and _unended(one, alive)),
+            frozenset(one.id for one in incidents if is_free(journal, one, alive, now)),
+        )
 
 
 def is_free(journal: Journal, incident: IncidentRow, alive: Callable[[str], bool], now: float) -> bool:
@@ -162,19 +163,24 @@ def components(journal: Journal, run: LastRun, host: str = "", name: str = "") -
         window, breaker = int(about.get("window") or _WINDOW), about.get("breaker")
         for where in [host] if host else run.begun.get("hosts") or ():
             attempts = _attempts(journal, run.runbook, where, operations, member, window)
-            if breaker is not None and not _is_closed(attempts, breaker):
+            if breaker is not None and attempts and not _is_settled(attempts, breaker):
                 attempts = _attempts(journal, run.runbook, where, operations, member, max(window, _FOLDED))
             if attempts:
                 yield Fed(run.runbook, where, component, window, breaker, attempts)
 
 
-def _is_closed(attempts: Sequence[tuple[float, bool, float]], breaker: Mapping[str, Any]) -> bool:
-    """Tell whether a breaker is closed whatever was before: its last failure is over, and enough has worked since."""
-    failed = max((at for at, ok, _ in attempts if not ok), default=None)
-    if failed is None:
-        return True
-    since = failed + (breaker.get("timeout") or _TIMEOUT)
-    return sum(at >= since for at, _, _ in attempts) >= (breaker.get("successes") or _SUCCESSES)
+def _is_settled(attempts: Sequence[tuple[float, bool, float]], breaker: Mapping[str, Any]) -> bool:
+    """Tell whether a breaker was closed at some moment of these attempts, whatever was before them."""
+    timeout, enough = breaker.get("timeout") or _TIMEOUT, breaker.get("successes") or _SUCCESSES
+    failed, worked = attempts[0][0], 0  # it was opened by then at the latest
+    for at, ok, _ in attempts:
+        if not ok:
+            failed, worked = at, 0
+        elif at >= failed + timeout:
+            worked += 1
+            if worked >= enough:
+                return True
+    return False
 
 
 def waiting(journal: Journal) -> list[IncidentRow]:
@@ -270,7 +276,7 @@ def _attempts(
             f"""
             SELECT at, status IN ('done', 'ok'), coalesce(duration, 0.0) FROM events INDEXED BY events_attempted
             WHERE kind = 'attempt.ended' AND runbook = ? AND host = ? AND operation = ?
-                AND status NOT IN ('planned', 'skipped', 'refused') {of_member}
+                AND status <> 'planned' AND status <> 'skipped' AND status <> 'refused' {of_member}
                 AND (status IN ('done', 'ok') OR json_extract(data, '$.local') IS NULL) ORDER BY at DESC LIMIT ?
             """,  # noqa: S608 -- words of this function
             (runbook, host, operation, *([member] if member else []), most),

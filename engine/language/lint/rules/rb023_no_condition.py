@@ -2,7 +2,7 @@
 
 ## What it does
 Finds detectors of states (health, file, http, a process, …) without a `when`, or with one that is always true.
-Detectors of events (a log line, a failed attempt) need none: the event is the fault.
+Detectors of events (a log line, a failed attempt) need none: the event is the fault. So is an alert.
 
 ## Why is this bad
 Every look finds a record, so the recovery would run again and again on a healthy host.
@@ -52,7 +52,7 @@ def check(context: Context) -> Iterator[Remark]:
     """Judge detectors of states."""
     for detector in context.detectors:
         cls = probe_class(detector.probe)
-        if cls is None or cls.events or detector.probe in CORRELATIONS:
+        if cls is None or cls.events or cls.heard or detector.probe in CORRELATIONS:
             continue  # a correlation is about its members' incidents, and holds while they do
         if detector.when is None:
             if context.within((*detector.path, "when")) is not None:

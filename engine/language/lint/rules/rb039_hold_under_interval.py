@@ -36,6 +36,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runbook.engine.language.lint.calls import probe_class
 from runbook.engine.language.units import format_duration
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def check(context: Context) -> Iterator[Remark]:
     usual = context.runbook.every
     for detector in context.detectors:
         every = detector.every if detector.every is not None else usual
+        cls = probe_class(detector.probe)
+        if cls is not None and cls.heard:
+            continue  # it is told when it begins, and when it is over
         if detector.hold and isinstance(every, (int, float)) and detector.hold < every:
             path = (*detector.path, "for")
             where = path if context.within(path) is not None else ("for",)
