@@ -134,6 +134,10 @@ class Among:
         """Tell whether an inventory has a host."""
         return self.inventory is not None and self.inventory.host(name) is not None
 
+    def lacks(self, name: str) -> bool:
+        """Tell whether there is an inventory, and a host is not in it."""
+        return self.inventory is not None and self.inventory.host(name) is None
+
     def only(self, name: str) -> Chosen:
         """Return one host, if an inventory has it; else this machine."""
         found = self.inventory.host(name) if self.inventory is not None else None

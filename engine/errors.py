@@ -31,6 +31,11 @@ class UserError(Exception):
         head = f"{self.where}: {self.what}" if self.where else self.what
         return f"{head}\n  {self.mend}" if self.mend else head
 
+    @property
+    def line(self) -> str:
+        """All of it in one line, for a log."""
+        return "; ".join(part.strip() for part in str(self).splitlines())
+
 
 class RunbookInvalid(UserError):
     """A runbook does not load or does not lint; carries every finding, not only the first."""

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from runbook.engine.errors import RenderError
 from runbook.engine.fleet import messages
 from runbook.engine.fleet.connection import Gone
-from runbook.engine.model import NotSeen
+from runbook.engine.fleet.messages import Spec
+from runbook.engine.language import render
+from runbook.engine.language.kinds import holds_template
+from runbook.engine.model import NotSeen, Runbook
+from runbook.modules import catalogue
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from runbook.engine.among import Chosen
     from runbook.engine.fleet.connection import Fleet
     from runbook.engine.fleet.hosts import Hosts
-    from runbook.engine.fleet.messages import Spec
     from runbook.engine.model import Look
 
 _PING: Final = {"op": "ping"}
@@ -29,22 +34,46 @@ class Unreached:
     reason: str
 
 
-def looks(fleet: Fleet, users: Mapping[str, str], spec: Spec) -> Iterator[tuple[str, Look | Unreached]]:
+def filled(module: str, given: Mapping[str, Any], chosen: Chosen) -> tuple[dict[str, Spec], dict[str, Look]]:
+    """Return one look at each host, its templates filled in with the host's variables; and why there is none on some.
+
+    Args:
+        module: the probe.
+        given: its parameters.
+        chosen: the hosts.
+    """
+    found: dict[str, Spec] = {}
+    wrong: dict[str, Look] = {}
+    for host in chosen.names:
+        values = dict(given)
+        if holds_template(given):
+            scope = render.Scope(Runbook("probe", "", vars=chosen.vars(host)), host=host)
+            try:
+                values = render.probe(module, given, scope)
+            except RenderError as error:
+                wrong[host] = NotSeen(error.what)
+                continue
+        found[host] = Spec(module, module, values, deadline=catalogue.probe(module).deadline(values))
+    return found, wrong
+
+
+def looks(fleet: Fleet, users: Mapping[str, str], specs: Mapping[str, Spec]) -> Iterator[tuple[str, Look | Unreached]]:
     """Yield what was seen on each host, in the order in which they answer; each host answers once.
 
     Args:
         fleet: the connections.
-        users: the hosts by their names, and as whom each is looked at; empty: as whoever logs in.
-        spec: the look.
+        users: by host as whom it is looked at; empty: as whoever logs in.
+        specs: the hosts' looks by their names.
     """
-    asked = {fleet.send(host, messages.probe([spec]), user): host for host, user in users.items()}
+    asked = {fleet.send(host, messages.probe([spec]), users[host]): host for host, spec in specs.items()}
     while asked:
         for ticket, answer in fleet.receive(_TURN):
             if isinstance(answer, Gone):
                 said = answer.reason + (f": {answer.mend}" if answer.mend else "")
                 yield asked.pop(ticket), Unreached(said)
             elif "looks" in answer:
-                yield asked.pop(ticket), fleet.looks(answer).get(spec.id, NotSeen("it did not say what it saw"))
+                host = asked.pop(ticket)
+                yield host, fleet.looks(answer).get(specs[host].id, NotSeen("it did not say what it saw"))
 
 
 @frozen

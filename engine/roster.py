@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runbook.engine.alerts.payload import Message
     from runbook.engine.among import Among
     from runbook.engine.driver import Observer
+    from runbook.engine.inventory.inventory import Host
     from runbook.engine.post import Surroundings
     from runbook.engine.recover.state import State
     from runbook.engine.schedule import Schedule
@@ -53,6 +54,10 @@ class Loaded:
     problems: dict[str, str] = field(default_factory=dict)  # by path: what is wrong with the others
     digests: dict[str, str] = field(default_factory=dict)  # by path: another where anything about it is another
     files: Sequence[str] = ()  # what all this was read from
+
+    def hosts(self, path: str) -> Sequence[Host]:
+        """Return the hosts of an inventory that a runbook is watched on."""
+        return self.requests[path].hosts if path in self.requests else ()
 
 
 class Roster:
@@ -160,7 +165,7 @@ class Roster:
         """
         before, self.loaded = self.loaded, loaded
         for path, problem in loaded.problems.items():
-            self.say("refused", f"{problem}: the runbook that was there is kept", "error", self._posts.get(path))
+            self.say("refused", f"{problem}; the runbook that was there is kept", "error", self._posts.get(path))
             if path in before.requests:
                 loaded.requests[path] = before.requests[path]
                 loaded.digests[path] = before.digests[path]
@@ -266,6 +271,6 @@ def scheduled(request: Request) -> Mapping[float | str, tuple[str, ...]]:
 def _told(error: Exception) -> str:
     """Return what went wrong, and for a bug where."""
     if isinstance(error, UserError):
-        return str(error).replace("\n", ": ")
+        return error.line
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"  # noqa: PTH119

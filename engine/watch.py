@@ -207,9 +207,14 @@ class Watch:
         try:
             loaded = self._load()
         except (UserError, OSError) as error:
-            text = str(error).replace("\n", ": ")
+            text = error.line if isinstance(error, UserError) else str(error)
             self._roster.say("refused", f"what changed can't be used, and what was there is kept: {text}", "error")
             self._files = Files(before.files)
+            return
+        if any(loaded.among.lacks(host.name) for path in loaded.problems for host in before.hosts(path)):
+            for problem in loaded.problems.values():
+                self._roster.say("refused", f"{problem}; the hosts that were there are kept", "error")
+            self._files = Files([*loaded.files, *before.files])
             return
         self._files = Files([*loaded.files, *before.files] if loaded.problems else loaded.files)
         loaded.among.adopt(hosts, before.among)

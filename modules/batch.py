@@ -16,6 +16,7 @@ from runbook.modules.states import States
 
 _DIED = "the process that looked died"
 _SLOW = 0.05  # seconds in which no look ends, after which another worker is started for those that wait
+_PATIENCE = 1.0  # seconds for which none is started beside those that are busy, and do not wait for anything
 _TOGETHER = 0.02  # seconds for which answers gather, unless their worker calls: each waking costs as much as a look
 _LARGE = 32 * 1024  # bytes of answers after which there are more to come at once
 _WORKERS = 8
@@ -42,7 +43,7 @@ class Batch:
         self.imported: List[str] = []
         look.prepare(self.specs)
         self._tasks = _queue(look.order(self.specs))
-        self._more_at = time.monotonic()  # when another worker may start
+        self._began = self._more_at = time.monotonic()  # when another worker may start
         self._listen_at = self._more_at + _TOGETHER  # when answers are heard, unless a worker calls
         self.tick(self._more_at)
 
@@ -116,7 +117,10 @@ class Batch:
                 worker.process.kill()
                 self._drop(worker, f"the look did not end within {self._limits[worker.busy]:g} s")
         if len(self._workers) < _WORKERS and now >= self._more_at and self._waiting:
-            self._start()
+            if now - self._began < _PATIENCE and any(worker.process.runs() for worker in self._workers):
+                self._more_at = now + _SLOW  # it does what it can: another would take its processor, not its work
+            else:
+                self._start()
         if not self._workers and self._missing and not self._waiting:
             self._give_up(_DIED)  # taken by one that died before it could say so
 

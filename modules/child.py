@@ -53,6 +53,14 @@ class Child:
                 return -int(signal.SIGKILL)
             time.sleep(0.0005)
 
+    def runs(self) -> bool:
+        """Tell whether it is at work, or would be if there were a processor for it: it waits for nothing else."""
+        try:
+            with open(f"/proc/{self.pid}/stat", "rb", buffering=0) as file:
+                return file.read(512).rpartition(b") ")[2].startswith(b"R")
+        except OSError:
+            return False
+
     def kill(self) -> None:
         """Kill it and whatever it started that is still below it."""
         for pid in [self.pid, *descendants(self.pid)]:

@@ -58,7 +58,7 @@ class Process:
         """
         if self.group is not None:
             return self.group
-        return "" if self.kernel else group_of(f"/proc/{self.pid}")
+        return "" if self.kernel else _cgroup(f"/proc/{self.pid}")
 
     @property
     def zombie(self) -> bool:
@@ -235,8 +235,8 @@ def _processes(page: int, tick: int) -> Iterator[Process]:
         yield found
 
 
-def group_of(place: str) -> str:
-    """Return the group of a process, by its place in /proc, in systemd's hierarchy; cgroup v2 has only one."""
+def _cgroup(place: str) -> str:
+    """The group in systemd's own hierarchy; a host of cgroup v2 has only one."""
     try:
         lines = _content(place + "/cgroup", _LONGEST)
     except OSError:

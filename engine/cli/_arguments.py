@@ -6,7 +6,8 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.errors import UserError
-from runbook.engine.language import params, source
+from runbook.engine.language import expression, params, source
+from runbook.engine.language.kinds import holds_template
 from runbook.engine.language.nearest import nearest
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind, Probe, Step
@@ -27,12 +28,13 @@ def probe(name: str) -> type[Probe]:
     return found
 
 
-def parameters(cls: type[Step | Probe], words: Sequence[str]) -> dict[str, Any]:
+def parameters(cls: type[Step | Probe], words: Sequence[str], *, templates: bool = False) -> dict[str, Any]:
     """Return typed parameters.
 
     Args:
         cls: the module's class.
         words: NAME=VALUE (the value as in YAML), or values for the first parameter.
+        templates: what holds `{{ … }}` is filled in for each host, later.
 
     Raises:
         UserError: a name is unknown, a value does not fit, or something required is missing.
@@ -63,9 +65,11 @@ def parameters(cls: type[Step | Probe], words: Sequence[str]) -> dict[str, Any]:
         if len(loose) > 1 and not many:
             raise UserError(f"`{loose[1]}` is one value too many", mend=_listed(cls))
         given[first] = loose if many else _value(loose[0], first)
+    given = {name: _template(value) for name, value in given.items()} if templates else given
     try:
-        params.build(cls, given, rendered=False)
         values = params.coerce(cls, given)
+        if not holds_template(given):
+            params.build(cls, given, rendered=False)
     except params.Wrong as wrong:
         raise UserError(str(wrong), mend=_listed(cls)) from wrong
     if "signatures" not in values or issubclass(cls, Step):  # a step's are filled in with its templates
@@ -87,6 +91,19 @@ def _value(text: str, name: str) -> Any:
     if read.problems:
         return text
     return read.data
+
+
+def _template(value: Any) -> Any:
+    """Return a value in which texts that hold `{{ … }}` are templates."""
+    if isinstance(value, str) and "{{" in value:
+        try:
+            return expression.parse(value, template=True)
+        except expression.Syntax as error:
+            mend = "to have two braces as they are, write {{ '{{' }} for them"
+            raise UserError(f"`{value[:80]}` is no template: {error}", mend=mend) from error
+    if isinstance(value, dict):
+        return {key: _template(each) for key, each in value.items()}
+    return [_template(each) for each in value] if isinstance(value, list) else value
 
 
 def _listed(cls: type[Step | Probe]) -> str:

@@ -10,7 +10,7 @@ import click
 from runbook import __version__
 
 _LATER = frozenset({
-    *("watch", "install", "uninstall"),
+    *("watch",),
 })  # fmt: skip
 _FOLDER = os.path.dirname(__file__)  # noqa: PTH120 -- pathlib costs a start-up
 

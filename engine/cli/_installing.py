@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from runbook.engine.cli import _ending, _watching, watch
+from runbook.engine.cli import _ending, _watching
 from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 from runbook.engine.report.words import printable, printable_lines
@@ -100,8 +100,14 @@ def _watched(given: Mapping[str, Any], asked: Asked, *, system: bool) -> Watched
     from runbook.engine.install import plan, words
     from runbook.engine.install.ground import Watched
 
-    shown = {**given, "runbooks": _watching.files(given["runbooks"]), "list_hosts": False, "diff": False, "check": False}
-    admitted = options.admit("watch", {**shown, "yes": False}, operations=True, commits=True)
+    words_of_watch = {
+        **given,
+        "runbooks": _watching.files(given["runbooks"]),
+        "diff": False,
+        "check": False,
+        "yes": False,
+    }
+    admitted = options.admit("watch", words_of_watch, operations=True, commits=True)
     if admitted.findings:
         options.refuse(admitted.findings)
         return None

@@ -39,7 +39,7 @@ _PASSED: Final = [parameter for parameter in watch.command.params if parameter.n
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @click.option("--list", "listed", is_flag=True, help="Only show what is installed.")
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> int:
+def command(ctx: click.Context, /, **given: Any) -> int:
     """Watch runbooks from now on and after every boot: write a hardened systemd unit and start it.
 
     It shows what it will write, and asks. Every option of `runbook watch` is passed on. The unit keeps from the

@@ -38,6 +38,9 @@ def command(module: str, words: tuple[str, ...], when: str | None, form: str, **
       runbook probe health
       runbook probe file /etc/hosts --when 'size > 1MB'
       runbook probe gpu -i inventory.yaml -l 'gpu:!maintenance' --when 'temperature > 85'
+      runbook probe file -i inventory.yaml -l gpu '{{ data }}/model'
+
+    With -i, `{{ … }}` is filled in with each host's variables.
 
     \b
     Exit codes: 0 seen, 2 --when holds for a record, 4 unknown or unreachable.
@@ -45,24 +48,24 @@ def command(module: str, words: tuple[str, ...], when: str | None, form: str, **
     from runbook.engine import glance
     from runbook.engine.among import Among
     from runbook.engine.cli import _arguments
-    from runbook.engine.fleet import Spec
     from runbook.engine.report import looks as report
 
     cls = _arguments.probe(module)
     if cls.engine:
         raise UserError(f"`{module}` looks at no host: it judges what the engine knows")
     condition = _condition(when)
-    params = _arguments.parameters(cls, words)
+    params = _arguments.parameters(cls, words, templates=bool(given["inventories"]))
     among = Among(_fleet.reach(given))
     chosen = among.choose_by("all")
     if given["list_hosts"]:
         click.echo(_fleet.listed({module: chosen.names}))
         return 0
     users = glance.hosts(chosen.names, chosen.users)
-    spec = Spec(module, module, params, deadline=cls.deadline(params))
+    asked, wrong = glance.filled(module, params, chosen)
     with among.fleet() as fleet:
-        found, title = glance.looks(fleet, users, spec), f"{module} on {len(chosen.names)} hosts"
-        answers = {host: _judged(condition, look) for host, look in _answers.watched(found, chosen.names, title)}
+        found, title = glance.looks(fleet, users, asked), f"{module} on {len(asked)} hosts"
+        told = {**wrong, **dict(_answers.watched(found, tuple(asked), title))}
+    answers = {host: _judged(condition, told[host]) for host in chosen.names}
     if among.inventory is None:
         (answer,) = answers.values()
         click.echo(json.dumps(report.document(answer), indent=2, default=str) if form == "json" else _text(cls, answer))

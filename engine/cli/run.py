@@ -31,6 +31,9 @@ def command(**given: Any) -> int:
       runbook run restart_daemon unit=vllm
       runbook run clear_cache path=/data/cache older_than=7d --writable /data/cache --check
       runbook run command -i inventory.yaml -l 'gpu:!maintenance' -b -- systemctl daemon-reload
+      runbook run command -i inventory.yaml -l gpu -- du -sh '{{ data }}/cache'
+
+    With -i, `{{ … }}` is filled in with each host's variables.
 
     \b
     Exit codes: 0 done, 1 usage, 2 it failed, 4 a host could not be reached.
@@ -49,7 +52,7 @@ def command(**given: Any) -> int:
         timeout = units.duration(str(given["timeout"])) if given["timeout"] else None
     except ValueError as error:
         raise UserError(str(error), where="--timeout") from error
-    params = _arguments.parameters(cls, given["words"])
+    params = _arguments.parameters(cls, given["words"], templates=bool(given["inventories"]))
     writable = tuple(os.path.abspath(tree) for tree in given["writable"])  # noqa: PTH100 -- links stay as they are
     lacking = next((str(params[name]) for name in cls.writes if params.get(name)), "")
     if lacking and not writable:

@@ -131,7 +131,7 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, stri
                 what = f"`{request.runbook.name}` is the name of {names[request.runbook.name]}, too"
                 raise UserError(what, where=path, mend="a journal knows a runbook by its name: rename one")  # noqa: TRY301
         except (UserError, OSError) as error:
-            found.problems[path] = str(error).replace("\n", ": ")
+            found.problems[path] = error.line if isinstance(error, UserError) else str(error)
             continue
         names[request.runbook.name] = path
         request = _part(request, shard)

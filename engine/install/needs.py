@@ -114,7 +114,7 @@ def _with_inner(noun: str, name: str, given: Mapping[str, Any]) -> Iterator[tupl
 def _of_call(noun: str, name: str, given: Mapping[str, Any]) -> frozenset[Need]:
     cls = catalogue.step(name) if noun == "step" else catalogue.probe(name)
     table = _STEPS if noun == "step" else _PROBES
-    if name not in table or name not in catalogue.bundled(noun) or name in _TOOLS:  # type: ignore[arg-type]
+    if name not in table or name not in catalogue.bundled(noun) or name in _TOOLS:
         return frozenset({Need.EVERYTHING})
     known = params.fields(cls)
     if any(given.get(key) and known[key].kind in _PROGRAMS for key in given if key in known):

@@ -22,7 +22,7 @@ _AFTER_GRACE: Final = 30  # seconds beyond `--grace`, to write down what is left
 _START: Final = 120  # seconds to lint, to open the journal, and to say READY
 NOTIFY_RELOAD: Final = 253  # systemd's versions
 _STEPS: Final = 254
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_./][A-Za-z0-9_./:=,@+-]*|--?([a-zA-Z][a-z-]*)?")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./:=,@+-]+")
 
 
 @frozen

@@ -25,6 +25,13 @@ def is_template(value: Any) -> bool:
     return hasattr(value, "evaluate")
 
 
+def holds_template(value: Any) -> bool:
+    """Tell whether a value is an Expression, or holds one."""
+    if isinstance(value, Mapping):
+        return any(map(holds_template, value.values()))
+    return any(map(holds_template, value)) if isinstance(value, list | tuple) else is_template(value)
+
+
 def coercer(hint: Any) -> Coercer:
     """Return the function that makes values of an annotation."""
     origin = get_origin(hint)

@@ -62,6 +62,7 @@ def look(host: Host, unit: Unit) -> Daemon:
         own=own,
         orphans=tuple(orphans),
         reason=_reason(seen),
+        group=seen.get("ControlGroup", ""),
         ended=state == "failed" or (state == "stopped" and seen.get("ConditionResult") == "no"),
     )
 

@@ -46,6 +46,7 @@ class Daemon:
     own: FrozenSet[int] = frozenset()  # its processes
     orphans: Tuple[Process, ...] = ()  # processes of its kind that nobody looks after
     reason: str = ""  # why it is in this state, for a person
+    group: str = ""  # the control group in which systemd has it
     ended: bool = False  # of one that is not alive: it was begun, and nothing of it is left
 
 

@@ -58,6 +58,9 @@ class Daemon(Probe):
     def look(self, host: Host) -> Iterator[DaemonRecord]:
         """Ask the manager, and count restarts where it does not."""
         seen = services.manager(self.manager).look(host, self._unit())
+        group = seen.group or host.remembered.get("group", "")
+        if group:
+            host.remember(group=group)
         yield DaemonRecord(
             unit=self.unit,
             alive=seen.alive,
@@ -69,12 +72,12 @@ class Daemon(Probe):
             orphans=len(seen.orphans),
         )
 
-    def sources(self, host: Host, records: "Sequence[Record]") -> "Iterator[Source]":  # noqa: ARG002 -- as declared
+    def sources(self, host: Host, records: "Sequence[Record]") -> "Iterator[Source]":
         """Hear of the end of its main process, and of what its manager makes of it: a control group, a pidfile."""
         from runbook.modules.daemons import heard
 
         pids = [record.pid for record in records if isinstance(record, DaemonRecord) and record.alive and record.pid]
-        yield from heard.sources_of(self._unit(), self.manager, pids)
+        yield from heard.sources_of(self._unit(), self.manager, pids, host.kept.get("group", ""))
 
     def _unit(self) -> Unit:
         return Unit(self.unit, scope=self.scope, config=self.config, match=self.match)

@@ -38,20 +38,28 @@ class Machine(BootedHost):
             pid, _, name = head.partition(" (")
             parents[int(pid)] = int(tail.split()[1]), name
         for pid, (parent, name) in parents.items():
-            if name != "systemd":
-                continue
-            while parent and parent != self._keeper.pid:
-                parent = parents.get(parent, (0, ""))[0]
-            if parent:
-                return pid
+            above = parent if name == "systemd" else 0
+            while above:
+                if above == self._keeper.pid:
+                    return pid
+                above, _ = parents.get(above, (0, ""))
         raise RuntimeError(f"the machine has no first process:\n{self.said()}")
 
-    def run(self, *argv: str, check: bool = True, text: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *argv: str, check: bool = True, text: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command there, as root, with an environment of its own."""
-        env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", **environment}
+        env = {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+            **environment,
+        }
         enter = ["nsenter", f"--target={self.init}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root"]
         inner = ["env", "--chdir=/", "-i", *(f"{name}={value}" for name, value in env.items()), *argv]
-        done = subprocess.run([*enter, *inner], input=text or "", capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [*enter, *inner], input=text or "", capture_output=True, text=True, timeout=120, check=False
+        )
         if check and done.returncode:
             raise AssertionError(f"{shlex.join(argv)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done

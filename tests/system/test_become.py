@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import stat
 import subprocess
+import sys
 
 import far
 import pytest
@@ -246,3 +247,51 @@ def test_it_is_the_same_over_ssh(tmp_path, sshds, cli, sudoers, settings, words,
     assert f"│ {expected}\n" in done.out
     assert PASSWORD not in done.out + done.err
     assert PASSWORD.encode() not in (cli.home / "journal.db").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("sudoers", "host", "words", "expected"),
+    [
+        (ANYTHING, {}, (), "ann"),
+        (ANYTHING, {}, ("-b",), "root"),
+        (ANYTHING, {"ansible_become": True, "ansible_become_user": "svc"}, (), "svc"),
+        (WITH_PASSWORD, {"ansible_become_password": PASSWORD}, ("-b",), "root"),
+    ],
+)
+def test_it_is_the_same_on_this_machine_without_any_connection(tmp_path, sudoers, host, words, expected):
+    done, journal = as_ann(tmp_path, sudoers, host, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"│ {expected}\n" in done.stdout
+    assert PASSWORD not in done.stdout + done.stderr
+    assert PASSWORD.encode() not in journal.read_bytes()
+
+
+def test_what_sudo_says_on_this_machine_is_told_with_what_mends_it(tmp_path):
+    done, _ = as_ann(tmp_path, WITH_PASSWORD, {}, "-b")
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "sudo wants a password" in done.stdout
+    assert "-K asks for it" in done.stdout
+
+
+def as_ann(tmp_path, sudoers, host, *words):
+    """Run `id -un` by `runbook run` on `connection: local`, where ann is at the keyboard; return also the journal."""
+    users = Users(tmp_path, sudoers)
+    inventory = {"all": {"hosts": {"here": {"ansible_connection": "local", **host}}}}
+    (users.home / "inventory.yaml").write_text(yaml.safe_dump(inventory))
+    repository = pathlib.Path(__file__).parents[2]
+    packages = pathlib.Path(yaml.__file__).parents[1]
+    places = {"python": sys.base_prefix, "packages": packages, "repository": repository}  # where ann may read them
+    for name in places:
+        (tmp_path / "run" / name).mkdir()
+    mounts = "; ".join(f"mount --bind '{source}' /run/{name}" for name, source in places.items())
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    env = ("PYTHONPATH=/run/repository:/run/packages", "RUNBOOK_CONFIG=/dev/null", "PYTHONDONTWRITEBYTECODE=1")
+    login = ("setpriv", "--reuid", str(users.ANN), "--regid", str(users.ANN), "--init-groups", "--reset-env", "env", *env)
+    command = ("run", "command", "-i", "inventory.yaml", "-l", "here", *words, "--", "id", "-un")
+    argv = (*login, f"/run/python/bin/{version}", "-m", "runbook", *command)
+    script = f'set -e; {mounts}; cd /home/ann; exec "$@"'
+    done = subprocess.run(
+        (*users.inside(), "sh", "-c", script, "sh", *argv), capture_output=True, text=True, timeout=60, check=False
+    )
+    (journal,) = users.home.rglob("journal.db")
+    return done, journal

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from pathlib import Path
 
 import installed_host
 import pytest
@@ -51,7 +50,9 @@ def killed(machine, unit="victim"):
 
 def healed(machine, before, unit="victim", within=20.0):
     """Wait until it runs again, under another pid."""
-    return machine.until(f"p=$(systemctl show -p MainPID --value {unit}); [ $p != 0 ] && [ $p != {before} ] && echo $p", within)
+    return machine.until(
+        f"p=$(systemctl show -p MainPID --value {unit}); [ $p != 0 ] && [ $p != {before} ] && echo $p", within
+    )
 
 
 def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(machine):
@@ -66,13 +67,17 @@ def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(m
 
     main = machine.show(unit, "MainPID")
     machine.sh(f"kill -KILL {main}")
-    machine.until(f"[ $(systemctl show -p ActiveState --value {unit}) = active ] && [ $(systemctl show -p MainPID --value {unit}) != {main} ]")
+    machine.until(
+        f"[ $(systemctl show -p ActiveState --value {unit}) = active ] && [ $(systemctl show -p MainPID --value {unit}) != {main} ]"
+    )
     assert machine.show(unit, "NRestarts") == "1"
     healed(machine, killed(machine))
 
     machine.write("/etc/systemd/system/other.service", VICTIM)
     machine.sh("systemctl daemon-reload; systemctl start other")
-    machine.write(file, SERVING + SERVING.partition("detectors:\n")[2].replace("down", "other down").replace("victim", "other"))
+    machine.write(
+        file, SERVING + SERVING.partition("detectors:\n")[2].replace("down", "other down").replace("victim", "other")
+    )
     machine.sh(f"systemctl reload {unit}")
     healed(machine, killed(machine, "other"), "other")
     assert machine.show(unit, "NRestarts") == "1"
@@ -89,7 +94,9 @@ def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(m
     machine.until("! ps -eo args | grep -q '[r]unbook watch'")
     assert machine.sh(TRACES) == "/etc/runbook"
     assert machine.sh("ls /var/lib/runbook/journal.db")
-    assert machine.runbook("uninstall", "serving", "--yes", check=False).stderr.startswith("error: nothing is installed")
+    assert machine.runbook("uninstall", "serving", "--yes", check=False).stderr.startswith(
+        "error: nothing is installed"
+    )
 
 
 PROFILE = """\
@@ -164,7 +171,9 @@ def sandbox(machine, file, *words):
 
 def confined_pass(machine, name, file, settings):
     """One pass under these settings; its report."""
-    machine.write(f"/etc/systemd/system/{name}.service", PASS.format(python=sys.executable, file=file, sandbox=settings))
+    machine.write(
+        f"/etc/systemd/system/{name}.service", PASS.format(python=sys.executable, file=file, sandbox=settings)
+    )
     machine.sh(f"systemctl daemon-reload; systemctl start {name} || :")
     said = machine.sh("cat /run/pass.json") or machine.sh(f"journalctl --no-pager -o cat -u {name}")
     assert said.startswith("{"), said
@@ -172,7 +181,9 @@ def confined_pass(machine, name, file, settings):
 
 
 def exposure(machine, name):
-    found = re.search(r"exposure level for \S+: ([\d.]+)", machine.run("systemd-analyze", "security", "--no-pager", name).stdout)
+    found = re.search(
+        r"exposure level for \S+: ([\d.]+)", machine.run("systemd-analyze", "security", "--no-pager", name).stdout
+    )
     return float(found[1])
 
 
@@ -191,7 +202,8 @@ def test_a_confined_watch_can_do_all_that_its_steps_do_and_little_else(machine, 
     assert states == dict.fromkeys(wanted, "cured"), json.dumps(report, indent=1)
     assert report["unknown"] == []
     machine.write("/etc/systemd/system/bare.service", PASS.format(python=sys.executable, file=file, sandbox=""))
-    assert exposure(machine, "profile.service") < 4.0 < 9.0 < exposure(machine, "bare.service")
+    assert exposure(machine, "profile.service") < 4.0
+    assert exposure(machine, "bare.service") > 9.0
     tried = {
         "echo x > /srv/other": "Read-only file system",
         "echo x > /etc/other": "Read-only file system",
@@ -202,7 +214,9 @@ def test_a_confined_watch_can_do_all_that_its_steps_do_and_little_else(machine, 
     }
     script = "\n".join(f"{each} 2>&1 || :" for each in tried)
     machine.write("/root/try.sh", script)
-    machine.write("/etc/systemd/system/try.service", f"[Service]\nType=oneshot\nExecStart=/bin/sh /root/try.sh\n{settings}")
+    machine.write(
+        "/etc/systemd/system/try.service", f"[Service]\nType=oneshot\nExecStart=/bin/sh /root/try.sh\n{settings}"
+    )
     machine.sh("systemctl daemon-reload; systemctl start try || :")
     said = machine.sh("journalctl --no-pager -o cat -u try")
     assert [why for why in tried.values() if said.count(why) < list(tried.values()).count(why)] == [], said

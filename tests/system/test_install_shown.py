@@ -19,7 +19,16 @@ def call(tmp_path):
         env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), **environment}
         env = {name: value for name, value in env.items() if value is not None}
         argv = [*RUNBOOK, "install", *words]
-        return subprocess.run(argv, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            argv,
+            cwd=tmp_path,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     (tmp_path / "home").mkdir()
     return said
@@ -42,7 +51,10 @@ def refused(done, *told):
 def test_every_path_and_option_is_passed_on_whole(call, tmp_path):
     written(tmp_path, "all: {hosts: {localhost: {ansible_connection: local}}}\n", "hosts.yaml")
     written(tmp_path, "port: 1\n", "vars.yaml")
-    written(tmp_path, PLAIN.replace("port: 8000", "port: '{{ port }}'").replace("name: port", "name: p") + "vars: {port: 1}\n")
+    written(
+        tmp_path,
+        PLAIN.replace("port: 8000", "port: '{{ port }}'").replace("name: port", "name: p") + "vars: {port: 1}\n",
+    )
     done = call(
         "x.yaml", "--check", "-e", "@vars.yaml", "-i", "hosts.yaml", "-l", "localhost", "--metrics", "9464",
         "--journal", "j/journal.db", "-vv", "--max-mode=approve", "--grace", "90s", "--name", "both",
@@ -96,7 +108,10 @@ def test_a_secret_in_an_environment_file_will_do(call, tmp_path):
 def test_a_program_that_is_found_here_alone_is_refused(call, tmp_path, command):
     written(tmp_path, f"name: x\ndetectors:\n  - name: d\n    command: {command}\n    when: exit_code != 0\n")
     refused(call("x.yaml", "--check"), "is relative, and a service begins elsewhere", "{{ runbook.dir }}/")
-    written(tmp_path, f"name: x\ndetectors:\n  - name: d\n    command: {{argv: {command}, cwd: /srv}}\n    when: exit_code != 0\n")
+    written(
+        tmp_path,
+        f"name: x\ndetectors:\n  - name: d\n    command: {{argv: {command}, cwd: /srv}}\n    when: exit_code != 0\n",
+    )
     assert call("x.yaml", "--check").returncode == 0
 
 
@@ -112,7 +127,9 @@ def test_root_does_not_obey_for_ever_what_somebody_else_writes(call, tmp_path, w
     else:
         os.chown(tmp_path / "theirs", 65534, 65534)
     done = call(str(file), "--check")
-    refused(done, f"{file}: root would do for ever what this says, and ", "chmod go-w" if way != "owner" else "chown root")
+    refused(
+        done, f"{file}: root would do for ever what this says, and ", "chmod go-w" if way != "owner" else "chown root"
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,7 +155,9 @@ def test_wrong_words_are_said_to_be(call, words, told):
 
 def test_nothing_is_written_without_a_yes(call, tmp_path):
     written(tmp_path, PLAIN)
-    done = call("x.yaml", "--cron", "--schedule", "*/7 * * * *", "--mailto", "ops@example.org", "--name", f"try{os.getpid()}")
+    done = call(
+        "x.yaml", "--cron", "--schedule", "*/7 * * * *", "--mailto", "ops@example.org", "--name", f"try{os.getpid()}"
+    )
     assert done.returncode == 1
     assert 'MAILTO="ops@example.org"' in done.stdout
     assert "*/7 * * * * " in done.stdout

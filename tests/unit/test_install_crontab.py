@@ -93,7 +93,9 @@ def test_a_command_means_the_same_to_cron_and_sh(tmp_path):
     from dataclasses import replace
 
     odd = ("a b", "50%", "it's", "$HOME", "`id`", '"q"', "back\\slash", "*")
-    line = replace(LINE, argv=("printf", "%s\\n", *odd), output=str(tmp_path / "out put"), directory=str(tmp_path), environment={})
+    line = replace(
+        LINE, argv=("printf", "%s\\n", *odd), output=str(tmp_path / "out put"), directory=str(tmp_path), environment={}
+    )
     (command,) = [each for each in crontab.text(line, "me").splitlines() if each.startswith("*/5")]
     typed = command.split(maxsplit=5)[5].replace("\\%", "%")  # what cron does before sh gets it
     subprocess.run(["sh", "-c", typed], check=True)
@@ -109,7 +111,7 @@ def test_a_command_that_cron_would_cut_is_refused():
 
 def test_a_schedule_is_one():
     assert crontab.check(" */5  * * * *") == "*/5 * * * *"
-    with pytest.raises(UserError, match="--schedule: '61' is no minute|--schedule: "):
+    with pytest.raises(UserError, match="minute"):
         crontab.check("61 * * * *")
     with pytest.raises(UserError, match="has five fields"):
         crontab.check("5 minutes")

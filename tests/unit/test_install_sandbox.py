@@ -140,9 +140,13 @@ def test_code_that_lies_in_a_home_can_be_read(load):
 
 
 def test_only_writable_trees_are_written_each_once(load, tmp_path):
-    text = f"vars: {{root: {tmp_path}/app}}\nwritable: ['{{{{ root }}}}', '{{{{ root }}}}/below', '{tmp_path}/later/on']\n"
+    text = (
+        f"vars: {{root: {tmp_path}/app}}\nwritable: ['{{{{ root }}}}', '{{{{ root }}}}/below', '{tmp_path}/later/on']\n"
+    )
     (tmp_path / "app/below").mkdir(parents=True)
-    found = confined(load(text + detectors("file: /srv/x\n    when: exists", "{chown: {path: '{{ root }}/x', owner: root}}")))
+    found = confined(
+        load(text + detectors("file: /srv/x\n    when: exists", "{chown: {path: '{{ root }}/x', owner: root}}"))
+    )
     # one below another would be a mount that no step crosses; what is not there is made by its parent
     assert found.writes == ("/tmp", "/var/tmp") if str(tmp_path).startswith("/tmp") else (str(tmp_path),)
     assert sandbox.outermost(["/srv/a/b", "/srv/a", "/srv/ab", "/srv/a"]) == ("/srv/a", "/srv/ab")
@@ -164,7 +168,9 @@ def test_the_modules_of_other_hosts_open_nothing_here(load, tmp_path):
     assert found.needs == {Need.HOME: ("ssh",)}
     assert values(found, "ProtectProc") == ["invisible"]
     assert values(found, "ProtectHome") == ["read-only"]
-    delegated = load("hosts: all\n" + detectors("gpu:\n    when: temperature > 90", "{command: [ls], delegate_to: controller}"))
+    delegated = load(
+        "hosts: all\n" + detectors("gpu:\n    when: temperature > 90", "{command: [ls], delegate_to: controller}")
+    )
     assert Need.EVERYTHING in ground.ground(ground.Watched((asked(delegated, hosts),), ())).needs
 
 
