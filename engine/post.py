@@ -16,7 +16,7 @@ from runbook.engine.sitting import Phase, Sitting
 from runbook.engine.start import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runbook.engine.alerts.inbox import Inbox
     from runbook.engine.alerts.payload import Message
@@ -55,6 +55,7 @@ class Surroundings:
     grace: float = 30.0  # seconds for steps on their way when the watch ends
     stop: str = ""  # the command that ends this watch
     inbox: Inbox | None = None  # of alerts
+    hide: Callable[[Iterable[str]], None] = lambda _: None  # is told what no log may show
 
 
 class Post:
@@ -217,6 +218,7 @@ class Post:
         session = self._session if self.standing is Standing.STANDBY and self._session is not None else None
         if session is None:
             session = Session(self.request)
+            self._around.hide(session.hidden)
         try:
             claim = session.claim(self._around.shard, now, lasts=self.lasts, every=self.beats)
         except JournalUnusable as error:

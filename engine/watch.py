@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.ears import Ears
 from runbook.engine.errors import UserError
+from runbook.engine.language import render
 from runbook.engine.post import Standing, Surroundings
 from runbook.engine.reloading import Files
 from runbook.engine.roster import Roster
@@ -21,7 +22,7 @@ from runbook.engine.systemd import Notifier, watchdog_interval
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from runbook.engine.alerts.alerts import Alerts
     from runbook.engine.driver import Observer
@@ -56,6 +57,7 @@ class Watch:
         observers: further ones, each made by a runbook's name.
         gauges: are told how it stands.
         alerts: opens the ear for alerts, given whom to call when some came.
+        hidden: takes secrets out of texts, and learns them here.
         forget: forgets what is old in the journal, a slice at a time: returns whether there is more.
         clock: seconds since the epoch, never backwards.
     """
@@ -69,6 +71,7 @@ class Watch:
         observers: Sequence[Callable[[str], Observer]] = (),
         gauges: Gauges | None = None,
         alerts: Callable[[Callable[[], None]], Alerts] | None = None,
+        hidden: Hidden | None = None,
         forget: Callable[[], bool] | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -78,6 +81,7 @@ class Watch:
         self._observers = observers
         self._gauges = gauges
         self._open_alerts = alerts
+        self._hidden = hidden or Hidden()
         self._forget = forget
         self._clock = clock or Clock()
         self._stopping = 0
@@ -115,6 +119,7 @@ class Watch:
                 options.grace,
                 options.stop,
                 None if self._alerts is None else self._alerts.inbox,
+                self._hidden.add,
             )
             self._files = Files(loaded.files)
             self._roster = Roster(loaded, around, schedule, self._log, self._gauges)
@@ -253,6 +258,30 @@ class Watch:
             self._wake()
         else:
             self.stop()
+
+
+class Hidden:
+    """Takes secrets out of texts: those of all runbooks that are, or were, watched.
+
+    Example:
+        >>> hidden = Hidden()
+        >>> hidden.add(["hunter2hunter2"])
+        >>> "hunter2" in hidden("the password is hunter2hunter2")
+        False
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, None] = {}
+        self._redact: Callable[[str], str] = str
+
+    def add(self, values: Iterable[str]) -> None:
+        """Learn secrets."""
+        self._values |= dict.fromkeys(values)
+        self._redact = render.redactor(list(self._values))
+
+    def __call__(self, text: str) -> str:
+        """Return a text without them."""
+        return self._redact(text)
 
 
 class Audience:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from runbook.modules.listening.hearing import Hearing
 
 _IDLE = 1.0  # seconds without a request, after which there is time for other things
+_OFTEN = 2  # requests to look, after which more are to be expected
 _BEAT = 35.0  # seconds after which an agent that has said nothing does: a connection whose other end is gone tells it
 
 
@@ -68,6 +69,7 @@ class Agent:
         self._work: List[Union[Batch, Act]] = []
         self._states = States()
         self._warming = Warming()
+        self._looked = 0  # requests to look
         self._standing = Standing()
         self._hearing: Optional[Hearing] = None  # once it was asked to
         self._channel: Any = None  # the request that what is heard answers
@@ -111,9 +113,7 @@ class Agent:
         if hearing is not None and hearing.listens(now):
             listening.append(hearing.descriptor)
         idle = not self._work and not self._outgoing
-        deadline = (
-            time.monotonic() + _IDLE if idle and (self._wanted or self._warming.waiting or self._tidy) else child.NEVER
-        )
+        deadline = time.monotonic() + _IDLE if idle and (self._prepares or self._tidy) else child.NEVER
         deadline = min([deadline, self._spoke + _BEAT, *(work.deadline for work in self._work)])
         if hearing is not None:
             deadline = min(deadline, hearing.deadline(now))
@@ -182,6 +182,7 @@ class Agent:
             if op == "layer":
                 self._unpack(message)
             elif op == "probe":
+                self._looked += 1
                 self._work.append(Batch(message, self._states, self._standing))
                 if self._hearing is not None:
                     for key in _keys(message["specs"]):
@@ -298,14 +299,19 @@ class Agent:
             self._answers = -1
             self.leave()
 
+    @property
+    def _prepares(self) -> bool:
+        """There is something to be made ready for the next looks; who looks but once or twice has no use for it."""
+        return self._looked > _OFTEN and bool(self._wanted or self._warming.waiting)
+
     def _use_the_time(self) -> None:
         """Nothing is asked for: import what the children had to, or throw away what is old."""
-        if self._wanted:
+        if self._prepares and self._wanted:
             for name in self._wanted:
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
             self._wanted = []
-        elif self._warming.waiting:
+        elif self._prepares:
             self._warming.one()
         elif self._tidy:
             self._tidy = False
@@ -332,14 +338,14 @@ def _refusal(request: Dict[str, Any], reason: str) -> Dict[str, Any]:
 
 
 def _tidy_code(directory: str, ours: str, now: float) -> None:
-    import shutil
-
     with os.scandir(directory) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # another agent tidies, too
                 if entry.path == ours or now - entry.stat(follow_symlinks=False).st_mtime <= KEPT:
                     continue
                 if entry.is_dir(follow_symlinks=False):
+                    import shutil
+
                     shutil.rmtree(entry.path, ignore_errors=True)
                 else:
                     os.unlink(entry.path)

@@ -43,7 +43,7 @@ class Child:
         One that does not die (it hangs in the kernel, on a file server that is gone) is reaped later.
         """
         os.close(self.answers)
-        patience = time.monotonic() + _REAP
+        patience, pause = time.monotonic() + _REAP, 0.0005
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -51,7 +51,8 @@ class Child:
             if time.monotonic() > patience:
                 _undying.append(self.pid)
                 return -int(signal.SIGKILL)
-            time.sleep(0.0005)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.02)  # on a busy machine it may have to wait for a processor to die on
 
     def runs(self) -> bool:
         """Tell whether it is at work, or would be if there were a processor for it: it waits for nothing else."""

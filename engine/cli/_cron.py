@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ def install(given: Mapping[str, Any], asked: Asked, watched: Watched) -> int:
         service.directory,
         "" if given["mailto"] else str(Path(service.journal).with_name(f"{service.name}.log")),
         given["mailto"],
+        getpass.getuser(),
     )
     place = _File(service.name) if os.geteuid() == 0 and crontab.allowed() else _Table(service.name)
     text = place.text(line)

@@ -42,12 +42,12 @@ def files(words: tuple[str, ...]) -> list[str]:
 
 
 @contextlib.contextmanager
-def log(given: Mapping[str, Any]) -> Iterator[Observer]:
+def log(given: Mapping[str, Any], redact: Callable[[str], str]) -> Iterator[Observer]:
     """Give what a watch tells what happens to."""
     from runbook.engine.report.watching import watching
 
     verbosity = -1 if given["quiet"] else given["verbose"]
-    with watching(given["form"], file=given["log"], verbosity=verbosity) as observer:
+    with watching(given["form"], file=given["log"], verbosity=verbosity, redact=redact) as observer:
         yield observer
 
 

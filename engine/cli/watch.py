@@ -65,7 +65,7 @@ def command(**given: Any) -> int:
 
 
 def _watch(given: Mapping[str, Any]) -> int:
-    from runbook.engine.watch import Options, Watch
+    from runbook.engine.watch import Hidden, Options, Watch
 
     if given["list_hosts"]:
         admitted = options.admit(
@@ -88,7 +88,8 @@ def _watch(given: Mapping[str, Any]) -> int:
         found, first = _load(given, shard, strict=first), False
         return found
 
-    with _watching.log(given) as log, _watching.measuring(given["metrics"]) as metrics:
+    hidden = Hidden()
+    with _watching.log(given, hidden) as log, _watching.measuring(given["metrics"]) as metrics:
         watch = Watch(
             load,
             chosen,
@@ -96,6 +97,7 @@ def _watch(given: Mapping[str, Any]) -> int:
             observers=[] if metrics is None else [metrics.observer],
             gauges=metrics,
             alerts=_watching.alerts(given["alerts"]),
+            hidden=hidden,
         )
         return watch.go()
 

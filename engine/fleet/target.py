@@ -47,7 +47,7 @@ class Target:
     ssh_args: str = ""  # options as `ssh` has them
     accept_new: bool = False  # a host key that is not known yet is accepted, and told
     become_method: str = SUDO
-    become_password: str | None = None
+    become_password: str | UserError | None = None  # an error: why it can't be had
     agent_dir: str | None = None  # on the host: where its agents keep what is their own
     timeout: float = TIMEOUT  # seconds for each of: connect, version, key exchange, authentication, a channel
 
@@ -81,7 +81,7 @@ def target(host: Host, options: Options | None = None) -> Target:
         ssh_args=" ".join(str(said[name]) for name in ("ssh_common_args", "ssh_extra_args") if said.get(name)),
         accept_new=options.accept_new,
         become_method=str(said.get("become_method", SUDO)).removeprefix("ansible.builtin."),
-        become_password=options.become_password or _text(said.get("become_password")),
+        become_password=options.become_password or _password(said.get("become_password")),
         agent_dir=_text(said.get("agent_dir")) or (options.agent_dir if connection == "local" else None),
         timeout=options.timeout,
     )
@@ -92,6 +92,7 @@ def become(target: Target, user: str) -> Become:
 
     Raises:
         HostUnreachable: the inventory says another way than sudo.
+        UserError: the password is vaulted, and nothing opens it.
     """
     if target.become_method != SUDO:
         raise HostUnreachable(
@@ -99,6 +100,8 @@ def become(target: Target, user: str) -> Become:
             where=target.name,
             mend="only sudo is; log in as that user instead (`ansible_user`)",
         )
+    if isinstance(target.become_password, UserError):
+        raise target.become_password
     return Become(user, target.become_password)
 
 
@@ -132,6 +135,10 @@ def _python(value: str) -> str:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def _password(value: Any) -> str | UserError | None:
+    return value if isinstance(value, UserError) else _text(value)
 
 
 def _port(host: Host, value: Any) -> int | None:

@@ -42,7 +42,7 @@ class Line:
     directory: str = ""
     output: str = ""  # a file; empty: cron mails it
     mailto: str = ""
-    user: str = ""  # for a file of /etc/cron.d
+    user: str = "root"  # whom a file of /etc/cron.d has to name
 
 
 @frozen

@@ -77,6 +77,8 @@ class Host:
     def settings(self) -> Mapping[str, Any]:
         """How it is reached, templates filled in: `host port user ssh_private_key_file become_user` and so on.
 
+        What can't be had of the password of sudo is told when it is used, and stands there as the error.
+
         Raises:
             UserError: a template names what is not there; a value is vaulted, and no password fits.
         """
@@ -87,7 +89,10 @@ class Host:
                 found[setting] = scope[name]
             except UserError as error:
                 where = self._inventory.origin(self, name) or error.where
-                raise type(error)(f"{name} of {self.name}: {error.what}", where=where, mend=error.mend) from None
+                wrong = type(error)(f"{name} of {self.name}: {error.what}", where=where, mend=error.mend)
+                if setting != "become_password":
+                    raise wrong from None
+                found[setting] = wrong
         return found
 
 

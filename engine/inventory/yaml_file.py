@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,7 +38,8 @@ def fill(draft: Draft, data: Any, file: str) -> None:
 
 def plugin(name: str, file: str) -> UserError:
     """Return the error for the configuration of an inventory plugin, which only Ansible can run."""
-    mend = f"name an executable that runs: ansible-inventory -i {file} --list"
+    command = f"exec ansible-inventory -i {shlex.quote(os.path.abspath(file))} --list"  # noqa: PTH100 -- links stay
+    mend = f"have Ansible run it: name an executable file instead, of two lines: `#!/bin/sh` and `{command}`"
     return UserError(
         f"this configures Ansible's inventory plugin `{name[:60]}`: runbook runs none", where=file, mend=mend
     )

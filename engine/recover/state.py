@@ -271,7 +271,9 @@ class State:
             for thing in group.values()
             if thing.wake is not None
         ]
-        return min([*times, *self.noted.values()], default=None)
+        if times or self.tasks or self.plan.settings.settle:  # else a pass is at its end, and waits for no message
+            times += self.noted.values()
+        return min(times, default=None)
 
     @property
     def quiet(self) -> bool:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbook.engine.model import Tell
-    from runbook.engine.recover.state import Incident, Turn
+    from runbook.engine.recover.state import Incident, State, Turn
 
 FOLD: Final = 3.0  # seconds in which what happens on other hosts joins one message
 _SEVERITIES: Final = tuple(member.value for member in Severity)
@@ -49,6 +49,15 @@ def tell(turn: Turn, *, at_once: bool = False) -> None:
         else:
             noted[group] = at
     turn.noted = noted
+
+
+def reminders(state: State) -> Iterator[float]:
+    """Yield when people are to be told again of what stands by now."""
+    for incident in state.incidents.values():
+        detector = state.plan.runbook.detector(incident.detector)
+        given = detector.tell if detector is not None else None
+        if given is not None and given.remind and incident.reported and incident.state in _STANDS:
+            yield max(incident.reported.values()) + given.remind
 
 
 def _due(turn: Turn) -> Iterator[tuple[Incident, str]]:

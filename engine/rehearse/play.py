@@ -18,7 +18,7 @@ from runbook.engine.language.cases import Ending
 from runbook.engine.model import Lacking, Mode, NotSeen, Outcome, StepStatus
 from runbook.engine.people import Ack, Approval, Maintenance, People, Reset
 from runbook.engine.recover import commands as words
-from runbook.engine.recover import failing
+from runbook.engine.recover import failing, telling
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.state import Plan, Settings, State
 from runbook.engine.rehearse.logs import Logs
@@ -144,6 +144,7 @@ class Play:
             for host in self.case.hosts:
                 self._put(words.Finish(host))
             self._settle(self.now + LONGEST)
+        self._put(words.Over())
         every = sorted(self._seen.values(), key=lambda incident: self._opened[incident.id])
         rungs = {
             (each.detector, int(each.data.get("rung", 0)))
@@ -174,7 +175,8 @@ class Play:
             news = [(told.kind, told.host, told.detector, told.data.get("reason")) for told in self.told[before:]]
             still = still + 1 if news == said and self._idle() else 0
             if still >= 2 and self._coming:  # nothing can come of the looks until something happens
-                following += self.case.every * max(0, (self._coming[0][0] - following) // self.case.every)
+                happens = min([self._coming[0][0], *telling.reminders(self.state)])
+                following += self.case.every * max(0, (happens - following) // self.case.every)
             elif still >= 2 and self.case.lasts is None:
                 return
             if self._prompt and self._coming:

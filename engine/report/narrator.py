@@ -13,7 +13,6 @@ from runbook.modules.frozen import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from runbook.engine.journal.ask.story import Story
     from runbook.engine.journal.facts import Fact
     from runbook.engine.report.paint import Paint
 
@@ -33,11 +32,21 @@ class Told:
 
 
 class Narrator:
-    """Makes a line of each fact."""
+    """Makes a line of each fact.
 
-    def __init__(self, paint: Paint, story: Story, *, full: bool) -> None:
+    Args:
+        paint: how to write.
+        when: what the incident's detector asks, where the facts are of one incident; else they say it themselves.
+        params: of its steps, by their intents.
+        full: each guard's answer, and all output.
+    """
+
+    def __init__(
+        self, paint: Paint, when: str = "", params: Mapping[str, Mapping[str, Any]] | None = None, *, full: bool = False
+    ) -> None:
         self._paint = paint
-        self._story = story
+        self._when = when
+        self._params = params or {}
         self._full = full
 
     def line(self, fact: Fact) -> Told:
@@ -88,7 +97,7 @@ class Narrator:
         rung = f"rung {one.rung + 1}: " if one.phase == "recover" else phase
         spent = f" ({words.duration(one.duration)})" if one.duration >= 0.1 else ""
         below = []
-        params = self._story.params.get(fact.step) or {}
+        params = self._params.get(fact.step) or {}
         if self._full and params:
             below.append(
                 words.cut(", ".join(f"{name} {words.value(name, value)}" for name, value in params.items()), 400)
@@ -104,18 +113,21 @@ class Narrator:
 
     def _looked(self, fact: Fact) -> Told:
         clear = fact.data.get("clear")
-        said = evidence.sentence({"fields": fact.data.get("fields"), "when": self._story.opening.get("when")},
-                                 subject=self._story.incident.subject)  # fmt: skip
+        said = self._seen(fact)
         verdict = "well" if clear is True else "not well" if clear is False else "could not see it"
         style = "green" if clear is True else "" if clear is False else "yellow"
         return Told(fact.at, "looked", f"{verdict}{': ' + said if said else ''}", style)
 
     def _ended(self, fact: Fact) -> Told:
-        said = evidence.sentence({"fields": fact.data.get("fields"), "when": self._story.opening.get("when")},
-                                 subject=self._story.incident.subject)  # fmt: skip
+        said = self._seen(fact)
         reason = str(fact.data.get("reason") or "")
         text = "; ".join(part for part in (reason, said) if part)
         return Told(fact.at, str(fact.data.get("to")), text, "green" if fact.data.get("to") == "cured" else "red")
+
+    def _seen(self, fact: Fact) -> str:
+        """Return what was seen."""
+        when = self._when or fact.data.get("when")
+        return evidence.sentence({"fields": fact.data.get("fields"), "when": when}, subject=fact.subject)
 
     def _person(self, fact: Fact) -> Told:
         label = {"approval.given": "approved", "approval.refused": "rejected", "incident.acked": "acked",

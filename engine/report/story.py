@@ -91,7 +91,7 @@ def entries(paint: Paint, story: Story, *, full: bool) -> Iterator[Told]:
     decided = {fact.at for fact in story.facts if fact.kind == "decided"}
     ended = {fact.step for fact in story.facts if fact.kind == "step.ended"}
     over = {(fact.at, fact.data.get("to")) for fact in story.facts if fact.kind == "incident.ended"}
-    reason, narrator = "", Narrator(paint, story, full=full)
+    reason, narrator = "", Narrator(paint, str(story.opening.get("when") or ""), story.params, full=full)
     for fact in story.facts:
         if fact.kind == "guard.refused" and fact.at in decided:
             continue

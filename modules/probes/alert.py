@@ -15,12 +15,12 @@ class AlertRecord(Record):
     name: str  # its `alertname`
     status: Literal["resolved", "firing"]  # unknown when it was left out of its group's last message, or grew silent
     severity: str  # its label `severity`; a detector's own severity comes from the runbook
+    summary: str  # its annotation `summary`
+    instance: str  # its label `instance`
+    job: str  # its label `job`
     starts_at: Time  # when it began to fire
     age: Duration  # since then
     silent_for: Duration  # since it was last heard of
-    instance: str  # its label `instance`
-    job: str  # its label `job`
-    summary: str  # its annotation `summary`
     description: str  # its annotation `description`
     labels: Mapping[str, str]  # all labels, such as labels.namespace
     fingerprint: str  # Alertmanager's own name for this set of labels

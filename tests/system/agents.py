@@ -68,6 +68,30 @@ class Odd(Probe):
         yield OddRecord("a")
         yield OddRecord("b", self.words)
 """,
+    "probes/felt.py": """
+import time
+from dataclasses import dataclass
+from typing import Iterator
+from runbook.modules.declare import Probe, Record
+from runbook.modules.listening import sources
+
+@dataclass(frozen=True)
+class FeltRecord(Record):
+    read: str
+
+@dataclass(frozen=True)
+class Felt(Probe):
+    record = FeltRecord
+    path: str
+    fails: bool = False
+    def look(self, host) -> Iterator[FeltRecord]:
+        with open(self.path) as file: text = file.read()
+        if text == "hang": time.sleep(3600)
+        yield FeltRecord(text)
+    def sources(self, host, records):
+        if self.fails: raise RuntimeError("no idea")
+        yield sources.path(self.path)
+""",
     "steps/dawdle.py": """
 import os, signal, time
 from dataclasses import dataclass

@@ -268,9 +268,9 @@ def test_it_is_the_same_on_this_machine_without_any_connection(tmp_path, sudoers
 
 def test_what_sudo_says_on_this_machine_is_told_with_what_mends_it(tmp_path):
     done, _ = as_ann(tmp_path, WITH_PASSWORD, {}, "-b")
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert "sudo wants a password" in done.stdout
-    assert "-K asks for it" in done.stdout
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "here as root can't be reached: sudo asks for a password; give it with" in done.stdout
+    assert "-K (--ask-become-pass), or let sudoers say NOPASSWD for this user" in done.stdout
 
 
 def as_ann(tmp_path, sudoers, host, *words):
@@ -286,7 +286,17 @@ def as_ann(tmp_path, sudoers, host, *words):
     mounts = "; ".join(f"mount --bind '{source}' /run/{name}" for name, source in places.items())
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     env = ("PYTHONPATH=/run/repository:/run/packages", "RUNBOOK_CONFIG=/dev/null", "PYTHONDONTWRITEBYTECODE=1")
-    login = ("setpriv", "--reuid", str(users.ANN), "--regid", str(users.ANN), "--init-groups", "--reset-env", "env", *env)
+    login = (
+        "setpriv",
+        "--reuid",
+        str(users.ANN),
+        "--regid",
+        str(users.ANN),
+        "--init-groups",
+        "--reset-env",
+        "env",
+        *env,
+    )
     command = ("run", "command", "-i", "inventory.yaml", "-l", "here", *words, "--", "id", "-un")
     argv = (*login, f"/run/python/bin/{version}", "-m", "runbook", *command)
     script = f'set -e; {mounts}; cd /home/ann; exec "$@"'
@@ -295,3 +305,17 @@ def as_ann(tmp_path, sudoers, host, *words):
     )
     (journal,) = users.home.rglob("journal.db")
     return done, journal
+
+
+@pytest.mark.parametrize("words", [(), ("-b",)])
+def test_a_vaulted_password_that_nothing_opens_is_an_error_only_where_it_is_used(tmp_path, cli, words):
+    locked = "$ANSIBLE_VAULT;1.1;AES256\n" + "6" * 80 + "\n"
+    inventory = cli.write("inventory.yaml", "all:\n  hosts:\n    here:\n      ansible_connection: local\n"
+                          "      ansible_become_password: !vault |\n        " + locked.replace("\n", "\n        "))  # fmt: skip
+    done = cli("run", "command", "-i", inventory, "-l", "here", *words, "--", "echo", "done")
+    if not words:
+        assert done.exit_code == 0, done.out + done.err
+    elif os.geteuid() == 0 and not words:
+        assert done.exit_code == 0
+    else:
+        assert "ansible_become_password of here: this is vaulted" in done.out, done.out

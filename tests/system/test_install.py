@@ -23,7 +23,7 @@ detectors:
     verify: {every: 100ms, within: 20s}
 """
 PLACES = "find /etc /run/systemd /var/spool/cron /usr/lib/systemd -xdev -name '*runbook*' | sort"
-TRACES = f"{PLACES}; systemctl list-units --all --plain --no-legend 'runbook*'; ps -eo args | grep '[r]unbook' || :"
+TRACES = f"{PLACES}; systemctl list-units --all --plain --no-legend 'runbook*'; pgrep -f '[r]unbook watch' || :"
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +86,12 @@ def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(m
     assert listed == ["runbook-serving", "system", "unit", "active", "serving"]
     machine.sh(f"systemctl stop {unit}")
     assert machine.show(unit, "Result") == "success"
-    assert machine.sh("ps -eo args | grep '[r]unbook watch' || :") == ""
+    assert machine.sh("pgrep -f '[r]unbook watch' || :") == ""
     machine.sh(f"systemctl start {unit}")
 
     gone = machine.runbook("uninstall", "serving", "--yes").stdout
     assert gone.splitlines()[-1] == "runbook-serving is gone; its journal stays: /var/lib/runbook/journal.db"
-    machine.until("! ps -eo args | grep -q '[r]unbook watch'")
+    machine.until("! pgrep -f '[r]unbook watch'")
     assert machine.sh(TRACES) == "/etc/runbook"
     assert machine.sh("ls /var/lib/runbook/journal.db")
     assert machine.runbook("uninstall", "serving", "--yes", check=False).stderr.startswith(

@@ -197,3 +197,14 @@ def test_a_directory_of_vars_that_contains_itself_is_told(tmp_path):
     (tmp_path / "group_vars" / "g" / "up").symlink_to(tmp_path / "group_vars" / "g")
     with pytest.raises(UserError, match="contains itself"):
         load([str(tmp_path / "hosts")])
+
+
+def test_the_configuration_of_a_plugin_says_how_ansible_runs_it_for_us_and_that_works(tmp_path, monkeypatch):
+    config = tmp_path / "cloud hosts.yaml"
+    config.write_text("plugin: generator\nhosts: {name: 'web{{ n }}'}\nlayers: {n: [1, 2]}\n")
+    with pytest.raises(UserError, match="configures Ansible's inventory plugin `generator`: runbook runs none") as raised:
+        load([str(config)])
+    first, second = raised.value.mend.split("`")[1::2]
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert list(load([program(tmp_path, f"{first}\n{second}\n")]).hosts) == ["web1", "web2"]

@@ -148,6 +148,18 @@ def test_a_revoked_key_is_refused_though_it_is_known(sshds, tmp_path, where):
     assert nobody_logged_in(hosts)
 
 
+def test_a_binary_list_of_revoked_keys_trusts_nobody_and_says_what_to_name_instead(sshds, tmp_path):
+    hosts = sshds(1)
+    (tmp_path / "other.pub").write_text(make_key(tmp_path / "other"))
+    made = ("ssh-keygen", "-q", "-k", "-f", str(tmp_path / "krl"), str(tmp_path / "other.pub"))
+    subprocess.run(made, check=True, capture_output=True)
+    error = refused(reached(hosts, ssh_args=f"{reached(hosts).ssh_args} -o RevokedHostKeys={tmp_path}/krl"))
+    assert "a binary list of revoked keys (a KRL), which is not understood" in error.what
+    assert "let RevokedHostKeys name a file of public keys, one a line" in error.mend
+    assert subprocess.run(error.mend.rpartition(": ")[2], shell=True, check=False, capture_output=True).returncode == 0
+    assert nobody_logged_in(hosts)
+
+
 # host certificates
 
 

@@ -27,7 +27,7 @@ class Watching:
     def __init__(self, cli, *words, env=None, journal=None, name="watch", before=()):
         self.journal = Path(journal or cli.home / "journal.db")
         self.out, self.err = cli.home / f"{name}.out", cli.home / f"{name}.err"
-        argv = [*before, sys.executable, "/tmp/w/wj.py", "watch", *map(str, words), "--format", "jsonl", "-v"]
+        argv = [*before, sys.executable, "-m", "runbook", "watch", *map(str, words), "--format", "jsonl", "-v"]
         environment = {**cli.env, "RUNBOOK_JOURNAL": str(self.journal), **(env or {})}
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(

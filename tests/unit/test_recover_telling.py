@@ -6,10 +6,13 @@ import textwrap
 import pytest
 from fleet import HOUR, Fleet, done
 
+from runbook.engine.language import cases
 from runbook.engine.model import Outcome, Record, Seen, StepStatus
 from runbook.engine.people import Ack, Maintenance, People
 from runbook.engine.recover import kept
 from runbook.engine.recover.commands import Notify, Over, Stop, Told
+from runbook.engine.recover.state import Settings
+from runbook.engine.rehearse import suite as suites
 
 BOOK = """
 name: servers
@@ -36,6 +39,9 @@ def http(status):
 
 class Hears(Fleet):
     """Keeps every message with its time."""
+
+    def _plan(self, settings):
+        return super()._plan(dataclasses.replace(settings, settle=10.0))  # as in a watch
 
     def perform(self, command):
         if isinstance(command, Notify):
@@ -216,7 +222,42 @@ def test_a_run_that_ends_tells_at_once_what_waits_for_more(fleet, last):
     assert run.state.wake is None
 
 
-def test_a_reminder_keeps_no_pass_waiting(fleet):
+def test_a_pass_with_nothing_else_to_do_tells_at_its_end_and_waits_for_nothing(fleet):
+    run = fleet(recover="", looks={"server down": http(503)})
+    run.state = dataclasses.replace(run.state, plan=dataclasses.replace(run.state.plan, settings=Settings()))
+    run.go()
+    assert (run.now, run.state.wake, run.messages) == (1_000_000.0, None, [])
+    run.put(Over())
+    assert run.kinds_told == ["open"]
+
+
+def test_a_reminder_keeps_no_watch_awake(fleet):
     run = fleet("tell: {remind: 1h}", recover="", looks={"server down": http(503)}).go()
     assert run.state.wake is None
     assert run.now == 1_000_003.0
+
+
+def test_a_case_says_what_people_are_told(tmp_path):
+    text = BOOK.format(top="tell: {remind: 1h}", recover=APPROVED, own="limit: 3 per 1h").replace("hosts: all", "")
+    (tmp_path / "serve.yaml").write_text(textwrap.dedent(text))
+    file = tmp_path / "serve.test.yaml"
+    file.write_text(
+        textwrap.dedent("""
+        cases:
+          - name: it waits, is told again, and is told to be over
+            every: 1m
+            lasts: 3h
+            happens:
+              - see: {server down: {url: u, status: 503}}
+              - at: 150m
+                people: {approve: server down}
+              - after: restart_daemon
+                see: {server down: {url: u, status: 200}}
+            expect:
+              notified: [runbook approve, runbook approve, runbook approve, it lasted 2h30m]
+        """)
+    )
+    suite, findings, _ = cases.examine(file)
+    assert suite is not None, findings
+    (result,) = suites.run(suite, lambda case: True)
+    assert "\n".join(line for each in result.differences for line in each.lines) == ""

@@ -123,9 +123,10 @@ def _in_revoked_file(hop: Hop, key: bytes) -> str:
         ) from error
     if content.startswith(b"SSHKRL\n"):
         raise HostUnreachable(
-            "this is a binary list of revoked keys, which is not understood, so no key can be trusted",
+            "this is a binary list of revoked keys (a KRL), which is not understood, so no key can be trusted",
             where=hop.revoked,
-            mend="let RevokedHostKeys name a file of public keys, one a line",
+            mend="let RevokedHostKeys name a file of public keys, one a line; what this one holds is printed by: "
+            f"ssh-keygen -Q -l -f {shlex.quote(hop.revoked)}",
         )
     wanted = base64.b64encode(key)
     for number, line in enumerate(content.splitlines(), start=1):
