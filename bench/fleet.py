@@ -149,7 +149,7 @@ class Fleet:
         return {
             "ansible_host": host.address,
             "ansible_port": host.port,
-            "agent_dir": str(host.agent_dir),
+            "runbook_agent_dir": str(host.agent_dir),  # as under its own name no setting of Ansible is meant
             "root": str(self.root(host.name)),
         }
 

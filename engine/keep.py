@@ -215,7 +215,10 @@ class Keeper:
             for fact in facts:
                 batch.event(fact)
             for incident in changed:
-                batch.incident(row(incident, self._runbook, now))
+                if incident.id in before.ended or incident.id in before.past:
+                    batch.reported(incident.id, incident.reported)
+                else:
+                    batch.incident(row(incident, self._runbook, now))
             for key, hold in holds:
                 data = {"times": list(hold.times)} if hold is not None and hold.times else {}
                 batch.hold(self._runbook, key[1], key[0], key[2], hold.since if hold else None, now, data)

@@ -277,14 +277,12 @@ class Post:
         """Return what `runbook status` says of this watch."""
         sitting = self.sitting
         assert sitting is not None
-        polled = len(sitting.polled)
-        asked = len(sitting.detectors) * len(sitting.hosts)
         return {
             "lag": round(self.lag, 3),
             "next": self.next,
             "hosts": len(sitting.hosts),
             "detectors": len(sitting.detectors),
-            "listening": asked - polled,
+            "listening": sitting.listening,
             "stop": self._around.stop,
             "file": self.request.runbook.file,
         }

@@ -14,7 +14,7 @@ from runbook.engine.model import NotSeen
 from runbook.engine.recover.commands import Looked, Probed, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from runbook.engine.fleet.connection import Fleet
     from runbook.engine.model import Look
@@ -48,6 +48,7 @@ class Rounds:
         self._cursor = cursor
         self._asked: dict[int, _Look] = {}
         self.took: deque[tuple[str, float]] = deque(maxlen=_TOOK)  # hosts, and the seconds in which they answered
+        self.heard_of: dict[tuple[str, str], bool | str] = {}  # by host and detector: whether pushes tell of it
         self.listens = False  # have agents say when something happens that a detector looks at
 
     def __bool__(self) -> bool:
@@ -96,6 +97,8 @@ class Rounds:
                 look.gone = str(answer.reason) + (f"\n{answer.mend}" if answer.mend else "")
         elif "looks" in answer:
             look.known |= self._fleet.looks(answer)
+            if self.listens:
+                self._note(look.host, names, messages.heard(answer))
         elif names:
             look.known |= dict.fromkeys(names, NotSeen(f"the agent can't do that: {answer.get('error')}"))
         if look.names:
@@ -104,6 +107,13 @@ class Rounds:
             return Probed(look.intent, look.known.get(look.intent, NotSeen("the agent did not say")))
         self.took.append((look.host, time.monotonic() - look.began))
         return Unreachable(look.host, look.gone) if look.gone else Looked(look.host, look.known)
+
+    def _note(self, host: str, names: Iterable[str], heard: Mapping[str, bool | str]) -> None:
+        """Remember of what was looked at whether it is listened to; of what can't be heard at all there is nothing."""
+        for name in names:
+            self.heard_of.pop((host, name), None)
+            if name in heard:
+                self.heard_of[host, name] = heard[name]
 
     def _send(self, look: _Look, user: str, specs: list[messages.Spec]) -> None:
         names = tuple(spec.id for spec in specs)

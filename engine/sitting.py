@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.driver import Driver
+from runbook.engine.journal.facts import Fact
 from runbook.engine.model import IncidentState
 from runbook.engine.recover.commands import (
     Asked,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from runbook.engine.driver import Observer
     from runbook.engine.ears import Ears
     from runbook.engine.fleet.connection import Fleet, Gone
-    from runbook.engine.journal.facts import Fact
     from runbook.engine.recover.commands import Event
     from runbook.engine.start import Opened
 
@@ -112,7 +112,8 @@ class Sitting(Driver):
         self._resumed = clock()
         self._forgot = clock()
         self._until = 0.0  # when a leaving sitting waits no longer
-        self.polled: dict[tuple[str, str], str] = {}  # by host and detector: why nothing tells when it happens
+        self._polled: dict[tuple[str, str], str] = {}  # by host and detector: why nothing tells when it happens
+        self._behind: set[str] = set()  # hosts that had not answered one look when the next was due
 
     def begin(self) -> None:
         """Take up what earlier runs left, and look for the first time."""
@@ -134,6 +135,11 @@ class Sitting(Driver):
         return self._names
 
     @property
+    def listening(self) -> int:
+        """How many detectors, counted on each host, are looked at as soon as something happens."""
+        return sum(heard is True for heard in self._rounds.heard_of.values())
+
+    @property
     def asking(self) -> frozenset[str]:
         """The hosts that have not answered their looks yet."""
         return self._rounds.hosts
@@ -143,6 +149,9 @@ class Sitting(Driver):
         if self.phase not in (Phase.BEFORE, Phase.WATCHING):
             return
         asked = [host for host in hosts if not self._rounds.open(host).intersection(names)]
+        for host in sorted(set(hosts) - set(asked) - self._behind):
+            self._behind.add(host)
+            self._say("behind", f"{host} has not answered the look before: this one is left out there", "warning")
         if not asked or not set(names).intersection(self._names):
             return
         self._put(Asked(frozenset(asked)))
@@ -285,8 +294,8 @@ class Sitting(Driver):
             self._ripen(event.host, event.looks)
         if isinstance(event, Looked) and event.answered:
             self._flight.back(event.host, self.state)
-            for name, look in event.looks.items():
-                self._note(event.host, name, getattr(look, "heard", ""))
+            self._behind.discard(event.host)
+            self._tell_polled(event.host, event.looks)
 
     def _ripen(self, host: str, names: Iterable[str]) -> None:
         """Remember when conditions that are seen to hold will have held long enough."""
@@ -310,8 +319,18 @@ class Sitting(Driver):
         for user in {plan.user(host, each.become, each.become_user) for each in map(plan.detector, names)}:
             self._ears.listen(host, user)
 
-    def _note(self, host: str, name: str, why: str) -> None:
-        if why:
-            self.polled[host, name] = why
-        else:
-            self.polled.pop((host, name), None)
+    def _tell_polled(self, host: str, names: Iterable[str]) -> None:
+        """Tell, once, what is looked at on a schedule alone though it could be heard."""
+        for name in names:
+            heard = self._rounds.heard_of.get((host, name), True)
+            why = "" if heard is True else str(heard)
+            if why and self._polled.get((host, name)) != why:
+                self._say("polled", f"{host}: `{name}` is only looked at on its schedule: {why}", "info")
+            if why:
+                self._polled[host, name] = why
+            else:
+                self._polled.pop((host, name), None)
+
+    def _say(self, what: str, message: str, level: str) -> None:
+        data = {"message": message, "level": level}
+        self._tell([Fact(f"watch.{what}", self._clock(), self.state.plan.run, data=data)])

@@ -66,6 +66,8 @@ def install(given: Mapping[str, Any], asked: Asked, watched: Watched) -> int:
 class _File:
     """A file of our own, for root."""
 
+    machines = True
+
     def __init__(self, name: str) -> None:
         self._path = crontab.own_file(name)
         self.shown = str(self._path)
@@ -100,6 +102,7 @@ class _Table:
     """The crontab of the user, with whatever else is in it."""
 
     shown = "your crontab"
+    machines = False
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -52,14 +52,16 @@ def log(given: Mapping[str, Any], redact: Callable[[str], str]) -> Iterator[Obse
 
 
 @contextlib.contextmanager
-def measuring(address: str | None) -> Iterator[Metrics | None]:
+def measuring(address: str | None, journal: str | None) -> Iterator[Metrics | None]:
     """Serve what is measured; nothing without an address."""
     if address is None:
         yield None
         return
+    from runbook.engine.journal import location
     from runbook.engine.report.metrics import Metrics, serve
 
     metrics = Metrics()
+    metrics.journal(location.choose(journal))
     close = serve(address, metrics)
     try:
         yield metrics

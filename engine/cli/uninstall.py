@@ -25,6 +25,7 @@ class Found:
     files: Sequence[str]
     journal: str
     changed: bool
+    machines: bool  # the machine's, so root's to take away
     remove: Callable[[], str]  # returns what stays, and why
 
 
@@ -69,7 +70,9 @@ def _everything() -> list[Found]:
                 beside = units.remove(systemd, one)
                 return f"{beside} is not ours, and stays" if beside else ""
 
-            found.append(Found(one.name, one.path, one.runbooks, one.files, one.journal, one.changed, remove))
+            found.append(
+                Found(one.name, one.path, one.runbooks, one.files, one.journal, one.changed, systemd.system, remove)
+            )
     for name, block, place in _cron.installed():
 
         def take(place: _cron.Place = place) -> str:
@@ -79,7 +82,16 @@ def _everything() -> list[Found]:
         about = block.about
         journal = str(about.get("journal", ""))
         found.append(
-            Found(name, place.shown, about.get("runbooks", ()), about.get("files", ()), journal, block.changed, take)
+            Found(
+                name,
+                place.shown,
+                about.get("runbooks", ()),
+                about.get("files", ()),
+                journal,
+                block.changed,
+                place.machines,
+                take,
+            )
         )
     return found
 
@@ -90,22 +102,36 @@ def _chosen(names: Sequence[str], there: Sequence[Found]) -> list[Found]:
     Raises:
         UserError: there is no such thing, or it can't be told which is meant.
     """
+    root = os.geteuid() == 0
+    own = [each for each in there if root or not each.machines]
     listed = ", ".join(each.name for each in there)
     if not there:
         raise UserError("nothing is installed", mend="`runbook install RUNBOOK` does it")
-    if not names and len(there) > 1:
-        raise UserError(f"{len(there)} are installed: {listed}", mend="name the one that is meant")
-    found: dict[str, Found] = {}
+    if not names and len(own) != 1:
+        count = f"{len(own)} are" if own else "nothing of yours is"
+        raise UserError(f"{count} installed: there are {listed}", mend="name the one that is meant")
+    found: dict[str, Found] = {} if names else {own[0].where: own[0]}
     for name in names:
-        own = [each for each in there if name.removesuffix(".service") == each.name]
-        own = own or [
-            each for each in there if name in each.runbooks or _path(name) in each.files or name in each.files
-        ]
-        if not own:
+        meant = [each for each in there if name.removesuffix(".service") == each.name] or _by_runbook(name, there)
+        if not meant:
             raise UserError(f"`{name}` is not installed", mend=f"installed are {listed}")
-        found.update({each.where + each.name: each for each in own})
-    return list(found.values()) if names else list(there)
+        for each in meant:
+            if each.machines and not root:
+                raise UserError(f"`{each.name}` is the machine's", where=each.where, mend="become root")
+            found[each.where + each.name] = each
+    return list(found.values())
 
 
-def _path(name: str) -> str:
-    return os.path.abspath(name)  # noqa: PTH100 -- as `install` has it
+def _by_runbook(name: str, there: Sequence[Found]) -> list[Found]:
+    """Return what watches a runbook.
+
+    Raises:
+        UserError: it watches others as well.
+    """
+    path = os.path.abspath(name)  # noqa: PTH100 -- as `install` has it
+    meant = [each for each in there if name in each.runbooks or {name, path} & set(each.files)]
+    for each in meant:
+        if len(each.runbooks) > 1:
+            what = f"`{each.name}` watches {', '.join(each.runbooks)}, all of them or none"
+            raise UserError(what, mend=f"runbook uninstall {each.name}, and install the others anew")
+    return meant

@@ -89,7 +89,7 @@ def _watch(given: Mapping[str, Any]) -> int:
         return found
 
     hidden = Hidden()
-    with _watching.log(given, hidden) as log, _watching.measuring(given["metrics"]) as metrics:
+    with _watching.log(given, hidden) as log, _watching.measuring(given["metrics"], given["journal"]) as metrics:
         watch = Watch(
             load,
             chosen,

@@ -56,13 +56,26 @@ class Systemd:
         """
         done = self._call(*orders)
         if done.returncode:
-            raise UserError(
-                _said(done), where=f"systemctl {' '.join([*self.scope, *orders])}", mend=self.mend(orders[-1])
-            )
+            raise UserError(_said(done), where=f"systemctl {' '.join([*self.scope, *orders])}")
 
-    def mend(self, unit: str) -> str:
-        """Return where it is told what became of a unit."""
-        return f"journalctl {'--user ' if self.scope else ''}-u {unit} -e"
+    def log(self, unit: str, *, since: float) -> list[str]:
+        """Return the last lines that a unit wrote since a time, in seconds since the epoch."""
+        argv = [
+            "journalctl",
+            *self.scope,
+            "--no-pager",
+            "--output=cat",
+            "--lines=5",
+            f"--since=@{since:.0f}",
+            f"--unit={unit}",
+        ]
+        if self.scope:
+            argv[-1] = f"--user-unit={unit}"
+        try:
+            done = subprocess.run([*argv, "_TRANSPORT=stdout"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+        except (OSError, subprocess.TimeoutExpired):
+            return []
+        return [line for line in done.stdout.splitlines() if line.strip()]
 
     def show(self, unit: str, *names: str) -> Mapping[str, str]:
         """Return properties of a unit; nothing where nobody answers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import tempfile
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -87,8 +88,18 @@ def start(systemd: Systemd, name: str) -> None:
     Raises:
         UserError: it does not come up; says where it is told why.
     """
-    systemd.do("enable", "--quiet", f"{name}{_SUFFIX}")
-    systemd.do("restart", f"{name}{_SUFFIX}")
+    full = f"{name}{_SUFFIX}"
+    systemd.do("enable", "--quiet", full)
+    begun = time.time()
+    try:
+        systemd.do("restart", full)
+    except UserError as error:
+        said = systemd.log(full, since=begun)
+        scope = "".join(f"{each} " for each in systemd.scope)
+        mend = "\n".join(
+            [*said, f"systemd goes on trying: journalctl {scope}-u {name} -e; or: runbook uninstall {name}"]
+        )
+        raise UserError(f"{full} did not start", mend=mend) from error
 
 
 def remove(systemd: Systemd, found: Installed) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,13 @@ class Batch(Words):
                 *(row.id, row.runbook, row.detector, row.host, row.subject, row.state, row.severity),
                 *(row.opened, row.updated, row.closed, data),
             ),
+        )
+
+    def reported(self, incident: str, told: Mapping[str, float]) -> None:
+        """Write what people were told of an incident that is over."""
+        self.write(
+            "UPDATE incidents SET data = json_set(data, '$.reported', json(?)) WHERE id = ?",
+            (json.dumps(dict(told)), incident),
         )
 
     def hold(

@@ -138,6 +138,11 @@ MIGRATIONS: Final = (
         ended REAL, successor TEXT NOT NULL DEFAULT '', told TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE UNIQUE INDEX watches_held ON watches (runbook, shard) WHERE epoch > 0 AND ended IS NULL;
+
+    DROP TRIGGER events_remain;
+    CREATE TRIGGER events_remain BEFORE DELETE ON events
+        WHEN NOT EXISTS (SELECT 1 FROM about WHERE name = 'pruning')
+        BEGIN SELECT raise(ABORT, 'events are append-only'); END;
     """,
 )
 

@@ -51,8 +51,8 @@ def _parts(fields: Mapping[str, Any], condition: str, subject: str) -> list[str]
     told = [name for name in _TELLING if fields.get(name) and name not in asked]
     shown = asked or ([] if told else [name for name, found in fields.items() if _plain(found, subject)][:_MOST])
     first = [words.value(name, fields[name]) for name in told[:1]]
-    said = [(name, words.value(name, fields[name])) for name in shown]
-    return first + [f"{_called(name)} {text}" for name, text in said if not (first and text in first[0])]
+    said = [name for name in shown if not (first and isinstance(fields[name], str) and fields[name] in first[0])]
+    return first + [f"{_called(name)} {words.value(name, fields[name])}" for name in said]
 
 
 def _called(name: str) -> str:

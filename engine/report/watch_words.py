@@ -72,7 +72,8 @@ def _run_begun(fact: Fact) -> Line:
     where = words.amount(len(hosts), "host") if isinstance(hosts, list) else "its hosts"
     every = data.get("every")
     often = f", every {words.duration(every)}" if isinstance(every, int | float) else f", at {every}" if every else ""
-    return Line(INFO, f"watched from now on: {said} on {where}{often}")
+    begun = "read anew" if data.get("again") else "watched from now on"
+    return Line(INFO, f"{begun}: {said} on {where}{often}")
 
 
 def _opened(fact: Fact) -> Line:

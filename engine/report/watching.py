@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections import OrderedDict
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,7 @@ FOLD: Final = 600.0  # seconds in which the same line is said once
 _FOLDED: Final = 500  # lines that are remembered for that
 _RUNS: Final = 256  # of which the runbook is remembered
 _LONGEST: Final = 2000  # characters of a line
+_UNFOLDED: Final = ("run.", "watch.")  # how the kinds begin of what is said each time
 _MOST: Final = {-1: WARNING, 0: INFO}  # by verbosity; beyond: all
 _STYLES: Final = {ERROR: ("red",), WARNING: ("yellow",), DEBUG: ("dim",)}
 
@@ -91,14 +93,13 @@ class WatchLog:
         self._clock = clock
         self._runbooks: OrderedDict[str, str] = OrderedDict()  # by run
         self._said: OrderedDict[str, list[Any]] = OrderedDict()  # text → when, how often since, level
+        self._over: dict[str, tuple[Fact, Line]] = {}  # by runbook: runs that have just ended
 
     def fact(self, fact: Fact) -> None:
         """Print what happened, where it matters."""
         fact = reading.clean(fact, self._redact)
         if fact.kind == "run.begun":
-            self._runbooks[fact.run] = str(fact.data.get("runbook") or "")
-            while len(self._runbooks) > _RUNS:
-                self._runbooks.popitem(last=False)
+            fact = self._begun(fact)
         line = watch_words.line(fact)
         if line is None or line.level > self._most:
             return
@@ -107,31 +108,52 @@ class WatchLog:
             told = {"level": LEVELS[line.level], "message": words.printable(line.text)}
             self._lines.write(encode({**event(fact), **({"runbook": runbook} if runbook else {}), **told}))
             return
+        if fact.kind == "run.ended":  # a reload begins another at once
+            self._over[runbook] = (fact, line)
+            return
+        self._end_all()
         self._repeated(fact.at)
-        self._say(fact.at, line, watch_words.about(fact, runbook), fact.incident)
+        self._say(fact, line, runbook)
+
+    def _begun(self, fact: Fact) -> Fact:
+        """Remember of which runbook a run is; of one that was watched before, it is a reload."""
+        runbook = str(fact.data.get("runbook") or "")
+        again = self._over.pop(runbook, None) is not None
+        self._runbooks[fact.run] = runbook
+        while len(self._runbooks) > _RUNS:
+            self._runbooks.popitem(last=False)
+        return replace(fact, data={**fact.data, "again": again})
+
+    def _end_all(self) -> None:
+        """Say of what is watched no more."""
+        for runbook, (fact, line) in self._over.items():
+            self._say(fact, line, runbook)
+        self._over.clear()
 
     def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
         """How far a step is, is for who looks on; a log is read later."""
 
     def close(self) -> None:
         """Say what was folded, and close the file."""
+        self._end_all()
         self._repeated(float("inf"))
         self._lines.close()
 
-    def _say(self, at: float, line: Line, about: str, incident: str) -> None:
+    def _say(self, fact: Fact, line: Line, runbook: str) -> None:
+        about = watch_words.about(fact, runbook)
         text = words.cut(words.printable(words.one_line(line.text)), _LONGEST)
-        named = f" [{incident}]" if incident and incident not in text else ""
+        named = f" [{fact.incident}]" if fact.incident and fact.incident not in text else ""
         whole = f"{about}: {text}{named}" if about else f"{text}{named}"
-        before = self._said.get(whole)
-        if before is not None:
-            before[1] += 1
-            return
-        self._said[whole] = [at, 0, line.level]
-        if len(self._said) > _FOLDED:
-            self._tell_repeats(*self._said.popitem(last=False))
-        self._put(at, line.level, whole)
+        if not fact.kind.startswith(_UNFOLDED):
+            if (before := self._said.get(whole)) is not None:
+                before[1] += 1
+                return
+            self._said[whole] = [fact.at, 0, line.level]
+            if len(self._said) > _FOLDED:
+                self._tell_repeats(*self._said.popitem(last=False))
+        self._put(fact.at, line.level, whole)
         for each in line.below:
-            self._put(at, line.level, f"    {words.cut(words.printable(each), _LONGEST)}")
+            self._put(fact.at, line.level, f"    {words.cut(words.printable(each), _LONGEST)}")
 
     def _repeated(self, now: float) -> None:
         """Say how often lines came again, of which the time is over; they are said anew from then on."""

@@ -10,8 +10,8 @@ from runbook.modules.logs.content import Content, opened
 from runbook.modules.logs.cursor import Cursor
 from runbook.modules.logs.rotation import Place, at_end, fresh, placed
 
-_LAST = re.compile(r"last ([1-9]\d{0,8}) lines?")
-_SINCE = re.compile(r"since (\d{1,12}(?:\.\d+)?)(ms|s|m|h|d|w|)")
+_LAST = r"last ([1-9]\d{0,8}) lines?"
+_SINCE = r"since (\d{1,12}(?:\.\d+)?)(ms|s|m|h|d|w|)"
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BLOCK = 256 * 1024
 _TIMED = 256 * 1024  # bytes in which a line with a time is looked for
@@ -59,7 +59,7 @@ def parsed(text: str) -> Beginning:
     """
     if text in ("end", "start"):
         return Beginning(start=text == "start")
-    last, since = _LAST.fullmatch(text), _SINCE.fullmatch(text)
+    last, since = re.fullmatch(_LAST, text), re.fullmatch(_SINCE, text)
     if last is not None:
         return Beginning(lines=int(last[1]))
     if since is not None and float(since[1]) > 0:

@@ -2,13 +2,13 @@
 
 import os
 import time
-from typing import TYPE_CHECKING, Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Union
 
 from runbook.modules.frozen import replace
 from runbook.modules.logs import pieces
 from runbook.modules.logs.line_ends import ends, feeds, returns, separators, whole_lines
 from runbook.modules.logs.content import Content, Slow
-from runbook.modules.logs.cursor import HEAD, Cursor
+from runbook.modules.logs.cursor import HEAD, TAIL, Cursor
 from runbook.modules.logs.events import Joined, Known, joined
 from runbook.modules.logs.hits import TooSlow
 from runbook.modules.logs.quiet import Quiet
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 BLOCK = 256 * 1024
 FIRST = 64 * 1024  # bytes of the first block, which tells how much of the next there may be room for
 BLOCK_TIME = 0.5  # seconds of processor time to match a block; one that takes longer is matched line by line
+SHORT = 4 * 1024  # bytes of an unfinished line that are read once more rather than put before the next block
 LINE_TIME = 0.25  # for a line of such a block; one that takes longer is passed over
 UNFINISHED = 60.0  # seconds without a change after which nobody goes on packing a file
 SHORTEST_TIME = 0.02  # for a line, after several that were passed over
@@ -132,13 +133,12 @@ class Reading:
         whole = whole_lines(buffer)
         if not whole:
             return self._long(buffer) if len(buffer) >= LONGEST else buffer
-        part = buffer[:whole]
-        if self._quiet is not None and (self._assembly is None or self._assembly.idle) and self._quiet(part):
+        if self._quiet is not None and (self._assembly is None or self._assembly.idle) and self._quiet(buffer):
             self.cursor.tried, self.cursor.held = False, 0
-            self._consume(part)
-            return buffer[whole:]
+            self._consume(memoryview(buffer)[:whole])
+            return b"" if len(buffer) - whole < SHORT and len(buffer) >= BLOCK else buffer[whole:]
         assembly = self._assembling()
-        end = self._ready(assembly, part, force=len(buffer) - whole >= LONGEST)
+        end = self._ready(assembly, buffer[:whole], force=len(buffer) - whole >= LONGEST)
         if not end:
             return buffer
         taken = self._block(buffer[:end], assembly.found(buffer[:end]))
@@ -324,17 +324,18 @@ class Reading:
             self._records.add(one.hit, self.cursor.offset, before[one.hit.index], self._feeds)
         return separators(part) + (not part.endswith((b"\n", b"\r"))) if found else held
 
-    def _consume(self, part: bytes) -> None:
+    def _consume(self, part: "Union[bytes, memoryview]") -> None:
+        """Step over what was taken in."""
         self._span.add(part)
         if part[:1] != b"\0" or part != bytes(len(part)):  # NUL bytes are no text: what they follow counts
-            self._goes_on = returns(part)
+            self._goes_on = returns(bytes(part[-TAIL:]).rstrip(b"\0") or bytes(part))
         if self._known.reach > 1:
             self._above = (self._above + part)[-BEFORE:]
         cursor = self.cursor
         if cursor.lines is None and not self._content.packed and cursor.offset < COUNTED <= cursor.offset + len(part):
             cursor.lines = self._records.count(cursor.offset)
         if cursor.lines is not None or self._records.recent.begun:
-            feeds = part.count(b"\n")
+            feeds = bytes(part).count(b"\n")
             self._feeds += feeds
             if cursor.lines is not None:
                 cursor.lines += feeds

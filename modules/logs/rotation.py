@@ -20,9 +20,8 @@ LONGEST = 64 * 1024  # bytes of a line that are given to the patterns; the rest 
 
 COMPARED = 1024 * 1024  # bytes of a packed file that are compared with one that it may be a copy of
 
-_DIGIT = re.compile(r"\d")
-_NUMBERED = re.compile(r"(?P<base>.+?)(?:[.\-_]\d[\d.\-_:TZ]*|\.old|\.prev)")
-_BEFORE_SUFFIX = re.compile(r"(?P<base>.+?)(?:\.\d{1,3}|[.\-_]\d{4}-?\d\d-?\d\d[\d.\-_:TZ]*)(?P<suffix>\.[A-Za-z]\w*)")
+_NUMBERED = r"(?P<base>.+?)(?:[.\-_]\d[\d.\-_:TZ]*|\.old|\.prev)"
+_BEFORE_SUFFIX = r"(?P<base>.+?)(?:\.\d{1,3}|[.\-_]\d{4}-?\d\d-?\d\d[\d.\-_:TZ]*)(?P<suffix>\.[A-Za-z]\w*)"
 
 
 @frozen
@@ -54,12 +53,12 @@ def bases(name: str) -> Iterator[str]:
     if packed(name):
         name = name.rpartition(".")[0]
         yield name
-    if not name[-1:].isdigit() and not name.endswith((".old", ".prev")) and _DIGIT.search(name) is None:
+    if not name[-1:].isdigit() and not name.endswith((".old", ".prev")) and not any(map(str.isdigit, name)):
         return  # most names, and these questions are dear
-    numbered = _NUMBERED.fullmatch(name)
+    numbered = re.fullmatch(_NUMBERED, name)
     if numbered is not None:
         yield numbered["base"]
-    before = _BEFORE_SUFFIX.fullmatch(name)
+    before = re.fullmatch(_BEFORE_SUFFIX, name)
     if before is not None:
         yield before["base"] + before["suffix"]
 

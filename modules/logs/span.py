@@ -1,5 +1,7 @@
 """What was read of a file, by its first and last bytes: by them it is known again, even while it is read."""
 
+from typing import Union
+
 from runbook.modules.logs.content import Content
 from runbook.modules.logs.cursor import HEAD, TAIL, Cursor, fingerprint
 
@@ -17,11 +19,11 @@ class Span:
             return cursor.shares_head(content)
         return (fingerprint(self._first), fingerprint(self.last)) == (cursor.head, cursor.tail)
 
-    def add(self, part: bytes) -> None:
+    def add(self, part: "Union[bytes, memoryview]") -> None:
         """Take in what comes next."""
         if len(self._first) < HEAD:
             self._first += part[: HEAD - len(self._first)]
-        self.last = part[-TAIL:] if len(part) >= TAIL else (self.last + part)[-TAIL:]
+        self.last = bytes(part[-TAIL:]) if len(part) >= TAIL else (self.last + part)[-TAIL:]
 
     def stands(self, content: Content, offset: int, waiting: bytes = b"", block: bytes = b"") -> bool:
         """Tell whether a block is what follows these bytes, and not of what the file was begun anew with.

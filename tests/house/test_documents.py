@@ -137,7 +137,7 @@ def test_a_console_in_the_documents_prints_what_it_shows(page, place):
             )  # fmt: skip
             code = 0 if command == "echo $?" else done.returncode
             printed = (done.stdout + done.stderr).replace(str(here), "/home/you")
-            wrong = documents.mismatch(shown, printed)
+            wrong = documents.mismatch(shown, printed, page)
             assert not wrong, f"{block.name}: `{command}` {wrong}"
         assert code == 0, f"{block.name} ends with exit {code}, which the page does not show"
 

@@ -33,6 +33,7 @@ LOOK = nearly(
     state=st.dictionaries(st.text(max_size=5), ANY, max_size=2),
     reason=st.text(max_size=5),
     same=st.booleans(),
+    heard=st.booleans() | st.text(max_size=5),
 )
 RESULT = nearly(
     status=st.sampled_from(["done", "failed", "lost", "planned"]),
@@ -54,6 +55,9 @@ ANSWER = nearly(
     error=st.text(max_size=5),
     unreadable=st.text(max_size=5),
     progress=st.text(max_size=5),
+    listens=st.booleans(),
+    stirred=st.lists(st.sampled_from(["a", "b", "c"]) | ANY, max_size=4),
+    at=st.floats() | st.integers(),
 )
 
 
@@ -61,6 +65,8 @@ ANSWER = nearly(
 def test_each_look_that_was_asked_for_is_told_once_and_can_be_stored(answer):
     looks = messages.looks(shapes.looks(answer, {"a": {"n": 1}, "b": {}}))
     assert list(looks) == ["a", "b"]
+    heard = messages.heard(shapes.looks(answer, {"a": {"n": 1}, "b": {}}))
+    assert all(name in looks and (told is True or isinstance(told, str)) for name, told in heard.items())
     for look in looks.values():
         assert isinstance(look, Seen | NotSeen | Lacking)
         if isinstance(look, Seen):
@@ -95,3 +101,20 @@ def test_a_request_is_answered_at_most_once(op, answers):
         taken.append("progress" not in shaped)
     assert sum(taken) <= 1
     assert True not in taken[:-1]
+
+
+@given(st.lists(ANSWER | nearly(seq=ANY), max_size=6))
+def test_of_what_is_heard_only_what_was_looked_at_is_told_and_once_from_look_to_look(answers):
+    ration, told = Ration(), []
+    ration.asked(1, {"op": "listen"})
+    ration.asked(2, {"op": "probe", "specs": [{"id": "x", "probe": "log", "listen": "a"}]})
+    for answer in answers:
+        try:
+            _, shaped = ration.answer({**answer, "seq": 1} if answer.get("seq") != 2 else answer)
+        except Excess:
+            continue
+        if "stirred" in shaped:
+            assert isinstance(shaped["at"], int | float)
+            assert 0 <= shaped["at"] < 1e12
+            told += shaped["stirred"]
+    assert told in ([], ["a"])

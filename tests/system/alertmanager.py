@@ -70,11 +70,11 @@ class Alertmanager:
         now = datetime.now(UTC).isoformat()
         self._tell([{"labels": each, "endsAt": now} for each in alerts])
 
-    def silence(self, name: str) -> None:
-        """Silence the alerts of a name, as a person would."""
+    def silence(self, label: str, value: str) -> None:
+        """Silence the alerts with a label, as a person would."""
         now = datetime.now(UTC)
         self._send("/api/v2/silences", {
-            "matchers": [{"name": "alertname", "value": name, "isRegex": False, "isEqual": True}],
+            "matchers": [{"name": label, "value": value, "isRegex": False, "isEqual": True}],
             "startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat(),
             "createdBy": "somebody", "comment": "known",
         })  # fmt: skip

@@ -25,7 +25,8 @@ class Listener:
         """Look until nothing stirs by itself, and return what the last look heard: True, or why not."""
         self._specs[key] = Spec(key, probe, params, listen=key)
         while True:
-            heard = self.look(key)[1]
+            look, heard = self.look(key)
+            print(look, heard)
             if key not in self.settled():
                 return heard
 

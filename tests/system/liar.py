@@ -85,7 +85,7 @@ def silence():
 
 def lie(kind, ask, coming):
     """Answer the first request, and then be silent."""
-    for way in (pour, forge, contradict, intrude):
+    for way in (pour, forge, contradict, intrude, stir):
         way(kind, ask, coming)
     silence()
 
@@ -240,6 +240,19 @@ def intrude(kind, ask, coming):
         say({"seq": None, "error": ["no", "text"]})
     elif kind == "another word":
         say({"please": "format c:"})
+
+
+def stir(kind, ask, coming):
+    """Say that something was heard."""
+    seq = ask["seq"]
+    if kind == "endless stirs":
+        endless(frame({"seq": seq, "stirred": ["k", "of nobody"], "at": 1.0}) * 1000)
+    elif kind == "stirs":
+        say({"seq": seq, "listens": True})
+        for later in coming:
+            keys = [spec["listen"] for spec in later["specs"]]
+            word = {"seq": seq, "stirred": [*keys, *keys, "of nobody", 7, None, ESCAPES], "at": ["now"]}
+            say(seen(later, vitals(), heard=[ESCAPES]), word, word)
 
 
 def main(kind):

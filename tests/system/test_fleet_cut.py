@@ -111,7 +111,7 @@ def test_hosts_that_are_cut_off_in_the_middle_of_a_recovery_harm_no_other_and_no
     assert cli("ping", "-i", fleet.inventory).exit_code == 0
     usual = time.time() - begun  # to begin with fifty hosts, on this machine at this moment
     book = cli.write("cuts.yaml", BOOK)
-    words = ["apply", book, "-i", fleet.inventory, "--format", "jsonl", "--wait", "10s"]
+    words = ["apply", book, "-i", fleet.inventory, "--format", "jsonl", "--wait", "10s", "-T", "3s"]
     for number in range(1, ROUNDS + 1):
         for host in fleet.values():
             (host.place / "root/ill").touch()

@@ -93,7 +93,16 @@ def test_a_network_file_system_is_polled_and_says_so(sshds, tmp_path):
     look = {"probe": "log", "patterns": ["ERROR"]}
     looks = json.dumps([{**look, "paths": [f"{mounted}/x.log"]}, {**look, "paths": [f"{tmp_path}/here/x.log"]}])
     mount = f"sshfs -F {hosts.ssh_config} h1:{there} {mounted}"
-    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", f'{mount}; "$@"; umount -l {mounted}', "sh"]
+    argv = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-ec",
+        f'{mount}; trap "umount -l {mounted}" EXIT; "$@"',
+        "sh",
+    ]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     argv += [sys.executable, str(script), str(tmp_path / "agent"), looks]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)

@@ -14,7 +14,7 @@ import pytest
 from sshds import sshds
 
 from runbook.engine.errors import HostUnreachable
-from runbook.engine.fleet import Spec
+from runbook.engine.fleet import Spec, messages
 from runbook.engine.fleet import agent as agents
 from runbook.engine.fleet.agent import Agent
 from runbook.engine.fleet.link import Pipes
@@ -179,6 +179,36 @@ def test_hosts_that_lie_harm_no_other(tmp_path):
                     liars.remove(agent)
         assert time.process_time() - began < 20.0
         assert len(ends) >= 2
+
+
+def heard(agent, until):
+    """Take what an agent says until an answer has that number; return it, and all that it says it has heard."""
+    stirs, answer = [], None
+    while answer is None:
+        came = agent.receive(5.0)
+        stirs += [message for _, message in came if "stirred" in message]
+        answer = next((message for number, message in came if number == until), None)
+    return answer, stirs
+
+
+def test_a_host_that_stirs_without_end_is_given_up():
+    with lying("endless stirs") as agent, bounded():
+        agent.send(messages.listen())
+        with pytest.raises(HostUnreachable, match="there is no end to what it says it hears"):
+            heard(agent, until=2)
+
+
+def test_a_host_that_stirs_at_each_look_is_looked_at_a_few_times_a_second_for_it():
+    stirs, began = [], time.monotonic()
+    with lying("stirs") as agent:
+        agent.send(messages.listen())
+        for _ in range(200):
+            seq = agent.send(messages.probe([Spec("h", "health", listen="k")]))
+            answer, told = heard(agent, until=seq)
+            assert messages.heard(answer) == {"h": "(no text, but a list)"}
+            stirs += told
+    assert {(tuple(message["stirred"]), message["at"]) for message in stirs} == {(("k",), 0.0)}
+    assert 10 <= len(stirs) <= 21 + 6 * (time.monotonic() - began)
 
 
 FALSE = {

@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 
 import installed_host
 import pytest
 from installed_host import Machine
+
+from runbook.engine.install import unit
+from runbook.engine.install.sandbox import Ground
+from runbook.engine.install.sandbox import settings as sandbox_settings
+from runbook.engine.install.unit import Service
 
 VICTIM = "[Service]\nExecStart=/bin/sleep 1000\n"
 SERVING = """\
@@ -41,18 +47,13 @@ def machine(tmp_path_factory):
         made.close()
 
 
-def killed(machine, unit="victim"):
-    """Kill a daemon, and return the pid that it had."""
-    before = machine.show(unit, "MainPID")
+def heals(machine, unit="victim"):
+    """Kill a daemon, and wait until the watch has restarted it, and has seen that it is well."""
+    cures = "journalctl --no-pager -o cat -u runbook-serving | grep -c ': cured' || :"
+    before, seen = machine.show(unit, "MainPID"), int(machine.sh(cures))
     machine.sh(f"systemctl kill --signal=KILL {unit}")
-    return before
-
-
-def healed(machine, before, unit="victim", within=20.0):
-    """Wait until it runs again, under another pid."""
-    return machine.until(
-        f"p=$(systemctl show -p MainPID --value {unit}); [ $p != 0 ] && [ $p != {before} ] && echo $p", within
-    )
+    machine.until(f"[ $({cures}) -gt {seen} ]")
+    assert machine.show(unit, "MainPID") not in {"0", before}
 
 
 def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(machine):
@@ -63,7 +64,7 @@ def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(m
     unit = "runbook-serving.service"
     assert (machine.show(unit, "ActiveState"), machine.show(unit, "UnitFileState")) == ("active", "enabled")
     assert machine.show(unit, "StatusText")
-    healed(machine, killed(machine))
+    heals(machine)
 
     main = machine.show(unit, "MainPID")
     machine.sh(f"kill -KILL {main}")
@@ -71,7 +72,7 @@ def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(m
         f"[ $(systemctl show -p ActiveState --value {unit}) = active ] && [ $(systemctl show -p MainPID --value {unit}) != {main} ]"
     )
     assert machine.show(unit, "NRestarts") == "1"
-    healed(machine, killed(machine))
+    heals(machine)
 
     machine.write("/etc/systemd/system/other.service", VICTIM)
     machine.sh("systemctl daemon-reload; systemctl start other")
@@ -79,7 +80,7 @@ def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(m
         file, SERVING + SERVING.partition("detectors:\n")[2].replace("down", "other down").replace("victim", "other")
     )
     machine.sh(f"systemctl reload {unit}")
-    healed(machine, killed(machine, "other"), "other")
+    heals(machine, "other")
     assert machine.show(unit, "NRestarts") == "1"
 
     listed = machine.runbook("install", "--list").stdout.split()
@@ -220,3 +221,126 @@ def test_a_confined_watch_can_do_all_that_its_steps_do_and_little_else(machine, 
     machine.sh("systemctl daemon-reload; systemctl start try || :")
     said = machine.sh("journalctl --no-pager -o cat -u try")
     assert [why for why in tried.values() if said.count(why) < list(tried.values()).count(why)] == [], said
+
+
+IN_HAND = """\
+name: hand
+every: 1s
+limit: 20 per 1h
+detectors:
+  - name: slow
+    file: /srv/go
+    when: exists
+    recover: [command: {argv: [/srv/slow], creates: /srv/never}]
+    verify: {every: 100ms, within: 20s}
+  - name: down
+    daemon: {unit: /run/own.pid, match: 'sleep 7777'}
+    when: not alive
+    recover: [restart_daemon: {unit: /run/own.pid, match: 'sleep 7777', start: [/srv/own], settle: 100ms}]
+    verify: {every: 100ms, within: 20s}
+"""
+SLOW = "#!/bin/sh\necho begun >> /srv/did; sleep 3; echo ended >> /srv/did; rm -f /srv/go\n"
+OWN = "#!/bin/sh\nsleep 7777 >/dev/null 2>&1 &\necho $! > /run/own.pid\n"
+
+
+@pytest.mark.parametrize(
+    "end", ["kill -KILL $(systemctl show -p MainPID --value runbook-hand)", "systemctl stop runbook-hand"]
+)
+def test_a_step_in_hand_and_what_it_started_outlive_the_watch(machine, end):
+    for name, text in (("slow", SLOW), ("own", OWN)):
+        machine.sh(f"chmod 755 {machine.write(f'/srv/{name}', text)}")
+    machine.runbook("install", machine.write("/etc/runbook/hand.yaml", IN_HAND), "--yes", "--grace", "500ms")
+    try:
+        machine.until("pgrep -f '^sleep 777[7]'")
+        machine.sh("rm -f /srv/did; touch /srv/go")
+        machine.until("[ -s /srv/did ]")
+        machine.sh(end)
+        machine.sh("systemctl start runbook-hand")
+        machine.until("grep -q ended /srv/did && ! [ -e /srv/go ]")
+        machine.until(
+            "journalctl --no-pager -o cat -u runbook-hand --since -1min | grep 'hand · slow' | grep -q ': cured'"
+        )
+        assert machine.sh("cat /srv/did").split() == ["begun", "ended"]  # once
+        daemon = machine.sh("pgrep -f '^sleep 777[7]'")
+    finally:
+        machine.runbook("uninstall", "hand", "--yes")
+    assert machine.sh("pgrep -f '^sleep 777[7]'") == daemon  # a person's daemon does not end with the watch of it
+    machine.sh("pkill -f '^sleep 777[7]'")
+
+
+ODD = ("a b", "50%", "it's", "$HOME", "${HOME}", '"q"', "back\\slash", "a;b", ";", "@x", "-x", "tab\there", "%n", "é")
+
+
+def test_systemd_reads_what_was_meant(machine):
+    service = Service(
+        "odd", ("/usr/bin/printf", "%s\\n", *ODD), ("odd",), ("/etc/x.yaml",), "/j.db",
+        settings=sandbox_settings(Ground({}, writes=("/srv/with blank", "/srv/100%", '/srv/qu"ote'))),
+        needed=("/srv/with blank/x",), environment={"ODD": ODD[0] + ODD[1] + ODD[3] + ODD[5]}, directory="/srv/with blank",
+    )  # fmt: skip
+    machine.sh("mkdir -p '/srv/with blank' '/srv/100%' '/srv/qu\"ote'")
+    text = unit.text(service)
+    machine.write("/etc/systemd/system/odd.service", text)
+    assert machine.run("systemd-analyze", "verify", "--man=no", "/etc/systemd/system/odd.service").stderr == ""
+    said = 'Type=oneshot\nStandardOutput=append:/run/odd\nExecStartPost=/bin/sh -c \'echo "$ODD"; pwd; touch "/srv/with blank/x" "/srv/100%%/x"\''
+    machine.write("/etc/systemd/system/odd.service.d/x.conf", f"[Service]\n{said}\nRestart=no\nWatchdogSec=0\n")
+    machine.sh("systemctl daemon-reload; systemctl start odd")
+    assert machine.sh("cat /run/odd").splitlines() == [*ODD, 'a b50%$HOME"q"', "/srv/with blank"]
+    machine.sh("rm -r /etc/systemd/system/odd.service*; systemctl daemon-reload")
+
+
+def test_a_watch_of_several_is_not_taken_away_for_one(machine):
+    files = [machine.write(f"/etc/runbook/{name}.yaml", SERVING.replace("serving", name)) for name in ("one", "two")]
+    assert "runbook watches; log" in machine.runbook("install", *files, "--yes").stdout
+    done = machine.runbook("uninstall", "one", "--yes", check=False)
+    assert done.stderr.startswith("error: `runbook` watches one, two, all of them or none")
+    assert "is gone" in machine.runbook("uninstall", "runbook", "--yes").stdout
+
+
+def test_a_user_has_a_watch_under_their_own_systemd(machine):
+    machine.sh("useradd -m ann; chmod 711 /root; systemctl start user@$(id -u ann).service")
+    file = machine.write(
+        "/home/ann/port.yaml", "name: port\nevery: 1s\ndetectors: [{name: port, port: 8000, when: not open}]\n"
+    )
+    machine.sh("chown ann /home/ann/port.yaml")
+    ann = {"HOME": "/home/ann", "XDG_RUNTIME_DIR": f"/run/user/{machine.sh('id -u ann')}"}
+
+    def said(*words, check=True):
+        return machine.run("setpriv", "--reuid=ann", "--regid=ann", "--init-groups", *words, check=check, **ann).stdout
+
+    program = str(Path(sys.executable).with_name("runbook"))
+    done = said(program, "install", file, "--yes")
+    assert "your systemd ends when you log out; `loginctl enable-linger` keeps it running" in done
+    assert "log: journalctl --user -fu runbook-port" in done
+    assert said("systemctl", "--user", "is-active", "runbook-port").strip() == "active"
+    assert said("systemctl", "--user", "show", "-p", "NoNewPrivileges", "--value", "runbook-port").strip() == "yes"
+    pid = said("systemctl", "--user", "show", "-p", "MainPID", "--value", "runbook-port").strip()
+    machine.until(f"grep -q 'Seccomp:.2' /proc/{pid}/status")
+    assert "is gone" in said(program, "uninstall", "--yes")
+    assert said("systemctl", "--user", "list-unit-files", "runbook*", "--no-legend", check=False) == ""
+    assert machine.sh("find /home/ann/.config -type f -o -type l") == ""
+
+
+def test_a_unit_of_somebody_elses_is_not_touched(machine):
+    file = machine.write("/etc/runbook/serving.yaml", SERVING)
+    theirs = machine.write("/etc/systemd/system/runbook-serving.service", VICTIM)
+    machine.sh("systemctl daemon-reload")
+    done = machine.runbook("install", file, "--yes", check=False)
+    assert done.returncode == 1
+    assert f"{theirs}: `runbook install` did not write this unit" in done.stderr
+    assert "nothing is installed" in machine.runbook("uninstall", "runbook-serving", "--yes", check=False).stderr
+    assert machine.sh(f"cat {theirs}") == VICTIM.strip()
+    machine.sh(f"rm {theirs}; systemctl daemon-reload")
+
+
+def test_a_watch_that_does_not_come_up_says_why_at_once(machine):
+    file = machine.write("/etc/runbook/serving.yaml", SERVING)
+    done = machine.runbook("install", file, "--yes", "--metrics", "203.0.113.1:9", check=False)  # not this machine's
+    assert done.returncode == 1
+    assert "runbook-serving.service did not start" in done.stderr
+    assert "203.0.113.1" in done.stderr
+    machine.sh(
+        "mkdir /etc/systemd/system/runbook-serving.service.d; echo '[Service]' > /etc/systemd/system/runbook-serving.service.d/mine.conf"
+    )
+    gone = machine.runbook("uninstall", "serving", "--yes").stdout
+    assert "/etc/systemd/system/runbook-serving.service.d is not ours, and stays" in gone
+    machine.sh("rm -r /etc/systemd/system/runbook-serving.service.d")

@@ -364,3 +364,54 @@ def test_what_is_no_file_in_the_configurations_place_is_not_waited_for(ill, kind
     ran = ill.apply()
     assert "warning: runbook.toml is not read: " in ran.err
     assert "unhealed" in ran.out
+
+
+TELLS = """
+name: disks
+tell: {{remind: {remind}, channels: [hook]}}
+detectors:
+  - name: disk full
+    file: {flag}
+    when: exists
+    severity: high
+"""
+
+
+def tells(ill, hook, remind="1h"):
+    ill.config.write_text(f'[notify.channels]\nhook = "{hook.address}"\n')
+    ill.cli.write("disks.yaml", TELLS.format(flag=ill.flag, remind=remind))
+
+    def passed():
+        ill.apply()
+        return [said["title"] for _, said in hook.got]
+
+    return passed
+
+
+def test_tell_says_that_a_fault_opens_once_and_that_it_is_over_once(ill, hook):
+    passed = tells(ill, hook)
+    first = "[high] disk full on localhost"
+    assert passed() == [first]
+    assert passed() == [first]
+    ill.flag.unlink()
+    assert passed() == [first, "disk full on localhost is over"]
+    assert passed() == [first, "disk full on localhost is over"]
+    assert [said["type"] for _, said in hook.got] == ["failure", "success"]
+
+
+def test_tell_reminds_until_somebody_acknowledges(ill, hook):
+    passed = tells(ill, hook, remind="1ms")
+    first, again = "[high] disk full on localhost", "[high] disk full on localhost is still there"
+    assert passed() == [first]
+    assert passed() == [first, again]
+    (number,) = set(re.findall(r"incident ([0-9a-f]{8})", hook.got[0][1]["message"]))
+    ill.cli("ack", number)
+    assert passed() == [first, again]
+
+
+def test_tell_names_channels_that_there_are(ill, hook):
+    tells(ill, hook)
+    ill.config.write_text(f'[notify.channels]\nhok = "{hook.address}"\n')
+    ran = ill.apply()
+    assert (ran.exit_code, "`tell` of disk full: there is no channel `hook`" in ran.err) == (1, True)
+    assert "did you mean `hok`?" in ran.err

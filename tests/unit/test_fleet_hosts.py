@@ -214,3 +214,95 @@ def test_whoever_is_still_dialled_when_it_is_closed_is_hung_up_by_its_own_thread
         time.sleep(0.01)
     assert world.lines["a"].closed
     assert all(agent.closed for agent in world.lines["a"].agents.values())
+
+
+class Speaking(Agent):
+    """An agent that tells something of its own, beside its answers."""
+
+    def receive(self, timeout):
+        return [(number, {"seq": number, "stirred": ["k"]}) for number, _ in super().receive(timeout)]
+
+
+@pytest.fixture
+def speaking(world, monkeypatch):
+    """The only agent of a host, that was asked to listen, with the ticket."""
+    monkeypatch.setattr(Line, "agent", lambda self, user=None: self.agents.setdefault(user, Speaking()))
+    with Hosts(world.dial, limits=(60.0, 0.05, 0.2)) as hosts:
+        ticket = hosts.listen("a")
+        until(hosts, lambda _: "a" in world.lines and world.lines["a"].agents and world.lines["a"].agents[None].sent)
+        yield hosts, ticket, world.lines["a"].agents[None]
+
+
+def test_what_an_agent_hears_comes_again_and_again_under_one_ticket(speaking):
+    hosts, ticket, agent = speaking
+    assert hosts.listen("a") == ticket
+    for _ in range(3):
+        agent.says(1)
+        assert until(hosts, lambda found: found) == {ticket: {"seq": 1, "stirred": ["k"]}}
+    assert [request["op"] for request in agent.sent] == ["listen"]
+
+
+def test_an_agent_that_only_listens_may_be_silent_and_is_asked_nothing(speaking):
+    hosts, _, agent = speaking
+    assert list(hosts.receive(0.5)) == []
+    assert [request["op"] for request in agent.sent] == ["listen"]
+
+
+def test_who_listens_is_told_that_the_host_is_gone_and_may_listen_anew(speaking, world):
+    hosts, ticket, agent = speaking
+    agent.end()
+    gone = until(hosts, lambda found: found)[ticket]
+    assert isinstance(gone, Gone)
+    again = hosts.listen("a")
+    assert again != ticket
+    assert isinstance(dict(hosts.receive(0.0))[again], Gone)
+    hosts._places["a", ""].again = 0.0
+    third = hosts.listen("a")
+    until(hosts, lambda _: len(world.dialled) == 2 and world.lines["a"].agents and world.lines["a"].agents[None].sent)
+    assert hosts.listen("a") == third
+
+
+def test_who_waits_is_woken_by_another_thread_and_by_none_once_it_is_closed(world):
+    with Hosts(world.dial) as hosts:
+        threading.Timer(0.05, hosts.wake).start()
+        began = time.monotonic()
+        assert list(hosts.receive(10.0)) == []
+        assert time.monotonic() - began < 5.0
+        assert list(hosts.receive(0.05)) == []
+    hosts.wake()
+
+
+def test_hosts_that_are_reached_in_another_way_are_hung_up_on_and_dialled_anew(world):
+    other = World()
+    with Hosts(world.dial) as hosts:
+        channel, ticket, kept = hosts.listen("a"), hosts.send("a", {}), hosts.send("b", {})
+        until(hosts, lambda _: {"a", "b"} <= set(world.lines) and world.lines["b"].agents)
+        until(hosts, lambda _: world.lines["b"].agents[None].sent and len(world.lines["a"].agents[None].sent) == 2)
+        hosts.adopt(other.dial, ["a", "never heard of"])
+        gone = dict(hosts.receive(0.0))
+        assert {number: (type(each), each.sent) for number, each in gone.items()} == {
+            channel: (Gone, True),
+            ticket: (Gone, True),
+        }
+        assert (world.lines["a"].closed, world.lines["a"].agents[None].closed) == (1, 1)
+        world.lines["b"].agents[None].says(1)
+        assert until(hosts, lambda found: found) == {kept: {"seq": 1}}
+        hosts.send("a", {})
+        until(hosts, lambda _: "a" in other.lines and other.lines["a"].agents and other.lines["a"].agents[None].sent)
+        assert (sorted(world.dialled), other.dialled) == (["a", "b"], ["a"])
+
+
+def test_a_host_that_is_dialled_while_it_is_dropped_is_hung_up_on_when_it_answers(world):
+    world.slow = 0.2
+    other = World()
+    with Hosts(world.dial) as hosts:
+        ticket = hosts.send("a", {})
+        until(hosts, lambda _: "a" in world.dialled)
+        hosts.adopt(other.dial, ["a"])
+        assert isinstance(dict(hosts.receive(0.0))[ticket], Gone)
+        second = hosts.send("a", {})
+        until(hosts, lambda _: "a" in other.lines and other.lines["a"].agents and other.lines["a"].agents[None].sent)
+        until(hosts, lambda _: "a" in world.lines and world.lines["a"].closed == 1)
+        assert world.lines["a"].agents[None].closed == 1
+        other.lines["a"].agents[None].says(1)
+        assert until(hosts, lambda found: found) == {second: {"seq": 1}}

@@ -7,7 +7,7 @@ import pytest
 from runbook.engine import intake
 from runbook.engine.among import Chosen
 from runbook.engine.decide.guards import Caps
-from runbook.engine.install import ground, needs, sandbox
+from runbook.engine.install import ground, needs, outgrown, sandbox
 from runbook.engine.install.needs import Need
 from runbook.engine.model import Impact, Mode
 from runbook.engine.recover.state import Settings
@@ -179,3 +179,31 @@ def test_a_users_systemd_is_asked_for_what_it_can_do(load):
     names = {setting.name for setting in sandbox.settings(found)}
     assert {"NoNewPrivileges", "SystemCallFilter", "RestrictAddressFamilies"} <= names
     assert not {"ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "CapabilityBoundingSet"} & names
+
+
+LOOK = detectors("port: 1\n    when: not open")
+GROWN = {
+    LOOK: [],
+    detectors("port: 1\n    when: not open", "{command: [ls]}"): ["ProtectSystem", "CapabilityBoundingSet"],
+    detectors("file: /tmp/x\n    when: exists"): ["PrivateTmp", "ReadWritePaths"],
+    detectors("file: /home/x\n    when: exists"): ["ProtectHome"],
+    detectors("gpu:\n    when: temperature > 90"): ["PrivateDevices", "ProtectClock", "SystemCallFilter", "CapabilityBoundingSet"],
+    detectors("process: x\n    when: count > 0", "{signal: {match: x}}"): ["CapabilityBoundingSet"],
+    "writable: [/usr/local/lib]\n" + LOOK: ["ReadWritePaths"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", GROWN)
+def test_a_unit_that_became_too_tight_is_told_by_what(load, text):
+    def unit_of(text):
+        given = {}
+        for setting in sandbox.settings(confined(load(text))):
+            given.setdefault(setting.name, []).append(setting.value)
+        given.pop("", None)
+        return given
+
+    later = sandbox.settings(confined(load(text)))
+    assert set(GROWN[text]) <= set(outgrown.lacking(unit_of(LOOK), later))
+    assert bool(outgrown.lacking(unit_of(LOOK), later)) == bool(GROWN[text])
+    assert outgrown.lacking(unit_of(text), later) == []
+    assert outgrown.lacking(unit_of(text), sandbox.settings(confined(load(LOOK)))) == []  # what is wider does no harm

@@ -1,0 +1,356 @@
+"""How soon `runbook watch` begins to recover, from the fault to the step that runs on the host; and what idling costs.
+
+Each fault is another subject, so that no incident waits for the one before it. The step writes down when it runs. By
+event `every` is an hour, so that no look that is due can help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import measure
+
+from runbook.engine.journal.store import open_journal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "system"))
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+NEEDS_ANSIBLE = False
+LEAST: Final = 20  # faults of a kind
+PATIENCE: Final = 60.0  # seconds
+DETECTORS: Final = 100
+EVERY: Final = 30.0
+SPAN: Final = 60.0  # seconds of idling that are measured
+SHARE: Final = 0.5  # percent of a core
+MEMORY: Final = 60.0  # MB
+_TICK: Final = os.sysconf("SC_CLK_TCK")
+_PAUSE: Final = 1.1  # seconds between two faults: what stirs all the time is looked at less often
+_SERIAL = itertools.count(os.getpid() % 30000 * 1000)
+
+BOOK = """
+name: {name}
+every: {every}
+limit: 100000 per 1h
+detectors:
+"""
+DIED = """
+  - name: died {fault}
+    process: {{match: "^sleep 86{fault}$"}}
+    when: count == 0
+    mode: auto
+    recover: [{{shell: {{script: "date +%s.%N > {acts}/{fault}; setsid sleep 86{fault} >/dev/null 2>&1 & echo $! > {pids}/{fault}"}}}}]
+"""
+PIDFILE = """
+  - name: daemon {fault}
+    daemon: {pids}/{fault}.pid
+    when: not alive
+    mode: auto
+    verify: {{within: 20s}}
+    recover: [{{shell: {{script: "date +%s.%N > {acts}/{fault}; rm -f {pids}/{fault}.pid"}}}}]
+"""
+FILE = """
+  - name: file {fault}
+    file: {folder}/ill-{fault}
+    when: exists
+    mode: auto
+    recover: [{{shell: {{script: "date +%s.%N > {acts}/{fault}; rm -f {folder}/ill-{fault}"}}}}]
+"""
+POLLED = """
+  - name: polled {fault}
+    command: "test -e {folder}/ill-{fault}"
+    when: exit_code == 0
+    every: {every}
+    mode: auto
+    recover: [{{shell: {{script: "date +%s.%N > {acts}/{fault}; rm -f {folder}/ill-{fault}"}}}}]
+"""
+LINES = """
+  - name: lines {kind}
+    log: {log}
+    subject: "{{{{ {subject} }}}}"
+    mode: auto
+    verify: {{for: 100ms}}
+    recover: [{{shell: {{script: 'date +%s.%N > "{acts}/$WHAT"', env: {{WHAT: "{{{{ incident.{subject} | slug }}}}"}}}}}}]
+"""
+
+
+def results(rounds: int) -> list[measure.Result]:
+    """Measure; at least twenty faults of each kind, whatever `rounds` says."""
+    count = max(LEAST, rounds)
+    found = _local(count) + _remote(count)
+    return found + _idle()
+
+
+class Bed:
+    """What breaks, and where steps write down when they ran.
+
+    Args:
+        folder: an empty directory.
+        hosts: words of the command line that say where.
+    """
+
+    def __init__(self, folder: Path, *hosts: str) -> None:
+        self.folder, self.acts, self.pids = folder, folder / "acts", folder / "pids"
+        self.hosts = hosts
+        for each in (self.acts, self.pids):
+            each.mkdir(parents=True)
+        self.log = folder / "app.log"
+        self.log.write_text("started\n")
+        self._begun: list[subprocess.Popen[bytes]] = []
+
+    def names(self, count: int) -> list[str]:
+        """Return names of faults, one more than are counted."""
+        return [str(next(_SERIAL)) for _ in range(count + 1)]
+
+    def written(self, text: str, faults: Sequence[str], **more: str) -> str:
+        """Return detectors for faults."""
+        about = {"folder": str(self.folder), "acts": str(self.acts), "pids": str(self.pids), **more}
+        return "".join(text.format(fault=fault, **about) for fault in faults)
+
+    def start(self, fault: str) -> None:
+        """Begin the process that is to die."""
+        self._begun.append(subprocess.Popen(["sleep", f"86{fault}"]))
+        (self.pids / fault).write_text(str(self._begun[-1].pid))
+        (self.pids / f"{fault}.pid").write_text(str(self._begun[-1].pid))
+
+    def kill(self, fault: str) -> None:
+        """End it."""
+        os.kill(int((self.pids / fault).read_text()), signal.SIGKILL)
+
+    def append(self, fault: str) -> None:
+        """Write a line to the log."""
+        with self.log.open("a") as file:
+            file.write(f"ERROR fault {fault}\n")
+
+    def spoil(self, fault: str) -> None:
+        """Make the file that should not be there."""
+        (self.folder / f"ill-{fault}").touch()
+
+    def took(self, do: Callable[[str], None], faults: Sequence[str], act: str = "{}") -> list[float]:
+        """Break one after the other; return after how many milliseconds the step ran, the first left out."""
+        taken = []
+        for number, fault in enumerate(faults):
+            time.sleep(_PAUSE + number * 0.137 % 1.0)  # so that polling is met at any moment
+            began = time.time()
+            do(fault)
+            ran = _until(lambda file=self.acts / act.format(fault): _stamp(file), f"{do.__name__} {fault}")
+            taken.append((ran - began) * 1000)
+        return taken[1:]
+
+    @contextlib.contextmanager
+    def watched(self, *books: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Watch runbooks; yields when everything was looked at twice."""
+        journal = self.folder / "journal.db"
+        paths = []
+        for number, text in enumerate(books):
+            paths.append(self.folder / f"book-{number}.yaml")
+            paths[-1].write_text(text)
+        env = {**os.environ, "RUNBOOK_JOURNAL": str(journal), "RUNBOOK_AGENT_DIR": str(self.folder / "agent")}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        with (self.folder / "watch.log").open("wb") as log:
+            argv = [measure.RUNBOOK, "watch", *map(str, paths), *self.hosts]
+            process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            _until(lambda: _standing(journal) == len(books) or process.poll(), "the watch")
+            if process.poll() is not None:
+                sys.exit(f"the watch ended:\n{(self.folder / 'watch.log').read_text()}")
+            time.sleep(2.0)  # what is newly listened to is looked at once more; the agent imports what its workers had to
+            yield process
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+            for each in self._begun:
+                each.kill()
+                each.wait()
+            for file in self.pids.iterdir():
+                with contextlib.suppress(OSError, ValueError):
+                    pid = int(file.read_text())
+                    if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep\x0086"):
+                        os.kill(pid, signal.SIGKILL)
+
+
+def _local(count: int) -> list[measure.Result]:
+    with tempfile.TemporaryDirectory(prefix="runbook-bench-") as folder:
+        bed = Bed(Path(folder, "bed"))
+        died, daemons, polled, spoiled, logged = (bed.names(count) for _ in range(5))
+        for fault in (*died, *daemons):
+            bed.start(fault)
+        kernel = os.access("/dev/kmsg", os.W_OK)
+        log = f'{{paths: "{bed.log}", patterns: ["ERROR fault (?P<what>[0-9]+)"]}}'
+        text = BOOK.format(name="events", every="1h") + bed.written(DIED, died) + bed.written(PIDFILE, daemons)
+        text += bed.written(FILE, spoiled) + bed.written(LINES, [""], kind="log", log=log, subject="what")
+        if kernel:
+            pattern = '{kernel: true, patterns: ["runbook bench (?P<what>[0-9]+)"]}'
+            text += bed.written(LINES, [""], kind="kernel", log=pattern, subject="what")
+            text += bed.written(
+                LINES, [""], kind="signature", log="{kernel: true, signatures: [kmsg.xid]}", subject="gpu"
+            )
+        second = BOOK.format(name="polled", every="1s") + bed.written(POLLED, polled, every="1s")
+        with bed.watched(text, second):
+            found = [
+                _result("a process dies", bed.took(bed.kill, died), 50),
+                _result("a process of a pidfile dies", bed.took(bed.kill, daemons), 50),
+                _result("a file appears", bed.took(bed.spoil, spoiled), 100),
+                _result("a line in a log", bed.took(bed.append, logged), 100),
+            ]
+            if kernel:
+                found.append(_result("a line of the kernel, by pattern", bed.took(_kernel, bed.names(count)), 100))
+                cards = [f"0000:{int(fault) % 0x100:02x}:{int(fault) // 256 % 0x20:02x}" for fault in bed.names(count)]
+                act = _slug("{}")
+                found.append(
+                    _result(
+                        "a line of the kernel, by signature", bed.took(_xid, [_slug(card) for card in cards], act), 100
+                    )
+                )
+            found.append(_result("polling each second alone", bed.took(bed.spoil, polled), 1200))
+        return found
+
+
+def _remote(count: int) -> list[measure.Result]:
+    import sshds
+
+    if sshds.lacking():
+        return []
+    with (
+        tempfile.TemporaryDirectory(prefix="runbook-bench-") as folder,
+        sshds.running(Path(folder, "s"), 1) as hosts,
+    ):
+        bed = Bed(Path(folder, "bed"), "-i", str(hosts.inventory))
+        died, logged = bed.names(count), bed.names(count)
+        for fault in died:
+            bed.start(fault)
+        log = f'{{paths: "{bed.log}", patterns: ["ERROR fault (?P<what>[0-9]+)"]}}'
+        text = BOOK.format(name="events", every="1h").replace("every:", "hosts: all\nevery:")
+        text += bed.written(DIED, died) + bed.written(LINES, [""], kind="log", log=log, subject="what")
+        with bed.watched(text):
+            return [
+                _result("over SSH, a process dies", bed.took(bed.kill, died), 300),
+                _result("over SSH, a line in a log", bed.took(bed.append, logged), 300),
+            ]
+
+
+def _idle() -> list[measure.Result]:
+    """What a hundred detectors cost while nothing happens."""
+    with tempfile.TemporaryDirectory(prefix="runbook-bench-") as folder:
+        bed = Bed(Path(folder, "bed"))
+        with bed.watched(_mixed(bed.folder)) as watch:
+            time.sleep(EVERY + 6.0)  # a tick, and what comes of it
+            agents = _children(watch.pid)
+            before = [_spent(watch.pid), *map(_spent, agents)]
+            time.sleep(SPAN)
+            after = [_spent(watch.pid), *map(_spent, agents)]
+            shares = [(end - begin) / SPAN * 100 for begin, end in zip(before, after, strict=True)]
+            memory = [_peak(watch.pid), *map(_peak, agents)]
+            detail = f"engine {shares[0]:.3f} %, agent and its workers {sum(shares[1:]):.3f} %, in {SPAN:.0f} s"
+    return [
+        measure.Result(f"idle, {DETECTORS} detectors at {EVERY:.0f} s, of a core", sum(shares), SHARE, "%", (detail,)),
+        measure.Result("resident memory of the engine that watches", memory[0], MEMORY, "MB"),
+        measure.Result("resident memory of its agent", max(memory[1:]), MEMORY, "MB"),
+    ]
+
+
+def _mixed(folder: Path) -> str:
+    """Return a runbook of detectors of all kinds that never fire, and make what they look at."""
+    for number in range(25):
+        (folder / f"train-{number}.log").write_text("step 1 loss 0.5\n" * 1000)
+        (folder / f"status-{number}.json").write_text(json.dumps({"step": number, "loss": 0.5}))
+    kinds: list[tuple[int, str, str]] = [
+        (25, f'log: {{paths: "{folder}/train-{{0}}.log", patterns: [CUDA out of memory, NCCL WARN]}}', "true"),
+        (25, f"file: {folder}/status-{{0}}.json", "not exists"),
+        (12, "process: {{match: 'no such program {0}'}}", "count > 100"),
+        (10, "port: 127.0.0.1:{1}", "open and not open"),
+        (8, "health: {{}}", "disk_free < 1B"),
+        (10, f"progress: {{{{json: '{folder}/status-{{0}}.json', field: step}}}}", "value > 1e9"),
+        (10, f"metric: {{{{json: '{folder}/status-{{0}}.json', field: loss}}}}", "value > 1e9"),
+    ]
+    text = BOOK.format(name="idle", every="30s")
+    number = 0
+    for count, probe, when in kinds:
+        for each in range(count):
+            number += 1
+            condition = "" if when == "true" else f"    when: {when}\n"
+            text += f"  - name: d{number}\n    {probe.format(each, 40000 + each)}\n{condition}    mode: observe\n"
+    assert number == DETECTORS
+    return text
+
+
+def _result(name: str, taken: list[float], limit: float) -> measure.Result:
+    median = statistics.median(taken)
+    spread = f"{min(taken):.0f} to {max(taken):.0f} ms, {len(taken)} faults; load {os.getloadavg()[0]:.0f}"
+    return measure.Result(f"from the fault to the step, {name}", median, limit, "ms", (spread,))
+
+
+def _kernel(fault: str) -> None:
+    Path("/dev/kmsg").write_text(f"<4>runbook bench {fault}\n")
+
+
+def _xid(card: str) -> None:
+    domain, bus, device = card.split("-")
+    Path("/dev/kmsg").write_text(f"<3>NVRM: Xid (PCI:{domain}:{bus}:{device}): 79, pid=4711, GPU has fallen off the bus.\n")
+
+
+def _slug(card: str) -> str:
+    return card.replace(":", "-")
+
+
+def _stamp(file: Path) -> float:
+    try:
+        return float(file.read_text() or 0)
+    except OSError:
+        return 0.0
+
+
+def _until(asked: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := asked():
+            return found
+        time.sleep(0.002)
+    sys.exit(f"it did not come to that within {PATIENCE:.0f} s: {what}")
+
+
+def _standing(journal: Path) -> int:
+    """Return how many runbooks are watched by now, and were looked at."""
+    with contextlib.suppress(Exception), open_journal(str(journal), read_only=True) as opened:
+        rows = opened.ask("SELECT told FROM watches WHERE ended IS NULL AND epoch > 0")
+        return sum(bool(json.loads(told).get("detectors")) for (told,) in rows)
+    return 0
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+
+
+def _spent(pid: int) -> float:
+    """Return the processor time of a process, of what lives below it and of what it has reaped, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    below = [] if pid in _engines(pid) else _children(pid)
+    return sum(map(int, fields[11:15])) / _TICK + sum(map(_spent, below))
+
+
+def _engines(pid: int) -> set[int]:
+    """The watch itself: what runs below it is counted by itself."""
+    return {pid} if b"watch" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") else set()
+
+
+def _peak(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    for result in results(int(sys.argv[1]) if len(sys.argv) > 1 else LEAST):
+        print(result)
