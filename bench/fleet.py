@@ -183,10 +183,12 @@ class Fleet:
             "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
         }
+        known = {**os.environ, **environment}
+        known.pop("PYTHONDONTWRITEBYTECODE", None)  # all of them have their bytecode, as what is installed has
         before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(
             argv,
-            env={**os.environ, **environment},
+            env=known,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

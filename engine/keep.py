@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _LAST = (Phase.CURED, Phase.UNHEALED, Phase.ROLLBACK)  # what follows a recovery, and belongs to it
 REREAD = 60.0  # seconds after which the journal is read though nobody wrote: time alone begins a maintenance
-FOR_REPORTS = frozenset({"look.well"})  # kinds of facts that are not kept
+FOR_REPORTS = frozenset({"look.well", "decisions.held"})  # kinds of facts that are not kept
 
 
 def row(incident: Incident, runbook: str, now: float) -> IncidentRow:

@@ -54,6 +54,7 @@ class Loaded:
     problems: dict[str, str] = field(default_factory=dict)  # by path: what is wrong with the others
     digests: dict[str, str] = field(default_factory=dict)  # by path: another where anything about it is another
     files: Sequence[str] = ()  # what all this was read from
+    warnings: Sequence[str] = ()  # what is to be told of it
 
     def hosts(self, path: str) -> Sequence[Host]:
         """Return the hosts of an inventory that a runbook is watched on."""
@@ -83,6 +84,7 @@ class Roster:
         self._rest: dict[str, tuple[int, float]] = {}  # how often a bug broke it, and until when it rests
         for path in loaded.requests:
             self._man(path)
+        self._warn()
 
     @property
     def posts(self) -> Sequence[Post]:
@@ -178,7 +180,10 @@ class Roster:
             self._man(path, known)
             post = self._posts[path]
             said = "was read anew" if known else "is watched from now on"
-            self.say("reloaded", f"`{post.name}` {said} ({post.request.runbook.file})", "info", post)
+            level = "debug" if known else "info"  # the log tells of the run that begins
+            self.say("reloaded", f"`{post.name}` {said} ({post.request.runbook.file})", level, post)
+        if changed:
+            self._warn()
         if asked and not changed and not loaded.problems:
             self.say("reloaded", "nothing has changed", "info")
 
@@ -189,6 +194,10 @@ class Roster:
             about.say(what, message, level)
         else:
             self._log.fact(Fact(f"watch.{what}", self._around.clock(), "", data={"message": message, "level": level}))
+
+    def _warn(self) -> None:
+        for text in self.loaded.warnings:
+            self.say("outgrown", text, "warning")
 
     def _man(self, path: str, before: Post | None = None) -> None:
         """Begin to watch a runbook; one that was watched before, as it was, has had its operations."""

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.ears import Ears
-from runbook.engine.errors import UserError
+from runbook.engine.errors import JournalUnusable, UserError
 from runbook.engine.language import render
 from runbook.engine.post import Standing, Surroundings
 from runbook.engine.reloading import Files
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 GLANCE: Final = 1.0  # seconds after which the files, the clock and systemd are seen to, at the latest
 STATUS: Final = 10.0  # seconds between two lines for `systemctl status`
 DAILY: Final = 86400.0
+TIDY: Final = 600.0  # seconds after the start, when the journal is tidied for the first time
 AGAIN: Final = 0.5  # seconds within which a second signal is the same wish
 
 
@@ -137,7 +138,8 @@ class Watch:
 
     def _run(self, hosts: Hosts, ears: Ears, notifier: Notifier) -> int:
         began, watchdog = time.monotonic(), watchdog_interval()
-        said = alive = seen = tidied = began
+        said = alive = seen = began
+        tidy = began + TIDY
         left = code = 0
         while True:
             for number, answer in hosts.receive(min(GLANCE, self._roster.turn())):
@@ -158,8 +160,8 @@ class Watch:
             if now - said >= STATUS:
                 said = now
                 notifier.status(self._status())
-            if self._forget is not None and now - tidied >= DAILY and not self._forget():
-                tidied = now
+            if now >= tidy and not self._tidied():
+                tidy = now + DAILY
             if self._options.longest is not None and now - began >= self._options.longest:
                 self._stopping = max(1, self._stopping)
             if self._stopping > left:
@@ -172,6 +174,14 @@ class Watch:
     def _exit_code(self) -> int:
         """Return what is open comes to."""
         return 0 if all(post.healthy for post in self._roster.posts) else 2
+
+    def _tidied(self) -> bool:
+        """Forget a slice of what is old; tell whether there is more."""
+        try:
+            return self._forget is not None and self._forget()
+        except JournalUnusable as error:
+            self._roster.say("tidying", f"what is old could not be forgotten: {error.line}", "warning")
+            return False
 
     def _hear_alerts(self) -> None:
         """Take in alerts; their sender is answered when what they led to is durable."""

@@ -73,6 +73,7 @@ class Agent:
         self._standing = Standing()
         self._hearing: Optional[Hearing] = None  # once it was asked to
         self._channel: Any = None  # the request that what is heard answers
+        self._unheard: Set[str] = set()  # keys of looks that were over before it listened
         self._parked: List[Dict[str, Any]] = []  # requests whose layers are on their way
         self._awaited: Set[str] = set()
         self._rest = Rest()
@@ -215,6 +216,10 @@ class Agent:
         if self._hearing is None:
             self._hearing = Hearing()
             self._standing.listen(self._hearing.instance)
+        for key in self._unheard:  # they are armed by another look
+            self._hearing.keys.begin(key)
+            self._hearing.keys.stir(key)
+        self._unheard.clear()
         self._channel = seq
         self._say({"seq": seq, "listens": True})
 
@@ -222,9 +227,10 @@ class Agent:
         """Listen to what was looked at, and put into the looks whether that can be done."""
         for spec, found in zip(batch.specs, answer["looks"]):
             told, sought, cost = look.SOURCES in found, found.pop(look.SOURCES, None), found.pop(look.COST, 0.0)
-            if self._hearing is None or not spec.get("listen"):
+            key = str(spec.get("listen") or "")
+            if self._hearing is None or not key:
+                self._unheard.update(filter(None, [key]))
                 continue
-            key = str(spec["listen"])
             heard = self._hearing.arm(key, sought, cost) if told else self._hearing.known(key)
             if heard is not None:
                 found["heard"] = heard

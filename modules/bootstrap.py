@@ -248,7 +248,7 @@ class Installed:
         """Return how a module is loaded that nobody else has found."""
         if path is not None:
             return None  # its package is known, and has no such module
-        sys.meta_path.remove(self)  # type: ignore[arg-type]
+        sys.meta_path.remove(self)
         import site
 
         with contextlib.suppress(Exception):  # what an administrator's own start-up code does is not ours

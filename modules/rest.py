@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 from runbook.modules import child
 
@@ -13,7 +13,8 @@ class Rest:
     """The second part of the code, as the agent sees it."""
 
     def __init__(self) -> None:
-        self._bundle: Any = next((finder for finder in sys.meta_path if hasattr(finder, "rest")), None)
+        finders: Sequence[Any] = sys.meta_path
+        self._bundle: Any = next((finder for finder in finders if hasattr(finder, "rest")), None)
         self.descriptor: Optional[int] = None  # becomes readable when a child needs it
         if self._bundle is not None:
             self.descriptor, wants = os.pipe()

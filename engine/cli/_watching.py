@@ -80,16 +80,35 @@ def alerts(address: str | None) -> Callable[[Callable[[], None]], Alerts] | None
     return lambda call: Alerts(address, token(configuration.read()), call)
 
 
+@contextlib.contextmanager
+def forgetting(journal: str | None, retain: float | None) -> Iterator[Callable[[], bool] | None]:
+    """Give what forgets a slice of the journal that is older than `--retain`; nothing without that."""
+    if retain is None:
+        yield None
+        return
+    from runbook.engine.journal import watches
+    from runbook.engine.journal.locks import Locks
+    from runbook.engine.journal.prune import Forgetting
+    from runbook.engine.journal.store import open_journal
+
+    with open_journal(journal) as book, Locks(book.path) as locks:
+        forget = Forgetting(lambda: open_journal(journal), retain, lambda book: watches.lives(book, locks))
+        try:
+            yield forget
+        finally:
+            forget.close()
+
+
 def stop_command() -> str:
     """Return the command that ends this watch, for whoever is told that it is there."""
-    unit = _unit()
-    if unit:
+    named = unit()
+    if named:
         user = "" if os.geteuid() == 0 else " --user"
-        return f"systemctl{user} stop {unit}"
+        return f"systemctl{user} stop {named}"
     return f"kill {os.getpid()}" + ("  (or Ctrl-C in its terminal)" if sys.stdout.isatty() else "")
 
 
-def _unit() -> str:
+def unit() -> str:
     """Return the systemd unit that this process belongs to, if systemd started it."""
     if not os.environ.get("INVOCATION_ID"):
         return ""

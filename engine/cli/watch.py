@@ -74,6 +74,8 @@ def _watch(given: Mapping[str, Any]) -> int:
         click.echo(_fleet.listed(admitted.hosts))
         return 0
     shard = _shard(given["shard"])
+    if shard is not None and not given["inventories"]:
+        raise UserError("a part of the hosts needs an inventory", where="--shard", mend="give one: -i inventory.yaml")
     chosen = Options(
         grace=options.seconds(given["grace"], "--grace"),
         longest=None if given["max_duration"] is None else options.seconds(given["max_duration"], "--max-duration"),
@@ -89,7 +91,11 @@ def _watch(given: Mapping[str, Any]) -> int:
         return found
 
     hidden = Hidden()
-    with _watching.log(given, hidden) as log, _watching.measuring(given["metrics"], given["journal"]) as metrics:
+    with (
+        _watching.log(given, hidden) as log,
+        _watching.measuring(given["metrics"], given["journal"]) as metrics,
+        _watching.forgetting(given["journal"], given["retain"]) as forget,
+    ):
         watch = Watch(
             load,
             chosen,
@@ -98,6 +104,7 @@ def _watch(given: Mapping[str, Any]) -> int:
             gauges=metrics,
             alerts=_watching.alerts(given["alerts"]),
             hidden=hidden,
+            forget=forget,
         )
         return watch.go()
 
@@ -105,6 +112,7 @@ def _watch(given: Mapping[str, Any]) -> int:
 def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, strict: bool) -> Loaded:
     """Read everything anew; at the start (`strict`) whatever is wrong ends the command."""
     from runbook.engine.among import Among
+    from runbook.engine.install.outgrown import outgrown
     from runbook.engine.language import load
     from runbook.engine.reloading import of_inventory
     from runbook.engine.roster import Loaded
@@ -143,6 +151,9 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, stri
         found.digests[path] = _digest(request)
     sources = [each for source in given["inventories"] for each in of_inventory(source)]
     origins = [file for request in found.requests.values() for file in _origins(request)]
+    unit = _watching.unit()
+    said = outgrown(list(found.requests.values()), unit) if unit else ""
+    found.warnings = [said] if said else []
     found.files = tuple(dict.fromkeys([*given["runbooks"], *files, *origins, *sources]))
     return found
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _PREFIX = "runbook/modules/"
 _QUICKLY = 3  # of zlib's levels: the best would save a tenth, and take longer than most connections do for that
 _LEFT = frozenset({"__pycache__", "golden"})  # the cases of modules are judged here
-_USUAL: dict[str, frozenset[str] | None] = {  # by folder what first contact takes along, None: all; the rest follows when needed
+_WHOLLY = frozenset({"acting"})  # folders that first contact takes along; the rest follows when it is needed
+_USUAL: dict[str, frozenset[str]] = {  # and files, by folder
     "": frozenset(
         "act actions agent batch bootstrap catalogue child cut declare durable extent frozen globs host layers ledger look"
         " mask memory needs outwait own programs rest standing states values warming wire".split()
     ),
-    "acting": None,
     "steps": frozenset({"command"}),
     "probes": frozenset({"command", "file", "health", "log"}),
     "formats": frozenset({"form", "structure"}),
@@ -113,7 +113,7 @@ def _rest(_digest: str) -> bytes:
 def _usual(name: str) -> bool:
     """Tell whether a file is of those that a host gets at first contact."""
     below, _, last = name.removeprefix(_PREFIX).removesuffix(".py").rpartition("/")
-    return last == "__init__" or (below in _USUAL and (_USUAL[below] is None or last in _USUAL[below]))
+    return last == "__init__" or below in _WHOLLY or last in _USUAL.get(below, ())
 
 
 def _deflated(head: bytes, code: bytearray) -> bytes:

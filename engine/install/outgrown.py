@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from runbook.engine.errors import UserError
 from runbook.engine.install import ground, unit
 from runbook.engine.install.ground import Watched
 from runbook.engine.install.sandbox import beneath, settings
@@ -54,7 +55,10 @@ def outgrown(requests: Sequence[Request], name: str) -> str:
         except (OSError, UnicodeDecodeError):
             continue
         if unit.ours(texts[0]):
-            wanted = settings(ground.ground(Watched(tuple(requests), (), system=systemd.system)))
+            try:
+                wanted = settings(ground.ground(Watched(tuple(requests), (), system=systemd.system)))
+            except UserError:
+                continue  # whoever runs it says what is wrong with a `writable` tree
             tight = lacking(_given(texts), wanted)
             if tight:
                 what = f"{full} keeps from the runbooks what they need by now ({', '.join(tight)})"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Alive = Callable[[str], bool]  # a run's id
 
+WATCHING, STANDBY, HANGS, DIED = "watching", "standby", "hangs", "died"  # how a watch is
 _COLUMNS: Final = "run, runbook, shard, holder, epoch, since, beat, until, every, ended, successor, told"
 
 
@@ -62,6 +63,14 @@ class Watch:
     def stands_by(self) -> bool:
         """Another one has the claim."""
         return self.epoch == 0
+
+    def state(self, now: float, *, lives: bool) -> str:
+        """Return in a word how it is: watching, standby, hangs or died."""
+        if not lives:
+            return DIED
+        if self.stands_by:
+            return STANDBY
+        return WATCHING if self.until > now else HANGS
 
 
 def lives(journal: Journal, locks: Locks | None) -> Alive:
@@ -200,6 +209,12 @@ def known(journal: Journal, runbook: str = "") -> tuple[Watch, ...]:
     """Return the watches that were not stopped in good order: who has what, and who stands by; by runbook."""
     rows = _rows(journal, "WHERE ended IS NULL AND (? = '' OR runbook = ?)", runbook, runbook)
     return tuple(sorted(rows, key=lambda one: (one.runbook, one.shard, -one.epoch, one.since)))
+
+
+def stances(journal: Journal, now: float, alive: Alive, runbook: str = "") -> tuple[tuple[Watch, str], ...]:
+    """Return the watches, each with its state; who stood by and is no more is left out."""
+    found = [(one, one.state(now, lives=alive(one.run))) for one in known(journal, runbook)]
+    return tuple((one, state) for one, state in found if not (one.stands_by and state == DIED))
 
 
 def _has(batch: Batch, old: Watch, mine: Watch | None, living: Collection[str], now: float, lasts: float) -> bool:

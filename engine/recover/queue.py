@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.recover.state import Incident, Turn
 
+_NAMED = 5  # hosts that others' recoveries wait for; while more are awaited, nothing is unusual
 CATCH_UP = 60.0  # seconds that a pass goes on reading logs that were not read to their end
 
 
@@ -71,6 +72,8 @@ def decide(turn: Turn) -> None:
         elif (current := turn.incident(incident.key)) is not None:
             _decide(turn, current)
     turn.due = frozenset(held)
+    if held and 0 < len(turn.awaited) <= _NAMED:
+        turn.tell("decisions.held", hosts=sorted(turn.awaited))
 
 
 def _in_order(turn: Turn, looked: Container[tuple[str, str]]) -> list[Incident]:

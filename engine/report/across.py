@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FEW: Final = 6  # hosts that are told one by one where each has something of its own to say
 _LINES: Final = 3  # of the names of hosts that are not well
+_LATE: Final = 3.0  # seconds
 _IDS: Final = 4  # incidents that are named in a command
 _STANDING: Final = {  # how a host stands, in the order of the recap, with the state whose sign it has
     "well": "cured",
@@ -65,6 +66,7 @@ class Across:
             self._steps(run),
             self._unknown(run, tabled),
             self._unreachable(run) if tabled is None or "" in tabled else (),
+            self._late(run),
         ]
         for part in reversed(parts) if self._past else parts:
             yield from part
@@ -104,6 +106,14 @@ class Across:
     def _unreachable(self, run: RunReport) -> Iterator[list[str]]:
         for hosts, reason in folded.unreachable(run):
             yield self._named(partial(self._blocks.unseen, "unreachable", host="", reason=reason), hosts)
+
+    def _late(self, run: RunReport) -> Iterator[list[str]]:
+        """Say for whom recoveries waited: where they share a budget, all hosts are looked at before one begins."""
+        if run.late >= _LATE and not self._quiet:
+            waited = words.duration(run.late)
+            said = f"recoveries waited {waited} for the answer of {written(run.late_for, self._paint.columns)}, since"
+            whole = f"{said} `max_unavailable`, or a fault that may come from another host's, needs all answers"
+            yield [self._paint(line, "dim") for line in words.wrapped(words.printable(whole), self._paint.columns)]
 
     def _incident(self, group: Group[IncidentReport], run: RunReport) -> list[str]:
         if len(group.members) == 1:

@@ -105,6 +105,7 @@ class Board:
         self._awaited: dict[str, None] = {}  # hosts that were not looked at yet, and have nothing to tell
         self._tasks: dict[str, dict[str, Task]] = {}  # by host, and by title or incident
         self._ill: dict[str, Ill] = {}  # hosts that are not well
+        self._waits = False  # recoveries wait for those that are awaited
 
     def begin(self, title: str, hosts: Iterable[str]) -> None:
         """A run begins: show its hosts from now on, where it takes more than a moment."""
@@ -112,6 +113,7 @@ class Board:
         with self._lock:
             self._title, self._begun = title, self._clock()
             self._awaited, self._tasks, self._ill = dict.fromkeys(hosts), {}, {}
+            self._waits = False
             self._hosts = len(self._awaited)
         self._over.clear()
         self._thread = threading.Thread(target=self._show, name="board", daemon=True)
@@ -130,7 +132,9 @@ class Board:
             self._task(fact)
             if fact.kind == "host.looked" or fact.kind in _END:  # it answers
                 self.done(fact.host)
-            if fact.kind == "host.looked":
+            if fact.kind in ("decisions.held", "recovery.begun"):
+                self._waits = fact.kind == "decisions.held"
+            if fact.kind in ("host.looked", "decisions.held"):
                 return
             state = host.state
             if state == "well":
@@ -169,7 +173,8 @@ class Board:
         room = rows - 2 - len(shown) - bool(awaited) - len(said)
         shown += self._rows(paint, now, max(1, room))
         if awaited:
-            begin = f"  awaited: {words.amount(len(awaited), 'host')}"
+            before = " before recoveries begin" if self._waits else ""
+            begin = f"  awaited{before}: {words.amount(len(awaited), 'host')}"
             names = f", {written(awaited, paint.columns - len(begin) - 2)}" if len(awaited) <= _NAMED else ""
             shown.append(paint(begin + names, "dim"))
         return [paint.fit(line) for line in (*shown, *said)][: max(1, rows - 1)]

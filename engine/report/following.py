@@ -14,8 +14,25 @@ if TYPE_CHECKING:
     from runbook.engine.people import Approval, People
 
 
-def following(one: IncidentRow, people: People, now: float, *, free: bool = False) -> str:
-    """Return what is next about an incident; `free`: the lease that kept it from recovery is over."""
+def following(one: IncidentRow, people: People, now: float, *, free: bool = False, watched: bool = False) -> str:
+    """Return what is next about an incident.
+
+    Args:
+        one: the incident.
+        people: what they have said.
+        now: seconds since the epoch.
+        free: the lease that kept it from recovery is over.
+        watched: a watch looks after its runbook.
+    """
+    said = _following(one, people, now, free=free)
+    return (
+        said.replace("the next pass", "the watch").replace("the first pass after", "the watch, after")
+        if watched
+        else said
+    )
+
+
+def _following(one: IncidentRow, people: People, now: float, *, free: bool) -> str:
     data = one.data
     if data.get("root"):
         return f"ends with the incident that it follows from: `runbook explain {data['root']}`"

@@ -39,6 +39,7 @@ class Gather:
         self._changed_on: dict[str, set[str]] = {}  # by run: the hosts whose reports lack the last of them
         self._looked: dict[str, set[str]] = {}  # names of hosts, of runs that tell of them
         self._opened: dict[str, float] = {}
+        self._held: dict[str, tuple[float, tuple[str, ...]]] = {}  # by run: since when, for which hosts
         self._recovering: dict[str, float] = {}
         self._verifying: dict[str, float] = {}
 
@@ -234,6 +235,13 @@ class Gather:
 
     def _begun(self, fact: Fact) -> None:
         self._recovering[fact.incident] = fact.at
+        since, hosts = self._held.pop(fact.run, (fact.at, ()))
+        if fact.at - since > self._runs[fact.run].late:
+            self._runs[fact.run] = replace(self._runs[fact.run], late=fact.at - since, late_for=hosts)
+
+    def _waits(self, fact: Fact) -> None:
+        since, _ = self._held.get(fact.run, (fact.at, ()))
+        self._held[fact.run] = since, reading.names(fact.data.get("hosts"))
 
     def _refused(self, fact: Fact) -> None:
         self._change(fact, reason=str(fact.data.get("reason") or fact.data.get("guard") or ""))
@@ -343,6 +351,7 @@ _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "incident.changed": Gather._changed,  # noqa: SLF001
     "incident.ended": Gather._ended,  # noqa: SLF001
     "recovery.begun": Gather._begun,  # noqa: SLF001
+    "decisions.held": Gather._waits,  # noqa: SLF001
     "guard.refused": Gather._refused,  # noqa: SLF001
     "channel.told": Gather._channel,  # noqa: SLF001
     "step.ended": Gather._step,  # noqa: SLF001

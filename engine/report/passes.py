@@ -201,6 +201,8 @@ class RunReport:
     planned: tuple[str, ...] = ()  # the names of its operations, as far as they are known
     looked: Collection[str] | None = None  # the hosts that were looked at, where the run tells of that
     halted: str = ""  # why it ended before its end
+    late: float = 0.0  # how long recoveries waited for the looks of some hosts
+    late_for: tuple[str, ...] = ()  # these
     aside: int = 0  # how many operations it has that were not looked at, since only detectors were asked
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.journal.ask.left import RELEASED, STOPPED
-from runbook.engine.report import standing_blocks, words
+from runbook.engine.report import standing_blocks, standing_watches, words
 from runbook.engine.report.bars import bar
 from runbook.engine.report.clock import moment
 from runbook.engine.report.levels import levels
@@ -29,9 +29,9 @@ _MOST: Final = 10  # components
 
 
 def exit_code(stands: Standing) -> int:
-    """Return 2 where a fault is left, 4 where something was not seen, 3 where it only waits, else 0."""
+    """Return 2 where a fault is left or a watch dead, 4 where something was not seen, 3 where it only waits, else 0."""
     states = {one.state for one in stands.incidents}
-    if states & _ILL or any(one.state != "waiting" for one in stands.undone):
+    if states & _ILL or standing_watches.dead(stands) or any(one.state != "waiting" for one in stands.undone):
         return 2
     if stands.blind or stands.unended:
         return 4
@@ -51,10 +51,14 @@ def summary(stands: Standing, now: float) -> str:
     said += [f"{len(stands.blind)} unknown"] if stands.blind else []
     late = [one for one in stands.passes if one.overdue(now) is not None]
     said += [f"{words.amount(len(late), 'runbook')} overdue"] if late else []
+    died = standing_watches.dead(stands)
+    said = [f"the watch of {words.printable(one.runbook)} {state}" for one, state in died] + said
     again = len(stands.unended)
     said += [f"{again} {'pass' if again == 1 else 'passes'} did not end"] if again else []
     if not said:
         return "all is well" + (f", {len(stands.pending)} pending" if stands.pending else "")
+    if died:
+        return f"{', '.join(said)}: {standing_watches.remedy(*died[0], stands)}"
     allowed = {name for name, word in stands.people.approvals.items() if word.granted and word.until > now}
     for state in ("interrupted", "waiting"):
         mine = (one for one in stands.incidents if one.state == state and not one.data.get("root"))
@@ -74,6 +78,7 @@ def summary(stands: Standing, now: float) -> str:
 def lines(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
     """Yield the text of `status`."""
     parts = [
+        list(standing_watches.lines(paint, stands, now)),
         list(_passes(paint, stands, now)),
         *standing_blocks.incidents(paint, stands, now),
         *([line] for line in standing_blocks.pending(paint, stands.pending, now)),
@@ -85,7 +90,7 @@ def lines(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
     for place, part in enumerate(part for part in parts if part):
         yield from ([""] if place else [])
         yield from part
-    if stands.passes:
+    if stands.passes or stands.watches:
         colour = _COLOURS.get(exit_code(stands), "red")
         yield ""
         yield from (paint(line, "bold", colour) for line in words.wrapped(summary(stands, now), paint.columns))
@@ -97,7 +102,8 @@ def at_work(one: LastRun, stands: Standing) -> bool:
 
 
 def _passes(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
-    passes = stands.passes
+    told = {watch.run for watch, _ in stands.watches}
+    passes = [one for one in stands.passes if one.id not in told]
     if not passes:
         return
     wide = min(max(len("RUNBOOK"), *(words.width(words.printable(one.runbook)) for one in passes)), 30)

@@ -30,7 +30,7 @@ def incidents(paint: Paint, stands: Standing, now: float) -> Iterator[list[str]]
 
     def kind(host: str, one: IncidentRow) -> Hashable:
         steps = tuple(map(told, asked(one)))
-        following_ = alike(following(one, stands.people, now, free=one.id in stands.free), host)
+        following_ = alike(following_of(one, stands, now), host)
         if one.data.get("folded"):
             return one.id
         about = alike(one.subject, host) if hosts > 1 else one.subject
@@ -96,6 +96,11 @@ def parted(incidents: Sequence[IncidentRow]) -> tuple[list[IncidentRow], list[In
     return roots, [one for one, later in zip(incidents, follows, strict=True) if later]
 
 
+def following_of(one: IncidentRow, stands: Standing, now: float) -> str:
+    """Return what is next about an incident, as things stand."""
+    return following(one, stands.people, now, free=one.id in stands.free, watched=one.runbook in stands.watched)
+
+
 def told(step: Any) -> str:
     """Return a step that waits for a person, as one line: its name, what it is given, its impact."""
     params = step.get("params") or {}
@@ -123,14 +128,14 @@ def _incident(paint: Paint, group: Group[IncidentRow], stands: Standing, now: fl
     if folded := one.data.get("folded"):
         shown += row(paint, "led to", _led(folded))
     if alone:
-        return [*shown, *row(paint, "next", following(one, stands.people, now, free=one.id in stands.free))]
+        return [*shown, *row(paint, "next", following_of(one, stands, now))]
     return [*shown, *_together(paint, group, stands, now)]
 
 
 def _together(paint: Paint, group: Group[IncidentRow], stands: Standing, now: float) -> list[str]:
     """Return what is next about incidents that are alike, and their ids."""
     one = group.first
-    said = following(one, stands.people, now, free=one.id in stands.free)
+    said = following_of(one, stands, now)
     ids = [each.id for _, each in group.members]
     listed = " ".join(ids[:_IDS])
     more = f" and {len(ids) - _IDS} more (--host shows them)" if len(ids) > _IDS else ""

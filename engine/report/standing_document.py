@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.report.following import asked, following
+from runbook.engine.report.following import asked
 from runbook.engine.report.levels import levels
 from runbook.engine.report.passes import SCHEMA
 from runbook.engine.report.standing import at_work, exit_code, summary
+from runbook.engine.report.standing_blocks import following_of
 
 if TYPE_CHECKING:
     from runbook.engine.journal.ask.runs import LastRun
     from runbook.engine.journal.ask.standing import Standing
     from runbook.engine.journal.facts import IncidentRow
+    from runbook.engine.journal.watches import Watch
     from runbook.engine.report.levels import Level
 
 
@@ -24,6 +26,7 @@ def document(stands: Standing, now: float) -> dict[str, Any]:
         "exit_code": exit_code(stands),
         "summary": summary(stands, now),
         "now": now,
+        "watches": [_watch(watch, state) for watch, state in stands.watches],
         "passes": [_pass(one, now, at_work=at_work(one, stands)) for one in stands.passes],
         "incidents": [_incident(one, stands, now) for one in stands.incidents],
         "pending": [
@@ -59,6 +62,23 @@ def document(stands: Standing, now: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _watch(one: Watch, state: str) -> dict[str, Any]:
+    """Return a watch of the document."""
+    return {
+        "runbook": one.runbook,
+        "shard": one.shard or None,
+        "state": state,
+        "run_id": one.run,
+        "by": one.holder,
+        "epoch": one.epoch,
+        "since": one.since,
+        "last_sign": one.beat,
+        "until": one.until,
+        "every_s": one.every,
+        "told": dict(one.told),
+    }
+
+
 def _incident(one: IncidentRow, stands: Standing, now: float) -> dict[str, Any]:
     """Return an incident of the document."""
     data, approval = one.data, stands.people.approvals.get(one.id)
@@ -78,7 +98,7 @@ def _incident(one: IncidentRow, stands: Standing, now: float) -> dict[str, Any]:
         "fields": data.get("fields") or {},
         "reason": data.get("reason") or None,
         "until": data.get("until"),
-        "next": following(one, stands.people, now, free=one.id in stands.free) or None,
+        "next": following_of(one, stands, now) or None,
         "root": data.get("root") or None,
         "folded": list(data.get("folded") or ()),
         "digest": data.get("digest") or None,

@@ -8,7 +8,8 @@ from runbook.modules.frozen import frozen
 from runbook.modules.logs import subjects
 from runbook.modules.logs.cleaning import Text
 from runbook.modules.logs.clock import Clock
-from runbook.modules.logs.judging import Found, Judge, TooSlow, last_lines
+from runbook.modules.logs.hits import TooSlow
+from runbook.modules.logs.judging import Found, Judge, last_lines
 from runbook.modules.logs.keeping import DEVICES, Block, Keeper
 from runbook.modules.logs.match import judge
 from runbook.modules.logs.opening import Blocks, Unreadable, opened

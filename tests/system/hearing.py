@@ -20,13 +20,17 @@ class Listener:
         self.messages = 0  # that told of stirs
         self._specs: dict[str, Spec] = {}
         self._answers: dict[int, dict] = {}
+        self.listens = False
+        until = time.monotonic() + 30.0
+        while not self.listens:
+            assert time.monotonic() < until, "the agent does not listen"
+            self._receive(0.5)
 
     def watch(self, key, probe, **params):
         """Look until nothing stirs by itself, and return what the last look heard: True, or why not."""
         self._specs[key] = Spec(key, probe, params, listen=key)
         while True:
-            look, heard = self.look(key)
-            print(look, heard)
+            heard = self.look(key)[1]
             if key not in self.settled():
                 return heard
 
@@ -91,3 +95,5 @@ class Listener:
             elif "stirred" in message:
                 self.messages += 1
                 self.stirred += message["stirred"]
+            else:
+                self.listens = message["listens"]

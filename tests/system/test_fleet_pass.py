@@ -191,6 +191,26 @@ operations:
     code, _ = fleet.apply(text)
     assert code == 2
     assert not list(fleet.root.glob("gpu*/used"))
+    (failed,) = [fact.host for fact in fleet.of("operation.ended") if fact.data["state"] == "failed"]
+    left = [fact for fact in fleet.of("operation.ended") if fact.host != failed]
+    assert {(fact.operation, fact.data["error"]) for fact in left} == {
+        ("choose", f"it failed on {failed}"),
+        ("use", f"`choose` failed on {failed}"),
+    }
+    assert all(fact.data["hindered"] for fact in left)
+
+
+def test_a_host_lacks_nothing_that_a_detector_for_others_would_look_at(fleet):
+    text = """
+name: parts
+hosts: all
+detectors:
+  - {name: of gpus, hosts: gpu, file: "{{ root }}/ill", when: exists, limit: 1 per 1h, recover: [{notify: ill}]}
+  - {name: of none, hosts: "login:!login01", gpu: , when: temperature > 85, recover: [{notify: hot}]}
+"""
+    code, _ = fleet.apply(text)
+    assert code == 0
+    assert not fleet.of("look.absent")
 
 
 def test_batches_follow_each_other_and_a_batch_that_fails_ends_the_run(fleet):

@@ -13,7 +13,9 @@ from hearing import Listener
 from own_modules import python39
 from sshds import sshds
 
-from runbook.engine.fleet import here, messages
+from runbook.engine.fleet import here, local, messages
+from runbook.engine.fleet.hosts import Hosts
+from runbook.engine.fleet.line import Here
 from runbook.engine.fleet.messages import Spec
 from runbook.engine.model import NotSeen, Order
 
@@ -160,6 +162,18 @@ def test_a_look_that_nobody_listens_for_costs_nothing_and_says_nothing(listener,
     assert listener.quiet() == []
 
 
+def test_who_listens_only_after_a_look_is_told_to_look_once_more(tmp_path):
+    with here(str(tmp_path / "agent")) as hosts:
+        spec = Spec("log", "log", {"paths": (f"{tmp_path}/x.log",), "patterns": ("E",)}, listen="log")
+        first = hosts.send("localhost", messages.probe([spec]))
+        answers = {}
+        agents.wait_for(lambda: answers.update(hosts.receive(0.1)) or first in answers)
+        assert hosts.heard(answers[first]) == {}
+        listener = Listener(hosts)
+        listener.await_stir("log")
+        assert listener.watch("log", "log", **spec.params) is True
+
+
 def ears(pid):
     """Return what an agent listens by, as the kernel tells: watches, and descriptors of processes and the kernel."""
     found = []
@@ -210,6 +224,28 @@ def test_several_engines_hear_the_same_each_by_its_own_agent(tmp_path):
         (tmp_path / "x.log").write_text("ERROR\n")
         for listener in listeners:
             listener.answer("log", bool)
+
+
+def test_an_agent_of_the_oldest_python_hears_as_well(tmp_path):
+    old = python39()
+    if old is None:
+        pytest.skip("there is no Python 3.9 here")
+
+    class Old(Here):
+        def agent(self, user=None):
+            return local.connect(str(tmp_path / "agent"), python=old)
+
+    with Hosts(lambda _host: Old(), forks=0) as hosts:
+        listener = Listener(hosts)
+        assert hosts.python("localhost").startswith("3.9.")
+        assert listener.watch("log", "log", paths=(f"{tmp_path}/*.log",), patterns=("ERROR",)) is True
+        (tmp_path / "x.log").write_text("ERROR\n")
+        listener.answer("log", bool)
+        sleeper = subprocess.Popen(["/bin/sleep", "323.5"])
+        listener.watch("process", "process", match="^/bin/sleep 323.5$")
+        sleeper.kill()
+        sleeper.wait()
+        listener.answer("process", lambda found: found[0]["count"] == 0)
 
 
 def test_over_ssh_it_is_heard_as_well(sshds, tmp_path, cli):

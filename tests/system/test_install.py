@@ -9,6 +9,7 @@ from pathlib import Path
 
 import installed_host
 import pytest
+import slurm_cluster
 from installed_host import Machine
 
 from runbook.engine.install import unit
@@ -82,6 +83,12 @@ def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(m
     machine.sh(f"systemctl reload {unit}")
     heals(machine, "other")
     assert machine.show(unit, "NRestarts") == "1"
+
+    grown = SERVING + "  - {name: shared, file: /tmp/shared, when: exists}\n"
+    machine.write(file, grown)
+    machine.until(
+        f"journalctl --no-pager -o cat -u {unit} | grep 'keeps from the runbooks what they need by now' | grep PrivateTmp"
+    )
 
     listed = machine.runbook("install", "--list").stdout.split()
     assert listed == ["runbook-serving", "system", "unit", "active", "serving"]
@@ -344,3 +351,45 @@ def test_a_watch_that_does_not_come_up_says_why_at_once(machine):
     gone = machine.runbook("uninstall", "serving", "--yes").stdout
     assert "/etc/systemd/system/runbook-serving.service.d is not ours, and stays" in gone
     machine.sh("rm -r /etc/systemd/system/runbook-serving.service.d")
+
+
+DRAIN = """\
+name: nodes
+every: 1s
+limit: 3 per 1h
+detectors:
+  - name: ill
+    file: /srv/ill
+    when: exists
+    recover: [drain_node: {node: gpu01, manager: slurm, why: ill}]
+    verify: {within: 200ms}
+"""
+SLURM = """\
+import pathlib, signal, sys
+sys.path.insert(0, {tests!r})
+import slurm_cluster
+pathlib.Path("/srv/slurm").mkdir()
+cluster = slurm_cluster.Cluster(pathlib.Path("/srv/slurm"))
+pathlib.Path("/srv/slurm/up").touch()
+signal.sigwait([signal.SIGTERM])
+cluster.close()
+"""
+
+
+def test_a_confined_watch_drains_a_node_of_slurm(machine):
+    if lacks := slurm_cluster.lacking():
+        pytest.skip(lacks)
+    file = machine.write("/etc/runbook/nodes.yaml", DRAIN)
+    machine.write("/root/slurm.py", SLURM.format(tests=str(Path(__file__).parent)))
+    machine.sh(f"{sys.executable} /root/slurm.py >/root/slurm.out 2>&1 &")
+    machine.until("[ -e /srv/slurm/up ]")
+    try:
+        machine.sh("mkdir -p /etc/slurm; cp /srv/slurm/slurm.conf /etc/slurm/; touch /srv/ill")
+        settings = sandbox(machine, file)
+        assert "ProtectSystem=strict" in settings
+        report = confined_pass(machine, "nodes", file, settings)
+        assert report["incidents"][0]["steps"][0]["state"] == "done", report
+        assert re.search(r"State=\S*DRAIN", machine.sh("scontrol show node gpu01"))
+        assert re.search(r"Reason=runbook \[\w+\] ill", machine.sh("scontrol show node gpu01"))
+    finally:
+        machine.sh("pkill -TERM -f /root/slurm.p[y]; while pgrep -f /root/slurm.p[y]; do sleep 0.1; done")

@@ -22,27 +22,32 @@ if TYPE_CHECKING:
 DOWN: Final = 7 * 86400.0  # seconds after which such an end is told no more; as long as it counts for max_unavailable
 RELEASED: Final = "released"
 STOPPED: Final = 130  # the exit code
+_ROUND, _CRON = 60.0, 86400.0  # seconds in which a watch looks at everything, at least; by a cron expression
 _LOOKED_AT: Final = 50  # passes since, among which one is sought that asked again
 _PIECES: Final = ((0, 1), (1, 12), (12, _LOOKED_AT))  # in which they are read: mostly the newest did
 _MOST: Final = 20_000  # words about looks of one pass: some of each of thousands of hosts
-_BLIND: Final = ("look.unknown", "look.seen", "host.unreachable")
+_BLIND: Final = ("look.unknown", "look.seen", "host.unreachable", "host.reached")
+_WELL: Final = ("look.seen", "host.reached")
 
 
 def left(journal: Journal, last: LastRun, host: str, now: float) -> Iterator[IncidentRow]:
     """Yield what ended uncured, of one runbook, and is not known to be well.
 
     It is well when a later pass asked its detector there, came to its end, could see, and did not find the condition
-    true; what an operation's failure opened, when that operation was attempted again. Of each subject only the newest
-    incident counts.
+    true; what an operation's failure opened, when that operation was attempted again. A watch that goes on has no end:
+    what it has had the time to look at, and does not hold, is well. Of each subject only the newest incident counts.
     """
     known = last.begun.get("order")
     since, held = _Since(journal, last), _held(journal, last.runbook)
+    watched = _looked(journal, last)
     for row in _uncured(journal, last.runbook, host, now - DOWN):
         ident, name, detector, _, state, closed, operation = row
         if isinstance(known, list) and detector not in known:
             continue
         found = since.asked(name, detector, closed, operation)
         if found is not None and (state == "interrupted" or held.get(row[1:4], 0.0) < found):
+            continue
+        if closed < watched and row[1:4] not in held and since.sees(last.id, name, detector):
             continue
         if not _over(journal, last.runbook, row):
             about = incident_row(journal.ask(f"SELECT {COLUMNS} FROM incidents WHERE id = ?", (ident,))[0])  # noqa: S608
@@ -54,8 +59,8 @@ def blind(journal: Journal, run: str, host: str = "") -> dict[tuple[str, str], t
     rows = journal.ask(
         """
         SELECT kind, at, host, detector, data FROM events
-        WHERE run = ? AND kind IN ('look.unknown', 'look.seen', 'host.unreachable') AND (? = '' OR host = ?)
-        ORDER BY seq DESC LIMIT ?
+        WHERE run = ? AND kind IN ('look.unknown', 'look.seen', 'host.unreachable', 'host.reached')
+            AND (? = '' OR host = ?) ORDER BY seq DESC LIMIT ?
         """,
         (run, host, host, _MOST),
     )
@@ -63,7 +68,7 @@ def blind(journal: Journal, run: str, host: str = "") -> dict[tuple[str, str], t
     for kind, at, name, detector, column in rows:  # the last word about each counts
         data = codec.load(column)
         key = (name, detector or str(data.get("detector") or ""))
-        found.setdefault(key, None if kind == "look.seen" else (str(data.get("reason") or "unreachable"), at))
+        found.setdefault(key, None if kind in _WELL else (str(data.get("reason") or "unreachable"), at))
     return {key: told for key, told in reversed(found.items()) if told is not None}
 
 
@@ -72,6 +77,7 @@ class _Since:
 
     def __init__(self, journal: Journal, last: LastRun) -> None:
         self._journal = journal
+        self._last = last.id
         commands = runs.PASSES if last.command in runs.PASSES else runs.CALLS
         self._passes: list[tuple[str, float]] = journal.ask(
             f"SELECT id, started FROM runs WHERE runbook = ? AND command IN ({_places(commands)})"  # noqa: S608
@@ -91,11 +97,14 @@ class _Since:
                 return None
             if operation is not None and not self._attempted(one.run, host, operation):
                 continue
-            if one.asks(detector):
-                unseen = self._unseen(one.run)
-                if (host, "") not in unseen and (host, detector) not in unseen:
-                    return one.started
+            if one.asks(detector) and self.sees(one.run, host, detector):
+                return one.started
         return None
+
+    def sees(self, run: str, host: str, detector: str) -> bool:
+        """Tell whether a pass could see what a detector asks of a host."""
+        unseen = self._unseen(run)
+        return (host, "") not in unseen and (host, detector) not in unseen
 
     def _about(self, host: str) -> Iterator[_Past]:
         """Yield the passes over a host."""
@@ -128,7 +137,7 @@ class _Since:
 
     def _unseen(self, run: str) -> set[tuple[str, str]]:
         if self._blind is None:  # most could see everything
-            some = [each for each, _ in self._passes]
+            some = [self._last, *(each for each, _ in self._passes)]
             query = f"""
                 SELECT id FROM runs WHERE id IN ({_places(some)}) AND EXISTS (
                     SELECT 1 FROM events INDEXED BY events_by_run WHERE run = runs.id AND kind IN ({_places(_BLIND)})
@@ -160,6 +169,13 @@ class _Past:
 
 def _places(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
+
+
+def _looked(journal: Journal, last: LastRun) -> float:
+    """Return the time before which a watch that goes on has looked at everything again; 0 where there is none."""
+    rows = journal.ask("SELECT beat FROM watches WHERE run = ? AND ended IS NULL AND epoch > 0", (last.id,))
+    every = last.begun.get("every")
+    return rows[0][0] - (max(_ROUND, 2 * every) if isinstance(every, int | float) else _CRON) if rows else 0.0
 
 
 def _uncured(journal: Journal, runbook: str, host: str, since: float) -> list[tuple[Any, ...]]:

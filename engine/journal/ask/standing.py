@@ -6,7 +6,7 @@ from collections.abc import Mapping  # noqa: TC003 -- frozen classes look at the
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook.engine.journal import codec, leases
+from runbook.engine.journal import codec, leases, watches
 from runbook.engine.journal.ask import runs
 from runbook.engine.journal.ask.find import COLUMNS, incident_row
 from runbook.engine.journal.ask.left import DOWN, STOPPED, blind, left
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runbook.engine.journal.ask.runs import LastRun
     from runbook.engine.journal.facts import IncidentRow
     from runbook.engine.journal.store import Journal
+    from runbook.engine.journal.watches import Watch
 
 _MOST: Final = 500  # facts of one pass that are looked at
 _HELD: Final = 20_000  # facts of one pass about what holds: some of each of thousands of hosts
@@ -102,6 +103,12 @@ class Standing:
     people: People = field(default_factory=People)
     unended: frozenset[str] = frozenset()  # the last passes, by id, that went away before their end, or were stopped
     free: frozenset[str] = frozenset()  # incidents, by id, that only a lease kept from recovery which is over by now
+    watches: tuple[tuple[Watch, str], ...] = ()  # with the state of each
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """The runbooks that a watch looks after now."""
+        return frozenset(watch.runbook for watch, state in self.watches if state == watches.WATCHING)
 
 
 def nobody(_run: str) -> bool:
@@ -123,6 +130,8 @@ def standing(
             unseen += [Blind(one.runbook, *key, reason, at) for key, (reason, at) in told.items()]
             undone += _undone(journal, one, host, now - DOWN)
         incidents = _incidents(journal, passes, runbook, host, now)
+        stands = watches.stances(journal, now, alive, runbook)
+        named = {watch.run for watch, _ in stands}
         return Standing(
             tuple(about),
             tuple(incidents),
@@ -133,8 +142,11 @@ def standing(
             tuple(fed for one in about for fed in components(journal, one, host)),
             tuple(_pools(journal, runbook, host)),
             journal.people(now),
-            frozenset(one.id for one in about if one.command in runs.PASSES and _unended(one, alive)),
+            frozenset(
+                one.id for one in about if one.command in runs.PASSES and one.id not in named and _unended(one, alive)
+            ),
             frozenset(one.id for one in incidents if is_free(journal, one, alive, now)),
+            stands,
         )
 
 

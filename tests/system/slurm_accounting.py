@@ -1,0 +1,252 @@
+"""A whole Slurm for tests: four nodes with cgroups, slurmdbd and its MariaDB, all in one directory and on free ports."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "mariadb-install-db", "sacctmgr", "sbatch")
+CONF = """
+ClusterName=t
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+SlurmctldPort={ctld}
+AuthType=auth/munge
+AuthInfo=socket={place}/munge.sock
+CredType=cred/munge
+StateSaveLocation={place}/state
+SlurmdSpoolDir={place}/spool/%n
+SlurmctldPidFile={place}/slurmctld.pid
+SlurmdPidFile={place}/slurmd-%n.pid
+SlurmctldTimeout=10
+SlurmdTimeout=5
+MessageTimeout=5
+KillWait=1
+MinJobAge=300
+ReturnToService=2
+RebootProgram=/bin/true
+MpiDefault=none
+ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1,sched_min_interval=0,requeue_delay=1
+SlurmdParameters=config_overrides
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={dbd}
+AccountingStoragePass={place}/munge.sock
+AccountingStoreFlags=job_comment,job_script,job_env
+{nodes}
+PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 State=UP DefMemPerCPU=50
+"""
+CGROUPS = """
+CgroupMountpoint=/sys/fs/cgroup
+CgroupPlugin=cgroup/v1
+ConstrainRAMSpace=yes
+ConstrainSwapSpace=no
+ConstrainCores=no
+ConstrainDevices=no
+"""
+DBD = """
+AuthType=auth/munge
+AuthInfo=socket={place}/munge.sock
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={dbd}
+SlurmUser=root
+LogFile={place}/slurmdbd.log
+PidFile={place}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={sql}
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm_acct_db
+"""
+
+
+def lacking() -> str:
+    """What keeps this machine from having such a Slurm; empty when nothing does."""
+    if os.geteuid() != 0:
+        return "only root can be Slurm's own user here"
+    if not os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK):
+        return "no cgroup v1 for memory here"
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    return f"{', '.join(missing)} not installed: `sh tests/debian.sh`" if missing else ""
+
+
+class Accounted:
+    """The daemons, from their start to their end."""
+
+    def __init__(self, place: Path, nodes: int = 4) -> None:
+        self.place = place
+        self.nodes = [f"n{os.getpid()}x{number}" for number in range(1, nodes + 1)]
+        self.env = {"SLURM_CONF": str(place / "slurm.conf")}
+        self.daemons: dict[str, subprocess.Popen[bytes]] = {}
+        for name in ("state", "jobs", "db", *(f"spool/{node}" for node in self.nodes)):
+            (place / name).mkdir(parents=True)
+        ctld, dbd, self.sql, *slurmds = _ports(3 + nodes)
+        named = "\n".join(
+            f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=1200"
+            for name, port in zip(self.nodes, slurmds, strict=True)
+        )
+        words = {"host": socket.gethostname(), "place": place, "ctld": ctld, "dbd": dbd, "sql": self.sql}
+        (place / "slurm.conf").write_text(CONF.format(nodes=named, **words))
+        (place / "cgroup.conf").write_text(CGROUPS)
+        (place / "slurmdbd.conf").write_text(DBD.format(**words))
+        (place / "slurmdbd.conf").chmod(0o600)
+        (place / "munge.key").write_bytes(os.urandom(128))
+        (place / "munge.key").chmod(0o600)
+        try:
+            self._up()
+        except BaseException:
+            self.close()
+            raise
+
+    def _up(self) -> None:
+        self.begin(
+            "munged",
+            *("munged", "--foreground", "--force", f"--key-file={self.place}/munge.key"),
+            f"--socket={self.place}/munge.sock",
+            *(f"--{kind}-file={self.place}/munge.{kind}" for kind in ("pid", "log", "seed")),
+        )
+        database = f"--datadir={self.place}/db"
+        subprocess.run(
+            [
+                *("mariadb-install-db", "--no-defaults", database, "--user=root", "--skip-test-db", "--skip-name-resolve"),
+                *("--innodb-log-file-size=8M", "--auth-root-authentication-method=normal"),
+            ],
+            check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+        sock = f"--socket={self.place}/sql.sock"
+        self.begin(
+            "mariadbd",
+            *("mariadbd", "--no-defaults", database, "--user=root", sock, f"--port={self.sql}"),
+            *("--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=8M"),
+            f"--pid-file={self.place}/sql.pid",
+        )
+        grant = "CREATE USER slurm@'127.0.0.1' IDENTIFIED BY 'slurm'; GRANT ALL ON *.* TO slurm@'127.0.0.1'"
+        self.wait(lambda: subprocess.run(["mariadb", "--no-defaults", sock, "-e", "SELECT 1"], capture_output=True, check=False).returncode == 0)
+        subprocess.run(["mariadb", "--no-defaults", sock, "-e", grant], check=True, timeout=30)
+        self.wait((self.place / "munge.sock").exists)
+        self.accounting()
+        self.wait(lambda: self._run("sacctmgr", "-i", "-Q", "add", "cluster", "t").returncode == 0)
+        self("sacctmgr", "-i", "-Q", "add", "account", "physics", check=False)
+        self("sacctmgr", "-i", "-Q", "add", "user", "root", "account=physics", check=False)
+        self.controller()
+        for name in self.nodes:
+            self.node(name)
+        self.wait(lambda: self("sinfo", "-h", "-t", "idle", "-o", "%D", check=False).strip() == str(len(self.nodes)))
+
+    def controller(self, *more: str) -> None:
+        self.begin("slurmctld", "slurmctld", "-D", *(more or ("-i", "-c")))
+
+    def accounting(self) -> None:
+        self.begin("slurmdbd", "slurmdbd", "-D")
+
+    def node(self, name: str) -> None:
+        self.begin(name, "slurmd", "-D", "-N", name)
+
+    def begin(self, name: str, *argv: str) -> None:
+        with (self.place / f"{name}.out").open("ab") as out:
+            self.daemons[name] = subprocess.Popen(
+                argv, env={**os.environ, **self.env}, stdout=out, stderr=out, stdin=subprocess.DEVNULL
+            )
+
+    def kill(self, name: str) -> None:
+        daemon = self.daemons.pop(name)
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait(10)
+
+    def wait(self, holds, within: float = 40.0):
+        until = time.monotonic() + within
+        while True:
+            found = holds()
+            if found:
+                return found
+            ended = [name for name, one in self.daemons.items() if one.poll() is not None]
+            if ended or time.monotonic() > until:
+                logs = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in self.place.glob("*.out"))
+                raise RuntimeError(f"Slurm does not come to it ({ended} ended):\n{logs}")
+            time.sleep(0.1)
+
+    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            argv, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def __call__(self, *argv: str, check: bool = True) -> str:
+        done = self._run(*argv)
+        if check and done.returncode:
+            raise AssertionError(f"{argv}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def submit(self, script: str, *options: str, args: tuple[str, ...] = ()) -> str:
+        """Send a job and return its id; its output goes to jobs/."""
+        file = self.place / "jobs" / f"script-{len(list((self.place / 'jobs').iterdir()))}.sh"
+        file.write_text(f"#!/bin/bash\n{script}\n")
+        output = f"{self.place}/jobs/%A_%a.out" if any("array" in one for one in options) else f"{self.place}/jobs/%j.out"
+        argv = ("sbatch", "--parsable", f"--chdir={self.place}/jobs", f"--output={output}", *options, str(file), *args)
+        return self(*argv).strip()
+
+    def rows(self, *columns: str) -> list[list[str]]:
+        """What the accounting tells of all jobs, without their steps."""
+        told = self("sacct", "-a", "-X", "-n", "-P", "--duplicates", "-S", "now-1days", "-o", ",".join(columns))
+        return [line.split("|") for line in told.splitlines()]
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self("scancel", "--user=root", check=False)
+        for one in reversed(self.daemons.values()):
+            one.terminate()
+        for one in reversed(self.daemons.values()):
+            try:
+                one.wait(10)
+            except subprocess.TimeoutExpired:
+                one.kill()
+                one.wait(10)
+        self._end_jobs()
+
+    def _end_jobs(self) -> None:
+        """End what jobs left behind, and the cgroups of these nodes."""
+        from pathlib import Path
+
+        for top in Path("/sys/fs/cgroup").glob("*/"):
+            for name in self.nodes:
+                for group in sorted(top.glob(f"slurm_{name}/**/"), key=lambda one: -len(str(one))):
+                    for pid in (group / "cgroup.procs").read_text().split() if group.is_dir() else ():
+                        with contextlib.suppress(OSError):
+                            os.kill(int(pid), signal.SIGKILL)
+                    until = time.monotonic() + 2
+                    while time.monotonic() < until:
+                        with contextlib.suppress(FileNotFoundError):
+                            try:
+                                group.rmdir()
+                            except OSError:
+                                time.sleep(0.02)
+                                continue
+                        break
+
+
+def _ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as taken:
+        found = []
+        for _ in range(count):
+            sock = taken.enter_context(socket.socket())
+            sock.bind(("127.0.0.1", 0))
+            found.append(sock.getsockname()[1])
+        return found
