@@ -111,9 +111,9 @@ class Across:
         """Say for whom recoveries waited: where they share a budget, all hosts are looked at before one begins."""
         if run.late >= _LATE and not self._quiet:
             waited = words.duration(run.late)
-            said = f"recoveries waited {waited} for the answer of {written(run.late_for, self._paint.columns)}, since"
-            whole = f"{said} `max_unavailable`, or a fault that may come from another host's, needs all answers"
-            yield [self._paint(line, "dim") for line in words.wrapped(words.printable(whole), self._paint.columns)]
+            named = words.printable(written(run.late_for, self._paint.columns))
+            said = f"recoveries waited {waited} for {named}: who is recovered is decided when all have answered"
+            yield [self._paint(line, "dim") for line in words.wrapped(said, self._paint.columns)]
 
     def _incident(self, group: Group[IncidentReport], run: RunReport) -> list[str]:
         if len(group.members) == 1:

@@ -39,7 +39,7 @@ class Gather:
         self._changed_on: dict[str, set[str]] = {}  # by run: the hosts whose reports lack the last of them
         self._looked: dict[str, set[str]] = {}  # names of hosts, of runs that tell of them
         self._opened: dict[str, float] = {}
-        self._held: dict[str, tuple[float, tuple[str, ...]]] = {}  # by run: since when, for which hosts
+        self._held: dict[str, list[tuple[float, tuple[str, ...]]]] = {}  # by run: from when on, for which hosts
         self._recovering: dict[str, float] = {}
         self._verifying: dict[str, float] = {}
 
@@ -235,13 +235,14 @@ class Gather:
 
     def _begun(self, fact: Fact) -> None:
         self._recovering[fact.incident] = fact.at
-        since, hosts = self._held.pop(fact.run, (fact.at, ()))
-        if fact.at - since > self._runs[fact.run].late:
-            self._runs[fact.run] = replace(self._runs[fact.run], late=fact.at - since, late_for=hosts)
+        held = self._held.pop(fact.run, [])
+        if held and fact.at - held[0][0] > self._runs[fact.run].late:
+            ends = [*(at for at, _ in held[1:]), fact.at]
+            _, hosts = max((end - at, hosts) for (at, hosts), end in zip(held, ends, strict=True))
+            self._runs[fact.run] = replace(self._runs[fact.run], late=fact.at - held[0][0], late_for=hosts)
 
     def _waits(self, fact: Fact) -> None:
-        since, _ = self._held.get(fact.run, (fact.at, ()))
-        self._held[fact.run] = since, reading.names(fact.data.get("hosts"))
+        self._held.setdefault(fact.run, []).append((fact.at, reading.names(fact.data.get("hosts"))))
 
     def _refused(self, fact: Fact) -> None:
         self._change(fact, reason=str(fact.data.get("reason") or fact.data.get("guard") or ""))

@@ -3,8 +3,9 @@
 import errno
 import os
 import re
+import stat
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Generator, Iterator, List, Mapping, Optional, Tuple
 
 from runbook.modules.declare import Absent, Unclear
 from runbook.modules.frozen import frozen
@@ -16,10 +17,34 @@ from runbook.modules.logs.wrapping import fields_of, text_of
 DEVICE = "/dev/kmsg"
 RECORD = 8192  # bytes; the kernel gives one message a read, and refuses where it does not fit
 MOST = 20_000  # messages of one look
+_OPEN = 4  # descriptors that a worker keeps
 
 _MEND = "look as root, or let the user read the journal (group systemd-journal)"
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 _RAW = re.compile(r"<\d{1,3}>\[ *(\d{1,12}\.\d{6})\] ?(.*)")
+
+
+class _Readers:
+    """Descriptors of the device that were read to its end: to read all of its messages again costs 10 ms or more."""
+
+    def __init__(self) -> None:
+        self._behind: Dict[int, int] = {}  # by the number of the message behind which they stand
+        self._owner = -1
+
+    def take(self, number: int) -> Optional[int]:
+        """Return one that stands behind this message, if there is one, for its caller to close or to give back."""
+        return self._behind.pop(number, None) if self._owner == os.getpid() else None  # a child would share its place
+
+    def give(self, number: int, descriptor: int) -> None:
+        """Keep one that stands behind this message."""
+        if self._owner != os.getpid():
+            self._behind, self._owner = {}, os.getpid()
+        while len(self._behind) >= _OPEN or number in self._behind:
+            os.close(self._behind.pop(number if number in self._behind else next(iter(self._behind))))
+        self._behind[number] = descriptor
+
+
+_READERS = _Readers()
 
 
 @frozen
@@ -98,14 +123,20 @@ class Kernel:
     def _messages(self) -> Iterator[Message]:
         """Yield all messages that are there, by the first way that is open to us."""
         try:
-            descriptor = os.open(DEVICE, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = _READERS.take(self._number)
+            if descriptor is None:
+                descriptor = os.open(DEVICE, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             refused = f"{DEVICE}: {error.strerror}"
         else:
+            last = -1
             try:
-                yield from self._device(descriptor)
+                last = yield from self._device(descriptor)
             finally:
-                os.close(descriptor)
+                if last >= 0 and stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                    _READERS.give(last, descriptor)
+                else:
+                    os.close(descriptor)
             return
         answers = []
         for argv, read in ((self._journalctl(), _journalled), (("dmesg", "--raw"), _raw)):
@@ -121,19 +152,20 @@ class Kernel:
             raise Absent(f"there is no {DEVICE}, no journalctl and no dmesg here")
         raise Unclear(f"the kernel's messages can't be read ({'; '.join([refused, *answers])}): {_MEND}")
 
-    def _device(self, descriptor: int) -> Iterator[Message]:
+    def _device(self, descriptor: int) -> Generator[Message, None, int]:
+        """Yield what can be read; return the number of the last one, -1 where it ended otherwise than by that."""
         before = self._number
         while True:
             try:
                 record = os.read(descriptor, RECORD)
             except BlockingIOError:
-                return
+                return before
             except OSError as error:
                 if error.errno == errno.EPIPE:
                     continue  # overwritten while we read: it goes on with the oldest that is left
                 raise Unclear(f"{DEVICE} can't be read: {error.strerror}") from error
             if not record:
-                return  # a file in the device's place: the device itself never ends
+                return -1  # a file in the device's place: the device itself never ends
             message = _parsed(record, self._number)
             if message is None:
                 continue

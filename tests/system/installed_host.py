@@ -87,7 +87,7 @@ class Machine(BootedHost):
         end = time.monotonic() + within
         while (done := self.run("sh", "-ec", script, check=False)).returncode:
             if time.monotonic() > end:
-                log = self.run("journalctl", "--no-pager", "-n", "80", check=False).stdout
+                log = self.run("journalctl", "--no-pager", "-n", "60", "-u", "runbook*", check=False).stdout
                 raise TimeoutError(f"not within {within:g} s: {script}\n{done.stdout}{done.stderr}\n{log}")
             time.sleep(0.1)
         return done.stdout.strip()
