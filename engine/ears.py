@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.fleet.connection import Gone
@@ -11,10 +12,15 @@ if TYPE_CHECKING:
 
     from runbook.engine.fleet.hosts import Hosts
 
+    Heard = tuple[str, list[tuple[str, str]] | None]
 
-def key(run: str, detector: str) -> str:
-    """Return what an agent is to say when something happens that a run's detector looks at."""
-    return f"{run}/{detector}"
+
+def key(runbook: str, detector: str) -> str:
+    """Return what an agent is to say when something happens that a detector looks at.
+
+    The same after a reload: an agent listens for it in place of what it had, and not beside that.
+    """
+    return json.dumps([runbook, detector], separators=(",", ":"))
 
 
 class Ears:
@@ -35,11 +41,11 @@ class Ears:
             self._open.add((host, user))
             self._channels[self._hosts.listen(host, user)] = (host, user)
 
-    def heard(self, number: int, answer: Mapping[str, Any] | Gone) -> tuple[str, list[tuple[str, str]]] | None:
+    def heard(self, number: int, answer: Mapping[str, Any] | Gone) -> Heard | None:
         """Take an answer in, if it came through one of the channels.
 
         Returns:
-            The host, and by run the detectors that something has happened to.
+            The host, and by runbook the detectors that something has happened to; None: it says nothing any more.
         """
         place = self._channels.get(number)
         if place is None:
@@ -47,10 +53,14 @@ class Ears:
         if isinstance(answer, Gone) or "error" in answer:
             del self._channels[number]
             self._open.discard(place)
-            return place[0], []
-        found = []
-        for each in answer.get("stirred", ()):
-            run, slash, detector = str(each).partition("/")
-            if slash:
-                found.append((run, detector))
-        return place[0], found
+            return place[0], None if isinstance(answer, Gone) else []
+        return place[0], [found for each in answer.get("stirred", ()) if (found := _unpacked(each)) is not None]
+
+
+def _unpacked(text: object) -> tuple[str, str] | None:
+    """Return what `key` made it of; None for what a host made up."""
+    try:
+        runbook, detector = json.loads(str(text))
+    except (ValueError, TypeError):
+        return None
+    return str(runbook), str(detector)

@@ -201,7 +201,7 @@ def _looked(found: Inquiry, state: State, host: str, cursors: Mapping[str, Any],
         return replace(found, unseen=f"{host} is in no inventory that was given: name it by -i")
     runbook, detector = found.runbook, found.detector
     wanted = [one for one in runbook.detectors if one.name in {detector.name, *_members(runbook, detector)}]
-    looks = _looks(state.plan, wanted, host, cursors, among)
+    looks = _looks(state.plan, wanted, host, cursors, among) | _heard(state.plan, wanted, host, cursors, now)
     found = replace(found, looked=now)
     recovering, _ = advance(state, Recover(), now)
     after, commands = advance(recovering, Looked(host, looks), now)
@@ -270,6 +270,19 @@ def _looks(
         with among.fleet() as hosts:
             looks |= looking.now(hosts, host, specs)
     return looks
+
+
+def _heard(
+    plan: Plan, wanted: Sequence[Detector], host: str, cursors: Mapping[str, Any], now: float
+) -> dict[str, Look]:
+    """Return what is known by alerts: what a watch has heard stands in the journal."""
+    names = [one.name for one in wanted if catalogue.probe(one.probe).heard]
+    if not names:
+        return {}
+    from runbook.engine.alerts.hearing import Hearing
+    from runbook.engine.alerts.inbox import Inbox
+
+    return Hearing(Inbox(), lambda _, name: cursors.get(name, {})).looks(plan, host, names, now)
 
 
 def _component(state: State, detector: Detector, host: str) -> Look:

@@ -54,7 +54,7 @@ def specs(
             known[name] = NotSeen(error.what)
             continue
         deadline = catalogue.probe(detector.probe).deadline(params)
-        heard = ears.key(plan.run, name) if listens else ""
+        heard = ears.key(plan.runbook.name, name) if listens else ""
         spec = Spec(name, detector.probe, params, cursor(host, name), deadline, detector.python, heard)
         asked.setdefault(plan.user(host, detector.become, detector.become_user), []).append(spec)
     return asked, known

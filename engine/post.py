@@ -169,6 +169,11 @@ class Post:
         if self.sitting is not None:
             self.sitting.stir(host, names)
 
+    def deaf(self, host: str) -> None:
+        """Look at a host again soon: nobody there says any more when something happens."""
+        if self.sitting is not None:
+            self.sitting.deaf(host)
+
     def alerted(self, message: Message) -> bool:
         """Take in alerts; tell whether what they led to is durable."""
         if self.standing is not Standing.ACTIVE or self.sitting is None:

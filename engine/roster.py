@@ -117,11 +117,16 @@ class Roster:
                     return
 
     def stirred(self, host: str, what: Sequence[tuple[str, str]]) -> None:
-        """Look at what has happened on a host: by run, detectors."""
+        """Look at what has happened on a host: by runbook, detectors."""
         for post in self._posts.values():
-            names = [detector for run, detector in what if run == post.run]
+            names = [detector for runbook, detector in what if runbook == post.name]
             if names:
                 post.stir(host, names)
+
+    def deaf(self, host: str) -> None:
+        """Take in that a host's agent says no more when something happens."""
+        for post in self._posts.values():
+            post.deaf(host)
 
     def alerted(self, message: Message) -> bool:
         """Take in alerts; tell whether what they led to is durable."""

@@ -7,6 +7,7 @@ connections to their hosts.
 from __future__ import annotations
 
 import enum
+import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 GAP: Final = 0.05  # seconds between two looks at a host that something has happened on
 PATIENCE: Final = 600.0  # seconds for which a host is not looked at because an earlier run's step goes on there
+DEAF: Final = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0, 300.0)  # seconds before a host that was lost is looked at again
 AGAIN: Final = 300.0  # seconds after which that is asked anew
 OFTEN: Final = 600.0  # seconds after which what counts no more is forgotten
 LONGEST: Final = 3600.0  # seconds until there is something to do, at most
@@ -108,6 +110,7 @@ class Sitting(Driver):
         self._stirred: dict[str, set[str]] = {}  # by host: what something has happened to
         self._looked: dict[str, float] = {}  # by host: when a stir made us look last
         self._ripens: dict[tuple[str, str], float] = {}  # by host and detector: when a hold is long enough
+        self._lost: dict[str, tuple[int, float]] = {}  # by host: how often in a row, and when to look again
         self._loose: dict[str, float] = {}  # by host: when to ask again for steps that earlier runs left
         self._resumed = clock()
         self._forgot = clock()
@@ -148,21 +151,28 @@ class Sitting(Driver):
         """Look at hosts, since it is time to; one that still answers the look before is left out."""
         if self.phase not in (Phase.BEFORE, Phase.WATCHING):
             return
-        asked = [host for host in hosts if not self._rounds.open(host).intersection(names)]
-        for host in sorted(set(hosts) - set(asked) - self._behind):
+        wanted = frozenset(names).intersection(self._names)
+        asked = {host: rest for host in hosts if (rest := wanted - self._rounds.open(host))}
+        for host in sorted(set(hosts) - set(asked) - self._behind) if wanted else ():
             self._behind.add(host)
             self._say("behind", f"{host} has not answered the look before: this one is left out there", "warning")
-        if not asked or not set(names).intersection(self._names):
+        if not asked:
             return
         self._put(Asked(frozenset(asked)))
-        for host in asked:
-            self._look(host, names)
+        for host, rest in asked.items():
+            self._look(host, rest)
 
     def stir(self, host: str, names: Iterable[str]) -> None:
         """Look at some detectors of a host as soon as may be: something has happened."""
         known = set(names) & set(self._names)
         if known and host in self.state.plan.scopes and self.phase is Phase.WATCHING:
             self._stirred.setdefault(host, set()).update(known)
+
+    def deaf(self, host: str) -> None:
+        """Look at a host again soon: it is lost, and until then nobody there says when something happens."""
+        if host in self.state.plan.scopes and self.phase is Phase.WATCHING:
+            number, _ = self._lost.get(host, (0, 0.0))
+            self._lost[host] = number + 1, self._clock() + DEAF[min(number, len(DEAF) - 1)]
 
     def heard(self, number: int, answer: Mapping[str, Any] | Gone) -> bool:
         """Take in an answer, if it is to something of ours; tell whether it is."""
@@ -213,6 +223,7 @@ class Sitting(Driver):
         if self._events or any(host not in self._flight.resuming for host in self._late):
             return 0.0
         times = [self.state.wake, self._flight.due, *self._ripens.values(), *self._loose.values()]
+        times += [at for _, at in self._lost.values()]
         times += [
             self._looked.get(host, 0.0) + GAP
             for host, names in self._stirred.items()
@@ -262,6 +273,10 @@ class Sitting(Driver):
             self._look(host, self._late.pop(host))
         if self.phase is not Phase.WATCHING:
             return
+        for host, (number, at) in list(self._lost.items()):
+            if now >= at:
+                self._lost[host] = number, math.inf
+                self._stirred.setdefault(host, set()).update(self._names)
         for (host, name), at in list(self._ripens.items()):
             if now >= at:
                 del self._ripens[host, name]
@@ -294,6 +309,7 @@ class Sitting(Driver):
             self._ripen(event.host, event.looks)
         if isinstance(event, Looked) and event.answered:
             self._flight.back(event.host, self.state)
+            self._lost.pop(event.host, None)
             self._behind.discard(event.host)
             self._tell_polled(event.host, event.looks)
 

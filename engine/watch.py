@@ -146,8 +146,10 @@ class Watch:
                 told = ears.heard(number, answer)
                 if told is None:
                     self._roster.heard(number, answer)
+                elif told[1] is None:
+                    self._roster.deaf(told[0])
                 else:
-                    self._roster.stirred(*told)
+                    self._roster.stirred(told[0], told[1])
             self._roster.due()
             self._hear_alerts()
             now = time.monotonic()

@@ -184,10 +184,10 @@ class Agent:
                 self._unpack(message)
             elif op == "probe":
                 self._looked += 1
-                self._work.append(Batch(message, self._states, self._standing))
                 if self._hearing is not None:
-                    for key in _keys(message["specs"]):
-                        self._hearing.keys.begin(key)
+                    for spec in filter(_listened, message["specs"]):
+                        spec[look.EPOCH] = self._hearing.keys.begin(str(spec["listen"]))
+                self._work.append(Batch(message, self._states, self._standing))
             elif op == "listen":
                 self._listen(seq)
             elif op in {"run", "undo"}:
@@ -328,8 +328,8 @@ class Agent:
                 _tidy_code(os.path.dirname(self._code), self._code, now)
 
 
-def _keys(specs: Any) -> List[str]:
-    return [str(spec["listen"]) for spec in specs if spec.get("listen")]
+def _listened(spec: Dict[str, Any]) -> bool:
+    return bool(spec.get("listen"))
 
 
 def _refusal(request: Dict[str, Any], reason: str) -> Dict[str, Any]:

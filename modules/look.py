@@ -18,6 +18,7 @@ LARGEST = 16 << 20  # bytes of one look's answer
 _GATHERED = 48 * 1024  # bytes that are said before who listens is called; a pipe takes 64 KiB
 EARS = "ears"  # in a moment: the inotify instance that the agent listens to, -1 where it has none
 SOURCES = "sources"  # in a look's answer, for the agent alone: what can be heard
+EPOCH = "epoch"  # in a spec: another number when what it listens to has changed
 COST = "cost"  # likewise: seconds of processor time, those of programs that were asked included
 _ELSEWHERE = "what can be heard is not told by a look under a `python` of its own"
 _INDEX = struct.Struct("!I")
@@ -89,7 +90,7 @@ def _listen(
 
     with contextlib.suppress(Unclear, Invalid, KeyError):  # it is no probe: the look says so
         probe = _probe(str(spec.get("id")), _class(spec)[0], spec.get("params") or {})
-        answer[SOURCES] = seeking.sought(probe, host, seen, moment)
+        answer[SOURCES] = seeking.sought(probe, host, seen, moment, spec)
 
 
 @lru_cache(maxsize=1)

@@ -9,9 +9,6 @@ import click
 
 from runbook import __version__
 
-_LATER = frozenset({
-    *("watch",),
-})  # fmt: skip
 _FOLDER = os.path.dirname(__file__)  # noqa: PTH120 -- pathlib costs a start-up
 
 
@@ -37,11 +34,6 @@ class Commands(click.Group):
         wrong, known = args[0], self.list_commands(ctx)
         if wrong.startswith("-") or wrong in known:
             return super().resolve_command(ctx, args)
-        if wrong in _LATER:
-            from runbook.engine.errors import UserError
-
-            said = f"`runbook {wrong}` is not in this version ({'.'.join(__version__.split('.')[:2])})"
-            raise UserError(said, mend=f"there are {', '.join(known)}")
         from runbook.engine.language.nearest import nearest
 
         near = nearest(wrong, known)

@@ -6,6 +6,7 @@ import itertools
 import pathlib
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -98,6 +99,7 @@ def command(
         runbook history --detector "server down" --format json
         runbook history --state unhealed --state interrupted --since 30d
     """
+    from runbook.engine.cli.status import at_work
     from runbook.engine.journal import queries
     from runbook.engine.journal.store import open_journal
     from runbook.engine.report import past
@@ -116,7 +118,7 @@ def command(
             lines = [paint.fit(line) for line in past.incident_lines(paint, found, time.time())]
             click.echo("\n".join(lines) or nothing(book, question))
             return
-        runs = queries.history(book, question)
+        runs = queries.history(book, question, partial(at_work, book.path))
         if form == "json":
             told = [past.document(run) for run in itertools.islice(runs, limit)]
             click.echo(encode({"schema": 1, "journal": book.path, "runs": told}, indent=2))

@@ -52,7 +52,8 @@ def command(module: str, words: tuple[str, ...], when: str | None, form: str, **
 
     cls = _arguments.probe(module)
     if cls.engine:
-        raise UserError(f"`{module}` looks at no host: it judges what the engine knows")
+        why = "only `runbook watch` hears it" if cls.heard else "it judges what the engine knows"
+        raise UserError(f"`{module}` looks at no host: {why}")
     condition = _condition(when)
     params = _arguments.parameters(cls, words, templates=bool(given["inventories"]))
     among = Among(_fleet.reach(given))

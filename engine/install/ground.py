@@ -58,7 +58,7 @@ def ground(watched: Watched) -> Ground:
     texts = [text for request in local for text in _texts(request)]
     tmp = _named(_TMP, texts, [*watched.reads, *trees, *watched.writes], TMPS)
     home = _named(_HOME, texts, [*watched.reads, *watched.settings, *trees, *watched.writes], HOMES)
-    writes = [*map(_present, trees), *watched.writes, *(TMPS if tmp else ())]
+    writes = [*map(_present, [*trees, *watched.writes]), *(TMPS if tmp else ())]
     return Ground(needs.together(wanted), bool(local), outermost(writes), home=home, tmp=tmp, system=watched.system)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from typing import TYPE_CHECKING, Final
@@ -11,16 +12,18 @@ from runbook.engine.install import ground, refusals, words
 from runbook.engine.install.sandbox import settings
 from runbook.engine.install.unit import Service
 from runbook.engine.journal import location
+from runbook.engine.reloading import of_inventory
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from runbook.engine.install.ground import Watched
     from runbook.engine.install.words import Word
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}")
 _STATE: Final = "/var/lib/runbook"
+_MOST: Final = 500  # directories of an inventory, of signatures or of modules
 
 
 @frozen
@@ -105,19 +108,28 @@ def problems(asked: Asked, watched: Watched) -> Iterator[UserError]:
         try:
             variables = refusals.variables(asked.environment_file)
         except UserError as error:
-            yield error
+            yield wrong
     for request in watched.requests:
         yield from refusals.secrets(request.runbook, request.secrets.keys(), variables, cron=asked.cron)
         yield from refusals.relative(request.runbook)
     if os.geteuid() == 0 and watched.system:
-        yield from refusals.untrusted(dict.fromkeys(obeyed(asked, watched)))
+        for wrong in itertools.islice(refusals.untrusted(words.code()), 1):
+            error.mend = (
+                "python3 -m venv /opt/runbook && /opt/runbook/bin/pip install runbook, and install it from there"
+            )
+            yield wrong
+        yield from refusals.untrusted(_obeyed(asked, watched))
 
 
-def obeyed(asked: Asked, watched: Watched) -> Sequence[str]:
-    """Return what the service runs, or does what it says."""
-    found = [*words.code(), *refusals.sources(each.runbook for each in watched.requests), *watched.settings]
-    found += [path for path in words.paths(asked.words, written=False) if os.path.exists(path)]  # noqa: PTH110
-    return [*found, asked.environment_file] if asked.environment_file else found
+def _obeyed(asked: Asked, watched: Watched) -> Iterator[str]:
+    """Yield the files that the service does what they say, each once."""
+    found = [*refusals.sources(each.runbook for each in watched.requests), *watched.settings, asked.environment_file]
+    for path in words.paths(asked.words, written=False):
+        found += [path, *of_inventory(path)]
+    for path in dict.fromkeys(filter(os.path.exists, found)):
+        yield path
+        for place, _, names in itertools.islice(os.walk(path), _MOST):
+            yield from (os.path.join(place, name) for name in names)  # noqa: PTH118
 
 
 def _directory() -> str:

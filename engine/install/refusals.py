@@ -70,7 +70,7 @@ def untrusted(paths: Iterable[str]) -> Iterator[UserError]:
         wrong = next(_others(os.path.realpath(path)), None)
         if wrong is not None:
             what, mend = wrong
-            yield UserError(f"root would do for ever what this says, and {what}", where=path, mend=mend)
+            yield UserError(f"root would do for ever what is here, and {what}", where=path, mend=mend)
 
 
 def variables(file: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ from runbook.engine.journal.facts import Fact
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from runbook.engine.journal.facts import IncidentRow
     from runbook.engine.journal.store import Journal
@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 _TOLD: Final = (
     *("incident.pending", "incident.opened", "incident.resumed", "incident.changed", "incident.ended"),
     *("guard.refused", "recovery.begun", "step.ended", "attempt.ended", "attempt.delayed", "operation.ended"),
-    *("look.unknown", "look.seen", "host.unreachable", "channel.told"),
+    *("look.unknown", "look.seen", "host.unreachable", "host.reached", "channel.told"),
 )  # fmt: skip
 _BEGUN: Final = ("run.begun", "attempt.begun")  # what a run was at, of one that was stopped or killed
 STOPPED: Final = 130  # the exit code
 _NAMING: Final = ("events", "incidents", "cursors")  # the tables that name detectors
 _MOST: Final = 50_000  # facts of one run that are told: some of each of thousands of hosts
+
+
+def nobody(_run: str) -> bool:
+    """Say that a run without an end does not live."""
+    return False
 
 
 @frozen
@@ -43,7 +48,7 @@ class Asked:
 
 @frozen
 class PastRun:
-    """A run that was; `ended` is None when it goes on still, or was killed."""
+    """A run that was; `ended` is None when it goes on still (`lives`), or was killed."""
 
     id: str
     runbook: str
@@ -52,7 +57,8 @@ class PastRun:
     ended: float | None
     exit_code: int | None
     by: str
-    facts: tuple[Fact, ...] = ()  # none: it found nothing and did nothing
+    facts: tuple[Fact, ...] = ()  # since what is asked about; none: it found nothing and did nothing
+    lives: bool = False
 
     @property
     def stopped(self) -> bool:
@@ -60,18 +66,27 @@ class PastRun:
         return self.exit_code == STOPPED
 
 
-def history(journal: Journal, asked: Asked) -> Iterator[PastRun]:
-    """Yield the runs, newest first; those that are not about what is asked are left out."""
+def history(journal: Journal, asked: Asked, alive: Callable[[str], bool] = nobody) -> Iterator[PastRun]:
+    """Yield the runs, newest first; those that are not about what is asked are left out.
+
+    A watch may have begun long before, and told what is asked about all the same.
+
+    Args:
+        journal: where.
+        asked: about what.
+        alive: tells whether a run that has no end is at work.
+    """
     rows = journal.ask(
         "SELECT id, runbook, command, started, ended, exit_code, started_by FROM runs"
-        " WHERE started >= ? AND (? = '' OR runbook = ?) ORDER BY started DESC, id",
-        (asked.since, asked.runbook, asked.runbook),
+        " WHERE (started >= ?1 OR (command = 'watch' AND (ended IS NULL OR ended >= ?1))) AND (?2 = '' OR runbook = ?2)"
+        " ORDER BY started DESC, id",
+        (asked.since, asked.runbook),
     )
     for row in rows:
         whole = row[4] is not None and row[5] != STOPPED
         facts = _facts(journal, row[0], asked, _TOLD if whole else (*_BEGUN, *_TOLD))
         if facts or not asked.narrow:
-            yield PastRun(*(*row, facts))
+            yield PastRun(*(*row, facts, row[4] is None and alive(row[0])))
 
 
 def incidents(journal: Journal, asked: Asked, states: Sequence[str] = (), most: int = 20) -> list[IncidentRow]:
@@ -99,9 +114,9 @@ def _facts(journal: Journal, run: str, asked: Asked, kinds: tuple[str, ...]) -> 
         f"""
         SELECT kind, at, run, host, detector, subject, incident, operation, step, data FROM events
         WHERE run = ? AND kind IN ({_places(kinds)}) AND (? = '' OR host = ?) AND (? = '' OR detector = ?)
-        ORDER BY seq LIMIT ?
+            AND (at >= ? OR kind = 'run.begun') ORDER BY seq LIMIT ?
         """,  # noqa: S608 -- question marks
-        (run, *kinds, asked.host, asked.host, asked.detector, asked.detector, _MOST),
+        (run, *kinds, asked.host, asked.host, asked.detector, asked.detector, asked.since, _MOST),
     )
     return tuple(Fact(*(*row[:9], codec.load(row[9]))) for row in rows)
 

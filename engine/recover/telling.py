@@ -26,6 +26,7 @@ _IN_VAIN: Final = frozenset({IncidentState.UNHEALED, IncidentState.UNVERIFIED, I
 _STANDS: Final = frozenset(
     {IncidentState.OPEN, IncidentState.WAITING, IncidentState.OBSERVED, IncidentState.SUPPRESSED}
 )
+_KNOWN: Final = "known"  # marks what was told of an incident before it, in vain
 _SILENT: Final = "silent"  # marks what nobody was to hear of when it happened
 
 
@@ -65,9 +66,10 @@ def _due(turn: Turn) -> Iterator[tuple[Incident, str]]:
     for incident in [*turn.read("incidents").values()]:
         given = _asked(turn, incident)
         if given is not None and _known(turn, incident) and not _silenced(turn, incident):
-            kind = _live(turn, incident, given)
+            current = _again(turn, incident, given)
+            kind = _live(turn, current, given)
             if kind:
-                yield incident, kind
+                yield current, kind
     for group in ("past", "ended"):
         for incident in [*turn.read(group).values()]:
             given = _asked(turn, incident)
@@ -97,6 +99,16 @@ def _known(turn: Turn, incident: Incident) -> bool:
     return fresh or place in turn.read("judged") or incident.host in turn.read("unreached")
 
 
+def _again(turn: Turn, incident: Incident, given: Tell) -> Incident:
+    """Mark one that opens after a recovery in vain of the same: people know, and are told again when it is time to."""
+    ended = turn.read("finished").get(incident.key)
+    if incident.reported or ended is None or incident.key not in turn.read("failed"):
+        return incident
+    if given.remind and turn.now - ended >= given.remind:
+        return incident
+    return turn.put(replace(incident, reported={_KNOWN: ended}))
+
+
 def _live(turn: Turn, incident: Incident, given: Tell) -> str:
     told = incident.reported
     if incident.state is IncidentState.WAITING and "waiting" in given.about and _asks(incident) not in told:
@@ -113,6 +125,8 @@ def _over(incident: Incident, given: Tell) -> str:
     if _SILENT in incident.reported:
         return ""
     kind = "cured" if incident.state is IncidentState.CURED else "unhealed" if incident.state in _IN_VAIN else ""
+    if kind == "unhealed" and set(incident.reported) == {_KNOWN}:
+        return ""
     if kind and kind in given.about:
         return "" if kind in incident.reported else kind
     return "open" if "open" in given.about and not incident.reported else ""

@@ -6,12 +6,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.decide.guards import moment
-from runbook.engine.language.units import format_duration
+from runbook.engine.language import params
+from runbook.engine.language.units import format_duration, format_size
 from runbook.engine.model import IncidentState
+from runbook.modules import catalogue
+from runbook.modules.declare import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runbook.engine.language.params import Parameter
     from runbook.engine.model import Detector
     from runbook.engine.recover.state import Incident
 
@@ -54,7 +58,11 @@ def written(detector: Detector, kind: str, incidents: Sequence[Incident], now: f
 
 def _about(detector: Detector, incident: Incident) -> str:
     subject = f" · {_short(incident.subject)}" if incident.subject not in {"", incident.host} else ""
-    seen = ", ".join(f"{name} {_short(value)}" for name, value in _evidence(detector, incident))
+    known = params.record_fields(catalogue.probe(detector.probe))
+    seen = ", ".join(
+        f"{name.removesuffix('_percent').replace('_', ' ')} {_valued(known.get(name), value)}"
+        for name, value in _evidence(detector, incident)
+    )
     return f"{incident.host}{subject}" + (f": {seen}" if seen else "")
 
 
@@ -88,6 +96,19 @@ def _together(kind: str, incidents: Sequence[Incident]) -> list[str]:
     states = Counter(incident.state.value for incident in incidents)
     lines = [", ".join(f"{count} {state}" for state, count in states.most_common())]
     return [*lines, "see `runbook approvals`"] if states.get("waiting") else lines
+
+
+def _valued(field: Parameter | None, value: Any) -> str:
+    """Return a field's value in the unit that it is of."""
+    if field is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return _short(value)
+    if field.kind is Kind.SIZE:
+        return format_size(value)
+    if field.kind is Kind.DURATION:
+        return format_duration(round(value, 1))
+    if field.kind is Kind.PERCENT:
+        return f"{value:.4g}%"
+    return _short(value)
 
 
 def _short(value: Any) -> str:

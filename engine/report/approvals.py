@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.report import words
@@ -41,10 +42,15 @@ def lines(paint: Paint, waiting: Sequence[IncidentRow], people: People, now: flo
     for place, group in enumerate(grouped(((one.host, one) for one in waiting), kind)):
         if place:
             yield ""
-        yield from _block(paint, group, people, now)
+        yield from _block(paint, group, people, now, whole=_whole(group, waiting))
 
 
-def _block(paint: Paint, group: Group[IncidentRow], people: People, now: float) -> Iterator[str]:
+def _whole(group: Group[IncidentRow], waiting: Sequence[IncidentRow]) -> bool:
+    """Tell whether a group is all that waits of its detector."""
+    return len(group.members) == sum(one.detector == group.first.detector for one in waiting)
+
+
+def _block(paint: Paint, group: Group[IncidentRow], people: People, now: float, *, whole: bool) -> Iterator[str]:
     one, ids = group.first, [each.id for _, each in group.members]
     subjects = {each.subject for host, each in group.members if each.subject not in ("", host)}
     about = f" · {words.cut(one.subject, 60)}" if len(subjects) == 1 else ""
@@ -70,9 +76,11 @@ def _block(paint: Paint, group: Group[IncidentRow], people: People, now: float) 
     if len(ids) == 1:
         yield from row(paint, "next", following(one, people, now))
     else:
-        yield from row(
-            paint, "next", f"`runbook approve ID …`, or `runbook reject ID …`, with any of these {len(ids)}:"
+        every = (
+            f"`runbook approve --detector {words.printable(shlex.quote(one.detector))}` allows all; " if whole else ""
         )
+        some = f"`runbook approve ID …`, or `runbook reject ID …`, with any of these {len(ids)}:"
+        yield from row(paint, "next", every + some)
         yield from (INDENT + line for line in words.wrapped(" ".join(ids), paint.columns - len(INDENT)))
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _NAME: Final = re.compile(r"'[^']*'|\"[^\"]*\"|(?<![\w.])[A-Za-z_]\w*")
-_TELLING: Final = ("line", "message", "reason")  # a log line says more than any other field of its record
+_TELLING: Final = ("line", "message", "reason", "summary")  # a log line says more than any other field of its record
 _MOST: Final = 4
 _FEW: Final = 3  # different values that are all told
 

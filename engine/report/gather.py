@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.journal import codec
-from runbook.engine.report import evidence, reading
+from runbook.engine.report import evidence, finished, reading
 from runbook.engine.report.findings import Findings
+from runbook.engine.report.lasting import Lasting
 from runbook.engine.report.passes import (
     AttemptReport,
     HostReport,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from runbook.engine.journal.facts import Fact
 
-STOPPED = "the run was stopped"
 _OF_HOSTS = frozenset({"host.reached", "host.looked"})  # kinds without data
 
 
@@ -38,10 +38,7 @@ class Gather:
         self._incidents: dict[tuple[str, str], Findings] = {}  # by run and host
         self._changed_on: dict[str, set[str]] = {}  # by run: the hosts whose reports lack the last of them
         self._looked: dict[str, set[str]] = {}  # names of hosts, of runs that tell of them
-        self._opened: dict[str, float] = {}
-        self._held: dict[str, list[tuple[float, tuple[str, ...]]]] = {}  # by run: from when on, for which hosts
-        self._recovering: dict[str, float] = {}
-        self._verifying: dict[str, float] = {}
+        self._lasting = Lasting()
 
     def add(self, fact: Fact) -> Fact:
         """Take a fact in; return it without secrets."""
@@ -62,11 +59,10 @@ class Gather:
 
     def report(self, *, stopped: bool = False) -> PassReport:
         """Return what it has come to so far."""
-        runs = tuple(
-            replace(_ordered(self._whole(run)), looked=self._seen_hosts(run, stopped)) for run in self._runs.values()
-        )
+        whole = [finished.ordered(self._whole(run)) for run in self._runs.values()]
+        runs = tuple(replace(run, looked=self._seen_hosts(run, stopped)) for run in whole)
         if stopped and runs:  # the last one: no other begins after a signal
-            runs = (*runs[:-1], _cut_short(runs[-1]))
+            runs = (*runs[:-1], finished.cut_short(runs[-1]))
         return PassReport(runs, stopped=stopped)
 
     def _seen_hosts(self, run: RunReport, stopped: bool) -> set[str] | None:
@@ -196,7 +192,7 @@ class Gather:
 
     def _open(self, fact: Fact) -> None:
         data = fact.data
-        self._opened[fact.incident] = data.get("opened", fact.at)
+        self._lasting.opened(fact)
         self._change(
             fact,
             state=str(data.get("state") or "open"),
@@ -209,40 +205,26 @@ class Gather:
     def _changed(self, fact: Fact) -> None:
         to = str(fact.data.get("to") or "open")
         if to == "verifying":
-            self._verifying[fact.incident] = fact.at
+            self._lasting.verifying(fact)
         self._change(fact, state=to, reason=str(fact.data.get("reason") or ""), **self._times(fact))
 
     def _ended(self, fact: Fact) -> None:
         data = fact.data
-        if "opened" in data:
-            self._opened.setdefault(fact.incident, data["opened"])
+        self._lasting.ended(fact)
         after = evidence.sentence({"when": self.incident(fact).when, **data}, subject=reading.subject(fact))
         self._change(fact, state=str(data.get("to") or "cured"), reason=str(data.get("reason") or ""), after=after,
                      **self._times(fact))  # fmt: skip
 
-    def _times(self, fact: Fact) -> dict[str, Any]:
-        opened, began = self._opened.get(fact.incident), self._verifying.get(fact.incident)
-        known = self.incident(fact)
-        verified = known.verified
-        if known.state == "verifying" and began is not None:
-            verified = fact.at - began
-        recovering = self._recovering.get(fact.incident)
-        return {
-            "duration": None if opened is None else fact.at - opened,
-            "recovery": None if recovering is None else fact.at - recovering,
-            "verified": verified,
-        }
+    def _times(self, fact: Fact) -> dict[str, float | None]:
+        return self._lasting.times(fact, self.incident(fact))
 
     def _begun(self, fact: Fact) -> None:
-        self._recovering[fact.incident] = fact.at
-        held = self._held.pop(fact.run, [])
-        if held and fact.at - held[0][0] > self._runs[fact.run].late:
-            ends = [*(at for at, _ in held[1:]), fact.at]
-            _, hosts = max((end - at, hosts) for (at, hosts), end in zip(held, ends, strict=True))
-            self._runs[fact.run] = replace(self._runs[fact.run], late=fact.at - held[0][0], late_for=hosts)
+        late, hosts = self._lasting.recovering(fact)
+        if late > self._runs[fact.run].late:
+            self._runs[fact.run] = replace(self._runs[fact.run], late=late, late_for=hosts)
 
     def _waits(self, fact: Fact) -> None:
-        self._held.setdefault(fact.run, []).append((fact.at, reading.names(fact.data.get("hosts"))))
+        self._lasting.held(fact)
 
     def _refused(self, fact: Fact) -> None:
         self._change(fact, reason=str(fact.data.get("reason") or fact.data.get("guard") or ""))
@@ -314,29 +296,6 @@ class Gather:
             undone=tuple(reading.undone(each) for each in data.get("undone") or ()),
             hindered=bool(data.get("hindered")),
         )
-
-
-def _ordered(run: RunReport) -> RunReport:
-    """Put incidents in the order of their detectors in the file, then of their subjects, however they came."""
-    hosts = dict(run.hosts)
-    for name, host in run.hosts.items():
-        if len(host.incidents) > 1:
-            seen = dict.fromkeys((*run.order, *(one.detector for one in host.incidents)))
-            place = {detector: number for number, detector in enumerate(seen)}
-            incidents = sorted(host.incidents, key=lambda one, place=place: (place[one.detector], one.subject))  # type: ignore[misc]
-            hosts[name] = replace(host, incidents=tuple(incidents))
-    return replace(run, hosts=hosts)
-
-
-def _cut_short(run: RunReport) -> RunReport:
-    """Say of a run that was stopped which operations it left, and which it did not reach."""
-    hosts = {}
-    for name, host in run.hosts.items():
-        known = tuple(replace(one, state="stopped") if one.state == "running" else one for one in host.operations)
-        reached = {one.name for one in known}
-        left = (OperationReport(each, "skipped", error=STOPPED) for each in run.planned if each not in reached)
-        hosts[name] = replace(host, operations=(*known, *left))
-    return replace(run, hosts=hosts)
 
 
 _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.journal.facts import Fact
     from runbook.engine.report.passes import PassReport
-    from runbook.engine.report.reporter import Reporter
+    from runbook.engine.report.told import Reporter
 
 _UNSAFE: Final = re.compile(rb"[^A-Za-z0-9._-]|\A[.-]")
 _LONGEST: Final = 120  # characters of a name

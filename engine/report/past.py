@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _BAR = 8  # columns of a bar
 _WIDE = 90  # columns from which on there is room for one
+_NEWEST = 20  # incidents of one host, of a run that lasts for months
 _UNDER = " " * 18  # beneath what follows the clock
 
 
@@ -129,7 +130,7 @@ def stats_lines(paint: Paint, stats: Stats) -> Iterator[str]:
 
 def document(run: PastRun) -> dict[str, Any]:
     """Return a run as `history --format json` has it: as `apply` reported it, with who ran it and how it ended."""
-    ending = {"command": run.command, "by": run.by, "ended": run.ended, "exit_code": run.exit_code}
+    ending = {"command": run.command, "by": run.by, "ended": run.ended, "exit_code": run.exit_code, "lives": run.lives}
     return {**run_document(gathered(run)), **ending}
 
 
@@ -183,6 +184,10 @@ def _entry(paint: Paint, blocks: Blocks, run: PastRun, *, full: bool) -> Iterato
     first, *more = words.wrapped(head, paint.columns - len(_UNDER))
     yield paint(f"{_clock(run.started)}  {first}", "bold")
     yield from (_UNDER + paint(line, "bold") for line in more)
+    if run.command == "watch" and not full:
+        report, older = _newest(report)
+        if older:
+            yield paint(f"  … {words.amount(older, 'incident')} before those below (--incidents lists them)", "dim")
     if len(report.hosts) > 1 and not full:
         for lines in Across(blocks.paint, blocks, past=True).findings(report):
             yield from _indented(lines)
@@ -212,6 +217,13 @@ def _entry(paint: Paint, blocks: Blocks, run: PastRun, *, full: bool) -> Iterato
         yield f"  run {run.id} by {words.printable(run.by)}"
 
 
+def _newest(report: RunReport) -> tuple[RunReport, int]:
+    """Return a watch's report with the newest incidents of each host alone, and how many others there are."""
+    hosts = {name: replace(host, incidents=host.incidents[-_NEWEST:]) for name, host in report.hosts.items()}
+    total = sum(len(host.incidents) for host in report.hosts.values())
+    return replace(report, hosts=hosts), total - sum(len(host.incidents) for host in hosts.values())
+
+
 def _called(run: PastRun) -> str:
     """Return what was run, and how: `check` that is journalled is `check --fix`, and `run` has no runbook."""
     name = words.printable(run.runbook)
@@ -231,6 +243,14 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _verdict(paint: Paint, run: PastRun, came_to: str) -> str:
+    if run.lives:
+        end = paint("goes on", "green")
+        return f"{came_to}, {end}" if came_to else end
+    if run.ended is None and run.command == "watch":
+        end = paint("did not end: it was killed", "yellow")
+        return f"{came_to}, {end}" if came_to else end
+    if run.ended is not None and run.exit_code is None:
+        return f"{came_to or 'nothing found'}, another watch took over ({words.duration(run.ended - run.started)})"
     if run.ended is None:
         end = paint("did not end: it was killed, or runs still", "yellow")
         return f"{came_to}, {end}" if came_to else end

@@ -1,32 +1,18 @@
-"""Who tells people, or programs, what a pass does: one protocol, three forms."""
+"""Who tells people, or programs, what a pass does: one of three forms, and a file per host where that is asked for."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from runbook.engine.journal import codec
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from runbook.engine.journal.facts import Fact
-    from runbook.engine.report.passes import PassReport
+    from runbook.engine.report.told import Reporter
 
 Format = Literal["text", "json", "jsonl"]
-
-
-class Reporter(Protocol):
-    """Gets every fact while a pass runs, and what it came to at the end."""
-
-    def fact(self, fact: Fact) -> None:
-        """Take in what happened."""
-
-    def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
-        """Show how far a long step is; nothing of it is kept."""
-
-    def finish(self, summary: PassReport | None = None, *, stopped: bool = False) -> PassReport:
-        """Write the end; without a summary, what the facts came to. Returns what was written."""
 
 
 def reporter(

@@ -122,7 +122,7 @@ class WatchLog:
         self._runbooks[fact.run] = runbook
         while len(self._runbooks) > _RUNS:
             self._runbooks.popitem(last=False)
-        return replace(fact, data={**fact.data, "again": again})
+        return replace(fact, data={**fact.data, "again": True}) if again else fact
 
     def _end_all(self) -> None:
         """Say of what is watched no more."""

@@ -17,7 +17,7 @@ _SIZED = frozenset({
 })  # fmt: skip
 _TIMED = frozenset({
     *("uptime", "age", "newest_age", "oldest_age", "latency", "stalled_for", "elapsed", "time_limit", "duration"),
-    *("latency_mean", "oldest", "older_than", "within", "grace", "timeout"),
+    *("latency_mean", "oldest", "older_than", "within", "grace", "timeout", "silent_for"),
 })  # fmt: skip
 _MOST = 1e21  # bytes; more is no size of anything
 _LONGEST = 200  # characters of one value

@@ -23,6 +23,7 @@ from runbook.modules.declare import Refused
 
 _HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _EMPTY_PATH = 0x1000  # AT_EMPTY_PATH: the descriptor itself is meant
+_TOGETHER = 200  # things of one directory that are held open at the same time
 _CHANGED = "got another owner or mode since it was looked at"
 _Chown = Callable[[int, int, int], None]
 
@@ -191,6 +192,64 @@ def _within(parent: int, alike: Alike, terms: _Terms, problems: Problems, *, by_
     """Change what lies in a directory; return how many things were."""
     if not {"", ".", ".."}.isdisjoint(alike.names):
         raise Refused("not a name")
+    if by_name or terms.mode is not None:
+        return _one_by_one(parent, alike, terms, problems, by_name=by_name)
+    done = 0
+    for start in range(0, len(alike.names), _TOGETHER):
+        end = start + _TOGETHER
+        some = alike._replace(names=alike.names[start:end], inodes=alike.inodes[start:end])
+        held = _all_held(parent, some)
+        try:
+            if held:
+                done += _given(held, some, terms, problems)
+            else:
+                done += _one_by_one(parent, some, terms, problems, by_name=False)
+        finally:
+            _close(held)
+    return done
+
+
+def _all_held(parent: int, alike: Alike) -> List[int]:
+    """Return descriptors of things when all are what the plan saw; of none where one is not."""
+    held: List[int] = []
+    try:
+        held += (os.open(name, _HOLD, dir_fd=parent) for name in alike.names)
+        _, device, uid, gid, mode, _, inodes, _ = alike
+        if [os.fstat(one)[:6] for one in held] == [(mode, inode, device, 1, uid, gid) for inode in inodes]:
+            return held
+    except OSError:
+        pass  # which one, and why, is found one by one
+    except BaseException:
+        _close(held)
+        raise
+    _close(held)
+    return []
+
+
+def _given(held: Sequence[int], alike: Alike, terms: _Terms, problems: Problems) -> int:
+    """Change the owner of held things; return of how many."""
+    done = 0
+    uid, gid, _ = terms
+    chown = _chown()
+    for place, one in enumerate(held):
+        try:
+            chown(one, uid, gid)
+            done += 1
+        except OSError as error:
+            problems.add(f"{alike.folder}/{alike.names[place]}", os.strerror(error.errno or 0))
+    return done
+
+
+def _close(held: Sequence[int]) -> None:
+    """Close descriptors: with one call, where nothing else lies between them."""
+    if held and held[-1] - held[0] == len(held) - 1 and all(map(int.__lt__, held, held[1:])):
+        os.closerange(held[0], held[-1] + 1)
+        return
+    for one in held:
+        os.close(one)
+
+
+def _one_by_one(parent: int, alike: Alike, terms: _Terms, problems: Problems, *, by_name: bool) -> int:
     _, device, uid, gid, mode, names, inodes, _ = alike
     done, held = 0, -1
     for name, inode in zip(names, inodes):

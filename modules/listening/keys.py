@@ -19,6 +19,8 @@ class _Key:
         self.called = False  # the look that is under way was called for by that
         self.last = -NEVER  # when it was said last
         self.row = 0  # how often, one soon after the other
+        self.changed = True  # something happened since the last look began, whether it was told or not
+        self.epoch = 0
 
     @property
     def busy(self) -> bool:
@@ -38,13 +40,18 @@ class Keys:
         self._keys: Dict[str, _Key] = {}
         self._stirred: Dict[str, _Key] = {}  # not told yet
         self._rest = -NEVER  # until when those that stir all the time have to wait
+        self._epochs = 0
 
-    def begin(self, key: str) -> None:
-        """A look begins: what happened before, it sees."""
+    def begin(self, key: str) -> int:
+        """A look begins: what happened before, it sees. Return what is another number once something has happened."""
         known = self._keys.setdefault(key, _Key())
+        if known.changed:
+            self._epochs += 1
+            known.changed, known.epoch = False, self._epochs
         known.called = known.told
         known.stirred = known.told = False
         self._stirred.pop(key, None)
+        return known.epoch
 
     def looked(self, key: str, cost: float, now: float) -> None:
         """A look ended, and took so many seconds of processor time."""
@@ -56,6 +63,8 @@ class Keys:
     def stir(self, key: str) -> bool:
         """Something happened; tell whether that is news."""
         known = self._keys.get(key)
+        if known is not None:
+            known.changed = True
         if known is None or known.stirred:
             return False
         known.stirred = True

@@ -7,23 +7,31 @@ agent never touches a path.
 import errno
 import os
 import stat
-from typing import Any, Dict, List, Mapping, MutableMapping, Sequence, Tuple
+import time
+from contextlib import suppress
+from typing import Any, Dict, List, Mapping, MutableMapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.declare import Probe, Record
 from runbook.modules.host import Host
 from runbook.modules.listening import inotify
 from runbook.modules.listening.mounts import Mounts
-from runbook.modules.listening.places import MOST, Name, TooMany, places
+from runbook.modules.listening.places import MOST, TooMany, places
 from runbook.modules.listening.sources import Source
-from runbook.modules.look import EARS
+from runbook.modules.look import EARS, EPOCH
 
 PROCESSES = 256  # that one detector listens to
+AGAIN = (
+    300.0  # seconds after which all is begun anew: a mount, or what a directory far above is called, is not heard of
+)
 _ITSELF = "="  # the name under which what is watched is told of itself
+
+_Paths = Tuple[Tuple[str, bool], ...]
+_lately: "Dict[str, Tuple[Any, _Paths, float, _Watched]]" = {}  # of the process that looks, by key
 
 
 def sought(
-    probe: Probe, host: Host, records: Sequence[Record], moment: MutableMapping[str, Any]
-) -> "Mapping[str, Any] | None":
+    probe: Probe, host: Host, records: Sequence[Record], moment: MutableMapping[str, Any], spec: Mapping[str, Any]
+) -> Optional[Mapping[str, Any]]:
     """Return what the agent is to listen to; None where nothing of this probe can be heard.
 
     `names` are watches with the names in them that matter, `pids` processes with their starts; `why` says what can't be
@@ -31,78 +39,78 @@ def sought(
     """
     if type(probe).sources is Probe.sources:
         return None
-    found = _Sought(moment)
+    why: List[str] = []
+    found: List[Source] = []
     try:
-        for source in probe.sources(host, records):
-            found.add(source)
+        found += probe.sources(host, records)
     except Exception as error:  # noqa: BLE001 -- a fault in what a probe declares must not cost its look
-        found.why.append(f"what can be heard could not be told: {type(error).__name__}: {error}")
-    return found.told()
+        why.append(f"what can be heard could not be told: {type(error).__name__}: {error}")
+    paths = tuple((source.path, source.rotated) for source in found if source.kind == "path")
+    deaf = bool(paths) and moment[EARS] < 0
+    watched = _Watched((), ()) if deaf or not paths else _known(paths, spec, moment)
+    pids = sorted({(source.pid, source.started) for source in found if source.kind == "process"})
+    if len(pids) > PROCESSES:
+        why.append(f"{PROCESSES} of its {len(pids)} processes are listened to")
+    return {
+        "names": watched.names,
+        "pids": [list(one) for one in pids[:PROCESSES]],
+        "kernel": any(source.kind == "kernel" for source in found),
+        "deaf": deaf,
+        "why": [*why, *watched.why],
+    }
 
 
-class _Sought:
-    """The sources of one look."""
+class _Watched(NamedTuple):
+    """What is watched to hear of some paths."""
+
+    names: Sequence[Tuple[int, str]]  # watches, and the names in them that matter
+    why: Sequence[str]  # why not all of it
+
+
+def _known(paths: _Paths, spec: Mapping[str, Any], moment: MutableMapping[str, Any]) -> _Watched:
+    """Return what is watched already, where nothing has happened to it that was heard, and not long ago."""
+    key, epoch, now = str(spec.get("listen")), spec.get(EPOCH), time.monotonic()
+    before = _lately.get(key)
+    if before is not None and before[:2] == (epoch, paths) and now - before[2] < AGAIN:
+        return before[3]
+    watched = _Watching(moment).all(paths)
+    _lately[key] = epoch, paths, now, watched
+    return watched
+
+
+class _Watching:
+    """Begins what watches some paths need."""
 
     def __init__(self, moment: MutableMapping[str, Any]) -> None:
-        self.why: List[str] = []
         self._moment = moment
         self._names: Dict[Tuple[int, str], None] = {}
-        self._pids: Dict[Tuple[int, int], None] = {}
-        self._kernel = False
-        self._deaf = False
+        self._why: Dict[str, None] = {}
 
-    def add(self, source: Source) -> None:
-        """Arm a source, or say why that can't be done."""
-        if source.kind == "kernel":
-            self._kernel = True
-        elif source.kind == "process":
-            self._pids[source.pid, source.started] = None
-        elif self._moment[EARS] < 0:
-            self._deaf = True
-        else:
-            self._path(source)
+    def all(self, paths: _Paths) -> _Watched:
+        """Watch them."""
+        for path, rotated in paths:
+            try:
+                for place in places(path, rotated=rotated):
+                    self._add(place.folder, place.name)
+                    if place.file:
+                        self._aside(os.path.join(place.folder, place.file))
+            except TooMany:
+                self._why[f"{path} would need over {MOST} directories to be watched"] = None
+        return _Watched(tuple(self._names), tuple(self._why))
 
-    def told(self) -> Mapping[str, Any]:
-        """Return what the agent needs."""
-        pids = sorted(self._pids)
-        if len(pids) > PROCESSES:
-            self.why.append(f"{PROCESSES} of its {len(pids)} processes are listened to")
-        return {
-            "names": [list(name) for name in self._names],
-            "pids": [list(one) for one in pids[:PROCESSES]],
-            "kernel": self._kernel,
-            "deaf": self._deaf,
-            "why": list(dict.fromkeys(self.why)),
-        }
+    def _add(self, path: str, name: str) -> None:
+        watch, why = self._watch(path)
+        if why:
+            self._why[why] = None
+        if watch:
+            self._names[watch, name] = None
 
-    def _path(self, source: Source) -> None:
-        try:
-            found = places(source.path, rotated=source.rotated)
-        except TooMany:
-            self.why.append(f"{source.path} would need over {MOST} directories to be watched")
-            return
-        for place in found:
-            watch, why = self._watch(place.folder)
-            if why:
-                self.why.append(why)
-            if watch:
-                self._names[watch, place.name] = None
-                if place.file:
-                    self._aside(place)
-
-    def _aside(self, place: Name) -> None:
+    def _aside(self, path: str) -> None:
         """Watch a file itself that may be written under another name, of which its directory is not told."""
-        path = os.path.join(place.folder, place.file)
-        try:
+        with suppress(OSError):  # it is not there, or not to be seen: the look says so
             about = os.stat(path)
             if stat.S_ISREG(about.st_mode) and (about.st_nlink > 1 or os.path.ismount(path)):
-                watch, why = self._watch(path)
-                if watch:
-                    self._names[watch, _ITSELF] = None
-                if why:
-                    self.why.append(why)
-        except OSError:
-            pass  # it is not there, or not to be seen: the look says so
+                self._add(path, _ITSELF)
 
     def _watch(self, path: str) -> Tuple[int, str]:
         """Return the watch on a directory or file, 0 where there is none, and why."""

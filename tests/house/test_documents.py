@@ -241,7 +241,7 @@ def test_the_architecture_gives_every_dependency_its_reason():
     assert told == {re.match(r"[\w.-]+", name)[0] for name in project["dependencies"]}
 
 
-@pytest.mark.parametrize("package", ["jsonschema", "huggingface_hub", "apscheduler"])
+@pytest.mark.parametrize("package", ["jsonschema", "huggingface_hub"])
 def test_what_the_architecture_calls_not_imported_is_not(package):
     pattern = re.compile(rf"^\s*(?:import|from) {package}\b", re.MULTILINE)
     files = [*ROOT.glob("engine/**/*.py"), *ROOT.glob("modules/**/*.py")]

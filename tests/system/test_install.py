@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
+import fake_gpus
 import installed_host
 import pytest
 import slurm_cluster
@@ -361,7 +363,7 @@ detectors:
   - name: ill
     file: /srv/ill
     when: exists
-    recover: [drain_node: {node: gpu01, manager: slurm, why: ill}]
+    recover: [drain_node: {node: gpu01, manager: slurm, reason: ill}]
     verify: {within: 200ms}
 """
 SLURM = """\
@@ -381,6 +383,7 @@ def test_a_confined_watch_drains_a_node_of_slurm(machine):
         pytest.skip(lacks)
     file = machine.write("/etc/runbook/nodes.yaml", DRAIN)
     machine.write("/root/slurm.py", SLURM.format(tests=str(Path(__file__).parent)))
+    machine.sh("ip address add 192.0.2.1/32 dev lo || :")  # with loopback alone Slurm resolves no address
     machine.sh(f"{sys.executable} /root/slurm.py >/root/slurm.out 2>&1 &")
     machine.until("[ -e /srv/slurm/up ]")
     try:
@@ -393,3 +396,71 @@ def test_a_confined_watch_drains_a_node_of_slurm(machine):
         assert re.search(r"Reason=runbook \[\w+\] ill", machine.sh("scontrol show node gpu01"))
     finally:
         machine.sh("pkill -TERM -f /root/slurm.p[y]; while pgrep -f /root/slurm.p[y]; do sleep 0.1; done")
+
+
+GPUS = """\
+name: gpus
+every: 1s
+limit: 3 per 1h
+detectors:
+  - name: hot
+    gpu:
+    when: temperature > 85
+    recover: [{gpu_power_limit: {percent: 80}}]
+    verify: {within: 200ms}
+"""
+
+
+def test_a_confined_watch_speaks_with_the_driver_of_gpus(machine, tmp_path):
+    machine.sh(f"mkdir -p /opt/nvml; cp {fake_gpus.build(machine.kept)}/libnvidia-ml.so.1 /opt/nvml")
+    there = fake_gpus.Gpus(tmp_path, tmp_path)
+    there.tell(gpu1__temperature=91)
+    machine.write("/dev/shm/gpus", there.state.read_text())
+    file = machine.write("/etc/runbook/gpus.yaml", GPUS)
+    settings = sandbox(machine, file)
+    assert "ProtectSystem=strict" in settings
+    assert "PrivateDevices" not in settings
+    settings += "Environment=LD_LIBRARY_PATH=/opt/nvml FAKE_NVML=/dev/shm/gpus\n"
+    (incident,) = confined_pass(machine, "gpus", file, settings)["incidents"]
+    assert [each["state"] for each in incident["steps"]] == ["done"], incident
+    assert "gpu1.power_limit=560000" in machine.sh("cat /dev/shm/gpus*")
+
+
+FAR = """\
+name: far
+hosts: all
+every: 1s
+limit: 3 per 1h
+detectors:
+  - name: ill
+    file: /srv/far
+    when: not exists
+    recover: [command: {argv: [touch, /srv/far], creates: /srv/far}]
+"""
+SSHD = """\
+mkdir -p /run/sshd /root/.ssh; chmod 700 /root/.ssh
+ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519; cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+ssh-keygen -q -t ed25519 -N '' -f /root/host_key
+echo "[127.0.0.1]:2222 $(cut -d' ' -f1,2 /root/host_key.pub)" > /root/.ssh/known_hosts
+/usr/sbin/sshd -f /dev/null -h /root/host_key -p 2222 -o ListenAddress=127.0.0.1 -o UsePAM=no -o StrictModes=no
+"""
+
+
+def test_a_watch_of_other_hosts_is_confined_and_their_steps_are_not(machine):
+    if shutil.which("sshd", path="/usr/sbin") is None:
+        pytest.skip("no sshd here: `apt-get install openssh-server`")
+    machine.sh(SSHD)
+    file = machine.write("/etc/runbook/far.yaml", FAR)
+    hosts = machine.write(
+        "/etc/runbook/hosts.yaml", "all: {hosts: {h1: {ansible_host: 127.0.0.1, ansible_port: 2222}}}\n"
+    )
+    done = machine.runbook("install", file, "-i", hosts, "--yes")
+    assert "Wants=network-online.target" in done.stdout
+    assert "Homes can be read" in done.stdout
+    try:
+        assert machine.show("runbook-far", "ProtectSystem") == "strict"
+        assert machine.show("runbook-far", "ReadWritePaths") == ""
+        machine.until("[ -e /srv/far ]")
+    finally:
+        machine.runbook("uninstall", "far", "--yes")
+        machine.sh("pkill -f '[s]shd.*2222'; rm -r /root/.ssh")

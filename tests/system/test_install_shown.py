@@ -128,8 +128,19 @@ def test_root_does_not_obey_for_ever_what_somebody_else_writes(call, tmp_path, w
         os.chown(tmp_path / "theirs", 65534, 65534)
     done = call(str(file), "--check")
     refused(
-        done, f"{file}: root would do for ever what this says, and ", "chmod go-w" if way != "owner" else "chown root"
+        done, f"{file}: root would do for ever what is here, and ", "chmod go-w" if way != "owner" else "chown root"
     )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what root obeys")
+def test_root_does_not_obey_an_inventory_of_which_somebody_else_writes_a_part(call, tmp_path):
+    written(tmp_path, PLAIN.replace("name: plain", "name: plain\nhosts: all"))
+    (tmp_path / "inventory/host_vars").mkdir(parents=True)
+    written(tmp_path / "inventory", "[web]\nh1\n", "hosts")
+    theirs = written(tmp_path / "inventory/host_vars", "ansible_connection: local\n", "h1.yaml")
+    assert call("x.yaml", "-i", "inventory", "--check").returncode == 0
+    theirs.chmod(0o666)
+    refused(call("x.yaml", "-i", "inventory", "--check"), f"{theirs}: root would do for ever", f"chmod go-w {theirs}")
 
 
 @pytest.mark.parametrize(

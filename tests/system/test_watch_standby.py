@@ -87,9 +87,9 @@ def test_a_watch_that_is_killed_is_followed_within_two_intervals_and_its_step_co
             (told,) = second.facts("watch.superseded", run=one["run"])
             assert "died; its last sign of life was at" in told["data"]["message"]
             said = cli("status", "--format", "json")
-            (watch,) = json.loads(said.stdout)["watches"]
-            assert (said.returncode, watch["state"], watch["epoch"]) == (0, "watching", 2)
-        assert cli("status").returncode == 0
+            (watch,) = json.loads(said.out)["watches"]
+            assert (said.exit_code, watch["state"], watch["epoch"]) == (0, "watching", 2)
+        assert cli("status").exit_code == 0
 
 
 def test_a_watch_that_ends_in_good_order_is_followed_and_a_dead_one_is_a_fault(cli):
@@ -99,15 +99,15 @@ def test_a_watch_that_ends_in_good_order_is_followed_and_a_dead_one_is_a_fault(c
         with Watching(cli, path, name="second") as second:
             until(lambda: standbys(second))
             refused = cli("apply", path)
-            assert refused.returncode == 3
-            assert "`marker` is watched (`runbook watch` by" in refused.stderr
-            assert f"kill {first.pid}" in refused.stderr
+            assert refused.exit_code == 3
+            assert "`marker` is watched (`runbook watch` by" in refused.err
+            assert f"kill {first.pid}" in refused.err
             assert first.end() == 0
             until(lambda: second.standing().get("epoch") == 2, told=second.told)
             assert not second.facts("watch.superseded")
             second.kill()
         said = cli("status")
-        assert said.returncode == 2
-        assert "DIED" in said.stdout
-        assert f"the watch of marker died: runbook watch {path}" in " ".join(said.stdout.split())
-        assert cli("apply", path).returncode == 0  # nobody holds it any more
+        assert said.exit_code == 2
+        assert "DIED" in said.out
+        assert f"the watch of marker died: runbook watch {path}" in " ".join(said.out.split())
+        assert cli("apply", path).exit_code == 0  # nobody holds it any more

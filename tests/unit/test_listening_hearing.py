@@ -10,11 +10,11 @@ import pytest
 from runbook.modules.declare import Probe, Record
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.listening import inotify, sources
+from runbook.modules.listening import inotify, seeking, sources
 from runbook.modules.listening.hearing import Hearing
 from runbook.modules.listening.processes import started
 from runbook.modules.listening.seeking import sought
-from runbook.modules.look import EARS
+from runbook.modules.look import EARS, EPOCH
 
 
 @frozen
@@ -29,7 +29,8 @@ class Told(Probe):
 
 
 @pytest.fixture
-def hearing():
+def hearing(monkeypatch):
+    monkeypatch.setattr(seeking, "_lately", {})  # another test's watches
     found = Hearing()
     yield found
     found.close()
@@ -37,8 +38,8 @@ def hearing():
 
 def arm(hearing, key, *told):
     """Look, as a worker does, and arm what was told, as the agent does."""
-    hearing.keys.begin(key)
-    return hearing.arm(key, sought(Told(told), Host(), (), {EARS: hearing.instance}), 0.0)
+    spec = {"listen": key, EPOCH: hearing.keys.begin(key)}
+    return hearing.arm(key, sought(Told(told), Host(), (), {EARS: hearing.instance}, spec), 0.0)
 
 
 def stirred(hearing, seconds=0.2):
@@ -90,9 +91,13 @@ def test_a_hundred_detectors_that_are_armed_anew_ten_thousand_times_leave_nothin
 def test_to_arm_the_same_again_asks_the_kernel_for_nothing(hearing, tmp_path, monkeypatch):
     path = sources.path(f"{tmp_path}/x.log")
     arm(hearing, "a", path)
-    again = sought(Told((path,)), Host(), (), {EARS: hearing.instance})
+    stirred(hearing)
+    spec = {"listen": "a", EPOCH: hearing.keys.begin("a")}
+    first = sought(Told((path,)), Host(), (), {EARS: hearing.instance}, spec)
     for name in ("watch", "forget", "watches", "pidfd"):
         monkeypatch.delattr(inotify, name)
+    again = sought(Told((path,)), Host(), (), {EARS: hearing.instance}, spec)
+    assert again == first
     assert hearing.arm("a", again, 0.0) is True
     hearing.tidy(time.monotonic())
 

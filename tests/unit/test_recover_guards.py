@@ -383,6 +383,18 @@ def test_slow_looks_make_the_window_longer():
 # ── max_unavailable ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_for_whom_a_decision_waits_is_told_once_few_are_left(tmp_path):
+    hosts = tuple("abcdefgh")
+    world = fleet(tmp_path, cured_by("fix"), hosts=hosts, top="max_unavailable: 2").go(order=hosts)
+    assert [told.data["hosts"] for told in world.kinds("decisions.held")] == [
+        [*"defgh"], [*"efgh"], [*"fgh"], [*"gh"], ["h"]]  # fmt: skip
+    assert len(world.kinds("recovery.begun")) == 8
+
+
+def test_a_decision_that_is_a_hosts_own_waits_for_nobody(tmp_path):
+    assert not fleet(tmp_path, cured_by("fix"), hosts=("a", "b")).go().kinds("decisions.held")
+
+
 @pytest.mark.parametrize(("wanted", "hosts", "expected"), [
     ("5%", 64, 3), ("5%", 8, 1), ("100%", 3, 3), ("0%", 3, 1), (2, 64, 2), (None, 5, None), ("12.5%", 16, 2),
 ])  # fmt: skip

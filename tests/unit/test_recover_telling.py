@@ -98,6 +98,23 @@ def test_a_recovery_in_vain_is_told_with_its_reason(fleet):
     assert "no unit vllm" in run.messages[0][1].message
 
 
+def test_what_is_tried_again_in_vain_is_no_news_until_it_is_time_for_a_reminder(fleet):
+    failed = {"restart_daemon": Outcome(StepStatus.FAILED, error="no unit vllm")}
+    run = fleet("tell: {remind: 1h}\nlimit: 100 per 1h", looks={"server down": http(503)}, acts=failed).go()
+    for _ in range(11):  # for fifty-five minutes
+        run.again(after=300.0)
+    assert len([each for each in run.done if each[1] == "restart_daemon"]) == 12
+    assert run.kinds_told == ["unhealed"]
+    for _ in range(3):
+        run.again(after=300.0)
+    assert run.kinds_told == ["unhealed"]  # each try is what people are to hear of in an hour
+    run.looks["server down"] = http(200)
+    run.again(after=300.0)
+    run.looks["server down"] = http(503)
+    run.again(after=300.0)
+    assert run.kinds_told == ["unhealed", "unhealed"]
+
+
 def test_what_waits_says_how_to_approve_it_and_is_told_again_until_somebody_takes_it_on(fleet):
     run = fleet("tell: {remind: 1h, channels: [oncall]}", recover=APPROVED, looks={"server down": http(503)}).go()
     incident = run.one("server down", subject="u")

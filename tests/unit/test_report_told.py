@@ -1,12 +1,16 @@
 """What an operator reads of a fleet: durations that mean something, hosts that were held up, commands to copy."""
 
+import io
+
 import pytest
 
 from runbook.engine.journal.queries import PastRun
 from runbook.engine.report import evidence, words
+from runbook.engine.report.board import Board
 from runbook.engine.report.health import HealthReporter
 from runbook.engine.report.lines import INDENT
 from runbook.engine.report.paint import Paint
+from runbook.engine.report.passes import HostReport
 from runbook.engine.report.past import history_lines
 from tests.unit.many_hosts import START, a_pass, begun, fact, names, opened, restarted
 from tests.unit.test_report_fleet import told
@@ -129,3 +133,24 @@ def test_the_longest_recovery_of_many_is_not_the_longest_wait():
             fact("incident.ended", 100.0 * number + 2, host, about, to="cured", when="status != 200"),
         ]
     assert "✔ server down · vllm on 2 hosts: gpu01, gpu02                        cured in 2s\n" in told(facts)[0]
+
+
+def test_for_whom_recoveries_waited_is_told_where_it_was_long():
+    facts = [begun(names(4), max_unavailable="25%")]
+    waits = ((0.1, ["gpu02", "gpu03"]), (0.2, ["gpu03"]), (9.2, ["gpu04"]))
+    facts += [fact("decisions.held", at, "gpu01", hosts=hosts) for at, hosts in waits]
+    end = [fact("recovery.begun", 9.3, "gpu01", ABOUT), fact("incident.ended", 12.0, "gpu01", ABOUT, to="cured")]
+    late = "recoveries waited 9.2s for gpu03: who is recovered is decided when all have\nanswered\n"
+    assert late in told([*facts, opened("gpu01", 0.1, ABOUT), *end])[0]
+    soon = [fact("decisions.held", 9.0, "gpu01", hosts=["gpu03"]), opened("gpu01", 0.1, ABOUT), *end]
+    assert "waited" not in told([facts[0], *soon])[0]
+
+
+def test_the_board_says_that_recoveries_wait_for_those_that_are_awaited():
+    board = Board(io.StringIO(), Paint())
+    board.begin("gpu-health on 4 hosts", names(4))
+    board.follow(fact("decisions.held", 0.1, "gpu01", hosts=["gpu03"]), HostReport("gpu01"))
+    assert any("awaited before recoveries begin: 4 hosts" in line for line in board.lines(80, 24))
+    board.follow(fact("recovery.begun", 0.2, "gpu01", ABOUT), HostReport("gpu01"))
+    assert any("awaited: " in line for line in board.lines(80, 24))
+    board.end()

@@ -1,0 +1,72 @@
+"""The line of jobs that one job became: written into the comment of each that we send, so that Slurm itself keeps it.
+
+Whoever restarts, and whatever journal is lost, the count goes on.
+"""
+
+import re
+from typing import List, Optional, Tuple
+
+from runbook.modules.frozen import frozen
+
+_MARK = re.compile(r"\s*\[runbook ((?:[a-z]+=[^\s\[\]]+ ?)+)(?:: ?([^\[\]]*))?\]\s*$")
+_BARE = re.compile(r"[^\x20-\x7e]|[\[\]\"'|]")  # what a column, a quote or our own brackets may trip over
+_LONGEST = 200  # characters of what is said
+
+
+@frozen
+class Mark:
+    """What stands in the comment of a job that we sent."""
+
+    first: str  # the job that it all began with
+    after: str  # the one whose failure this one follows
+    attempt: int  # 2 = the first one that we sent
+    tries: int = 1  # attempts so far that did not come forward: those that a limit counts
+    progress: Optional[float] = None  # how far the one before had come
+    best: Optional[float] = None  # how far any one had come
+    spent: float = 0.0  # core-hours of those before
+    bad: Tuple[str, ...] = ()  # nodes that it must not run on
+    why: str = ""  # the verdict, and what was changed
+
+    @property
+    def text(self) -> str:
+        """The mark as it is written."""
+        words = [f"first={self.first}", f"after={self.after}", f"attempt={self.attempt}", f"tries={self.tries}"]
+        if self.progress is not None:
+            words.append(f"progress={self.progress:.15g}")
+        if self.best is not None:
+            words.append(f"best={self.best:.15g}")
+        if self.spent:
+            words.append(f"spent={self.spent:.4g}")
+        if self.bad:
+            words.append(f"bad={','.join(self.bad)}")
+        why = " ".join(_BARE.sub(" ", self.why).split())[:_LONGEST]
+        return f"[runbook {' '.join(words)}{f' : {why}' if why else ''}]"
+
+
+def read(comment: str) -> "Tuple[Optional[Mark], str]":
+    """Return (the mark, what people wrote before it)."""
+    found = _MARK.search(comment)
+    if found is None:
+        return None, comment.strip()
+    words = dict(word.split("=", 1) for word in found[1].split())
+    try:
+        mark = Mark(
+            first=words["first"],
+            after=words["after"],
+            attempt=max(2, int(words["attempt"])),
+            tries=max(1, int(words.get("tries", "1"))),
+            progress=float(words["progress"]) if "progress" in words else None,
+            best=float(words["best"]) if "best" in words else None,
+            spent=float(words.get("spent", "0")),
+            bad=tuple(filter(None, words.get("bad", "").split(","))),
+            why=(found[2] or "").strip(),
+        )
+    except (KeyError, ValueError):
+        return None, comment.strip()
+    return mark, comment[: found.start()].strip()
+
+
+def written(people: str, mark: Mark) -> str:
+    """Return a comment: what people wrote, and our mark behind it."""
+    kept: List[str] = [people] if people else []
+    return " ".join([*kept, mark.text])

@@ -1,0 +1,100 @@
+"""What the controller knows: one `squeue`, whatever the number of jobs; finished ones for as long as it keeps them."""
+
+import re
+from typing import Dict, List, Optional, Sequence
+
+from runbook.modules.declare import Absent, Unclear
+from runbook.modules.host import Host
+from runbook.modules.slurm import units
+from runbook.modules.slurm.job import Job
+
+SEPARATOR = "\x1f"
+_COLUMNS = ("%i", "%A", "%u", "%T", "%r", "%P", "%a", "%l", "%M", "%m", "%C", "%D", "%N", "%V", "%S", "%e", "%E", "%k", "%j")
+_ID = re.compile(r"\d+(?:[_+]\d+)?")
+TIME = 60.0  # seconds for a busy controller
+ENV = {"TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}  # no zone, and no hour that comes twice in autumn
+
+
+def read(host: Host, users: Sequence[str] = (), partitions: Sequence[str] = ()) -> List[Job]:
+    """Return the jobs that the controller knows, the tasks of arrays one by one.
+
+    Raises:
+        Absent: there is no Slurm here.
+        Unclear: the controller does not answer.
+    """
+    if host.which("squeue") is None:
+        raise Absent("there is no Slurm here: squeue is not on the PATH")
+    argv = ["squeue", "--noheader", "--all", "--array", "--states=all", f"--format={SEPARATOR.join(_COLUMNS)}"]
+    argv += [f"--user={','.join(users)}"] if users else []
+    argv += [f"--partition={','.join(partitions)}"] if partitions else []
+    done = host.run(*argv, timeout=TIME, env=ENV)
+    if done.exit_code:
+        raise Unclear(f"the Slurm controller does not answer: {said(done.stderr or done.stdout)}")
+    return parsed(done.stdout)
+
+
+def parsed(told: str) -> List[Job]:
+    """Return the jobs of what `squeue` printed; what is no job's line is left out."""
+    found: List[Job] = []
+    for row in rows(told, len(_COLUMNS)):
+        job = _job(row)
+        if job is not None:
+            found.append(job)
+    return found
+
+
+def rows(told: str, width: int) -> List[List[str]]:
+    """Return the rows of a table whose last column is a name, which may hold anything, even the end of a line."""
+    found: List[List[str]] = []
+    for line in told.split("\n"):
+        cells = line.split(SEPARATOR, width - 1)
+        if len(cells) == width and _begins(cells[0]):
+            found.append(cells)
+        elif found and line:
+            found[-1][-1] += "\n" + line
+    return found
+
+
+def _begins(cell: str) -> bool:
+    return _ID.match(cell) is not None
+
+
+def _job(row: Sequence[str]) -> Optional[Job]:
+    (key, raw, user, state, reason, partition, account, limit, used, memory, cpus, nodes, names, *rest) = row
+    submitted, started, ended, dependency, comment, name = rest
+    known = units.state(state)[0]
+    if _ID.fullmatch(key) is None or known is None:
+        return None
+    count = int(nodes) if nodes.isdigit() else 1
+    return Job(
+        id=key,
+        raw=raw,
+        user=user,
+        state=known,
+        reason=units.text(reason),
+        partition=partition,
+        account=units.text(account),
+        limit=units.duration(limit),
+        elapsed=units.duration(used),
+        memory=units.memory(memory, unit="M")[0] or None,
+        cpus=int(cpus) if cpus.isdigit() else 1,
+        count=count,
+        nodes=units.text(names),
+        submitted=units.moment(submitted),
+        started=units.moment(started),
+        ended=units.moment(ended) if known in units.OVER else None,
+        comment=units.text(comment),
+        name=name,
+        dependency=units.text(dependency),
+    )
+
+
+def said(output: str) -> str:
+    """Return the first line of what a program of Slurm complains of."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[0] if lines else "it says nothing"
+
+
+def by_id(jobs: Sequence[Job]) -> Dict[str, Job]:
+    """Return jobs by their ids."""
+    return {job.id: job for job in jobs}
