@@ -1,4 +1,4 @@
-"""`runbook watch`, with those of its own intervals shortened that no runbook can name: days and minutes of upkeep.
+"""`runbook watch`, with those of its own intervals shortened that no runbook can name: its upkeep of days and minutes.
 
 The first argument is the factor; the others are those of `runbook`.
 """
@@ -8,26 +8,18 @@ from __future__ import annotations
 import importlib
 import sys
 
+from runbook.engine.cli import main
+
 UPKEEP = (
     ("runbook.engine.watch", "DAILY"),  # when the journal forgets
     ("runbook.engine.sitting", "OFTEN"),  # when the state does
-    ("runbook.engine.detect.lineage", "REACH"),  # how long what ended may be the root of something
-    ("runbook.engine.recover.forgetting", "REACH"),
-    ("runbook.modules.listening.hearing", "_FORGET"),
+    ("runbook.engine.recover.forgetting", "REACH"),  # how long what ended may be the root of something
 )
 
-
-def main() -> int:
-    """Run it."""
+if __name__ == "__main__":
     factor = float(sys.argv[1])
     for module, name in UPKEEP:
         loaded = importlib.import_module(module)
         setattr(loaded, name, getattr(loaded, name) / factor)
-    from runbook.engine.cli import main as program
-
     sys.argv = ["runbook", *sys.argv[2:]]
-    return program()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    main()

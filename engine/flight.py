@@ -88,18 +88,16 @@ class Flight:
         carrier = command.carrier or command.host
         if lease is not None:
             self._claimed.setdefault((lease.host, lease.subject), set()).add((carrier, command.user))
-        number = self._fleet.submit(
-            carrier,
+        errand = messages.Errand(
             command.intent,
             command.order,
-            user=command.user,
-            subject=_subject(command.host, carrier, command.subject),
-            claim=None if lease is None else self._claim(lease, beside=command.beside),
-            writable=self._writable.get(command.host, ()),
-            check=check,
-            diff=self._diff,
+            None if lease is None else self._claim(lease, beside=command.beside),
+            _subject(command.host, carrier, command.subject),
+            self._writable.get(command.host, ()),
+            check,
+            self._diff,
         )
-        self._sent[number] = command.intent
+        self._sent[self._fleet.submit(carrier, errand, command.user)] = command.intent
 
     def undo(self, command: Undo) -> None:
         """Have a step undone."""

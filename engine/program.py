@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.fleet.connection import Answer
     from runbook.engine.fleet.hosts import Hosts
-    from runbook.engine.fleet.messages import Claim
+    from runbook.engine.fleet.messages import Errand
     from runbook.engine.model import Look, Order, Outcome
 
 CALL: Final = "call"
@@ -54,7 +54,7 @@ class Program:
         self._agent_dir = agent_dir
         self._agents: Hosts | None = None
         self._handed: tuple[Callable[..., Any] | None, tuple[Any, ...], dict[str, Any]] = (None, (), {})
-        self._waiting: deque[tuple[int, str, Order, bool]] = deque()  # calls: number, intent, order, an operation's
+        self._waiting: deque[tuple[int, Errand]] = deque()  # calls
         self._ready: deque[tuple[int, dict[str, Any]]] = deque()
         self._merged: dict[int, tuple[int, list[dict[str, Any]]]] = {}  # by the agent's number: ours, and our looks
         self._numbers: dict[int, int] = {}  # our number, by the agent's
@@ -92,32 +92,20 @@ class Program:
         self._merged[theirs] = (number, mine)
         return number
 
-    def submit(
-        self,
-        host: str,
-        intent: str,
-        order: Order,
-        *,
-        user: str = "",
-        subject: str = "",
-        claim: Claim | None = None,
-        writable: Sequence[str] = (),
-        check: bool = False,
-        diff: bool = False,
-    ) -> int:
+    def submit(self, host: str, errand: Errand, user: str = "") -> int:
         """Take a step: a call waits for the next `receive`, the others go to the agent."""
-        if order.module == CALL:
+        if errand.order.module == CALL:
             number = self._next()
-            self._waiting.append((number, intent, order, check))
+            self._waiting.append((number, errand))
             return number
-        about: dict[str, Any] = {"subject": subject, "claim": claim, "writable": writable, "check": check, "diff": diff}
-        return self._sent(self._host().submit(host, intent, order, user=user, **about))
+        return self._sent(self._host().submit(host, errand, user))
 
     def receive(self, timeout: float) -> Sequence[Answer]:
         """Make the calls that wait, in the caller's own thread, or return what the agent answers."""
         if self._waiting:
-            number, intent, order, check = self._waiting.popleft()
-            return [(number, {"seq": number, "result": self._call(intent, order, check=check)})]
+            number, errand = self._waiting.popleft()
+            called = self._call(errand.intent, errand.order, check=errand.check)
+            return [(number, {"seq": number, "result": called})]
         if self._ready:
             return [self._ready.popleft()]
         if self._agents is None:

@@ -29,6 +29,7 @@ DOWN: Final = 7 * 86400.0  # seconds in which a host whose recovery was in vain 
 _RESTORED: Final = (
     *("incidents", "holds", "begun", "finished", "steps", "said", "attempts", "active", "left", "cleared", "failed"),
     "past",
+    "vain",
 )
 SAID: Final = "*"  # in place of a subject: what a detector last said of all its subjects, for correlations
 
@@ -111,6 +112,8 @@ def _host(
     cleared: dict[Key, tuple[float, ...]] = {}
     for key, at in journal.cleared(name, host, now - flapping.window(plan.every)):
         cleared[key] = (*cleared.get(key, ()), at)
+    failed = journal.failed(name, host, now - DOWN)
+    told = {key: journal.reported(incident) for key, incident in failed.items()}
     past = [kept.restored(row.data) for row in journal.ended_incidents(name, host, now - LATELY)]
     state: dict[str, Mapping[Any, Any]] = {
         "incidents": {incident.key: incident for incident in incidents},
@@ -123,7 +126,8 @@ def _host(
         "active": {(host, pool): member for pool, member in journal.pools(name, host).items()},
         "left": _left(plan, journal, host, alive),
         "cleared": cleared,
-        "failed": journal.failed(name, host, now - DOWN),
+        "failed": failed,
+        "vain": {key: at for key, at in told.items() if at is not None},
         "past": {incident.id: incident for incident in past if incident.detector in known},
     }
     return state, journal.cursors(name, host)

@@ -105,8 +105,7 @@ class Roster:
                 continue
             with self._contained(path):
                 pauses.append(post.turn())
-            if self._gauges is not None:
-                self._measure(post)
+            self._measure(post)
         return min(pauses, default=60.0)
 
     def heard(self, number: int, answer: Any) -> None:
@@ -242,12 +241,14 @@ class Roster:
         post.next = min((at for at in times if at is not None), default=None)
 
     def _measure(self, post: Post) -> None:
-        assert self._gauges is not None
+        took = list(post.sitting.took()) if post.sitting is not None else []
+        if self._gauges is None:
+            return
         self._gauges.standing(post.name, post.standing.value, post.epoch)
         if post.sitting is not None:
             self._gauges.saw(post.name, post.sitting.state)
-            for host, seconds in post.sitting.took():
-                self._gauges.tick(post.name, host, seconds, post.lag)
+        for host, seconds in took:
+            self._gauges.tick(post.name, host, seconds, post.lag)
 
     @contextlib.contextmanager
     def _contained(self, path: str) -> Iterator[None]:

@@ -104,6 +104,7 @@ class Sitting(Driver):
         runbook = opened.state.plan.runbook
         self.phase = Phase.BEFORE if operating and runbook.operations else Phase.WATCHING
         self._operated = operated
+        self._unoperated: set[str] = set()  # hosts that could not be reached when that was done
         self._names = self._asked()
         self._rounds.listens = True
         self._late: dict[str, set[str]] = {}  # by host: what is looked at as soon as that can be done
@@ -241,7 +242,9 @@ class Sitting(Driver):
         waits = self.state.wake is not None
         if self.phase is Phase.BEFORE and idle and not waits:
             self.phase, self._operated = Phase.OPERATING, True
-            for host in self._reached(self.hosts):
+            reached = self._reached(self.hosts)
+            self._unoperated = set(self.hosts) - set(reached)
+            for host in reached:
                 self._put(Operate(host))
         elif self.phase is Phase.OPERATING and idle and not waits:
             self.phase = Phase.WATCHING
@@ -311,6 +314,9 @@ class Sitting(Driver):
             self._flight.back(event.host, self.state)
             self._lost.pop(event.host, None)
             self._behind.discard(event.host)
+            if event.host in self._unoperated and self.phase is Phase.WATCHING:
+                self._unoperated.discard(event.host)
+                self._put(Operate(event.host))
             self._tell_polled(event.host, event.looks)
 
     def _ripen(self, host: str, names: Iterable[str]) -> None:

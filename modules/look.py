@@ -19,7 +19,8 @@ _GATHERED = 48 * 1024  # bytes that are said before who listens is called; a pip
 EARS = "ears"  # in a moment: the inotify instance that the agent listens to, -1 where it has none
 SOURCES = "sources"  # in a look's answer, for the agent alone: what can be heard
 EPOCH = "epoch"  # in a spec: another number when what it listens to has changed
-COST = "cost"  # likewise: seconds of processor time, those of programs that were asked included
+COST = "cost"  # likewise: seconds of processor time, those of programs that were asked included; and of waiting a part
+_WAITED = 10.0  # seconds of waiting that count as one: a disk has other work, too
 _ELSEWHERE = "what can be heard is not told by a look under a `python` of its own"
 _INDEX = struct.Struct("!I")
 _TOGETHER = {"daemon": 0, "process": 1, "gpu": 2, "health": 4}  # probes that share what they ask for; who sleeps, last
@@ -78,7 +79,7 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     answer["duration"] = time.monotonic() - began
     if spec.get("listen") and EARS in moment:
         _listen(spec, host, seen, answer, moment)
-        answer[COST] = sum(os.times()[:4]) - sum(spent[:4])
+        answer[COST] = sum(os.times()[:4]) - sum(spent[:4]) + answer["duration"] / _WAITED
     return answer
 
 

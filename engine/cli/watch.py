@@ -111,6 +111,7 @@ def _watch(given: Mapping[str, Any]) -> int:
 
 def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, strict: bool) -> Loaded:
     """Read everything anew; at the start (`strict`) whatever is wrong ends the command."""
+    from runbook.engine import intake, start
     from runbook.engine.among import Among
     from runbook.engine.install.outgrown import outgrown
     from runbook.engine.language import load
@@ -137,6 +138,8 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, stri
                 first = admitted.findings[0]
                 raise UserError(first.message, where=str(first.span), mend=first.hint or "")  # noqa: TRY301
             (request,) = admitted.requests
+            intake.secrets_of(request.runbook, request.secrets)  # what can't be read is told now, and not by each run
+            start.channels_of(request.runbook)
             if request.runbook.name in names:
                 what = f"`{request.runbook.name}` is the name of {names[request.runbook.name]}, too"
                 raise UserError(what, where=path, mend="a journal knows a runbook by its name: rename one")  # noqa: TRY301

@@ -12,7 +12,7 @@ from runbook.engine.model import StepStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from runbook.engine.fleet.messages import Claim, Spec
+    from runbook.engine.fleet.messages import Spec
     from runbook.engine.model import Look, Order, Outcome
 
 _PATIENCE = 30.0  # seconds over the time that a request may take by itself
@@ -31,52 +31,14 @@ class Agent(Conversation):
         return messages.looks(self._answer(seq, sum(spec.deadline for spec in asked)))
 
     def run(
-        self,
-        intent: str,
-        order: Order,
-        *,
-        claim: Claim | None = None,
-        subject: str = "",
-        writable: Sequence[str] = (),
-        check: bool = False,
-        diff: bool = False,
-        progress: Callable[[str], None] | None = None,
+        self, intent: str, order: Order, *, progress: Callable[[str], None] | None = None, **about: Any
     ) -> Outcome:
-        """Carry out a step (with `check`: only say what it would do) and return how it ended."""
-        seq = self.submit(
-            intent,
-            order,
-            claim=claim,
-            subject=subject,
-            writable=writable,
-            check=check,
-            diff=diff,
-        )
-        return messages.outcome(self._answer(seq, order.timeout, progress))
+        """Carry out a step and return how it ended; `about` is what else an `Errand` has."""
+        return messages.outcome(self._answer(self.submit(intent, order, **about), order.timeout, progress))
 
-    def submit(
-        self,
-        intent: str,
-        order: Order,
-        *,
-        claim: Claim | None = None,
-        subject: str = "",
-        writable: Sequence[str] = (),
-        check: bool = False,
-        diff: bool = False,
-    ) -> int:
+    def submit(self, intent: str, order: Order, **about: Any) -> int:
         """Send a step and return the number that its answers will bear, for who waits for several."""
-        return self.send(
-            messages.run(
-                intent,
-                order,
-                claim=claim,
-                subject=subject,
-                writable=writable,
-                check=check,
-                diff=diff,
-            )
-        )
+        return self.send(messages.run(messages.Errand(intent, order, **about)))
 
     @staticmethod
     def looks(message: Mapping[str, Any]) -> dict[str, Look]:

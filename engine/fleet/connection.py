@@ -9,8 +9,8 @@ from runbook.modules.frozen import frozen
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runbook.engine.fleet.messages import Claim
-    from runbook.engine.model import Look, Order, Outcome
+    from runbook.engine.fleet.messages import Errand
+    from runbook.engine.model import Look, Outcome
 
 
 @frozen
@@ -36,19 +36,7 @@ class Fleet(Protocol):
     def send(self, host: str, request: Mapping[str, Any], user: str = "") -> int:
         """Send a request and return the number that its answers bear."""
 
-    def submit(
-        self,
-        host: str,
-        intent: str,
-        order: Order,
-        *,
-        user: str = "",
-        subject: str = "",
-        claim: Claim | None = None,
-        writable: Sequence[str] = (),
-        check: bool = False,
-        diff: bool = False,
-    ) -> int:
+    def submit(self, host: str, errand: Errand, user: str = "") -> int:
         """Send a step and return the number that its answers will bear."""
 
     def receive(self, timeout: float) -> Sequence[Answer]:

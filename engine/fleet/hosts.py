@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from runbook.engine.fleet.connection import Answer
     from runbook.engine.fleet.dialling import Job
     from runbook.engine.fleet.line import Line
-    from runbook.engine.fleet.messages import Claim
-    from runbook.engine.model import Order
+    from runbook.engine.fleet.messages import Errand
 
 FORKS: Final = 50  # hosts that are dialled at once, unless --forks says otherwise
 START: Final = 30.0  # seconds for an agent to take its code and answer
@@ -99,22 +98,9 @@ class Hosts:
             self._answers.append((self._ticket, place.gone))
         return self._ticket
 
-    def submit(
-        self,
-        host: str,
-        intent: str,
-        order: Order,
-        *,
-        user: str = "",
-        subject: str = "",
-        claim: Claim | None = None,
-        writable: Sequence[str] = (),
-        check: bool = False,
-        diff: bool = False,
-    ) -> int:
+    def submit(self, host: str, errand: Errand, user: str = "") -> int:
         """Send a step and return its ticket."""
-        about: dict[str, Any] = {"claim": claim, "subject": subject, "writable": writable, "check": check, "diff": diff}
-        return self.send(host, messages.run(intent, order, **about), user)
+        return self.send(host, messages.run(errand), user)
 
     def listen(self, host: str, user: str = "") -> int:
         """Have an agent say when what was looked at stirs (`Spec.listen`); return the ticket that this comes under.

@@ -44,6 +44,19 @@ class Claim:
     beside: bool = False  # other steps of the same recovery act on the subject at the same time
 
 
+@frozen
+class Errand:
+    """A step that a host is sent on."""
+
+    intent: str  # the id under which it is done once
+    order: Order
+    claim: Claim | None = None  # without one it only waits for whoever acts on its subject
+    subject: str = ""
+    writable: Sequence[str] = ()  # trees
+    check: bool = False  # only say what it would do
+    diff: bool = False  # tell what it changes in files
+
+
 def probe(specs: Iterable[Spec]) -> dict[str, Any]:
     """Ask for looks."""
     asked: list[dict[str, Any]] = [
@@ -62,25 +75,17 @@ def probe(specs: Iterable[Spec]) -> dict[str, Any]:
     return {"op": "probe", "specs": asked, **code.layers(asked)}
 
 
-def run(
-    intent: str,
-    order: Order,
-    *,
-    claim: Claim | None = None,
-    subject: str = "",
-    writable: Sequence[str] = (),
-    check: bool = False,
-    diff: bool = False,
-) -> dict[str, Any]:
-    """Ask for a step; without a claim it only waits for whoever acts on its subject."""
+def run(errand: Errand) -> dict[str, Any]:
+    """Ask for a step."""
+    order, subject = errand.order, errand.subject
     known = code.of("step", order.module, order.params)
     return {
         "op": "run",
         **({"python": order.python} if order.python else {}),
         **known,
         **code.layers([{**known, "python": order.python}]),
-        "intent": intent,
-        "claim": None if claim is None else _claim(claim),
+        "intent": errand.intent,
+        "claim": None if errand.claim is None else _claim(errand.claim),
         "subject": subject,
         "about": {**order.about, "subject": subject, "controller": boot_id()},
         "step": order.module,
@@ -88,10 +93,10 @@ def run(
         "host_text": sorted(order.host_text),
         "secret": sorted(order.secret),
         "hide": sorted(order.hide),
-        "writable": list(writable),
+        "writable": list(errand.writable),
         "timeout": order.timeout,
-        "check": check,
-        "diff": diff,
+        "check": errand.check,
+        "diff": errand.diff,
     }
 
 

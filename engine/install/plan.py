@@ -108,13 +108,13 @@ def problems(asked: Asked, watched: Watched) -> Iterator[UserError]:
         try:
             variables = refusals.variables(asked.environment_file)
         except UserError as error:
-            yield wrong
+            yield error
     for request in watched.requests:
         yield from refusals.secrets(request.runbook, request.secrets.keys(), variables, cron=asked.cron)
         yield from refusals.relative(request.runbook)
     if os.geteuid() == 0 and watched.system:
         for wrong in itertools.islice(refusals.untrusted(words.code()), 1):
-            error.mend = (
+            wrong.mend = (
                 "python3 -m venv /opt/runbook && /opt/runbook/bin/pip install runbook, and install it from there"
             )
             yield wrong

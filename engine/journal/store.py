@@ -217,6 +217,11 @@ class Journal:
         )
         return [IncidentRow(*(*row[:10], codec.load(row[10]))) for row in rows]
 
+    def reported(self, incident: str) -> float | None:
+        """Return when people were told of an incident last, by `tell`."""
+        rows = self.ask("SELECT max(value) FROM incidents, json_each(data, '$.reported') WHERE id = ?", (incident,))
+        return None if rows[0][0] is None else float(rows[0][0])
+
     def holds(self, runbook: str, host: str) -> list[HoldRow]:
         """Return the conditions that were holding at the last look."""
         rows = self.ask(

@@ -5,12 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 MODULES: Final = {
-    "probe": frozenset({"slurm"}),
-    "module": frozenset(
-        {
-            *("resubmit", "requeue", "cancel"),
-        }
-    ),
+    "probe": frozenset(),
+    "module": frozenset({"resubmit", "requeue", "cancel"}),
 }
 CODE: Final = "RB050"
 MEND: Final = "a later version brings it; `runbook doc` lists what there is"

@@ -75,11 +75,13 @@ def _due(turn: Turn) -> Iterator[tuple[Incident, str]]:
             given = _asked(turn, incident)
             if given is None or (group == "past" and incident.id in turn.read("ended")):
                 continue
-            kind = _over(incident, given)
+            kind = _over(turn, incident, given)
             if kind and _silenced(turn, incident):
                 turn.put(replace(incident, reported={**incident.reported, _SILENT: turn.now}))
             elif kind:
                 yield incident, kind
+            elif incident.state in _IN_VAIN and incident.reported:
+                _remember(turn, incident)
 
 
 def _asked(turn: Turn, incident: Incident) -> Tell | None:
@@ -101,12 +103,21 @@ def _known(turn: Turn, incident: Incident) -> bool:
 
 def _again(turn: Turn, incident: Incident, given: Tell) -> Incident:
     """Mark one that opens after a recovery in vain of the same: people know, and are told again when it is time to."""
-    ended = turn.read("finished").get(incident.key)
-    if incident.reported or ended is None or incident.key not in turn.read("failed"):
+    told = turn.read("vain").get(incident.key)
+    if incident.reported or told is None or incident.key not in turn.read("failed"):
         return incident
-    if given.remind and turn.now - ended >= given.remind:
+    if given.remind and turn.now - told >= given.remind:
         return incident
-    return turn.put(replace(incident, reported={_KNOWN: ended}))
+    return turn.put(replace(incident, reported={_KNOWN: told}))
+
+
+def _remember(turn: Turn, incident: Incident) -> None:
+    """Keep when people were told last of what was recovered in vain, for the next incident about it."""
+    told, vain, failed = max(incident.reported.values()), turn.read("vain"), turn.read("failed")
+    if incident.key in failed and vain.get(incident.key, 0.0) < told:
+        for key in [key for key in vain if key not in failed]:
+            del turn.write("vain")[key]
+        turn.write("vain")[incident.key] = told
 
 
 def _live(turn: Turn, incident: Incident, given: Tell) -> str:
@@ -121,12 +132,13 @@ def _live(turn: Turn, incident: Incident, given: Tell) -> str:
     return ""
 
 
-def _over(incident: Incident, given: Tell) -> str:
+def _over(turn: Turn, incident: Incident, given: Tell) -> str:
     if _SILENT in incident.reported:
         return ""
     kind = "cured" if incident.state is IncidentState.CURED else "unhealed" if incident.state in _IN_VAIN else ""
-    if kind == "unhealed" and set(incident.reported) == {_KNOWN}:
-        return ""
+    if kind == "unhealed" and incident.reported.keys() == {_KNOWN}:
+        due = given.remind and turn.now - incident.reported[_KNOWN] >= given.remind
+        return kind if due and kind in given.about else ""
     if kind and kind in given.about:
         return "" if kind in incident.reported else kind
     return "open" if "open" in given.about and not incident.reported else ""
@@ -151,7 +163,9 @@ def _tell(turn: Turn, kind: str, incidents: list[Incident]) -> None:
     assert detector.tell is not None
     for incident in incidents:
         marks = {_asks(incident) if kind == "waiting" else kind: turn.now}
-        turn.put(replace(incident, reported={**incident.reported, **marks}))
+        told = turn.put(replace(incident, reported={**incident.reported, **marks}))
+        if told.state in _IN_VAIN:
+            _remember(turn, told)
     first = incidents[0]
     title, message = written(detector, kind, incidents, turn.now)
     channels = detector.tell.channels

@@ -89,14 +89,19 @@ class _Watching:
     def all(self, paths: _Paths) -> _Watched:
         """Watch them."""
         for path, rotated in paths:
-            try:
-                for place in places(path, rotated=rotated):
-                    self._add(place.folder, place.name)
-                    if place.file:
-                        self._aside(os.path.join(place.folder, place.file))
-            except TooMany:
-                self._why[f"{path} would need over {MOST} directories to be watched"] = None
+            self._path(path, rotated=rotated)
         return _Watched(tuple(self._names), tuple(self._why))
+
+    def _path(self, path: str, *, rotated: bool) -> None:
+        try:
+            found = places(path, rotated=rotated)
+        except TooMany:
+            self._why[f"{path} would need over {MOST} directories to be watched"] = None
+            return
+        for place in found:
+            self._add(place.folder, place.name)
+            if place.file:
+                self._aside(os.path.join(place.folder, place.file))
 
     def _add(self, path: str, name: str) -> None:
         watch, why = self._watch(path)

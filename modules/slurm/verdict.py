@@ -119,7 +119,9 @@ def _failed(job: Job, said: "_Said", clues: Clues, facts: Sequence[str]) -> Verd
 
 
 def _was_killed(job: Job) -> bool:
-    return _KILL in {job.signal, job.exit_code if job.parts else None} or job.exit_code == KILLED
+    """Tell whether a KILL ended it; some versions tell a step's signal as the exit code of its job."""
+    by_step = job.exit_code == _KILL and any(part.signal == _KILL for part in job.parts)
+    return job.signal == _KILL or job.exit_code == KILLED or by_step
 
 
 def _ailing(clues: Clues) -> List[str]:

@@ -16,7 +16,7 @@ from sshds import sshds
 from runbook.engine.fleet import here, local, messages
 from runbook.engine.fleet.hosts import Hosts
 from runbook.engine.fleet.line import Here
-from runbook.engine.fleet.messages import Spec
+from runbook.engine.fleet.messages import Errand, Spec
 from runbook.engine.model import NotSeen, Order
 
 __all__ = ["sshds"]
@@ -207,7 +207,7 @@ def test_an_agent_that_is_left_with_a_step_in_hand_listens_no_more(tmp_path, mon
             listener.watch("log", "log", paths=(f"{tmp_path}/x.log",), patterns=("E",))
             pid = agents.pid_of(next(iter(hosts._places.values())).agent)
             order = Order("dawdle", {"path": str(tmp_path / "step")}, timeout=30)
-            hosts.submit("localhost", "one", order, writable=(str(tmp_path),))
+            hosts.submit("localhost", Errand("one", order, writable=(str(tmp_path),)))
             agents.wait_for(lambda: hosts.receive(0.01) is not None and (tmp_path / "step.begun").exists())
             assert ears(pid) == ["inotify"]
         agents.wait_for(lambda: ears(pid) == [])

@@ -415,3 +415,17 @@ def test_tell_names_channels_that_there_are(ill, hook):
     ran = ill.apply()
     assert (ran.exit_code, "`tell` of disk full: there is no channel `hook`" in ran.err) == (1, True)
     assert "did you mean `hok`?" in ran.err
+
+
+def test_tell_says_once_that_a_recovery_is_in_vain_though_each_pass_tries_it(ill, hook):
+    passed = tells(ill, hook)
+    recover = 'recover: [{command: "false"}]\n    limit: 9 per 1h\n'
+    ill.cli.write("disks.yaml", f"{TELLS.format(flag=ill.flag, remind='1h')}    {recover}")
+    said = ["[high] disk full on localhost was not cured"]
+    assert passed() == said
+    assert passed() == said
+    assert passed() == said
+    ill.flag.unlink()
+    passed()
+    ill.flag.touch()
+    assert passed() == said * 2  # it was well in between

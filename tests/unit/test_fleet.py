@@ -108,7 +108,7 @@ def test_whatever_a_host_says_can_be_printed(text):
 def test_a_request_says_what_the_order_says():
     order = Order("chown", {"path": "/x"}, host_text=frozenset({"path"}), timeout=7.0)
     claim = messages.Claim("j1", 3, "ann@a", 900.0)
-    request = messages.run("i1", order, claim=claim, subject="gpu 0", writable=("/x",), check=True)
+    request = messages.run(messages.Errand("i1", order, claim, "gpu 0", writable=("/x",), check=True))
     assert (request["step"], request["params"], request["host_text"]) == ("chown", {"path": "/x"}, ["path"])
     assert (request["subject"], request["timeout"], request["check"]) == ("gpu 0", 7.0, True)
     assert request["claim"] == {"journal": "j1", "epoch": 3, "owner": "ann@a", "lasts": 900.0, "beside": False}
@@ -146,7 +146,7 @@ def connected():
 def test_an_answer_that_cannot_be_read_is_unknown_and_the_next_ones_arrive(poison):
     agent, answers, ours = connected()
     seq = agent.send(messages.probe([Spec("a", "http"), Spec("b", "port")]))
-    other = agent.send(messages.run("i1", Order("wait", {})))
+    other = agent.send(messages.run(messages.Errand("i1", Order("wait", {}))))
     third = agent.send(messages.ask("i1"))
     os.set_blocking(answers, True)
     frames = [b'{"seq":%d,"x":%s}' % (number, poison) for number in (seq, other)]

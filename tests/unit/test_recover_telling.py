@@ -107,12 +107,21 @@ def test_what_is_tried_again_in_vain_is_no_news_until_it_is_time_for_a_reminder(
     assert run.kinds_told == ["unhealed"]
     for _ in range(3):
         run.again(after=300.0)
-    assert run.kinds_told == ["unhealed"]  # each try is what people are to hear of in an hour
+    assert run.kinds_told == ["unhealed", "unhealed"]
     run.looks["server down"] = http(200)
     run.again(after=300.0)
     run.looks["server down"] = http(503)
     run.again(after=300.0)
-    assert run.kinds_told == ["unhealed", "unhealed"]
+    assert run.kinds_told == ["unhealed", "unhealed", "unhealed"]
+
+
+def test_one_that_is_told_to_open_only_does_so_once_though_each_try_is_an_incident(fleet):
+    failed = {"restart_daemon": Outcome(StepStatus.FAILED, error="no unit vllm")}
+    tell = "tell: {about: open, remind: 1h}\nlimit: 100 per 1h"
+    run = fleet(tell, looks={"server down": http(503)}, acts=failed).go()
+    for _ in range(5):
+        run.again(after=300.0)
+    assert run.kinds_told == ["open"]
 
 
 def test_what_waits_says_how_to_approve_it_and_is_told_again_until_somebody_takes_it_on(fleet):

@@ -1,0 +1,224 @@
+"""The probe `slurm`."""
+
+import re
+from typing import Any, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Type
+
+from runbook.modules.declare import UNSEEN, Duration, Invalid, Percent, Probe, Record, Regex, Size, Time
+from runbook.modules.frozen import fields, frozen
+from runbook.modules.host import Host
+
+State = Literal[
+    "pending", "configuring", "running", "suspended", "stopped", "completing", "stage_out", "signaling", "resizing",
+    "requeued", "requeue_hold", "requeue_fed", "special_exit", "resv_del_hold", "revoked",
+    "completed", "failed", "timeout", "out_of_memory", "node_fail", "boot_fail", "launch_failed", "deadline",
+    "preempted", "cancelled",
+]  # fmt: skip
+Cause = Literal[
+    "oom_host", "oom_gpu", "timeout", "stall", "node", "preempt", "human", "killed_unknown", "failed", "unknown"
+]
+_READ = 40  # jobs whose output is read in one look; the others are read in the next
+_KEPT = 5000  # failed lineages that are kept
+_JOB = re.compile(r"\d+([_+]\d+)?")
+
+
+@frozen
+class SlurmRecord(Record):
+    """The newest job of a lineage: a job, or what became of it by resubmission."""
+
+    job_id: str  # as sacct names it: 1234, or 1234_7 for a task of an array
+    name: str  # the job's name
+    user: str  # whose it is
+    state: State  # as Slurm has it, in small letters
+    verdict: Optional[Cause]  # why it ended; null while it has not, and where nothing is wrong
+    confidence: Percent  # how sure that is; 0 without a verdict
+    evidence: Tuple[str, ...]  # what led there
+    exit_code: Optional[int]  # null while it has not ended
+    signal: Optional[int]  # the signal that ended it, or 0
+    memory_requested: Optional[Size]  # what it asked for on each node
+    memory_peak: Optional[Size]  # the most that a task was seen to take; sampled, so that it may have been more
+    time_limit: Optional[Duration]  # null where there is none
+    elapsed: Optional[Duration]  # how long it has run
+    partition: str  # where it was sent to
+    restarts: int  # how often Slurm itself has started it again
+    nodes: Tuple[str, ...]  # where it runs or ran
+    lineage: str  # the job that it all began with: the subject
+    attempt: int  # 1 = that job itself
+    tries: int  # attempts so far that came no further than those before, this one included: what a limit counts
+    progress: Optional[float]  # how far it came, with `progress`, where it failed
+    core_hours: float  # what the lineage has taken so far
+    reason: str  # why it waits, or ended, in Slurm's words
+    comment: str  # what people wrote there
+    ended: Optional[Time]  # when; null while it has not
+
+
+@frozen
+class Slurm(Probe):
+    r"""The jobs of a Slurm cluster, and why those that failed did.
+
+    A job that `resubmit` sent again, and whatever became of that, is one lineage and one record: that of its newest
+    job. A lineage is well when that job runs or is done. Jobs that failed before the first look are history and not
+    shown (`since` says otherwise); one that failed later is shown for `keep`, or until the lineage goes on.
+
+    The verdict is made of what the accounting tells of the job and its steps, the end of the job's own output (with
+    what slurmstepd wrote there), the state of its nodes, and its progress: `oom_host oom_gpu timeout stall node preempt
+    human killed_unknown failed unknown`. A cancelled job is a person's. With `progress`, a job that ran out of time
+    without coming further than the attempt before has the verdict `stall`.
+
+    However many jobs there are, a look asks `sacct` once and `squeue` once, and `scontrol` about each job that newly
+    failed. A controller or an accounting that does not answer leaves all unknown. Where Slurm keeps no accounts,
+    finished jobs are seen for as long as the controller keeps them (MinJobAge).
+
+    Example:
+        - name: out of memory
+          slurm: {names: [train_*], users: [ml]}
+          when: verdict == 'oom_host' and tries <= 3
+          clear: state in ['running', 'completed'] and verdict is none
+          verify: {every: 30s, within: 7d}
+          recover: [{resubmit: {multiply: {memory: 1.5}}}]
+        - name: stuck in the queue
+          slurm: {partitions: [gpu]}
+          when: state == 'pending' and reason == 'DependencyNeverSatisfied'
+    """
+
+    record: ClassVar[Type[Record]] = SlurmRecord
+    subject: ClassVar[Optional[str]] = "lineage"
+    first: ClassVar[Optional[str]] = "names"
+    timeout: ClassVar[float] = 120.0
+
+    names: Tuple[str, ...] = ()  # patterns of job names: *, ?, [a-z]
+    jobs: Tuple[str, ...] = ()  # ids of jobs, of arrays (all tasks), or of tasks (1234_7)
+    users: Tuple[str, ...] = ()  # whose jobs
+    partitions: Tuple[str, ...] = ()  # jobs in these
+    comments: Tuple[str, ...] = ()  # patterns of the comment that people gave (`sbatch --comment`)
+    after: Tuple[str, ...] = ()  # jobs that depend on these jobs
+    progress: Optional[Regex] = None  # how far a job came, in its output: the group `value`, or the first one
+    since: Duration = 0.0  # how far back the first look takes failures
+    keep: Duration = 604800.0  # how long a failed job is shown
+
+    @classmethod
+    def vain(cls, opened: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+        """A successor that failed, too, ends the wait for it."""
+        return seen.get("verdict") is not None and seen.get("job_id") != opened.get("job_id")
+
+    def check(self) -> None:
+        """Ids are numbers."""
+        for job in (*self.jobs, *self.after):
+            if _JOB.fullmatch(job) is None:
+                raise Invalid(f"`{job}` is no job's id: write 1234, or 1234_7 for a task of an array")
+        if self.progress is not None:
+            re.compile(self.progress)
+
+    def look(self, host: Host) -> Iterator[Record]:
+        """Ask once for all jobs; read the output of those that newly failed."""
+        from runbook.modules.slurm import seeing
+
+        kept, now = host.remembered, host.now()
+        began = float(kept.get("began", now - self.since))
+        wanted = seeing.Wanted(self.jobs, self.names, self.users, self.partitions, self.comments, self.after)
+        sight = seeing.look(host, wanted, kept, began)
+        failed: Dict[str, Dict[str, Any]] = dict(kept.get("failed", {}))
+        found: List[SlurmRecord] = []
+        pending = _Judging(host, self.progress)
+        for one in sight.seen:
+            before = failed.pop(one.first, None)
+            if before is not None and before.get("job_id") == one.job.id and not pending.differs(before, one):
+                record = _again(before)
+            else:
+                record = _record(one, pending)
+            if record.verdict is not None and record.verdict is not UNSEEN:
+                failed[one.first] = {name.name: getattr(record, name.name) for name in fields(SlurmRecord)}
+            found.append(record)
+        seen = {record.lineage for record in found}
+        failed = {
+            first: told for first, told in failed.items() if first in seen or now - (told.get("ended") or now) < self.keep
+        }
+        found += [_again(told) for first, told in failed.items() if first not in seen]
+        host.remember(
+            began=began,
+            looked=now,
+            cursor=sight.cursor if pending.left == 0 else min(sight.cursor, float(kept.get("cursor", began))),
+            settled=sight.settled,
+            failed=dict(list(failed.items())[-_KEPT:]),
+            marks=sight.marks,
+            depends=sight.depends,
+        )
+        yield from found
+
+
+def _again(told: Mapping[str, Any]) -> SlurmRecord:
+    """Return a record as an earlier look kept it."""
+    known = {field.name for field in fields(SlurmRecord)}
+    listed = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known}
+    return SlurmRecord(**listed)
+
+
+class _Judging:
+    """Why jobs ended, each looked into once, so many in a look."""
+
+    def __init__(self, host: Host, progress: Optional[str]) -> None:
+        self._host = host
+        self._progress = None if progress is None else re.compile(progress)
+        self._ailing: Optional[Mapping[str, str]] = None
+        self._read = 0
+        self.left = 0
+
+    def differs(self, before: Mapping[str, Any], one: Any) -> bool:
+        """Tell whether a job is not what was kept of it: Slurm or a person let it run again."""
+        return (before.get("state"), before.get("ended")) != (one.job.state, one.job.ended)
+
+    def verdict(self, one: Any) -> Any:
+        """Return (the verdict or None, how far it came); UNSEEN in place of a verdict that waits for the next look."""
+        from runbook.modules.slurm import evidence, units, verdict
+
+        job = one.job
+        if job.state not in units.OVER:
+            return None, None
+        bare = verdict.judge(job, verdict.Clues())
+        if bare is None or bare.name in {"human", "preempt"}:
+            return bare, None
+        if self._read >= _READ:
+            self.left += 1
+            return UNSEEN, None
+        self._read += 1
+        told = evidence.read(evidence.outputs(self._host, job), self._progress)
+        if self._ailing is None:
+            self._ailing = evidence.ailing(self._host)
+        nodes = tuple((name, self._ailing[name]) for name in evidence.names(job.nodes) if name in self._ailing)
+        before = one.mark.best if one.mark is not None else None
+        clues = verdict.Clues(told.lines, nodes, told.progress, before, self._progress is not None, told.unread)
+        return verdict.judge(job, clues), told.progress
+
+
+def _record(one: Any, judging: _Judging) -> SlurmRecord:
+    from runbook.modules.slurm import evidence, units
+
+    job, mark = one.job, one.mark
+    found, progress = judging.verdict(one)
+    over = job.state in units.OVER
+    tries = 1 if mark is None else mark.tries
+    return SlurmRecord(
+        job_id=job.id,
+        name=job.name,
+        user=job.user,
+        state=job.state,
+        verdict=found if found is UNSEEN or found is None else found.name,
+        confidence=found.sure if found else 0.0,
+        evidence=found.evidence if found else (),
+        exit_code=job.exit_code if over else None,
+        signal=job.signal if over else None,
+        memory_requested=job.memory,
+        memory_peak=job.peak,
+        time_limit=None if job.limit == units.UNLIMITED else job.limit,
+        elapsed=job.elapsed,
+        partition=job.partition,
+        restarts=job.runs - 1,
+        nodes=tuple(evidence.names(job.nodes)) if job.nodes else (),
+        lineage=one.first,
+        attempt=1 if mark is None else mark.attempt,
+        tries=tries,
+        progress=progress,
+        core_hours=round((0.0 if mark is None else mark.spent) + (job.elapsed or 0.0) * job.cpus / 3600, 4),
+        reason=job.reason,
+        comment=one.comment,
+        ended=job.ended if over else None,
+    )

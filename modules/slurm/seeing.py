@@ -1,0 +1,174 @@
+"""What one look sees: of each lineage its newest job, from the queue, the accounts, and what earlier looks kept."""
+
+import fnmatch
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from runbook.modules.frozen import frozen
+from runbook.modules.host import Host
+from runbook.modules.slurm import accounts, lineage, queue, units
+from runbook.modules.slurm.job import Job
+from runbook.modules.slurm.lineage import Mark
+
+OVERLAP = 600.0  # seconds that are asked for again: the controller tells the accounting with a delay
+_GAP = 300.0  # seconds without a look after which what was late in between may still come
+_LATE = 900.0  # seconds for the controller to tell what it kept while the accounting was down
+_FRESH = 5.0  # seconds for which the looks of several detectors share one question
+_MARKS = 5000  # jobs of ours that are remembered
+
+
+@frozen
+class Wanted:
+    """Which jobs are looked at; empty: all."""
+
+    jobs: Tuple[str, ...] = ()
+    names: Tuple[str, ...] = ()
+    users: Tuple[str, ...] = ()
+    partitions: Tuple[str, ...] = ()
+    comments: Tuple[str, ...] = ()
+    after: Tuple[str, ...] = ()
+
+    def take(self, job: Job, mark: Optional[Mark], comment: str, depends: str) -> bool:
+        """Tell whether a job is one of them; a job that we sent is, if the one that it began with was."""
+        return (
+            (not self.users or job.user in self.users)
+            and (not self.partitions or not {*job.partition.split(",")}.isdisjoint(self.partitions))
+            and (not self.names or any(fnmatch.fnmatchcase(job.name, one) for one in self.names))
+            and (not self.comments or any(fnmatch.fnmatchcase(comment, one) for one in self.comments))
+            and (not self.jobs or any(_is(name, one) for one in self.jobs for name in _names(job, mark)))
+            and (not self.after or any(_named(depends, one) for one in self.after))
+        )
+
+
+def _names(job: Job, mark: Optional[Mark]) -> Sequence[str]:
+    return (job.id,) if mark is None else (job.id, mark.first)
+
+
+def _is(job: str, wanted: str) -> bool:
+    """Tell whether a job is the one that is wanted, or a task of that array."""
+    return job == wanted or job.partition("_")[0] == wanted or job.partition("+")[0] == wanted
+
+
+def _named(depends: str, job: str) -> bool:
+    return any(_is(word, job) for word in _jobs(depends))
+
+
+def _jobs(depends: str) -> Iterator[str]:
+    """Yield the ids in a dependency such as `afterok:12(failed),afterany:13_*`."""
+    for clause in depends.replace("?", ",").split(","):
+        for word in clause.split(":")[1:]:
+            yield word.partition("(")[0].rstrip("*").rstrip("_").partition("+")[0]
+
+
+class Seen(NamedTuple):
+    """The newest job of a lineage."""
+
+    job: Job
+    first: str  # the lineage: the job that it began with
+    mark: Optional[Mark]  # of a job that we sent
+    comment: str  # what people wrote
+
+
+class Sight(NamedTuple):
+    """One look at a whole Slurm, and what the next one is to know."""
+
+    seen: List[Seen]
+    cursor: float
+    settled: float  # until then the cursor stays: what was late may still come
+    marks: Dict[str, str]
+    depends: Dict[str, str]
+
+
+def look(host: Host, wanted: Wanted, kept: Mapping[str, Any], began: float) -> Sight:
+    """Ask the accounts, then the queue: what ended before and waits again by then was requeued by Slurm itself.
+
+    Raises:
+        Absent: there is no Slurm here.
+        Unclear: the controller or the accounting does not answer.
+    """
+    now = host.now()
+    cursor = min(float(kept.get("cursor", began)), now)
+    start = (max(began, cursor) - OVERLAP) // 60 * 60
+    whose = wanted.users, wanted.partitions
+    waiting = {job.id: job for job in queue.read(host, *whose)} if host.which("sacct") is None else None
+    try:
+        ended: Optional[List[Job]] = _shared(host, ("sacct", *whose), start, lambda: accounts.since(host, start, *whose))
+    except accounts.Disabled:
+        ended = None
+    if waiting is None:
+        waiting = _shared(host, ("squeue", *whose), 0.0, lambda: queue.by_id(queue.read(host, *whose)))
+    settled = float(kept.get("settled", 0.0))
+    if now - float(kept.get("looked", now)) > _GAP:
+        settled = now + _LATE
+    found = _together(waiting, ended, began, start, now)
+    marks, depends = _marks(waiting, kept), _depends(waiting, kept, wanted)
+    return Sight(
+        _newest(found, wanted, marks, depends), now if now >= settled else cursor, settled, marks, depends
+    )
+
+
+def _shared(host: Host, key: Tuple[Any, ...], start: float, ask: Callable[[], Any]) -> Any:
+    """Return what another detector's look of this tick was told, if it reaches as far back."""
+    if host.moment is None:
+        return ask()
+    known = host.moment.get(str(key))
+    if known is None or known[1] > start or host.uptime() - known[0] > _FRESH:
+        answer = ask()
+        known = host.moment[str(key)] = (host.uptime(), start, answer)
+    return known[2]
+
+
+def _together(
+    waiting: Mapping[str, Job], ended: Optional[List[Job]], began: float, start: float, now: float
+) -> List[Job]:
+    """Return each job once: as the queue has it while it is not over, and then as the accounts have it."""
+    found: Dict[str, Job] = {}
+    for job in ended or ():
+        if (job.ended or now) >= began:
+            found[job.id] = job
+    for job in waiting.values():
+        if job.state not in units.OVER:
+            found[job.id] = job._replace(runs=found[job.id].runs + 1) if job.id in found else job
+        elif job.id not in found and (job.ended or now) >= max(began, start):
+            late = ended is not None and now - (job.ended or now) < OVERLAP
+            found[job.id] = job._replace(state="completing") if late else job
+        elif job.id in found and not found[job.id].reason:
+            found[job.id] = found[job.id]._replace(reason=job.reason)
+    return list(found.values())
+
+
+def _marks(waiting: Mapping[str, Job], kept: Mapping[str, Any]) -> Dict[str, str]:
+    """Return the comments of jobs that we sent: not every accounting keeps comments."""
+    marks: Dict[str, str] = dict(kept.get("marks", {}))
+    for job in waiting.values():
+        if "[runbook " in job.comment:
+            marks[job.id] = job.comment
+    return dict(list(marks.items())[-_MARKS:])
+
+
+def _depends(waiting: Mapping[str, Job], kept: Mapping[str, Any], wanted: Wanted) -> Dict[str, str]:
+    """Return what jobs depended on, where that was asked for: it is forgotten when they start."""
+    if not wanted.after:
+        return {}
+    found: Dict[str, str] = dict(kept.get("depends", {}))
+    found.update((job.id, job.dependency) for job in waiting.values() if job.dependency)
+    return dict(list(found.items())[-_MARKS:])
+
+
+def _newest(
+    jobs: Sequence[Job], wanted: Wanted, marks: Mapping[str, str], depends: Mapping[str, str]
+) -> List[Seen]:
+    newest: Dict[str, Seen] = {}
+    for job in jobs:
+        comment = job.comment if "[runbook " in job.comment else marks.get(job.id, job.comment)
+        mark, people = lineage.read(comment) if comment else (None, "")
+        if not wanted.take(job, mark, people, depends.get(job.id, job.dependency)):
+            continue
+        first = job.id if mark is None else mark.first
+        known = newest.get(first)
+        if known is None or _order(mark, job) > _order(known.mark, known.job):
+            newest[first] = Seen(job, first, mark, people)
+    return list(newest.values())
+
+
+def _order(mark: Optional[Mark], job: Job) -> "Tuple[int, int]":
+    return 1 if mark is None else mark.attempt, int(job.raw.partition("+")[0]) if job.raw[:1].isdigit() else 0
