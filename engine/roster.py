@@ -201,7 +201,7 @@ class Roster:
 
     def _warn(self) -> None:
         for text in self.loaded.warnings:
-            self.say("outgrown", text, "warning")
+            self.say("warned", text, "warning")
 
     def _man(self, path: str, before: Post | None = None) -> None:
         """Begin to watch a runbook; one that was watched before, as it was, has had its operations."""

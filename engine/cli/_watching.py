@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from runbook.engine.alerts.alerts import Alerts
     from runbook.engine.driver import Observer
@@ -39,6 +40,27 @@ def files(words: tuple[str, ...]) -> list[str]:
             raise UserError("there is no runbook in this directory", where=word, mend="put one there: NAME.yaml")
         found += own
     return list(dict.fromkeys(found))
+
+
+def exposed(paths: Iterable[str]) -> list[str]:
+    """Say of each file that others than this user and root can change it: they decide what a watch does."""
+    from runbook.modules.bootstrap import others_write
+
+    found = []
+    for path in dict.fromkeys(os.path.realpath(path) for path in paths):
+        for place in (path, os.path.dirname(path)):  # noqa: PTH120
+            try:
+                seen = os.stat(place)  # noqa: PTH116
+            except OSError:
+                continue
+            if seen.st_uid not in {os.geteuid(), 0}:
+                found.append(f"{path} can be changed by uid {seen.st_uid}, who so decides what is done here")
+            elif others_write(seen) and not (place != path and seen.st_mode & stat.S_ISVTX):
+                found.append(f"{path} can be changed by others, who so decide what is done here: chmod go-w {place}")
+            else:
+                continue
+            break
+    return found
 
 
 @contextlib.contextmanager

@@ -156,7 +156,7 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, stri
     origins = [file for request in found.requests.values() for file in _origins(request)]
     unit = _watching.unit()
     said = outgrown(list(found.requests.values()), unit) if unit else ""
-    found.warnings = [said] if said else []
+    found.warnings = [*_watching.exposed(origins), *([said] if said else [])]
     found.files = tuple(dict.fromkeys([*given["runbooks"], *files, *origins, *sources]))
     return found
 

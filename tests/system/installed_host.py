@@ -23,6 +23,7 @@ class Machine(BootedHost):
         try:
             self.wait_for("up")
             self.init = self._first()
+            self.sh("rm -rf /var/lib/runbook")  # of the machine out here
         except BaseException:
             self.close()
             raise

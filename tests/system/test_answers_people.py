@@ -195,3 +195,52 @@ def test_a_component_that_was_reset_begins_anew(cli):
     (hub,) = cli.json("status").json["components"]
     assert (hub["breaker"]["position"], hub["attempts"]) == ("closed", 0)
     assert cli("apply", runbook).exit_code == 0
+
+
+TWO = """
+name: two
+detectors:
+  - name: left here
+    file: "{home}/left/*"
+    subject: "{{{{ path }}}}"
+    when: exists
+    mode: approve
+    recover: [{{command: {{argv: [rm, "{home}/left/a", "{home}/left/b"]}}}}]
+    verify: {{every: 100ms, within: 2s}}
+  - name: other
+    file: "{home}/other"
+    when: exists
+    mode: approve
+    recover: [{{command: {{argv: [rm, "{home}/other"]}}}}]
+    verify: {{every: 100ms, within: 2s}}
+"""
+
+
+def test_all_that_waits_of_a_detector_is_allowed_at_once_and_nothing_else(cli):
+    for name in ("left/a", "left/b", "other"):
+        cli.write(name, "x")
+    book = cli.write("two.yaml", TWO.format(home=cli.home))
+    assert cli("apply", book).exit_code == 3
+    shown = " ".join(cli("approvals").out.split())
+    assert "`runbook approve --detector 'left here'` allows all" in shown
+    allowed = cli("approve", "--detector", "left here", "--host", "localhost")
+    assert (allowed.exit_code, allowed.out.count("approved "), "other" in allowed.out) == (0, 2, False)
+    left = [one["detector"] for one in cli.json("approvals").json["approvals"] if not one["allowed"]]
+    assert left == ["other"]
+    again = cli("approve", "--detector", "left here")
+    assert (again.exit_code, "nothing of that waits for a person" in again.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "name what it is about: ID, --detector, --runbook or --host"),
+        (("--detector", "too bigg"), 'did you mean "too big"?'),
+        (("--runbook", "nobody"), "there waits something of asks"),
+    ],
+)
+def test_words_about_nothing_that_waits_are_refused_with_what_does(cli, book, words, said):
+    waiting(cli, book)
+    refused = cli("reject", *words)
+    assert refused.exit_code == 1
+    assert said in refused.err

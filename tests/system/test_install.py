@@ -298,11 +298,15 @@ def test_systemd_reads_what_was_meant(machine):
 
 
 def test_a_watch_of_several_is_not_taken_away_for_one(machine):
-    files = [machine.write(f"/etc/runbook/{name}.yaml", SERVING.replace("serving", name)) for name in ("one", "two")]
-    assert "runbook watches; log" in machine.runbook("install", *files, "--yes").stdout
-    done = machine.runbook("uninstall", "one", "--yes", check=False)
-    assert done.stderr.startswith("error: `runbook` watches one, two, all of them or none")
-    assert "is gone" in machine.runbook("uninstall", "runbook", "--yes").stdout
+    service = Service("both", ("/bin/sleep", "9"), ("one", "two"), ("/etc/runbook/one.yaml", "two"), "/j.db")
+    path = machine.write("/etc/systemd/system/both.service", unit.text(service))
+    for name in ("one", "/etc/runbook/one.yaml", "two"):
+        done = machine.runbook("uninstall", name, "--yes", check=False)
+        assert done.stderr.startswith("error: `both` watches one, two, all of them or none"), done
+    machine.sh(f"echo '# mine' >> {path}")
+    assert machine.runbook("uninstall", "both", "--check").stdout == f"both: {path} (changed by hand since)\n"
+    assert "both is gone; its journal stays: /j.db" in machine.runbook("uninstall", "both.service", "--yes").stdout
+    assert machine.sh(f"ls {path} 2>&1 || :").endswith("No such file or directory")
 
 
 def test_a_user_has_a_watch_under_their_own_systemd(machine):

@@ -288,3 +288,20 @@ def test_a_journal_that_fills_up_lets_it_only_observe_until_there_is_room(cli):
         assert lines(cli.home / "acts") == ["healed"]
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_runbook_that_others_can_change_is_warned_of(cli):
+    path = marker(cli)
+    path.chmod(0o666)
+    with Watching(cli, path) as watch:
+        assert "can be changed by others" in watch.until("watch.warned")["data"]["message"]
+        assert watch.end() == 0
+
+
+def test_a_secret_that_is_missing_is_told_before_anything_begins(cli):
+    path = marker(cli)
+    path.write_text(path.read_text() + "secrets: {token: {env: NOT_THERE_AT_ALL}}\n")
+    done = cli("watch", path)
+    assert done.exit_code == 1
+    assert "NOT_THERE_AT_ALL" in done.err
+    assert not (cli.home / "journal.db").exists()

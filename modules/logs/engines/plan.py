@@ -1,9 +1,12 @@
 """What engines are asked to find: the alternatives of the patterns, with the texts that none of them can do without.
 
-Reading a catalogue of some hundred patterns so closely takes the better part of a second, so it is kept.
+Reading a catalogue of some hundred patterns so closely takes the better part of a second, so it is kept. Of the bundled
+catalogue it comes with the package.
 """
 
 import json
+import zlib
+from contextlib import suppress
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
@@ -14,6 +17,7 @@ from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.superset import superset
 
 KEPT_FROM = 24  # patterns: fewer are read as fast as they are fetched
+shipped: List[str] = []  # files of the package, and so trusted as its code is; only the controller has them
 
 Set = Tuple[bool, Sequence[str]]
 """Texts of which one must be there, as Latin-1; and whether they are in lower case, to be looked for in lower case."""
@@ -39,12 +43,28 @@ def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
     if len(patterns) < KEPT_FROM:
         return [expression for expression, _ in read(patterns)]
     key = f"expressions {of(patterns)}"
-    kept = store.read(key)
+    kept = _brought(key) or store.read(key)
     if kept is None:
         made = [expression for expression, _ in read(patterns)]
         store.write(key, json.dumps(made).encode())
         return made
     return [Expression(*each) for each in json.loads(kept)]
+
+
+def packed(patterns: Sequence[Pattern]) -> bytes:
+    """Return what the package brings along of some patterns: what it is known by, and the rest deflated."""
+    made = json.dumps([expression for expression, _ in read(patterns)], separators=(",", ":"))
+    return store.name(f"expressions {of(patterns)}").encode() + zlib.compress(made.encode(), 9)
+
+
+def _brought(key: str) -> Optional[bytes]:
+    """Return what the package brings along under a key; None for other patterns, or another translation."""
+    name = store.name(key).encode()
+    for path in shipped:
+        with suppress(OSError), open(path, "rb") as file:
+            if file.read(len(name)) == name:
+                return zlib.decompress(file.read())
+    return None
 
 
 def read(patterns: Sequence[Pattern]) -> Iterator[Tuple[Expression, Optional[Node]]]:

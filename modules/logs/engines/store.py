@@ -30,7 +30,7 @@ def read(key: str) -> Optional[bytes]:
             return None
         try:
             descriptor = os.open(
-                _name(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
+                name(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
             )
         except OSError:
             return None
@@ -45,7 +45,7 @@ def read(key: str) -> Optional[bytes]:
 def holds(key: str) -> bool:
     """Tell whether something is kept under a key."""
     with _directory() as directory:
-        found = None if directory is None else _found(directory, _name(key))
+        found = None if directory is None else _found(directory, name(key))
         return found is not None and _ours(found)
 
 
@@ -60,7 +60,7 @@ def write(key: str, kept: bytes) -> None:
     with _directory(make=True) as directory:
         if directory is None:
             return
-        name = _name(key)
+        called = name(key)
         there = _found(directory, name)
         if there is not None and not _ours(there):
             return  # somebody else's, and not ours to delete
@@ -78,7 +78,8 @@ def write(key: str, kept: bytes) -> None:
             _prune(directory)
 
 
-def _name(key: str) -> str:
+def name(key: str) -> str:
+    """Return what is kept under a key is called."""
     return hashlib.sha256(f"{CODE} {key}".encode()).hexdigest()[:32]
 
 
