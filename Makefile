@@ -41,6 +41,7 @@ schema: $(VENV)/runbook.stamp ## Make schemas/ anew from the module classes
 	    $(BIN)/runbook schema $$what > schemas/$$what.schema.json.new && \
 	    mv schemas/$$what.schema.json.new schemas/$$what.schema.json || exit 1; \
 	done
+	$(BIN)/python -m runbook.engine.scan.analysed
 
 docs: $(VENV)/docs.stamp ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet

@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 HERE: Final = Path(__file__).resolve().parent
 FACTOR: Final = 100.0
 CALM: Final = 90.0  # seconds in which all is healed at the end, on a machine that many share
-SLACK: Final = {"memory of the watch, MB": 8, "memory of agents, MB": 80, "descriptors": 12, "threads": 4, "processes": 20}
+SLACK: Final = {
+    "memory of the watch, MB": 8,
+    "memory of agents, MB": 80,
+    "descriptors": 12,
+    "threads": 4,
+    "processes": 20,
+}
 GROWTH: Final = 1.25
 
 
@@ -204,9 +210,7 @@ class Soak:
                 "threads": _status(pid, "Threads"),
                 "descriptors": float(len(os.listdir(f"/proc/{pid}/fd"))),  # noqa: PTH208 -- a name is all that is asked
                 "processes": float(len(agents)),
-                "journal, MB": sum(
-                    each.stat().st_size for each in self.journal.parent.glob(f"{self.journal.name}*")
-                )
+                "journal, MB": sum(each.stat().st_size for each in self.journal.parent.glob(f"{self.journal.name}*"))
                 / 1e6,
             }
             with contextlib.suppress(OSError):
@@ -267,7 +271,7 @@ def _children(pid: int) -> list[int]:
 
 def _status(pid: int, name: str) -> float:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return float(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
+    return float(next((line.split()[1] for line in lines if line.startswith(f"{name}:")), 0))  # a zombie has no memory
 
 
 def _signal(pid: int, number: int) -> None:
@@ -308,7 +312,10 @@ def _disk(place: Path) -> Iterator[None]:
 def soak(seconds: float, seed: int, hosts: int = 20, rate: float = 2.0) -> list[str]:
     """Soak it for so many seconds, print what it came to, and return what is wrong."""
     chance = random.Random(seed)  # noqa: S311 -- to be repeated
-    with tempfile.TemporaryDirectory(prefix="runbook-soak-") as folder, _disk(Path(folder, "disk")):
+    with (
+        tempfile.TemporaryDirectory(prefix="runbook-soak-", ignore_cleanup_errors=True) as folder,
+        _disk(Path(folder, "disk")),
+    ):
         world = World(Path(folder), hosts, chance, FACTOR)
         run = Soak(world, Path(folder, "disk", "journal.db"), chance, rate, seconds)
         print(f"seed {seed}: {world.detectors} detectors on {hosts} hosts, {seconds:.0f} s", flush=True)
@@ -334,8 +341,12 @@ def soak(seconds: float, seed: int, hosts: int = 20, rate: float = 2.0) -> list[
             _signal(pid, signal.SIGKILL)
         log = (world.root / "watch.log").read_text()
         if "Traceback" in log or "Error:" in log:
-            wrong.append("the log of the watch speaks of a bug:\n" + "\n".join(
-                line for line in log.splitlines() if "Error" in line or "Traceback" in line or "File" in line)[:3000])
+            wrong.append(
+                "the log of the watch speaks of a bug:\n"
+                + "\n".join(
+                    line for line in log.splitlines() if "Error" in line or "Traceback" in line or "File" in line
+                )[:3000]
+            )
         for line in run.report():
             print(f"  {line}", flush=True)
         if wrong and (keep := os.environ.get("RUNBOOK_SOAK_KEEP")):

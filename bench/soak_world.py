@@ -79,7 +79,7 @@ LINES = """
     recover: [{{shell: {{script: 'echo "$FAULT $(date +%s.%N)" >> $AT/acts', env: {{AT: "{{{{ home }}}}", FAULT: "{{{{ incident.fault }}}}"}}}}}}]
 """
 _ACT = 'echo "$(cat $AT/$KIND.id) $(date +%s.%N)" >> $AT/acts;'
-_ENV = '{AT: "{{ home }}", MARK: "{{ mark }}", KIND: "{{ detector }}"}'
+_ENV = '{AT: "{{ home }}", MARK: "{{ mark }}", KIND: "{{ incident.detector }}"}'
 
 
 @dataclass

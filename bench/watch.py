@@ -166,7 +166,9 @@ class Bed:
             _until(lambda: _standing(journal) == len(books) or process.poll(), "the watch")
             if process.poll() is not None:
                 sys.exit(f"the watch ended:\n{(self.folder / 'watch.log').read_text()}")
-            time.sleep(2.0)  # what is newly listened to is looked at once more; the agent imports what its workers had to
+            time.sleep(
+                2.0
+            )  # what is newly listened to is looked at once more; the agent imports what its workers had to
             yield process
         finally:
             process.terminate()
@@ -298,7 +300,9 @@ def _kernel(fault: str) -> None:
 
 def _xid(card: str) -> None:
     domain, bus, device = card.split("-")
-    Path("/dev/kmsg").write_text(f"<3>NVRM: Xid (PCI:{domain}:{bus}:{device}): 79, pid=4711, GPU has fallen off the bus.\n")
+    Path("/dev/kmsg").write_text(
+        f"<3>NVRM: Xid (PCI:{domain}:{bus}:{device}): 79, pid=4711, GPU has fallen off the bus.\n"
+    )
 
 
 def _slug(card: str) -> str:
@@ -330,7 +334,9 @@ def _standing(journal: Path) -> int:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
 
 
 def _spent(pid: int) -> float:

@@ -219,6 +219,8 @@ class Keeper:
                     batch.reported(incident.id, incident.reported)
                 else:
                     batch.incident(row(incident, self._runbook, now))
+            for key in before.vain.keys() - after.vain.keys():
+                batch.well(before.vain[key][0], now)
             for key, hold in holds:
                 data = {"times": list(hold.times)} if hold is not None and hold.times else {}
                 batch.hold(self._runbook, key[1], key[0], key[2], hold.since if hold else None, now, data)

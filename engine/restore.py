@@ -127,7 +127,7 @@ def _host(
         "left": _left(plan, journal, host, alive),
         "cleared": cleared,
         "failed": failed,
-        "vain": {key: at for key, at in told.items() if at is not None},
+        "vain": {key: (failed[key], at) for key, at in told.items() if at is not None},
         "past": {incident.id: incident for incident in past if incident.detector in known},
     }
     return state, journal.cursors(name, host)

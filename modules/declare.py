@@ -202,6 +202,16 @@ class Probe:
         own = params.get("timeout", params.get("timeout_", 0.0))
         return max(cls.timeout, own + 10.0) if isinstance(own, (int, float)) else cls.timeout
 
+    @classmethod
+    def vain(cls, opened: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:  # noqa: ARG003 -- as above
+        """Tell whether what a recovery led to has failed in its turn, so that its verification waits no longer.
+
+        Args:
+            opened: the fields of the record that the incident began with.
+            seen: those of the subject now, with which the incident is not over.
+        """
+        return False
+
     def check(self) -> None:
         """Raise `Invalid` where parameters contradict each other."""
 

@@ -16,10 +16,17 @@ class _Passing(click.Command):
     """Takes its own options, and those of `runbook watch`, which the service is given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Keep the words that are passed on as they were given."""
+        """Keep the words that are passed on as they were given; what the service has configured counts, too."""
+        from runbook.engine.cli import _commands, _defaults
+
+        configured = _defaults.of(watch.command, "watch", _commands.runbook, ctx)
+        named = {parameter.name for parameter in _PASSED}
+        ctx.default_map = {
+            **{name: configured[name] for name in configured if name in named},
+            **(ctx.default_map or {}),
+        }
         found, _, order = self.make_parser(ctx).parse_args(list(args))
-        passed = {parameter.name for parameter in _PASSED}
-        ctx.meta[_installing.WORDS] = _installing.words(order, found, passed)
+        ctx.meta[_installing.WORDS] = _installing.words(order, found, named)
         return super().parse_args(ctx, args)
 
 

@@ -46,6 +46,7 @@ _PROBES: Final[Mapping[str, frozenset[Need]]] = {
     "gpu": frozenset({Need.DRIVER}),
     "log": frozenset({Need.READ}),
     "process": frozenset({Need.INSIGHT}),
+    "slurm": frozenset({Need.HOME, Need.READ}),  # what jobs wrote
 }
 _STEPS: Final[Mapping[str, frozenset[Need]]] = {
     **dict.fromkeys(("wait", "wait_for", "notify", "fail", "failover", "reboot"), _NOTHING),  # or by what they hold
@@ -57,6 +58,8 @@ _STEPS: Final[Mapping[str, frozenset[Need]]] = {
     **dict.fromkeys(("clear_cache", "prune_checkpoints"), frozenset({Need.INSIGHT, Need.WRITE})),  # files in use
     **dict.fromkeys(("chown", "edit_config", "restore", "snapshot"), frozenset({Need.WRITE})),
     "collect": frozenset({Need.DRIVER, Need.KERNEL_LOG, Need.READ, Need.WRITE}),  # nvidia-smi, dmesg
+    **dict.fromkeys(("cancel", "requeue"), frozenset({Need.HOME, Need.READ})),
+    "resubmit": frozenset({Need.EVERYTHING}),  # sbatch becomes the job's owner, and asks their login shell
     "signal": frozenset({Need.INSIGHT, Need.KILL, Need.READ}),
     "verify_files": frozenset({Need.READ}),
 }

@@ -110,6 +110,7 @@ def _service(service: Service) -> Iterator[str]:
         yield "RestartMaxDelaySec=1min"
     yield f"TimeoutStartSec={_START}s"
     yield f"WatchdogSec={WATCHDOG}s"
+    yield "TimeoutAbortSec=10s"
     yield from _comment(
         "The watch alone is stopped. An agent ends the step that it has in hand and then itself, and what"
     )

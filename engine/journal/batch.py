@@ -89,6 +89,10 @@ class Batch(Words):
             (json.dumps(dict(told)), incident),
         )
 
+    def well(self, incident: str, now: float) -> None:
+        """Write that what an incident was about, which ended in vain, is well again: people need hear of it no more."""
+        self.write("UPDATE incidents SET data = json_set(data, '$.reported.well', ?) WHERE id = ?", (now, incident))
+
     def hold(
         self,
         runbook: str,

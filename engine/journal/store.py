@@ -218,9 +218,12 @@ class Journal:
         return [IncidentRow(*(*row[:10], codec.load(row[10]))) for row in rows]
 
     def reported(self, incident: str) -> float | None:
-        """Return when people were told of an incident last, by `tell`."""
-        rows = self.ask("SELECT max(value) FROM incidents, json_each(data, '$.reported') WHERE id = ?", (incident,))
-        return None if rows[0][0] is None else float(rows[0][0])
+        """Return when people were told last of an incident, by `tell`; None also where it was well again since."""
+        asked = "SELECT max(told.value) FROM incidents, json_each(data, '$.reported') AS told WHERE incidents.id = ?"
+        rows = self.ask(asked, (incident,))
+        (at,) = rows[0]
+        well = self.ask("SELECT json_extract(data, '$.reported.well') FROM incidents WHERE id = ?", (incident,))
+        return None if at is None or well[0][0] is not None else float(at)
 
     def holds(self, runbook: str, host: str) -> list[HoldRow]:
         """Return the conditions that were holding at the last look."""

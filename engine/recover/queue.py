@@ -72,7 +72,7 @@ def decide(turn: Turn) -> None:
         elif (current := turn.incident(incident.key)) is not None:
             _decide(turn, current)
     turn.due = frozenset(held)
-    if held and 0 < len(turn.awaited) <= _NAMED:
+    if held and turn.recovering and 0 < len(turn.awaited) <= _NAMED:
         turn.tell("decisions.held", hosts=sorted(turn.awaited))
 
 

@@ -245,7 +245,9 @@ class State:
         default_factory=dict
     )  # by detector and kind: what people are to be told, and when
     failed: Mapping[Key, str] = field(default_factory=dict)  # the incident that was recovered last, in vain
-    vain: Mapping[Key, float] = field(default_factory=dict)  # the same: when people were told of it last, by `tell`
+    vain: Mapping[Key, tuple[str, float]] = field(
+        default_factory=dict
+    )  # the same, where people were told of it by `tell`: its incident, and when that was
     past: Mapping[str, Incident] = field(default_factory=dict)  # by id: those that ended shortly before this run
     attempts: Mapping[tuple[str, str], tuple[Attempt, ...]] = field(default_factory=dict)  # by host and component
     active: Mapping[tuple[str, str], str] = field(default_factory=dict)  # by host and pool: the member in use

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 from runbook.engine.decide import words
 from runbook.engine.model import IncidentState, Severity
 from runbook.engine.recover.commands import Notify
+from runbook.engine.recover.state import Incident
 from runbook.engine.recover.telling_words import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runbook.engine.model import Tell
-    from runbook.engine.recover.state import Incident, State, Turn
+    from runbook.engine.recover.state import State, Turn
 
 FOLD: Final = 3.0  # seconds in which what happens on other hosts joins one message
 _SEVERITIES: Final = tuple(member.value for member in Severity)
@@ -82,6 +83,27 @@ def _due(turn: Turn) -> Iterator[tuple[Incident, str]]:
                 yield incident, kind
             elif incident.state in _IN_VAIN and incident.reported:
                 _remember(turn, incident)
+    yield from _well(turn)
+
+
+def _well(turn: Turn) -> Iterator[tuple[Incident, str]]:
+    """Yield what people were told to be in vain, and is well again, whoever did that."""
+    cured = {each.key for each in turn.read("ended").values() if each.state is IncidentState.CURED}
+    for key, (name, told) in [*turn.read("vain").items()]:
+        if key in turn.read("failed"):
+            continue
+        detector = turn.plan.runbook.detector(key[1])
+        given = detector.tell if detector is not None else None
+        if detector is None or given is None or "cured" not in given.about or key in cured or turn.incident(key):
+            del turn.write("vain")[key]  # the incident that was cured is told
+            continue
+        over = Incident(
+            name, *key, IncidentState.CURED, detector.severity.value, told, told, turn.now, closed=turn.now
+        )  # fmt: skip
+        if _silenced(turn, over):
+            del turn.write("vain")[key]
+        else:
+            yield over, "well"
 
 
 def _asked(turn: Turn, incident: Incident) -> Tell | None:
@@ -103,21 +125,19 @@ def _known(turn: Turn, incident: Incident) -> bool:
 
 def _again(turn: Turn, incident: Incident, given: Tell) -> Incident:
     """Mark one that opens after a recovery in vain of the same: people know, and are told again when it is time to."""
-    told = turn.read("vain").get(incident.key)
-    if incident.reported or told is None or incident.key not in turn.read("failed"):
+    known = turn.read("vain").get(incident.key)
+    if incident.reported or known is None or incident.key not in turn.read("failed"):
         return incident
-    if given.remind and turn.now - told >= given.remind:
+    if given.remind and turn.now - known[1] >= given.remind:
         return incident
-    return turn.put(replace(incident, reported={_KNOWN: told}))
+    return turn.put(replace(incident, reported={_KNOWN: known[1]}))
 
 
 def _remember(turn: Turn, incident: Incident) -> None:
     """Keep when people were told last of what was recovered in vain, for the next incident about it."""
-    told, vain, failed = max(incident.reported.values()), turn.read("vain"), turn.read("failed")
-    if incident.key in failed and vain.get(incident.key, 0.0) < told:
-        for key in [key for key in vain if key not in failed]:
-            del turn.write("vain")[key]
-        turn.write("vain")[incident.key] = told
+    known = (incident.id, max(incident.reported.values()))
+    if incident.key in turn.read("failed") and turn.read("vain").get(incident.key, ("", 0.0))[1] < known[1]:
+        turn.write("vain")[incident.key] = known
 
 
 def _live(turn: Turn, incident: Incident, given: Tell) -> str:
@@ -161,12 +181,16 @@ def _tell(turn: Turn, kind: str, incidents: list[Incident]) -> None:
     """Tell of incidents of one detector, in one message."""
     detector = turn.plan.detector(incidents[0].detector)
     assert detector.tell is not None
-    for incident in incidents:
+    for incident in incidents if kind != "well" else ():
         marks = {_asks(incident) if kind == "waiting" else kind: turn.now}
         told = turn.put(replace(incident, reported={**incident.reported, **marks}))
         if told.state in _IN_VAIN:
             _remember(turn, told)
+    for incident in incidents if kind == "well" else ():
+        turn.write("vain").pop(incident.key, None)
     first = incidents[0]
     title, message = written(detector, kind, incidents, turn.now)
     channels = detector.tell.channels
-    turn.commands.append(Notify(first.host, message, title, first.severity, first.id, channels, kind=kind))
+    turn.commands.append(
+        Notify(first.host, message, title, first.severity, first.id, channels, kind="cured" if kind == "well" else kind)
+    )

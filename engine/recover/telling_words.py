@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LISTED: Final = 20  # hosts, or subjects, that a message names
 _LONGEST: Final = 200  # characters of a value
 _SAID: Final = {"waiting": "waits for a person", "remind": "is still there", "unhealed": "was not cured",
-                "cured": "is over"}  # fmt: skip
+                "cured": "is over", "well": "is over"}  # fmt: skip
 _GOES_ON: Final = {
     IncidentState.OPEN: "nothing is done yet",
     IncidentState.OBSERVED: "it is only observed",
@@ -39,7 +39,7 @@ def written(detector: Detector, kind: str, incidents: Sequence[Incident], now: f
 
     Args:
         detector: whose they are.
-        kind: open, waiting, remind, unhealed or cured.
+        kind: open, waiting, remind, unhealed, cured, or well: what was in vain is well again.
         incidents: at least one, in order.
         now: seconds since the epoch.
     """
@@ -74,6 +74,8 @@ def _evidence(detector: Detector, incident: Incident) -> list[tuple[str, Any]]:
 
 def _more(detector: Detector, kind: str, incident: Incident, now: float) -> list[str]:
     since = f"since {moment(incident.since)} ({format_duration(round(now - incident.since))})"
+    if kind == "well":
+        return [f"it is well again, {format_duration(round(now - incident.since))} after it was told last"]
     if kind == "cured":
         how = "" if incident.begun is not None else ", by itself"
         return [f"it lasted {format_duration(round((incident.closed or now) - incident.since))}{how}"]
@@ -91,7 +93,7 @@ def _more(detector: Detector, kind: str, incident: Incident, now: float) -> list
 
 
 def _together(kind: str, incidents: Sequence[Incident]) -> list[str]:
-    if kind == "cured":
+    if kind in {"cured", "well"}:
         return []
     states = Counter(incident.state.value for incident in incidents)
     lines = [", ".join(f"{count} {state}" for state, count in states.most_common())]

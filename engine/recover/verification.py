@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runbook.engine.model import IncidentState, Unknown
 from runbook.engine.recover import incident as life
+from runbook.modules import catalogue
 
 if TYPE_CHECKING:
     from runbook.engine.model import Truth
@@ -46,6 +47,8 @@ def take(turn: Turn, incident: Incident, clear: Truth) -> tuple[Incident, Answer
     answer = None
     if clear is True and well is not None and turn.now - well >= verify.hold:
         answer = Answer.CURED
+    elif clear is False and _failed_anew(turn, incident):
+        answer = Answer.VAIN
     elif turn.now >= began + verify.within:
         answer = Answer.BLIND if incident.blind else Answer.VAIN
     else:
@@ -57,6 +60,13 @@ def woke(turn: Turn, incident: Incident) -> None:
     """Look again, now that it is time."""
     detector = turn.plan.detector(incident.detector)
     turn.look(incident.host, detector.verify.detector or detector.name)
+
+
+def _failed_anew(turn: Turn, incident: Incident) -> bool:
+    """Tell whether what the recovery led to is over, and as ill: a job that was sent again has failed, too."""
+    detector = turn.plan.detector(incident.detector)
+    own = detector.verify.detector in {None, detector.name}
+    return own and catalogue.probe(detector.probe).vain(incident.fields, incident.after)
 
 
 def _told(turn: Turn, incident: Incident, clear: Truth, *, last: bool) -> Incident:

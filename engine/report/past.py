@@ -65,7 +65,7 @@ def incident_lines(paint: Paint, incidents: Sequence[IncidentRow], now: float) -
     for one in incidents:
         about = f" · {one.subject}" if one.subject and one.subject != one.host else ""
         name = f"{one.runbook}: {one.detector}" if several else one.detector
-        what = words.printable(f"{one.id}  {name}{about} on {one.host}")
+        what = words.printable(f"{one.id}  {name} on {one.host}{about}")  # what is too long is cut at its end
         lasted = words.duration((one.closed if one.closed is not None else now) - one.opened)
         rows.append(
             (what, _ended(one), moment(one.opened, now), lasted if one.closed is not None else f"{lasted} so far")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from runbook.engine.detect import cascade
 from runbook.engine.detect.sightings import Seen
 from runbook.engine.errors import UserError
-from runbook.engine.scan import find, gpus, kinds
+from runbook.engine.scan import analysed, find, gpus, kinds
 from runbook.modules.declare import Unclear
 from runbook.modules.frozen import frozen
 from runbook.modules.logs import scan as reader
@@ -105,6 +105,7 @@ def look(found: Iterable[Source | Left], catalogue: Catalogue, asked: Asked, eac
     """
     started = time.monotonic()
     patterns = kinds.patterns(catalogue)
+    analysed.bring()
     gathering = _Gathering(catalogue)
     stopped, backlog = False, 0
     try:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Set, 
 
 from runbook.modules.listening import inotify
 from runbook.modules.listening.keys import NEVER, Keys
-from runbook.modules.listening.processes import Processes, news
+from runbook.modules.listening.processes import Processes
 
 DEVICE = "/dev/kmsg"
 _SHORT, _LONG = 0.002, 0.05  # seconds for which it is deaf after it heard something, and after what mattered to nobody
@@ -148,11 +148,11 @@ class Hearing:
             self._leave(watch, name, key)
         for watch, name in new:
             self._watches.setdefault(watch, {}).setdefault(name, set()).add(key)
-        came, went = news(_named(before), _named(sought))
-        for one in went:
-            self._processes.leave(one, key)
         missed = not new <= old
-        for one in came:
+        processes = _named(sought)
+        for one in _named(before) - processes:
+            self._processes.leave(one, key)
+        for one in sorted(processes):
             refusal = self._processes.await_end(one, key)
             missed = missed or refusal is None
             why.append(refusal or "")
@@ -192,11 +192,11 @@ class Hearing:
             self._kernel = -1
 
 
-def _named(sought: Mapping[str, Any]) -> List[Tuple[int, int]]:
-    return [(pid, started) for pid, started in sought.get("pids", ())]
+def _named(sought: Mapping[str, Any]) -> Set[Tuple[int, int]]:
+    return {(pid, started) for pid, started in sought.get("pids", ())}
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=8192)
 def _means(pattern: str) -> Callable[[str], object]:
     """Return what tells whether a name is meant."""
     if pattern.startswith(_ITSELF):

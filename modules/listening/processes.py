@@ -3,7 +3,7 @@
 import errno
 import os
 import select
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+from typing import Dict, Optional, Set, Tuple
 
 from runbook.modules.listening import inotify
 
@@ -93,9 +93,3 @@ def _descriptors() -> int:
     import resource  # by an agent that listens, not by every agent at its start
 
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
-def news(before: Iterable[Named], after: Iterable[Named]) -> "Tuple[List[Named], List[Named]]":
-    """Return which processes came and which went."""
-    old, new = set(before), set(after)
-    return sorted(new - old), sorted(old - new)

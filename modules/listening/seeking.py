@@ -20,9 +20,7 @@ from runbook.modules.listening.sources import Source
 from runbook.modules.look import EARS, EPOCH
 
 PROCESSES = 256  # that one detector listens to
-AGAIN = (
-    300.0  # seconds after which all is begun anew: a mount, or what a directory far above is called, is not heard of
-)
+AGAIN = 300.0  # seconds after which all is begun anew: of a mount, or a directory far above, nothing is heard
 _ITSELF = "="  # the name under which what is watched is told of itself
 
 _Paths = Tuple[Tuple[str, bool], ...]

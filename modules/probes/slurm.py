@@ -43,7 +43,7 @@ class SlurmRecord(Record):
     nodes: Tuple[str, ...]  # where it runs or ran
     lineage: str  # the job that it all began with: the subject
     attempt: int  # 1 = that job itself
-    tries: int  # attempts so far that came no further than those before, this one included: what a limit counts
+    tries: int  # how often it was sent again after an attempt that came no further: what a limit counts
     progress: Optional[float]  # how far it came, with `progress`, where it failed
     core_hours: float  # what the lineage has taken so far
     reason: str  # why it waits, or ended, in Slurm's words
@@ -71,7 +71,7 @@ class Slurm(Probe):
     Example:
         - name: out of memory
           slurm: {names: [train_*], users: [ml]}
-          when: verdict == 'oom_host' and tries <= 3
+          when: verdict == 'oom_host' and tries < 3
           clear: state in ['running', 'completed'] and verdict is none
           verify: {every: 30s, within: 7d}
           recover: [{resubmit: {multiply: {memory: 1.5}}}]
@@ -195,7 +195,7 @@ def _record(one: Any, judging: _Judging) -> SlurmRecord:
     job, mark = one.job, one.mark
     found, progress = judging.verdict(one)
     over = job.state in units.OVER
-    tries = 1 if mark is None else mark.tries
+    tries = 0 if mark is None else mark.tries
     return SlurmRecord(
         job_id=job.id,
         name=job.name,

@@ -20,7 +20,7 @@ class Mark:
     first: str  # the job that it all began with
     after: str  # the one whose failure this one follows
     attempt: int  # 2 = the first one that we sent
-    tries: int = 1  # attempts so far that did not come forward: those that a limit counts
+    tries: int = 0  # how often it was sent after an attempt that came no further: those that a limit counts
     progress: Optional[float] = None  # how far the one before had come
     best: Optional[float] = None  # how far any one had come
     spent: float = 0.0  # core-hours of those before
@@ -54,7 +54,7 @@ def read(comment: str) -> "Tuple[Optional[Mark], str]":
             first=words["first"],
             after=words["after"],
             attempt=max(2, int(words["attempt"])),
-            tries=max(1, int(words.get("tries", "1"))),
+            tries=max(0, int(words.get("tries", "0"))),
             progress=float(words["progress"]) if "progress" in words else None,
             best=float(words["best"]) if "best" in words else None,
             spent=float(words.get("spent", "0")),

@@ -450,14 +450,17 @@ operations: [{name: touch, command: {argv: [touch, "{{ root }}/touched"]}, timeo
 def test_a_delegate_that_vanishes_is_named_itself_and_not_the_host_that_the_step_is_about(fleet):
     make_ill(fleet, "gpu2")
 
-    def cut(fact):
-        if fact.kind == "step.begun" and fact.host == "gpu2" and fact.data["module"] == "command":
-            threading.Timer(0.3, fleet.cuts["login01"].set).start()
+    begun = fleet.root / "login01/begun"
 
-    fleet.on_fact = cut
-    text = ILL.replace(
-        "    recover:\n", "    recover:\n      - {command: {argv: [sleep, '1']}, delegate_to: login01}\n"
-    )
+    def cut():
+        until = time.monotonic() + 30.0
+        while not begun.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        fleet.cuts["login01"].set()
+
+    threading.Thread(target=cut).start()
+    step = f"{{command: {{argv: [sh, -c, 'touch {begun}; sleep 1']}}, delegate_to: login01}}"
+    text = ILL.replace("    recover:\n", f"    recover:\n      - {step}\n")
     code, hosts = fleet.apply(text, limits=["gpu2"], wait=2.0)
     assert code == 2  # its recovery is open
     assert hosts["login01"]["state"] == "unreachable"

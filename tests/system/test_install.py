@@ -109,6 +109,24 @@ def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(m
     )
 
 
+def test_a_watch_that_hangs_is_ended_and_started_again(machine):
+    file = machine.write("/etc/runbook/serving.yaml", SERVING)
+    machine.write(
+        "/etc/systemd/system/runbook-serving.service.d/x.conf", "[Service]\nWatchdogSec=2s\nTimeoutAbortSec=500ms\n"
+    )
+    machine.runbook("install", file, "--yes")
+    try:
+        main = machine.show("runbook-serving", "MainPID")
+        machine.sh(f"sleep 3; [ $(systemctl show -p MainPID --value runbook-serving) = {main} ]; kill -STOP {main}")
+        machine.until(
+            f"[ $(systemctl show -p NRestarts --value runbook-serving) = 1 ]; systemctl is-active runbook-serving; ! [ -e /proc/{main} ]"
+        )
+        assert "Watchdog timeout (limit 2s)" in machine.sh("journalctl --no-pager -o cat -u runbook-serving")
+    finally:
+        machine.runbook("uninstall", "serving", "--yes")
+        machine.sh("rm -r /etc/systemd/system/runbook-serving.service.d; systemctl daemon-reload")
+
+
 PROFILE = """\
 name: profile
 every: 1s

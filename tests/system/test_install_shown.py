@@ -70,6 +70,23 @@ def test_every_path_and_option_is_passed_on_whole(call, tmp_path):
     assert ("x.yaml lies in /tmp: it will be gone some day" in done.stdout) == str(tmp_path).startswith("/tmp")
 
 
+def test_what_the_service_takes_from_its_configuration_is_known(call, tmp_path):
+    written(tmp_path, PLAIN.replace("name: plain", "name: plain\nhosts: all"))
+    written(tmp_path, "all: {hosts: {far1: {}}}\n", "hosts.yaml")
+    written(
+        tmp_path,
+        f"[defaults.watch]\ninventory = '{tmp_path}/hosts.yaml'\njournal = '/srv/journals/j.db'\n",
+        "runbook.toml",
+    )
+    done = call("x.yaml", "--check")
+    assert done.returncode == 0, done.stderr
+    assert "ProtectProc=invisible" in done.stdout  # other hosts alone
+    assert "Journal=/srv/journals/j.db" in done.stdout
+    assert f"WorkingDirectory={tmp_path}\n" in done.stdout
+    (started,) = [line for line in done.stdout.splitlines() if "ExecStart=" in line]
+    assert started.endswith(f"runbook watch -- {tmp_path}/x.yaml")  # it reads that itself
+
+
 def test_a_bundled_runbook_keeps_its_name(call):
     done = call("gpu-health", "--check")
     assert done.returncode == 0, done.stderr

@@ -421,11 +421,12 @@ def test_tell_says_once_that_a_recovery_is_in_vain_though_each_pass_tries_it(ill
     passed = tells(ill, hook)
     recover = 'recover: [{command: "false"}]\n    limit: 9 per 1h\n'
     ill.cli.write("disks.yaml", f"{TELLS.format(flag=ill.flag, remind='1h')}    {recover}")
-    said = ["[high] disk full on localhost was not cured"]
-    assert passed() == said
-    assert passed() == said
-    assert passed() == said
+    vain, over = "[high] disk full on localhost was not cured", "disk full on localhost is over"
+    assert passed() == [vain]
+    assert passed() == [vain]
+    assert passed() == [vain]
     ill.flag.unlink()
-    passed()
+    assert passed() == [vain, over]
+    assert passed() == [vain, over]
     ill.flag.touch()
-    assert passed() == said * 2  # it was well in between
+    assert passed() == [vain, over, vain]  # it was well in between

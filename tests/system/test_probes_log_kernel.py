@@ -280,3 +280,28 @@ def test_a_message_may_hold_what_unicode_takes_for_the_end_of_a_line(denied, mon
         said.append(f"{second}\n")
         [line] = watch.lines()
         assert line.endswith("fallen off the bus")
+
+
+@real
+def test_a_look_reads_on_where_the_one_before_ended_and_not_all_messages_again(mark, monkeypatch):
+    watch, other = Watch(mark), Watch(mark)
+    watch.look()
+    read, real_read = [], os.read
+
+    def counted(*about):
+        found = real_read(*about)
+        read.append(found)
+        return found
+
+    monkeypatch.setattr(kernel.os, "read", counted)
+    say(f"<4>{mark} one\n")
+    assert [mark in line for line in watch.lines()] == [True]
+    few = sum(mark.encode() in each for each in read), len(read)
+    say(f"<4>{mark} two\n")
+    assert len(watch.lines()) == 1
+    assert len(other.lines()) == 0  # a cursor of its own: from the end
+    say(f"<4>{mark} three\n")
+    assert len(other.lines()) == 1
+    assert len(watch.lines()) == 1
+    assert few[0] == 1
+    assert few[1] < 200  # of the thousands that there are; others write there, too

@@ -151,11 +151,11 @@ def test_a_host_that_answers_again_is_not_told_as_unreachable(journal, watch):
     assert blind(journal, "r1") == {}
 
 
-@pytest.mark.parametrize(("closed", "left"), [(NOW - 600.0, []), (NOW - 5.0, ["i1"])])
-def test_what_ended_unhealed_is_well_when_a_watch_has_looked_since_and_it_does_not_hold(journal, watch, closed, left):
+@pytest.mark.parametrize(("ago", "left"), [(600.0, []), (5.0, ["i1"])])
+def test_what_ended_unhealed_is_well_when_a_watch_has_looked_since_and_it_does_not_hold(journal, watch, ago, left):
     watch("r1")
     row = IncidentRow(
-        "i1", "serving", "server down", "gpu01", "vllm", "unhealed", "high", NOW - DAY, closed, closed, {}
+        "i1", "serving", "server down", "gpu01", "vllm", "unhealed", "high", NOW - DAY, NOW - ago, NOW - ago, {}
     )
     with journal.transaction() as batch:
         batch.incident(row)

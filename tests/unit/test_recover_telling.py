@@ -112,7 +112,8 @@ def test_what_is_tried_again_in_vain_is_no_news_until_it_is_time_for_a_reminder(
     run.again(after=300.0)
     run.looks["server down"] = http(503)
     run.again(after=300.0)
-    assert run.kinds_told == ["unhealed", "unhealed", "unhealed"]
+    assert run.kinds_told == ["unhealed", "unhealed", "cured", "unhealed"]
+    assert "it is well again" in run.messages[2][1].message
 
 
 def test_one_that_is_told_to_open_only_does_so_once_though_each_try_is_an_incident(fleet):

@@ -54,12 +54,12 @@ def expressions(patterns: Sequence[Pattern]) -> List[Expression]:
 def packed(patterns: Sequence[Pattern]) -> bytes:
     """Return what the package brings along of some patterns: what it is known by, and the rest deflated."""
     made = json.dumps([expression for expression, _ in read(patterns)], separators=(",", ":"))
-    return store.name(f"expressions {of(patterns)}").encode() + zlib.compress(made.encode(), 9)
+    return store.called(f"expressions {of(patterns)}").encode() + zlib.compress(made.encode(), 9)
 
 
 def _brought(key: str) -> Optional[bytes]:
     """Return what the package brings along under a key; None for other patterns, or another translation."""
-    name = store.name(key).encode()
+    name = store.called(key).encode()
     for path in shipped:
         with suppress(OSError), open(path, "rb") as file:
             if file.read(len(name)) == name:

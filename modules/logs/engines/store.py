@@ -30,7 +30,7 @@ def read(key: str) -> Optional[bytes]:
             return None
         try:
             descriptor = os.open(
-                name(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
+                called(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
             )
         except OSError:
             return None
@@ -45,7 +45,7 @@ def read(key: str) -> Optional[bytes]:
 def holds(key: str) -> bool:
     """Tell whether something is kept under a key."""
     with _directory() as directory:
-        found = None if directory is None else _found(directory, name(key))
+        found = None if directory is None else _found(directory, called(key))
         return found is not None and _ours(found)
 
 
@@ -60,7 +60,7 @@ def write(key: str, kept: bytes) -> None:
     with _directory(make=True) as directory:
         if directory is None:
             return
-        called = name(key)
+        name = called(key)
         there = _found(directory, name)
         if there is not None and not _ours(there):
             return  # somebody else's, and not ours to delete
@@ -78,8 +78,8 @@ def write(key: str, kept: bytes) -> None:
             _prune(directory)
 
 
-def name(key: str) -> str:
-    """Return what is kept under a key is called."""
+def called(key: str) -> str:
+    """Return the name of what is kept under a key."""
     return hashlib.sha256(f"{CODE} {key}".encode()).hexdigest()[:32]
 
 

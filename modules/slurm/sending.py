@@ -1,0 +1,238 @@
+"""Sending a job again: whether it was done before, what it gets, and the sending itself."""
+
+import contextlib
+import os
+import pwd
+import subprocess
+import tempfile
+import time
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from runbook.modules import durable
+from runbook.modules.declare import Failed, Refused, Unclear
+from runbook.modules.host import Host
+from runbook.modules.slurm import accounts, lineage, queue, submission, units
+from runbook.modules.slurm.job import Job
+from runbook.modules.slurm.lineage import Mark
+from runbook.modules.slurm.submission import Submission
+
+_PATIENCE = 120.0  # seconds for another sending on this host
+_SEND = 120.0  # seconds for a busy controller
+
+
+class Standing(NamedTuple):
+    """A job that failed, and what Slurm knows of its like."""
+
+    job: Job
+    mark: Optional[Mark]
+    comment: str  # what people wrote
+    queued: Sequence[Job]  # of its user
+    successor: Optional[Job]  # what follows it already
+
+
+def look(host: Host, wanted: str) -> Standing:
+    """Return how a job stands.
+
+    Raises:
+        Failed: Slurm knows no such job, or does not answer.
+    """
+    try:
+        queued = queue.read(host)
+        try:
+            known = accounts.of(host, wanted)
+            job = known[-1] if known else None
+        except accounts.Disabled:
+            job = None
+        waits = queue.by_id(queued).get(wanted)
+        if waits is not None and (job is None or waits.state not in units.OVER):
+            job = waits
+        if job is None:
+            raise Failed(f"Slurm knows no job {wanted}")
+        mark, people = lineage.read(job.comment or (waits.comment if waits is not None else ""))
+        return Standing(job, mark, people, queued, successor(host, job, queued))
+    except Unclear as error:
+        raise Failed(str(error)) from error
+
+
+def successor(host: Host, job: Job, queued: Sequence[Job]) -> Optional[Job]:
+    """Return the job that was sent in place of a failed one, whatever has become of it.
+
+    Raises:
+        Unclear: the accounting does not answer, so that nobody can say.
+    """
+    later = list(queued)
+    if job.ended is not None:
+        with contextlib.suppress(accounts.Disabled):
+            later += accounts.since(host, job.ended - 60.0, (job.user,))
+    for one in later:
+        mark = lineage.read(one.comment)[0] if "[runbook " in one.comment else None
+        if mark is not None and mark.after == job.id:
+            return one
+    return None
+
+
+@contextlib.contextmanager
+def alone(host: Host, first: str) -> Iterator[None]:
+    """Keep other steps of this host from sending the same lineage at once.
+
+    Raises:
+        Failed: another one is at it for too long.
+    """
+    held = durable.lock(os.path.join(host.own_directory(), f"slurm-{first}.lock"), time.monotonic() + _PATIENCE)
+    if held is None:
+        raise Failed(f"another step has been sending the lineage {first} for more than {_PATIENCE:g} s")
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+class Request(NamedTuple):
+    """What the new job gets that the old one had not, or that must be said anew."""
+
+    memory: Optional[int]  # bytes a node; None leaves it
+    time: Optional[float]  # seconds; infinite is UNLIMITED
+    cpus: Optional[int]  # a task
+    exclude: Tuple[str, ...]
+    comment: str
+    env: Mapping[str, str]
+
+
+def words(job: Job, sent: Submission, request: Request) -> List[str]:
+    """Return the options of `sbatch`: those of the old job, and behind them what goes before."""
+    options = [*sent.options]
+    options += [f"--job-name={job.name}", f"--comment={request.comment}"]
+    options += [f"--chdir={sent.directory}"] if sent.directory else []
+    for long, short, value in (("--partition", "-p", job.partition), ("--account", "-A", job.account)):
+        if value and not submission.has(sent.options, sent.script, long, short):
+            options.append(f"{long}={value}")
+    if sent.array:
+        options.append(f"--array={job.id.partition('_')[2]}")
+    if request.memory is not None:
+        options.append(f"--{sent.per}={_share(job, sent, request.memory)}M")
+    if request.time is not None:
+        options.append(f"--time={units.shown_time(request.time)}")
+    if request.cpus is not None:
+        options.append(f"--cpus-per-task={request.cpus}")
+    bad = ",".join(filter(None, (sent.exclude, *request.exclude)))
+    return [*options, f"--exclude={bad}"] if bad else options
+
+
+def _share(job: Job, sent: Submission, memory: int) -> int:
+    """Return MiB of what the job asked for by."""
+    if sent.per == "mem-per-cpu":
+        return units.megabytes(memory * job.count / max(1, job.cpus))
+    if sent.per == "mem-per-gpu":
+        gpus = sent.record.get("TresPerNode", "").rpartition(":")[2]
+        return units.megabytes(memory / max(1, int(gpus) if gpus.isdigit() else 1))
+    return units.megabytes(memory)
+
+
+def send(host: Host, job: Job, sent: Submission, request: Request) -> str:
+    """Ask whether it would fit, send it, and return its id.
+
+    Raises:
+        Failed: Slurm refuses it.
+        Refused: it is another user's job, and we are not root.
+    """
+    argv = ["sbatch", "--parsable", *_whose(host, job), *words(job, sent, request)]
+    env = _environment(host, sent, request)
+    if sent.env is None and host.uid() == 0:
+        argv.append("--get-user-env")
+    with _script(host, sent) as path:
+        test = _run([*argv, "--test-only", path, *sent.args], env)
+        if test[0]:
+            raise Failed(f"Slurm would not take it: {_said(test)}")
+        done = _run([*argv, path, *sent.args], env)
+    number = done[1].strip().partition(";")[0]
+    if done[0] or not number.isdigit():
+        raise Failed(f"sbatch did not take job {job.id} again: {_said(done)}")
+    return f"{number}_{job.id.partition('_')[2]}" if sent.array else number
+
+
+def _whose(host: Host, job: Job) -> List[str]:
+    try:
+        owner = pwd.getpwuid(int(job.user)) if job.user.isdigit() else pwd.getpwnam(job.user)
+    except KeyError as error:
+        raise Refused(f"job {job.id} is of the user {job.user}, whom this host does not know") from error
+    if owner.pw_uid == host.uid():
+        return []
+    if host.uid() != 0:
+        raise Refused(f"job {job.id} is {job.user}'s: only they, or root, can send it again; write `become`")
+    return [f"--uid={owner.pw_name}", f"--gid={owner.pw_gid}"]
+
+
+def _environment(host: Host, sent: Submission, request: Request) -> Dict[str, str]:
+    """Return the environment of the old job, with what finds this Slurm, and what the runbook sets."""
+    ours = {name: value for name, value in host.env.items() if name in {"SLURM_CONF", "PATH"}}
+    if sent.env is not None:
+        return {**ours, **sent.env, **({"SLURM_CONF": ours["SLURM_CONF"]} if "SLURM_CONF" in ours else {}), **request.env}
+    plain = {name: value for name, value in host.env.items() if not name.startswith(("RUNBOOK", "SLURM_", "SBATCH_"))}
+    return {**plain, **ours, **request.env}
+
+
+@contextlib.contextmanager
+def _script(host: Host, sent: Submission) -> Iterator[str]:
+    """Give the script a file for as long as sbatch reads it; the old one, where that holds the same still."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        with open(sent.path, encoding="utf-8") as file:
+            same = file.read() == sent.script
+        if same:
+            yield sent.path
+            return
+    name = os.path.basename(sent.path) or "job.sh"
+    with tempfile.TemporaryDirectory(prefix="slurm-", dir=host.own_directory() or None) as place:
+        path = os.path.join(place, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(sent.script)
+        yield path
+
+
+def _run(argv: Sequence[str], env: Mapping[str, str]) -> Tuple[int, str, str]:
+    try:
+        done = subprocess.run(
+            argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            timeout=_SEND, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"{argv[0]} did not answer within {_SEND:g} s; whether it was taken is looked at before the next") from error
+    except OSError as error:
+        raise Failed(f"{argv[0]} can't be started: {error.strerror or error}") from error
+    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def _said(done: Tuple[int, str, str]) -> str:
+    lines = [line.strip() for line in f"{done[2]}\n{done[1]}".splitlines() if line.strip()]
+    wrong = [line for line in lines if "error" in line or "fail" in line]
+    return (wrong or lines or [f"exit code {done[0]}"])[-1].replace("sbatch: error: ", "").replace("sbatch: ", "")
+
+
+def dependents(standing: Standing, new: str) -> List[Tuple[str, str]]:
+    """Return (job, its new dependency) of those that wait for a job that was sent again."""
+    old = standing.job.id
+    found = []
+    for job in standing.queued:
+        if job.state != "pending" or not job.dependency:
+            continue
+        clauses = [_moved(clause, old, new) for clause in _clauses(job.dependency)]
+        told = "".join(clauses)
+        if told != "".join(_clauses(job.dependency)):
+            found.append((job.id, told))
+    return found
+
+
+def _clauses(depends: str) -> List[str]:
+    """Return the clauses of a dependency, with the `,` or `?` between them, and without how each stands."""
+    bare = "".join(part.partition("(")[0] if "(" in part else part for part in depends.split(")"))
+    parts: List[str] = [""]
+    for letter in bare:
+        if letter in ",?":
+            parts += [letter, ""]
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _moved(clause: str, old: str, new: str) -> str:
+    kind, *jobs = clause.split(":")
+    return ":".join([kind, *(new if job.partition("+")[0] == old else job for job in jobs)])

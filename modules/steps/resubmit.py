@@ -1,0 +1,250 @@
+"""The step `resubmit`."""
+
+from dataclasses import field
+from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple
+
+from runbook.modules.actions import Action, Do
+from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Refused, Size, Step, Unclear
+from runbook.modules.frozen import frozen
+from runbook.modules.host import Host
+
+Resource = Literal["memory", "time", "cpus"]
+_LONGEST_CHAIN = 100
+_SLURMS_OWN = frozenset({"preempted"})
+
+
+@frozen
+class Resubmit(Step):
+    """Send a Slurm job that failed again, as it was, with more of what it lacked.
+
+    Its script, arguments, options and environment are those of the job: from the accounting (AccountingStoreFlags
+    job_script, job_env), from the controller while it knows the job, or from the file that it was. Of an array only the
+    task that failed is sent. Memory becomes the larger of what was asked for and what was used, times the multiplier.
+    A time that the partition does not allow becomes the longest that it does; memory or CPUs that no node or limit
+    allows are said, and nothing is sent.
+
+    The comment of the new job tells its lineage: which job it began with, which attempt it is, what was changed and
+    why. So Slurm itself knows what was sent, and neither a crash nor another runbook sends a second one for the same
+    failure. Nothing is sent for a job that Slurm has requeued, that a person cancelled, or that is well. Jobs that wait
+    for the old one (`afterok:`) then wait for the new one.
+
+    Example:
+        - resubmit: {multiply: {memory: 1.5}}
+        - resubmit: {job: "{{ incident.job_id }}", why: "{{ incident.verdict }}", multiply: {time: 1.5}, attempts: 5}
+    """
+
+    impact = Impact.DISRUPTIVE
+    on_subject = True
+    timeout = 600.0
+
+    job: Optional[str] = None  # its id, such as 1234 or 1234_7; without, the newest job of the incident's lineage
+    multiply: Mapping[Resource, float] = field(default_factory=dict)  # what it gets more of: memory, time (its limit) and cpus (a task)
+    max_memory: Optional[Size] = None  # no more than this on a node
+    max_time: Optional[Duration] = None  # no longer than this
+    attempts: int = 3  # how often a lineage is sent again; those after an attempt that came further are not counted
+    core_hours: Optional[float] = None  # what a lineage may have taken before it is sent again no more
+    progress: Optional[float] = None  # how far the job came, as the probe tells
+    exclude: Tuple[str, ...] = ()  # nodes that it must not run on; of earlier attempts they are remembered
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables that are set, such as a smaller batch
+    script: Optional[Path] = None  # the script, where Slurm keeps it no more
+    why: str = ""  # the verdict, for the comment
+
+    def check(self) -> None:
+        """More, and not less."""
+        for name, factor in self.multiply.items():
+            if not 1 <= factor <= 100:  # noqa: PLR2004 -- a slip of the pen beyond that
+                raise Invalid(f"`multiply: {{{name}: {factor:g}}}` must lie between 1 and 100")
+        if self.attempts < 1:
+            raise Invalid("`attempts` must be at least 1")
+
+    def plan(self, host: Host) -> List[Action]:
+        """Look what Slurm knows of it, and whether what it needs is to be had."""
+        standing = self._standing(host)
+        job = standing.job
+        if standing.successor is not None:
+            host.note(f"job {job.id} was sent again already, as {standing.successor.id}")
+            return _moves(host, standing, standing.successor.id)
+        if not _ended(host, standing):
+            return []
+        request, change = self._request(host, standing)
+        what = f"resubmit {job.name} ({job.id}): {change}"
+        return [Do(what, lambda hands: self._send(hands, host, job.id, request, change))]
+
+    def _standing(self, host: Host) -> Any:
+        from runbook.modules.slurm import sending
+
+        wanted = self.job or str(host.about.get("subject") or "")
+        if not wanted[:1].isdigit():
+            raise Failed("which job is meant? Write `job`, or use the step in a detector of the probe `slurm`")
+        standing = sending.look(host, wanted)
+        for _ in range(_LONGEST_CHAIN if self.job is None else 0):
+            if standing.successor is None:
+                break
+            standing = sending.look(host, standing.successor.id)
+        return standing
+
+    def _request(self, host: Host, standing: Any) -> "Tuple[Any, str]":
+        """Return what the new job asks for, and in words what is changed."""
+        from runbook.modules.slurm import lineage, room, sending
+
+        job, mark = standing.job, standing.mark
+        best = None if mark is None else mark.best
+        advanced = self.progress is not None and (best is None or self.progress > best)
+        tries = (0 if mark is None else mark.tries) + (0 if advanced else 1)
+        if tries > self.attempts:
+            raise Refused(
+                f"job {job.id} is attempt {mark.attempt} of {mark.first}, and `attempts: {self.attempts}` are used up: "
+                "a person must look at it"
+            )
+        spent = (0.0 if mark is None else mark.spent) + (job.elapsed or 0.0) * job.cpus / 3600
+        if self.core_hours is not None and spent >= self.core_hours:
+            raise Refused(f"the lineage has taken {spent:.4g} core-hours, and may have {self.core_hours:g}")
+        try:
+            bounds = room.look(host, job)
+        except Unclear as error:
+            raise Failed(str(error)) from error
+        changes: List[str] = []
+        memory = self._memory(job, bounds, changes)
+        time = self._time(job, bounds, changes)
+        cpus = self._cpus(job, bounds, changes)
+        known = () if mark is None else mark.bad
+        bad = tuple(dict.fromkeys((*known, *self.exclude)))
+        if self.exclude:
+            changes.append(f"without {', '.join(self.exclude)}")
+        changes += [f"{name} set" for name in self.environment]
+        change = ", ".join(changes) or "as it was"
+        reached = [value for value in (best, self.progress) if value is not None]
+        made = lineage.Mark(
+            first=job.id if mark is None else mark.first,
+            after=job.id,
+            attempt=2 if mark is None else mark.attempt + 1,
+            tries=tries,
+            progress=self.progress,
+            best=max(reached) if reached else None,
+            spent=spent,
+            bad=bad,
+            why=f"{self.why}, {change}" if self.why else change,
+        )
+        comment = lineage.written(standing.comment, made)
+        if time is None and job.limit is not None:
+            time = job.limit
+        if memory is None and job.memory is not None:
+            memory = job.memory
+        return sending.Request(memory, time, cpus, bad, comment, self.environment), change
+
+    def _memory(self, job: Any, bounds: Any, changes: List[str]) -> Optional[int]:
+        from runbook.modules.slurm import units
+
+        factor = self.multiply.get("memory")
+        if factor is None:
+            return None
+        if job.memory is None:
+            raise Refused(f"job {job.id} asked for all the memory of its nodes: there is no more to be had")
+        used = max(job.memory, job.peak or 0)
+        wanted = units.megabytes(used * factor) << 20
+        if self.max_memory is not None and wanted > self.max_memory:
+            wanted = self.max_memory
+            if wanted <= used:
+                raise Refused(f"job {job.id} had {units.shown_memory(used)} already, which is all that `max_memory` allows")
+        if wanted > bounds.memory:
+            raise Refused(
+                f"job {job.id} would need {units.shown_memory(wanted)} on a node, and {bounds.memory_by} allows "
+                f"{units.shown_memory(bounds.memory)}: it is not sent"
+            )
+        changes.append(f"memory {units.shown_memory(job.memory)} to {units.shown_memory(wanted)}")
+        return wanted
+
+    def _time(self, job: Any, bounds: Any, changes: List[str]) -> Optional[float]:
+        from runbook.modules.slurm import units
+
+        factor = self.multiply.get("time")
+        if factor is None or job.limit in {None, units.UNLIMITED}:
+            return None
+        used = max(job.limit, job.elapsed or 0.0)
+        most = min(bounds.time, self.max_time if self.max_time is not None else units.UNLIMITED)
+        wanted = min(-int(-used * factor // 60) * 60.0, most)
+        if wanted < used or (wanted == used and factor > 1 and self.progress is None):
+            name = "`max_time`" if self.max_time is not None and most == self.max_time else bounds.time_by
+            raise Refused(
+                f"job {job.id} had {units.shown_time(used)}, which is all that {name} allows: it is not sent, since it "
+                "would end there again"
+            )
+        if wanted > job.limit:
+            changes.append(f"time {units.shown_time(job.limit)} to {units.shown_time(wanted)}")
+        return wanted
+
+    def _cpus(self, job: Any, bounds: Any, changes: List[str]) -> Optional[int]:
+        factor = self.multiply.get("cpus")
+        if factor is None:
+            return None
+        wanted = -int(-job.cpus * factor // 1)
+        if wanted / max(1, job.count) > bounds.cpus:
+            raise Refused(f"job {job.id} would need {wanted} CPUs, and {bounds.cpus_by} has {bounds.cpus:g}: it is not sent")
+        changes.append(f"CPUs {job.cpus} to {wanted}")
+        return wanted
+
+    def _send(self, hands: Any, host: Host, wanted: str, request: Any, change: str) -> Mapping[str, Any]:
+        """Look once more, alone, and send it."""
+        from runbook.modules.slurm import lineage, sending, submission
+
+        del hands
+        mark = lineage.read(request.comment)[0]
+        with sending.alone(host, mark.first if mark is not None else wanted):
+            standing = sending.look(host, wanted)
+            if standing.successor is not None:
+                new, sent = standing.successor.id, False
+            elif not _ended(host, standing):
+                return {"changed": False}
+            else:
+                new = sending.send(host, standing.job, submission.found(host, standing.job, self.script), request)
+                sent = True
+        for move in _moves(host, standing, new):
+            move.function(None)
+        told = {"job": new, "after": wanted, "changed": sent, "change": change}
+        return {**told, "lineage": mark.first, "attempt": mark.attempt} if mark is not None else told
+
+    def report(self, host: Host) -> Dict[str, Any]:
+        """Say nothing beyond what was done."""
+        del host
+        return {}
+
+
+def _ended(host: Host, standing: Any) -> bool:
+    """Tell whether a job is one to be sent again; a note says why it is not.
+
+    Raises:
+        Refused: it is well, or a person ended it.
+    """
+    from runbook.modules.slurm import units, verdict
+
+    job = standing.job
+    if job.state not in units.OVER or job.state in _SLURMS_OWN:
+        host.note(f"job {job.id} is {job.state}: Slurm has it in hand")
+        return False
+    if job.state == "cancelled":
+        by = "" if job.by is None else f" by {job.by}"
+        raise Refused(f"job {job.id} was cancelled{by}: it is for that person to send it again")
+    if verdict.judge(job, verdict.Clues()) is None:
+        raise Refused(f"job {job.id} is {job.state}: nothing is wrong with it")
+    return True
+
+
+def _moves(host: Host, standing: Any, new: str) -> List[Do]:
+    """Return what lets those wait for the new job that wait for the old one."""
+    from runbook.modules.slurm import sending
+
+    return [
+        Do(f"job {job} waits for {new}: {depends}", _update(host, job, depends))
+        for job, depends in sending.dependents(standing, new)
+    ]
+
+
+def _update(host: Host, job: str, depends: str) -> Any:
+    def update(hands: Any) -> Mapping[str, Any]:
+        del hands
+        done = host.run("scontrol", "update", f"JobId={job}", f"Dependency={depends}", timeout=60.0)
+        if done.exit_code:
+            raise Failed(f"job {job} can't be told to wait for its new job: {(done.stderr or done.stdout).strip()[:200]}")
+        return {}
+
+    return update
