@@ -196,10 +196,11 @@ class Keeper:
             changes.said(before, after),
             changes.switched(before, after),
         )
+        well = before.vain.keys() - after.vain.keys()
         wanted = recovered(after)
         fresh = self._fresh(wanted)
         over = [lease for place, lease in self._leases.items() if place not in wanted]
-        if not (facts or changed or holds or said or switched or moved or acts or results or fresh or over):
+        if not (facts or changed or well or holds or said or switched or moved or acts or results or fresh or over):
             return None, ()
         taken: dict[Place, Lease] = {}
         with self._transaction() as batch:
@@ -219,7 +220,7 @@ class Keeper:
                     batch.reported(incident.id, incident.reported)
                 else:
                     batch.incident(row(incident, self._runbook, now))
-            for key in before.vain.keys() - after.vain.keys():
+            for key in well:
                 batch.well(before.vain[key][0], now)
             for key, hold in holds:
                 data = {"times": list(hold.times)} if hold is not None and hold.times else {}

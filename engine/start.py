@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import secrets as randomness
-import shutil
-import tempfile
 import time
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine import configuration, fleet, intake, keep, restore
+from runbook.engine import configuration, fleet, intake, keep, restore, scratch
 from runbook.engine.detect import components
 from runbook.engine.errors import Busy, Hung, JournalUnusable, RenderError, UserError
 from runbook.engine.journal import leases, watches
@@ -45,7 +42,6 @@ HOST = "localhost"
 _HERE: Mapping[str, Mapping[str, Any]] = {
     HOST: {"inventory_hostname": HOST, "inventory_hostname_short": HOST, "group_names": (), "groups": {}}
 }  # without an inventory
-SCRATCH = "runbook-"  # how the names of scratch directories begin
 
 
 @frozen
@@ -177,7 +173,7 @@ class Session:
             stack.callback(self._alone(journal, runbook.name).give, f"runbook {runbook.name}")
         elif claim is None:
             self._locks = Locks(journal.path, asks_only=True)
-        scopes = self._scopes(self._about_run(stack))
+        scopes = self._scopes(scratch.about_run(stack, runbook, self.run_id, made=not request.settings.check))
         plan = Plan(
             runbook,
             self.run_id,
@@ -312,7 +308,7 @@ class Session:
 
     def _without_old_scratch(self, state: State) -> State:
         """End the incidents about scratch directories that went with an earlier run, stopped before its end."""
-        over = [each for each in state.incidents.values() if each.host == HOST and _scratch_is_gone(each.subject)]
+        over = [each for each in state.incidents.values() if each.host == HOST and scratch.is_gone(each.subject)]
         if self._request.commits and self._journal is not None and over:
             now, reason = time.time(), "the scratch directory of its run is gone"
             with self._journal.transaction() as batch:
@@ -327,17 +323,6 @@ class Session:
 
     def _fact(self, kind: str, **about: Any) -> Fact:
         return Fact(kind, time.time(), self.run_id, **about)
-
-    def _about_run(self, stack: contextlib.ExitStack) -> dict[str, str]:
-        """Return `run`; its scratch directory is made where a runbook mentions it, and removed at the end."""
-        about = {"id": self.run_id, "scratch": str(Path(tempfile.gettempdir()) / f"{SCRATCH}{self.run_id}")}
-        files = {self._request.runbook.file, *(detector.origin for detector in self._request.runbook.detectors)}
-        mentioned = any("run.scratch" in Path(file).read_text(encoding="utf-8") for file in files if file)
-        if self._request.settings.check or not mentioned:
-            return about
-        about["scratch"] = os.path.realpath(tempfile.mkdtemp(prefix=SCRATCH))
-        stack.callback(shutil.rmtree, about["scratch"], ignore_errors=True)
-        return about
 
 
 def teller(known: Channels, journal: Journal, runbook: Runbook, run: str, hidden: Iterable[str]) -> Teller | None:
@@ -392,12 +377,6 @@ def _trees(scopes: Mapping[str, render.Scope]) -> dict[str, tuple[str, ...]]:
                 error.where = f"{error.where} of {host}"
             raise
     return found
-
-
-def _scratch_is_gone(subject: str) -> bool:
-    """Tell whether a subject lies in a directory that `run.scratch` was, and that is not there any more."""
-    made = re.match(rf"{re.escape(str(Path(tempfile.gettempdir()).resolve()))}/{SCRATCH}[a-z0-9_]{{8}}(?=/|$)", subject)
-    return made is not None and not Path(made[0]).exists()
 
 
 def _absolute(runbook: Runbook) -> str:

@@ -47,7 +47,7 @@ def told(error: BaseException, words: Sequence[str]) -> int:
         _say(_usage(error))
         return USAGE
     if isinstance(error, RunbookInvalid) and error.findings:
-        from runbook.engine.cli._options import refuse
+        from runbook.engine.cli._admitting import refuse
 
         refuse(error.findings)
         return USAGE

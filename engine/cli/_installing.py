@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from runbook.engine.cli import _ending, _watching
-from runbook.engine.cli import _options as options
+from runbook.engine.cli import _admitting, _ending, _watching
 from runbook.engine.errors import UserError
 from runbook.engine.report.words import printable, printable_lines
 
@@ -88,7 +87,7 @@ def _asked(ctx: click.Context, given: Mapping[str, Any], version: int) -> Asked:
         tuple(ctx.meta[WORDS]),
         given["journal"],
         os.path.abspath(given["env_file"]) if given["env_file"] else "",  # noqa: PTH100
-        options.seconds(given["grace"], "--grace"),
+        _admitting.seconds(given["grace"], "--grace"),
         version,
         given["cron"],
     )
@@ -107,9 +106,9 @@ def _watched(given: Mapping[str, Any], asked: Asked, *, system: bool) -> Watched
         "check": False,
         "yes": False,
     }
-    admitted = options.admit("watch", words_of_watch, operations=True, commits=True)
+    admitted = _admitting.admit("watch", words_of_watch, operations=True, commits=True)
     if admitted.findings:
-        options.refuse(admitted.findings)
+        _admitting.refuse(admitted.findings)
         return None
     reads = words.paths(asked.words, written=False)
     named = [*given["inventories"], *given["vault_files"], *(each.rpartition("@")[2] for each in given["vault_ids"])]

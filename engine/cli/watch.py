@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.engine.cli import _fleet, _names, _watching
+from runbook.engine.cli import _admitting, _fleet, _names, _watching
 from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 from runbook.engine.model import Impact, Mode
@@ -68,7 +68,7 @@ def _watch(given: Mapping[str, Any]) -> int:
     from runbook.engine.watch import Hidden, Options, Watch
 
     if given["list_hosts"]:
-        admitted = options.admit(
+        admitted = _admitting.admit(
             "watch", {**given, "runbooks": _watching.files(given["runbooks"])}, operations=True, commits=True
         )
         click.echo(_fleet.listed(admitted.hosts))
@@ -77,9 +77,9 @@ def _watch(given: Mapping[str, Any]) -> int:
     if shard is not None and not given["inventories"]:
         raise UserError("a part of the hosts needs an inventory", where="--shard", mend="give one: -i inventory.yaml")
     chosen = Options(
-        grace=options.seconds(given["grace"], "--grace"),
-        longest=None if given["max_duration"] is None else options.seconds(given["max_duration"], "--max-duration"),
-        jitter=None if given["jitter"] is None else options.seconds(given["jitter"], "--jitter"),
+        grace=_admitting.seconds(given["grace"], "--grace"),
+        longest=None if given["max_duration"] is None else _admitting.seconds(given["max_duration"], "--max-duration"),
+        jitter=None if given["jitter"] is None else _admitting.seconds(given["jitter"], "--jitter"),
         shard=given["shard"],
         stop=_watching.stop_command(),
     )
@@ -120,9 +120,9 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, stri
 
     files = _watching.files(given["runbooks"])
     if strict:
-        admitted = options.admit("watch", {**given, "runbooks": files}, operations=True, commits=True)
+        admitted = _admitting.admit("watch", {**given, "runbooks": files}, operations=True, commits=True)
         if admitted.findings:
-            options.refuse(admitted.findings)
+            _admitting.refuse(admitted.findings)
             raise SystemExit(1)
         _fleet.warn(admitted.among)
         among = admitted.among
@@ -133,7 +133,8 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, stri
     names: dict[str, str] = {}
     for path in files:
         try:
-            admitted = options.admit("watch", {**given, "runbooks": [path]}, operations=True, commits=True, among=among)
+            alone = {**given, "runbooks": [path]}
+            admitted = _admitting.admit("watch", alone, operations=True, commits=True, among=among)
             if admitted.findings:
                 first = admitted.findings[0]
                 raise UserError(first.message, where=str(first.span), mend=first.hint or "")  # noqa: TRY301

@@ -28,6 +28,7 @@ _STANDS: Final = frozenset(
     {IncidentState.OPEN, IncidentState.WAITING, IncidentState.OBSERVED, IncidentState.SUPPRESSED}
 )
 _KNOWN: Final = "known"  # marks what was told of an incident before it, in vain
+_WELL: Final = "well"  # marks, in the journal, one in vain that was seen well since
 _SILENT: Final = "silent"  # marks what nobody was to hear of when it happened
 
 
@@ -97,13 +98,12 @@ def _well(turn: Turn) -> Iterator[tuple[Incident, str]]:
         if detector is None or given is None or "cured" not in given.about or key in cured or turn.incident(key):
             del turn.write("vain")[key]  # the incident that was cured is told
             continue
-        over = Incident(
-            name, *key, IncidentState.CURED, detector.severity.value, told, told, turn.now, closed=turn.now
-        )  # fmt: skip
+        severity, state = detector.severity.value, IncidentState.CURED
+        over = Incident(name, key[0], key[1], key[2], state, severity, told, told, turn.now, closed=turn.now)
         if _silenced(turn, over):
             del turn.write("vain")[key]
         else:
-            yield over, "well"
+            yield over, _WELL
 
 
 def _asked(turn: Turn, incident: Incident) -> Tell | None:
@@ -136,7 +136,8 @@ def _again(turn: Turn, incident: Incident, given: Tell) -> Incident:
 def _remember(turn: Turn, incident: Incident) -> None:
     """Keep when people were told last of what was recovered in vain, for the next incident about it."""
     known = (incident.id, max(incident.reported.values()))
-    if incident.key in turn.read("failed") and turn.read("vain").get(incident.key, ("", 0.0))[1] < known[1]:
+    last, well = turn.read("failed").get(incident.key) == incident.id, _WELL in incident.reported
+    if last and not well and turn.read("vain").get(incident.key, ("", 0.0))[1] < known[1]:
         turn.write("vain")[incident.key] = known
 
 
@@ -153,7 +154,7 @@ def _live(turn: Turn, incident: Incident, given: Tell) -> str:
 
 
 def _over(turn: Turn, incident: Incident, given: Tell) -> str:
-    if _SILENT in incident.reported:
+    if not incident.reported.keys().isdisjoint({_SILENT, _WELL}):
         return ""
     kind = "cured" if incident.state is IncidentState.CURED else "unhealed" if incident.state in _IN_VAIN else ""
     if kind == "unhealed" and incident.reported.keys() == {_KNOWN}:
@@ -181,16 +182,16 @@ def _tell(turn: Turn, kind: str, incidents: list[Incident]) -> None:
     """Tell of incidents of one detector, in one message."""
     detector = turn.plan.detector(incidents[0].detector)
     assert detector.tell is not None
-    for incident in incidents if kind != "well" else ():
+    for incident in incidents if kind != _WELL else ():
         marks = {_asks(incident) if kind == "waiting" else kind: turn.now}
         told = turn.put(replace(incident, reported={**incident.reported, **marks}))
         if told.state in _IN_VAIN:
             _remember(turn, told)
-    for incident in incidents if kind == "well" else ():
+    for incident in incidents if kind == _WELL else ():
         turn.write("vain").pop(incident.key, None)
     first = incidents[0]
     title, message = written(detector, kind, incidents, turn.now)
     channels = detector.tell.channels
     turn.commands.append(
-        Notify(first.host, message, title, first.severity, first.id, channels, kind="cured" if kind == "well" else kind)
+        Notify(first.host, message, title, first.severity, first.id, channels, kind="cured" if kind == _WELL else kind)
     )

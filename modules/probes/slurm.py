@@ -41,6 +41,7 @@ class SlurmRecord(Record):
     partition: str  # where it was sent to
     restarts: int  # how often Slurm itself has started it again
     nodes: Tuple[str, ...]  # where it runs or ran
+    ill_nodes: Tuple[str, ...]  # those of them that failed it, as far as that is known
     lineage: str  # the job that it all began with: the subject
     attempt: int  # 1 = that job itself
     tries: int  # how often it was sent again after an attempt that came no further: what a limit counts
@@ -166,6 +167,11 @@ class _Judging:
         """Tell whether a job is not what was kept of it: Slurm or a person let it run again."""
         return (before.get("state"), before.get("ended")) != (one.job.state, one.job.ended)
 
+    def ill(self, nodes: Tuple[str, ...]) -> Tuple[str, ...]:
+        """Return those nodes that something ails; all where that is known of none."""
+        known = tuple(name for name in nodes if name in (self._ailing or {}))
+        return known or nodes
+
     def verdict(self, one: Any) -> Any:
         """Return (the verdict or None, how far it came); UNSEEN in place of a verdict that waits for the next look."""
         from runbook.modules.slurm import evidence, units, verdict
@@ -195,6 +201,7 @@ def _record(one: Any, judging: _Judging) -> SlurmRecord:
     job, mark = one.job, one.mark
     found, progress = judging.verdict(one)
     over = job.state in units.OVER
+    nodes = tuple(evidence.names(job.nodes)) if job.nodes else ()
     tries = 0 if mark is None else mark.tries
     return SlurmRecord(
         job_id=job.id,
@@ -212,7 +219,8 @@ def _record(one: Any, judging: _Judging) -> SlurmRecord:
         elapsed=job.elapsed,
         partition=job.partition,
         restarts=job.runs - 1,
-        nodes=tuple(evidence.names(job.nodes)) if job.nodes else (),
+        nodes=nodes,
+        ill_nodes=judging.ill(nodes) if found and found.name == "node" else (),
         lineage=one.first,
         attempt=1 if mark is None else mark.attempt,
         tries=tries,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,28 @@ def test_root_does_not_obey_for_ever_what_somebody_else_writes(call, tmp_path, w
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what root obeys")
+def test_root_does_not_run_for_ever_what_lies_in_somebodys_home(tmp_path):
+    here = tmp_path / "ann/venv"
+    site = here / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    site.mkdir(parents=True)
+    (here / "bin").mkdir()
+    (here / "bin/python").symlink_to(os.path.realpath(sys.executable))
+    (here / "pyvenv.cfg").write_text(f"home = {sys.base_prefix}/bin\n")
+    (site / "all.pth").write_text(f"{sysconfig.get_path('purelib')}\n{Path(__file__).parents[2]}\n")
+    os.chown(tmp_path / "ann", 65534, 65534)
+    written(tmp_path, PLAIN)
+    argv = [here / "bin/python", "-m", "runbook", "install", "x.yaml", "--check"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    refused(
+        done,
+        "root would do for ever what is here, and ",
+        f"{tmp_path}/ann belongs to uid 65534",
+        "python3 -m venv /opt/runbook",
+    )
+    assert done.stderr.count("error:") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what root obeys")
 def test_root_does_not_obey_an_inventory_of_which_somebody_else_writes_a_part(call, tmp_path):
     written(tmp_path, PLAIN.replace("name: plain", "name: plain\nhosts: all"))
     (tmp_path / "inventory/host_vars").mkdir(parents=True)
@@ -168,6 +191,7 @@ def test_root_does_not_obey_an_inventory_of_which_somebody_else_writes_a_part(ca
         (["quickstart", "--name", "../x"], "can't be a service's name"),
         (["quickstart", "--schedule", "* * * * *"], "--schedule and --mailto are for --cron"),
         (["quickstart", "--cron", "--schedule", "soon"], "a cron expression has five fields"),
+        (["quickstart", "-i", "localhost,", "--vault-id", "it@prompt"], "a service has nobody to ask for a password"),
         (["quickstart", "--once"], "No such option"),
         (["quickstart", "-K"], "No such option"),
         (["quickstart", "--max-mode", "all"], "'all' is not one of"),
