@@ -58,6 +58,7 @@ detectors:
     recover: [{{shell: {{script: '{act} rm -f $AT/$KIND', env: {env}}}}}]
   - name: polled
     command: [test, -e, "{{{{ home }}}}/polled"]
+    every: {rarely}
     when: exit_code == 0
     mode: auto
     verify: {{every: 100ms, within: 10s}}
@@ -132,7 +133,7 @@ class World:
 
     def write_book(self, comment: str = "") -> None:
         """Write the runbook; another comment makes it another one."""
-        text = BOOK.format(every=_written(30.0 / self.factor), root=self.root, act=_ACT, env=_ENV)
+        text = BOOK.format(every=_written(30.0 / self.factor), rarely=_written(120.0 / self.factor), root=self.root, act=_ACT, env=_ENV)
         text += "".join(LINES.format(kind=kind, seldom=_written(3600.0 / self.factor)) for kind in LOGS)
         _replace(self.book, text + f"# {comment}\n")
 

@@ -271,6 +271,8 @@ class Driver:
         """Take in an answer, if it is to something of ours; tell whether it is."""
         if self._rounds.hears(number):
             self._saw(self._rounds.heard(number, answer))
+            while self._rounds.again:
+                self._perform(LookAt(*self._rounds.again.pop()))
         elif self._flight.hears(number):
             self._events.extend(self._flight.heard(number, answer, self.state))
         else:

@@ -36,6 +36,8 @@ class _Look:
     names: dict[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)  # by number: the user, the looks
     known: dict[str, Look] = field(default_factory=dict)
     asked: tuple[str, ...] = ()
+    serial: int = 0  # the higher, the later it was asked
+    cursors: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # where they began to read
     began: float = field(default_factory=time.monotonic)
     gone: str = ""
 
@@ -47,6 +49,9 @@ class Rounds:
         self._fleet = fleet
         self._cursor = cursor
         self._asked: dict[int, _Look] = {}
+        self._serial = 0
+        self._newest: dict[tuple[str, str], int] = {}  # by host and detector: which look was taken in last
+        self.again: list[tuple[str, tuple[str, ...]]] = []  # hosts, and detectors to look at once more
         self.took: deque[tuple[str, float]] = deque(maxlen=_TOOK)  # hosts, and the seconds in which they answered
         self.heard_of: dict[tuple[str, str], bool | str] = {}  # by host and detector: whether pushes tell of it
         self.listens = False  # have agents say when something happens that a detector looks at
@@ -67,7 +72,8 @@ class Rounds:
 
     def ask(self, plan: Plan, command: LookAt) -> Looked | None:
         """Send what a host is to be asked; return what is known without asking."""
-        look = _Look(command.host, command.intent, asked=command.detectors)
+        self._serial += 1
+        look = _Look(command.host, command.intent, asked=command.detectors, serial=self._serial)
         if command.intent is not None:
             self._send(look, command.user, [looking.waiting(command)])
             return None
@@ -106,7 +112,24 @@ class Rounds:
         if look.intent is not None:
             return Probed(look.intent, look.known.get(look.intent, NotSeen("the agent did not say")))
         self.took.append((look.host, time.monotonic() - look.began))
-        return Unreachable(look.host, look.gone) if look.gone else Looked(look.host, look.known)
+        if look.gone:
+            return Unreachable(look.host, look.gone)
+        self._leave_out(look)
+        return Looked(look.host, look.known)
+
+    def _leave_out(self, look: _Look) -> None:
+        """Leave out what another look, such as a verification's, has overtaken: it would be judged, or done, twice."""
+        again = []
+        for name in look.asked:
+            if self._newest.get((look.host, name), 0) > look.serial:
+                look.known.pop(name, None)
+                continue
+            self._newest[look.host, name] = look.serial
+            if name in look.cursors and look.cursors[name] != self._cursor(look.host, name):
+                look.known.pop(name, None)
+                again.append(name)
+        if again:
+            self.again.append((look.host, tuple(again)))
 
     def _note(self, host: str, names: Iterable[str], heard: Mapping[str, bool | str]) -> None:
         """Remember of what was looked at whether it is listened to; of what can't be heard at all there is nothing."""
@@ -117,6 +140,7 @@ class Rounds:
 
     def _send(self, look: _Look, user: str, specs: list[messages.Spec]) -> None:
         names = tuple(spec.id for spec in specs)
+        look.cursors |= {spec.id: spec.state for spec in specs}
         self._sent(look, self._fleet.send(look.host, messages.probe(specs), user), user, names)
 
     def _sent(self, look: _Look, number: int, user: str, names: tuple[str, ...] = ()) -> None:

@@ -112,12 +112,13 @@ class Sitting(Driver):
         self._looked: dict[str, float] = {}  # by host: when a stir made us look last
         self._ripens: dict[tuple[str, str], float] = {}  # by host and detector: when a hold is long enough
         self._lost: dict[str, tuple[int, float]] = {}  # by host: how often in a row, and when to look again
+        self._unsaid: set[str] = set()  # hosts that have not said what became of steps that earlier runs left
         self._loose: dict[str, float] = {}  # by host: when to ask again for steps that earlier runs left
         self._resumed = clock()
         self._forgot = clock()
         self._until = 0.0  # when a leaving sitting waits no longer
         self._polled: dict[tuple[str, str], str] = {}  # by host and detector: why nothing tells when it happens
-        self._behind: set[str] = set()  # hosts that had not answered one look when the next was due
+        self._behind: dict[str, float] = {}  # by host: when it was told that it had not answered when a look was due
 
     def begin(self) -> None:
         """Take up what earlier runs left, and look for the first time."""
@@ -154,8 +155,11 @@ class Sitting(Driver):
             return
         wanted = frozenset(names).intersection(self._names)
         asked = {host: rest for host in hosts if (rest := wanted - self._rounds.open(host))}
-        for host in sorted(set(hosts) - set(asked) - self._behind) if wanted else ():
-            self._behind.add(host)
+        now = self._clock()
+        for host in sorted(set(hosts) - set(asked)) if wanted else ():
+            if now - self._behind.get(host, -OFTEN) < OFTEN:
+                continue
+            self._behind[host] = now
             self._say("behind", f"{host} has not answered the look before: this one is left out there", "warning")
         if not asked:
             return
@@ -306,6 +310,13 @@ class Sitting(Driver):
                 self._resumed = now
                 self._put(Resume({}, self._flight.resume([host])))
 
+    def _put(self, event: Event, cursors: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        super()._put(event, cursors)
+        if isinstance(event, Resume):
+            for host in event.hosts or ():
+                if not {row.id for row in self._keeper.left(host)} <= event.outcomes.keys():
+                    self._unsaid.add(host)
+
     def _saw(self, event: Event | None) -> None:
         super()._saw(event)
         if isinstance(event, Looked):
@@ -313,7 +324,9 @@ class Sitting(Driver):
         if isinstance(event, Looked) and event.answered:
             self._flight.back(event.host, self.state)
             self._lost.pop(event.host, None)
-            self._behind.discard(event.host)
+            if event.host in self._unsaid:  # it was away when it was asked for what earlier runs left there
+                self._unsaid.discard(event.host)
+                self._loose.setdefault(event.host, self._clock())
             if event.host in self._unoperated and self.phase is Phase.WATCHING:
                 self._unoperated.discard(event.host)
                 self._put(Operate(event.host))

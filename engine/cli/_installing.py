@@ -61,6 +61,10 @@ def install(ctx: click.Context, given: Mapping[str, Any]) -> int:
     systemd = Systemd(system=system)
     version = 0 if given["cron"] else systemd.version(running=not given["check"])
     asked = _asked(ctx, given, version)
+    for word in asked.words:
+        if (word.value or "").endswith("@prompt"):
+            mend = "name a file that only you can read: --vault-password-file FILE"
+            raise UserError("a service has nobody to ask for a password", where=f"{word.flag} {word.value}", mend=mend)
     watched = _watched(given, asked, system=system)
     if watched is None:
         return 1

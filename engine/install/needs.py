@@ -67,9 +67,9 @@ _PROGRAMS: Final = frozenset({Kind.ARGV, Kind.SCRIPT})  # parameters that are pr
 _TOOLS: Final = frozenset({"build"})  # starts compilers and whatever a build's own files say
 
 
-def listed(noun: str, name: str) -> bool:
-    """Tell whether a module has an entry; a test sees to it that every bundled one has."""
-    return name in (_STEPS if noun == "step" else _PROBES)
+def listed(noun: str) -> frozenset[str]:
+    """Return the modules of which it is known what they need."""
+    return frozenset(_STEPS if noun == "step" else _PROBES)
 
 
 def of(runbook: Runbook) -> dict[Need, tuple[str, ...]]:

@@ -109,10 +109,6 @@ def problems(asked: Asked, watched: Watched) -> Iterator[UserError]:
             variables = refusals.variables(asked.environment_file)
         except UserError as error:
             yield error
-    for word in asked.words:
-        if (word.value or "").endswith("@prompt"):
-            mend = "name a file that only you can read: --vault-password-file FILE"
-            yield UserError("a service has nobody to ask for a password", where=f"{word.flag} {word.value}", mend=mend)
     for request in watched.requests:
         yield from refusals.secrets(request.runbook, request.secrets.keys(), variables, cron=asked.cron)
         yield from refusals.relative(request.runbook)

@@ -89,11 +89,7 @@ def environment(*, system: bool, homes: Sequence[str] = ()) -> dict[str, str]:
         system: it runs for the machine, not for a user.
         homes: directories that it does not see; nothing is looked for there.
     """
-    found = {name: os.environ[name] for name in _PASSED if os.environ.get(name)}
-    if "RUNBOOK_CONFIG" in found:
-        found["RUNBOOK_CONFIG"] = _absolute(found["RUNBOOK_CONFIG"])
-    if "RUNBOOK_JOURNAL" in found:
-        found["RUNBOOK_JOURNAL"] = _absolute(found["RUNBOOK_JOURNAL"])
+    found = {name: _absolute(os.environ[name]) for name in _PASSED if os.environ.get(name)}
     usual = PATH.split(":")
     more = [path for path in os.environ.get("PATH", "").split(":") if path not in usual and safe(path)]
     more = [path for path in more if not any(beneath(path, home) for home in homes)]

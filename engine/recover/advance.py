@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import State, Task
 
+_OFTEN = (Looked, Probed, Ended, Undone, Unreachable, Woke)
 _ENDING = (Phase.CURED, Phase.UNHEALED, Phase.ROLLBACK)  # lists of steps that follow a recovery
 
 
@@ -97,7 +98,7 @@ def advance(state: State, event: Event, now: float) -> tuple[State, tuple[Comman
     elif isinstance(event, Jumped):
         forgetting.jumped(turn, event.by)
     queue.moved_up(turn)
-    telling.tell(turn, at_once=isinstance(event, Over))
+    telling.tell(turn, everything=not isinstance(event, _OFTEN), at_once=isinstance(event, Over))
     return turn.end()
 
 

@@ -315,6 +315,11 @@ class Turn:
         found: Mapping[Any, Any] = self._own[group] if group in self._own else getattr(self._state, group)
         return found
 
+    def changed(self, group: str) -> list[Any]:
+        """Return what in one of the state's mappings is another than before this turn."""
+        before, now = getattr(self._state, group), self.read(group)
+        return [] if now is before else [value for key, value in now.items() if before.get(key) is not value]
+
     def write(self, group: str) -> MutableMapping[Any, Any]:
         """Return one of the state's mappings for changing."""
         if group not in self._own:

@@ -32,18 +32,21 @@ _WELL: Final = "well"  # marks, in the journal, one in vain that was seen well s
 _SILENT: Final = "silent"  # marks what nobody was to hear of when it happened
 
 
-def tell(turn: Turn, *, at_once: bool = False) -> None:
+def tell(turn: Turn, *, everything: bool, at_once: bool = False) -> None:
     """Tell what is to be told by now; what has just happened waits a little for more of its kind.
 
     Args:
         turn: after everything else of it.
+        everything: ask of all incidents and not only of those that this turn has changed: what is begun seldom, so
+            that a host's answer costs as much in a fleet as alone.
         at_once: the run ends: nothing waits.
     """
     if turn.plan.settings.check or not any(detector.tell for detector in turn.plan.runbook.detectors):
         return
-    noted: dict[tuple[str, str], float] = {}
+    everything = everything or at_once or turn.stopping or any(at <= turn.now for at in turn.noted.values())
+    noted = {} if everything else dict(turn.noted)
     groups: dict[tuple[str, str], list[Incident]] = {}
-    for incident, kind in _due(turn):
+    for incident, kind in _due(turn, everything=everything):
         groups.setdefault((incident.detector, kind), []).append(incident)
     for group, incidents in groups.items():
         at = turn.noted.get(group, turn.now + FOLD)
@@ -63,9 +66,9 @@ def reminders(state: State) -> Iterator[float]:
             yield max(incident.reported.values()) + given.remind
 
 
-def _due(turn: Turn) -> Iterator[tuple[Incident, str]]:
+def _due(turn: Turn, *, everything: bool) -> Iterator[tuple[Incident, str]]:
     """Yield what nobody has been told of, and as what."""
-    for incident in [*turn.read("incidents").values()]:
+    for incident in [*turn.read("incidents").values()] if everything else turn.changed("incidents"):
         given = _asked(turn, incident)
         if given is not None and _known(turn, incident) and not _silenced(turn, incident):
             current = _again(turn, incident, given)
@@ -73,7 +76,7 @@ def _due(turn: Turn) -> Iterator[tuple[Incident, str]]:
             if kind:
                 yield current, kind
     for group in ("past", "ended"):
-        for incident in [*turn.read(group).values()]:
+        for incident in [*turn.read(group).values()] if everything else turn.changed(group):
             given = _asked(turn, incident)
             if given is None or (group == "past" and incident.id in turn.read("ended")):
                 continue

@@ -50,7 +50,7 @@ class Metrics:
     """
 
     def __init__(self) -> None:
-        prometheus.disable_created_metrics()  # they double the series, and tell only when this process began
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and tell only when this process began
         self.registry = prometheus.CollectorRegistry(auto_describe=False)
         self._states: dict[str, State] = {}
         self._standing: dict[str, tuple[str, int]] = {}

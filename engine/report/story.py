@@ -67,7 +67,7 @@ def document(story: Story, now: float) -> dict[str, Any]:
             "after": data.get("after") or {},
             "reason": data.get("reason") or None,
             "until": data.get("until"),
-            "next": following(one, story.people, now, free=story.free) or None,
+            "next": following(one, story.people, now, free=story.free, watched=story.watched) or None,
             "guards": [dict(answer) for answer in data.get("answers") or ()],
             "digest": data.get("digest") or None,
             "asked": [dict(step) for step in asked(one)],
@@ -157,9 +157,9 @@ def _ending(paint: Paint, story: Story, now: float) -> Iterator[str]:
     if one.closed is None:
         for step in asked(one):
             yield from row(paint, "would", would(step))
-        yield from row(paint, "next", following(one, story.people, now, free=story.free))
+        yield from row(paint, "next", following(one, story.people, now, free=story.free, watched=story.watched))
     elif one.state in ("unhealed", "unverified"):
-        yield from row(paint, "next", following(one, story.people, now, free=story.free))
+        yield from row(paint, "next", following(one, story.people, now, free=story.free, watched=story.watched))
 
 
 def _entry(paint: Paint, one: Told) -> Iterator[str]:

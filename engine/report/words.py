@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import unicodedata
@@ -106,7 +107,13 @@ def width(text: str) -> int:
     """Return how many columns a text takes on a terminal."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF") for one in text)
+    return sum(map(_columns, text))
+
+
+@functools.lru_cache(1024)
+def _columns(one: str) -> int:
+    """Return how many columns a character takes; the same few make the bars of a table."""
+    return 0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF")
 
 
 def command_apart(text: str) -> tuple[str, str]:

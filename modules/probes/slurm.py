@@ -49,6 +49,7 @@ class SlurmRecord(Record):
     core_hours: float  # what the lineage has taken so far
     reason: str  # why it waits, or ended, in Slurm's words
     comment: str  # what people wrote there
+    held: str  # why `resubmit` refused to send it again; empty where it did not
     ended: Optional[Time]  # when; null while it has not
 
 
@@ -165,7 +166,8 @@ class _Judging:
 
     def differs(self, before: Mapping[str, Any], one: Any) -> bool:
         """Tell whether a job is not what was kept of it: Slurm or a person let it run again."""
-        return (before.get("state"), before.get("ended")) != (one.job.state, one.job.ended)
+        now = one.job.state, one.job.ended, _held(one)
+        return (before.get("state"), before.get("ended"), before.get("held")) != now
 
     def ill(self, nodes: Tuple[str, ...]) -> Tuple[str, ...]:
         """Return those nodes that something ails; all where that is known of none."""
@@ -228,5 +230,10 @@ def _record(one: Any, judging: _Judging) -> SlurmRecord:
         core_hours=round((0.0 if mark is None else mark.spent) + (job.elapsed or 0.0) * job.cpus / 3600, 4),
         reason=job.reason,
         comment=one.comment,
+        held=_held(one),
         ended=job.ended if over else None,
     )
+
+
+def _held(one: Any) -> str:
+    return str(one.mark.why) if one.mark is not None and one.mark.held else ""

@@ -25,6 +25,7 @@ class Mark:
     best: Optional[float] = None  # how far any one had come
     spent: float = 0.0  # core-hours of those before
     bad: Tuple[str, ...] = ()  # nodes that it must not run on
+    held: bool = False  # this very job is not sent again, and `why` says why
     why: str = ""  # the verdict, and what was changed
 
     @property
@@ -39,6 +40,8 @@ class Mark:
             words.append(f"spent={self.spent:.4g}")
         if self.bad:
             words.append(f"bad={','.join(self.bad)}")
+        if self.held:
+            words.append("held=1")
         why = " ".join(_BARE.sub(" ", self.why).split())[:_LONGEST]
         return f"[runbook {' '.join(words)}{f' : {why}' if why else ''}]"
 
@@ -53,12 +56,13 @@ def read(comment: str) -> "Tuple[Optional[Mark], str]":
         mark = Mark(
             first=words["first"],
             after=words["after"],
-            attempt=max(2, int(words["attempt"])),
+            attempt=max(1, int(words["attempt"])),
             tries=max(0, int(words.get("tries", "0"))),
             progress=float(words["progress"]) if "progress" in words else None,
             best=float(words["best"]) if "best" in words else None,
             spent=float(words.get("spent", "0")),
             bad=tuple(filter(None, words.get("bad", "").split(","))),
+            held=words.get("held") == "1",
             why=(found[2] or "").strip(),
         )
     except (KeyError, ValueError):

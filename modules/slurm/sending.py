@@ -3,9 +3,11 @@
 import contextlib
 import os
 import pwd
+import re
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules import durable
@@ -17,6 +19,7 @@ from runbook.modules.slurm.lineage import Mark
 from runbook.modules.slurm.submission import Submission
 
 _PATIENCE = 120.0  # seconds for another sending on this host
+_PASSING = re.compile(r"contact|timed out|connect|communication|temporar|try again|socket|busy", re.IGNORECASE)
 _SEND = 120.0  # seconds for a busy controller
 
 
@@ -66,7 +69,7 @@ def successor(host: Host, job: Job, queued: Sequence[Job]) -> Optional[Job]:
             later += accounts.since(host, job.ended - 60.0, (job.user,))
     for one in later:
         mark = lineage.read(one.comment)[0] if "[runbook " in one.comment else None
-        if mark is not None and mark.after == job.id:
+        if mark is not None and mark.after == job.id and one.id != job.id:
             return one
     return None
 
@@ -141,13 +144,27 @@ def send(host: Host, job: Job, sent: Submission, request: Request) -> str:
         argv.append("--get-user-env")
     with _script(host, sent) as path:
         test = _run([*argv, "--test-only", path, *sent.args], env)
+        if test[0] and _PASSING.search(_said(test)):
+            raise Failed(f"the Slurm controller does not answer: {_said(test)}")
         if test[0]:
-            raise Failed(f"Slurm would not take it: {_said(test)}")
+            raise Refused(f"Slurm would not take it: {_said(test)}")
         done = _run([*argv, path, *sent.args], env)
     number = done[1].strip().partition(";")[0]
     if done[0] or not number.isdigit():
         raise Failed(f"sbatch did not take job {job.id} again: {_said(done)}")
     return f"{number}_{job.id.partition('_')[2]}" if sent.array else number
+
+
+def hold(host: Host, standing: Standing, why: str) -> None:
+    """Write into the accounting why a job is not sent again, so that nobody tries for ever."""
+    job, mark = standing.job, standing.mark
+    told = mark if mark is not None else Mark(first=job.id, after="-", attempt=1)
+    text = lineage.written(standing.comment, replace(told, held=True, why=why)).replace('"', "'")
+    if host.which("sacctmgr") is not None:
+        host.run(
+            *("sacctmgr", "--immediate", "--quiet", "modify", "job", "where", f"jobid={job.raw}"),
+            *("set", f'comment="{text}"'), timeout=60.0,
+        )  # fmt: skip
 
 
 def _whose(host: Host, job: Job) -> List[str]:

@@ -1,7 +1,7 @@
 """The step `resubmit`."""
 
 from dataclasses import field
-from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Literal, Mapping, NoReturn, Optional, Tuple
 
 from runbook.modules.actions import Action, Do
 from runbook.modules.declare import Duration, Failed, Impact, Invalid, Path, Refused, Size, Step, Unclear
@@ -66,7 +66,11 @@ class Resubmit(Step):
             return _moves(host, standing, standing.successor.id)
         if not _ended(host, standing):
             return []
-        request, change = self._request(host, standing)
+        try:
+            request, change = self._request(host, standing)
+        except Refused as refusal:
+            why = str(refusal)
+            return [Do(f"leave {job.name} ({job.id}) as it is: {why}", lambda _: _leave(host, standing, why))]
         what = f"resubmit {job.name} ({job.id}): {change}"
         return [Do(what, lambda hands: self._send(hands, host, job.id, request, change))]
 
@@ -196,7 +200,11 @@ class Resubmit(Step):
             elif not _ended(host, standing):
                 return {"changed": False}
             else:
-                new = sending.send(host, standing.job, submission.found(host, standing.job, self.script), request)
+                try:
+                    given = submission.found(host, standing.job, self.script)
+                    new = sending.send(host, standing.job, given, request)
+                except Refused as refusal:
+                    _leave(host, standing, str(refusal))
                 sent = True
         for move in _moves(host, standing, new):
             move.function(None)
@@ -207,6 +215,14 @@ class Resubmit(Step):
         """Say nothing beyond what was done."""
         del host
         return {}
+
+
+def _leave(host: Host, standing: Any, why: str) -> NoReturn:
+    """Say that a job is not sent again, where everybody sees it."""
+    from runbook.modules.slurm import sending
+
+    sending.hold(host, standing, why)
+    raise Refused(why)
 
 
 def _ended(host: Host, standing: Any) -> bool:

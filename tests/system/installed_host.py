@@ -83,7 +83,7 @@ class Machine(BootedHost):
         """Return a property of a unit."""
         return self.run("systemctl", "show", f"--property={name}", "--value", "--", unit).stdout.strip()
 
-    def until(self, script: str, within: float = 20.0) -> str:
+    def until(self, script: str, within: float = 60.0) -> str:
         """Wait until a script succeeds there, and return what it said."""
         end = time.monotonic() + within
         while (done := self.run("sh", "-ec", script, check=False)).returncode:

@@ -9,10 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "mariadb-install-db", "sacctmgr", "sbatch")
 CONF = """
@@ -168,9 +165,14 @@ class Accounted:
             )
 
     def kill(self, name: str) -> None:
+        """End a daemon as a power cut does; a node with what looks after its jobs."""
         daemon = self.daemons.pop(name)
         daemon.send_signal(signal.SIGKILL)
         daemon.wait(10)
+        jobs = self("squeue", "-h", "-w", name, "-o", "%A").split() if name in self.nodes else []
+        for pid in _stepds(self.place, jobs):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def wait(self, holds, within: float = 40.0):
         until = time.monotonic() + within
@@ -223,8 +225,6 @@ class Accounted:
 
     def _end_jobs(self) -> None:
         """End what jobs left behind, and the cgroups of these nodes."""
-        from pathlib import Path
-
         for top in Path("/sys/fs/cgroup").glob("*/"):
             for name in self.nodes:
                 for group in sorted(top.glob(f"slurm_{name}/**/"), key=lambda one: -len(str(one))):
@@ -240,6 +240,18 @@ class Accounted:
                                 time.sleep(0.02)
                                 continue
                         break
+
+
+def _stepds(place: Path, jobs: list[str]) -> list[int]:
+    """Return the processes that look after jobs of this cluster."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            title = (entry / "cmdline").read_bytes().decode("utf-8", "replace")
+            ours = str(place).encode() in (entry / "environ").read_bytes()
+            if ours and any(title.startswith(f"slurmstepd: [{job}.") for job in jobs):
+                found.append(int(entry.name))
+    return found
 
 
 def _ports(count: int) -> list[int]:

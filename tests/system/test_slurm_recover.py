@@ -52,12 +52,12 @@ def test_forty_jobs_end_well_with_the_least_attempts_and_the_others_are_named(cl
     send = lambda name, script, *options: slurm.submit(script, f"--job-name={name}", *options)  # noqa: E731
     with Watching(cli, recover, "-e", "job_name=train_*", env=slurm.env) as watch:
         watch.ready()
-        node = slurm.nodes[-1]
         lost = {
-            "stays": send("train_lost", "sleep 8", "--no-requeue", f"--nodelist={node}", "--mem=20"),
-            "again": send("train_requeued", "sleep 8", "--requeue", f"--nodelist={node}", "--mem=20"),
+            "stays": send("train_lost", ONCE.format(first="sleep 60"), "--no-requeue", "--mem=20"),
+            "again": send("train_requeued", ONCE.format(first="sleep 60"), "--requeue", "--mem=20"),
         }
         slurm.wait(lambda: all(_state(slurm, job) == "RUNNING" for job in lost.values()))
+        (node,) = set(slurm("squeue", "-h", "-j", ",".join(lost.values()), "-o", "%N").split())
         slurm.kill(node)
         late = ONCE.format(first="exec sleep 60")
         limits = [send(f"train_late{n}", late, "--time=1", "--mem=20") for n in range(2)]
@@ -80,7 +80,7 @@ def test_forty_jobs_end_well_with_the_least_attempts_and_the_others_are_named(cl
 
         def over():
             found = {name: runs for runs in lineages(slurm).values() for name in [runs[0][1]]}
-            done = [runs[-1][2] for runs in lineages(slurm).values()]
+            done = [runs[-1][2] for first, runs in lineages(slurm).items() if first != lost["again"]]
             busy = Counter(state.split(" ")[0] for state in done)
             expected = len(watch.facts("incident.ended", detector="job needs a person")) >= 1
             settled = not {"PENDING", "RUNNING", "REQUEUED"} & set(busy)
@@ -89,7 +89,7 @@ def test_forty_jobs_end_well_with_the_least_attempts_and_the_others_are_named(cl
         slurm.wait(over, within=120)
         time.sleep(3)  # noqa: ASYNC251 -- what should not be sent would be by now
     ends = lineages(slurm)
-    well = [*fine, *small, *smaller, *steps, *twice, *limits, traps, *(f"{array}_{n}" for n in range(1, 7)), *lost.values()]
+    well = [*fine, *small, *smaller, *steps, *twice, *limits, traps, *(f"{array}_{n}" for n in range(1, 7)), lost["stays"]]
     assert {job: ends[job][-1][2] for job in well} == dict.fromkeys(well, "COMPLETED")
     count = {job: len(ends[job]) for job in well}
     expected = {
@@ -97,6 +97,7 @@ def test_forty_jobs_end_well_with_the_least_attempts_and_the_others_are_named(cl
         **{f"{array}_{n}": 2 if n <= 3 else 1 for n in range(1, 7)}, lost["stays"]: 2,
     }  # fmt: skip
     assert {job: count[job] for job in expected} == expected
+    assert "[runbook" not in "".join(run[3] for run in ends[lost["again"]]), "Slurm itself runs it again"
     assert {len(ends[never]), len(ends[huge]), len(ends[asked]), len(ends[other])} == {4, 1}
     sent = [fact["data"] for fact in watch.facts("step.ended")]
     assert any("1500 MiB on a node" in json.dumps(one) and "1200 MiB" in json.dumps(one) for one in sent)

@@ -6,7 +6,7 @@ from collections.abc import Mapping  # noqa: TC003 -- a frozen class looks at it
 from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook.engine.journal import codec
+from runbook.engine.journal import codec, watches
 from runbook.engine.journal.ask.find import COLUMNS, FACT, facts, incident_row
 from runbook.engine.journal.ask.standing import is_free, nobody
 from runbook.engine.people import People
@@ -35,6 +35,7 @@ class Story:
     file: str = ""  # of the runbook, as its last run named it
     people: People = field(default_factory=People)
     free: bool = False  # the lease that kept it from recovery is over
+    watched: bool = False  # a watch looks after its runbook
 
     @property
     def opening(self) -> Mapping[str, Any]:
@@ -66,6 +67,7 @@ def story(journal: Journal, incident: IncidentRow, now: float, alive: Callable[[
         file[0][0] if file else "",
         journal.people(now),
         is_free(journal, incident, alive, now),
+        watches.holder(journal, incident.runbook, alive) is not None,
     )
 
 
