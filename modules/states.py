@@ -23,11 +23,11 @@ class States:
             ValueError: one is not known.
         """
         for spec in specs:
-            known = self._known.setdefault(str(spec.get("id")), {})
             named = spec.pop(OF, None)
             if named is None:
-                known.clear()
+                self._known.pop(str(spec.get("id")), None)
                 continue
+            known = self._known.get(str(spec.get("id")), {})
             if named not in known:
                 raise ValueError(f"nothing is known of request {named}")
             spec["state"] = known[named]
@@ -38,5 +38,6 @@ class States:
         """Keep what an answer brings."""
         for spec, look in zip(specs, looks):
             if look is not None and look.get("status") == "seen":
-                state = spec.get("state") or {}
-                self._known.setdefault(str(spec.get("id")), {})[seq] = state if look.get(SAME) else look.get("state")
+                state = spec.get("state") if look.get(SAME) else look.get("state")
+                if state:  # many looks remember nothing, and are asked for once
+                    self._known.setdefault(str(spec.get("id")), {})[seq] = state

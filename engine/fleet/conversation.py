@@ -67,6 +67,7 @@ class Conversation:
         self._ready = False
         self._seq = 0
         self._told: dict[str, tuple[int, Any]] = {}  # by look, the state that it answered last, and in which request
+        self._least: dict[str, int] = {}  # by look, the first request whose state the agent still has: see `States.fill`
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
         self._log = b""  # the end of its standard error
         self._bytes = 0
@@ -214,17 +215,24 @@ class Conversation:
         else:
             seq, answer = self._ration.answer(message)
             for look in answer.get("looks", ()):
-                if look["status"] == "seen":
-                    self._told[look["id"]] = seq, look["state"]
+                least = self._least.get(look["id"], 0)
+                if look["status"] == "seen" and look["state"]:
+                    if seq >= least:
+                        self._told[look["id"]] = seq, look["state"]
+                elif seq == least:  # there is nothing to be named
+                    del self._least[look["id"]]
             if answer:
                 self._arrived.append((seq, answer))
 
     def _brief(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a spec without the state that the agent itself told last."""
-        seq, state = self._told.get(str(spec["id"]), (0, None))
+        name = str(spec["id"])
+        seq, state = self._told.get(name, (0, None))
         if not state or state != spec.get("state"):
-            self._told.pop(str(spec["id"]), None)
+            self._told.pop(name, None)
+            self._least[name] = self._seq
             return spec
+        self._least[name] = seq
         return {**{name: value for name, value in spec.items() if name != "state"}, states.OF: seq}
 
     def _shake_hands(self, message: Mapping[str, Any]) -> None:

@@ -58,7 +58,6 @@ _STEPS: Final[Mapping[str, frozenset[Need]]] = {
     **dict.fromkeys(("clear_cache", "prune_checkpoints"), frozenset({Need.INSIGHT, Need.WRITE})),  # files in use
     **dict.fromkeys(("chown", "edit_config", "restore", "snapshot"), frozenset({Need.WRITE})),
     "collect": frozenset({Need.DRIVER, Need.KERNEL_LOG, Need.READ, Need.WRITE}),  # nvidia-smi, dmesg
-    **dict.fromkeys(("cancel", "requeue"), frozenset({Need.HOME, Need.READ})),
     "resubmit": frozenset({Need.EVERYTHING}),  # sbatch becomes the job's owner, and asks their login shell
     "signal": frozenset({Need.INSIGHT, Need.KILL, Need.READ}),
     "verify_files": frozenset({Need.READ}),

@@ -84,6 +84,20 @@ def mount_id(descriptor: int) -> int:
     return int(rest.split(None, 1)[0])
 
 
+def _on_another(descriptor: int, name: str, directory: bool) -> bool:
+    """Tell whether a name of another device is a mount: files of an overlay bear the devices of its layers."""
+    if directory:
+        return True
+    try:
+        opened = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+    except OSError:
+        return True
+    try:
+        return mount_id(opened) != mount_id(descriptor)
+    finally:
+        os.close(opened)
+
+
 def inside(path: str, writable: Sequence[str]) -> str:
     """Return the `writable` entry that a path lies in; what of the path exists is looked at without following links.
 
@@ -362,9 +376,11 @@ def _listed(descriptor: int, root: str, path: str, mounts: Set[str], without: Fr
                 continue
             except OSError as error:
                 raise Failed(f"{shown}/{name}: {error.strerror}") from error
-            if seen.st_dev != device or (mounts and prefix + name in mounts):
+            directory = is_directory(seen.st_mode)
+            mounted = mounts and prefix + name in mounts
+            if mounted or (seen.st_dev != device and _on_another(descriptor, name, directory)):
                 folder.mounts.append((name, seen))
-            elif is_directory(seen.st_mode):
+            elif directory:
                 below.append(name)
             else:
                 keep((name, seen))

@@ -7,11 +7,12 @@ import re
 import subprocess
 import tempfile
 import time
-from dataclasses import replace
+
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules import durable
 from runbook.modules.declare import Failed, Refused, Unclear
+from runbook.modules.frozen import replace
 from runbook.modules.host import Host
 from runbook.modules.slurm import accounts, lineage, queue, submission, units
 from runbook.modules.slurm.job import Job

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from runbook.engine.fleet import Spec, agent, local
+from runbook.engine.fleet import Spec, agent, local, messages
 from runbook.modules.states import States
 
 
@@ -78,3 +78,39 @@ def test_of_a_detectors_states_those_since_the_last_that_was_named_are_known():
     later = {"id": "d", "state_of": 4}
     states.fill([later])
     assert later["state"] == {"n": 2}
+
+
+def test_looks_that_overtake_each_other_name_only_states_that_the_agent_still_has(tmp_path):
+    log = tmp_path / "x.log"
+    log.write_text("begun\n")
+    slow = {"argv": ("sleep", "0.3")}
+    params = {"paths": (str(log),), "patterns": ("error",)}
+    with local.connect(tmp_path / "agent") as host:
+        state = dict(host.probe([Spec("d", "log", params)])["d"].state)
+        for number in range(6):
+            with log.open("a") as file:
+                file.write(f"line {number}\n")
+            # the first is answered last, the second goes without a state, the third with what the others told
+            requests = [
+                [Spec("d", "log", params, state), Spec("slow", "command", slow)],
+                [Spec("d", "log", params)],
+            ]
+            sent = [host.send(messages.probe(specs)) for specs in requests]
+            answers: dict[int, dict] = {}
+            while len(answers) < len(sent):
+                for seq, answer in host.receive(5.0):
+                    assert "error" not in answer, answer
+                    answers[seq] = answer
+                    state = dict(messages.looks(answer)["d"].state)
+                    again = host.send(messages.probe([Spec("d", "log", params, state)]))
+                    sent += [again] if len(sent) < 5 else []
+                    answers.setdefault(again, {}) if again not in sent else None
+            assert host.probe([Spec("d", "log", params, state)])["d"].records == ()
+
+
+def test_looks_that_remember_nothing_leave_nothing_behind():
+    known = States()
+    specs = [{"id": f"intent-{number}", "probe": "http"} for number in range(100)]
+    known.fill(specs)
+    known.take(1, specs, [{"status": "seen", "state": {}} for _ in specs])
+    assert known._known == {}

@@ -58,6 +58,7 @@ def test_forty_jobs_end_well_with_the_least_attempts_and_the_others_are_named(cl
         }
         slurm.wait(lambda: all(_state(slurm, job) == "RUNNING" for job in lost.values()))
         (node,) = set(slurm("squeue", "-h", "-j", ",".join(lost.values()), "-o", "%N").split())
+        slurm("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=it is about to die")
         slurm.kill(node)
         late = ONCE.format(first="exec sleep 60")
         limits = [send(f"train_late{n}", late, "--time=1", "--mem=20") for n in range(2)]
