@@ -92,8 +92,8 @@ def _lines(paint: Paint, found: Mapping[str, Pong | Gone]) -> Iterator[str]:
     for name, answer in lost.items():
         yield f"{paint('!', 'yellow')} {paint(words.printable(name), 'bold')}"
         for text in "\n".join(filter(None, (answer.reason, answer.mend))).splitlines():
-            said, command = words.command_apart(words.printable(text))
-            yield from (f"    {line}" for line in words.wrapped(said, paint.columns - 4))
+            why, command = words.command_apart(words.printable(text))
+            yield from (f"    {line}" for line in words.wrapped(why, paint.columns - 4))
             yield from (f"    {line}" for line in [command] if line)
     said = [f"{len(found) - len(lost)} reached"] if len(lost) < len(found) else []
     said += [f"{len(lost)} unreachable"] if lost else []

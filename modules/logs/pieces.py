@@ -52,7 +52,9 @@ class _Begun:
 
 def held(part: bytes) -> bool:
     """Tell whether some lines may be pieces."""
-    return (b"{" in part and MARK in part) or (b" P" in part and (b" stderr P" in part or b" stdout P" in part) and CRI.match(part) is not None)
+    return (b"{" in part and MARK in part) or (
+        b" P" in part and (b" stderr P" in part or b" stdout P" in part) and CRI.match(part) is not None
+    )
 
 
 def begins(rest: bytes) -> bool:

@@ -1,10 +1,11 @@
 """What a probe remembers does not travel while it stays the same."""
 
 import os
+import select
 
 import pytest
 
-from runbook.engine.fleet import Spec, agent, local, messages
+from runbook.engine.fleet import Spec, conversation, local, messages
 from runbook.modules.states import States
 
 
@@ -12,14 +13,14 @@ from runbook.modules.states import States
 def frames(monkeypatch):
     """The sizes of the requests that are sent."""
     sizes = []
-    encode = agent.wire.encode
+    encode = conversation.wire.encode
 
     def counted(message):
         frame = encode(message)
         sizes.append(len(frame))
         return frame
 
-    monkeypatch.setattr(agent.wire, "encode", counted)
+    monkeypatch.setattr(conversation.wire, "encode", counted)
     return sizes
 
 
@@ -80,32 +81,26 @@ def test_of_a_detectors_states_those_since_the_last_that_was_named_are_known():
     assert later["state"] == {"n": 2}
 
 
-def test_looks_that_overtake_each_other_name_only_states_that_the_agent_still_has(tmp_path):
+def test_a_state_that_the_agent_has_dropped_since_is_not_named(tmp_path):
     log = tmp_path / "x.log"
     log.write_text("begun\n")
-    slow = {"argv": ("sleep", "0.3")}
     params = {"paths": (str(log),), "patterns": ("error",)}
+    slow = Spec("slow", "command", {"argv": ("sleep", "1")})
     with local.connect(tmp_path / "agent") as host:
-        state = dict(host.probe([Spec("d", "log", params)])["d"].state)
-        for number in range(6):
-            with log.open("a") as file:
-                file.write(f"line {number}\n")
-            # the first is answered last, the second goes without a state, the third with what the others told
-            requests = [
-                [Spec("d", "log", params, state), Spec("slow", "command", slow)],
-                [Spec("d", "log", params)],
-            ]
-            sent = [host.send(messages.probe(specs)) for specs in requests]
-            answers: dict[int, dict] = {}
-            while len(answers) < len(sent):
-                for seq, answer in host.receive(5.0):
-                    assert "error" not in answer, answer
-                    answers[seq] = answer
-                    state = dict(messages.looks(answer)["d"].state)
-                    again = host.send(messages.probe([Spec("d", "log", params, state)]))
-                    sent += [again] if len(sent) < 5 else []
-                    answers.setdefault(again, {}) if again not in sent else None
-            assert host.probe([Spec("d", "log", params, state)])["d"].records == ()
+        host.ready()
+        host.send(messages.probe([Spec("d", "log", params)]))
+        poller = select.poll()
+        for descriptor, events in host.polled():
+            poller.register(descriptor, events & ~select.POLLOUT)
+        assert poller.poll(30_000)  # it has answered, and that was not read yet
+        late = host.send(messages.probe([Spec("d", "log", params), slow]))  # without a state: the agent forgets
+        ((_, first),) = host.receive(0.5)
+        state = dict(messages.looks(first)["d"].state)
+        named = host.send(messages.probe([Spec("d", "log", params, state)]))
+        found = {}
+        while found.keys() != {late, named}:
+            found |= dict(host.receive(30.0))
+        assert messages.looks(found[named])["d"].records == ()
 
 
 def test_looks_that_remember_nothing_leave_nothing_behind():
