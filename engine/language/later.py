@@ -6,7 +6,7 @@ from typing import Final
 
 MODULES: Final = {
     "probe": frozenset(),
-    "module": frozenset({"resubmit", "requeue", "cancel"}),
+    "module": frozenset(),
 }
 CODE: Final = "RB050"
 MEND: Final = "a later version brings it; `runbook doc` lists what there is"

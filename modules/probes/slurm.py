@@ -132,7 +132,9 @@ class Slurm(Probe):
             found.append(record)
         seen = {record.lineage for record in found}
         failed = {
-            first: told for first, told in failed.items() if first in seen or now - (told.get("ended") or now) < self.keep
+            first: told
+            for first, told in failed.items()
+            if first in seen or now - (told.get("ended") or now) < self.keep
         }
         found += [_again(told) for first, told in failed.items() if first not in seen]
         host.remember(

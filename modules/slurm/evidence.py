@@ -55,7 +55,9 @@ def outputs(host: Host, job: Job) -> Optional[Output]:
     if done.exit_code:
         if "nvalid job id" in done.stderr + done.stdout:
             return None
-        raise Unclear(f"the Slurm controller does not tell of job {job.id}: {(done.stderr or done.stdout).strip()[:200]}")
+        raise Unclear(
+            f"the Slurm controller does not tell of job {job.id}: {(done.stderr or done.stdout).strip()[:200]}"
+        )
     fields = dict(_FIELD.findall(done.stdout.strip()))
     return Output(fields.get("StdErr", ""), fields.get("StdOut", "")) if fields else None
 

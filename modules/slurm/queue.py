@@ -9,7 +9,27 @@ from runbook.modules.slurm import units
 from runbook.modules.slurm.job import Job
 
 SEPARATOR = "\x1f"
-_COLUMNS = ("%i", "%A", "%u", "%T", "%r", "%P", "%a", "%l", "%M", "%m", "%C", "%D", "%N", "%V", "%S", "%e", "%E", "%k", "%j")
+_COLUMNS = (
+    "%i",
+    "%A",
+    "%u",
+    "%T",
+    "%r",
+    "%P",
+    "%a",
+    "%l",
+    "%M",
+    "%m",
+    "%C",
+    "%D",
+    "%N",
+    "%V",
+    "%S",
+    "%e",
+    "%E",
+    "%k",
+    "%j",
+)
 _ID = re.compile(r"\d+(?:[_+]\d+)?")
 TIME = 60.0  # seconds for a busy controller
 ENV = {"TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}  # no zone, and no hour that comes twice in autumn

@@ -91,7 +91,9 @@ def look(host: Host, wanted: Wanted, kept: Mapping[str, Any], began: float) -> S
     whose = wanted.users, wanted.partitions
     waiting = {job.id: job for job in queue.read(host, *whose)} if host.which("sacct") is None else None
     try:
-        ended: Optional[List[Job]] = _shared(host, ("sacct", *whose), start, lambda: accounts.since(host, start, *whose))
+        ended: Optional[List[Job]] = _shared(
+            host, ("sacct", *whose), start, lambda: accounts.since(host, start, *whose)
+        )
     except accounts.Disabled:
         ended = None
     if waiting is None:
@@ -101,9 +103,7 @@ def look(host: Host, wanted: Wanted, kept: Mapping[str, Any], began: float) -> S
         settled = now + _LATE
     found = _together(waiting, ended, began, start, now)
     marks, depends = _marks(waiting, kept), _depends(waiting, kept, wanted)
-    return Sight(
-        _newest(found, wanted, marks, depends), now if now >= settled else cursor, settled, marks, depends
-    )
+    return Sight(_newest(found, wanted, marks, depends), now if now >= settled else cursor, settled, marks, depends)
 
 
 def _shared(host: Host, key: Tuple[Any, ...], start: float, ask: Callable[[], Any]) -> Any:
@@ -154,9 +154,7 @@ def _depends(waiting: Mapping[str, Job], kept: Mapping[str, Any], wanted: Wanted
     return dict(list(found.items())[-_MARKS:])
 
 
-def _newest(
-    jobs: Sequence[Job], wanted: Wanted, marks: Mapping[str, str], depends: Mapping[str, str]
-) -> List[Seen]:
+def _newest(jobs: Sequence[Job], wanted: Wanted, marks: Mapping[str, str], depends: Mapping[str, str]) -> List[Seen]:
     newest: Dict[str, Seen] = {}
     for job in jobs:
         comment = job.comment if "[runbook " in job.comment else marks.get(job.id, job.comment)

@@ -19,6 +19,7 @@ from runbook.modules.slurm.job import Job
 from runbook.modules.slurm.lineage import Mark
 from runbook.modules.slurm.submission import Submission
 
+_LONGEST_CHAIN = 100
 _PATIENCE = 120.0  # seconds for another sending on this host
 _PASSING = re.compile(r"contact|timed out|connect|communication|temporar|try again|socket|busy", re.IGNORECASE)
 _SEND = 120.0  # seconds for a busy controller
@@ -56,6 +57,38 @@ def look(host: Host, wanted: str) -> Standing:
         return Standing(job, mark, people, queued, successor(host, job, queued))
     except Unclear as error:
         raise Failed(str(error)) from error
+
+
+def newest(host: Host, wanted: Optional[str]) -> Job:
+    """Return the job that is named, or the newest of the incident's lineage.
+
+    Raises:
+        Failed: there is no such job, or Slurm does not answer.
+    """
+    return following(host, wanted).job
+
+
+def following(host: Host, wanted: Optional[str]) -> Standing:
+    """Return how the job that is named stands, or the newest of the incident's lineage.
+
+    Raises:
+        Failed: there is no such job, or Slurm does not answer.
+    """
+    name = wanted or str(host.about.get("subject") or "")
+    if not name[:1].isdigit():
+        raise Failed("which job is meant? Write `job`, or use the step in a detector of the probe `slurm`")
+    standing = look(host, name)
+    for _ in range(_LONGEST_CHAIN if wanted is None else 0):
+        if standing.successor is None:
+            break
+        standing = look(host, standing.successor.id)
+    return standing
+
+
+def state(host: Host, wanted: str) -> Optional[str]:
+    """Return the state that the controller has of a job; None where it knows it no more."""
+    job = queue.by_id(queue.read(host)).get(wanted)
+    return None if job is None else job.state
 
 
 def successor(host: Host, job: Job, queued: Sequence[Job]) -> Optional[Job]:
@@ -184,7 +217,12 @@ def _environment(host: Host, sent: Submission, request: Request) -> Dict[str, st
     """Return the environment of the old job, with what finds this Slurm, and what the runbook sets."""
     ours = {name: value for name, value in host.env.items() if name in {"SLURM_CONF", "PATH"}}
     if sent.env is not None:
-        return {**ours, **sent.env, **({"SLURM_CONF": ours["SLURM_CONF"]} if "SLURM_CONF" in ours else {}), **request.env}
+        return {
+            **ours,
+            **sent.env,
+            **({"SLURM_CONF": ours["SLURM_CONF"]} if "SLURM_CONF" in ours else {}),
+            **request.env,
+        }
     plain = {name: value for name, value in host.env.items() if not name.startswith(("RUNBOOK", "SLURM_", "SBATCH_"))}
     return {**plain, **ours, **request.env}
 
@@ -213,7 +251,9 @@ def _run(argv: Sequence[str], env: Mapping[str, str]) -> Tuple[int, str, str]:
             timeout=_SEND, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"{argv[0]} did not answer within {_SEND:g} s; whether it was taken is looked at before the next") from error
+        raise Failed(
+            f"{argv[0]} did not answer within {_SEND:g} s; whether it was taken is looked at before the next"
+        ) from error
     except OSError as error:
         raise Failed(f"{argv[0]} can't be started: {error.strerror or error}") from error
     return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")

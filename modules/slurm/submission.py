@@ -46,7 +46,9 @@ def found(host: Host, job: Job, script: Optional[str]) -> Submission:
     """
     record = _record(host, job)
     text = _script(host, job, record, script)
-    line = _answer(host, "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job.id}", "--format=SubmitLine")
+    line = _answer(
+        host, "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job.id}", "--format=SubmitLine"
+    )
     directory = record.get("WorkDir") or _answer(
         host, "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job.id}", "--format=WorkDir"
     )
@@ -69,9 +71,7 @@ def found(host: Host, job: Job, script: Optional[str]) -> Submission:
     )
 
 
-def split(
-    line: str, script: str, command: str, name: str, directory: str
-) -> "Tuple[List[str], str, List[str]]":
+def split(line: str, script: str, command: str, name: str, directory: str) -> "Tuple[List[str], str, List[str]]":
     """Return (options, the script's path, its arguments) of a command line whose words Slurm joined by blanks.
 
     Example:
@@ -163,7 +163,9 @@ def _per(words: Sequence[str]) -> str:
 def has(options: Sequence[str], script: str, long: str, short: str) -> bool:
     """Tell whether an option was given, on the command line or in the script."""
     words = [*options, *(word for told in _DIRECTIVE.findall(script) for word in told.split())]
-    return any(word.partition("=")[0] == long or word == short or (word[:2] == short and word[:2] != "--") for word in words)
+    return any(
+        word.partition("=")[0] == long or word == short or (word[:2] == short and word[:2] != "--") for word in words
+    )
 
 
 _FIELD = re.compile(r"(?:^|\s)([A-Z][\w:/.-]*)=(.*?)(?=\s[A-Z][\w:/.-]*=|\s*$)")
@@ -181,7 +183,13 @@ def _script(host: Host, job: Job, record: Mapping[str, str], given: Optional[str
     done = host.run("sacct", "--batch-script", f"--jobs={job.id}", timeout=TIME)
     head, rule, text = done.stdout.partition("\n")
     first, _, rest = text.partition("\n")
-    if not done.exit_code and rule and _RULE.fullmatch(first.strip()) and rest.startswith("#!") and "Batch Script" in head:
+    if (
+        not done.exit_code
+        and rule
+        and _RULE.fullmatch(first.strip())
+        and rest.startswith("#!")
+        and "Batch Script" in head
+    ):
         return rest[:-1] if rest.endswith("\n\n") else rest
     done = host.run("scontrol", "write", "batch_script", job.id, "-", timeout=TIME)
     if not done.exit_code and done.stdout.startswith("#!"):

@@ -102,7 +102,9 @@ def _timeout(clues: Clues, said: "_Said", facts: Sequence[str]) -> Verdict:
     if clues.before is None or clues.progress > clues.before:
         came = f"it came to {clues.progress:g}" + ("" if clues.before is None else f", from {clues.before:g}")
         return Verdict("timeout", 95.0, (*facts, *lines, came))
-    return Verdict("stall", 90.0, (*facts, *lines, f"it came to {clues.progress:g}, and was at {clues.before:g} before"))
+    return Verdict(
+        "stall", 90.0, (*facts, *lines, f"it came to {clues.progress:g}, and was at {clues.before:g} before")
+    )
 
 
 def _failed(job: Job, said: "_Said", clues: Clues, facts: Sequence[str]) -> Verdict:

@@ -9,7 +9,6 @@ from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 Resource = Literal["memory", "time", "cpus"]
-_LONGEST_CHAIN = 100
 _SLURMS_OWN = frozenset({"preempted"})
 
 
@@ -38,7 +37,9 @@ class Resubmit(Step):
     timeout = 600.0
 
     job: Optional[str] = None  # its id, such as 1234 or 1234_7; without, the newest job of the incident's lineage
-    multiply: Mapping[Resource, float] = field(default_factory=dict)  # what it gets more of: memory, time (its limit) and cpus (a task)
+    multiply: Mapping[Resource, float] = field(
+        default_factory=dict
+    )  # what it gets more of: memory, time (its limit) and cpus (a task)
     max_memory: Optional[Size] = None  # no more than this on a node
     max_time: Optional[Duration] = None  # no longer than this
     attempts: int = 3  # how often a lineage is sent again; those after an attempt that came further are not counted
@@ -59,7 +60,9 @@ class Resubmit(Step):
 
     def plan(self, host: Host) -> List[Action]:
         """Look what Slurm knows of it, and whether what it needs is to be had."""
-        standing = self._standing(host)
+        from runbook.modules.slurm import sending
+
+        standing = sending.following(host, self.job)
         job = standing.job
         if standing.successor is not None:
             host.note(f"job {job.id} was sent again already, as {standing.successor.id}")
@@ -73,19 +76,6 @@ class Resubmit(Step):
             return [Do(f"leave {job.name} ({job.id}) as it is: {why}", lambda _: _leave(host, standing, why))]
         what = f"resubmit {job.name} ({job.id}): {change}"
         return [Do(what, lambda hands: self._send(hands, host, job.id, request, change))]
-
-    def _standing(self, host: Host) -> Any:
-        from runbook.modules.slurm import sending
-
-        wanted = self.job or str(host.about.get("subject") or "")
-        if not wanted[:1].isdigit():
-            raise Failed("which job is meant? Write `job`, or use the step in a detector of the probe `slurm`")
-        standing = sending.look(host, wanted)
-        for _ in range(_LONGEST_CHAIN if self.job is None else 0):
-            if standing.successor is None:
-                break
-            standing = sending.look(host, standing.successor.id)
-        return standing
 
     def _request(self, host: Host, standing: Any) -> "Tuple[Any, str]":
         """Return what the new job asks for, and in words what is changed."""
@@ -149,7 +139,9 @@ class Resubmit(Step):
         if self.max_memory is not None and wanted > self.max_memory:
             wanted = self.max_memory
             if wanted <= used:
-                raise Refused(f"job {job.id} had {units.shown_memory(used)} already, which is all that `max_memory` allows")
+                raise Refused(
+                    f"job {job.id} had {units.shown_memory(used)} already, which is all that `max_memory` allows"
+                )
         if wanted > bounds.memory:
             raise Refused(
                 f"job {job.id} would need {units.shown_memory(wanted)} on a node, and {bounds.memory_by} allows "
@@ -183,7 +175,9 @@ class Resubmit(Step):
             return None
         wanted = -int(-job.cpus * factor // 1)
         if wanted / max(1, job.count) > bounds.cpus:
-            raise Refused(f"job {job.id} would need {wanted} CPUs, and {bounds.cpus_by} has {bounds.cpus:g}: it is not sent")
+            raise Refused(
+                f"job {job.id} would need {wanted} CPUs, and {bounds.cpus_by} has {bounds.cpus:g}: it is not sent"
+            )
         changes.append(f"CPUs {job.cpus} to {wanted}")
         return wanted
 
@@ -260,7 +254,9 @@ def _update(host: Host, job: str, depends: str) -> Any:
         del hands
         done = host.run("scontrol", "update", f"JobId={job}", f"Dependency={depends}", timeout=60.0)
         if done.exit_code:
-            raise Failed(f"job {job} can't be told to wait for its new job: {(done.stderr or done.stdout).strip()[:200]}")
+            raise Failed(
+                f"job {job} can't be told to wait for its new job: {(done.stderr or done.stdout).strip()[:200]}"
+            )
         return {}
 
     return update
