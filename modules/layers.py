@@ -27,7 +27,7 @@ def lacking(message: Mapping[str, Any]) -> List[str]:
             continue  # no layer: `rest.py` knows of it
         try:
             os.utime(_place(digest))
-        except OSError:  # noqa: PERF203 -- few of them
+        except OSError:
             found.append(str(digest))
     return found
 

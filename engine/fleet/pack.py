@@ -24,18 +24,20 @@ _QUICKLY = 3  # of zlib's levels: the best would save a tenth, and take longer t
 _LEFT = frozenset({"__pycache__", "golden"})  # the cases of modules are judged here
 _WHOLLY = frozenset({"acting"})  # folders that first contact takes along; the rest follows when it is needed
 _USUAL: dict[str, frozenset[str]] = {  # and files, by folder
-    "": frozenset(
-        "act actions agent batch bootstrap catalogue child cut declare durable extent frozen globs host layers ledger look"
-        " mask memory needs outwait own programs rest standing states values warming wire".split()
-    ),
+    "": frozenset({
+        "act", "actions", "agent", "batch", "bootstrap", "catalogue", "child", "cut", "declare", "durable",
+        "extent", "frozen", "globs", "host", "layers", "ledger", "look", "mask", "memory", "needs", "outwait",
+        "own", "programs", "rest", "standing", "states", "values", "warming", "wire"
+    }),
     "steps": frozenset({"command"}),
     "probes": frozenset({"command", "file", "health", "log"}),
     "formats": frozenset({"form", "structure"}),
-    "logs": frozenset(
-        "beginning catalogued content cursor events follow groups ground hits line_ends listing patterns pieces quiet"
-        " reading records room rotation sources span strangers tail wrapping xz zstd".split()
-    ),
-}
+    "logs": frozenset({
+        "beginning", "catalogued", "content", "cursor", "events", "follow", "groups", "ground", "hits",
+        "line_ends", "listing", "patterns", "pieces", "quiet", "reading", "records", "room", "rotation",
+        "sources", "span", "strangers", "tail", "wrapping", "xz", "zstd"
+    }),
+}  # fmt: skip
 # a Python that is too old gives the script that started it (`starting.py`) another turn, with itself among the tried
 _OLDER = (
     'sys.version_info<(3,9)and os.execv("/bin/sh",["/bin/sh","-c","eval %c$1%c"%(34,34),"runbook"]+sys.argv[1:]'

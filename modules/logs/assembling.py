@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from itertools import accumulate
-from typing import List, Sequence, Tuple
+from typing import List, Tuple
 
 from runbook.modules.logs import pieces
 from runbook.modules.logs.cleaning import cleaned

@@ -31,7 +31,6 @@ from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.subjects import names_device
 from runbook.modules.logs.talk import may_speak, speaks
 
-
 Found = Tuple[int, int, "Optional[Match[str]]"]
 """Where the line begins that a match ends in, the number of its pattern, and the match; None where only its being there
 was asked for."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Callable, List, Optional, Sequence, Union
 
 from runbook.modules.frozen import replace
 from runbook.modules.logs import pieces
-from runbook.modules.logs.line_ends import ends, feeds, returns, separators, whole_lines
 from runbook.modules.logs.content import Content, Slow
 from runbook.modules.logs.cursor import HEAD, TAIL, Cursor
 from runbook.modules.logs.events import Joined, Known, joined
 from runbook.modules.logs.hits import TooSlow
+from runbook.modules.logs.line_ends import ends, feeds, returns, separators, whole_lines
 from runbook.modules.logs.quiet import Quiet
 from runbook.modules.logs.records import Records
 from runbook.modules.logs.room import PAUSE, QUIET, STILL, Line, Room

@@ -152,7 +152,7 @@ class Slurm(Probe):
 def _again(told: Mapping[str, Any]) -> SlurmRecord:
     """Return a record as an earlier look kept it."""
     known = {field.name for field in fields(SlurmRecord)}
-    listed = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known}
+    listed: Dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known}
     return SlurmRecord(**listed)
 
 

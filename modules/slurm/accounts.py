@@ -117,7 +117,7 @@ def _job(key: str, row: Sequence[str], parts: Sequence[Part], runs: int) -> Opti
         elapsed=units.duration(elapsed, unit=1.0),
         memory=asked or None,
         cpus=allotted,
-        count=count,
+        node_count=count,
         nodes="" if _PLACES.fullmatch(names.strip()) else units.text(names),
         submitted=units.moment(submitted),
         started=units.moment(started),

@@ -17,16 +17,17 @@ _ILL = re.compile(r"\bxid\b|\becc\b|\bgpu\b|nvlink|nvrm|not responding|kill task
 _DOWN = re.compile(r"down|fail|inval", re.IGNORECASE)
 _KINDS = (
     ("oom_host", re.compile(
-        r"oom[-_]kill event|killed by the cgroup out-of-memory|memory cgroup out of memory|: task \d+(?:-\d+)?: Out Of Memory"
-        r"|exceeded (?:job|step) memory limit|Exceeded job memory limit|StepId=\S+ exceeded memory limit", re.IGNORECASE)),
+        r"oom[-_]kill event|killed by the cgroup out-of-memory|memory cgroup out of memory"
+        r"|: tasks? \d+(?:[-,]\d+)*: Out Of Memory"
+        r"|exceeded (?:job|step) memory limit|StepId=\S+ exceeded memory limit", re.IGNORECASE)),
     ("timeout", re.compile(r"slurmstepd.*DUE TO TIME LIMIT")),
     ("preempt", re.compile(r"slurmstepd.*DUE TO PREEMPTION")),
     ("node", re.compile(
         r"slurmstepd.*DUE TO NODE FAILURE|NVRM: Xid|GPU has fallen off the bus|uncorrectable ECC error"
         r"|CUDA_ERROR_ECC_UNCORRECTABLE|uncorrectable NVLink error", re.IGNORECASE)),
     ("oom_gpu", re.compile(
-        r"CUDA out of memory|OutOfMemoryError: (?:CUDA|HIP)|HIP out of memory|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation"
-        r"|CUDA error: out of memory", re.IGNORECASE)),
+        r"CUDA out of memory|OutOfMemoryError: (?:CUDA|HIP)|HIP out of memory|CUDA_ERROR_OUT_OF_MEMORY"
+        r"|cudaErrorMemoryAllocation|CUDA error: out of memory", re.IGNORECASE)),
 )  # fmt: skip
 
 

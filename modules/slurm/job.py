@@ -27,7 +27,7 @@ class Job(NamedTuple):
     elapsed: Optional[float]  # seconds
     memory: Optional[int]  # bytes a node
     cpus: int
-    count: int  # of nodes
+    node_count: int
     nodes: str  # a list as Slurm writes it: n[1-4]
     submitted: Optional[float]  # seconds since the epoch
     started: Optional[float]

@@ -98,7 +98,7 @@ def _job(row: Sequence[str]) -> Optional[Job]:
         elapsed=units.duration(used),
         memory=units.memory(memory, unit="M")[0] or None,
         cpus=int(cpus) if cpus.isdigit() else 1,
-        count=count,
+        node_count=count,
         nodes=units.text(names),
         submitted=units.moment(submitted),
         started=units.moment(started),

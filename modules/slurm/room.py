@@ -44,7 +44,7 @@ def look(host: Host, job: Job) -> Room:
         memory[f"MaxMemPerNode of the partition {partition}"] = most
     each = units.memory(fields.get("MaxMemPerCPU", ""), unit="M")[0]
     if each:
-        memory[f"MaxMemPerCPU of the partition {partition}"] = each * max(1, job.cpus // max(1, job.count))
+        memory[f"MaxMemPerCPU of the partition {partition}"] = each * max(1, job.cpus // max(1, job.node_count))
     sizes = [line.split("|") for line in _told(
         host, "sinfo", "--noheader", "--exact", f"--partition={partition}", "--format=%m|%c"
     ).splitlines()]  # fmt: skip
@@ -60,7 +60,7 @@ def look(host: Host, job: Job) -> Room:
         bound = _TRES.search(tres)
         size = units.memory(bound[1], unit="M")[0] if bound is not None else None
         if size:
-            memory[f"MaxTRES of {job.user} in the account {job.account}"] = size / max(1, job.count)
+            memory[f"MaxTRES of {job.user} in the account {job.account}"] = size / max(1, job.node_count)
     return Room(*_least(memory), *_least(time), *_least(cpus))
 
 

@@ -7,7 +7,6 @@ import re
 import subprocess
 import tempfile
 import time
-
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules import durable
@@ -158,7 +157,7 @@ def words(job: Job, sent: Submission, request: Request) -> List[str]:
 def _share(job: Job, sent: Submission, memory: int) -> int:
     """Return MiB of what the job asked for by."""
     if sent.per == "mem-per-cpu":
-        return units.megabytes(memory * job.count / max(1, job.cpus))
+        return units.megabytes(memory * job.node_count / max(1, job.cpus))
     if sent.per == "mem-per-gpu":
         gpus = sent.record.get("TresPerNode", "").rpartition(":")[2]
         return units.megabytes(memory / max(1, int(gpus) if gpus.isdigit() else 1))

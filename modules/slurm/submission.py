@@ -97,7 +97,7 @@ def split(line: str, script: str, command: str, name: str, directory: str) -> "T
 
 
 def _script_at(tokens: Sequence[str], command: str, name: str, directory: str) -> Optional[int]:
-    wanted = command.split(" ")[0] if command not in {"", "(null)"} else ""
+    wanted = command.split(" ", maxsplit=1)[0] if command not in {"", "(null)"} else ""
     for number, token in enumerate(tokens):
         if token.startswith("-") or not token:
             continue
@@ -112,7 +112,7 @@ def _script_at(tokens: Sequence[str], command: str, name: str, directory: str) -
 def _stands_alone(tokens: Sequence[str], number: int) -> bool:
     """Tell whether a word is no option's value: none stands before it, or one that has its value already."""
     before = tokens[number - 1] if number else ""
-    return not before.startswith("-") or "=" in before or before in _FLAGS or len(before) > 2 and before[1] != "-"  # noqa: PLR2004
+    return not before.startswith("-") or "=" in before or before in _FLAGS or (len(before) > 2 and before[1] != "-")
 
 
 def _options(tokens: Sequence[str]) -> List[str]:
@@ -135,9 +135,9 @@ def kept(options: Sequence[str]) -> List[str]:
     while number < len(options):
         name, equals, value = options[number].partition("=")
         short = name if name.startswith("--") else name[:2]
-        attached = bool(equals) or (not name.startswith("--") and len(name) > 2)  # noqa: PLR2004 -- -n4
+        attached = bool(equals) or (not name.startswith("--") and len(name) > 2)
         takes = 1 if attached or number + 1 >= len(options) or options[number + 1].startswith("-") else 2
-        given = value or (name[2:] if attached else options[number + 1] if takes == 2 else "")  # noqa: PLR2004
+        given = value or (name[2:] if attached else options[number + 1] if takes == 2 else "")
         if short not in _SPENT or (short in {"--dependency", "-d"} and given == "singleton"):
             left += options[number : number + takes]
         number += takes

@@ -21,11 +21,11 @@ STATES = (
     *("preempted", "cancelled"),
 )
 SHORT = {
-    **{"pd": "pending", "cf": "configuring", "r": "running", "s": "suspended", "st": "stopped", "cg": "completing"},
-    **{"so": "stage_out", "si": "signaling", "rs": "resizing", "rq": "requeued", "rh": "requeue_hold"},
-    **{"rf": "requeue_fed", "se": "special_exit", "rd": "resv_del_hold", "rv": "revoked", "cd": "completed"},
-    **{"f": "failed", "to": "timeout", "oom": "out_of_memory", "nf": "node_fail", "bf": "boot_fail"},
-    **{"dl": "deadline", "pr": "preempted", "ca": "cancelled", "lf": "launch_failed"},
+    "pd": "pending", "cf": "configuring", "r": "running", "s": "suspended", "st": "stopped", "cg": "completing",
+    "so": "stage_out", "si": "signaling", "rs": "resizing", "rq": "requeued", "rh": "requeue_hold",
+    "rf": "requeue_fed", "se": "special_exit", "rd": "resv_del_hold", "rv": "revoked", "cd": "completed",
+    "f": "failed", "to": "timeout", "oom": "out_of_memory", "nf": "node_fail", "bf": "boot_fail",
+    "dl": "deadline", "pr": "preempted", "ca": "cancelled", "lf": "launch_failed",
 }
 OVER = frozenset(
     {"completed", "failed", "timeout", "out_of_memory", "node_fail", "boot_fail", "launch_failed", "deadline"}
@@ -148,7 +148,7 @@ def shown_memory(count: float) -> str:
         ('12 GiB', '60 MiB')
     """
     size, unit = count / (1 << 20), "MiB"
-    if size >= 1024 and size % 1024 == 0 or size >= 10240:  # noqa: PLR2004 -- below ten GiB a MiB still matters
+    if (size >= 1024 and size % 1024 == 0) or size >= 10240:
         size, unit = size / 1024, "GiB"
     return f"{size:.0f} {unit}" if size == int(size) else f"{size:.1f} {unit}"
 

@@ -39,7 +39,7 @@ class Resubmit(Step):
     job: Optional[str] = None  # its id, such as 1234 or 1234_7; without, the newest job of the incident's lineage
     multiply: Mapping[Resource, float] = field(
         default_factory=dict
-    )  # what it gets more of: memory, time (its limit) and cpus (a task)
+    )  # more of memory, time (its limit), cpus (a task)
     max_memory: Optional[Size] = None  # no more than this on a node
     max_time: Optional[Duration] = None  # no longer than this
     attempts: int = 3  # how often a lineage is sent again; those after an attempt that came further are not counted
@@ -53,7 +53,7 @@ class Resubmit(Step):
     def check(self) -> None:
         """More, and not less."""
         for name, factor in self.multiply.items():
-            if not 1 <= factor <= 100:  # noqa: PLR2004 -- a slip of the pen beyond that
+            if not 1 <= factor <= 100:
                 raise Invalid(f"`multiply: {{{name}: {factor:g}}}` must lie between 1 and 100")
         if self.attempts < 1:
             raise Invalid("`attempts` must be at least 1")
@@ -156,9 +156,9 @@ class Resubmit(Step):
         factor = self.multiply.get("time")
         if factor is None or job.limit in {None, units.UNLIMITED}:
             return None
-        used = max(job.limit, job.elapsed or 0.0)
-        most = min(bounds.time, self.max_time if self.max_time is not None else units.UNLIMITED)
-        wanted = min(-int(-used * factor // 60) * 60.0, most)
+        used: float = max(job.limit, job.elapsed or 0.0)
+        most: float = min(bounds.time, self.max_time if self.max_time is not None else units.UNLIMITED)
+        wanted: float = min(-int(-used * factor // 60) * 60.0, most)
         if wanted < used or (wanted == used and factor > 1 and self.progress is None):
             name = "`max_time`" if self.max_time is not None and most == self.max_time else bounds.time_by
             raise Refused(
@@ -174,7 +174,7 @@ class Resubmit(Step):
         if factor is None:
             return None
         wanted = -int(-job.cpus * factor // 1)
-        if wanted / max(1, job.count) > bounds.cpus:
+        if wanted / max(1, job.node_count) > bounds.cpus:
             raise Refused(
                 f"job {job.id} would need {wanted} CPUs, and {bounds.cpus_by} has {bounds.cpus:g}: it is not sent"
             )
@@ -185,7 +185,6 @@ class Resubmit(Step):
         """Look once more, alone, and send it."""
         from runbook.modules.slurm import lineage, sending, submission
 
-        del hands
         mark = lineage.read(request.comment)[0]
         with sending.alone(host, mark.first if mark is not None else wanted):
             standing = sending.look(host, wanted)
@@ -200,8 +199,8 @@ class Resubmit(Step):
                 except Refused as refusal:
                     _leave(host, standing, str(refusal))
                 sent = True
-        for move in _moves(host, standing, new):
-            move.function(None)
+        for job, depends in sending.dependents(standing, new):
+            _update(host, job, depends)(hands)
         told = {"job": new, "after": wanted, "changed": sent, "change": change}
         return {**told, "lineage": mark.first, "attempt": mark.attempt} if mark is not None else told
 
@@ -239,7 +238,7 @@ def _ended(host: Host, standing: Any) -> bool:
     return True
 
 
-def _moves(host: Host, standing: Any, new: str) -> List[Do]:
+def _moves(host: Host, standing: Any, new: str) -> List[Action]:
     """Return what lets those wait for the new job that wait for the old one."""
     from runbook.modules.slurm import sending
 

@@ -37,7 +37,7 @@ def test_hosts_that_do_not_are_told_with_reason_and_mend(sshds):
     assert done.returncode == 4
     assert done.stdout.splitlines()[-1] == "1 reached, 2 unreachable"
     assert "listens there\n    look whether sshd runs" in done.stdout
-    assert "its host key is not known: ssh-ed25519 SHA256:" in done.stdout
+    assert "its host key is not known: ssh-ed25519 SHA256:" in " ".join(done.stdout.split())
     (command,) = [line for line in done.stdout.splitlines() if line.startswith("    echo '")]  # whole, to be copied
     assert command.endswith(f" >> {hosts.known_hosts}")
     assert max(len(line) for line in done.stdout.splitlines() if line != command) <= 80

@@ -103,3 +103,21 @@ def test_parts_of_a_fleet_are_watched_by_several_each_its_own(cli, fleet):
         assert len({fact["run"] for fact in one.facts("step.begun")}) == 2
         assert {one.end(), two.end()} == {0}
     assert [lines(cli.home / name / "acts") for name in fleet] == [["healed"]] * 3
+
+
+def test_a_step_on_a_host_that_was_away_at_a_reload_is_asked_for_when_it_is_back(cli, fleet):
+    path = book(cli, "1s")
+    long = path.read_text().replace('rm "$HOME_OF_IT/ill";', 'echo begun >> $HOME_OF_IT/acts; sleep 2; rm $HOME_OF_IT/ill;')
+    path.write_text(long)
+    with Watching(cli, path, "-i", fleet.inventory, "--grace", "0s") as watch:
+        beat(watch, hosts=3, listening=3)
+        (cli.home / "h1/ill").touch()
+        until(lambda: lines(cli.home / "h1/acts") == ["begun"], told=watch.told)
+        fleet["h1"].stop()
+        path.write_text(f"{long}# read me anew\n")
+        watch.until("watch.reloaded")
+        watch.until("host.unreachable", host="h1", run=watch.standing()["run"])
+        fleet["h1"].start()
+        assert watch.until("incident.ended", host="h1")["data"]["to"] == "cured"
+        assert len(watch.facts("step.begun")) == 1
+    assert lines(cli.home / "h1/acts") == ["begun", "healed"]

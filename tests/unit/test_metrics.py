@@ -2,8 +2,6 @@
 
 import importlib
 import re
-import shutil
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -14,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from runbook.engine.errors import UserError
 from runbook.engine.journal.facts import Fact
-from runbook.engine.model import NotSeen, Outcome, Record, Seen, StepStatus
+from runbook.engine.model import NotSeen, Record, Seen
 from runbook.engine.report.metrics import Metrics, listener, serve
 
 BOOK = """
@@ -182,25 +180,6 @@ def test_no_host_can_make_up_series(metrics, scrape):
     for number in range(5000):  # should a label be made of something that has no end after all
         observer.fact(Fact("guard.refused", 2.0, "r", "a", "gpu hot", data={"guard": f"g{number}"}))
     assert sum(name == "runbook_refusals_total" for name, _ in values(scrape())) == 2001
-
-
-def test_promtool_finds_nothing_to_say_about_them(tmp_path, metrics, scrape):
-    if shutil.which("promtool") is None:
-        pytest.skip("there is no promtool: apt-get install prometheus")
-    fleet = Fleet(
-        tmp_path,
-        BOOK,
-        hosts=("a",),
-        looks={"server down": http(503), "gpu hot": Seen()},
-        acts={"restart_daemon": Outcome(StepStatus.FAILED, error="no", duration=1.0)},
-    )
-    fleet.go()
-    watched(metrics, fleet)
-    metrics.tick("servers", "a", 0.02, 0.5)
-    metrics.standing("servers", "active", 3)
-    metrics.journal(tmp_path / "journal.db")
-    said = subprocess.run(["promtool", "check", "metrics"], input=scrape().encode(), capture_output=True, check=False)
-    assert (said.returncode, said.stdout + said.stderr) == (0, b"")
 
 
 def test_an_address_in_use_is_an_error_that_says_so_and_only_metrics_are_served(metrics):
