@@ -152,7 +152,8 @@ class Slurm(Probe):
 def _again(told: Mapping[str, Any]) -> SlurmRecord:
     """Return a record as an earlier look kept it."""
     known = {field.name for field in fields(SlurmRecord)}
-    listed: Dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items() if name in known}
+    mine = {name: value for name, value in told.items() if name in known}
+    listed: Dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in mine.items()}
     return SlurmRecord(**listed)
 
 

@@ -84,8 +84,8 @@ def _associations(host: Host, job: Job) -> "List[tuple[Optional[float], str]]":
     if not job.account or host.which("sacctmgr") is None:
         return []
     done = host.run(
-        *("sacctmgr", "--noheader", "--parsable2", "show", "associations", f"user={job.user}", f"account={job.account}"),
-        *("format=MaxWall,MaxTRES",), timeout=TIME,
+        *("sacctmgr", "--noheader", "--parsable2", "show", "associations"),
+        *(f"user={job.user}", f"account={job.account}", "format=MaxWall,MaxTRES"), timeout=TIME,
     )  # fmt: skip
     rows = [line.split("|") for line in done.stdout.splitlines()] if not done.exit_code else []
     return [(units.duration(row[0]), row[1]) for row in rows if len(row) > 1]

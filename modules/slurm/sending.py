@@ -246,8 +246,7 @@ def _script(host: Host, sent: Submission) -> Iterator[str]:
 def _run(argv: Sequence[str], env: Mapping[str, str]) -> Tuple[int, str, str]:
     try:
         done = subprocess.run(
-            argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            timeout=_SEND, check=False,
+            argv, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SEND, check=False
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise Failed(

@@ -37,9 +37,7 @@ class Resubmit(Step):
     timeout = 600.0
 
     job: Optional[str] = None  # its id, such as 1234 or 1234_7; without, the newest job of the incident's lineage
-    multiply: Mapping[Resource, float] = field(
-        default_factory=dict
-    )  # more of memory, time (its limit), cpus (a task)
+    multiply: Mapping[Resource, float] = field(default_factory=dict)  # more of memory, time (its limit), cpus (a task)
     max_memory: Optional[Size] = None  # no more than this on a node
     max_time: Optional[Duration] = None  # no longer than this
     attempts: int = 3  # how often a lineage is sent again; those after an attempt that came further are not counted
