@@ -7,6 +7,7 @@ fairer figure; that of sshd and of what runs on the hosts is not in it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -25,6 +26,8 @@ import measure
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "system"))
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sshds import Sshd, Sshds
 
 NEEDS_ANSIBLE = True
@@ -36,14 +39,17 @@ COLD, WARM, LOOK = "runbook apply, nothing there before", "runbook apply, again"
 ANSIBLE_COLD, ANSIBLE_WARM = "ansible-playbook, no connection", "ansible-playbook, connections kept"
 _LINE = "2026-01-31T12:00:00Z step 1234 loss 0.1234 lr 3e-5 tokens/s 51234 memory 71.2 GB\n"
 _LIMIT = 300  # seconds for one run
+_REST = 1.0  # seconds for what runs on the hosts to end
+_GROUP = Path("/sys/fs/cgroup/cpuacct/runbook-bench")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run took, in seconds: on the clock, and of processor time by the controller and its children."""
+    """What one run took, in seconds: on the clock, of processor time by the controller and its children, and of all."""
 
     wall: float
     busy: float
+    all: float  # with what ran on the hosts; 0 where the kernel can't be asked
 
 
 @dataclass
@@ -61,7 +67,8 @@ class Costs:
         return tuple(
             f"{name}: {self.wall(name):.2f} s ({min(each.wall for each in costs):.2f} to"
             f" {max(each.wall for each in costs):.2f}), controller's processor time"
-            f" {statistics.median(each.busy for each in costs):.2f} s, {len(costs)} runs"
+            f" {statistics.median(each.busy for each in costs):.2f} s, with the hosts'"
+            f" {statistics.median(each.all for each in costs):.2f} s, {len(costs)} runs"
             for name, costs in self.of.items()
         )
 
@@ -73,10 +80,11 @@ def results(rounds: int) -> list[measure.Result]:
     if lacks := sshds.lacking():
         sys.exit(f"fleet: {lacks}")
     with (
+        _accounted() as account,
         tempfile.TemporaryDirectory(prefix="runbook-bench-") as folder,
         sshds.running(Path(folder, "s"), HOSTS) as hosts,
     ):
-        fleet = Fleet(Path(folder), hosts)
+        fleet = Fleet(Path(folder), hosts, account)
         costs = fleet.measured(max(3, rounds // 3))
         kept = _other("fleet_kept.py", str(fleet.inventory), str(rounds))
     made_up = _other("fleet_simulated.py")
@@ -103,7 +111,8 @@ def results(rounds: int) -> list[measure.Result]:
 class Fleet:
     """The hosts, and what each program needs to know of them."""
 
-    def __init__(self, folder: Path, hosts: Sshds) -> None:
+    def __init__(self, folder: Path, hosts: Sshds, account: Account) -> None:
+        self._account = account
         self.folder = folder
         self.hosts = hosts
         log = folder / "train.log"
@@ -185,7 +194,7 @@ class Fleet:
         }
         known = {**os.environ, **environment}
         known.pop("PYTHONDONTWRITEBYTECODE", None)  # all of them have their bytecode, as what is installed has
-        before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        before, begun, spent = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter(), self._account.spent()
         done = subprocess.run(
             argv,
             env=known,
@@ -203,7 +212,36 @@ class Fleet:
             sys.exit(
                 f"{' '.join(argv)} ended with {done.returncode}, steps taken on {taken}:\n{done.stdout}{done.stderr}"
             )
-        costs.of.setdefault(name, []).append(Cost(wall, busy))
+        time.sleep(_REST)
+        costs.of.setdefault(name, []).append(Cost(wall, busy, self._account.spent() - spent))
+
+
+class Account:
+    """The processor time of this process and all that it starts, hosts included: on a busy machine it says more."""
+
+    def __init__(self, group: Path | None) -> None:
+        self._group = group
+
+    def spent(self) -> float:
+        """Return it, in seconds; 0 where the kernel can't be asked."""
+        return 0.0 if self._group is None else int((self._group / "cpuacct.usage").read_text()) / 1e9
+
+
+@contextlib.contextmanager
+def _accounted() -> Iterator[Account]:
+    """Run what is within in a control group of its own, where there are such."""
+    try:
+        _GROUP.mkdir(exist_ok=True)
+        (_GROUP / "cgroup.procs").write_text(str(os.getpid()))
+    except OSError:
+        yield Account(None)
+        return
+    try:
+        yield Account(_GROUP)
+    finally:
+        (_GROUP.parent / "cgroup.procs").write_text(str(os.getpid()))
+        with contextlib.suppress(OSError):
+            _GROUP.rmdir()
 
 
 def _other(program: str, *words: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from runbook.engine.language import later
 from runbook.engine.language import schema as schemas
 from runbook.engine.language.nearest import nearest
 from runbook.engine.language.wording import Leaf, Problem, article, expected, refused
@@ -136,10 +137,11 @@ class _Walker:
             if "oneOf" in schema:
                 strange += _one_of(value, schema, path)
         meant = {problem.hint for problem in strange}  # a slip of the pen is told once, not as a missing key as well
+        coming = any(problem.code == later.CODE and len(problem.path) == len(path) + 1 for problem in strange)
         problems += [
             Problem(path, f"`{key}` is missing", f"write `{key}:` here", key=True)
             for key in schema.get("required", ())
-            if key not in value and _meant(key) not in meant
+            if key not in value and _meant(key) not in meant and not coming
         ]
         return problems + strange
 
@@ -163,9 +165,17 @@ class _Walker:
         if present:
             return [self.unknown(key, schema, path, present[0]) for key in unknown]
         common = [key for key in schema["properties"] if key not in modules]
-        meant = [key for key in unknown if key not in self.homes() and not self.slipped(key, common, modules)]
+        coming = later.MODULES[noun]
+        meant = [
+            key
+            for key in unknown
+            if key in coming or (key not in self.homes() and not self.slipped(key, common, modules))
+        ]
         problems = [self.unknown(key, schema, path) for key in unknown if key not in meant]
         for key in meant:
+            if key in coming:
+                problems.append(Problem((*path, key), later.said(f"`{key}`"), later.MEND, key=True, code=later.CODE))
+                continue
             near = self.near(key, modules)
             hint = _meant(near) if near else f"`runbook doc` lists the {noun}s"
             problems.append(Problem((*path, key), f"there is no {noun} `{key}`", hint, key=True, code="RB008"))

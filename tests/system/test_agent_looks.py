@@ -128,7 +128,7 @@ def test_an_agent_that_looked_stays_small(agent):
 
 def test_looks_that_are_too_much_together_are_unknown_and_the_agent_goes_on(agent):
     looks = agent.probe([Spec(str(n), "odd", {"kind": "big"}) for n in range(6)])
-    assert {look.reason for look in looks.values()} == {"a message of 84 MiB, more than the 64 MiB that one may have"}
+    assert {look.reason for look in looks.values()} == {"a message of 84 MiB, more than the 32 MiB that one may have"}
     assert isinstance(agent.probe([odd("x")])["x"], Seen)
 
 

@@ -303,8 +303,9 @@ def as_ann(tmp_path, sudoers, host, *words):
     done = subprocess.run(
         (*users.inside(), "sh", "-c", script, "sh", *argv), capture_output=True, text=True, timeout=60, check=False
     )
-    (journal,) = users.home.rglob("journal.db")
-    return done, journal
+    journals = list(users.home.rglob("journal.db"))
+    assert len(journals) == 1, done.stdout + done.stderr
+    return done, journals[0]
 
 
 @pytest.mark.parametrize("words", [(), ("-b",), ("-b", "--become-user", "nobody")])

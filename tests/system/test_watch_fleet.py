@@ -107,7 +107,8 @@ def test_parts_of_a_fleet_are_watched_by_several_each_its_own(cli, fleet):
 
 def test_a_step_on_a_host_that_was_away_at_a_reload_is_asked_for_when_it_is_back(cli, fleet):
     path = book(cli, "1s")
-    long = path.read_text().replace('rm "$HOME_OF_IT/ill";', 'echo begun >> $HOME_OF_IT/acts; sleep 2; rm $HOME_OF_IT/ill;')
+    slow = "echo begun >> $HOME_OF_IT/acts; sleep 2; rm $HOME_OF_IT/ill;"
+    long = path.read_text().replace('rm "$HOME_OF_IT/ill";', slow)
     path.write_text(long)
     with Watching(cli, path, "-i", fleet.inventory, "--grace", "0s") as watch:
         beat(watch, hosts=3, listening=3)
@@ -118,6 +119,6 @@ def test_a_step_on_a_host_that_was_away_at_a_reload_is_asked_for_when_it_is_back
         watch.until("watch.reloaded")
         watch.until("host.unreachable", host="h1", run=watch.standing()["run"])
         fleet["h1"].start()
-        assert watch.until("incident.ended", host="h1")["data"]["to"] == "cured"
+        # its agent went with the connection, so nobody knows how the step ended: a person is asked, and not nobody
+        until(lambda: [each for each in watch.facts("incident.changed") if each["data"]["to"] == "interrupted"])
         assert len(watch.facts("step.begun")) == 1
-    assert lines(cli.home / "h1/acts") == ["begun", "healed"]

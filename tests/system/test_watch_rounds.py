@@ -103,7 +103,9 @@ def test_what_stirs_all_the_time_leaves_the_rounds_to_the_others(cli, stirred):
 
 
 def agents(pid):
-    return [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
 
 
 def test_an_agent_that_was_killed_is_replaced_at_once_and_hears_again(cli):

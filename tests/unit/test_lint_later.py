@@ -1,4 +1,4 @@
-"""What is told once, and what is no slip of the pen."""
+"""What later versions bring, and what is told once: neither is a slip of the pen."""
 
 import pytest
 
@@ -14,6 +14,12 @@ def lint(tmp_path):
         return [(found.code, found.message, found.hint) for found in check(load.examine(path))]
 
     return run
+
+
+@pytest.mark.parametrize("probe", ["kubernetes"])
+def test_a_probe_of_a_later_version_is_told_so(lint, probe):
+    told = lint(f"name: x\ndetectors:\n  - {{name: d, {probe}: srv, when: z}}\n")
+    assert [(code, message) for code, message, _ in told] == [("RB050", f"`{probe}` is not in this version (0.1)")]
 
 
 def test_a_misspelt_parameter_is_not_missing_as_well(lint):
