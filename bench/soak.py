@@ -255,7 +255,8 @@ class Soak:
             if took:
                 high = took[min(len(took) - 1, int(len(took) * 0.95))]
                 median = statistics.median(took)
-                yield f"{name}: {len(took)} acted on, after {median:.2f} s (median), {high:.2f} s (95 %), {took[-1]:.1f} s at most"
+                spread = f"{median:.2f} s (median), {high:.2f} s (95 %), {took[-1]:.1f} s at most"
+                yield f"{name}: {len(took)} acted on, after {spread}"
         yield f"troubles: {json.dumps(self.counts, sort_keys=True)}"
         for name, (first, last) in self.thirds().items():
             yield f"{name}: {first:.1f} → {last:.1f}"

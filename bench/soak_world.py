@@ -36,13 +36,26 @@ detectors:
     when: count == 0
     mode: auto
     verify: {{every: 100ms, within: 10s}}
-    recover: [{{shell: {{script: '{act} setsid sleep $MARK </dev/null >/dev/null 2>&1 & echo $! > $AT/process.pid', env: {env}}}}}]
+    recover:
+      - shell:
+          script: |
+            {act}
+            setsid sleep $MARK </dev/null >/dev/null 2>&1 &
+            echo $! > $AT/process.pid
+          env: {env}
   - name: daemon
     daemon: "{{{{ home }}}}/daemon.pid"
     when: not alive
     mode: auto
     verify: {{every: 100ms, within: 10s}}
-    recover: [{{shell: {{script: '{act} setsid sleep $MARK.5 </dev/null >/dev/null 2>&1 & echo $! > $AT/daemon.new; mv $AT/daemon.new $AT/daemon.pid', env: {env}}}}}]
+    recover:
+      - shell:
+          script: |
+            {act}
+            setsid sleep $MARK.5 </dev/null >/dev/null 2>&1 &
+            echo $! > $AT/daemon.new
+            mv $AT/daemon.new $AT/daemon.pid
+          env: {env}
   - name: ill
     file: "{{{{ home }}}}/ill"
     when: exists
@@ -77,7 +90,10 @@ LINES = """
     every: {seldom}
     mode: auto
     verify: {{every: 100ms, for: 100ms, within: 10s}}
-    recover: [{{shell: {{script: 'echo "$FAULT $(date +%s.%N)" >> $AT/acts', env: {{AT: "{{{{ home }}}}", FAULT: "{{{{ incident.fault }}}}"}}}}}}]
+    recover:
+      - shell:
+          script: echo "$FAULT $(date +%s.%N)" >> $AT/acts
+          env: {{AT: "{{{{ home }}}}", FAULT: "{{{{ incident.fault }}}}"}}
 """
 _ACT = 'echo "$(cat $AT/$KIND.id) $(date +%s.%N)" >> $AT/acts;'
 _ENV = '{AT: "{{ home }}", MARK: "{{ mark }}", KIND: "{{ incident.detector }}"}'
@@ -133,7 +149,9 @@ class World:
 
     def write_book(self, comment: str = "") -> None:
         """Write the runbook; another comment makes it another one."""
-        text = BOOK.format(every=_written(30.0 / self.factor), rarely=_written(120.0 / self.factor), root=self.root, act=_ACT, env=_ENV)
+        text = BOOK.format(
+            every=_written(30.0 / self.factor), rarely=_written(120.0 / self.factor), root=self.root, act=_ACT, env=_ENV
+        )
         text += "".join(LINES.format(kind=kind, seldom=_written(3600.0 / self.factor)) for kind in LOGS)
         _replace(self.book, text + f"# {comment}\n")
 

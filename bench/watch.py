@@ -51,7 +51,12 @@ DIED = """
     process: {{match: "^sleep 86{fault}$"}}
     when: count == 0
     mode: auto
-    recover: [{{shell: {{script: "date +%s.%N > {acts}/{fault}; setsid sleep 86{fault} >/dev/null 2>&1 & echo $! > {pids}/{fault}"}}}}]
+    recover:
+      - shell:
+          script: |
+            date +%s.%N > {acts}/{fault}
+            setsid sleep 86{fault} >/dev/null 2>&1 &
+            echo $! > {pids}/{fault}
 """
 PIDFILE = """
   - name: daemon {fault}
@@ -82,7 +87,10 @@ LINES = """
     subject: "{{{{ {subject} }}}}"
     mode: auto
     verify: {{for: 100ms}}
-    recover: [{{shell: {{script: 'date +%s.%N > "{acts}/$WHAT"', env: {{WHAT: "{{{{ incident.{subject} | slug }}}}"}}}}}}]
+    recover:
+      - shell:
+          script: date +%s.%N > "{acts}/$WHAT"
+          env: {{WHAT: "{{{{ incident.{subject} | slug }}}}"}}
 """
 
 
@@ -138,14 +146,14 @@ class Bed:
         """Make the file that should not be there."""
         (self.folder / f"ill-{fault}").touch()
 
-    def took(self, do: Callable[[str], None], faults: Sequence[str], act: str = "{}") -> list[float]:
+    def took(self, do: Callable[[str], None], faults: Sequence[str]) -> list[float]:
         """Break one after the other; return after how many milliseconds the step ran, the first left out."""
         taken = []
         for number, fault in enumerate(faults):
             time.sleep(_PAUSE + number * 0.137 % 1.0)  # so that polling is met at any moment
             began = time.time()
             do(fault)
-            ran = _until(lambda file=self.acts / act.format(fault): _stamp(file), f"{do.__name__} {fault}")
+            ran = _until(lambda file=self.acts / fault: _stamp(file), f"{do.__name__} {fault}")
             taken.append((ran - began) * 1000)
         return taken[1:]
 
@@ -209,13 +217,8 @@ def _local(count: int) -> list[measure.Result]:
             ]
             if kernel:
                 found.append(_result("a line of the kernel, by pattern", bed.took(_kernel, bed.names(count)), 100))
-                cards = [f"0000:{int(fault) % 0x100:02x}:{int(fault) // 256 % 0x20:02x}" for fault in bed.names(count)]
-                act = _slug("{}")
-                found.append(
-                    _result(
-                        "a line of the kernel, by signature", bed.took(_xid, [_slug(card) for card in cards], act), 100
-                    )
-                )
+                cards = [f"0000-{int(fault) % 0x100:02x}-{int(fault) // 256 % 0x20:02x}" for fault in bed.names(count)]
+                found.append(_result("a line of the kernel, by signature", bed.took(_xid, cards), 100))
             found.append(_result("polling each second alone", bed.took(bed.spoil, polled), 1200))
         return found
 
@@ -250,9 +253,9 @@ def _idle() -> list[measure.Result]:
         with bed.watched(_mixed(bed.folder)) as watch:
             time.sleep(EVERY + 6.0)  # a tick, and what comes of it
             agents = _children(watch.pid)
-            before = [_spent(watch.pid), *map(_spent, agents)]
+            before = [_spent(watch.pid, below=False), *map(_spent, agents)]
             time.sleep(SPAN)
-            after = [_spent(watch.pid), *map(_spent, agents)]
+            after = [_spent(watch.pid, below=False), *map(_spent, agents)]
             shares = [(end - begin) / SPAN * 100 for begin, end in zip(before, after, strict=True)]
             memory = [_peak(watch.pid), *map(_peak, agents)]
             detail = f"engine {shares[0]:.3f} %, agent and its workers {sum(shares[1:]):.3f} %, in {SPAN:.0f} s"
@@ -305,10 +308,6 @@ def _xid(card: str) -> None:
     )
 
 
-def _slug(card: str) -> str:
-    return card.replace(":", "-")
-
-
 def _stamp(file: Path) -> float:
     try:
         return float(file.read_text() or 0)
@@ -339,16 +338,10 @@ def _children(pid: int) -> list[int]:
     ]
 
 
-def _spent(pid: int) -> float:
-    """Return the processor time of a process, of what lives below it and of what it has reaped, in seconds."""
+def _spent(pid: int, *, below: bool = True) -> float:
+    """Return the processor time of a process and of what it has reaped, and of what lives below it, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    below = [] if pid in _engines(pid) else _children(pid)
-    return sum(map(int, fields[11:15])) / _TICK + sum(map(_spent, below))
-
-
-def _engines(pid: int) -> set[int]:
-    """The watch itself: what runs below it is counted by itself."""
-    return {pid} if b"watch" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") else set()
+    return sum(map(int, fields[11:15])) / _TICK + sum(map(_spent, _children(pid) if below else ()))
 
 
 def _peak(pid: int) -> float:

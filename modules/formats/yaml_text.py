@@ -135,8 +135,18 @@ def _behind(text: str, parent: Any, place: int) -> int:
     """Return where a value's own colon or dash ends."""
     if parent.id == "sequence":
         return _dash(text, parent, place) + 1
-    key = parent.value[place][0]
-    return text.index(":", key.end_mark.index) + 1
+    colon = _colon(text, parent.value[place][0])
+    if colon is None:
+        raise Uneditable("its key has no colon")
+    return colon + 1
+
+
+def _colon(text: str, key: Any) -> Optional[int]:
+    """Return where a key's colon stands; None for one that has none, as in `{key}`."""
+    at: int = key.end_mark.index
+    while text[at : at + 1] in {" ", "\t", "#", "\n", "\r"}:
+        at = _next_line(text, at) if text[at] == "#" else at + 1
+    return at if text[at : at + 1] == ":" else None
 
 
 def _dash(text: str, parent: Any, place: int) -> int:
@@ -160,7 +170,10 @@ def _first(child: Any) -> int:
 def _last(text: str, child: Any) -> int:
     """Return where an item, or a key with its value, ends."""
     if isinstance(child, tuple):
-        return text.index(":", child[0].end_mark.index) + 1 if _empty(child[1]) else _end(text, child[1])
+        if not _empty(child[1]):
+            return _end(text, child[1])
+        colon = _colon(text, child[0])
+        return _end(text, child[0]) if colon is None else colon + 1
     return _end(text, child)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from case_host import FakeHost
-from hypothesis import given, reject, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 
 from runbook.modules.declare import Failed
@@ -151,6 +151,9 @@ def test_setting_a_value_of_toml_leaves_its_comments(tables, outer, inner, value
     text=st.text(st.sampled_from("{}[]\"':,.#= \n\\&*-|>ab01\t\r\ufeff\x00")),
     key=st.sampled_from(["a", "a.b", "0", "b.0.a"]),
 )
+@example(text="{0}", key="a")  # a key without a colon, and none behind it
+@example(text="{0}\nb: 1", key="a")
+@example(text="{0 # :\n}", key="a")
 def test_any_text_is_changed_as_told_or_refused_with_a_reason(kind, text, key):
     try:
         made = change(text, kind, NONE._replace(set={key: 7}))
