@@ -312,7 +312,7 @@ def _disk(place: Path) -> Iterator[None]:
 
 def soak(seconds: float, seed: int, hosts: int = 20, rate: float = 2.0) -> list[str]:
     """Soak it for so many seconds, print what it came to, and return what is wrong."""
-    chance = random.Random(seed)  # noqa: S311 -- to be repeated
+    chance = random.Random(seed)
     with (
         tempfile.TemporaryDirectory(prefix="runbook-soak-", ignore_cleanup_errors=True) as folder,
         _disk(Path(folder, "disk")),

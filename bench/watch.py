@@ -269,24 +269,25 @@ def _idle() -> list[measure.Result]:
 def _mixed(folder: Path) -> str:
     """Return a runbook of detectors of all kinds that never fire, and make what they look at."""
     for number in range(25):
-        (folder / f"train-{number}.log").write_text("step 1 loss 0.5\n" * 1000)
-        (folder / f"status-{number}.json").write_text(json.dumps({"step": number, "loss": 0.5}))
-    kinds: list[tuple[int, str, str]] = [
-        (25, f'log: {{paths: "{folder}/train-{{0}}.log", patterns: [CUDA out of memory, NCCL WARN]}}', "true"),
-        (25, f"file: {folder}/status-{{0}}.json", "not exists"),
-        (12, "process: {{match: 'no such program {0}'}}", "count > 100"),
-        (10, "port: 127.0.0.1:{1}", "open and not open"),
-        (8, "health: {{}}", "disk_free < 1B"),
-        (10, f"progress: {{{{json: '{folder}/status-{{0}}.json', field: step}}}}", "value > 1e9"),
-        (10, f"metric: {{{{json: '{folder}/status-{{0}}.json', field: loss}}}}", "value > 1e9"),
+        (folder / f"train-{number:02}.log").write_text("step 1 loss 0.5\n" * 1000)
+        (folder / f"status-{number:02}.json").write_text(json.dumps({"step": number, "loss": 0.5}))
+    status = f"{folder}/status-#.json"
+    kinds = [
+        (25, f"log: {{paths: {folder}/train-#.log, patterns: [CUDA out of memory, NCCL WARN]}}", ""),
+        (25, f"file: {status}", "not exists"),
+        (12, "process: {match: 'no such program #'}", "count > 100"),
+        (10, "port: 127.0.0.1:400#", "open and not open"),
+        (8, "health:", "disk_free < 1B"),
+        (10, f"progress: {{json: '{status}', field: step}}", "value > 1e9"),
+        (10, f"metric: {{json: '{status}', field: loss}}", "value > 1e9"),
     ]
     text = BOOK.format(name="idle", every="30s")
     number = 0
     for count, probe, when in kinds:
         for each in range(count):
             number += 1
-            condition = "" if when == "true" else f"    when: {when}\n"
-            text += f"  - name: d{number}\n    {probe.format(each, 40000 + each)}\n{condition}    mode: observe\n"
+            condition = f"    when: {when}\n" if when else ""
+            text += f"  - name: d{number}\n    {probe.replace('#', f'{each:02}')}\n{condition}"
     assert number == DETECTORS
     return text
 

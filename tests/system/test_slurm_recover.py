@@ -15,7 +15,7 @@ from watching import Watching
 import runbook
 
 OOM = 'python3 -c "x=bytearray({size}<<20); import time; time.sleep(0.5)"'
-TWICE = 'echo x >> $SLURM_JOB_NAME.tries; [ $(wc -l < $SLURM_JOB_NAME.tries) -gt 2 ]'
+TWICE = "echo x >> $SLURM_JOB_NAME.tries; [ $(wc -l < $SLURM_JOB_NAME.tries) -gt 2 ]"
 ONCE = "[ -e $SLURM_JOB_NAME.been ] || {{ touch $SLURM_JOB_NAME.been; {first}; }}"
 ARRAY = "f=arr.$SLURM_ARRAY_TASK_ID; [ -e $f ] && exit 0; touch $f; [ $SLURM_ARRAY_TASK_ID -gt 3 ]"
 
@@ -88,7 +88,7 @@ def test_forty_jobs_end_well_with_the_least_attempts_and_the_others_are_named(cl
             return found if settled and expected and len(found["train_never"]) == 4 else None
 
         slurm.wait(over, within=120)
-        time.sleep(3)  # noqa: ASYNC251 -- what should not be sent would be by now
+        time.sleep(3)
     ends = lineages(slurm)
     well = [*fine, *small, *smaller, *steps, *twice, *limits, traps, *(f"{array}_{n}" for n in range(1, 7)), lost["stays"]]
     assert {job: ends[job][-1][2] for job in well} == dict.fromkeys(well, "COMPLETED")

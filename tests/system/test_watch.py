@@ -52,7 +52,9 @@ detectors:
 
 def marker(cli, name="marker", every="1h", more="", script="rm ill; echo healed >> acts", within="20s"):
     script = script.replace("ill", f"{cli.home}/ill").replace("acts", f"{cli.home}/acts")
-    text = FILE.format(home=cli.home, every=every, more=more, script=script, within=within).replace("name: marker", f"name: {name}", 1)
+    text = FILE.format(home=cli.home, every=every, more=more, script=script, within=within).replace(
+        "name: marker", f"name: {name}", 1
+    )
     return cli.write(f"{name}.yaml", text)
 
 

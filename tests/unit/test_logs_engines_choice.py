@@ -147,7 +147,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
 def test_the_oldest_of_many_are_forgotten(cache):
     for number in range(store.MOST + 3):
         store.write(str(number), b"kept")
-        os.utime(cache / store._name(str(number)), (number, number))
+        os.utime(cache / store.called(str(number)), (number, number))
     assert len(list(cache.iterdir())) == store.MOST
 
 
