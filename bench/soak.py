@@ -67,6 +67,7 @@ class Soak:
     counts: dict[str, int] = field(default_factory=dict)  # by trouble
     samples: list[tuple[float, dict[str, float]]] = field(default_factory=list)
     watch: subprocess.Popen[bytes] | None = None
+    bad: bool = False  # the runbook can't be used just now
     _later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     _people: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
@@ -115,7 +116,9 @@ class Soak:
         self.world.hear()
         assert self.watch is not None
         if self.watch.poll() is not None:
-            self.counts["THE WATCH ENDED BY ITSELF"] = self.counts.get("THE WATCH ENDED BY ITSELF", 0) + 1
+            # what can't be used keeps what is watched, but nothing begins with it
+            what = "start refused" if self.bad and self.watch.returncode == 1 else "THE WATCH ENDED BY ITSELF"
+            self.counts[what] = self.counts.get(what, 0) + 1
             self.start()
         time.sleep(0.01)
 
@@ -141,10 +144,12 @@ class Soak:
                 _signal(pid, signal.SIGSTOP)
                 self.later(self.chance.choice((0.5, 2.0, 20.0)), lambda: _signal(pid, signal.SIGCONT))
         elif kind == "reload":
+            self.bad = False
             world.write_book(f"changed at {time.time()}")
         elif kind == "bad file":
             world.book.write_text(self.chance.choice(("name: [", "name: soak\ndetectors: 7\n", "")))
-            self.later(1.5, lambda: world.write_book(f"mended at {time.time()}"))
+            self.bad = True
+            self.later(1.5, self.mend)
         elif kind == "inventory":
             gone = self.chance.sample(world.names, max(1, len(world.names) // 5))
             world.write_inventory([name for name in world.names if name not in gone])
@@ -159,6 +164,11 @@ class Soak:
                 while True:
                     file.write(bytes(65536))
             self.later(3.0, lambda: fill.unlink(missing_ok=True))
+
+    def mend(self) -> None:
+        """Put a good runbook in the place of the bad one."""
+        self.bad = False
+        self.world.write_book(f"mended at {time.time()}")
 
     def later(self, seconds: float, do: Callable[[], None]) -> None:
         """Do something after a while."""
@@ -259,7 +269,12 @@ class Soak:
                 yield f"{name}: {len(took)} acted on, after {spread}"
         yield f"troubles: {json.dumps(self.counts, sort_keys=True)}"
         for name, (first, last) in self.thirds().items():
-            yield f"{name}: {first:.1f} → {last:.1f}"
+            last_third = [each[name] for at, each in self.samples if at >= self.seconds * 2 / 3 and name in each]
+            tenth = max(1, len(last_third) // 10)
+            course = [
+                f"{statistics.median(last_third[at : at + tenth]):.1f}" for at in range(0, len(last_third), tenth)
+            ]
+            yield f"{name}: {first:.1f} → {last:.1f}; in the last third {' '.join(course)}"
 
 
 def _children(pid: int) -> list[int]:

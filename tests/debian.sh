@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install the Debian packages that the system tests use, where this may be done; elsewhere those tests say why they are skipped.
 set -eu
-wanted="busybox-static chromium cmake cron faketime git make ninja-build dbus docker.io gcc iproute2 iptables libc6-dev munge openssh-client openssh-server openssl prometheus-alertmanager runit slurm-wlm sshfs systemd systemd-container sudo tcsh util-linux fish zsh"
+wanted="busybox-static chromium cmake cron faketime git make ninja-build dbus docker.io gcc iproute2 iptables libc6-dev mariadb-server munge openssh-client openssh-server openssl prometheus-alertmanager runit slurm-wlm slurmdbd sshfs systemd systemd-container sudo tcsh util-linux fish zsh"
 command -v dpkg-query >/dev/null || { echo "no Debian here: the tests take what they find"; exit 0; }
 missing=""
 for package in $wanted; do

@@ -67,7 +67,7 @@ class Conversation:
         self._ready = False
         self._seq = 0
         self._told: dict[str, tuple[int, Any]] = {}  # by look, the state that it answered last, and in which request
-        self._least: dict[str, int] = {}  # by look, the first request whose state the agent still has: see `States.fill`
+        self._least: dict[str, int] = {}  # by look, the first request whose state the agent still has (`States.fill`)
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
         self._log = b""  # the end of its standard error
         self._bytes = 0

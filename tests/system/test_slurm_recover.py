@@ -85,6 +85,7 @@ def test_forty_jobs_end_well_with_the_least_attempts_and_the_others_are_named(cl
             busy = Counter(state.split(" ")[0] for state in done)
             expected = len(watch.facts("incident.ended", detector="job needs a person")) >= 1
             settled = not {"PENDING", "RUNNING", "REQUEUED"} & set(busy)
+            print(round(time.time()), sorted((f, r[-1][1], r[-1][2]) for f, r in lineages(slurm).items() if r[-1][2] in ("PENDING", "RUNNING", "REQUEUED")), expected, len(found["train_never"]))
             return found if settled and expected and len(found["train_never"]) == 4 else None
 
         slurm.wait(over, within=120)
