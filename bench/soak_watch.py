@@ -1,7 +1,4 @@
-"""`runbook watch`, with those of its own intervals shortened that no runbook can name: its upkeep of days and minutes.
-
-The first argument is the factor; the others are those of `runbook`.
-"""
+"""`runbook watch`, with those of its own intervals shortened that no runbook can name: its upkeep of days."""
 
 from __future__ import annotations
 
@@ -11,15 +8,16 @@ import sys
 from runbook.engine.cli import main
 
 UPKEEP = (
-    ("runbook.engine.watch", "DAILY"),  # when the journal forgets
-    ("runbook.engine.sitting", "OFTEN"),  # when the state does
-    ("runbook.engine.recover.forgetting", "REACH"),  # how long what ended may be the root of something
+    ("runbook.engine.watch", "DAILY", 30.0),  # seconds between two times that the journal forgets what is old
+    ("runbook.engine.watch", "TIDY", 6.0),  # and before the first
+    ("runbook.engine.sitting", "OFTEN", 6.0),  # when the state does
+    ("runbook.engine.recover.forgetting", "REACH", 1.2),  # how long what ended may be the root of something
 )
 
 if __name__ == "__main__":
-    factor = float(sys.argv[1])
-    for module, name in UPKEEP:
+    for module, name, seconds in UPKEEP:
         loaded = importlib.import_module(module)
-        setattr(loaded, name, getattr(loaded, name) / factor)
-    sys.argv = ["runbook", *sys.argv[2:]]
+        assert hasattr(loaded, name), name
+        setattr(loaded, name, seconds)
+    sys.argv[0] = "runbook"
     main()

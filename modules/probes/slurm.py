@@ -96,6 +96,7 @@ class Slurm(Probe):
     progress: Optional[Regex] = None  # how far a job came, in its output: the group `value`, or the first one
     since: Duration = 0.0  # how far back the first look takes failures
     keep: Duration = 604800.0  # how long a failed job is shown
+    healthy: bool = True  # show jobs with which nothing is wrong, too; those that were sent again are always shown
 
     @classmethod
     def vain(cls, opened: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
@@ -123,6 +124,8 @@ class Slurm(Probe):
         pending = _Judging(host, self.progress)
         for one in sight.seen:
             before = failed.pop(one.first, None)
+            if not self.healthy and before is None and one.mark is None and not pending.wrong(one):
+                continue
             if before is not None and before.get("job_id") == one.job.id and not pending.differs(before, one):
                 record = _again(before)
             else:
@@ -171,6 +174,12 @@ class _Judging:
         """Tell whether a job is not what was kept of it: Slurm or a person let it run again."""
         now = one.job.state, one.job.ended, _held(one)
         return (before.get("state"), before.get("ended"), before.get("held")) != now
+
+    def wrong(self, one: Any) -> bool:
+        """Tell whether a job is over, and not as it should be."""
+        from runbook.modules.slurm import units, verdict
+
+        return one.job.state in units.OVER and verdict.judge(one.job, verdict.Clues()) is not None
 
     def ill(self, nodes: Tuple[str, ...]) -> Tuple[str, ...]:
         """Return those nodes that something ails; all where that is known of none."""

@@ -137,7 +137,14 @@ class Accounted:
             f"--pid-file={self.place}/sql.pid",
         )
         grant = "CREATE USER slurm@'127.0.0.1' IDENTIFIED BY 'slurm'; GRANT ALL ON *.* TO slurm@'127.0.0.1'"
-        self.wait(lambda: subprocess.run(["mariadb", "--no-defaults", sock, "-e", "SELECT 1"], capture_output=True, check=False).returncode == 0)
+        self.wait(
+            lambda: (
+                subprocess.run(
+                    ["mariadb", "--no-defaults", sock, "-e", "SELECT 1"], capture_output=True, check=False
+                ).returncode
+                == 0
+            )
+        )
         subprocess.run(["mariadb", "--no-defaults", sock, "-e", grant], check=True, timeout=30)
         self.wait((self.place / "munge.sock").exists)
         self.accounting()
@@ -182,7 +189,9 @@ class Accounted:
                 return found
             ended = [name for name, one in self.daemons.items() if one.poll() is not None]
             if ended or time.monotonic() > until:
-                logs = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in self.place.glob("*.out"))
+                logs = "\n".join(
+                    f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in self.place.glob("*.out")
+                )
                 raise RuntimeError(f"Slurm does not come to it ({ended} ended):\n{logs}")
             time.sleep(0.1)
 
@@ -201,7 +210,9 @@ class Accounted:
         """Send a job and return its id; its output goes to jobs/."""
         file = self.place / "jobs" / f"script-{len(list((self.place / 'jobs').iterdir()))}.sh"
         file.write_text(f"#!/bin/bash\n{script}\n")
-        output = f"{self.place}/jobs/%A_%a.out" if any("array" in one for one in options) else f"{self.place}/jobs/%j.out"
+        output = (
+            f"{self.place}/jobs/%A_%a.out" if any("array" in one for one in options) else f"{self.place}/jobs/%j.out"
+        )
         argv = ("sbatch", "--parsable", f"--chdir={self.place}/jobs", f"--output={output}", *options, str(file), *args)
         return self(*argv).strip()
 

@@ -59,7 +59,14 @@ def test_a_moment_with_a_zone_is_the_same_moment():
 
 def row(job, **told):
     fields = dict(zip(accounts.COLUMNS, [""] * len(accounts.COLUMNS), strict=True))
-    fields |= {"JobID": job, "JobIDRaw": job.split(".")[0], "User": "ml", "NNodes": "1", "AllocCPUS": "1", "State": "COMPLETED"}
+    fields |= {
+        "JobID": job,
+        "JobIDRaw": job.split(".")[0],
+        "User": "ml",
+        "NNodes": "1",
+        "AllocCPUS": "1",
+        "State": "COMPLETED",
+    }
     fields |= {"ExitCode": "0:0", "Start": "100", "Submit": "90", "End": "200", **told}
     return S.join(fields.values()) + "\n"
 
@@ -70,12 +77,20 @@ def test_a_name_with_the_end_of_a_line_and_a_separator_is_one_name():
 
 
 def test_memory_is_that_of_a_node_whatever_the_version():
-    told = row("1", ReqMem="200M", NNodes="2") + row("2", ReqMem="4Gn", NNodes="2") + row("3", ReqMem="1Gc", AllocCPUS="8", NNodes="2")
+    told = (
+        row("1", ReqMem="200M", NNodes="2")
+        + row("2", ReqMem="4Gn", NNodes="2")
+        + row("3", ReqMem="1Gc", AllocCPUS="8", NNodes="2")
+    )
     assert [job.memory for job in accounts.parsed(told)] == [100 << 20, 4 * G, 4 * G]
 
 
 def test_of_several_runs_of_a_requeued_job_the_last_one_counts():
-    told = row("1", State="NODE_FAIL", Start="100") + row("1.batch", State="CANCELLED") + row("1", Submit="300", Start="400", End="500")
+    told = (
+        row("1", State="NODE_FAIL", Start="100")
+        + row("1.batch", State="CANCELLED")
+        + row("1", Submit="300", Start="400", End="500")
+    )
     (job,) = accounts.parsed(told)
     assert (job.state, job.runs, job.parts) == ("completed", 2, ())
 
@@ -123,7 +138,9 @@ def test_a_command_line_is_taken_apart_and_its_own_options_are_left_out():
 
 def test_a_wrapped_command_is_not_taken_for_options():
     script = "#!/bin/sh\n# This script was created by sbatch --wrap.\n\npython a.py --mem=3 -x\n"
-    options, path, args = submission.split("sbatch --wrap python a.py --mem=3 -x --mem=30 -p gpu", script, "", "wrap", "/")
+    options, path, args = submission.split(
+        "sbatch --wrap python a.py --mem=3 -x --mem=30 -p gpu", script, "", "wrap", "/"
+    )
     assert (options, path, args) == (["--mem=30", "-p", "gpu"], "", [])
 
 
@@ -148,7 +165,15 @@ def test_a_mark_that_is_written_is_read_again(people, why, attempt, tries, held)
 @settings(max_examples=300)
 @given(st.text(alphabet="0123456789-:.KMGTnc[],_+*()|=abUNLIMTED \n" + S, max_size=200))
 def test_what_no_slurm_prints_is_read_without_a_fault(text):
-    for read in (units.memory, units.duration, units.moment, units.state, units.exit_code, evidence.names, lineage.read):
+    for read in (
+        units.memory,
+        units.duration,
+        units.moment,
+        units.state,
+        units.exit_code,
+        evidence.names,
+        lineage.read,
+    ):
         read(text)
     queue.parsed(text)
     accounts.parsed(text)
@@ -159,7 +184,8 @@ def test_what_no_slurm_prints_is_read_without_a_fault(text):
 
 def test_ten_thousand_jobs_are_read_in_time_and_space():
     told = "".join(
-        row(str(n), State="FAILED" if n % 100 == 0 else "COMPLETED", ReqMem="4G", Partition="gpu") + row(f"{n}.batch", MaxRSS="1G")
+        row(str(n), State="FAILED" if n % 100 == 0 else "COMPLETED", ReqMem="4G", Partition="gpu")
+        + row(f"{n}.batch", MaxRSS="1G")
         for n in range(1, 10_001)
     )
     began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
