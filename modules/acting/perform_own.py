@@ -235,7 +235,7 @@ def _given(held: Sequence[int], alike: Alike, terms: _Terms, problems: Problems)
         try:
             chown(one, uid, gid)
             done += 1
-        except OSError as error:
+        except OSError as error:  # noqa: PERF203 -- each has its own trouble
             problems.add(f"{alike.folder}/{alike.names[place]}", os.strerror(error.errno or 0))
     return done
 
