@@ -15,7 +15,7 @@ from runbook.engine.flight import Flight
 from runbook.engine.journal.facts import Fact
 from runbook.engine.model import Seen
 from runbook.engine.recover.advance import advance
-from runbook.engine.recover.commands import Act, Follow, Happened, LookAt, Looked, Notify, Stop, Undo
+from runbook.engine.recover.commands import Act, Follow, Happened, LookAt, Looked, Notify, Resume, Stop, Undo
 from runbook.engine.rounds import Rounds
 from runbook.modules import catalogue
 
@@ -182,6 +182,9 @@ class Driver:
 
     def _put(self, event: Event, cursors: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Let an event happen; where the journal says otherwise than the state believed, that is taken in first."""
+        if isinstance(event, Resume):  # the ends that the journal has already, though an incident waits for them still
+            hosts = self.hosts if event.hosts is None else sorted(event.hosts)
+            event = replace(event, known=self._keeper.over(self.state, hosts))
         waiting: deque[tuple[Event, Mapping[str, Mapping[str, Any]]]] = deque([(event, cursors or {})])
         for _ in range(TRIES):
             told = self._turn(*waiting[0])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runbook.engine.journal.locks import Locks
     from runbook.engine.journal.store import Journal
     from runbook.engine.journal.watches import Claim
+    from runbook.engine.model import Outcome
     from runbook.engine.people import People
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import Incident, State
@@ -149,6 +150,13 @@ class Keeper:
         """Return the intents on a host without a result that earlier runs left; those of live ones are theirs."""
         found = self._journal.open_intents(self._runbook, host) if self._commits else ()
         return [row for row in found if row.run == self._run or not self._alive(row.run)]
+
+    def over(self, state: State, hosts: Sequence[str]) -> dict[str, Outcome]:
+        """Return what became of steps that incidents still wait for, and whose end the journal has already."""
+        theirs = [each for each in state.incidents.values() if each.host in hosts]
+        waited = [each.intent for each in theirs] + [lane.intent for each in theirs for lane in each.lanes]
+        named = [intent for intent in waited if intent is not None]
+        return self._journal.outcomes(named) if named else {}
 
     def place(self, intent: str) -> tuple[str, str] | None:
         """Return the host that carries a step out, and under whom."""

@@ -35,6 +35,7 @@ class Caps:
     mode: Mode = Mode.AUTO
     impact: Impact = Impact.DESTRUCTIVE
     approved: bool = False
+    observes: str = "--max-mode observe"  # why it only observes, where it does
 
 
 def moment(at: float) -> str:
@@ -61,7 +62,7 @@ def mode(detector: Detector, caps: Caps) -> Refusal | None:
     if detector.mode is Mode.OBSERVE:
         return Refusal("mode", "mode is observe")
     if caps.mode is Mode.OBSERVE:
-        return Refusal("mode", "--max-mode observe")
+        return Refusal("mode", caps.observes)
     return None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from runbook.engine.journal import codec, database, faults, location, words
 from runbook.engine.journal.batch import Batch
 from runbook.engine.journal.facts import HoldRow, IncidentRow, IntentRow, Recovery, RunStart, StepBegun
+from runbook.engine.model import Outcome, StepStatus
 
 if TYPE_CHECKING:
     import pathlib
@@ -245,6 +246,22 @@ class Journal:
             (runbook, host),
         )
         return [_intent(row) for row in rows]
+
+    def outcomes(self, intents: Sequence[str]) -> dict[str, Outcome]:
+        """Return what became of those of some intents that are over; what they printed is not kept here."""
+        named = ", ".join("?" * len(intents))
+        rows = self.ask(f"SELECT id, outcome FROM intents WHERE ended IS NOT NULL AND id IN ({named})", intents)  # noqa: S608
+        found = {}
+        for name, column in rows:
+            told = codec.load(column)
+            found[name] = Outcome(
+                StepStatus(told["status"]),
+                bool(told["changed"]),
+                exit_code=told["exit_code"],
+                data=told.get("data") or {},
+                duration=told.get("duration") or 0.0,
+            )
+        return found
 
     def place(self, intent: str) -> tuple[str, str] | None:
         """Return the host that carries an intent out, and under whom; None where there is no such intent."""

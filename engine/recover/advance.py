@@ -131,7 +131,7 @@ def _resume(turn: Turn, event: Resume) -> None:
         if turn.plan.chosen(turn.plan.detector(incident.detector)):
             life.resumed(turn, incident)
         if incident.busy or incident.intent is not None or incident.phase in _ENDING:
-            resumption.take_up(turn, incident, event.outcomes)
+            resumption.take_up(turn, incident, {**event.known, **event.outcomes})
 
 
 def _woke(turn: Turn) -> None:

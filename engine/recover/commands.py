@@ -83,6 +83,7 @@ class Resume:
 
     outcomes: Mapping[str, Outcome]
     hosts: frozenset[str] | None = None  # None = all
+    known: Mapping[str, Outcome] = field(default_factory=dict)  # of those whose end the journal has already
 
 
 @frozen

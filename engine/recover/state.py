@@ -341,7 +341,9 @@ class Turn:
         if incident.closed is None:
             live[incident.key] = incident
         else:
-            live.pop(incident.key, None)
+            known = live.get(incident.key)
+            if known is not None and known.id == incident.id:  # another may have opened about the same since
+                del live[incident.key]
             self.write("ended")[incident.id] = incident
         return incident
 

@@ -10,7 +10,7 @@ from world import seen
 from runbook.engine.model import IncidentState
 from runbook.engine.recover.advance import advance
 from runbook.engine.recover.commands import Act, Ended, Forget, Jumped, Looked, Woke
-from runbook.engine.recover.state import Settings
+from runbook.engine.recover.state import Settings, Turn
 
 TEXT = """
 name: months
@@ -119,3 +119,15 @@ def test_only_what_may_follow_from_something_that_is_heard_waits_for_it(tmp_path
     state = replace(world.state, plan=plan)
     _, commands = advance(state, Looked("a", {"crash": lines((name, 1))}), world.now + 1)
     assert len([each for each in commands if isinstance(each, Act)]) == begun
+
+
+def test_an_incident_that_ended_before_does_not_take_the_place_of_one_that_lives(tmp_path):
+    world = Fleet(tmp_path, TEXT, looks={"ill": WELL})
+    world.go()
+    state = healed(world.state, world.now + 10)
+    (over,) = state.ended.values()
+    state, _ = advance(state, Looked("a", {"ill": ILL}), world.now + 100)
+    turn = Turn(state, world.now + 101)
+    turn.put(replace(over, reason="told of late"))
+    after, _ = turn.end()
+    assert {each.id for each in after.incidents.values()} == {each.id for each in state.incidents.values()} != set()
