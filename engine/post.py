@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine import restore
 from runbook.engine.errors import Fenced, JournalUnusable, UserError
+from runbook.engine.journal import watches
 from runbook.engine.journal.facts import Fact
 from runbook.engine.model import IncidentState, Mode
 from runbook.engine.recover.commands import Jumped
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from runbook.engine.driver import Observer
     from runbook.engine.ears import Ears
     from runbook.engine.fleet.connection import Fleet, Gone
+    from runbook.engine.journal.locks import Locks
     from runbook.engine.journal.watches import Claim
     from runbook.engine.start import Request
 
@@ -31,7 +33,7 @@ MOST: Final = 60.0  # the same, at most
 BEAT: Final = 10.0  # seconds between two beats, at most
 AGAIN: Final = 5.0  # seconds after which a journal that could not be written is tried again
 SETTLE: Final = 10.0  # seconds in which events of one fault come in (DESIGN §3)
-_OPEN: Final = frozenset({IncidentState.OBSERVED, IncidentState.SUPPRESSED, IncidentState.OPEN})
+_WAITING: Final = frozenset({IncidentState.WAITING, IncidentState.VERIFYING, IncidentState.PENDING})
 
 
 class Standing(enum.Enum):
@@ -87,6 +89,11 @@ class Post:
         self._try = 0.0  # when to claim the runbook, or try the journal, again
         self._beat = 0.0  # when to give the next sign of life
         self._told = ""  # what was said of the journal
+        self._code = 0  # what was left at the end
+        self._held: tuple[str, Locks] | None = (
+            None  # the run that could not write any more, and what shows that we live
+        )
+        self.refused = ""  # what is wrong with the files that this was read from
         interval = shortest(request)
         self.beats = min(BEAT, max(0.5, interval / 2))
         self.lasts = min(MOST, max(LASTS, 1.5 * interval))
@@ -111,12 +118,14 @@ class Post:
         """How many incidents are not over."""
         return len(self.sitting.state.incidents) if self.sitting is not None else 0
 
-    @property
-    def healthy(self) -> bool:
-        """Nothing is wrong but what people or verifications are waited for."""
-        return self.standing in (Standing.ACTIVE, Standing.STANDBY) and not any(
-            each.state in _OPEN for each in (self.sitting.state.incidents.values() if self.sitting else ())
-        )
+    def exit_code(self) -> int:
+        """Return what is left: 0 = nothing, 3 = what waits for people or verifications, 2 = anything else."""
+        if self.sitting is None:
+            return self._code
+        if self.standing is Standing.OBSERVING:
+            return 2
+        states = {each.state for each in self.sitting.state.incidents.values()}
+        return 2 if states - _WAITING else 3 if states - {IncidentState.PENDING} else 0
 
     def turn(self) -> float:
         """Do what there is to do; return in how many seconds there is more.
@@ -177,7 +186,7 @@ class Post:
     def alerted(self, message: Message) -> bool:
         """Take in alerts; tell whether what they led to is durable."""
         if self.standing is not Standing.ACTIVE or self.sitting is None:
-            return self.standing is Standing.STANDBY  # whoever watches it hears them, too, or nobody does
+            return self.standing is Standing.STANDBY and self._session is not None  # whoever watches it hears them, too
         with self._guarded():
             self.sitting.alerted(message)
         return self.standing is Standing.ACTIVE
@@ -192,6 +201,10 @@ class Post:
         if self.sitting is None:
             self._end()
             return
+        if number := self.sitting.in_hand:
+            steps = f"{number} step{'s' * (number != 1)} on the way"
+            what = f"stopping: {steps}, awaited for at most {self._around.grace:g} s; a second signal ends at once,"
+            self.say("stopping", f"{what} and lets them go on, on their hosts: the next start asks for them", "warning")
         with self._guarded():
             self.sitting.leave(self._around.grace)
 
@@ -225,7 +238,8 @@ class Post:
             session = Session(self.request)
             self._around.hide(session.hidden)
         try:
-            claim = session.claim(self._around.shard, now, lasts=self.lasts, every=self.beats)
+            before = self._held[0] if self._held is not None else ""
+            claim = session.claim(self._around.shard, now, lasts=self.lasts, every=self.beats, before=before)
         except JournalUnusable as error:
             session.close(1)
             self._session = self._session if self._session is not session else None
@@ -238,17 +252,22 @@ class Post:
                 self.standing = Standing.STANDBY
             if self._session is not session:
                 self._session = session
-                self.say("standby", f"`{self.name}` is watched already; stands by", "info")
+                held = session.holder()
+                by = f" by {held.holder}, since {watches.clock(held.since)}" if held is not None else ""
+                self.say("standby", f"`{self.name}` is watched already{by}; stands by", "info")
             return
         if self.standing is Standing.OBSERVING:
             self._close()
         was = self.standing
         self._session, self._claim, self.standing, self._told = session, claim, Standing.ACTIVE, ""
-        self._sit(session, claim)
-        if claim.why:
-            self.say("took_over", f"took `{self.name}` over: {claim.why}", "warning")
+        if self._held is not None:
+            self._held[1].close()
+            self._held = None
         if was is Standing.OBSERVING:
-            self.say("recovered", f"the journal can be written again: `{self.name}` is healed again", "warning")
+            self.say("recovered", "the journal can be written again: what is wrong is healed again", "warning")
+        elif claim.why:
+            self.say("took_over", f"took `{self.name}` over: {claim.why}", "warning")
+        self._sit(session, claim)
 
     def _sit(self, session: Session, claim: Claim | None) -> None:
         request, observer = self.request, self._observer
@@ -289,14 +308,18 @@ class Post:
             "detectors": len(sitting.detectors),
             "listening": sitting.listening,
             "stop": self._around.stop,
+            "degraded": [self.refused] if self.refused else [],
             "file": self.request.runbook.file,
         }
 
     def _observe(self, error: JournalUnusable, now: float) -> None:
         """Go on without the journal: look and tell, and do nothing."""
+        if self.standing is Standing.ACTIVE and self._session is not None:
+            run, held = self._session.run_id, self._session.detach()
+            self._held = (run, held) if held is not None else None
         self._close(fenced=True)
         self._try, self.standing = now + AGAIN, Standing.OBSERVING
-        caps = replace(self.request.settings.caps, mode=Mode.OBSERVE)
+        caps = replace(self.request.settings.caps, mode=Mode.OBSERVE, observes="the journal can't be written")
         settings = replace(self.request.settings, caps=caps, operations=False)
         only_looks = replace(self.request, settings=settings, commits=False)
         try:
@@ -327,7 +350,7 @@ class Post:
 
     def _close(self, *, fenced: bool = False) -> None:
         """Let go of the journal, and of the claim."""
-        code = 0 if self.healthy else 2
+        code = self._code = self.exit_code()
         self.operated = self.operated or (self.sitting is not None and self.sitting.operated)
         self.sitting, self._claim = None, None
         stack, self._stack = self._stack, contextlib.ExitStack()

@@ -131,8 +131,10 @@ class Roster:
         """Take in alerts; tell whether what they led to is durable."""
         durable = True
         for path, post in list(self._posts.items()):
+            taken = False
             with self._contained(path):
-                durable = post.alerted(message) and durable
+                taken = post.alerted(message)
+            durable = taken and durable
         return durable
 
     def due(self) -> None:
@@ -154,6 +156,12 @@ class Roster:
                     post.jumped(by)
                 post.round()
 
+    def refuse(self, problem: str) -> None:
+        """Take in that nothing of what changed can be used."""
+        for post in self._posts.values():
+            post.refused = problem
+        self.say("refused", f"what changed can't be used, and what was there is kept: {problem}", "error")
+
     def leave(self, *, at_once: bool) -> None:
         """Begin nothing new anywhere."""
         for post in self._posts.values():
@@ -171,25 +179,35 @@ class Roster:
         """
         before, self.loaded = self.loaded, loaded
         for path, problem in loaded.problems.items():
-            self.say("refused", f"{problem}; the runbook that was there is kept", "error", self._posts.get(path))
+            known = self._posts.get(path)
+            if known is None:
+                self._only_log("refused", problem, "error")
+                continue
+            known.refused = problem
+            self.say("refused", f"{problem}; the runbook that was there is kept", "error", known)
             if path in before.requests:
                 loaded.requests[path] = before.requests[path]
                 loaded.digests[path] = before.digests[path]
         changed = [path for path in loaded.requests if loaded.digests[path] != before.digests.get(path)]
+        for path, post in self._posts.items():
+            if post.refused and path not in loaded.problems:
+                post.refused = ""
+                if path not in changed:
+                    self.say("reloaded", f"`{post.name}` is as it was before: nothing is wrong with it", "info", post)
         for path in [each for each in self._posts if each not in loaded.requests]:
             self.say("removed", f"`{self._posts[path].name}` is watched no more: its file is gone", "warning")
             self._dismiss(path)
         for path in changed:
-            known = self._dismiss(path) if path in self._posts else None
-            self._man(path, known)
+            dismissed = self._dismiss(path) if path in self._posts else None
+            self._man(path, dismissed)
             post = self._posts[path]
-            said = "was read anew" if known else "is watched from now on"
-            level = "debug" if known else "info"  # the log tells of the run that begins
+            said = "was read anew" if dismissed else "is watched from now on"
+            level = "debug" if dismissed else "info"  # the log tells of the run that begins
             self.say("reloaded", f"`{post.name}` {said} ({post.request.runbook.file})", level, post)
         if changed:
             self._warn()
         if asked and not changed and not loaded.problems:
-            self.say("reloaded", "nothing has changed", "info")
+            self.say("reloaded", "everything was read anew: nothing has changed", "info")
 
     def say(self, what: str, message: str, level: str, post: Post | None = None) -> None:
         """Tell what the watch came upon: in the journal of one runbook, or of the first that can be written."""
@@ -197,7 +215,10 @@ class Roster:
         if about is not None:
             about.say(what, message, level)
         else:
-            self._log.fact(Fact(f"watch.{what}", self._around.clock(), "", data={"message": message, "level": level}))
+            self._only_log(what, message, level)
+
+    def _only_log(self, what: str, message: str, level: str) -> None:
+        self._log.fact(Fact(f"watch.{what}", self._around.clock(), "", data={"message": message, "level": level}))
 
     def _warn(self) -> None:
         for text in self.loaded.warnings:

@@ -47,8 +47,6 @@ LONGEST: Final = 3600.0  # seconds until there is something to do, at most
 class Phase(enum.Enum):
     """How far a sitting is."""
 
-    BEFORE = "looks before its operations"
-    OPERATING = "operations"
     WATCHING = "watching"
     LEAVING = "leaving"
     FINISHING = "finishing"
@@ -102,9 +100,10 @@ class Sitting(Driver):
         self._ears = ears
         self._horizon = horizon
         runbook = opened.state.plan.runbook
-        self.phase = Phase.BEFORE if operating and runbook.operations else Phase.WATCHING
+        self.phase = Phase.WATCHING
         self._operated = operated
-        self._unoperated: set[str] = set()  # hosts that could not be reached when that was done
+        self._pending = set(self.hosts) if operating and runbook.operations else set()  # their operations come first
+        self._operating: set[str] = set()  # theirs go on
         self._names = self._asked()
         self._rounds.listens = True
         self._late: dict[str, set[str]] = {}  # by host: what is looked at as soon as that can be done
@@ -125,8 +124,7 @@ class Sitting(Driver):
         self._put(self._keeper.told(self._clock()))
         self._put(Recover(on=False))
         self._put(Resume({}, self._flight.resume(self.hosts)))
-        if self.phase is Phase.WATCHING:
-            self._put(Recover())
+        self._put(Recover())
         self.round(self.hosts, self._names)
 
     @property
@@ -145,13 +143,18 @@ class Sitting(Driver):
         return sum(heard is True for heard in self._rounds.heard_of.values())
 
     @property
+    def in_hand(self) -> int:
+        """How many steps are on their way."""
+        return len(self.state.tasks)
+
+    @property
     def asking(self) -> frozenset[str]:
         """The hosts that have not answered their looks yet."""
         return self._rounds.hosts
 
     def round(self, hosts: Sequence[str], names: Sequence[str]) -> None:
         """Look at hosts, since it is time to; one that still answers the look before is left out."""
-        if self.phase not in (Phase.BEFORE, Phase.WATCHING):
+        if self.phase is not Phase.WATCHING:
             return
         wanted = frozenset(names).intersection(self._names)
         asked = {host: rest for host in hosts if (rest := wanted - self._rounds.open(host))}
@@ -225,7 +228,7 @@ class Sitting(Driver):
         return self._pause(now)
 
     def _pause(self, now: float) -> float:
-        if self._events or any(host not in self._flight.resuming for host in self._late):
+        if self._events or any(not self._held_up(host) for host in self._late):
             return 0.0
         times = [self.state.wake, self._flight.due, *self._ripens.values(), *self._loose.values()]
         times += [at for _, at in self._lost.values()]
@@ -242,19 +245,7 @@ class Sitting(Driver):
 
     def _move_on(self, now: float) -> bool:
         """Go from one phase to the next, where that is time; tell whether it was."""
-        idle = not (self._rounds or self._flight or self._late)
-        waits = self.state.wake is not None
-        if self.phase is Phase.BEFORE and idle and not waits:
-            self.phase, self._operated = Phase.OPERATING, True
-            reached = self._reached(self.hosts)
-            self._unoperated = set(self.hosts) - set(reached)
-            for host in reached:
-                self._put(Operate(host))
-        elif self.phase is Phase.OPERATING and idle and not waits:
-            self.phase = Phase.WATCHING
-            self._put(Recover())
-            self.round(self.hosts, self._names)
-        elif self.phase is Phase.LEAVING and (not self._flight or now >= self._until):
+        if self.phase is Phase.LEAVING and (not self._flight or now >= self._until):
             self.phase = Phase.FINISHING if self._operated and now < self._until else Phase.OVER
             for host in self._reached(self.hosts) if self.phase is Phase.FINISHING else ():
                 self._put(Finish(host, begun=True))
@@ -264,11 +255,17 @@ class Sitting(Driver):
             return False
         return True
 
+    def _held_up(self, host: str) -> bool:
+        """Tell whether a host is not looked at yet: an earlier run's step goes on there, or its operations do."""
+        return host in self._flight.resuming or host in self._operating
+
     def _look(self, host: str, names: Iterable[str]) -> None:
-        if host in self._flight.resuming:
+        """Look at detectors of a host; one whose operations have not begun is only asked whether it is there."""
+        if self._held_up(host):
             self._late.setdefault(host, set()).update(names)
             return
-        listed = tuple(name for name in self._names if name in set(names))
+        wanted = set() if host in self._pending else set(names)
+        listed = tuple(name for name in self._names if name in wanted)
         for name in listed:
             self._ripens.pop((host, name), None)
         self._listen(host, listed)
@@ -276,7 +273,10 @@ class Sitting(Driver):
 
     def _look_late(self, now: float) -> None:
         """Look at what could not be looked at before, at what has happened, and where a hold is long enough."""
-        for host in [each for each in self._late if each not in self._flight.resuming]:
+        for host in [each for each in self._operating if self._is_through(each)]:
+            self._operating.discard(host)
+            self._late.setdefault(host, set()).update(self._names)
+        for host in [each for each in self._late if not self._held_up(each)]:
             self._look(host, self._late.pop(host))
         if self.phase is not Phase.WATCHING:
             return
@@ -297,6 +297,12 @@ class Sitting(Driver):
             if not self._stirred[host]:
                 del self._stirred[host]
             self._look(host, ready)
+
+    def _is_through(self, host: str) -> bool:
+        """Tell whether nothing of a host's operations is on its way, or waits for time."""
+        work = self.state.works.get(host)
+        waits = work is not None and work.wake is not None
+        return not waits and not any(task.owner.host == host for task in self.state.tasks.values())
 
     def _resume(self, now: float) -> None:
         """See to the steps that earlier runs left, and that go on for long."""
@@ -321,16 +327,23 @@ class Sitting(Driver):
         super()._saw(event)
         if isinstance(event, Looked):
             self._ripen(event.host, event.looks)
+            if event.host in self._pending and (event.answered or self._fleet.up(event.host)):
+                self._operate(event.host)
         if isinstance(event, Looked) and event.answered:
             self._flight.back(event.host, self.state)
             self._lost.pop(event.host, None)
             if event.host in self._unsaid:  # it was away when it was asked for what earlier runs left there
                 self._unsaid.discard(event.host)
                 self._loose.setdefault(event.host, self._clock())
-            if event.host in self._unoperated and self.phase is Phase.WATCHING:
-                self._unoperated.discard(event.host)
-                self._put(Operate(event.host))
             self._tell_polled(event.host, event.looks)
+
+    def _operate(self, host: str) -> None:
+        """Begin the operations of a host that is there; until they are over, it is not looked at."""
+        if self.phase is Phase.WATCHING:
+            self._pending.discard(host)
+            self._operating.add(host)
+            self._operated = True
+            self._put(Operate(host))
 
     def _ripen(self, host: str, names: Iterable[str]) -> None:
         """Remember when conditions that are seen to hold will have held long enough."""

@@ -125,7 +125,7 @@ class Session:
             self.end(observer)
             return self._pass.interrupted
 
-    def claim(self, shard: str, now: float, *, lasts: float, every: float) -> Claim | None:
+    def claim(self, shard: str, now: float, *, lasts: float, every: float, before: str = "") -> Claim | None:
         """Claim the runbook for a watch; None: this one stands by, and asks again with each beat.
 
         Args:
@@ -133,6 +133,7 @@ class Session:
             now: in seconds since the epoch.
             lasts: seconds without a beat after which another watch may take over.
             every: seconds between the beats.
+            before: the run of this very watch before, which could not write the journal any more.
 
         Raises:
             JournalUnusable: it can't be opened, or written.
@@ -143,7 +144,16 @@ class Session:
             self._locks.take(f"run {self.run_id}")
         holder = f"{who()}, process {os.getpid()}"
         wanted = watches.Claim(self._request.runbook.name, shard, self.run_id, holder)
-        return watches.take(self._opened_journal(), wanted, self._locks, now, lasts=lasts, every=every)
+        return watches.take(self._opened_journal(), wanted, self._locks, now, lasts=lasts, every=every, before=before)
+
+    def holder(self) -> watches.Watch | None:
+        """Return the watch that has the runbook."""
+        return watches.holder(self._opened_journal(), self._request.runbook.name, self._lives)
+
+    def detach(self) -> Locks | None:
+        """Return what shows that this run lives, so that it goes on to when the session is closed."""
+        held, self._locks = self._locks, None
+        return held
 
     def beat(self, claim: Claim, now: float, lasts: float, told: Mapping[str, Any]) -> bool:
         """Give a watch's sign of life; False: somebody else has its claim."""

@@ -34,6 +34,7 @@ GLANCE: Final = 1.0  # seconds after which the files, the clock and systemd are 
 STATUS: Final = 10.0  # seconds between two lines for `systemctl status`
 DAILY: Final = 86400.0
 TIDY: Final = 600.0  # seconds after the start, when the journal is tidied for the first time
+_WORST: Final = (2, 3, 0)  # exit codes, the first that applies
 AGAIN: Final = 0.5  # seconds within which a second signal is the same wish
 
 
@@ -52,7 +53,8 @@ class Watch:
     """Watches runbooks.
 
     Args:
-        load: reads what the command line names; raises UserError where nothing of it can be used.
+        load: reads what the command line names, given what was read before; raises UserError where nothing of it can
+            be used.
         options: of the command line.
         log: is told what happens.
         observers: further ones, each made by a runbook's name.
@@ -65,7 +67,7 @@ class Watch:
 
     def __init__(
         self,
-        load: Callable[[], Loaded],
+        load: Callable[[Loaded | None], Loaded],
         options: Options,
         log: Observer,
         *,
@@ -97,7 +99,7 @@ class Watch:
             UserError: there is nothing to watch.
             Fenced: another watch took over.
         """
-        loaded = self._load()
+        loaded = self._load(None)
         if loaded.problems:
             raise UserError("; ".join(loaded.problems.values()))
         notifier = Notifier()
@@ -140,7 +142,7 @@ class Watch:
         began, watchdog = time.monotonic(), watchdog_interval()
         said = alive = seen = began
         tidy = began + TIDY
-        left = code = 0
+        left = 0
         while True:
             for number, answer in hosts.receive(min(GLANCE, self._roster.turn())):
                 told = ears.heard(number, answer)
@@ -167,15 +169,11 @@ class Watch:
             if self._options.longest is not None and now - began >= self._options.longest:
                 self._stopping = max(1, self._stopping)
             if self._stopping > left:
-                code = code if left else self._exit_code()
                 left = self._stopping
                 self._roster.leave(at_once=left > 1)
             if left and all(post.standing is Standing.STOPPED for post in self._roster.posts):
-                return code
-
-    def _exit_code(self) -> int:
-        """Return what is open comes to."""
-        return 0 if all(post.healthy for post in self._roster.posts) else 2
+                codes = {post.exit_code() for post in self._roster.posts}
+                return next((code for code in _WORST if code in codes), 0)
 
     def _tidied(self) -> bool:
         """Forget a slice of what is old; tell whether there is more."""
@@ -222,15 +220,14 @@ class Watch:
         """Read the files anew; what is wrong with one keeps what was there."""
         before = self._roster.loaded
         try:
-            loaded = self._load()
+            loaded = self._load(before)
         except (UserError, OSError) as error:
             text = error.line if isinstance(error, UserError) else str(error)
-            self._roster.say("refused", f"what changed can't be used, and what was there is kept: {text}", "error")
+            self._roster.refuse(text)
             self._files = Files(before.files)
             return
         if any(loaded.among.lacks(host.name) for path in loaded.problems for host in before.hosts(path)):
-            for problem in loaded.problems.values():
-                self._roster.say("refused", f"{problem}; the hosts that were there are kept", "error")
+            self._roster.refuse("; ".join(loaded.problems.values()))
             self._files = Files([*loaded.files, *before.files])
             return
         self._files = Files([*loaded.files, *before.files] if loaded.problems else loaded.files)

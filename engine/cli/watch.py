@@ -55,7 +55,7 @@ def command(**given: Any) -> int:
     SIGTERM and Ctrl-C end it in good order.
 
     \b
-    Exit codes: 0 stopped with everything well, 1 usage or an invalid runbook,
+    Exit codes: 0 stopped with everything well, 1 usage or an invalid runbook, 3 only waiting,
     2 stopped while a fault was left, 4 another watch took over.
     """
     if given["once"]:
@@ -83,12 +83,9 @@ def _watch(given: Mapping[str, Any]) -> int:
         shard=given["shard"],
         stop=_watching.stop_command(),
     )
-    first = True
 
-    def load() -> Loaded:
-        nonlocal first
-        found, first = _load(given, shard, strict=first), False
-        return found
+    def load(before: Loaded | None) -> Loaded:
+        return _load(given, shard, before)
 
     hidden = Hidden()
     with (
@@ -109,8 +106,8 @@ def _watch(given: Mapping[str, Any]) -> int:
         return watch.go()
 
 
-def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, strict: bool) -> Loaded:
-    """Read everything anew; at the start (`strict`) whatever is wrong ends the command."""
+def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, before: Loaded | None) -> Loaded:
+    """Read everything anew; at the start, where nothing was before, whatever is wrong ends the command."""
     from runbook.engine import intake, start
     from runbook.engine.among import Among
     from runbook.engine.install.outgrown import outgrown
@@ -119,7 +116,7 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, stri
     from runbook.engine.roster import Loaded
 
     files = _watching.files(given["runbooks"])
-    if strict:
+    if before is None:
         admitted = _admitting.admit("watch", {**given, "runbooks": files}, operations=True, commits=True)
         if admitted.findings:
             _admitting.refuse(admitted.findings)
@@ -131,7 +128,7 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, *, stri
         among = Among(_fleet.reach(given), folders.pop() if len(folders) == 1 else None)
     found = Loaded(among)
     names: dict[str, str] = {}
-    for path in files:
+    for path in sorted(files, key=lambda path: before is not None and path not in before.requests):
         try:
             alone = {**given, "runbooks": [path]}
             admitted = _admitting.admit("watch", alone, operations=True, commits=True, among=among)

@@ -85,7 +85,9 @@ def lives(journal: Journal, locks: Locks | None) -> Alive:
     return alive
 
 
-def take(journal: Journal, wanted: Claim, locks: Locks, now: float, *, lasts: float, every: float) -> Claim | None:
+def take(
+    journal: Journal, wanted: Claim, locks: Locks, now: float, *, lasts: float, every: float, before: str = ""
+) -> Claim | None:
     """Take a runbook for a watch, in one transaction; None: a watch or pass that lives has it, and this one stands by.
 
     Whoever stands by calls this again with each of its beats. What the other one left is taken over: its run has
@@ -98,6 +100,7 @@ def take(journal: Journal, wanted: Claim, locks: Locks, now: float, *, lasts: fl
         now: in seconds since the epoch.
         lasts: seconds that a claim lasts without a beat.
         every: seconds between the beats, for `runbook status`.
+        before: the run of this very watch before, which could not write the journal any more.
 
     Raises:
         Fenced: this run had the claim, and lost it.
@@ -108,7 +111,7 @@ def take(journal: Journal, wanted: Claim, locks: Locks, now: float, *, lasts: fl
         if mine is not None and mine.successor:
             refuse_lost(journal, replace(wanted, epoch=mine.epoch))
         old = next((one for one in rows if one.epoch and one.ended is None and one.run != wanted.run), None)
-        living = {one.run for one in rows if one.run == wanted.run or locks.held(f"run {one.run}")}
+        living = {one.run for one in rows if one.run == wanted.run or locks.held(f"run {one.run}")} - {before}
         for gone in {one.run for one in rows if one is not old} - living:
             batch.write("DELETE FROM watches WHERE run = ?", (gone,))
         if mine is not None and mine.epoch and mine.ended is None:
@@ -118,7 +121,11 @@ def take(journal: Journal, wanted: Claim, locks: Locks, now: float, *, lasts: fl
             epoch = 0
         else:
             epoch = 1 + max((one.epoch for one in rows), default=0)
-        why = _supersede(batch, old, wanted, now, hangs=old.run in living) if old is not None and epoch else ""
+        why = ""
+        if old is not None and epoch:
+            hangs = "hangs, without a sign of life since" if old.run in living else ""
+            what = "could not write the journal since" if old.run == before else hangs
+            why = _supersede(batch, old, wanted, now, what or "died; its last sign of life was at")
         batch.write(
             "INSERT INTO watches (run, runbook, shard, holder, epoch, since, beat, until, every, told)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '{}') ON CONFLICT DO UPDATE"
@@ -228,11 +235,10 @@ def _has(batch: Batch, old: Watch, mine: Watch | None, living: Collection[str], 
     return old.until > now or (mine is not None and now - mine.beat > lasts)
 
 
-def _supersede(batch: Batch, old: Watch, new: Claim, now: float, *, hangs: bool) -> str:
+def _supersede(batch: Batch, old: Watch, new: Claim, now: float, what: str) -> str:
     """End a watch from which another one takes over; return why, in words."""
     batch.write("UPDATE watches SET ended = ?, successor = ? WHERE run = ?", (now, new.run, old.run))
     batch.write("UPDATE runs SET ended = ? WHERE id = ? AND ended IS NULL", (now, old.run))
-    what = "hangs, without a sign of life since" if hangs else "died; its last sign of life was at"
     why = f"{old.holder} {what} {clock(old.beat)}"
     data = {"message": f"{why}: {new.holder} took over", "level": "error", "by": new.run, "beat": old.beat}
     batch.event(Fact("watch.superseded", now, old.run, data=data))

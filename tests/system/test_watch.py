@@ -179,7 +179,7 @@ def test_hup_reads_anew_and_says_so_where_nothing_has_changed(cli):
     with Watching(cli, marker(cli)) as watch:
         watch.ready()
         watch.send(signal.SIGHUP)
-        assert watch.until("watch.reloaded")["data"]["message"] == "nothing has changed"
+        assert watch.until("watch.reloaded")["data"]["message"] == "everything was read anew: nothing has changed"
 
 
 def test_a_directory_is_all_its_runbooks_and_what_comes_and_goes_there(cli):
