@@ -283,6 +283,8 @@ def test_a_journal_that_fills_up_lets_it_only_observe_until_there_is_room(cli):
             (cli.home / "ill").touch()
             until(lambda: watch.said("can't be written"), told=watch.told)
             until(lambda: watch.said("observed"), told=watch.told)
+            told = cli("status", env={"RUNBOOK_JOURNAL": str(disk / "journal.db")})
+            assert "DIED" not in told.out
             assert lines(cli.home / "acts") == []
             (disk / "fill").unlink()
             watch.until("incident.ended")
@@ -307,3 +309,26 @@ def test_a_secret_that_is_missing_is_told_before_anything_begins(cli):
     assert done.exit_code == 1
     assert "NOT_THERE_AT_ALL" in done.err
     assert not (cli.home / "journal.db").exists()
+
+
+def test_a_copy_of_a_watched_runbook_is_refused_and_the_first_goes_on(cli):
+    folder = cli.home / "books"
+    folder.mkdir()
+    first = folder / "marker.yaml"
+    marker(cli).rename(first)
+    with Watching(cli, folder) as watch:
+        watch.ready()
+        (folder / "a-copy.yaml").write_text(first.read_text().replace("healed", "copied"))
+        until(lambda: watch.said("is the name of"), told=watch.told)
+        (cli.home / "ill").touch()
+        watch.until("incident.ended")
+        assert watch.standing()["epoch"] == 1
+    assert lines(cli.home / "acts") == ["healed"]
+
+
+def test_a_recovery_that_is_left_in_hand_is_told_and_is_its_exit_code(cli):
+    (cli.home / "ill").touch()
+    with Watching(cli, marker(cli, script="echo begun >> acts; sleep 2; rm ill"), "--grace", "0s") as watch:
+        until(lambda: lines(cli.home / "acts") == ["begun"], told=watch.told)
+        assert watch.end() == 2
+        assert "1 step on the way" in watch.facts("watch.stopping")[0]["data"]["message"]

@@ -122,3 +122,22 @@ def test_a_step_on_a_host_that_was_away_at_a_reload_is_asked_for_when_it_is_back
         # its agent went with the connection, so nobody knows how the step ended: a person is asked, and not nobody
         until(lambda: [each for each in watch.facts("incident.changed") if each["data"]["to"] == "interrupted"])
         assert len(watch.facts("step.begun")) == 1
+
+
+def test_a_host_that_hangs_holds_up_neither_the_operations_nor_the_recoveries_of_others(cli, fleet):
+    path = book(cli)
+    operation = 'operations:\n  - name: serve\n    shell: {script: \'echo served >> "$IT/acts"\', env: {IT: "{{ home }}"}}\n'
+    path.write_text(path.read_text() + operation)
+    fleet["h2"].freeze()
+    try:
+        with Watching(cli, path, "-i", fleet.inventory, "--connect-timeout", "30s") as watch:
+            for name in ("h1", "h3"):
+                watch.until("operation.ended", host=name)
+            (cli.home / "h1/ill").touch()
+            watch.until("incident.ended", host="h1", seconds=12)
+            assert not watch.facts("operation.begun", host="h2")
+            fleet["h2"].thaw()
+            watch.until("operation.ended", host="h2")
+    finally:
+        fleet["h2"].thaw()
+    assert [lines(cli.home / name / "acts") for name in fleet] == [["served", "healed"], ["served"], ["served"]]
