@@ -228,6 +228,7 @@ class Driver:
         if isinstance(command, Notify):
             told = {"message": command.message, "title": command.title, "severity": command.severity}
             told |= {"kind": command.kind} if command.kind else {}
+            told |= {} if self._teller is not None else {"unsent": True}
             return Fact("notified", now, self.state.plan.run, command.host, incident=command.incident, data=told)
         about = (command.detector, command.subject, command.incident, command.operation, command.step)
         return Fact(command.kind, now, self.state.plan.run, command.host or self.hosts[0], *about, command.data)

@@ -138,7 +138,8 @@ class Narrator:
         return Told(fact.at, label, f"by {data.get('by')}{until}{reason}", "cyan")
 
     def _notified(self, fact: Fact) -> Told:
-        return Told(fact.at, "told", str(fact.data.get("message") or ""))
+        label = "told nobody, no channel is configured:" if fact.data.get("unsent") else "told"
+        return Told(fact.at, label, str(fact.data.get("message") or ""))
 
     def _channel(self, fact: Fact) -> Told:
         status, channel = fact.data.get("status"), fact.data.get("channel")
