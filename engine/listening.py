@@ -8,6 +8,7 @@ import http.server
 import ipaddress
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from runbook.engine.errors import UserError
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOOPBACK: Final = "127.0.0.1"
-LINES: Final = 16  # connections at a time
-SLOWEST: Final = 20.0  # seconds for a request, from its first byte to the answer
+LINES: Final = 64  # connections at a time
+HEADERS: Final = 3.0  # seconds for all headers of a request, however they trickle in
+SLOWEST: Final = 20.0  # seconds for a request, from the connection to the answer
 Made = TypeVar("Made")
 
 
@@ -79,6 +81,32 @@ def written(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+class _Line:
+    """A connection that is served."""
+
+    def __init__(self) -> None:
+        self.since = time.monotonic()
+        self.headed = False  # its headers are there
+        self.whole = False  # so is what it sends
+
+    def late(self, now: float) -> bool:
+        return now - self.since > (SLOWEST if self.headed else HEADERS)
+
+
+class _Heads:
+    """A handler that tells its server when the headers of a request are there."""
+
+    server: Server
+    connection: socket.socket
+    headers: Any
+
+    def parse_request(self) -> bool:
+        """Read the headers."""
+        parsed: bool = super().parse_request()  # type: ignore[misc]
+        self.server.headed(self.connection, whole=parsed and self.headers.get("Content-Length") is None)
+        return parsed
+
+
 class Server(http.server.ThreadingHTTPServer):
     """A web server whose connections are bounded in number and time, whoever makes them."""
 
@@ -88,8 +116,9 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], handler: type[http.server.BaseHTTPRequestHandler]) -> None:
         self.address_family = family(address[0])
-        self._lines = threading.Semaphore(LINES)
-        super().__init__(address, handler)
+        self._lines: dict[Any, _Line] = {}  # the oldest first
+        self._guard = threading.Lock()
+        super().__init__(address, type(handler.__name__, (_Heads, handler), {}))
 
     def begin(self) -> Callable[[], None]:
         """Serve, in a thread; return what ends it."""
@@ -103,27 +132,55 @@ class Server(http.server.ThreadingHTTPServer):
 
         return close
 
+    def headed(self, connection: socket.socket, *, whole: bool) -> None:
+        """Take in that the headers of a request are there."""
+        with self._guard:
+            line = self._lines.get(connection)
+            if line is not None:
+                line.headed, line.whole = True, whole
+
+    def arrived(self, connection: socket.socket) -> None:
+        """Take in that a request is there as a whole: it makes way for no other."""
+        self.headed(connection, whole=True)
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, if there are not too many."""
-        if not self._lines.acquire(blocking=False):
+        """Serve a connection; where there are too many, the oldest whose sender is not through makes way."""
+        with self._guard:
+            if len(self._lines) >= LINES:
+                idle = next((each for each, line in self._lines.items() if not line.whole), None)
+                if idle is not None:
+                    del self._lines[idle]
+                    _cut(idle)
+            has_room = len(self._lines) < LINES
+            if has_room:
+                self._lines[request] = _Line()
+        if not has_room:
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
         except BaseException:
-            self._lines.release()
+            self._forget(request)
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve it, and end it when it takes too long: a sender may send a byte a minute."""
-        late = threading.Timer(SLOWEST, _cut, (request,))
-        late.daemon = True
-        late.start()
+        """Serve a connection."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            late.cancel()
-            self._lines.release()
+            self._forget(request)
+
+    def service_actions(self) -> None:
+        """End what takes too long: a sender may send a byte a minute."""
+        now = time.monotonic()
+        with self._guard:
+            late = [each for each, line in self._lines.items() if line.late(now)]
+        for each in late:
+            _cut(each)
+
+    def _forget(self, request: Any) -> None:
+        with self._guard:
+            self._lines.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a client that went away."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.recover.state import Plan
 
+_KNOWN: Final = 10_000  # values of labels of which is remembered whom they name
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
@@ -32,6 +33,7 @@ class Homes:
         short += [(each.partition(".")[0], name) for each, name in addresses if not is_address(each)]
         self._bare = {name.lower() for name in hosts if "." not in name}
         self._known = _clear(short) | _clear(addresses) | {name.lower(): name for name in hosts}
+        self._homes: dict[str, str | None] = {}
 
     def home(self, label: str) -> str | None:
         """Return the host that a label's value names; None = none of ours.
@@ -43,6 +45,13 @@ class Homes:
         """
         if self._alone is not None:
             return self._alone
+        if label not in self._homes:
+            if len(self._homes) >= _KNOWN:
+                self._homes.clear()
+            self._homes[label] = self._find(label)
+        return self._homes[label]
+
+    def _find(self, label: str) -> str | None:
         text = _SCHEME.sub("", label.strip(), count=1).partition("/")[0].rpartition("@")[2]
         try:
             host = parse(text.rstrip("."))[0].lower()

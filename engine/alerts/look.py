@@ -7,6 +7,7 @@ it is heard.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.alerts.inbox import FORGOTTEN
@@ -19,8 +20,7 @@ from runbook.modules.probes.alert import Alert as AlertProbe
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runbook.engine.alerts.homes import Homes
-    from runbook.engine.alerts.inbox import Inbox
+    from runbook.engine.alerts.residents import Residents
     from runbook.engine.model import Detector, Look
     from runbook.engine.recover.state import Plan
 
@@ -33,7 +33,7 @@ _LONGEST: Final = 160  # characters of a subject
 
 
 def look(
-    plan: Plan, detector: Detector, host: str, homes: Homes, inbox: Inbox | None, cursor: Mapping[str, Any], now: float
+    plan: Plan, detector: Detector, host: str, residents: Residents | None, cursor: Mapping[str, Any], now: float
 ) -> Look:
     """Return what is known of a host by the alerts that a detector asks for.
 
@@ -41,29 +41,28 @@ def look(
         plan: the run's.
         detector: of the probe `alert`.
         host: the host's name.
-        homes: tells which host an alert is about.
-        inbox: what was heard; None = nothing listens.
+        residents: what was heard; None = nothing listens.
         cursor: what the look before remembered.
         now: seconds since the epoch.
     """
     if not plan.concerns(detector, host):
         return Lacking(f"its `hosts: {detector.hosts}` leave {host} out")
-    if inbox is None:
+    if residents is None:
         return Lacking(DEAF)
     try:
         given = wanted(plan, detector, host)
     except (RenderError, params.Wrong) as error:
         return NotSeen(str(error))
     known = {kept.fingerprint: kept for each in cursor.get("alerts", ()) if (kept := restored(each)) is not None}
-    for alert in inbox.alerts(given.receiver):
+    for alert in residents.alerts(host, given.receiver, given.host_label):
         earlier = known.get(alert.fingerprint)
-        if (earlier is None or earlier.heard <= alert.heard) and concerns(given, alert, homes) == host:
+        if (earlier is None or earlier.heard <= alert.heard) and asks(given, alert):
             known[alert.fingerprint] = alert
-    groups = inbox.groups(given.receiver)
+    groups = residents.groups(given.receiver)
     alerts = [_left_out(each, groups) for each in known.values() if not _is_old(each, now)]
     if not alerts:
         return Seen()
-    alerts = sorted(sorted(alerts, key=lambda each: each.heard)[-MOST:], key=lambda each: each.fingerprint)
+    alerts = sorted(sorted(alerts, key=lambda each: each.heard)[-MOST:], key=_rank)
     records = tuple(_record(each, given, now) for each in alerts)
     return Seen(records, {"alerts": [each.kept() for each in alerts]})
 
@@ -80,15 +79,12 @@ def wanted(plan: Plan, detector: Detector, host: str) -> AlertProbe:
     return made
 
 
-def concerns(given: AlertProbe, alert: Alert, homes: Homes) -> str | None:
-    """Return the host that an alert is about, where a detector asks for such; empty: none of ours; None: not asked."""
+def asks(given: AlertProbe, alert: Alert) -> bool:
+    """Tell whether a detector asks for such an alert."""
     labels = alert.labels
-    names = given.alertname
-    if names and labels.get("alertname") not in names:
-        return None
-    if any(labels.get(name) != str(value) for name, value in given.labels.items()):
-        return None
-    return homes.home(labels.get(given.host_label, "")) or ""
+    if given.alertname and labels.get("alertname") not in given.alertname:
+        return False
+    return all(labels.get(name) == str(value) for name, value in given.labels.items())
 
 
 def detectors(plan: Plan, names: Iterable[str] | None = None) -> list[Detector]:
@@ -97,19 +93,25 @@ def detectors(plan: Plan, names: Iterable[str] | None = None) -> list[Detector]:
     return [each for each in found if (plan.chosen(each) if names is None else each.name in names)]
 
 
-def subject(alert: Alert, host_label: str) -> str:
-    """Return what tells an alert from others about its host: its name, and the labels that are left.
+def subject(alert: Alert) -> str:
+    """Return what several alerts are one by: the alert's name and the instance, as far as there are any.
 
-    The severity is no such: a warning and the same thing when it is critical are about one subject.
+    Not by all labels: limits are counted per subject, and whoever can choose a label would choose how many there are.
     """
-    aside = {"alertname", "severity", host_label}
-    more = ", ".join(f"{name}={value}" for name, value in alert.labels.items() if name not in aside)
-    text = alert.labels.get("alertname", "") + (f"{{{more}}}" if more else "")
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 20]}… {alert.fingerprint[:18]}"
+    instance = alert.labels.get("instance", "")
+    text = alert.labels.get("alertname", "") + (f"{{instance={instance}}}" if instance else "")
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST - 20]}… {hashlib.sha256(text.encode()).hexdigest()[:18]}"
+
+
+def _rank(alert: Alert) -> tuple[bool, float, str]:
+    """Order alerts: of several of one subject that fire, the one that has for longest stands for all."""
+    return alert.status != "firing", alert.starts_at, alert.fingerprint
 
 
 def _record(alert: Alert, given: AlertProbe, now: float) -> Record:
-    about = subject(alert, given.host_label)
+    about = subject(alert)
     silent = alert.status == "firing" and (alert.left_out or now - alert.heard > _SEVERAL * given.repeat)
     fields = {
         "alert": about,

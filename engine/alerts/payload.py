@@ -11,11 +11,13 @@ from typing import Any, Final
 from runbook.modules.frozen import frozen
 
 MOST: Final = 1000  # alerts of one message
-LABELS: Final = 64  # of one alert
-_KEY: Final = 128  # characters of a label's name
-_VALUE: Final = 512  # of its value
-_TEXT: Final = 2048  # of an annotation
-_SHORT: Final = 200  # of a fingerprint, a group's key
+LABELS: Final = 32  # of one alert
+_KEY: Final = 64  # characters of a label's name
+_VALUES: Final = (200, 100, 50)  # of its value: the first by which all labels have room
+_ROOM: Final = 1500  # bytes of JSON for all labels
+_WHOLE: Final = 1800  # and for what else is told: 300 alerts are to fit into a cursor
+_TEXT: Final = 500  # characters of an annotation
+_SHORT: Final = 200  # bytes of a fingerprint, a group's key
 
 
 class Unfit(ValueError):
@@ -51,6 +53,7 @@ class Message:
     alerts: tuple[Alert, ...]
     whole: bool  # it names all that fires of its group
     at: float
+    notes: tuple[str, ...] = ()  # what of it could not be taken in, for people
 
 
 def message(body: bytes, receiver: str, now: float) -> Message:
@@ -74,11 +77,14 @@ def message(body: bytes, receiver: str, now: float) -> Message:
     if len(given) > MOST:
         raise Unfit(f"{len(given)} alerts in one message; {MOST} are taken: set `max_alerts` or group them finer")
     group = _short(data.get("groupKey"))
-    named = receiver or _short(data.get("receiver"))
+    named = _text(receiver) or _short(data.get("receiver"))
     if not named:
         raise Unfit("no receiver is named: let the URL end with /alerts/NAME")
-    alerts = tuple(_alert(each, group, now) for each in given)
-    return Message(named, group, alerts, whole=data.get("truncatedAlerts") in (0, None), at=now)
+    found = [_alert(each, group, now) for each in given]
+    alerts = tuple(each for each in found if isinstance(each, Alert))
+    notes = tuple(dict.fromkeys(each for each in found if isinstance(each, str)))
+    whole = data.get("truncatedAlerts") in (0, None) and not notes
+    return Message(named, group, alerts, whole=whole, at=now, notes=notes)
 
 
 def restored(kept: Mapping[str, Any]) -> Alert | None:
@@ -89,28 +95,60 @@ def restored(kept: Mapping[str, Any]) -> Alert | None:
         return None
 
 
-def _alert(given: Any, group: str, now: float) -> Alert:
+def _alert(given: Any, group: str, now: float) -> Alert | str:
+    """Return an alert; or why it alone is left out, so that the others of its message are heard."""
     if not isinstance(given, dict) or not isinstance(given.get("labels"), dict):
         raise Unfit("an alert has no labels")
     status = given.get("status")
     if status not in {"firing", "resolved"}:
         raise Unfit("the status of an alert is neither firing nor resolved")
-    if len(given["labels"]) > LABELS:
-        raise Unfit(f"an alert has more than {LABELS} labels")
-    labels = {str(name)[:_KEY]: str(value)[:_VALUE] for name, value in sorted(given["labels"].items())}
+    labels = _labels(given["labels"])
+    if labels is None:
+        name = _text(given["labels"].get("alertname"))[:_KEY]
+        return f"`{name}` is ignored: it has more than {LABELS} labels, or too long ones"
+    left = _WHOLE - _weight(labels)
     told = given.get("annotations")
     annotations = told if isinstance(told, dict) else {}
+    texts = []
+    for each in (annotations.get("summary"), annotations.get("description"), given.get("generatorURL")):
+        text = _cut(_text(each)[:_TEXT], left)
+        left -= _weight(text)
+        texts.append(text)
+    summary, description, url = texts
     return Alert(
         fingerprint=_short(given.get("fingerprint")) or _fingerprint(labels),
         status=status,
         labels=labels,
-        summary=str(annotations.get("summary") or "")[:_TEXT],
-        description=str(annotations.get("description") or "")[:_TEXT],
+        summary=summary,
+        description=description,
         starts_at=_time(given.get("startsAt"), now),
-        generator_url=str(given.get("generatorURL") or "")[:_TEXT],
+        generator_url=url,
         group=group,
         heard=now,
     )
+
+
+def _labels(given: Mapping[Any, Any]) -> dict[str, str] | None:
+    """Return labels, long values cut; None where they are too many or too long."""
+    if len(given) > LABELS:
+        return None
+    for most in _VALUES:
+        found = {_text(name)[:_KEY]: _text(value)[:most] for name, value in sorted(given.items())}
+        if _weight(found) <= _ROOM:
+            return found
+    return None
+
+
+def _weight(given: object) -> int:
+    """Return how many bytes something is in a cursor."""
+    return len(json.dumps(given))
+
+
+def _cut(text: str, most: int) -> str:
+    """Return what of a text fits into bytes of a cursor."""
+    while text and _weight(text) > most:
+        text = text[: min(len(text) - 1, len(text) * max(most, 0) // _weight(text))]
+    return text
 
 
 def _fingerprint(labels: Mapping[str, str]) -> str:
@@ -130,5 +168,10 @@ def _time(given: Any, otherwise: float) -> float:
 
 def _short(given: Any) -> str:
     """Return a name; a longer one by its hash, so that two stay two."""
-    text = str(given or "")
-    return text if len(text) <= _SHORT else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    text = _text(given)
+    return text if _weight(text) <= _SHORT else hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text(given: Any) -> str:
+    """Return a text that can be stored and printed: JSON can name half a character."""
+    return "" if given is None else str(given).encode("utf-8", "replace").decode()

@@ -133,6 +133,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         if len(body) < int(length):
             return None
+        self.server.arrived(self.connection)
         return body
 
     def _may(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from runbook.engine.errors import UserError
 from runbook.engine.install.needs import Need
 from runbook.modules.frozen import frozen
 
@@ -47,7 +48,11 @@ class Ground:
 
 
 def settings(ground: Ground) -> list[Setting]:
-    """Return the settings that confine a watch, as far as what it needs allows."""
+    """Return the settings that confine a watch, as far as what it needs allows.
+
+    Raises:
+        UserError: a unit can't name a path.
+    """
     needs = ground.needs
     if Need.EVERYTHING in needs:
         return [Setting(why=f"Nothing is confined: {_reason(ground, Need.EVERYTHING)}.")]
@@ -139,6 +144,28 @@ def _reason(ground: Ground, need: Need) -> str:
 
 
 def quoted(path: str) -> str:
-    """Return a path as a unit has it: specifiers, quotes and spaces mean nothing in it."""
-    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return f'"{escaped}"' if any(each in path for each in " \t'\"\\;") else escaped
+    """Return a path as a word of a unit: specifiers, quotes and spaces mean nothing in it.
+
+    Raises:
+        UserError: no unit can name it: systemd takes a backslash in some lists of paths as it is, in others not.
+    """
+    nameable(path)
+    if "\\" in path or ("'" in path and '"' in path):
+        raise UserError("a unit can't name this path: it has a backslash, or both kinds of quotes", where=path)
+    escaped = path.replace("%", "%%")
+    if not any(each in path for each in " '\";"):
+        return escaped
+    return f"'{escaped}'" if '"' in path else f'"{escaped}"'
+
+
+def nameable(path: str) -> str:
+    """Return a path, as a line of a unit may hold it.
+
+    Raises:
+        UserError: the line would end within it, or go on behind it.
+    """
+    if any(each < " " or each == "\x7f" or "\ud800" <= each <= "\udfff" for each in path):
+        raise UserError("a unit can't name this path: it has characters that no line can hold", where=path)
+    if path.endswith(("\\", " ")):
+        raise UserError("a unit can't name this path: it ends with a backslash or a blank", where=path)
+    return path

@@ -7,7 +7,7 @@ import re
 import textwrap
 from typing import TYPE_CHECKING, Final
 
-from runbook.engine.install.sandbox import Setting, quoted
+from runbook.engine.install.sandbox import Setting, nameable, quoted
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -46,7 +46,11 @@ class Service:
 
 
 def text(service: Service) -> str:
-    """Return the unit's file."""
+    """Return the unit's file.
+
+    Raises:
+        UserError: it can't name a path.
+    """
     body = "\n".join([*_unit(service), "", *_service(service), "", *_installed(service), ""])
     return f"{body}Digest={_digest(body)}\n"
 
@@ -98,11 +102,11 @@ def _service(service: Service) -> Iterator[str]:
     if not modern:
         yield "ExecReload=/bin/kill -HUP $MAINPID"
     if service.directory:
-        yield f"WorkingDirectory={service.directory.replace('%', '%%')}"
+        yield f"WorkingDirectory={nameable(service.directory).replace('%', '%%')}"
     for name, value in (service.environment or {}).items():
         yield f"Environment={assigned(name, value)}"
     if service.environment_file:
-        yield f"EnvironmentFile={service.environment_file.replace('%', '%%')}"
+        yield f"EnvironmentFile={nameable(service.environment_file).replace('%', '%%')}"
     yield "Restart=always"
     yield f"RestartSec={1 if service.version >= _STEPS else 3}s"
     if service.version >= _STEPS:
@@ -140,11 +144,24 @@ def _installed(service: Service) -> Iterator[str]:
 
 
 def _comment(why: str) -> Iterable[str]:
-    return textwrap.wrap(why, 110, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
+    wrapped = textwrap.wrap(
+        _plain(why), 110, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False, break_long_words=False
+    )
+    return [_ended(line) for line in wrapped]
 
 
 def _line(given: str) -> str:
-    return " ".join(given.split()).replace("%", "%%")
+    return _ended(_plain(given).replace("%", "%%"))
+
+
+def _plain(given: str) -> str:
+    """Return a text as one line."""
+    return " ".join("".join(each if each.isprintable() else " " for each in given).split())
+
+
+def _ended(line: str) -> str:
+    """Return a line that swallows none below it: one backslash at its end would, two are one."""
+    return line + "\\" * ((len(line) - len(line.rstrip("\\"))) % 2)
 
 
 def command(words: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from runbook.modules.frozen import frozen
 class AlertRecord(Record):
     """One alert, as its last webhook told it. All of it is text of whoever wrote the alert: it is never code."""
 
-    alert: str  # what is told apart: the alert's name, and its labels but for the severity and the host
+    alert: str  # what is told apart: the alert's name and its instance; `limit` counts for each of them
     name: str  # its `alertname`
     status: Literal["resolved", "firing"]  # unknown when it was left out of its group's last message, or grew silent
     severity: str  # its label `severity`; a detector's own severity comes from the runbook

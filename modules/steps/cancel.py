@@ -13,7 +13,7 @@ class Cancel(Step):
     """Cancel a Slurm job, whether it waits or runs; one that is over is left as it is.
 
     Example:
-        - cancel: {job: "{{ incident.job_id }}"}
+        - cancel: {job: "1234"}
     """
 
     impact = Impact.DISRUPTIVE

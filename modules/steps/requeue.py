@@ -16,7 +16,7 @@ class Requeue(Step):
     and so is one that a person cancelled. A program that keeps checkpoints resumes from them.
 
     Example:
-        - requeue: {job: "{{ incident.job_id }}"}
+        - requeue: {job: "1234_7"}
     """
 
     impact = Impact.DISRUPTIVE

@@ -29,7 +29,7 @@ class Resubmit(Step):
 
     Example:
         - resubmit: {multiply: {memory: 1.5}}
-        - resubmit: {job: "{{ incident.job_id }}", why: "{{ incident.verdict }}", multiply: {time: 1.5}, attempts: 5}
+        - resubmit: {job: "1234", why: it ran out of time, multiply: {time: 1.5}, attempts: 5}
     """
 
     impact = Impact.DISRUPTIVE

@@ -71,7 +71,7 @@ def test_an_alert_begins_a_recovery_and_its_resolution_is_the_cure(serve, manage
         manager.resolve(DOWN)
         assert watch.until("incident.ended")["data"]["to"] == "cured"
         (opened,) = watch.facts("incident.opened")
-        assert (opened["data"]["severity"], opened["subject"]) == ("low", "VllmDown{note=one}")
+        assert (opened["data"]["severity"], opened["subject"]) == ("low", "VllmDown{instance=localhost:8000}")
         assert opened["data"]["fields"]["summary"] == "vllm does not answer"
 
 
@@ -95,7 +95,7 @@ def test_an_alert_that_is_told_while_nobody_listens_is_heard_when_somebody_does(
 
 
 def test_what_is_silenced_is_neither_cured_nor_recovered_again(serve, manager):
-    other = {**DOWN, "note": "two", "job": "b"}
+    other = {**DOWN, "note": "two", "instance": "localhost:8001"}
     with serve.watch() as watch:
         manager.fire(DOWN, other)
         watch.until("recovery.begun", count=2)
@@ -104,7 +104,7 @@ def test_what_is_silenced_is_neither_cured_nor_recovered_again(serve, manager):
         watch.until("look.unknown")
         watch.until("incident.ended")
         ended = {each["subject"]: each["data"]["to"] for each in watch.facts("incident.ended")}
-        assert ended == {"VllmDown{job=b, note=two}": "cured"}
+        assert ended == {"VllmDown{instance=localhost:8001}": "cured"}
 
 
 def test_a_pass_hears_nothing_says_so_and_is_well(serve, cli):

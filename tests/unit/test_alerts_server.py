@@ -142,7 +142,7 @@ def test_a_flood_is_told_to_come_again_later(hear, monkeypatch):
 def test_who_sends_a_byte_now_and_then_is_cut_off_and_the_others_are_served(hear, monkeypatch):
     from runbook.engine import listening
 
-    monkeypatch.setattr(listening, "SLOWEST", 0.5)
+    monkeypatch.setattr(listening, "HEADERS", 0.5)
     alerts = hear()
     port = int(alerts.address.rpartition(":")[2])
     begun = time.monotonic()
@@ -155,6 +155,45 @@ def test_who_sends_a_byte_now_and_then_is_cut_off_and_the_others_are_served(hear
             assert line.recv(100) == b""
         assert time.monotonic() - begun < 5
         assert post(alerts)[0] == 200
+
+
+def test_trickling_headers_do_not_make_them_last(hear, monkeypatch):
+    from runbook.engine import listening
+
+    monkeypatch.setattr(listening, "HEADERS", 0.5)
+    port = int(hear().address.rpartition(":")[2])
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port)) as line, contextlib.suppress(OSError):
+        line.settimeout(0.05)
+        line.sendall(b"POST /alerts/llm HTTP/1.1\r\n")
+        while time.monotonic() - begun < 10:
+            line.sendall(b"X: y\r\n")
+            with contextlib.suppress(TimeoutError):
+                assert line.recv(100) == b""
+                break
+    assert 0.4 < time.monotonic() - begun < 3
+
+
+def test_the_oldest_who_sends_nothing_makes_way_and_who_waits_for_its_answer_does_not(hear, monkeypatch):
+    from runbook.engine import listening
+
+    monkeypatch.setattr(listening, "LINES", 4)
+    alerts = hear(taken=False)
+    host, port = "127.0.0.1", int(alerts.address.rpartition(":")[2])
+    said = []
+    waits = threading.Thread(target=lambda: said.append(post(alerts)[0]))
+    waits.start()
+    while not (first := alerts.heard()):
+        time.sleep(0.01)
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection((host, port), timeout=10)) for _ in range(3)]
+        idle[1].sendall(b"POST /alerts/llm HTTP/1.1\r\nContent-Length: 9\r\nContent-Type: application/json\r\n\r\n")
+        assert post(alerts, path="/other")[0] == 404
+        assert idle[0].recv(100) == b""
+        assert post(alerts, path="/other")[0] == 404
+        first[0].taken()
+        waits.join()
+        assert said == [200]
 
 
 def test_an_address_in_use_is_told(hear):

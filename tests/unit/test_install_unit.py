@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from runbook.engine.errors import UserError
 from runbook.engine.install import sandbox, unit
 from runbook.engine.install.sandbox import Setting
 from runbook.engine.install.unit import Service
@@ -70,3 +71,32 @@ def test_a_path_is_one_word(path):
     import shlex
 
     assert shlex.split(sandbox.quoted(path))[0].replace("%%", "%") == path
+
+
+@pytest.mark.parametrize(
+    "path", ["/srv/a\nExecStartPre=/bin/evil", "/srv/a\\b", "/srv/a\\", "/srv/a\0b", "/srv/\"'", "/srv/a "]
+)
+def test_a_path_that_no_unit_can_name_is_refused(path):
+    with pytest.raises(UserError, match="a unit can't name this path"):
+        sandbox.quoted(path)
+
+
+@pytest.mark.parametrize("path", ["/srv/a\nExecStartPre=/bin/evil", "/srv/a\\", "/srv/a\r", "/srv/a "])
+@pytest.mark.parametrize("field", ["directory", "environment_file"])
+def test_a_directory_and_a_file_of_the_environment_stay_within_their_line(field, path):
+    with pytest.raises(UserError, match="a unit can't name this path"):
+        unit.text(replace(SERVICE, **{field: path}))
+    assert "=/srv/a\\b 100%%\n" in unit.text(replace(SERVICE, **{field: "/srv/a\\b 100%"}))
+
+
+@pytest.mark.parametrize(
+    "name", ["x\\", "x\\\\\\", "x\nExecStartPre=/bin/evil", "x\0ExecStartPre=/bin/evil", "a \\ " * 60]
+)
+def test_no_name_ends_its_line_or_swallows_the_next(name):
+    because = (Setting("ProtectSystem", "strict", f"asked by {name}"),)
+    text = unit.text(replace(SERVICE, runbooks=(name,), journal=f"/var/{name}", settings=because))
+    assert not [line for line in text.splitlines() if (len(line) - len(line.rstrip("\\"))) % 2]
+    assert not [line for line in text.splitlines() if line.startswith("ExecStartPre")]
+    assert text.isprintable() or set(filter(lambda each: not each.isprintable(), text)) == {"\n"}
+    assert text.splitlines()[-1].startswith("Digest=")
+    assert not unit.changed(text)

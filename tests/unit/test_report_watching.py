@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import resource
 import sys
 
 import pytest
@@ -214,11 +215,63 @@ def test_a_log_that_can_t_be_opened_is_refused_at_the_start(tmp_path):
 
 def test_lines_that_a_full_disk_takes_are_counted_and_it_goes_on(tmp_path):
     path = tmp_path / "log"
-    path.symlink_to("/dev/full")
     lines = LogLines(sys.stdout, str(path))
-    lines.write("one")
-    lines.write("two")
-    path.unlink()  # there is room again
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file has room for a byte more
+    try:
+        lines.write("one")
+        lines.write("two")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)  # there is room again
     lines.write("three")
     lines.close()
     assert path.read_text() == "2 lines of this log were lost: they could not be written\nthree\n"
+
+
+@pytest.fixture(params=["link", "dangling", "fifo", "read fifo", "device", "directory"])
+def put(request):
+    """Put something into a path that is no regular file."""
+    opened = []
+
+    def made(path):
+        if request.param == "link":
+            (path.parent / "theirs").touch()
+            path.symlink_to(path.parent / "theirs")
+        elif request.param == "dangling":
+            path.symlink_to(path.parent / "nowhere")
+        elif request.param == "device":
+            path.symlink_to("/dev/null")
+        elif request.param == "directory":
+            path.mkdir()
+        else:
+            os.mkfifo(path)
+            if request.param == "read fifo":
+                opened.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+
+    yield made
+    for each in opened:
+        os.close(each)
+
+
+def test_what_is_no_regular_file_is_refused_at_the_start(tmp_path, put):
+    put(tmp_path / "log")
+    with pytest.raises(UserError, match="the log can't be written: it is no regular file"):
+        LogLines(sys.stdout, str(tmp_path / "log"))
+
+
+def test_what_takes_the_place_of_the_log_neither_hangs_the_watch_nor_gets_its_lines(tmp_path, put):
+    path = tmp_path / "log"
+    lines = LogLines(sys.stdout, str(path))
+    lines.write("one")
+    path.rename(tmp_path / "log.1")
+    put(path)
+    lines.write("two")
+    lines.write("three")
+    said = f"{path} is another file now, which is not written in: the log can't be written: it is no regular file"
+    assert (tmp_path / "log.1").read_text() == f"one\n{said}\ntwo\nthree\n"
+    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    lines.write("four")
+    lines.close()
+    assert path.read_text() == "four\n"
+    assert not (tmp_path / "nowhere").exists()
+    assert not (tmp_path / "theirs").exists() or (tmp_path / "theirs").read_text() == ""
