@@ -62,9 +62,7 @@ def _page(title: str, lines: Iterator[str]) -> str:
 
 
 def _keys() -> Iterator[str]:
-    yield (
-        "The same keys are in the JSON Schema (`runbook schema`), with which an editor completes them."
-    )
+    yield ("The same keys are in the JSON Schema (`runbook schema`), with which an editor completes them.")
     for title, about, keys in _SETS:
         yield from ("", f"## {title}", "", about, "")
         yield from _table(keys)

@@ -30,9 +30,7 @@ class Agent(Conversation):
         seq = self.send(messages.probe(asked))
         return messages.looks(self._answer(seq, sum(spec.deadline for spec in asked)))
 
-    def run(
-        self, intent: str, order: Order, *, progress: Callable[[str], None] | None = None, **about: Any
-    ) -> Outcome:
+    def run(self, intent: str, order: Order, *, progress: Callable[[str], None] | None = None, **about: Any) -> Outcome:
         """Carry out a step and return how it ended; `about` is what else an `Errand` has."""
         return messages.outcome(self._answer(self.submit(intent, order, **about), order.timeout, progress))
 

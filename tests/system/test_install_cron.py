@@ -60,7 +60,12 @@ def test_cron_runs_the_line_of_root_which_leaves_nothing_but_the_journal_and_its
     ticked(machine)
     log = machine.sh("cat /var/lib/runbook/runbook-serving.log")
     assert log.endswith("1 healed: nothing is left to do")
-    assert machine.runbook("install", "--list").stdout.split() == ["runbook-serving", "cron", "/etc/cron.d/runbook-serving", "serving"]
+    assert machine.runbook("install", "--list").stdout.split() == [
+        "runbook-serving",
+        "cron",
+        "/etc/cron.d/runbook-serving",
+        "serving",
+    ]
     gone = machine.runbook("uninstall", "/etc/runbook/serving.yaml", "--yes").stdout
     assert gone.splitlines()[-1] == "runbook-serving is gone; its journal stays: /var/lib/runbook/journal.db"
     assert machine.sh("find /etc /var/spool/cron | sort") == before

@@ -202,7 +202,9 @@ def test_a_directory_of_vars_that_contains_itself_is_told(tmp_path):
 def test_the_configuration_of_a_plugin_says_how_ansible_runs_it_for_us_and_that_works(tmp_path, monkeypatch):
     config = tmp_path / "cloud hosts.yaml"
     config.write_text("plugin: generator\nhosts: {name: 'web{{ n }}'}\nlayers: {n: [1, 2]}\n")
-    with pytest.raises(UserError, match="configures Ansible's inventory plugin `generator`: runbook runs none") as raised:
+    with pytest.raises(
+        UserError, match="configures Ansible's inventory plugin `generator`: runbook runs none"
+    ) as raised:
         load([str(config)])
     first, second = raised.value.mend.split("`")[1::2]
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")

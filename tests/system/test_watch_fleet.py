@@ -126,7 +126,9 @@ def test_a_step_on_a_host_that_was_away_at_a_reload_is_asked_for_when_it_is_back
 
 def test_a_host_that_hangs_holds_up_neither_the_operations_nor_the_recoveries_of_others(cli, fleet):
     path = book(cli)
-    operation = 'operations:\n  - name: serve\n    shell: {script: \'echo served >> "$IT/acts"\', env: {IT: "{{ home }}"}}\n'
+    operation = (
+        'operations:\n  - name: serve\n    shell: {script: \'echo served >> "$IT/acts"\', env: {IT: "{{ home }}"}}\n'
+    )
     path.write_text(path.read_text() + operation)
     fleet["h2"].freeze()
     try:
