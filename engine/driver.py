@@ -226,7 +226,11 @@ class Driver:
 
     def _fact(self, command: Happened | Notify, now: float) -> Fact:
         if isinstance(command, Notify):
-            told = {"message": command.message, "title": command.title, "severity": command.severity}
+            told: dict[str, Any] = {
+                "message": command.message,
+                "title": command.title,
+                "severity": command.severity,
+            }
             told |= {"kind": command.kind} if command.kind else {}
             told |= {} if self._teller is not None else {"unsent": True}
             return Fact("notified", now, self.state.plan.run, command.host, incident=command.incident, data=told)
