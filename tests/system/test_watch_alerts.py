@@ -19,7 +19,7 @@ detectors:
     severity: low
     limit: 5 per 1h
     recover: [{edit_config: {path: DIR/cured.json, set: {at: "{{ incident.labels.note }}"}}}]
-    verify: {within: 20s, every: 200ms}
+    verify: {within: 90s, every: 200ms}
 """
 DOWN = {"alertname": "VllmDown", "instance": "localhost:8000", "severity": "critical", "note": "one"}
 
