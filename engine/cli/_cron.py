@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.engine.cli import _installing
+from runbook.engine.cli import _showing
 from runbook.engine.errors import UserError
 from runbook.engine.install import crontab
 from runbook.engine.report.words import printable
@@ -49,12 +49,12 @@ def install(given: Mapping[str, Any], asked: Asked, watched: Watched) -> int:
     )
     place = _File(service.name) if os.geteuid() == 0 and crontab.allowed() else _Table(service.name)
     text = place.text(line)
-    _installing.shown(place.shown, text, place.before)
+    _showing.shown(place.shown, text, place.before)
     for each in filter(None, [note, "" if crontab.running() else "no cron daemon runs here: start it"]):
         click.echo(f"note: {printable(each)}")
     if given["check"]:
         return 0
-    _installing.agreed("Write it?", yes=given["yes"])
+    _showing.agreed("Write it?", yes=given["yes"])
     if line.output:
         Path(line.output).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     place.write(text)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from runbook.engine.cli import _admitting, _ending, _watching
+from runbook.engine.cli import _admitting, _cron, _ending, _showing, _watching
 from runbook.engine.errors import UserError
-from runbook.engine.report.words import printable, printable_lines
+from runbook.engine.report.words import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -74,8 +72,6 @@ def install(ctx: click.Context, given: Mapping[str, Any]) -> int:
     if problems:
         return 1
     if given["cron"]:
-        from runbook.engine.cli import _cron
-
         return _cron.install(given, asked, watched)
     return _unit(given, asked, watched, systemd)
 
@@ -133,12 +129,12 @@ def _unit(given: Mapping[str, Any], asked: Asked, watched: Watched, systemd: Sys
     service = plan.service(asked, watched)
     text = unit.text(service)
     before = units.before(systemd, service.name)
-    shown(f"{systemd.folder}/{service.name}.service", text, before)
+    _showing.shown(f"{systemd.folder}/{service.name}.service", text, before)
     for note in _notes(asked, watched, service.environment or {}, systemd):
         click.echo(f"note: {printable(note)}")
     if given["check"]:
         return 0
-    agreed("Write and start it?" if text != before else "Start it anew?", yes=given["yes"])
+    _showing.agreed("Write and start it?" if text != before else "Start it anew?", yes=given["yes"])
     units.write(systemd, service.name, text)
     units.start(systemd, service.name)
     scope = " --user" if systemd.scope else ""
@@ -147,34 +143,6 @@ def _unit(given: Mapping[str, Any], asked: Asked, watched: Watched, systemd: Sys
         f"away with it: runbook uninstall {service.name}"
     )
     return 0
-
-
-def shown(path: str, text: str, before: str) -> None:
-    """Show what will be written, or what will be other than it is."""
-    if text == before:
-        click.echo(f"{printable(path)} says so already")
-        return
-    if not before:
-        click.echo(f"{printable(path)}:")
-        click.echo("\n".join(f"  {line}".rstrip() for line in printable_lines(text.rstrip("\n"))))
-        return
-    click.echo(f"{printable(path)} changes:")
-    lines = difflib.unified_diff(before.splitlines(), text.splitlines(), "is", "will be", lineterm="", n=1)
-    click.echo("\n".join(f"  {printable(line)}" for line in lines))
-
-
-def agreed(question: str, *, yes: bool) -> None:
-    """Ask the person at the terminal.
-
-    Raises:
-        UserError: nobody is there.
-        Abort: they do not want it.
-    """
-    if yes:
-        return
-    if sys.stdin is None or not sys.stdin.isatty():
-        raise UserError("nobody can be asked here", mend="--yes does it; --check only shows")
-    click.confirm(question, default=True, abort=True)
 
 
 def _notes(asked: Asked, watched: Watched, environment: Mapping[str, str], systemd: Systemd) -> Iterable[str]:
@@ -196,7 +164,6 @@ def _notes(asked: Asked, watched: Watched, environment: Mapping[str, str], syste
 
 def listing() -> list[tuple[str, str, str, str]]:
     """Return what is installed: name, what it is, how it does, what it watches."""
-    from runbook.engine.cli import _cron
     from runbook.engine.install import units
     from runbook.engine.install.systemctl import Systemd
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from runbook.engine.cli import _installing
+from runbook.engine.cli import _showing
 from runbook.engine.errors import UserError
 from runbook.modules.frozen import frozen
 
@@ -50,7 +50,7 @@ def command(names: tuple[str, ...], *, check: bool, yes: bool) -> int:
         click.echo(f"{each.name}: {each.where}{edited}")
     if check:
         return 0
-    _installing.agreed(f"Stop {'it' if len(chosen) == 1 else 'them'} and take that away?", yes=yes)
+    _showing.agreed(f"Stop {'it' if len(chosen) == 1 else 'them'} and take that away?", yes=yes)
     for each in chosen:
         stays = each.remove()
         click.echo(f"{each.name} is gone{f'; {stays}' if stays else ''}; its journal stays: {each.journal}")
