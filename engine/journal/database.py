@@ -94,12 +94,15 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
+def _named(connection: sqlite3.Connection) -> bool:
+    application: int = connection.execute("PRAGMA application_id").fetchone()[0]
+    return application == schema.APPLICATION
+
+
 def _refuse_foreign(connection: sqlite3.Connection, place: pathlib.Path) -> None:
     """Raise where the file is not ours, or newer than we are."""
-    # In this order: a journal made between the two questions has no tables at the first, or its name at the second.
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    application = connection.execute("PRAGMA application_id").fetchone()[0]
-    if tables and application != schema.APPLICATION:
+    strange = not _named(connection) and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if strange and not _named(connection):  # else it was made between the two questions
         raise JournalUnusable(
             "the file is a database of another program, not a journal",
             where=str(place),
