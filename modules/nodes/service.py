@@ -1,12 +1,9 @@
 """Taking a node out of service and putting it back: whose manager knows it, and only what is our own."""
 
-import contextlib
-import os
 import re
-import time
-from typing import Any, Iterator, Literal, Mapping, Optional
+from typing import Any, ContextManager, Literal, Mapping, Optional
 
-from runbook.modules import durable
+from runbook.modules.alone import alone as alone_at
 from runbook.modules.declare import Failed, Invalid, Unclear
 from runbook.modules.host import Host
 from runbook.modules.nodes import kubernetes, marks, slurm
@@ -76,17 +73,10 @@ def incident(host: Host) -> str:
     return str(host.about.get("incident") or marks.BY_HAND)
 
 
-@contextlib.contextmanager
-def alone(host: Host, name: str) -> Iterator[None]:
+def alone(host: Host, name: str) -> ContextManager[None]:
     """Keep other steps of this host away from a node: eight GPUs that are ill drain one node, each in its own name.
 
     Raises:
         Failed: another one is at it for too long.
     """
-    held = durable.lock(os.path.join(host.own_directory(), f"node-{name}.lock"), time.monotonic() + _PATIENCE)
-    if held is None:
-        raise Failed(f"another step has been at the node {name} for more than {_PATIENCE:g} s")
-    try:
-        yield
-    finally:
-        os.close(held)
+    return alone_at(host, f"node-{name}", f"been at the node {name}", _PATIENCE)

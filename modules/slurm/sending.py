@@ -6,10 +6,9 @@ import pwd
 import re
 import subprocess
 import tempfile
-import time
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import ContextManager, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from runbook.modules import durable
+from runbook.modules.alone import alone as alone_at
 from runbook.modules.declare import Failed, Refused, Unclear
 from runbook.modules.frozen import replace
 from runbook.modules.host import Host
@@ -107,20 +106,13 @@ def successor(host: Host, job: Job, queued: Sequence[Job]) -> Optional[Job]:
     return None
 
 
-@contextlib.contextmanager
-def alone(host: Host, first: str) -> Iterator[None]:
+def alone(host: Host, first: str) -> ContextManager[None]:
     """Keep other steps of this host from sending the same lineage at once.
 
     Raises:
         Failed: another one is at it for too long.
     """
-    held = durable.lock(os.path.join(host.own_directory(), f"slurm-{first}.lock"), time.monotonic() + _PATIENCE)
-    if held is None:
-        raise Failed(f"another step has been sending the lineage {first} for more than {_PATIENCE:g} s")
-    try:
-        yield
-    finally:
-        os.close(held)
+    return alone_at(host, f"slurm-{first}", f"been sending the lineage {first}", _PATIENCE)
 
 
 class Request(NamedTuple):
