@@ -8,9 +8,9 @@ import sys
 from runbook.engine.cli import main
 
 UPKEEP = (
-    ("runbook.engine.watch", "DAILY", 30.0),  # seconds between two times that the journal forgets what is old
-    ("runbook.engine.watch", "TIDY", 6.0),  # and before the first
-    ("runbook.engine.sitting", "OFTEN", 6.0),  # when the state does
+    ("runbook.engine.watching.watch", "DAILY", 30.0),  # seconds between two times that the journal forgets what is old
+    ("runbook.engine.watching.watch", "TIDY", 6.0),  # and before the first
+    ("runbook.engine.watching.sitting", "OFTEN", 6.0),  # when the state does
     ("runbook.engine.recover.forgetting", "REACH", 1.2),  # how long what ended may be the root of something
 )
 

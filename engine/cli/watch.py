@@ -17,8 +17,8 @@ from runbook.engine.model import Impact, Mode
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from runbook.engine.roster import Loaded
     from runbook.engine.start import Request
+    from runbook.engine.watching.roster import Loaded
 
 
 @click.command("watch", short_help="For ever: look on a schedule and when something happens, and heal.")
@@ -65,7 +65,7 @@ def command(**given: Any) -> int:
 
 
 def _watch(given: Mapping[str, Any]) -> int:
-    from runbook.engine.watch import Hidden, Options, Watch
+    from runbook.engine.watching.watch import Hidden, Options, Watch
 
     if given["list_hosts"]:
         admitted = _admitting.admit(
@@ -112,8 +112,8 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, before:
     from runbook.engine.among import Among
     from runbook.engine.install.outgrown import outgrown
     from runbook.engine.language import load
-    from runbook.engine.reloading import of_inventory
-    from runbook.engine.roster import Loaded
+    from runbook.engine.watching.reloading import of_inventory
+    from runbook.engine.watching.roster import Loaded
 
     files = _watching.files(given["runbooks"])
     if before is None:

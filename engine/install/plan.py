@@ -12,7 +12,7 @@ from runbook.engine.install import ground, refusals, words
 from runbook.engine.install.sandbox import settings
 from runbook.engine.install.unit import Service
 from runbook.engine.journal import location
-from runbook.engine.reloading import of_inventory
+from runbook.engine.watching.reloading import of_inventory
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:

@@ -9,10 +9,9 @@ plan saw, and saves three calls of the kernel for each thing.
 import errno
 import os
 import stat
-from functools import lru_cache
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from runbook.modules.acting import crew
+from runbook.modules.acting import crew, owners
 from runbook.modules.acting.alike import Alike, Crowd, gathered, pieces
 from runbook.modules.acting.hands import Hands, counted
 from runbook.modules.acting.problems import Problems
@@ -56,11 +55,9 @@ def own(hands: Hands, action: Own, doing: bool) -> Tuple[str, bool]:
     share = _Share(tree, base, action)
     folders = [each for each in wrong if stat.S_ISDIR(each.mode)]
     files = [each for each in wrong if not stat.S_ISDIR(each.mode)]
-    for some in (files, folders):  # a directory may shut us out, or let others in
-        torn = list(pieces(some))
-        changed += sum(
-            crew.carry_out(torn, share, problems, lambda it: hands.progress(f"owned {it:,} of {number:,}"), _count)
-        )
+    with owners.taken(hands, tree, base, action, files) as files:
+        changed += _shared(hands, share, files, problems, number)
+    changed += _shared(hands, share, folders, problems, number)  # the last: one may shut us out, or let others in
     hands.touched = changed > 0
     problems.speak(hands, "owned", len(action.entries))
     return what, True
@@ -141,6 +138,12 @@ def _kept(alike: Alike) -> Dict[str, Any]:
     }
 
 
+def _shared(hands: Hands, share: "_Share", some: Sequence[Alike], problems: Problems, number: int) -> int:
+    """Change things by as many processes as they are worth; return how many were."""
+    torn = list(pieces(some))
+    return sum(crew.carry_out(torn, share, problems, lambda it: hands.progress(f"owned {it:,} of {number:,}"), _count))
+
+
 def _count(alike: Alike) -> int:
     return len(alike.names)
 
@@ -164,7 +167,7 @@ class _Share:
                     done += self._itself(alike, terms, problems)
                 else:
                     parent = self._tree.directory(below(self._base, alike.folder))
-                    by_name = self._local and terms.mode is None and _settled(parent, alike)
+                    by_name = self._local and terms.mode is None and owners.settled(parent, alike)
                     done += _within(parent, alike, terms, problems, by_name=by_name)
             except FileNotFoundError:
                 continue
@@ -230,7 +233,7 @@ def _given(held: Sequence[int], alike: Alike, terms: _Terms, problems: Problems)
     """Change the owner of held things; return of how many."""
     done = 0
     uid, gid, _ = terms
-    chown = _chown()
+    chown = owners.chown()
     for place, one in enumerate(held):
         try:
             chown(one, uid, gid)
@@ -277,18 +280,6 @@ def _one_by_one(parent: int, alike: Alike, terms: _Terms, problems: Problems, *,
     return done
 
 
-def _settled(directory: int, alike: Alike) -> bool:
-    """Whether each name in a directory leads, and will lead, to what the plan saw there.
-
-    Nobody but root and we may put one thing in the place of another: the kernel asks who may when it is tried, and only
-    a directory's owner lets others; an access list that does shows as the group's right to write. And nobody has since
-    the plan looked: it is the same directory, and the kernel's own time of its last change is the same.
-    """
-    seen = os.fstat(directory)
-    same = (seen.st_dev, seen.st_ino, seen.st_ctime_ns) == (alike.device, *alike.seen)
-    return same and seen.st_uid in {0, os.geteuid()} and not seen.st_mode & 0o022
-
-
 def _wanted(action: Own, uid: int, gid: int, mode: int) -> _Terms:
     """Return what is to be set on a thing; `_NOTHING` when it is as it should be."""
     wanted = action.directory_mode if stat.S_ISDIR(mode) else action.file_mode
@@ -305,7 +296,7 @@ def _wanted(action: Own, uid: int, gid: int, mode: int) -> _Terms:
 def _set(held: int, terms: _Terms) -> None:
     uid, gid, mode = terms
     if uid != -1 or gid != -1:
-        _chown()(held, uid, gid)
+        owners.chown()(held, uid, gid)
     if mode is not None:
         os.chmod(f"/proc/self/fd/{held}", mode)
 
@@ -342,26 +333,6 @@ def _unlike(seen: os.stat_result, inode: int, device: int) -> str:
     if seen.st_nlink == 1 or stat.S_ISDIR(seen.st_mode):
         return ""
     return f"has {seen.st_nlink} hard links, so another name of it would be owned too"
-
-
-@lru_cache(maxsize=1)
-def _chown() -> _Chown:
-    """Return what sets the owner of a held thing: one call of the kernel, where the C library has it."""
-    import ctypes
-
-    call = getattr(ctypes.CDLL(None, use_errno=True), "fchownat", None)
-    if call is None:
-        return lambda held, uid, gid: os.chown(f"/proc/self/fd/{held}", uid, gid)
-    call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint, ctypes.c_int)
-
-    def chown(held: int, uid: int, gid: int) -> None:
-        if call(held, b"", uid, gid, _EMPTY_PATH):
-            code = ctypes.get_errno()
-            if code not in {errno.EINVAL, errno.ENOSYS}:  # a sandbox may know the flag as little as an old kernel
-                raise OSError(code, os.strerror(code))
-            os.chown(f"/proc/self/fd/{held}", uid, gid)
-
-    return chown
 
 
 def _told(action: Own) -> str:

@@ -1,10 +1,11 @@
-# ruff: noqa: PTH208
+# ruff: noqa: PTH104, PTH105, PTH108, PTH208
 # os and not pathlib: names are compared as the kernel tells them
 """Somebody swaps directories for links while a step works below them: nothing outside may be touched.
 
 The suite tries a few hundred times; `RACES=10000` in the environment is what a release is held to.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -12,7 +13,7 @@ import stat
 
 import pytest
 
-from runbook.modules.acting import tree
+from runbook.modules.acting import owners, tree
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Delete, Move, Own, Write
@@ -136,3 +137,64 @@ def test_nothing_outside_is_touched_while_directories_are_swapped_for_links(plac
         assert (outside / f"f{number}").read_text() == "precious"
         seen = (outside / f"f{number}").stat()
         assert (stat.S_IMODE(seen.st_mode), seen.st_gid) == (0o600, os.getegid())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_user_who_swaps_files_of_a_tree_that_is_taken_from_him_has_nothing_outside_owned(tmp_path):
+    inside, outside = tmp_path / "w/d", tmp_path / "outside"
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_uid == os.geteuid() and path != path.parent:
+            path.chmod(path.stat().st_mode | 0o011)  # the user has to come to what is his
+    for root in (inside, outside):
+        root.mkdir(parents=True)
+    for number in range(owners.LEAST + 10):
+        (inside / f"f{number}").write_text("")
+        (outside / f"f{number}").write_text("precious")
+    for path in (inside, outside, *inside.iterdir(), *outside.iterdir()):
+        os.chown(path, USER, USER)
+    attacker = os.fork()
+    if not attacker:
+        os.setsid()
+        os.setgroups([])
+        os.setgid(USER)
+        os.setuid(USER)
+        swap_files(inside, outside)
+    try:
+        refused = done = 0
+        while refused + done < TRIES // 10 or not refused:
+            os.chown(inside, USER, USER)
+            for number in range(owners.LEAST + 10):
+                with contextlib.suppress(FileNotFoundError):  # it is being swapped
+                    os.chown(inside / f"f{number}", USER, USER, follow_symlinks=False)
+            hands = Hands([str(tmp_path / "w")], lambda _: None, lambda _: None)
+            try:
+                step = Chown(str(inside), owner=str(USER + 1), recursive=True)
+                for action in step.plan(Host(writable=(str(tmp_path / "w"),))):
+                    Performance(hands, [action]).carry_out()
+                done += 1
+            except (Refused, Failed, OSError):
+                refused += 1
+            finally:
+                hands.close()
+            assert {(outside / f"f{number}").stat().st_uid for number in range(owners.LEAST + 10)} == {USER}
+    finally:
+        os.kill(attacker, signal.SIGKILL)
+        os.waitpid(attacker, 0)
+
+
+USER = 12345
+
+
+def swap_files(inside, outside):
+    """Put names of the outside's files in the place of some of the tree's, and take them away, for ever."""
+    number = 0
+    while True:
+        number = (number + 1) % 50
+        name = f"{inside}/f{number}"
+        try:
+            os.rename(name, f"{name}.was")
+            os.link(f"{outside}/f{number}", name)
+            os.unlink(name)
+            os.rename(f"{name}.was", name)
+        except OSError:
+            continue

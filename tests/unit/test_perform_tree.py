@@ -1,11 +1,12 @@
 # ruff: noqa: PTH208
 # os and not pathlib: names are compared as the kernel tells them
+import contextlib
 import os
 import stat
 
 import pytest
 
-from runbook.modules.acting import tree
+from runbook.modules.acting import owners, tree
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Delete, Entry, Own
@@ -292,3 +293,87 @@ def test_what_took_a_files_place_after_the_plan_is_not_owned_though_only_root_co
     with pytest.raises((Failed, Refused), match="became something else since it was looked at"):
         bench.do(*actions)
     assert (tmp_path / "outside").stat().st_gid == 0
+
+
+@pytest.fixture
+def full(bench):
+    """A full directory that belongs to a user, as all that lies in it."""
+    (bench.root / "d").mkdir()
+    for number in range(owners.LEAST):
+        (bench.root / f"d/f{number}").write_text("")
+    for path in (bench.root / "d", *(bench.root / "d").iterdir()):
+        os.chown(path, OTHER, OTHER)
+    return bench.root / "d"
+
+
+def give(bench, path, owner):
+    """A plan of giving a tree to another user."""
+    return Chown(str(path), owner=str(owner), recursive=True).plan(Host(writable=(str(bench.root),)))
+
+
+def uids(path):
+    return {seen.stat().st_uid for seen in (path, *path.iterdir())}
+
+
+@ROOT
+def test_a_full_directory_is_taken_from_the_owner_who_loses_it_and_its_files_are_changed_by_name(bench, full, held):
+    bench.do(*give(bench, full, OTHER + 1))
+    assert "f7" not in held
+    assert uids(full) == {OTHER + 1}
+    bench.undo()
+    assert uids(full) == {OTHER}
+
+
+@ROOT
+def test_a_directory_whose_owner_keeps_it_is_not_taken_for_a_service_may_be_writing_there(bench, full, held):
+    for number in range(owners.LEAST):
+        os.chown(full / f"f{number}", 0, 0)
+    bench.do(*give(bench, full, OTHER))
+    assert "f7" in held
+    assert uids(full) == {OTHER}
+
+
+@ROOT
+def test_what_took_a_files_place_in_a_directory_of_its_own_user_is_not_owned_and_the_rest_is(bench, full, tmp_path):
+    (tmp_path / "outside").write_text("")
+    actions = give(bench, full, OTHER + 1)
+    (full / "f7").unlink()
+    os.link(tmp_path / "outside", full / "f7")
+    with pytest.raises(Failed, match="f7: became something else since it was looked at"):
+        bench.do(*actions)
+    assert (tmp_path / "outside").stat().st_uid == 0
+    assert {path.stat().st_uid for path in full.iterdir() if path.name != "f7"} == {OTHER + 1}
+    assert full.stat().st_uid == OTHER  # what comes after the failure was not begun
+
+
+@ROOT
+def test_a_link_that_took_a_files_place_leads_nobody_out_of_a_directory_that_is_taken(bench, full, tmp_path):
+    (tmp_path / "outside").write_text("")
+    actions = give(bench, full, OTHER + 1)
+    (full / "f7").unlink()
+    (full / "f7").symlink_to(tmp_path / "outside")  # it may get the very inode of the file
+    with contextlib.suppress(Failed):
+        bench.do(*actions)
+    assert (tmp_path / "outside").stat().st_uid == 0
+
+
+@ROOT
+def test_a_directory_that_was_taken_is_its_owners_again_when_the_work_ends_in_the_middle(bench, full, monkeypatch):
+    change, done = os.chown, []
+
+    def interrupted(*args, **options):
+        if len(done) == owners.LEAST // 2:
+            raise KeyboardInterrupt
+        change(*args, **options)
+        done.append(full.stat().st_uid)
+
+    actions = give(bench, full, OTHER + 1)
+    monkeypatch.setattr(os, "chown", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bench.do(*actions)
+    monkeypatch.undo()
+    assert set(done) == {0}
+    assert full.stat().st_uid == OTHER
+    assert uids(full) == {OTHER, OTHER + 1}
+    bench.undo()
+    assert uids(full) == {OTHER}

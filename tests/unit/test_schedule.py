@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.engine import schedule
 from runbook.engine.language import cron
+from runbook.engine.watching import schedule
 
 MONDAY = datetime(2026, 11, 23, tzinfo=UTC)
 

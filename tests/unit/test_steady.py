@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.engine.steady import Clock, Jump
+from runbook.engine.watching.steady import Clock, Jump
 
 
 class Times:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from runbook.engine.systemd import Notifier, watchdog_interval
+from runbook.engine.watching.systemd import Notifier, watchdog_interval
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -13,8 +13,8 @@ from runbook.engine.journal import watches
 from runbook.engine.journal.facts import Fact
 from runbook.engine.model import IncidentState, Mode
 from runbook.engine.recover.commands import Jumped
-from runbook.engine.sitting import Phase, Sitting
 from runbook.engine.start import Session
+from runbook.engine.watching.sitting import Phase, Sitting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

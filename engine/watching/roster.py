@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runbook.engine.errors import Fenced, UserError
 from runbook.engine.journal.facts import Fact
-from runbook.engine.post import Post, Standing
+from runbook.engine.watching.post import Post, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from runbook.engine.among import Among
     from runbook.engine.driver import Observer
     from runbook.engine.inventory.inventory import Host
-    from runbook.engine.post import Surroundings
     from runbook.engine.recover.state import State
-    from runbook.engine.schedule import Schedule
     from runbook.engine.start import Request
+    from runbook.engine.watching.post import Surroundings
+    from runbook.engine.watching.schedule import Schedule
 
 REST: Final = (1.0, 5.0, 30.0, 60.0)  # seconds before a runbook that a bug of ours broke is taken up again
 SOUND: Final = 600.0  # seconds after which the last bug is forgotten

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.ears import Ears
 from runbook.engine.errors import JournalUnusable, UserError
 from runbook.engine.language import render
-from runbook.engine.post import Standing, Surroundings
-from runbook.engine.reloading import Files
-from runbook.engine.roster import Roster
-from runbook.engine.schedule import Schedule
-from runbook.engine.steady import Clock
-from runbook.engine.systemd import Notifier, watchdog_interval
+from runbook.engine.watching.post import Standing, Surroundings
+from runbook.engine.watching.reloading import Files
+from runbook.engine.watching.roster import Roster
+from runbook.engine.watching.schedule import Schedule
+from runbook.engine.watching.steady import Clock
+from runbook.engine.watching.systemd import Notifier, watchdog_interval
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runbook.engine.driver import Observer
     from runbook.engine.fleet.hosts import Hosts
     from runbook.engine.journal.facts import Fact
-    from runbook.engine.roster import Gauges, Loaded
+    from runbook.engine.watching.roster import Gauges, Loaded
 
 GLANCE: Final = 1.0  # seconds after which the files, the clock and systemd are seen to, at the latest
 STATUS: Final = 10.0  # seconds between two lines for `systemctl status`
