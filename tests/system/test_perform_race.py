@@ -1,4 +1,4 @@
-# ruff: noqa: PTH104, PTH105, PTH108, PTH208
+# ruff: noqa: PTH104, PTH108, PTH208
 # os and not pathlib: names are compared as the kernel tells them
 """Somebody swaps directories for links while a step works below them: nothing outside may be touched.
 
