@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runbook.modules.acting import perform_own
+from runbook.modules.acting import owners
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance
 from runbook.modules.host import Host
@@ -49,8 +49,8 @@ def killed(step, root, number):
 
         for name in CALLS:
             setattr(os, name, counted(getattr(os, name)))
-        own = counted(perform_own._chown())
-        perform_own._chown = lambda: own
+        own = counted(owners.chown())
+        owners.chown = lambda: own
         carry_out(step, root)
     finally:
         os._exit(0)
