@@ -7,7 +7,7 @@ import os
 import stat
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from runbook.modules.acting import content, likeness, perform_own, tree
+from runbook.modules.acting import content, likeness, perform_own, walking
 from runbook.modules.acting.tree import Tree
 from runbook.modules.acting.trees import Trees
 from runbook.modules.actions import Action, Entry, Kept, Move, Own
@@ -102,7 +102,7 @@ def _owned(trees: Trees, record: Mapping[str, Any], path: str, known: Set[str]) 
         seen = _seen(trees, place)
         if seen is None or (seen.st_dev, seen.st_ino) != (entry.device, entry.inode):
             continue
-        now = tree.entry(entry.path, seen)
+        now = walking.entry(entry.path, seen)
         if (now.uid, now.gid, stat.S_IMODE(now.mode)) != (uid, gid, mode):
             wanted.setdefault((uid, gid, mode, now.directory), []).append(now)
     for (uid, gid, mode, directory), entries in wanted.items():

@@ -6,8 +6,8 @@ import os
 import stat
 from typing import Any, Callable, Iterator, List, Sequence
 
-from runbook.modules.acting import crew, tree
-from runbook.modules.acting.tree import Folder
+from runbook.modules.acting import crew, tree, walking
+from runbook.modules.acting.walking import Folder
 
 LARGE = 500_000  # bytes of a tree's directories: about as many as 20,000 names take
 Judge = Callable[[Iterator[Folder]], Any]  # returns what `marshal` can carry
@@ -19,22 +19,22 @@ def judged(path: str, judge: Judge) -> List[Any]:
     The part that comes last has the path itself.
 
     Raises:
-        Refused, Failed: as `tree.folders`.
+        Refused, Failed: as `walking.folders`.
     """
     number = crew.hands()
     folders = list(_folders(path)) if number > 1 else []
     if len(folders) < number:
-        return [judge(tree.folders(path))]
+        return [judge(walking.folders(path))]
     shares = [folders[first::number] for first in range(1, number)]
     taken = frozenset(itertools.chain.from_iterable(shares))
-    here = functools.partial(judge, tree.folders(path, without=taken))
+    here = functools.partial(judge, walking.folders(path, without=taken))
     there = [functools.partial(_of, path, share, judge) for share in shares]
     mine, *others = crew.side_by_side([here, *there])
     return [*others, mine]
 
 
 def _of(path: str, names: Sequence[str], judge: Judge) -> Any:
-    walks = (tree.folders(f"{path.rstrip('/')}/{name}", prefix=name) for name in names)
+    walks = (walking.folders(f"{path.rstrip('/')}/{name}", prefix=name) for name in names)
     return judge(itertools.chain.from_iterable(walks))
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from runbook.modules.acting.hands import Hands
-from runbook.modules.acting.tree import Found
+from runbook.modules.acting.walking import Found
 from runbook.modules.build import artifacts, evidence, record, running, tools
 from runbook.modules.build.record import Record
 from runbook.modules.build.verdict import Verdict

@@ -6,7 +6,7 @@ from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from runbook.modules import open_files
 from runbook.modules.acting.regular_file import reading
-from runbook.modules.acting.tree import Found
+from runbook.modules.acting.walking import Found
 from runbook.modules.declare import Failed
 from runbook.modules.host import Host
 

@@ -5,8 +5,8 @@ from dataclasses import field
 from functools import partial
 from typing import Any, Dict, List, Literal, Mapping, Optional, Sequence, Tuple
 
-from runbook.modules.acting import tree
-from runbook.modules.acting.tree import Found
+from runbook.modules.acting import tree, walking
+from runbook.modules.acting.walking import Found
 from runbook.modules.actions import Action, Delete, Do
 from runbook.modules.build import record, source, tools, verdict, work
 from runbook.modules.build.source import Source
@@ -86,7 +86,7 @@ class Build(Step):
             if not os.path.isdir(entry):
                 raise NotYet(f"{entry} is writable and not there yet; make it first")
         before = record.read(logs)
-        found = [thing for thing in tree.walk(host, build) if not _beside(os.path.join(build, thing.path), logs)]
+        found = [thing for thing in walking.walk(host, build) if not _beside(os.path.join(build, thing.path), logs)]
         without = [logs, *([build] if build != root else [])]
         seen = source.look(host, root, without, (*self.ignore, *self.produces), before.files if before else {})
         now = self._now(host, tool, build, found, seen, before)

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from runbook.modules.acting import survey, tree
 from runbook.modules.acting.alike import Alike, Crowd
-from runbook.modules.acting.tree import Folder
+from runbook.modules.acting.walking import Folder
 from runbook.modules.actions import Action, Own
 from runbook.modules.declare import Failed, Impact, Invalid, Path, Refused, Step
 from runbook.modules.frozen import frozen

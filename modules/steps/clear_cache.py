@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Literal, Optional, Sequence, Set, Tuple
 
-from runbook.modules.acting import tree
+from runbook.modules.acting import tree, walking
 from runbook.modules.acting.hands import counted, size
 from runbook.modules.acting.regular_file import reading
-from runbook.modules.acting.tree import Found
+from runbook.modules.acting.walking import Found
 from runbook.modules.actions import Action, Delete
 from runbook.modules.declare import Duration, Failed, Glob, Impact, Invalid, Path, Size, Step, Unclear
 from runbook.modules.frozen import frozen
@@ -97,7 +97,7 @@ class ClearCache(Step):
     def plan(self, host: Host) -> List[Action]:
         """Choose what goes, and say so in one action."""
         tree.inside(self.path, host.writable)
-        found = list(tree.walk(host, self.path))
+        found = list(walking.walk(host, self.path))
         if not found:
             host.note(f"{self.path} is not there")
             return []

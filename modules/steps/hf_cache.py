@@ -7,7 +7,7 @@ import posixpath
 import stat
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
-from runbook.modules.acting import tree
+from runbook.modules.acting import tree, walking
 from runbook.modules.acting.trees import Trees
 from runbook.modules.acting.writable import plain
 from runbook.modules.actions import Action, Delete, Entry
@@ -148,7 +148,7 @@ class HfCache(Step):
                 path = f"{folder}/blobs/{name}"
                 about = ground.stat(path) if name.endswith(".incomplete") else None
                 if about is not None and stat.S_ISREG(about.st_mode) and now - about.st_mtime > ABANDONED:
-                    yield tree.entry(path, about)
+                    yield walking.entry(path, about)
 
     def _wanted(self, repo: str) -> bool:
         return self.repo is None or repo in self.repo
@@ -242,7 +242,7 @@ def _entries(host: Host, ground: Ground, strategy: Any) -> Iterator[Entry]:
     """Yield all that the library would delete, and what is kept beside it."""
     for path in sorted(map(str, [*strategy.repos, *strategy.snapshots])):
         below = _below(ground, path)
-        things = sorted(tree.walk(host, f"{ground.path}/{below}"), key=lambda thing: thing.path, reverse=True)
+        things = sorted(walking.walk(host, f"{ground.path}/{below}"), key=lambda thing: thing.path, reverse=True)
         for entry in (thing.entry for thing in things):  # children before their directory
             yield entry._replace(path=f"{below}/{entry.path}" if entry.path else below)
     alone: Set[str] = set()
@@ -256,7 +256,7 @@ def _entries(host: Host, ground: Ground, strategy: Any) -> Iterator[Entry]:
     for below in sorted(alone):
         about = ground.stat(below)
         if about is not None and not stat.S_ISDIR(about.st_mode):
-            yield tree.entry(below, about)
+            yield walking.entry(below, about)
 
 
 def _below(ground: Ground, path: str) -> str:
@@ -282,4 +282,4 @@ def _unshared(ground: Ground, entries: Sequence[Entry]) -> Iterator[Entry]:
             for path in (target, f"{target}.refs"):
                 about = ground.stat(path)
                 if about is not None and stat.S_ISREG(about.st_mode):
-                    yield tree.entry(path, about)
+                    yield walking.entry(path, about)

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Literal, Optional, Sequence, Tuple
 
-from runbook.modules.acting import tree
-from runbook.modules.acting.tree import Found
+from runbook.modules.acting import tree, walking
+from runbook.modules.acting.walking import Found
 from runbook.modules.actions import Action, Delete, Entry
 from runbook.modules.checkpoints import told, uses, whole
 from runbook.modules.declare import Duration, Failed, Glob, Impact, Invalid, Path, Step
@@ -96,7 +96,7 @@ class PruneCheckpoints(Step):
     def plan(self, host: Host) -> List[Action]:
         """Choose what goes: the broken ones, if asked for, then the oldest."""
         tree.inside(self.path, host.writable)
-        found = list(tree.walk(host, self.path))
+        found = list(walking.walk(host, self.path))
         if not found:
             host.note(f"{self.path} is not there")
         if found and not found[-1].directory:

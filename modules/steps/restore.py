@@ -4,7 +4,7 @@ import os
 import time
 from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
-from runbook.modules.acting import earlier, likeness, perform_keep, tree
+from runbook.modules.acting import earlier, likeness, perform_keep, tree, walking
 from runbook.modules.acting.copies import Store
 from runbook.modules.acting.manifest import About
 from runbook.modules.acting.putting_back import in_order
@@ -97,8 +97,8 @@ class Restore(Step):
         wanted = [thing for thing in things if earlier.within(thing.path, path)]
         wrong = {thing.path for thing in wanted if likeness.difference(trees, thing, about.at)}
         known = {thing.path for thing in things}
-        below = ((f"{path}/{found.path}" if found.path else path, found) for found in tree.walk(host, path))
-        new = [tree.entry(place, found.stat) for place, found in below if not found.mount]
+        below = ((f"{path}/{found.path}" if found.path else path, found) for found in walking.walk(host, path))
+        new = [walking.entry(place, found.stat) for place, found in below if not found.mount]
         new = [entry for entry in new if entry.path not in known]
         remove = tuple(sorted(new, key=lambda entry: in_order(entry.path), reverse=True)) if self.exact else ()
         host.remember(source=about.id, left=0 if self.exact else len(new))

@@ -3,7 +3,7 @@
 import os
 from typing import List, Optional, Tuple
 
-from runbook.modules.acting import likeness, perform_keep, tree
+from runbook.modules.acting import likeness, perform_keep, tree, walking
 from runbook.modules.acting.hands import size
 from runbook.modules.acting.putting_back import in_order
 from runbook.modules.acting.trees import Trees
@@ -60,7 +60,7 @@ class Snapshot(Step):
             tree.inside(root, host.writable)
             if _within(into, root) or _within(root, into):
                 raise Refused(f"{root} and {into}, where snapshots are, lie in each other")
-            found = list(tree.walk(host, root))
+            found = list(walking.walk(host, root))
             if not found:
                 raise Failed(f"{root} is not there, so there is nothing to keep")
             paths += [os.path.join(root, thing.path) if thing.path else root for thing in found]

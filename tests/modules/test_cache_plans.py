@@ -8,8 +8,8 @@ from case_host import FakeHost
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbook.modules.acting import tree
-from runbook.modules.acting.tree import Folder, Found
+from runbook.modules.acting import walking
+from runbook.modules.acting.walking import Folder, Found
 from runbook.modules.steps.chown import Chown
 from runbook.modules.steps.clear_cache import ClearCache
 
@@ -108,7 +108,7 @@ def test_what_is_mounted_below_stays_with_the_directories_above_it(tmp, monkeypa
     (root / "d/mounted").mkdir(parents=True)
     (root / "file").touch()
     found = [Found(path, (root / path).stat(), mount=path == "d/mounted") for path in ("file", "d/mounted", "d", "")]
-    monkeypatch.setattr(tree, "walk", lambda *_: iter(found))
+    monkeypatch.setattr(walking, "walk", lambda *_: iter(found))
     host = FakeHost(writable=(tmp,))
     for match in (None, ("d",), ("mounted",)):
         entries = [entry.path for action in ClearCache(str(root), match=match).plan(host) for entry in action.entries]

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runbook.modules.acting import tree
+from runbook.modules.acting import walking
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Move, Own, Write
@@ -80,7 +80,7 @@ def action(root, kind, *rest):
         return Move(str(Path(root, *rest[0])), str(Path(root, *rest[1])))
     place, uid, gid, mode = rest
     top = str(Path(root, *place))
-    entries = tuple(found.entry for found in tree.walk(Host(), top))
+    entries = tuple(found.entry for found in walking.walk(Host(), top))
     return Own(top, entries, uid=uid, gid=gid, file_mode=mode, directory_mode=mode)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = """
 import json, os, subprocess, sys
-from runbook.modules.acting import tree
+from runbook.modules.acting import walking
 from runbook.modules.actions import Delete, Own, Write, Move, Entry
 from runbook.modules.acting.hands import Hands
 from runbook.modules.host import Host
@@ -22,7 +22,7 @@ os.makedirs(f"{tmp}/w/below/d"); os.makedirs(f"{tmp}/outside/d"); os.makedirs(f"
 for name in ("outside/f", "outside/d/f", "w/file", "w/own", "w/a b/x"):
     open(f"{tmp}/{name}", "w").write(name)
 mount(f"{tmp}/outside", f"{tmp}/w/below"); mount(f"{tmp}/outside/f", f"{tmp}/w/file"); mount(f"{tmp}/outside/d", f"{tmp}/w/a b")
-told = {"walk": {found.path: found.mount for found in tree.walk(Host(), f"{tmp}/w")}}
+told = {"walk": {found.path: found.mount for found in walking.walk(Host(), f"{tmp}/w")}}
 
 def entry(path):
     seen = os.lstat(f"{tmp}/w/{path}")

@@ -13,7 +13,7 @@ import stat
 
 import pytest
 
-from runbook.modules.acting import owners, tree
+from runbook.modules.acting import owners, walking
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Delete, Move, Own, Write
@@ -67,14 +67,14 @@ def fill(inside):
 
 def entries(inside):
     try:
-        return tuple(found.entry for found in tree.walk(Host(), str(inside / "d")) if found.path)
+        return tuple(found.entry for found in walking.walk(Host(), str(inside / "d")) if found.path)
     except (Refused, Failed):
         return ()
 
 
 def acts(inside, outside, kind):
     """A plan made by what is seen below `d`, and one made by an attacker's wish: the outside's own inodes."""
-    wished = tuple(found.entry for found in tree.walk(Host(), str(outside)) if found.path)
+    wished = tuple(found.entry for found in walking.walk(Host(), str(outside)) if found.path)
     for seen in (entries(inside), wished):
         if kind == "delete":
             yield Delete(f"{inside}/d", seen)

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from runbook.modules.acting import owners, tree
+from runbook.modules.acting import owners, walking
 from runbook.modules.acting.hands import Hands
 from runbook.modules.acting.perform import Performance, undo_all
 from runbook.modules.actions import Delete, Entry, Own
@@ -24,7 +24,7 @@ class Bench:
         self.hands = None
 
     def entries(self, below=""):
-        return tuple(found.entry for found in tree.walk(Host(), f"{self.root}/{below}".rstrip("/")))
+        return tuple(found.entry for found in walking.walk(Host(), f"{self.root}/{below}".rstrip("/")))
 
     def do(self, *actions, check=False):
         self.hands = Hands([str(self.root)], self.undos.append, lambda _: None)

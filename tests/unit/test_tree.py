@@ -5,14 +5,14 @@ import pwd
 
 import pytest
 
-from runbook.modules.acting import tree, writable
+from runbook.modules.acting import tree, walking, writable
 from runbook.modules.acting.tree import DEEPEST, Tree
 from runbook.modules.declare import Refused
 from runbook.modules.host import Host
 
 
 def paths(root):
-    return [found.path for found in tree.walk(Host(), str(root))]
+    return [found.path for found in walking.walk(Host(), str(root))]
 
 
 def test_a_walk_yields_children_before_their_directory_and_the_root_last(tmp_path):
@@ -26,7 +26,7 @@ def test_a_walk_shows_a_link_and_does_not_follow_it(tmp_path):
     (tmp_path / "there/secret").write_text("x")
     (tmp_path / "here").mkdir()
     (tmp_path / "here/link").symlink_to(tmp_path / "there")
-    found = list(tree.walk(Host(), str(tmp_path / "here")))
+    found = list(walking.walk(Host(), str(tmp_path / "here")))
     assert [(one.path, one.link) for one in found] == [("link", True), ("", False)]
 
 
@@ -46,7 +46,7 @@ def test_a_walk_through_a_link_is_refused(tmp_path):
 
 def test_a_walk_of_a_file_yields_only_it(tmp_path):
     (tmp_path / "f").write_text("123")
-    (only,) = tree.walk(Host(), str(tmp_path / "f"))
+    (only,) = walking.walk(Host(), str(tmp_path / "f"))
     assert (only.path, only.file, only.entry.size) == ("", True, 3)
 
 
