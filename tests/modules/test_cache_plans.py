@@ -115,7 +115,7 @@ def test_what_is_mounted_below_stays_with_the_directories_above_it(tmp, monkeypa
         assert entries == (["file"] if match is None else [])
     file, mounted, folder, top = (each.stat for each in found)
     folders = [Folder("d", folder, [], [("mounted", mounted)]), Folder("", top, [("file", file)], [])]
-    monkeypatch.setattr(tree, "folders", lambda *_: iter(folders))
+    monkeypatch.setattr(walking, "folders", lambda *_: iter(folders))
     owned = [
         entry.path for action in Chown(str(root), mode="0700", recursive=True).plan(host) for entry in action.entries
     ]
