@@ -14,7 +14,7 @@ from runbook.engine.detect import errors as failures
 from runbook.engine.detect.attempts import Attempt
 from runbook.engine.errors import RenderError
 from runbook.engine.language import chosen, render
-from runbook.engine.language.cases import Ending
+from runbook.engine.language.case_model import Ending
 from runbook.engine.model import Lacking, Mode, NotSeen, Outcome, StepStatus
 from runbook.engine.people import Ack, Approval, Maintenance, People, Reset
 from runbook.engine.recover import commands as words
@@ -29,8 +29,8 @@ from runbook.modules.declare import Impact
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from runbook.engine.language.cases import Case, Happening, Suite
-    from runbook.engine.language.cases import People as Saying
+    from runbook.engine.language.case_model import Case, Happening, Suite
+    from runbook.engine.language.case_model import People as Saying
     from runbook.engine.model import Detector, Runbook
     from runbook.engine.recover.commands import Command, Event
     from runbook.engine.recover.state import Incident, Task

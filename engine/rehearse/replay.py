@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from runbook.engine.errors import RenderError
 from runbook.engine.fleet import messages
 from runbook.engine.language import render
-from runbook.engine.language.cases import Case, Happening, Sight
+from runbook.engine.language.case_model import Case, Happening, Sight
 from runbook.engine.model import Seen
 from runbook.engine.rehearse.play import LONGEST, Play, Played
 from runbook.modules import catalogue, look

@@ -13,7 +13,7 @@ from runbook.modules.frozen import frozen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runbook.engine.language.cases import Case, Suite
+    from runbook.engine.language.case_model import Case, Suite
     from runbook.engine.model import Runbook
 
 

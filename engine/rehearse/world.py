@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.language.cases import Ending, Sight
+from runbook.engine.language.case_model import Ending, Sight
 from runbook.engine.model import Lacking, NotSeen, Outcome, Record, Seen, StepStatus
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from runbook.engine.language.cases import Happening
+    from runbook.engine.language.case_model import Happening
     from runbook.engine.model import Detector, Look, Order
     from runbook.engine.rehearse.logs import Logs
 
