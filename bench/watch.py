@@ -1,11 +1,16 @@
-"""How soon `runbook watch` begins to recover, from the fault to the step that runs on the host; and what idling costs.
+"""How soon `runbook watch` begins to recover after a fault, and how soon the step runs; and what idling costs.
 
-Each fault is another subject, so that no incident waits for the one before it. The step writes down when it runs. By
-event `every` is an hour, so that no look that is due can help.
+Each fault is another subject, so that no incident waits for the one before it. When its recovery began stands in the
+journal; the step writes down when it runs on the host. By event `every` is an hour, so that no look that is due can
+help.
+
+    .venv/bin/python bench/watch.py                        # all of it
+    .venv/bin/python bench/watch.py --rounds 20 died lines # some kinds of faults, this often
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import itertools
 import json
@@ -16,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,15 +35,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 NEEDS_ANSIBLE = False
-LEAST: Final = 20  # faults of a kind
+LEAST: Final = 12  # faults of a kind
 PATIENCE: Final = 60.0  # seconds
 DETECTORS: Final = 100
 EVERY: Final = 30.0
-SPAN: Final = 60.0  # seconds of idling that are measured
+SPAN: Final = 30.0  # seconds of idling that are measured: one tick, and what comes of it
 SHARE: Final = 0.5  # percent of a core
 MEMORY: Final = 60.0  # MB
 _TICK: Final = os.sysconf("SC_CLK_TCK")
-_PAUSE: Final = 1.1  # seconds between two faults: what stirs all the time is looked at less often
+_PAUSE: Final = 0.5  # seconds between two faults, at least: the step before has ended, and was verified once
+KINDS: Final = ("died", "pidfile", "file", "lines", "kernel", "signature", "polled")
+OTHERS: Final = ("ssh", "idle")
 _SERIAL = itertools.count(os.getpid() % 30000 * 1000)
 
 BOOK = """
@@ -95,10 +103,9 @@ LINES = """
 
 
 def results(rounds: int) -> list[measure.Result]:
-    """Measure; at least twenty faults of each kind, whatever `rounds` says."""
+    """Measure; at least twelve faults of each kind, whatever `rounds` says."""
     count = max(LEAST, rounds)
-    found = _local(count) + _remote(count)
-    return found + _idle()
+    return [*_local(count), *_remote(count), *_idle()]
 
 
 class Bed:
@@ -112,7 +119,8 @@ class Bed:
     def __init__(self, folder: Path, *hosts: str) -> None:
         self.folder, self.acts, self.pids = folder, folder / "acts", folder / "pids"
         self.hosts = hosts
-        for each in (self.acts, self.pids):
+        self.journal = folder / "watch" / "journal.db"  # no detector looks at the directory in which it is written
+        for each in (self.acts, self.pids, self.journal.parent):
             each.mkdir(parents=True)
         self.log = folder / "app.log"
         self.log.write_text("started\n")
@@ -146,34 +154,40 @@ class Bed:
         """Make the file that should not be there."""
         (self.folder / f"ill-{fault}").touch()
 
-    def took(self, do: Callable[[str], None], faults: Sequence[str]) -> list[float]:
-        """Break one after the other; return after how many milliseconds the step ran, the first left out."""
-        taken = []
+    def took(self, do: Callable[[str], None], faults: Sequence[str], name: str, limit: float) -> measure.Result:
+        """Break one after the other, the first uncounted; return after how long their recoveries began."""
+        times = []
         for number, fault in enumerate(faults):
-            time.sleep(_PAUSE + number * 0.137 % 1.0)  # so that polling is met at any moment
+            time.sleep(_PAUSE + number / len(faults))  # so that polling is met at any moment
             began = time.time()
             do(fault)
-            ran = _until(lambda file=self.acts / fault: _stamp(file), f"{do.__name__} {fault}")
-            taken.append((ran - began) * 1000)
-        return taken[1:]
+            times.append((began, _until(partial(_stamp, self.acts / fault), f"{do.__name__} {fault}")))
+        with open_journal(str(self.journal), read_only=True) as opened:
+            asked = "SELECT min(at) FROM events WHERE kind = 'recovery.begun' AND at BETWEEN ? AND ?"
+            decided = [opened.ask(asked, both)[0][0] for both in times]
+        begun = [(at - began) * 1000 for at, (began, _) in zip(decided, times, strict=True)][1:]
+        ran = [(at - began) * 1000 for began, at in times][1:]
+        load = f"{len(ran)} faults; load {os.getloadavg()[0]:.0f}"
+        runs = f"the step runs after {statistics.median(ran):.0f} ms ({min(ran):.0f} to {max(ran):.0f})"
+        detail = f"{min(begun):.0f} to {max(begun):.0f} ms; {runs}, {load}"
+        return measure.Result(f"fault to recovery begun, {name}", statistics.median(begun), limit, "ms", (detail,))
 
     @contextlib.contextmanager
     def watched(self, *books: str) -> Iterator[subprocess.Popen[bytes]]:
         """Watch runbooks; yields when everything was looked at twice."""
-        journal = self.folder / "journal.db"
         paths = []
         for number, text in enumerate(books):
             paths.append(self.folder / f"book-{number}.yaml")
             paths[-1].write_text(text)
-        env = {**os.environ, "RUNBOOK_JOURNAL": str(journal), "RUNBOOK_AGENT_DIR": str(self.folder / "agent")}
+        env = {**os.environ, "RUNBOOK_JOURNAL": str(self.journal), "RUNBOOK_AGENT_DIR": str(self.folder / "agent")}
         env.pop("PYTHONDONTWRITEBYTECODE", None)
-        with (self.folder / "watch.log").open("wb") as log:
+        with self.journal.with_name("watch.log").open("wb") as log:
             argv = [measure.RUNBOOK, "watch", *map(str, paths), *self.hosts]
             process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            _until(lambda: _standing(journal) == len(books) or process.poll(), "the watch")
+            _until(lambda: _standing(self.journal) == len(books) or process.poll(), "the watch")
             if process.poll() is not None:
-                sys.exit(f"the watch ended:\n{(self.folder / 'watch.log').read_text()}")
+                sys.exit(f"the watch ended:\n{self.journal.with_name('watch.log').read_text()}")
             time.sleep(
                 2.0
             )  # what is newly listened to is looked at once more; the agent imports what its workers had to
@@ -191,7 +205,7 @@ class Bed:
                         os.kill(pid, signal.SIGKILL)
 
 
-def _local(count: int) -> list[measure.Result]:
+def _local(count: int, kinds: Sequence[str] = KINDS) -> Iterator[measure.Result]:
     with tempfile.TemporaryDirectory(prefix="runbook-bench-") as folder:
         bed = Bed(Path(folder, "bed"))
         died, daemons, polled, spoiled, logged = (bed.names(count) for _ in range(5))
@@ -208,26 +222,29 @@ def _local(count: int) -> list[measure.Result]:
                 LINES, [""], kind="signature", log="{kernel: true, signatures: [kmsg.xid]}", subject="gpu"
             )
         second = BOOK.format(name="polled", every="1s") + bed.written(POLLED, polled, every="1s")
-        with bed.watched(text, second):
-            found = [
-                _result("a process dies", bed.took(bed.kill, died), 50),
-                _result("a process of a pidfile dies", bed.took(bed.kill, daemons), 50),
-                _result("a file appears", bed.took(bed.spoil, spoiled), 100),
-                _result("a line in a log", bed.took(bed.append, logged), 100),
-            ]
-            if kernel:
-                found.append(_result("a line of the kernel, by pattern", bed.took(_kernel, bed.names(count)), 100))
-                cards = [f"0000-{int(fault) % 0x100:02x}-{int(fault) // 256 % 0x20:02x}" for fault in bed.names(count)]
-                found.append(_result("a line of the kernel, by signature", bed.took(_xid, cards), 100))
-            found.append(_result("polling each second alone", bed.took(bed.spoil, polled), 1200))
-        return found
+        cards = [f"0000-{int(fault) % 0x100:02x}-{int(fault) // 256 % 0x20:02x}" for fault in bed.names(count)]
+        faults = {
+            "died": (bed.kill, died, "a process dies", 50),
+            "pidfile": (bed.kill, daemons, "a process of a pidfile dies", 50),
+            "file": (bed.spoil, spoiled, "a file appears", 100),
+            "lines": (bed.append, logged, "a line in a log", 100),
+            "kernel": (_kernel, bed.names(count), "a line of the kernel, by pattern", 100),
+            "signature": (_xid, cards, "a line of the kernel, by signature", 100),
+            "polled": (bed.spoil, polled, "polling each second alone", 1200),
+        }
+        chosen = [kind for kind in faults if kind in kinds and (kernel or kind not in {"kernel", "signature"})]
+        if not chosen:
+            return
+        with bed.watched(text, *([second] if "polled" in chosen else [])):
+            for kind in chosen:
+                yield bed.took(*faults[kind])
 
 
-def _remote(count: int) -> list[measure.Result]:
+def _remote(count: int) -> Iterator[measure.Result]:
     import sshds
 
     if sshds.lacking():
-        return []
+        return
     with (
         tempfile.TemporaryDirectory(prefix="runbook-bench-") as folder,
         sshds.running(Path(folder, "s"), 1) as hosts,
@@ -240,10 +257,8 @@ def _remote(count: int) -> list[measure.Result]:
         text = BOOK.format(name="events", every="1h").replace("every:", "hosts: all\nevery:")
         text += bed.written(DIED, died) + bed.written(LINES, [""], kind="log", log=log, subject="what")
         with bed.watched(text):
-            return [
-                _result("over SSH, a process dies", bed.took(bed.kill, died), 300),
-                _result("over SSH, a line in a log", bed.took(bed.append, logged), 300),
-            ]
+            yield bed.took(bed.kill, died, "over SSH, a process dies", 300)
+            yield bed.took(bed.append, logged, "over SSH, a line in a log", 300)
 
 
 def _idle() -> list[measure.Result]:
@@ -290,12 +305,6 @@ def _mixed(folder: Path) -> str:
             text += f"  - name: d{number}\n    {probe.replace('#', f'{each:02}')}\n{condition}"
     assert number == DETECTORS
     return text
-
-
-def _result(name: str, taken: list[float], limit: float) -> measure.Result:
-    median = statistics.median(taken)
-    spread = f"{min(taken):.0f} to {max(taken):.0f} ms, {len(taken)} faults; load {os.getloadavg()[0]:.0f}"
-    return measure.Result(f"from the fault to the step, {name}", median, limit, "ms", (spread,))
 
 
 def _kernel(fault: str) -> None:
@@ -351,6 +360,22 @@ def _peak(pid: int) -> float:
     return int(line.split()[1]) * 1024 / 1e6
 
 
+def main() -> None:
+    """Measure what is asked for, and print it as it comes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join((*KINDS, *OTHERS))}; default all")
+    parser.add_argument("--rounds", type=int, default=LEAST, help="faults of each kind")
+    given = parser.parse_args()
+    kinds = given.kinds or (*KINDS, *OTHERS)
+    if unknown := set(kinds).difference(KINDS, OTHERS):
+        parser.error(f"there is no kind {', '.join(sorted(unknown))}")
+    for result in _local(given.rounds, kinds):
+        print(result, flush=True)
+    for result in _remote(given.rounds) if "ssh" in kinds else ():
+        print(result, flush=True)
+    for result in _idle() if "idle" in kinds else ():
+        print(result, flush=True)
+
+
 if __name__ == "__main__":
-    for result in results(int(sys.argv[1]) if len(sys.argv) > 1 else LEAST):
-        print(result)
+    main()

@@ -206,12 +206,13 @@ class Driver:
         if told is not None:
             return told
         self.state = after
-        for fact in facts:
-            self._observed(fact)
-            if self._teller is not None:
+        if self._teller is not None:
+            for fact in facts:
                 self._teller.hear(fact)
         for command in commands:
             self._perform(command)
+        for fact in facts:  # what is sent is not held up by who writes a log
+            self._observed(fact)
         for lease in over:
             self._flight.release(lease)
         return None

@@ -18,7 +18,8 @@ from runbook.modules.act import Act
 from runbook.modules.batch import Batch
 from runbook.modules.declare import Refused
 from runbook.modules.ledger import KEPT, Ledger
-from runbook.modules.rest import NAME, Rest
+from runbook.modules.bootstrap import PARTS
+from runbook.modules.rest import Rest
 from runbook.modules.standing import Standing
 from runbook.modules.states import States
 from runbook.modules.warming import Warming
@@ -121,8 +122,9 @@ class Agent:
         ready, can_write = child.poll(listening, self._answers if self._outgoing else None, deadline)
         if can_write:
             self._flush()
-        if self._rest.descriptor in ready and self._rest.asked():
-            self._await(NAME)
+        if self._rest.descriptor in ready:
+            for part in self._rest.asked():
+                self._await(part)
         if self._woken in ready:
             os.read(self._woken, 4096)
             self.leave()
@@ -249,9 +251,7 @@ class Agent:
         """Ask for the layers that a request needs and that are not here; tell whether it has to wait for them."""
         from runbook.modules import layers  # few requests need any
 
-        lacking = layers.lacking(message)
-        if self._rest.lacking() and NAME in message["layers"]:
-            lacking.append(NAME)
+        lacking = layers.lacking(message) + self._rest.lacking(message["layers"])
         if lacking:
             self._parked.append(message)
         for digest in lacking:
@@ -272,7 +272,7 @@ class Agent:
         self._awaited.discard(digest)
         try:
             if not reason:
-                (self._rest.take(message["body"]) if digest == NAME else layers.take(digest, message["body"]))
+                (self._rest if digest in PARTS else layers).take(digest, message["body"])
         except (bootstrap.Unusable, ValueError) as error:
             reason = str(error)
         parked, self._parked = self._parked, []

@@ -6,15 +6,16 @@ What is too new for Python 3.9 or not in the standard library can't stand here.
 import contextlib
 import gc
 import importlib.machinery
-import importlib.util
 import json
+import marshal
 import os
 import sys
-from typing import Any, NoReturn, Optional
+from typing import Any, Dict, NoReturn
 
 REQUESTS, ANSWERS = 0, 1
 BUNDLE = ".bytecode"
-PATIENCE = 30.0  # seconds for the second part of the code to come
+PARTS = ("", "acting", "rest")  # of a bundle: the first is there when the agent starts, the others when they are needed
+PATIENCE = 30.0  # seconds for another part of the code to come
 LINK, DIRECTORY, FILE, KIND = 0o120000, 0o040000, 0o100000, 0o170000
 LIBRARIES = ("/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib", "/usr/lib/wsl/lib", "/run/opengl-driver/lib")
 
@@ -205,7 +206,9 @@ def furnish(base: str, hello: "dict[str, Any]") -> str:
         Unusable: it can't be kept.
     """
     code = os.path.join(base, "code", hello["hash"])
-    whole = hello.get("magic") == importlib.util.MAGIC_NUMBER.hex()  # its bytecode is ours
+    from _frozen_importlib_external import MAGIC_NUMBER  # `importlib.util` takes longer than all else here
+
+    whole = hello.get("magic") == MAGIC_NUMBER.hex()  # its bytecode is ours
     if whole:
         code += f"-{hello['magic']}{BUNDLE}"
     private(base)
@@ -258,22 +261,20 @@ class Installed:
 
 
 class Bundle:
-    """The agent's code as two files of bytecode: nothing to unpack, to compile or to search for.
+    """The agent's code as files of bytecode: nothing to unpack, to compile or to search for.
 
-    4 bytes of the index's length, 8 of the file's, the index in JSON, and what it points to. The first file has what
-    usual looks need; the second comes when something else is imported first. It is asked for by a child of the agent,
-    which can wait for it; the agent itself can't.
+    4 bytes of the index's length, 8 of the file's, the index, and what it points to. The first file has the index and
+    what usual looks need; another comes when something of it is imported first. It is asked for by a child of the
+    agent, which can wait for it; the agent itself can't.
     """
 
     def __init__(self, path: str) -> None:
-        with open(path, "rb", buffering=0) as file:
-            self._data = memoryview(file.read())
         self._path = path
-        self._start = 12 + int.from_bytes(self._data[:4], "big")
-        self._index = json.loads(bytes(self._data[12 : self._start]))
-        self._rest: Optional[memoryview] = None
-        self.rest = path[: -len(BUNDLE)] + ".rest" + BUNDLE  # the second file
-        self.wants = -1  # where a child writes that it needs it
+        self.paths = [path, *(f"{path[: -len(BUNDLE)]}.{name}{BUNDLE}" for name in PARTS[1:])]
+        head, code = _opened(path)
+        self._index: Dict[str, "tuple[int, int, int, bool]"] = marshal.loads(head)  # noqa: S302 -- of our own file
+        self._codes = {0: code}
+        self.wants = -1  # where a child writes which part it needs
         self.agent = 0  # the agent's process
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> Any:
@@ -281,16 +282,20 @@ class Bundle:
         found = self._index.get(name)
         if found is None:
             return None
-        place = f"{self._path}/{found[0]}"
-        spec = importlib.machinery.ModuleSpec(name, self, origin=place)  # type: ignore[arg-type]
+        package = found[3]
+        place = f"{self._path}/{name.replace('.', '/')}"
+        spec = importlib.machinery.ModuleSpec(
+            name, self, origin=f"{place}/__init__.py" if package else f"{place}.py"  # type: ignore[arg-type]
+        )
         spec.has_location = True
-        if place.endswith("/__init__.py"):
-            spec.submodule_search_locations = [os.path.dirname(place)]
+        if package:
+            spec.submodule_search_locations = [place]
         return spec
 
-    def first(self, name: str) -> bool:
-        """Tell whether one of the agent's modules stands in the first file; one that there is not does not."""
-        return bool((self._index.get(f"runbook.modules.{name}") or (0,))[-1])
+    def part(self, name: str) -> int:
+        """Return in which part one of the agent's modules stands; that of one that there is not is the last."""
+        found = self._index.get(f"runbook.modules.{name}")
+        return len(PARTS) - 1 if found is None else found[2]
 
     def names(self, package: str) -> "list[str]":
         """Return what is directly in a package."""
@@ -302,34 +307,39 @@ class Bundle:
 
     def exec_module(self, module: Any) -> None:
         """Run a module."""
-        import marshal
+        start, size, part, _ = self._index[module.__name__]
+        code = self._code(part)[start : start + size]
+        exec(marshal.loads(code), module.__dict__)  # noqa: S102, S302 -- of our own file
 
-        _, start, size, first = self._index[module.__name__]
-        code = self._data[self._start + start :] if first else self._second()[start:]
-        exec(marshal.loads(code[:size]), module.__dict__)  # noqa: S102, S302 -- of our own file
+    def _code(self, part: int) -> memoryview:
+        """Return what a file holds; a child waits until it is there."""
+        if part not in self._codes:
+            path = self.paths[part]
+            if not intact(path):
+                self._await(part)
+            private(path)
+            self._codes[part] = _opened(path)[1]
+        return self._codes[part]
 
-    def _second(self) -> memoryview:
-        """Return what the second file holds; a child waits until it is there."""
-        if self._rest is None:
-            if not intact(self.rest):
-                self._await()
-            private(self.rest)
-            with open(self.rest, "rb", buffering=0) as file:
-                data = memoryview(file.read())
-            self._rest = data[12 + int.from_bytes(data[:4], "big") :]
-        return self._rest
-
-    def _await(self) -> None:
+    def _await(self, part: int) -> None:
         if self.wants < 0 or os.getpid() == self.agent:
             raise ImportError("this part of the agent's code has not come yet")
         import time
 
         until = time.monotonic() + PATIENCE
-        os.write(self.wants, b".")
-        while not intact(self.rest):
+        os.write(self.wants, bytes([part]))
+        while not intact(self.paths[part]):
             if time.monotonic() > until:
                 raise ImportError(f"the controller did not send the rest of the agent's code within {PATIENCE:g} s")
             time.sleep(0.005)
+
+
+def _opened(path: str) -> "tuple[memoryview, memoryview]":
+    """Return the index that a bundle's file begins with, empty in all but the first, and what stands behind it."""
+    with open(path, "rb", buffering=0) as file:
+        data = memoryview(file.read())
+    start = 12 + int.from_bytes(data[:4], "big")
+    return data[12:start], data[start:]
 
 
 def intact(path: str) -> bool:
@@ -345,10 +355,9 @@ def store(pack: bytes, place: str) -> None:
     Raises:
         Unusable: it did not arrive whole, or there is no room for it.
     """
-    import hashlib
     import zlib
 
-    if hashlib.sha256(pack[32:]).digest() != pack[:32]:
+    if _sha256(pack[32:]) != pack[:32]:
         raise Unusable("the packed modules arrived damaged: their hash is not the one that was announced")
     fresh = f"{place}.{os.getpid()}"
     try:
@@ -366,6 +375,19 @@ def store(pack: bytes, place: str) -> None:
         with contextlib.suppress(OSError):
             os.unlink(fresh)
         raise Unusable(f"the agent's code can't be kept in {place}: {error.strerror}") from error
+
+
+def _sha256(data: bytes) -> bytes:
+    """Return the hash by Python's own code: to load OpenSSL for `hashlib` takes longer than all that is hashed here."""
+    try:
+        import _sha256 as found  # type: ignore[import-not-found]
+    except ImportError:  # from 3.12 on it has another name, and a Python that keeps to FIPS has neither
+        try:
+            import _sha2 as found  # type: ignore[import-not-found]
+        except ImportError:
+            import hashlib as found  # type: ignore[no-redef]
+    digest: bytes = found.sha256(data).digest()
+    return digest
 
 
 def keep(_loader: object, path: str, data: bytes, **_mode: int) -> None:
@@ -401,6 +423,7 @@ def main() -> int:
         sys.meta_path.append(Installed())
     from runbook.modules import agent
 
+    sys.modules["runbook.modules.bootstrap"] = sys.modules[__name__]  # which few imports would have run once more
     if not str(agent.__file__).startswith(code + "/"):
         end(f"another `runbook` stands before the agent's own: {agent.__file__}")
     return agent.main(base, REQUESTS, ANSWERS)

@@ -16,6 +16,7 @@ from typing import (
     Iterator,
     List,
     Mapping,
+    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -182,6 +183,15 @@ class Step:
         return {}
 
 
+class Tally(NamedTuple):
+    """How far a set of things is that a probe looks at, such as jobs, and that ends some time."""
+
+    counts: Mapping[str, int]  # by state
+    active: int  # how many are not over
+    failed: int  # how many are over, and not well
+    left: Tuple[str, ...]  # of these, a line each, those that are given up first
+
+
 @frozen
 class Probe:
     """Code that looks at a host and changes nothing. Subclasses are frozen dataclasses of their parameters."""
@@ -195,6 +205,17 @@ class Probe:
     first: ClassVar[Optional[str]] = None
     timeout: ClassVar[float] = 30.0  # seconds for one look
     needs: ClassVar[Tuple[str, ...]] = ()  # distributions beyond the standard library, psutil and pynvml
+    counting: ClassVar[Optional[str]] = None  # the parameter with which its looks count, for `tally`
+
+    @classmethod
+    def tally(cls, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Optional[Tally]:  # noqa: ARG003 -- as above
+        """Return how far what it looks at is, where that ends some time.
+
+        Args:
+            state: what the look remembered.
+            records: the fields of what it saw.
+        """
+        return None
 
     @classmethod
     def deadline(cls, params: Mapping[str, Any]) -> float:

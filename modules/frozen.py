@@ -217,12 +217,13 @@ def _init(self: Any, *args: Any, **given: Any) -> None:
     if len(args) > len(known):
         raise TypeError(f"{type(self).__name__}() takes {len(known)} arguments, {len(args)} were given")
     values.update(zip(known, args))
-    for name in given:
-        if name not in known or name in values:
-            problem = "twice the argument" if name in values else "an unexpected argument"
-            raise TypeError(f"{type(self).__name__}() got {problem} {name!r}")
-    values.update(given)
-    for name, each in known.items():
+    if given:
+        for name in given if values or not given.keys() <= known.keys() else ():
+            if name not in known or name in values:
+                problem = "twice the argument" if name in values else "an unexpected argument"
+                raise TypeError(f"{type(self).__name__}() got {problem} {name!r}")
+        values.update(given)
+    for name, each in known.items() if len(values) < len(known) else ():
         if name not in values:
             if each.default is not MISSING:
                 values[name] = each.default

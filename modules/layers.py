@@ -11,8 +11,8 @@ import os
 import sys
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from runbook.modules import needs, rest
-from runbook.modules.bootstrap import Unusable, private, unpack
+from runbook.modules import needs
+from runbook.modules.bootstrap import PARTS, Unusable, private, unpack
 
 OWN = "runbook_modules"  # under this name users' modules are imported
 _CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # of the agent
@@ -23,7 +23,7 @@ def lacking(message: Mapping[str, Any]) -> List[str]:
     """Return the layers of a request that are not here; those that are will not be tidied away for a while."""
     found = []
     for digest in message.get("layers", ()):
-        if digest == rest.NAME:
+        if digest in PARTS:
             continue  # no layer: `rest.py` knows of it
         try:
             os.utime(_place(digest))

@@ -1,7 +1,7 @@
-"""A worker that stays from one request to the next: to fork one costs as much as some twenty looks, and it comes cold.
+"""Workers that stay from one request to the next: to fork one costs as much as some twenty looks, and it comes cold.
 
-It gets each request's looks, and the pipe to take them from, over a socket whose other end is the agent's; when that is
-closed, it ends.
+Each gets a request's looks, and the pipe to take them from, over a socket whose other end is the agent's; when that
+is closed, it ends.
 """
 
 import _socket  # what `socket` has beside costs an agent's first look more than the look
@@ -19,6 +19,7 @@ _LENGTH = struct.Struct("!I")
 _DESCRIPTOR = struct.Struct("i")
 _AT_ONCE = 1 << 16  # bytes of an order that are read at once
 _PATIENCE = 2.0  # seconds for an idle worker to take an order
+_KEPT = 2  # workers: something may happen while another look, such as a verification's, goes on
 _USES = 200  # requests after which a worker has stood long enough: what leaks in a probe ends with it
 
 
@@ -112,7 +113,7 @@ class Worker:
 
 
 class Standing:
-    """The worker that waits for the next request, if one does."""
+    """The workers that wait for the next requests."""
 
     def __init__(self) -> None:
         self._waiting: List[Worker] = []
@@ -141,13 +142,13 @@ class Standing:
 
     def give_back(self, worker: Worker) -> None:
         """Keep a worker for the next request, or let it end."""
-        if worker.fit and worker.ears == self._ears and not self._waiting:
+        if worker.fit and worker.ears == self._ears and len(self._waiting) < _KEPT:
             self._waiting.append(worker)
         else:
             worker.end()
 
     def leave(self) -> None:
-        """Let it end."""
+        """Let them end."""
         while self._waiting:
             self._waiting.pop().end()
 

@@ -2,13 +2,14 @@
 
 import enum
 import typing
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Type, TypeVar, Union
 
 from runbook.modules.declare import UNSEEN, Invalid, Kind, Probe, Record, Step, Unclear
 from runbook.modules.formats.structure import DEEPEST, shallow
 from runbook.modules.frozen import fields
 
 Module = TypeVar("Module", Step, Probe)
+_SCALARS = {str, int, float, bool, type(None)}
 _SHOWN = 60  # characters of a value in a message
 _KINDS: Mapping[type, str] = {str: "text", list: "list", tuple: "tuple", dict: "mapping"}
 
@@ -78,18 +79,17 @@ def travelling(record: Record, subject: Optional[str]) -> Dict[str, Any]:
         Unclear: its subject could not be seen, or a field is a structure that is too deep.
     """
     seen = {field.name: getattr(record, field.name) for field in fields(record)}
-    unseen = [name for name, value in seen.items() if value is UNSEEN]
-    for name, value in seen.items():
-        if isinstance(value, (dict, list, tuple)) and not shallow(value):
-            raise Unclear(f"its `{name}` is nested more than {DEEPEST} levels deep")
-    if subject in unseen:
-        raise Unclear(f"its subject ({subject}) could not be seen")
+    unseen: List[str] = []
+    if not _SCALARS.issuperset(map(type, seen.values())):
+        unseen = [name for name, value in seen.items() if value is UNSEEN]
+        for name, value in seen.items():
+            if isinstance(value, (dict, list, tuple)) and not shallow(value):
+                raise Unclear(f"its `{name}` is nested more than {DEEPEST} levels deep")
+        if subject in unseen:
+            raise Unclear(f"its subject ({subject}) could not be seen")
     named = seen.get(subject or "")
-    return {
-        "subject": "" if named is None else str(named),
-        "fields": {**seen, **dict.fromkeys(unseen)},
-        **({"unseen": unseen} if unseen else {}),
-    }
+    known: Dict[str, Any] = {"subject": "" if named is None else str(named), "fields": seen}
+    return {**known, "fields": {**seen, **dict.fromkeys(unseen)}, "unseen": unseen} if unseen else known
 
 
 def _fit(hint: Any, value: Any) -> Any:

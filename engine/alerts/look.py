@@ -18,7 +18,7 @@ from runbook.engine.model import UNKNOWN, Lacking, NotSeen, Record, Seen
 from runbook.modules.probes.alert import Alert as AlertProbe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from runbook.engine.alerts.residents import Residents
     from runbook.engine.model import Detector, Look
@@ -28,6 +28,8 @@ PROBE: Final = "alert"
 DEAF: Final = "only `runbook watch --alerts ADDRESS` hears alerts"
 OVER: Final = 86400.0  # seconds for which it is remembered that an alert was resolved
 MOST: Final = 300  # alerts of one detector on one host
+APART: Final = 50  # subjects of one detector on one host that are told apart: what is limited is limited for each
+OTHERS: Final = "other alerts"  # the subject of all that come beyond
 _SEVERAL: Final = 2.0  # repetitions without a word after which nothing is known any more
 _LONGEST: Final = 160  # characters of a subject
 
@@ -60,11 +62,12 @@ def look(
             known[alert.fingerprint] = alert
     groups = residents.groups(given.receiver)
     alerts = [_left_out(each, groups) for each in known.values() if not _is_old(each, now)]
-    if not alerts:
-        return Seen()
     alerts = sorted(sorted(alerts, key=lambda each: each.heard)[-MOST:], key=_rank)
-    records = tuple(_record(each, given, now) for each in alerts)
-    return Seen(records, {"alerts": [each.kept() for each in alerts]})
+    apart = _apart(alerts, cursor.get("subjects") or {}, now)
+    if not alerts and not apart:
+        return Seen()
+    records = tuple(_record(each, given, now, apart) for each in alerts)
+    return Seen(records, {"alerts": [each.kept() for each in alerts], "subjects": apart})
 
 
 def wanted(plan: Plan, detector: Detector, host: str) -> AlertProbe:
@@ -105,13 +108,29 @@ def subject(alert: Alert) -> str:
     return f"{text[: _LONGEST - 20]}… {hashlib.sha256(text.encode()).hexdigest()[:18]}"
 
 
+def _apart(alerts: Iterable[Alert], before: Mapping[str, float], now: float) -> dict[str, float]:
+    """Return the subjects that are told apart, and when they were heard of last.
+
+    Whoever can choose an alert's instance, and has them come and go, makes no more of them than this in a week.
+    """
+    found = {about: heard for about, heard in before.items() if now - heard <= FORGOTTEN}
+    for alert in alerts:
+        about = subject(alert)
+        if about in found or len(found) < APART:
+            found[about] = max(found.get(about, 0.0), alert.heard)
+    return found
+
+
 def _rank(alert: Alert) -> tuple[bool, float, str]:
     """Order alerts: of several of one subject that fire, the one that has for longest stands for all."""
     return alert.status != "firing", alert.starts_at, alert.fingerprint
 
 
-def _record(alert: Alert, given: AlertProbe, now: float) -> Record:
+def _record(alert: Alert, given: AlertProbe, now: float, apart: Collection[str]) -> Record:
     about = subject(alert)
+    if about not in apart:
+        named = alert.labels.get("alertname", "")
+        about = f"{OTHERS}: {named}" if named in given.alertname else OTHERS
     silent = alert.status == "firing" and (alert.left_out or now - alert.heard > _SEVERAL * given.repeat)
     fields = {
         "alert": about,

@@ -72,7 +72,7 @@ def parameters(cls: type[Step | Probe], words: Sequence[str], *, templates: bool
             params.build(cls, given, rendered=False)
     except params.Wrong as wrong:
         raise UserError(str(wrong), mend=_listed(cls)) from wrong
-    if "signatures" not in values or issubclass(cls, Step):  # a step's are filled in with its templates
+    if "signatures" not in known or issubclass(cls, Step):  # a step's are filled in with its templates
         return values
     from runbook.engine.language import chosen
 

@@ -10,7 +10,7 @@ import click
 from runbook.engine.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from runbook.engine.among import Among, Reach
     from runbook.engine.model import Runbook
@@ -26,6 +26,19 @@ def inventories(wrapped: Command) -> Command:
 
 def hosts(wrapped: Command) -> Command:
     """Add what chooses hosts, and what says how they are reached."""
+    return hosts_as("-u", "--user")(wrapped)
+
+
+def hosts_as(*login: str) -> Callable[[Command], Command]:
+    """Return what adds the same, with other words for as whom to log in, where --user means somebody else."""
+
+    def add(wrapped: Command) -> Command:
+        return reaching(_choosing(wrapped), login)
+
+    return add
+
+
+def _choosing(wrapped: Command) -> Command:
     for option in reversed((
         click.option("-l", "--limit", "limits", multiple=True, metavar="PATTERN|@FILE",
                      help="Only these of them, such as 'gpu:!maintenance'."),
@@ -34,13 +47,13 @@ def hosts(wrapped: Command) -> Command:
         click.option("--list-hosts", is_flag=True, help="Only say which hosts it would be about."),
     )):  # fmt: skip
         wrapped = option(wrapped)
-    return reaching(wrapped)
+    return wrapped
 
 
-def reaching(wrapped: Command) -> Command:
+def reaching(wrapped: Command, login: Sequence[str] = ("-u", "--user")) -> Command:
     """Add -i, and what says how hosts are reached."""
     for option in reversed((
-        click.option("-u", "--user", default="", metavar="NAME", help="Log in as this user."),
+        click.option(*login, default="", metavar="NAME", help="Log in as this user."),
         click.option("--private-key", default="", metavar="FILE", help="Log in with this key."),
         click.option("-b", "--become", is_flag=True, help="Do everything as another user, by sudo."),
         click.option("--become-user", default="", metavar="NAME", help="As this one; default root."),

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from runbook.engine.alerts.alerts import Alerts
     from runbook.engine.driver import Observer
+    from runbook.engine.journal.store import Journal
     from runbook.engine.report.metrics import Metrics
+    from runbook.engine.start import Request
+    from runbook.engine.watching.tallies import Telling
 
 
 _BESIDE = (".test", ".drill")  # what stands beside runbooks in a directory, before .yaml
@@ -113,12 +116,17 @@ def forgetting(journal: str | None, retain: float | None) -> Iterator[Callable[[
     from runbook.engine.journal.prune import Forgetting
     from runbook.engine.journal.store import open_journal
 
-    with open_journal(journal) as book, Locks(book.path) as locks:
-        forget = Forgetting(lambda: open_journal(journal), retain, lambda book: watches.lives(book, locks))
-        try:
-            yield forget
-        finally:
-            forget.close()
+    with contextlib.ExitStack() as stack:
+        held: list[Locks] = []
+
+        def lives(book: Journal) -> watches.Alive:
+            if not held:  # not before the journal can be opened: a watch begins without it, too
+                held.append(stack.enter_context(Locks(book.path)))
+            return watches.lives(book, held[0])
+
+        forget = Forgetting(lambda: open_journal(journal), retain, lives)
+        stack.callback(forget.close)
+        yield forget
 
 
 def stop_command() -> str:
@@ -140,3 +148,47 @@ def unit() -> str:
     except OSError:
         return ""
     return last if last.endswith(".service") else ""
+
+
+def telling(given: Mapping[str, Any]) -> Telling:
+    """Return what is wanted of what looks count."""
+    from runbook.engine.watching.tallies import Telling
+
+    return Telling(counts=given["counts"], until_done=given["until_done"])
+
+
+def adjusted(request: Request, given: Mapping[str, Any]) -> Request:
+    """Return a request that looks as often as --every says, and counts where that is wanted."""
+    from dataclasses import replace
+
+    from runbook.engine.cli import _admitting
+    from runbook.engine.watching import tallies
+
+    runbook = request.runbook
+    if given["every"] is not None:
+        every = _admitting.seconds(given["every"], "--every")
+        if every <= 0:
+            raise UserError("it must be more than nothing", where="--every", mend="write 30s or 2m")
+        slower = (
+            replace(each, every=None, verify=replace(each.verify, every=max(each.verify.every, every)))
+            if each.verify.given
+            else replace(each, every=None)
+            for each in runbook.detectors
+        )
+        runbook = replace(runbook, every=every, detectors=tuple(slower))
+    return replace(request, runbook=tallies.counting(runbook) if telling(given) else runbook)
+
+
+def ends(requests: Iterable[Request], given: Mapping[str, Any]) -> None:
+    """See that something ends some time, and can be counted, where that is waited for.
+
+    Raises:
+        UserError: nothing does.
+    """
+    from runbook.engine.watching.tallies import Tallies
+
+    wanted = telling(given)
+    if wanted and not any(Tallies(wanted, request.runbook.detectors) for request in requests):
+        where = "--until-done" if given["until_done"] else "--show-job-counts"
+        raise UserError("nothing that is looked at here has an end", where=where,
+                        mend="it is for runbooks with a `slurm` detector, such as slurm-recover")  # fmt: skip

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 @options.selection
 @click.option("--once", is_flag=True, help="One pass, as `apply` makes it, for cron.")
 @click.option("--max-duration", metavar="DURATION", help="End in good order after this long.")
+@click.option("--until-done", is_flag=True, help="End when all that is looked at has ended, such as Slurm jobs.")
+@click.option("--show-job-counts", "counts", is_flag=True,
+              help="Say how many jobs are completed, running, pending, failed, blocked when it changes.")  # fmt: skip
+@click.option("--every", metavar="DURATION", help="Look so often, whatever the runbooks say.")
 @click.option("--grace", default="30s", metavar="DURATION", show_default=True,
               help="When it is told to stop, how long steps that are begun may take.")  # fmt: skip
 @click.option("--jitter", metavar="DURATION",
@@ -58,6 +62,9 @@ def command(**given: Any) -> int:
     Exit codes: 0 stopped with everything well, 1 usage or an invalid runbook, 3 only waiting,
     2 stopped while a fault was left, 4 another watch took over.
     """
+    for option, name in (("--until-done", "until_done"), ("--show-job-counts", "counts"), ("--every", "every")):
+        if given["once"] and given[name]:
+            raise UserError("one pass is all that --once makes", where=option, mend="leave one of the two out")
     if given["once"]:
         shown = {**given, "runbooks": _watching.files(given["runbooks"]), "log_dir": None, "diff": False}
         return options.perform("watch", shown, operations=True, commits=True)
@@ -82,6 +89,7 @@ def _watch(given: Mapping[str, Any]) -> int:
         jitter=None if given["jitter"] is None else _admitting.seconds(given["jitter"], "--jitter"),
         shard=given["shard"],
         stop=_watching.stop_command(),
+        telling=_watching.telling(given),
     )
 
     def load(before: Loaded | None) -> Loaded:
@@ -145,11 +153,13 @@ def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, before:
             found.problems[path] = error.line if isinstance(error, UserError) else str(error)
             continue
         names[request.runbook.name] = path
-        request = _part(request, shard)
+        request = _watching.adjusted(_part(request, shard), given)
         if shard is not None and not request.hosts:
             continue  # none of its hosts is in this part
         found.requests[path] = request
         found.digests[path] = _digest(request)
+    if before is None:
+        _watching.ends(found.requests.values(), given)
     sources = [each for source in given["inventories"] for each in of_inventory(source)]
     origins = [file for request in found.requests.values() for file in _origins(request)]
     unit = _watching.unit()

@@ -39,8 +39,9 @@ def exercise(drill: Drill, fault: Fault) -> Verdict:
     watcher = Watcher(fault)
     try:
         _wanted(fault)
+        of_the_place = furnish.environment(fault.given)
         os.environ.clear()
-        os.environ.update(furnish.environment(fault.given))
+        os.environ.update(of_the_place)
         furnish.furnish(fault.given)
         with fleet.here(os.environ["RUNBOOK_AGENT_DIR"]) as agent:
             passes = _Passes(drill, fault, agent, watcher)

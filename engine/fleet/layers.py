@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.fleet import pack
-from runbook.modules import rest
+from runbook.modules.bootstrap import PARTS
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -46,11 +46,16 @@ def layer(files: Mapping[str, bytes], of: str, python: str = "", built: tuple[st
 
 def message(digest: str) -> dict[str, Any]:
     """Return what answers an agent that asks for a layer."""
-    if digest == rest.NAME:
-        return {"op": "layer", "hash": digest, "body": base64.b64encode(pack.rest()).decode("ascii")}
+    if digest in PARTS:
+        return {"op": "layer", "hash": digest, "body": _part(digest, pack.digest())}
     if digest not in _made:
         return {"op": "layer", "hash": digest, "error": "the controller does not know the code that was asked for"}
     return {"op": "layer", "hash": digest, "body": _body(digest)}
+
+
+@lru_cache(maxsize=len(PARTS))
+def _part(name: str, _digest: str) -> str:
+    return base64.b64encode(pack.part(name)).decode("ascii")
 
 
 @lru_cache(maxsize=8)  # many hosts ask for the same at their first contact

@@ -186,8 +186,11 @@ def _look(look: Mapping[str, Any]) -> Look:
 
 def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
     unseen = record.get("unseen", ())
-    fields: dict[str, Any] = record["fields"]
-    found = {name: value if type(value) in _PLAIN else printable(value) for name, value in fields.items()}
+    found: dict[str, Any] = record["fields"]
+    for name, value in found.items():
+        if type(value) not in _PLAIN and not (type(value) is str and value.isascii()):
+            found = {name: value if type(value) in _PLAIN else printable(value) for name, value in found.items()}
+            break
     return {**found, **{name: UNKNOWN for name in unseen if name in found}} if unseen else found
 
 

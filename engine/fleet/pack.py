@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import io
-import json
-import marshal
 import os
-import pathlib
-import zlib
-from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import runbook.modules
+from runbook.engine.fleet import parts
+from runbook.engine.fleet.once import Once
+from runbook.modules import bootstrap as bootstrapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_PREFIX = "runbook/modules/"
-_QUICKLY = 3  # of zlib's levels: the best would save a tenth, and take longer than most connections do for that
+magic = parts.magic
 _LEFT = frozenset({"__pycache__", "golden"})  # the cases of modules are judged here
-_WHOLLY = frozenset({"acting"})  # folders that first contact takes along; the rest follows when it is needed
-_USUAL: dict[str, frozenset[str]] = {  # and files, by folder
-    "": frozenset({
-        "act", "actions", "agent", "batch", "bootstrap", "catalogue", "child", "cut", "declare", "durable",
-        "extent", "frozen", "globs", "host", "layers", "ledger", "look", "mask", "memory", "needs", "outwait",
-        "own", "programs", "rest", "standing", "states", "values", "warming", "wire"
-    }),
-    "steps": frozenset({"command"}),
-    "probes": frozenset({"command", "file", "health", "log"}),
-    "formats": frozenset({"form", "structure"}),
-    "logs": frozenset({
-        "beginning", "catalogued", "content", "cursor", "events", "follow", "groups", "ground", "hits",
-        "line_ends", "listing", "patterns", "pieces", "quiet", "reading", "records", "room", "rotation",
-        "sources", "span", "strangers", "tail", "wrapping", "xz", "zstd"
-    }),
-}  # fmt: skip
 # a Python that is too old gives the script that started it (`starting.py`) another turn, with itself among the tried
 _OLDER = (
     'sys.version_info<(3,9)and os.execv("/bin/sh",["/bin/sh","-c","eval %c$1%c"%(34,34),"runbook"]+sys.argv[1:]'
@@ -45,14 +25,14 @@ _OLDER = (
 )
 
 
-@cache
+@Once
 def contents() -> dict[str, bytes]:
     """Return the packed files by name, in order."""
-    found = {_PREFIX + name: body for name, body in _files(runbook.modules.__path__[0], "")}
+    found = {parts.PREFIX + name: body for name, body in _files(runbook.modules.__path__[0], "")}
     return dict(sorted({**found, "runbook/__init__.py": b""}.items()))
 
 
-@cache
+@Once
 def digest() -> str:
     """Return the hash of the content."""
     return hashed(contents())
@@ -67,7 +47,7 @@ def hashed(files: Mapping[str, bytes]) -> str:
     return found.hexdigest()
 
 
-@cache
+@Once
 def packed(*, small: bool = False) -> bytes:
     """Return the zip; `small` for a slow connection."""
     import zipfile
@@ -81,76 +61,30 @@ def packed(*, small: bool = False) -> bytes:
 
 
 def whole() -> bytes:
-    """Return the bytecode of this Python as `bootstrap.Bundle` reads it, deflated, with its hash before it."""
-    return _whole(digest())
+    """Return the bytecode of this Python that a host gets at first contact, deflated, with its hash before it."""
+    return _parts(digest())[0]
 
 
-def rest() -> bytes:
-    """Return the bytecode of the modules that few looks and steps need, in the same form."""
-    return _rest(digest())
+def part(name: str) -> bytes:
+    """Return a part that a host gets when something needs it (`bootstrap.PARTS`), in the same form."""
+    return _parts(digest())[bootstrapping.PARTS.index(name)]
 
 
-@lru_cache(maxsize=1)
-def _whole(_digest: str) -> bytes:
-    index: dict[str, tuple[str, int, int, int]] = {}
-    parts = {True: bytearray(), False: bytearray()}
-    for name, content in contents().items():
-        body = _bytecode(name, content)
-        module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        part = parts[_usual(name)]
-        index[module] = name, len(part), len(body), int(_usual(name))
-        part += body
-    return _deflated(json.dumps(index, separators=(",", ":")).encode(), parts[True])
+@Once
+def _parts(found: str) -> tuple[bytes, ...]:
+    return parts.made(contents(), found)
 
 
-@lru_cache(maxsize=1)
-def _rest(_digest: str) -> bytes:
-    code = bytearray()
-    for name, content in contents().items():
-        if not _usual(name):
-            code += _bytecode(name, content)
-    return _deflated(b"", code)
-
-
-def _usual(name: str) -> bool:
-    """Tell whether a file is of those that a host gets at first contact."""
-    below, _, last = name.removeprefix(_PREFIX).removesuffix(".py").rpartition("/")
-    return last == "__init__" or below in _WHOLLY or last in _USUAL.get(below, ())
-
-
-def _deflated(head: bytes, code: bytearray) -> bytes:
-    size = (12 + len(head) + len(code)).to_bytes(8, "big")
-    body = zlib.compress(len(head).to_bytes(4, "big") + size + head + code, _QUICKLY)
-    return hashlib.sha256(body).digest() + body
-
-
-def magic() -> str:
-    """Return what tells this Python's bytecode from that of others."""
-    return importlib.util.MAGIC_NUMBER.hex()
-
-
-def _bytecode(name: str, content: bytes) -> bytes:
-    """Return a module's bytecode: what the import system keeps, where that is of this content."""
-    path = pathlib.Path(runbook.modules.__path__[0], name.removeprefix(_PREFIX))
-    with contextlib.suppress(OSError, NotImplementedError):
-        kept = pathlib.Path(importlib.util.cache_from_source(str(path))).read_bytes()
-        seen = path.stat()
-        of = int(seen.st_mtime).to_bytes(4, "little") + (seen.st_size & 0xFFFFFFFF).to_bytes(4, "little")
-        if kept[:16] == importlib.util.MAGIC_NUMBER + bytes(4) + of and path.read_bytes() == content:
-            return kept[16:]
-    return marshal.dumps(compile(content, name, "exec", dont_inherit=True))
-
-
-@cache
+@Once
 def bootstrap() -> bytes:
     """Return the program that the agent starts with, as it is sent: a NUL ends whatever stood before it.
 
     Behind it stand this Python's magic number and what it makes of the program, with its length, and the program
     itself for other Pythons: to compile it takes as long as all else that it does.
     """
-    name = _PREFIX + "bootstrap.py"
+    name = parts.PREFIX + "bootstrap.py"
     source = contents()[name]
-    code = _bytecode(name, source)
+    code = parts.bytecode(name, source)
     return b"\0" + importlib.util.MAGIC_NUMBER + len(code).to_bytes(4, "big") + code + source
 
 

@@ -11,7 +11,7 @@ from runbook.engine.model import StepStatus
 from runbook.modules import states, wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 DEEPEST = 96  # levels of mappings and lists; what an agent of ours sends has 64 at most
 _LONGEST = 1 << 16  # characters of a subject or a reason
@@ -19,6 +19,8 @@ _REASON = 1000  # characters of why something is only polled
 _FIELDS = 4096  # of a record
 _STATE = 4 << 20  # characters of what a probe keeps for its next look
 _PLAIN = 1 << 63
+_SHORT = frozenset({str, float, bool, type(None)})  # kinds of values of which none is too much for a field
+_WHOLE = _SHORT | {int}
 _DIGITS = 1023  # bits of a whole number: what a float can hold, since reports divide
 _STATUSES = frozenset({"seen", "absent", "unknown"})
 _ENDS = frozenset(status.value for status in StepStatus)
@@ -113,13 +115,18 @@ def _wrong_record(record: object) -> str:
         return "a record has no fields, or far too many"
     if unseen and not (isinstance(unseen, list) and all(isinstance(each, str) for each in unseen)):
         return "a record's unseen fields are no list of names"
+    kinds = set(map(type, fields.values()))
+    if kinds <= _SHORT or (kinds <= _WHOLE and _fair(fields.values())):
+        return ""
     for name, value in fields.items():
-        kind = type(value)
-        if kind is str or kind is float or value is None or kind is bool or (kind is int and -_PLAIN < value < _PLAIN):
-            continue
         if wrong := _wrong_value(value, f"the field {name[:40]!r}"):
             return wrong
     return ""
+
+
+def _fair(values: Iterable[Any]) -> bool:
+    """Tell whether no whole number among some values is a large one."""
+    return all(-_PLAIN < value < _PLAIN for value in values if type(value) is int)
 
 
 def _wrong_result(found: Mapping[str, Any]) -> str:
@@ -149,14 +156,15 @@ def _wrong_value(value: Any, what: str, most: int = 0) -> str:
     for _ in range(DEEPEST):
         deeper: list[Any] = []
         for each in level:
-            if isinstance(each, dict):
-                size += sum(map(len, each))
-                deeper.extend(each.values())
-            elif isinstance(each, list):
-                deeper.extend(each)
-            elif isinstance(each, str):
+            kind = type(each)
+            if kind is str:
                 size += len(each)
-            elif isinstance(each, int) and each.bit_length() > _DIGITS:
+            elif kind is dict:
+                size += sum(map(len, each))
+                deeper += each.values()
+            elif kind is list:
+                deeper += each
+            elif kind is int and not -_PLAIN < each < _PLAIN and each.bit_length() > _DIGITS:
                 return f"{what} has a number of too many digits"
         size += 8 * len(deeper)
         if most and size > most:

@@ -100,7 +100,7 @@ def take(
         now: in seconds since the epoch.
         lasts: seconds that a claim lasts without a beat.
         every: seconds between the beats, for `runbook status`.
-        before: the run of this very watch before, which could not write the journal any more.
+        before: the run of this very watch before: it has ended, for this one to go on, or could not write the journal.
 
     Raises:
         Fenced: this run had the claim, and lost it.
@@ -122,7 +122,9 @@ def take(
         else:
             epoch = 1 + max((one.epoch for one in rows), default=0)
         why = ""
-        if old is not None and epoch:
+        if old is not None and epoch and old.run == before and _ended(journal, before):
+            batch.write("UPDATE watches SET ended = ? WHERE run = ?", (now, before))
+        elif old is not None and epoch:
             hangs = "hangs, without a sign of life since" if old.run in living else ""
             what = "could not write the journal since" if old.run == before else hangs
             why = _supersede(batch, old, wanted, now, what or "died; its last sign of life was at")
@@ -233,6 +235,11 @@ def _has(batch: Batch, old: Watch, mine: Watch | None, living: Collection[str], 
         return True
     # Where whoever stands by did not run either, the machine slept or the clock jumped: the other has its chance first.
     return old.until > now or (mine is not None and now - mine.beat > lasts)
+
+
+def _ended(journal: Journal, run: str) -> bool:
+    """Tell whether a run was ended in good order."""
+    return bool(journal.ask("SELECT 1 FROM runs WHERE id = ? AND ended IS NOT NULL", (run,)))
 
 
 def _supersede(batch: Batch, old: Watch, new: Claim, now: float, what: str) -> str:

@@ -192,12 +192,14 @@ def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, si
         count=count,
         queued=turn.round or turn.now,
         sights=verdict.sights,
+        recovers=bool(detector.recover),
     )
+    again = None if catalogue.probe(detector.probe).events else turn.read("failed").get(key)
     turn.tell(
         "incident.opened",
         incident,
         severity=incident.severity,
-        since=since,
+        **({"since": since} if again is None else {"first": since, "again": again}),  # it was detected long ago
         fields=incident.fields,
         count=count,
         category=detector.category,

@@ -91,6 +91,7 @@ class Incident:
     switching: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by a `failover`'s path: how far it is
     queued: float = 0.0  # when the round of looks began that opened it
     peeked: float | None = None  # when it was last looked at because what was known had grown old
+    recovers: bool = True  # its detector says how
     told: str = ""  # what the last look of its verification that the journal has said: well, ill, nothing
     sights: tuple[Mapping[str, Any], ...] = ()  # of events: which signatures were seen of it, and when
     root: str = ""  # the incident that it follows from

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from runbook.engine.people import Approval, People
 
 
+_BY_HAND = "heal it by hand: it has no `recover`; it is over when it is seen well"
+
+
 def following(one: IncidentRow, people: People, now: float, *, free: bool = False, watched: bool = False) -> str:
     """Return what is next about an incident.
 
@@ -52,7 +55,7 @@ def _following(one: IncidentRow, people: People, now: float, *, free: bool) -> s
         "suppressed": "the next pass asks again",
         "verifying": "the next pass looks whether it is cured",
         "recovering": "the next pass goes on with it, where no pass is at work",
-        "open": "the next pass decides",
+        "open": "the next pass decides" if data.get("recovers", True) else _BY_HAND,
         "unhealed": "this needs a person; the next pass looks anew",
         "unverified": "the next pass looks anew",
         "released": "the next pass decides anew",

@@ -197,7 +197,7 @@ class Gather:
             fact,
             state=str(data.get("state") or "open"),
             reason=str(data.get("reason") or ""),
-            since=data.get("since"),
+            since=data.get("since", data.get("first")),
             count=data.get("count") or 1,
             **reading.seen(fact),
         )

@@ -55,6 +55,9 @@ class Narrator:
         return make(self, fact) if make else _other(fact)
 
     def _opened(self, fact: Fact) -> Told:
+        if isinstance(first := fact.data.get("first"), int | float):
+            before = f" after {fact.data['again']}" if fact.data.get("again") else ""
+            return Told(fact.at, "opened", f"again{before}: it was so for {words.duration(fact.at - first)}")
         since = fact.data.get("since", fact.at)
         held = f", held for {words.duration(fact.at - since)}" if fact.at - since >= 1 else ""
         return Told(fact.at, "opened", f"it was seen{held}")
@@ -138,8 +141,8 @@ class Narrator:
         return Told(fact.at, label, f"by {data.get('by')}{until}{reason}", "cyan")
 
     def _notified(self, fact: Fact) -> Told:
-        label = "told nobody, no channel is configured:" if fact.data.get("unsent") else "told"
-        return Told(fact.at, label, str(fact.data.get("message") or ""))
+        nobody = "nobody (there is no channel): " if fact.data.get("unsent") else ""
+        return Told(fact.at, "told", f"{nobody}{fact.data.get('message') or ''}")
 
     def _channel(self, fact: Fact) -> Told:
         status, channel = fact.data.get("status"), fact.data.get("channel")

@@ -111,13 +111,14 @@ def _passes(paint: Paint, stands: Standing, now: float) -> Iterator[str]:
     for one in passes:
         name = words.cut(words.printable(one.runbook), wide)
         came = f"exit {one.exit_code}" if one.exit_code is not None else "ended" if one.ended else ""
-        when = f"{words.duration(now - one.started)} ago" if now - one.started >= 1 else "now"
-        took = f" in {words.duration(one.ended - one.started)}" if one.ended is not None else ""
+        at = one.ended if one.command == "watch" and one.ended is not None else one.started
+        when = f"{words.duration(now - at)} ago" if now - at >= 1 else "now"
+        took = f" {'for' if at == one.ended else 'in'} {words.duration(one.ended - one.started)}" if one.ended else ""
         if one.ended is None:
             came = paint("at work", "cyan") if at_work(one, stands) else paint("did not end", "yellow")
         elif one.exit_code == STOPPED:
             came = paint("was stopped before its end", "yellow")
-        said = f"{when} ({moment(one.started, now)}), {one.command}{took}, {came}"
+        said = f"{when} ({moment(at, now)}), {one.command}{took}, {came}"
         if (late := one.overdue(now)) is not None:
             said += paint(f", OVERDUE by {words.duration(late)}", "red")
         elif one.every is not None:

@@ -77,11 +77,14 @@ def _run_begun(fact: Fact) -> Line:
 
 
 def _opened(fact: Fact) -> Line:
-    since = reading.number(fact.data.get("since")) or fact.at
-    held = f" (held for {words.duration(fact.at - since)})" if fact.at - since >= 1 else ""
+    first = reading.number(fact.data.get("first"))
+    since = reading.number(fact.data.get("since")) or first or fact.at
+    how = "held" if first is None else "so"
+    held = f" ({how} for {words.duration(fact.at - since)})" if fact.at - since >= 1 else ""
     seen = evidence.sentence(fact.data, subject=fact.subject)
     state = fact.data.get("state")
-    word = "opened" if not state or state == "open" else f"opened, {state}"
+    word = "opened" if first is None else "opened again"
+    word += f", {state}" if state and state != "open" else ""
     return Line(WARNING, f"{word}{': ' + seen if seen else ''}{held}")
 
 

@@ -140,7 +140,7 @@ class WatchLog:
         self._lines.close()
 
     def _say(self, fact: Fact, line: Line, runbook: str) -> None:
-        about = watch_words.about(fact, runbook)
+        about = watch_words.about(fact, "" if fact.data.get("whole") else runbook)
         text = words.cut(words.printable(words.one_line(line.text)), _LONGEST)
         named = f" [{fact.incident}]" if fact.incident and fact.incident not in text else ""
         whole = f"{about}: {text}{named}" if about else f"{text}{named}"

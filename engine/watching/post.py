@@ -15,6 +15,7 @@ from runbook.engine.model import IncidentState, Mode
 from runbook.engine.recover.commands import Jumped
 from runbook.engine.start import Session
 from runbook.engine.watching.sitting import Phase, Sitting
+from runbook.engine.watching.tallies import Telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,6 +59,15 @@ class Surroundings:
     stop: str = ""  # the command that ends this watch
     inbox: Inbox | None = None  # of alerts
     hide: Callable[[Iterable[str]], None] = lambda _: None  # is told what no log may show
+    telling: Telling = Telling()  # noqa: RUF009 -- it is frozen; what is wanted of what looks count
+
+
+@dataclass(frozen=True)
+class Held:
+    """A run of this watch that goes on in another one: its claim is given to nobody else meanwhile."""
+
+    run: str
+    locks: Locks  # what shows that it lives
 
 
 class Post:
@@ -68,10 +78,17 @@ class Post:
         around: what it shares with others.
         operating: carry the operations out first.
         operated: they were begun by this watch before.
+        held: what the post before this one has handed over.
     """
 
     def __init__(
-        self, request: Request, around: Surroundings, *, operating: bool = True, operated: bool = False
+        self,
+        request: Request,
+        around: Surroundings,
+        *,
+        operating: bool = True,
+        operated: bool = False,
+        held: Held | None = None,
     ) -> None:
         settings = replace(request.settings, settle=SETTLE)
         self.request = replace(request, settings=settings)
@@ -90,9 +107,8 @@ class Post:
         self._beat = 0.0  # when to give the next sign of life
         self._told = ""  # what was said of the journal
         self._code = 0  # what was left at the end
-        self._held: tuple[str, Locks] | None = (
-            None  # the run that could not write any more, and what shows that we live
-        )
+        self._finished = False  # all that was waited for is over
+        self._held = held
         self.refused = ""  # what is wrong with the files that this was read from
         interval = shortest(request)
         self.beats = min(BEAT, max(0.5, interval / 2))
@@ -122,10 +138,27 @@ class Post:
         """Return what is left: 0 = nothing, 3 = what waits for people or verifications, 2 = anything else."""
         if self.sitting is None:
             return self._code
-        if self.standing is Standing.OBSERVING:
+        if self.standing is Standing.OBSERVING or (self._finished and self.sitting.tallies.failed):
             return 2
         states = {each.state for each in self.sitting.state.incidents.values()}
         return 2 if states - _WAITING else 3 if states - {IncidentState.PENDING} else 0
+
+    @property
+    def done(self) -> bool | None:
+        """All that its looks count is over; None: they count nothing."""
+        if self.standing is Standing.ACTIVE and self.sitting is not None:
+            return self.sitting.done if self.sitting.tallies else None
+        return False
+
+    def finish(self) -> None:
+        """Say how all that was to be waited for ended."""
+        if self.sitting is None or not self.sitting.tallies:
+            return
+        self._finished = True
+        tallies = self.sitting.tallies
+        self.say("done", tallies.summary(), "warning" if tallies.failed else "info")
+        for line in tallies.left():
+            self.say("left", f"a person must look at {line}", "warning")
 
     def turn(self) -> float:
         """Do what there is to do; return in how many seconds there is more.
@@ -215,15 +248,35 @@ class Post:
                 self.sitting.leave(0.0)
         self._end()
 
+    def hand_over(self) -> None:
+        """Leave at once, as for `drop`, and keep the claim for the post that takes this one's place."""
+        if self.sitting is not None:
+            with self._guarded():
+                self.sitting.leave(0.0)
+        self._end(hands_over=True)
+
+    def take_held(self) -> Held | None:
+        """Return, once, what this post has held and nobody has yet."""
+        held, self._held = self._held, None
+        return held
+
     def fenced(self) -> None:
         """Stop without a word to the journal: it belongs to another watch."""
         self._close(fenced=True)
         self.standing = Standing.STOPPED
 
-    def say(self, what: str, message: str, level: str = "info") -> None:
-        """Tell what the watch itself came upon, and write it down where that can be."""
+    def say(self, what: str, message: str, level: str = "info", *, whole: bool = False) -> None:
+        """Tell what the watch itself came upon, and write it down where that can be.
+
+        Args:
+            what: of which kind.
+            message: in words.
+            level: how bad it is.
+            whole: it is about the whole watch, and about this runbook no more than about others.
+        """
         run = self._session.run_id if self._session is not None else ""
-        fact = Fact(f"watch.{what}", self._around.clock(), run, data={"message": message, "level": level})
+        data = {"message": message, "level": level, **({"whole": True} if whole else {})}
+        fact = Fact(f"watch.{what}", self._around.clock(), run, data=data)
         if self.sitting is not None and self.standing is Standing.ACTIVE:
             with contextlib.suppress(JournalUnusable):
                 self.sitting.note(fact)
@@ -238,7 +291,7 @@ class Post:
             session = Session(self.request)
             self._around.hide(session.hidden)
         try:
-            before = self._held[0] if self._held is not None else ""
+            before = self._held.run if self._held is not None else ""
             claim = session.claim(self._around.shard, now, lasts=self.lasts, every=self.beats, before=before)
         except JournalUnusable as error:
             session.close(1)
@@ -261,7 +314,7 @@ class Post:
         was = self.standing
         self._session, self._claim, self.standing, self._told = session, claim, Standing.ACTIVE, ""
         if self._held is not None:
-            self._held[1].close()
+            self._held.locks.close()
             self._held = None
         if was is Standing.OBSERVING:
             self.say("recovered", "the journal can be written again: what is wrong is healed again", "warning")
@@ -283,6 +336,7 @@ class Post:
             horizon=lambda now: restore.horizon(runbook, now),
             wait=request.wait,
             diff=request.diff,
+            telling=self._around.telling,
             clock=self._around.clock,
         )
         self._operating = False  # once
@@ -316,7 +370,7 @@ class Post:
         """Go on without the journal: look and tell, and do nothing."""
         if self.standing is Standing.ACTIVE and self._session is not None:
             run, held = self._session.run_id, self._session.detach()
-            self._held = (run, held) if held is not None else None
+            self._held = Held(run, held) if held is not None else None
         self._close(fenced=True)
         self._try, self.standing = now + AGAIN, Standing.OBSERVING
         caps = replace(self.request.settings.caps, mode=Mode.OBSERVE, observes="the journal can't be written")
@@ -339,17 +393,22 @@ class Post:
         except JournalUnusable as error:
             self._observe(error, self._around.clock())
 
-    def _end(self) -> None:
+    def _end(self, *, hands_over: bool = False) -> None:
         if self._session is not None and self.sitting is not None and self.standing is Standing.ACTIVE:
             with contextlib.suppress(JournalUnusable):
                 self.sitting.farewell()
             self._session.end(self._observer)
+            if hands_over and (locks := self._session.detach()) is not None:
+                self._held = Held(self._session.run_id, locks)
+        elif self._held is not None and not hands_over:
+            self._held.locks.close()
+            self._held = None
         with contextlib.suppress(JournalUnusable):
-            self._close()
+            self._close(releases=self._held is None)
         self.standing = Standing.STOPPED
 
-    def _close(self, *, fenced: bool = False) -> None:
-        """Let go of the journal, and of the claim."""
+    def _close(self, *, fenced: bool = False, releases: bool = True) -> None:
+        """Let go of the journal, and of the claim unless that is handed over."""
         code = self._code = self.exit_code()
         self.operated = self.operated or (self.sitting is not None and self.sitting.operated)
         self.sitting, self._claim = None, None
@@ -357,7 +416,7 @@ class Post:
         session, self._session = self._session, None
         stack.close()
         if session is not None:
-            if not fenced:
+            if releases and not fenced:
                 session.release()
             session.close(code, fenced=fenced)
 

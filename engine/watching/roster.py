@@ -162,6 +162,15 @@ class Roster:
             post.refused = problem
         self.say("refused", f"what changed can't be used, and what was there is kept: {problem}", "error")
 
+    def finish(self) -> bool:
+        """Say how it ended, where all that looks count is over everywhere; tell whether it is."""
+        told = [post.done for post in self._posts.values()]
+        if True not in told or False in told:
+            return False
+        for post in self._posts.values():
+            post.finish()
+        return True
+
     def leave(self, *, at_once: bool) -> None:
         """Begin nothing new anywhere."""
         for post in self._posts.values():
@@ -198,7 +207,7 @@ class Roster:
             self.say("removed", f"`{self._posts[path].name}` is watched no more: its file is gone", "warning")
             self._dismiss(path)
         for path in changed:
-            dismissed = self._dismiss(path) if path in self._posts else None
+            dismissed = self._dismiss(path, returns=True) if path in self._posts else None
             self._man(path, dismissed)
             post = self._posts[path]
             said = "was read anew" if dismissed else "is watched from now on"
@@ -213,7 +222,7 @@ class Roster:
         """Tell what the watch came upon: in the journal of one runbook, or of the first that can be written."""
         about = post or next((each for each in self._posts.values() if each.standing is Standing.ACTIVE), None)
         if about is not None:
-            about.say(what, message, level)
+            about.say(what, message, level, whole=post is None)
         else:
             self._only_log(what, message, level)
 
@@ -234,16 +243,21 @@ class Roster:
             post.turn()
 
     def _post(self, path: str, before: Post | None) -> Post:
-        operated = before is not None and before.operated
-        return Post(self.loaded.requests[path], self._around, operating=before is None, operated=operated)
+        request = self.loaded.requests[path]
+        if before is None:
+            return Post(request, self._around)
+        return Post(request, self._around, operating=False, operated=before.operated, held=before.take_held())
 
-    def _dismiss(self, path: str) -> Post:
-        """Watch a runbook no more, as it was."""
+    def _dismiss(self, path: str, *, returns: bool = False) -> Post:
+        """Watch a runbook no more, as it was; one that returns stays claimed."""
         post = self._posts.pop(path)
         for every in scheduled(post.request):
             self._schedule.drop((path, every))
         self._rest.pop(path, None)
-        post.drop()
+        if returns:
+            post.hand_over()
+        else:
+            post.drop()
         if self._gauges is not None:
             self._gauges.forget(post.name)
         return post

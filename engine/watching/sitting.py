@@ -15,6 +15,7 @@ from runbook.engine.driver import Driver
 from runbook.engine.journal.facts import Fact
 from runbook.engine.model import IncidentState
 from runbook.engine.recover.commands import (
+    Act,
     Asked,
     Finish,
     Forget,
@@ -26,6 +27,7 @@ from runbook.engine.recover.commands import (
     Stop,
     Woke,
 )
+from runbook.engine.watching.tallies import Tallies, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from runbook.engine.driver import Observer
     from runbook.engine.ears import Ears
     from runbook.engine.fleet.connection import Fleet, Gone
-    from runbook.engine.recover.commands import Event
+    from runbook.engine.recover.commands import Command, Event
     from runbook.engine.start import Opened
 
 GAP: Final = 0.05  # seconds between two looks at a host that something has happened on
@@ -66,6 +68,7 @@ class Sitting(Driver):
         horizon: since when recoveries count, at a time.
         wait: seconds to wait for hosts that were cut off in the middle of a step.
         diff: have steps tell what they change in files.
+        telling: what is wanted of what its looks count.
         clock: seconds since the epoch.
     """
 
@@ -83,6 +86,7 @@ class Sitting(Driver):
         horizon: Callable[[float], float] = lambda _: 0.0,
         wait: float = 120.0,
         diff: bool = False,
+        telling: Telling | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(
@@ -105,6 +109,7 @@ class Sitting(Driver):
         self._pending = set(self.hosts) if operating and runbook.operations else set()  # their operations come first
         self._operating: set[str] = set()  # theirs go on
         self._names = self._asked()
+        self.tallies = Tallies(telling or Telling(), [opened.state.plan.detector(name) for name in self._names])
         self._rounds.listens = True
         self._late: dict[str, set[str]] = {}  # by host: what is looked at as soon as that can be done
         self._stirred: dict[str, set[str]] = {}  # by host: what something has happened to
@@ -141,6 +146,11 @@ class Sitting(Driver):
     def listening(self) -> int:
         """How many detectors, counted on each host, are looked at as soon as something happens."""
         return sum(heard is True for heard in self._rounds.heard_of.values())
+
+    @property
+    def done(self) -> bool:
+        """All that its looks count is over, and nothing is about to be done about any of it."""
+        return self.phase is Phase.WATCHING and self.tallies.done(self.state, self.hosts)
 
     @property
     def in_hand(self) -> int:
@@ -327,6 +337,9 @@ class Sitting(Driver):
         super()._saw(event)
         if isinstance(event, Looked):
             self._ripen(event.host, event.looks)
+            for text in self.tallies.take(event.host, event.looks, acting=bool(self.state.tasks)):
+                where = f"{event.host}: " if len(self.hosts) > 1 else ""
+                self._say("counted", where + text, "info")
             if event.host in self._pending and (event.answered or self._fleet.up(event.host)):
                 self._operate(event.host)
         if isinstance(event, Looked) and event.answered:
@@ -336,6 +349,11 @@ class Sitting(Driver):
                 self._unsaid.discard(event.host)
                 self._loose.setdefault(event.host, self._clock())
             self._tell_polled(event.host, event.looks)
+
+    def _perform(self, command: Command) -> None:
+        if isinstance(command, Act):
+            self.tallies.stir()
+        super()._perform(command)
 
     def _operate(self, host: str) -> None:
         """Begin the operations of a host that is there; until they are over, it is not looked at."""

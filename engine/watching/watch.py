@@ -19,6 +19,7 @@ from runbook.engine.watching.roster import Roster
 from runbook.engine.watching.schedule import Schedule
 from runbook.engine.watching.steady import Clock
 from runbook.engine.watching.systemd import Notifier, watchdog_interval
+from runbook.engine.watching.tallies import Telling
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Options:
     jitter: float | None = None
     shard: str = ""
     stop: str = ""  # the command that ends it
+    telling: Telling = Telling()  # what is wanted of what looks count
 
 
 class Watch:
@@ -123,6 +125,7 @@ class Watch:
                 options.stop,
                 None if self._alerts is None else self._alerts.inbox,
                 self._hidden.add,
+                options.telling,
             )
             self._files = Files(loaded.files)
             self._roster = Roster(loaded, around, schedule, self._log, self._gauges)
@@ -168,6 +171,8 @@ class Watch:
                 tidy = now + DAILY
             if self._options.longest is not None and now - began >= self._options.longest:
                 self._stopping = max(1, self._stopping)
+            if self._options.telling.until_done and not self._stopping and self._roster.finish():
+                self._stopping = 1
             if self._stopping > left:
                 left = self._stopping
                 self._roster.leave(at_once=left > 1)

@@ -32,8 +32,14 @@ class _Readers:
         self._owner = -1
 
     def take(self, number: int) -> Optional[int]:
-        """Return one that stands behind this message, if there is one, for its caller to close or to give back."""
-        return self._behind.pop(number, None) if self._owner == os.getpid() else None  # a child would share its place
+        """Return one that stands behind this message or an earlier one, for its caller to close or to give back.
+
+        Of several workers that look in turn, each has one that stands where its own last look ended.
+        """
+        if self._owner != os.getpid():  # a child would share its place
+            return None
+        found = max((behind for behind in self._behind if behind <= number), default=None)
+        return None if found is None else self._behind.pop(found)
 
     def give(self, number: int, descriptor: int) -> None:
         """Keep one that stands behind this message."""

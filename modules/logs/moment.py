@@ -3,7 +3,7 @@
 import re
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Optional
+from typing import Match, Optional
 
 SEARCHED = 160  # characters in which a line's time stands, if it has one
 
@@ -37,14 +37,25 @@ def written(line: str, now: float) -> Optional[float]:
     epoch = _EPOCH.match(start)
     if epoch is not None:
         return float(epoch["epoch"] + (epoch["fraction"] or ""))
-    found = [match for match in (pattern.search(start) for pattern in (_ISO, _SYSLOG, _APACHE, _SHORT)) if match]
-    if not found:
+    found = _first(start)
+    if found is None:
         return None
-    parts = min(found, key=lambda match: match.start()).groupdict()
     try:
-        return _moment(parts, now)
+        return _moment(found.groupdict(), now)
     except (ValueError, OverflowError):
         return None
+
+
+def _first(text: str) -> "Optional[Match[str]]":
+    """Return the first time in a text."""
+    first: Optional[Match[str]] = None
+    for pattern in (_ISO, _SYSLOG, _APACHE, _SHORT):
+        found = pattern.search(text)
+        if found is not None and (first is None or found.start() < first.start()):
+            first = found
+            if not found.start():
+                break
+    return first
 
 
 def _moment(parts: "dict[str, str]", now: float) -> float:

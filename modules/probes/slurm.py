@@ -1,10 +1,11 @@
 """The probe `slurm`."""
 
+import pwd
 import re
-from typing import Any, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Type
+from typing import Any, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Tuple, Type
 
-from runbook.modules.declare import UNSEEN, Duration, Invalid, Percent, Probe, Record, Regex, Size, Time
-from runbook.modules.frozen import fields, frozen
+from runbook.modules.declare import UNSEEN, Duration, Invalid, Percent, Probe, Record, Regex, Size, Tally, Time
+from runbook.modules.frozen import field, fields, frozen
 from runbook.modules.host import Host
 
 State = Literal[
@@ -16,8 +17,11 @@ State = Literal[
 Cause = Literal[
     "oom_host", "oom_gpu", "timeout", "stall", "node", "preempt", "human", "killed_unknown", "failed", "unknown"
 ]
-_READ = 40  # jobs whose output is read in one look; the others are read in the next
 _KEPT = 5000  # failed lineages that are kept
+_SIGNATURES = (
+    *("cuda.oom", "torch.cpu_oom", "py.memory", "cuda.ecc", "cuda.nvlink", "gpu.lost"),
+    *("kmsg.xid", "kmsg.xid154", "kmsg.xid_nvlink5", "kmsg.fallen_off_bus", "kmsg.mce"),
+)
 _JOB = re.compile(r"\d+([_+]\d+)?")
 
 
@@ -47,6 +51,7 @@ class SlurmRecord(Record):
     tries: int  # how often it was sent again after an attempt that came no further: what a limit counts
     progress: Optional[float]  # how far it came, with `progress`, where it failed
     core_hours: float  # what the lineage has taken so far
+    gpu_hours: float  # the same in hours of GPUs, as far as the accounting tells of them
     reason: str  # why it waits, or ended, in Slurm's words
     comment: str  # what people wrote there
     held: str  # why `resubmit` refused to send it again; empty where it did not
@@ -86,22 +91,33 @@ class Slurm(Probe):
     subject: ClassVar[Optional[str]] = "lineage"
     first: ClassVar[Optional[str]] = "names"
     timeout: ClassVar[float] = 120.0
+    counting: ClassVar[Optional[str]] = "count"
 
     names: Tuple[str, ...] = ()  # patterns of job names: *, ?, [a-z]
     jobs: Tuple[str, ...] = ()  # ids of jobs, of arrays (all tasks), or of tasks (1234_7)
-    users: Tuple[str, ...] = ()  # whose jobs
+    users: Tuple[str, ...] = ()  # whose jobs; "*" is everybody's, and none is that for root, and one's own for others
     partitions: Tuple[str, ...] = ()  # jobs in these
     comments: Tuple[str, ...] = ()  # patterns of the comment that people gave (`sbatch --comment`)
     after: Tuple[str, ...] = ()  # jobs that depend on these jobs
     progress: Optional[Regex] = None  # how far a job came, in its output: the group `value`, or the first one
+    signatures: Tuple[str, ...] = _SIGNATURES  # the catalogue's, of GPU memory, host memory and broken hardware
     since: Duration = 0.0  # how far back the first look takes failures
     keep: Duration = 604800.0  # how long a failed job is shown
     healthy: bool = True  # show jobs with which nothing is wrong, too; those that were sent again are always shown
+    count: bool = False  # count the jobs by state, for `watch --show-job-counts`; it takes a little more
+    _catalogue: Mapping[str, Any] = field(default_factory=dict)  # what the engine knows of `signatures`
 
     @classmethod
     def vain(cls, opened: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
         """A successor that failed, too, ends the wait for it."""
         return seen.get("verdict") is not None and seen.get("job_id") != opened.get("job_id")
+
+    @classmethod
+    def tally(cls, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Optional[Tally]:
+        """Return how many jobs are in each state, with `count`."""
+        from runbook.modules.slurm import tally
+
+        return tally.told(state, records)
 
     def check(self) -> None:
         """Ids are numbers."""
@@ -113,15 +129,16 @@ class Slurm(Probe):
 
     def look(self, host: Host) -> Iterator[Record]:
         """Ask once for all jobs; read the output of those that newly failed."""
-        from runbook.modules.slurm import seeing
+        from runbook.modules.slurm import commands, judging, seeing
 
+        commands.find(host)
         kept, now = host.remembered, host.now()
         began = float(kept.get("began", now - self.since))
-        wanted = seeing.Wanted(self.jobs, self.names, self.users, self.partitions, self.comments, self.after)
+        wanted = seeing.Wanted(self.jobs, self.names, self._whose(host), self.partitions, self.comments, self.after)
         sight = seeing.look(host, wanted, kept, began)
         failed: Dict[str, Dict[str, Any]] = dict(kept.get("failed", {}))
         found: List[SlurmRecord] = []
-        pending = _Judging(host, self.progress)
+        pending = judging.Judging(host, self.progress, self._catalogue)
         for one in sight.seen:
             before = failed.pop(one.first, None)
             if not self.healthy and before is None and one.mark is None and not pending.wrong(one):
@@ -140,16 +157,34 @@ class Slurm(Probe):
             if first in seen or now - (told.get("ended") or now) < self.keep
         }
         found += [_again(told) for first, told in failed.items() if first not in seen]
+        cursor = sight.cursor if pending.left == 0 else min(sight.cursor, float(kept.get("cursor", began)))
+        counted = self._counted(kept, sight.seen, failed, cursor, pending.left)
         host.remember(
             began=began,
             looked=now,
-            cursor=sight.cursor if pending.left == 0 else min(sight.cursor, float(kept.get("cursor", began))),
+            cursor=cursor,
             settled=sight.settled,
             failed=dict(list(failed.items())[-_KEPT:]),
             marks=sight.marks,
             depends=sight.depends,
+            **counted,
         )
         yield from found
+
+    def _whose(self, host: Host) -> Tuple[str, ...]:
+        """Return whose jobs are meant: who is not root can mend nobody's but their own."""
+        if "*" in self.users:
+            return ()
+        return self.users if self.users or host.uid() == 0 else (_me(host),)
+
+    def _counted(
+        self, kept: Mapping[str, Any], seen: Sequence[Any], failed: Mapping[str, Any], cursor: float, unread: int
+    ) -> Dict[str, Any]:
+        if not self.count:
+            return {}
+        from runbook.modules.slurm import tally
+
+        return {"tally": {**tally.counted(kept.get("tally", {}), seen, failed, cursor), "unread": unread}}
 
 
 def _again(told: Mapping[str, Any]) -> SlurmRecord:
@@ -157,59 +192,17 @@ def _again(told: Mapping[str, Any]) -> SlurmRecord:
     known = {field.name for field in fields(SlurmRecord)}
     mine = {name: value for name, value in told.items() if name in known}
     listed: Dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in mine.items()}
-    return SlurmRecord(**listed)
+    return SlurmRecord(**{"gpu_hours": 0.0, **listed})  # what 1.x kept has none
 
 
-class _Judging:
-    """Why jobs ended, each looked into once, so many in a look."""
-
-    def __init__(self, host: Host, progress: Optional[str]) -> None:
-        self._host = host
-        self._progress = None if progress is None else re.compile(progress)
-        self._ailing: Optional[Mapping[str, str]] = None
-        self._read = 0
-        self.left = 0
-
-    def differs(self, before: Mapping[str, Any], one: Any) -> bool:
-        """Tell whether a job is not what was kept of it: Slurm or a person let it run again."""
-        now = one.job.state, one.job.ended, _held(one)
-        return (before.get("state"), before.get("ended"), before.get("held")) != now
-
-    def wrong(self, one: Any) -> bool:
-        """Tell whether a job is over, and not as it should be."""
-        from runbook.modules.slurm import units, verdict
-
-        return one.job.state in units.OVER and verdict.judge(one.job, verdict.Clues()) is not None
-
-    def ill(self, nodes: Tuple[str, ...]) -> Tuple[str, ...]:
-        """Return those nodes that something ails; all where that is known of none."""
-        known = tuple(name for name in nodes if name in (self._ailing or {}))
-        return known or nodes
-
-    def verdict(self, one: Any) -> Any:
-        """Return (the verdict or None, how far it came); UNSEEN in place of a verdict that waits for the next look."""
-        from runbook.modules.slurm import evidence, units, verdict
-
-        job = one.job
-        if job.state not in units.OVER:
-            return None, None
-        bare = verdict.judge(job, verdict.Clues())
-        if bare is None or bare.name in {"human", "preempt"}:
-            return bare, None
-        if self._read >= _READ:
-            self.left += 1
-            return UNSEEN, None
-        self._read += 1
-        told = evidence.read(evidence.outputs(self._host, job), self._progress)
-        if self._ailing is None:
-            self._ailing = evidence.ailing(self._host)
-        nodes = tuple((name, self._ailing[name]) for name in evidence.names(job.nodes) if name in self._ailing)
-        before = one.mark.best if one.mark is not None else None
-        clues = verdict.Clues(told.lines, nodes, told.progress, before, self._progress is not None, told.unread)
-        return verdict.judge(job, clues), told.progress
+def _me(host: Host) -> str:
+    try:
+        return pwd.getpwuid(host.uid()).pw_name
+    except KeyError:
+        return str(host.uid())
 
 
-def _record(one: Any, judging: _Judging) -> SlurmRecord:
+def _record(one: Any, judging: Any) -> SlurmRecord:
     from runbook.modules.slurm import evidence, units
 
     job, mark = one.job, one.mark
@@ -240,12 +233,9 @@ def _record(one: Any, judging: _Judging) -> SlurmRecord:
         tries=tries,
         progress=progress,
         core_hours=round((0.0 if mark is None else mark.spent) + (job.elapsed or 0.0) * job.cpus / 3600, 4),
+        gpu_hours=round((0.0 if mark is None else mark.gpu) + (job.elapsed or 0.0) * (job.gpus or 0) / 3600, 4),
         reason=job.reason,
         comment=one.comment,
-        held=_held(one),
+        held=judging.held(one),
         ended=job.ended if over else None,
     )
-
-
-def _held(one: Any) -> str:
-    return str(one.mark.why) if one.mark is not None and one.mark.held else ""

@@ -16,7 +16,19 @@ from runbook.modules.slurm.queue import ENV, SEPARATOR, TIME, rows, said
 
 COLUMNS = (
     *("JobID", "JobIDRaw", "User", "State", "ExitCode", "DerivedExitCode", "ElapsedRaw", "TimelimitRaw", "ReqMem"),
-    *("MaxRSS", "AllocCPUS", "NNodes", "NodeList", "Partition", "Account", "Submit", "Start", "End", "Reason"),
+    *(
+        "MaxRSS",
+        "AllocCPUS",
+        "AllocTRES",
+        "NNodes",
+        "NodeList",
+        "Partition",
+        "Account",
+        "Submit",
+        "Start",
+        "End",
+        "Reason",
+    ),
     *("Comment", "JobName"),
 )
 _OVER = "BF,CA,CD,DL,F,NF,OOM,PR,TO"
@@ -50,6 +62,16 @@ def of(host: Host, job: str) -> List[Job]:
         Unclear: the accounting does not answer.
     """
     return [one for one in _ask(host, f"--jobs={job}") if one.id == job]
+
+
+def tasks(host: Host, array: str) -> List[Job]:
+    """Return the newest run of each task of an array that the accounting knows.
+
+    Raises:
+        Disabled: there is no accounting.
+        Unclear: the accounting does not answer.
+    """
+    return [one for one in _ask(host, f"--jobs={array}") if one.id.startswith(f"{array}_")]
 
 
 def _ask(host: Host, *words: str) -> List[Job]:
@@ -92,7 +114,7 @@ def _part(step: str, row: Sequence[str]) -> Part:
 
 
 def _job(key: str, row: Sequence[str], parts: Sequence[Part], runs: int) -> Optional[Job]:
-    (_, raw, user, state, code, derived, elapsed, limit, memory, _, cpus, nodes, names, *rest) = row
+    (_, raw, user, state, code, derived, elapsed, limit, memory, _, cpus, tres, nodes, names, *rest) = row
     partition, account, submitted, started, ended, reason, comment, name = rest
     known, by = units.state(state)
     if known is None:
@@ -117,6 +139,7 @@ def _job(key: str, row: Sequence[str], parts: Sequence[Part], runs: int) -> Opti
         elapsed=units.duration(elapsed, unit=1.0),
         memory=asked or None,
         cpus=allotted,
+        gpus=units.gpus(tres),
         node_count=count,
         nodes="" if _PLACES.fullmatch(names.strip()) else units.text(names),
         submitted=units.moment(submitted),

@@ -1,34 +1,25 @@
 """What stands beside the accounts of jobs that failed: their own output, their progress, and what ails their nodes."""
 
+import contextlib
 import os
+import pwd
 import re
 import stat
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.declare import Unclear
 from runbook.modules.host import Host
+from runbook.modules.logs.patterns import Pattern
+from runbook.modules.slurm import said, units
 from runbook.modules.slurm.job import Job
-from runbook.modules.slurm.queue import TIME
+from runbook.modules.slurm.queue import ENV, TIME
+from runbook.modules.slurm.said import Line
 
 _TAIL = 256 * 1024  # bytes of a job's output that are read
-_LONGEST = 400  # characters of a line
 _FIELD = re.compile(r"(?:^|\s)(StdErr|StdOut|WorkDir|JobId)=(.*?)(?=\s\w[\w:/.-]*=|\s*$)")
 _ILL = re.compile(r"\bxid\b|\becc\b|\bgpu\b|nvlink|nvrm|not responding|kill task failed|hardware", re.IGNORECASE)
 _DOWN = re.compile(r"down|fail|inval", re.IGNORECASE)
-_KINDS = (
-    ("oom_host", re.compile(
-        r"oom[-_]kill event|killed by the cgroup out-of-memory|memory cgroup out of memory"
-        r"|: tasks? \d+(?:[-,]\d+)*: Out Of Memory"
-        r"|exceeded (?:job|step) memory limit|StepId=\S+ exceeded memory limit", re.IGNORECASE)),
-    ("timeout", re.compile(r"slurmstepd.*DUE TO TIME LIMIT")),
-    ("preempt", re.compile(r"slurmstepd.*DUE TO PREEMPTION")),
-    ("node", re.compile(
-        r"slurmstepd.*DUE TO NODE FAILURE|NVRM: Xid|GPU has fallen off the bus|uncorrectable ECC error"
-        r"|CUDA_ERROR_ECC_UNCORRECTABLE|uncorrectable NVLink error", re.IGNORECASE)),
-    ("oom_gpu", re.compile(
-        r"CUDA out of memory|OutOfMemoryError: (?:CUDA|HIP)|HIP out of memory|CUDA_ERROR_OUT_OF_MEMORY"
-        r"|cudaErrorMemoryAllocation|CUDA error: out of memory", re.IGNORECASE)),
-)  # fmt: skip
+_SOON = 600.0  # seconds after a job's end within which what ails its node may have ended it
 
 
 class Output(NamedTuple):
@@ -41,9 +32,17 @@ class Output(NamedTuple):
 class Read(NamedTuple):
     """What a job's output tells."""
 
-    lines: Tuple[Tuple[str, str], ...] = ()
+    lines: Tuple[Line, ...] = ()
     progress: Optional[float] = None
     unread: str = ""
+
+
+class Node(NamedTuple):
+    """A node as the controller has it."""
+
+    host: str  # the machine behind it
+    ails: str  # what ails it, in the words of whoever took it out; empty where nothing does
+    since: Optional[float]  # when that was said
 
 
 def outputs(host: Host, job: Job) -> Optional[Output]:
@@ -63,30 +62,29 @@ def outputs(host: Host, job: Job) -> Optional[Output]:
     return Output(fields.get("StdErr", ""), fields.get("StdOut", "")) if fields else None
 
 
-def read(found: Optional[Output], pattern: Optional["re.Pattern[str]"]) -> Read:
+def read(
+    host: Host,
+    found: Optional[Output],
+    job: Job,
+    pattern: Optional["re.Pattern[str]"],
+    patterns: Sequence[Pattern] = (),
+) -> Read:
     """Return what the end of a job's output tells; a pattern's last match is how far the job came."""
     if found is None:
         return Read(unread="the controller has forgotten where its output is")
-    lines: List[Tuple[str, str]] = []
+    lines: List[Line] = []
     progress, unread = None, ""
     for path in dict.fromkeys((found.err, found.out)):
         if not path or path == "/dev/null":
             continue
         try:
-            text = _end(path)
+            text = _end(host, path, job.user)
         except OSError as error:
             unread = f"{path} can't be read: {error.strerror or error}"
             continue
-        lines += _telling(text.splitlines())
+        lines += said.telling(text, {job.id, job.raw}, patterns)
         progress = _last(pattern, text) if pattern is not None and progress is None else progress
     return Read(tuple(lines), progress, unread)
-
-
-def _telling(lines: Sequence[str]) -> Iterator[Tuple[str, str]]:
-    for line in lines:
-        for kind, pattern in _KINDS:
-            if pattern.search(line[:_LONGEST]):
-                yield kind, line.strip()[:_LONGEST]
 
 
 def _last(pattern: "re.Pattern[str]", text: str) -> Optional[float]:
@@ -100,9 +98,10 @@ def _last(pattern: "re.Pattern[str]", text: str) -> Optional[float]:
     return found
 
 
-def _end(path: str) -> str:
+def _end(host: Host, path: str, user: str) -> str:
     """Return the end of a plain file: a pipe or a device would wait for ever."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    with _as(host, user):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with open(descriptor, "rb") as file:
         seen = os.fstat(descriptor)
         if not stat.S_ISREG(seen.st_mode):
@@ -111,22 +110,73 @@ def _end(path: str) -> str:
         return file.read(_TAIL).decode("utf-8", "replace")
 
 
-def ailing(host: Host) -> Dict[str, str]:
-    """Return the nodes that are ill, and what ails them, in the words of whoever took them out.
+@contextlib.contextmanager
+def _as(host: Host, user: str) -> Iterator[None]:
+    """Open as root what the job's user may open: no more, since they name the file; and no less, on NFS too."""
+    if host.uid() != 0 or user == "root":
+        yield
+        return
+    try:
+        owner = pwd.getpwnam(user)
+    except KeyError as error:
+        raise OSError(0, f"this host knows no user {user}") from error
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups(os.getgrouplist(owner.pw_name, owner.pw_gid))
+    os.setegid(owner.pw_gid)
+    os.seteuid(owner.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+def nodes(host: Host) -> Dict[str, Node]:
+    """Return the nodes by their names, and what ails those that are ill.
 
     Raises:
         Unclear: the controller does not answer.
     """
-    done = host.run("sinfo", "--noheader", "--Node", "--format=%N|%T|%E", timeout=TIME)
+    done = host.run("sinfo", "--noheader", "--Node", "--format=%N|%n|%T|%H|%E", timeout=TIME, env=ENV)
     if done.exit_code:
         raise Unclear(f"the Slurm controller does not tell of its nodes: {done.stderr.strip()[:200]}")
     found = {}
     for line in done.stdout.splitlines():
-        name, state, reason = (*line.split("|", 2), "", "")[:3]
+        name, machine, state, since, reason = (*line.split("|", 4), *[""] * 5)[:5]
         taken_out = "drain" in state.lower() and _ILL.search(reason)
-        if taken_out or _DOWN.search(state):
-            found[name] = f"{state} {'' if reason in {'none', ''} else reason}".strip()
+        ails = f"{state} {'' if reason in {'none', ''} else reason}".strip()
+        found[name] = Node(machine, ails if taken_out or _DOWN.search(state) else "", units.moment(since))
     return found
+
+
+def ailing(known: Dict[str, Node], job: Job) -> Tuple[Tuple[str, str], ...]:
+    """Return those of a job's nodes that are ill, and not only since long after it ended."""
+    until = None if job.ended is None else job.ended + _SOON
+    return tuple(
+        (name, known[name].ails)
+        for name in names(job.nodes)
+        if name in known and known[name].ails and (until is None or (known[name].since or 0.0) <= until)
+    )
+
+
+def here(known: Dict[str, Node], job: Job, machine: str) -> bool:
+    """Tell whether a job ran on this machine."""
+    machines = {known[name].host.partition(".")[0] if name in known else name for name in names(job.nodes)}
+    return machine in machines
+
+
+def person(by: Optional[str], user: str) -> str:
+    """Return in words who cancelled a job of a user's."""
+    if by is None:
+        return ""
+    name = by
+    if by.isdigit():
+        try:
+            name = pwd.getpwuid(int(by)).pw_name
+        except (KeyError, OverflowError):
+            name = f"the uid {by}"
+    return f"{name}, whose job it is" if name == user else name
 
 
 def names(nodes: str) -> List[str]:

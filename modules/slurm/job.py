@@ -41,6 +41,7 @@ class Job(NamedTuple):
     parts: Tuple[Part, ...] = ()
     dependency: str = ""
     runs: int = 1  # how often Slurm itself ran it
+    gpus: Optional[int] = None  # that it was given on all nodes; only the accounting tells
 
     @property
     def peak(self) -> Optional[int]:

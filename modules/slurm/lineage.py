@@ -24,6 +24,7 @@ class Mark:
     progress: Optional[float] = None  # how far the one before had come
     best: Optional[float] = None  # how far any one had come
     spent: float = 0.0  # core-hours of those before
+    gpu: float = 0.0  # GPU-hours of those before
     bad: Tuple[str, ...] = ()  # nodes that it must not run on
     held: bool = False  # this very job is not sent again, and `why` says why
     why: str = ""  # the verdict, and what was changed
@@ -38,6 +39,8 @@ class Mark:
             words.append(f"best={self.best:.15g}")
         if self.spent:
             words.append(f"spent={self.spent:.4g}")
+        if self.gpu:
+            words.append(f"gpu={self.gpu:.4g}")
         if self.bad:
             words.append(f"bad={','.join(self.bad)}")
         if self.held:
@@ -61,6 +64,7 @@ def read(comment: str) -> "Tuple[Optional[Mark], str]":
             progress=float(words["progress"]) if "progress" in words else None,
             best=float(words["best"]) if "best" in words else None,
             spent=float(words.get("spent", "0")),
+            gpu=float(words.get("gpu", "0")),
             bad=tuple(filter(None, words.get("bad", "").split(","))),
             held=words.get("held") == "1",
             why=(found[2] or "").strip(),
@@ -68,6 +72,17 @@ def read(comment: str) -> "Tuple[Optional[Mark], str]":
     except (KeyError, ValueError):
         return None, comment.strip()
     return mark, comment[: found.start()].strip()
+
+
+def leader(job: str) -> str:
+    """Return the job that a lineage is called after: of one in several parts, the first of them.
+
+    Example:
+        >>> leader("72+1"), leader("74_2")
+        ('72+0', '74_2')
+    """
+    number, plus, _ = job.partition("+")
+    return f"{number}+0" if plus else job
 
 
 def written(people: str, mark: Mark) -> str:

@@ -31,6 +31,7 @@ _COLUMNS = (
     "%j",
 )
 _ID = re.compile(r"\d+(?:[_+]\d+)?")
+_BEGINS = re.compile(rf"\d[\w+.\[\],%-]*{SEPARATOR}").match  # an id, a step's, or tasks that wait together
 TIME = 60.0  # seconds for a busy controller
 ENV = {"TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}  # no zone, and no hour that comes twice in autumn
 
@@ -64,19 +65,26 @@ def parsed(told: str) -> List[Job]:
 
 
 def rows(told: str, width: int) -> List[List[str]]:
-    """Return the rows of a table whose last column is a name, which may hold anything, even the end of a line."""
+    """Return the rows of a table whose first column is a job's id, and whose texts may hold the end of a line.
+
+    The last column is a name, which may hold what separates, too.
+    """
     found: List[List[str]] = []
+    lines: List[str] = []
     for line in told.split("\n"):
-        cells = line.split(SEPARATOR, width - 1)
-        if len(cells) == width and _begins(cells[0]):
-            found.append(cells)
-        elif found and line:
-            found[-1][-1] += "\n" + line
+        if lines and not _BEGINS(line):
+            lines.append(line)  # a comment, a name or a path went on
+            continue
+        _close(found, lines, width)
+        lines = [line] if _BEGINS(line) else []
+    _close(found, lines, width)
     return found
 
 
-def _begins(cell: str) -> bool:
-    return _ID.match(cell) is not None
+def _close(found: List[List[str]], lines: Sequence[str], width: int) -> None:
+    cells = "\n".join(lines).split(SEPARATOR, width - 1)
+    if len(cells) == width:
+        found.append([*cells[:-1], cells[-1].rstrip("\n")])
 
 
 def _job(row: Sequence[str]) -> Optional[Job]:

@@ -1,6 +1,7 @@
 """What one look sees: of each lineage its newest job, from the queue, the accounts, and what earlier looks kept."""
 
 import fnmatch
+import re
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.frozen import frozen
@@ -14,6 +15,10 @@ _GAP = 300.0  # seconds without a look after which what was late in between may 
 _LATE = 900.0  # seconds for the controller to tell what it kept while the accounting was down
 _FRESH = 5.0  # seconds for which the looks of several detectors share one question
 _MARKS = 5000  # jobs of ours that are remembered
+_ENDED = re.compile(  # reasons that tell of an end; of others, an ended job's is what it last waited for
+    r"NonZeroExitCode|RaisedSignal|OutOfMemory|TimeLimit|DeadLine|NodeDown|BootFail|JobLaunchFailure|SystemFailure"
+    r"|InactiveLimit|Prolog|DependencyNeverSatisfied|.*[Ff]ail"
+)
 
 
 @frozen
@@ -131,9 +136,12 @@ def _together(
         elif job.id not in found and (job.ended or now) >= max(began, start):
             late = ended is not None and now - (job.ended or now) < OVERLAP
             found[job.id] = job._replace(state="completing") if late else job
-        elif job.id in found and not found[job.id].reason:
+        elif job.id in found and _ENDED.match(job.reason):
             found[job.id] = found[job.id]._replace(reason=job.reason)
-    return list(found.values())
+    return [
+        job if job.state not in units.OVER or _ENDED.match(job.reason) else job._replace(reason="")
+        for job in found.values()
+    ]
 
 
 def _marks(waiting: Mapping[str, Job], kept: Mapping[str, Any]) -> Dict[str, str]:
@@ -156,17 +164,27 @@ def _depends(waiting: Mapping[str, Job], kept: Mapping[str, Any], wanted: Wanted
 
 def _newest(jobs: Sequence[Job], wanted: Wanted, marks: Mapping[str, str], depends: Mapping[str, str]) -> List[Seen]:
     newest: Dict[str, Seen] = {}
-    for job in jobs:
+    owners = {job.id: job.user for job in jobs}
+    for job in sorted(jobs, key=_number):
         comment = job.comment if "[runbook " in job.comment else marks.get(job.id, job.comment)
         mark, people = lineage.read(comment) if comment else (None, "")
+        if mark is not None and owners.setdefault(mark.first, job.user) != job.user:
+            mark, people = None, comment  # whoever writes such a comment has not taken over another one's job
         if not wanted.take(job, mark, people, depends.get(job.id, job.dependency)):
             continue
-        first = job.id if mark is None else mark.first
+        first = lineage.leader(job.id) if mark is None else mark.first
         known = newest.get(first)
         if known is None or _order(mark, job) > _order(known.mark, known.job):
             newest[first] = Seen(job, first, mark, people)
     return list(newest.values())
 
 
-def _order(mark: Optional[Mark], job: Job) -> "Tuple[int, int]":
-    return 1 if mark is None else mark.attempt, int(job.raw.partition("+")[0]) if job.raw[:1].isdigit() else 0
+def _order(mark: Optional[Mark], job: Job) -> "Tuple[int, int, bool, bool]":
+    """Return what the newest job of a lineage is the greatest by; of one of several parts, the one that is not well."""
+    part = job.id.partition("+")[2]
+    return 1 if mark is None else mark.attempt, _number(job), job.state != "completed", part in {"", "0"}
+
+
+def _number(job: Job) -> int:
+    number = job.id.partition("+")[0] if "+" in job.id else job.raw
+    return int(number) if number.isdigit() else 0

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import pwd
 import re
 import subprocess
 import tempfile
@@ -13,8 +12,10 @@ from runbook.modules.declare import Failed, Refused, Unclear
 from runbook.modules.frozen import replace
 from runbook.modules.host import Host
 from runbook.modules.slurm import accounts, lineage, queue, submission, units
+from runbook.modules.slurm import owner as owners
 from runbook.modules.slurm.job import Job
 from runbook.modules.slurm.lineage import Mark
+from runbook.modules.slurm.owner import Owner
 from runbook.modules.slurm.submission import Submission
 
 _LONGEST_CHAIN = 100
@@ -49,6 +50,8 @@ def look(host: Host, wanted: str) -> Standing:
         waits = queue.by_id(queued).get(wanted)
         if waits is not None and (job is None or waits.state not in units.OVER):
             job = waits
+        elif waits is not None and job is not None:
+            job = job._replace(name=waits.name)  # the accounts write other quotes than were given
         if job is None:
             raise Failed(f"Slurm knows no job {wanted}")
         mark, people = lineage.read(job.comment or (waits.comment if waits is not None else ""))
@@ -101,7 +104,7 @@ def successor(host: Host, job: Job, queued: Sequence[Job]) -> Optional[Job]:
             later += accounts.since(host, job.ended - 60.0, (job.user,))
     for one in later:
         mark = lineage.read(one.comment)[0] if "[runbook " in one.comment else None
-        if mark is not None and mark.after == job.id and one.id != job.id:
+        if mark is not None and mark.after == job.id and one.id != job.id and one.user == job.user:
             return one
     return None
 
@@ -136,7 +139,9 @@ def words(job: Job, sent: Submission, request: Request) -> List[str]:
             options.append(f"{long}={value}")
     if sent.array:
         options.append(f"--array={job.id.partition('_')[2]}")
-    if request.memory is not None:
+    if request.memory is not None and sent.whole and request.memory == job.memory:
+        options.append("--mem=0")
+    elif request.memory is not None:
         options.append(f"--{sent.per}={_share(job, sent, request.memory)}M")
     if request.time is not None:
         options.append(f"--time={units.shown_time(request.time)}")
@@ -157,23 +162,27 @@ def _share(job: Job, sent: Submission, memory: int) -> int:
 
 
 def send(host: Host, job: Job, sent: Submission, request: Request) -> str:
-    """Ask whether it would fit, send it, and return its id.
+    """Ask whether it would fit, send it as the user whose it is, and return its id.
 
     Raises:
-        Failed: Slurm refuses it.
-        Refused: it is another user's job, and we are not root.
+        Failed: Slurm refuses it, or does not answer.
+        Refused: Slurm would never take it, or it is another user's job, and we are not root.
     """
-    argv = ["sbatch", "--parsable", *_whose(host, job), *words(job, sent, request)]
-    env = _environment(host, sent, request)
-    if sent.env is None and host.uid() == 0:
+    owner = sent.owner
+    sbatch = host.which("sbatch")
+    if sbatch is None:
+        raise Failed("sbatch is not on the PATH")
+    argv = [sbatch, "--parsable", *words(job, sent, request)]
+    env = _environment(host, owner, sent, request)
+    if sent.env is None and owners.foreign(host, owner):
         argv.append("--get-user-env")
-    with _script(host, sent) as path:
-        test = _run([*argv, "--test-only", path, *sent.args], env)
+    with _script(host, owner, sent) as path:
+        test = _run(host, owner, [*argv, "--test-only", path, *sent.args], env)
         if test[0] and _PASSING.search(_said(test)):
             raise Failed(f"the Slurm controller does not answer: {_said(test)}")
         if test[0]:
             raise Refused(f"Slurm would not take it: {_said(test)}")
-        done = _run([*argv, path, *sent.args], env)
+        done = _run(host, owner, [*argv, path, *sent.args], env)
     number = done[1].strip().partition(";")[0]
     if done[0] or not number.isdigit():
         raise Failed(f"sbatch did not take job {job.id} again: {_said(done)}")
@@ -183,7 +192,7 @@ def send(host: Host, job: Job, sent: Submission, request: Request) -> str:
 def hold(host: Host, standing: Standing, why: str) -> None:
     """Write into the accounting why a job is not sent again, so that nobody tries for ever."""
     job, mark = standing.job, standing.mark
-    told = mark if mark is not None else Mark(first=job.id, after="-", attempt=1)
+    told = mark if mark is not None else Mark(first=lineage.leader(job.id), after="-", attempt=1)
     text = lineage.written(standing.comment, replace(told, held=True, why=why)).replace('"', "'")
     if host.which("sacctmgr") is not None:
         host.run(
@@ -192,95 +201,51 @@ def hold(host: Host, standing: Standing, why: str) -> None:
         )  # fmt: skip
 
 
-def _whose(host: Host, job: Job) -> List[str]:
-    try:
-        owner = pwd.getpwuid(int(job.user)) if job.user.isdigit() else pwd.getpwnam(job.user)
-    except KeyError as error:
-        raise Refused(f"job {job.id} is of the user {job.user}, whom this host does not know") from error
-    if owner.pw_uid == host.uid():
-        return []
-    if host.uid() != 0:
-        raise Refused(f"job {job.id} is {job.user}'s: only they, or root, can send it again; write `become`")
-    return [f"--uid={owner.pw_name}", f"--gid={owner.pw_gid}"]
+def _environment(host: Host, owner: Owner, sent: Submission, request: Request) -> Dict[str, str]:
+    """Return the environment of the old job, with what finds this Slurm, and what the runbook sets.
 
-
-def _environment(host: Host, sent: Submission, request: Request) -> Dict[str, str]:
-    """Return the environment of the old job, with what finds this Slurm, and what the runbook sets."""
-    ours = {name: value for name, value in host.env.items() if name in {"SLURM_CONF", "PATH"}}
+    Where that is not kept, another user's job gets nothing of ours, which may hold secrets.
+    """
+    conf = {name: value for name, value in host.env.items() if name == "SLURM_CONF"}
     if sent.env is not None:
-        return {
-            **ours,
-            **sent.env,
-            **({"SLURM_CONF": ours["SLURM_CONF"]} if "SLURM_CONF" in ours else {}),
-            **request.env,
+        return {**sent.env, **conf, **request.env}
+    if not owners.foreign(host, owner):
+        ours = {
+            name: value for name, value in host.env.items() if not name.startswith(("RUNBOOK", "SLURM_", "SBATCH_"))
         }
-    plain = {name: value for name, value in host.env.items() if not name.startswith(("RUNBOOK", "SLURM_", "SBATCH_"))}
-    return {**plain, **ours, **request.env}
+        return {**ours, **conf, **request.env}
+    login = {"HOME": owner.pw_dir, "USER": owner.pw_name, "LOGNAME": owner.pw_name, "SHELL": owner.pw_shell}
+    return {**login, "PATH": os.defpath, **conf, **request.env}
 
 
 @contextlib.contextmanager
-def _script(host: Host, sent: Submission) -> Iterator[str]:
+def _script(host: Host, owner: Owner, sent: Submission) -> Iterator[str]:
     """Give the script a file for as long as sbatch reads it; the old one, where that holds the same still."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        with open(sent.path, encoding="utf-8") as file:
-            same = file.read() == sent.script
-        if same:
-            yield sent.path
-            return
-    name = os.path.basename(sent.path) or "job.sh"
-    with tempfile.TemporaryDirectory(prefix="slurm-", dir=host.own_directory() or None) as place:
-        path = os.path.join(place, name)
+    if sent.path and submission.plain(sent.path) == sent.script:
+        yield sent.path
+        return
+    own = None if owners.foreign(host, owner) else host.own_directory() or None
+    with tempfile.TemporaryDirectory(prefix="slurm-", dir=own) as place:
+        path = os.path.join(place, os.path.basename(sent.path) or "job.sh")
         with open(path, "w", encoding="utf-8") as file:
             file.write(sent.script)
+        owners.give(host, owner, path, place)
         yield path
 
 
-def _run(argv: Sequence[str], env: Mapping[str, str]) -> Tuple[int, str, str]:
+def _run(host: Host, owner: Owner, argv: Sequence[str], env: Mapping[str, str]) -> Tuple[int, str, str]:
     try:
-        done = subprocess.run(
-            argv, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, timeout=_SEND, check=False
-        )  # fmt: skip
+        code, out, err = owners.run(host, owner, argv, env, _SEND)
     except subprocess.TimeoutExpired as error:
         raise Failed(
-            f"{argv[0]} did not answer within {_SEND:g} s; whether it was taken is looked at before the next"
+            f"sbatch did not answer within {_SEND:g} s; whether it was taken is looked at before the next"
         ) from error
     except OSError as error:
         raise Failed(f"{argv[0]} can't be started: {error.strerror or error}") from error
-    return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    return code, out.decode("utf-8", "replace"), err
 
 
 def _said(done: Tuple[int, str, str]) -> str:
     lines = [line.strip() for line in f"{done[2]}\n{done[1]}".splitlines() if line.strip()]
     wrong = [line for line in lines if "error" in line or "fail" in line]
     return (wrong or lines or [f"exit code {done[0]}"])[-1].replace("sbatch: error: ", "").replace("sbatch: ", "")
-
-
-def dependents(standing: Standing, new: str) -> List[Tuple[str, str]]:
-    """Return (job, its new dependency) of those that wait for a job that was sent again."""
-    old = standing.job.id
-    found = []
-    for job in standing.queued:
-        if job.state != "pending" or not job.dependency:
-            continue
-        clauses = [_moved(clause, old, new) for clause in _clauses(job.dependency)]
-        told = "".join(clauses)
-        if told != "".join(_clauses(job.dependency)):
-            found.append((job.id, told))
-    return found
-
-
-def _clauses(depends: str) -> List[str]:
-    """Return the clauses of a dependency, with the `,` or `?` between them, and without how each stands."""
-    bare = "".join(part.partition("(")[0] if "(" in part else part for part in depends.split(")"))
-    parts: List[str] = [""]
-    for letter in bare:
-        if letter in ",?":
-            parts += [letter, ""]
-        else:
-            parts[-1] += letter
-    return parts
-
-
-def _moved(clause: str, old: str, new: str) -> str:
-    kind, *jobs = clause.split(":")
-    return ":".join([kind, *(new if job.partition("+")[0] == old else job for job in jobs)])

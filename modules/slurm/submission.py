@@ -2,16 +2,20 @@
 
 import os
 import re
+import stat
+import subprocess
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.declare import Failed, Refused
 from runbook.modules.host import Host
-from runbook.modules.slurm import units
+from runbook.modules.slurm import owner, units
 from runbook.modules.slurm.job import Job
+from runbook.modules.slurm.owner import Owner
 from runbook.modules.slurm.queue import TIME
 
 _WRAPPED = re.compile(r"#!/bin/sh\n# This script was created by sbatch --wrap\.\n\n(.*)\n?", re.DOTALL)
 _DIRECTIVE = re.compile(r"^#SBATCH\s+(.*)", re.MULTILINE)
+_SCRIPT = 64 << 20  # characters of a script; Slurm itself takes 4 MiB
 _RULE = re.compile(r"-{20,}")
 _VARIABLE = re.compile(r"([A-Za-z_][\w%.()-]*)=(.*)", re.DOTALL)
 _SPENT = {  # options that were of one sending, or that we write anew
@@ -33,6 +37,8 @@ class Submission(NamedTuple):
     array: bool
     per: str  # what memory was asked for by: mem, mem-per-cpu or mem-per-gpu
     exclude: str  # nodes that people excluded
+    whole: bool  # all the memory of its nodes was asked for: --mem=0
+    owner: Owner
     env: Optional[Mapping[str, str]]  # None where it is not kept
     record: Mapping[str, str]  # of `scontrol show job`; empty once the controller has forgotten it
 
@@ -45,7 +51,8 @@ def found(host: Host, job: Job, script: Optional[str]) -> Submission:
         Refused: it was no batch job, or its command line can't be told apart.
     """
     record = _record(host, job)
-    text = _script(host, job, record, script)
+    whose = owner.of(host, job.id)
+    text = _script(host, job, record, whose) if script is None else _file(script)
     line = _answer(
         host, "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job.id}", "--format=SubmitLine"
     )
@@ -66,6 +73,8 @@ def found(host: Host, job: Job, script: Optional[str]) -> Submission:
         array="_" in job.id,
         per=_per([*options, *directives]),
         exclude=_value(options, "--exclude", "-x") or _value(directives, "--exclude", "-x"),
+        whole=(_value(options, "--mem") or _value(directives, "--mem")) == "0",
+        owner=whose,
         env=_environment(host, job),
         record=record,
     )
@@ -144,7 +153,7 @@ def kept(options: Sequence[str]) -> List[str]:
     return left
 
 
-def _value(words: Sequence[str], long: str, short: str) -> str:
+def _value(words: Sequence[str], long: str, short: str = "") -> str:
     for number, word in enumerate(words):
         if word.startswith(f"{long}="):
             return word.partition("=")[2]
@@ -177,9 +186,7 @@ def _record(host: Host, job: Job) -> Dict[str, str]:
     return {} if done.exit_code else dict(_FIELD.findall(done.stdout.strip()))
 
 
-def _script(host: Host, job: Job, record: Mapping[str, str], given: Optional[str]) -> str:
-    if given is not None:
-        return _file(given)
+def _script(host: Host, job: Job, record: Mapping[str, str], whose: Owner) -> str:
     done = host.run("sacct", "--batch-script", f"--jobs={job.id}", timeout=TIME)
     head, rule, text = done.stdout.partition("\n")
     first, _, rest = text.partition("\n")
@@ -196,19 +203,38 @@ def _script(host: Host, job: Job, record: Mapping[str, str], given: Optional[str
         return done.stdout
     path = record.get("Command", "").split(" ")[0]
     if path.startswith("/"):
-        return _file(path)
+        return _theirs(host, whose, path)
     raise Failed(
         f"the script of job {job.id} is kept nowhere: name it with `script`, or let Slurm keep scripts "
         "(AccountingStoreFlags=job_script in slurm.conf)"
     )
 
 
-def _file(path: str) -> str:
+def _theirs(host: Host, whose: Owner, path: str) -> str:
+    """Return a file that is read as its user: what they may not read does not become their job."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Failed(f"the job's script {path} can't be read: {getattr(error, 'strerror', None) or error}") from error
+        code, out, err = owner.run(host, whose, ("/bin/cat", path), {}, TIME)
+        if code:
+            raise Failed(f"the job's script {path} can't be read: {err.strip()[:200]}")
+        return out.decode("utf-8")
+    except (OSError, UnicodeDecodeError, subprocess.TimeoutExpired) as error:
+        raise Failed(f"the job's script {path} can't be read: {error}") from error
+
+
+def _file(path: str) -> str:
+    text = plain(path)
+    if text is None:
+        raise Failed(f"the job's script {path} can't be read as a plain text file")
+    return text
+
+
+def plain(path: str) -> Optional[str]:
+    """Return the text of a plain file: a pipe would wait for ever; None where there is none to be had."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY), encoding="utf-8") as file:
+            return file.read(_SCRIPT) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else None
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _environment(host: Host, job: Job) -> Optional[Mapping[str, str]]:

@@ -12,6 +12,7 @@ _NOTHING = {"", "N/A", "NONE", "UNKNOWN", "(NULL)", "NOT_SET", "INVALID", "?"}
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)B?([nc]?)(?:/(?:node|cpu|core))?", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?(?:\.\d+)?")
+_GPUS = re.compile(r"(?:^|,)gres/gpu((?::[^=,]+)?)=(\d+)(?=,|$)")
 _CODE = re.compile(r"(\d+)(?::(\d+))?")
 _CUT = 4  # letters of a state that tell it from all others, where a column was too narrow
 STATES = (
@@ -98,6 +99,22 @@ def duration(text: str, *, unit: float = 60.0) -> Optional[float]:
     for number in numbers:
         total = total * 60 + number
     return float(total)
+
+
+def gpus(text: str) -> Optional[int]:
+    """Return how many GPUs a list of trackable resources holds; None where it holds nothing at all.
+
+    Some clusters count them by their type only, others both ways: the count without a type is that of all.
+
+    Example:
+        >>> gpus("billing=8,cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=40M,node=1"), gpus("cpu=8,node=1")
+        (2, 0)
+    """
+    bare = text.strip()
+    if not bare or bare.upper() in _NOTHING:
+        return None
+    told = {name: int(count) for name, count in _GPUS.findall(bare)}
+    return told[""] if "" in told else sum(told.values())
 
 
 def moment(text: str) -> Optional[float]:

@@ -42,6 +42,7 @@ class Resubmit(Step):
     max_time: Optional[Duration] = None  # no longer than this
     attempts: int = 3  # how often a lineage is sent again; those after an attempt that came further are not counted
     core_hours: Optional[float] = None  # what a lineage may have taken before it is sent again no more
+    gpu_hours: Optional[float] = None  # the same in hours of GPUs, as the accounting tells them
     progress: Optional[float] = None  # how far the job came, as the probe tells
     exclude: Tuple[str, ...] = ()  # nodes that it must not run on; of earlier attempts they are remembered
     environment: Mapping[str, str] = field(default_factory=dict)  # variables that are set, such as a smaller batch
@@ -68,18 +69,24 @@ class Resubmit(Step):
         if not _ended(host, standing):
             return []
         try:
-            request, change = self._request(host, standing)
+            request, change, tries = self._request(host, standing)
         except Refused as refusal:
             why = str(refusal)
             return [Do(f"leave {job.name} ({job.id}) as it is: {why}", lambda _: _leave(host, standing, why))]
-        what = f"resubmit {job.name} ({job.id}): {change}"
+        why = f", {self.why}" if self.why else ""
+        what = f"resubmit {job.name} ({job.id}){why}: {change} (resubmission {tries} of {self.attempts})"
         return [Do(what, lambda hands: self._send(hands, host, job.id, request, change))]
 
-    def _request(self, host: Host, standing: Any) -> "Tuple[Any, str]":
-        """Return what the new job asks for, and in words what is changed."""
+    def _request(self, host: Host, standing: Any) -> "Tuple[Any, str, int]":
+        """Return what the new job asks for, in words what is changed, and which resubmission it is."""
         from runbook.modules.slurm import lineage, room, sending
 
         job, mark = standing.job, standing.mark
+        if "+" in job.id:
+            raise Refused(
+                f"job {job.id} is part of a heterogeneous job, whose parts can't be sent one by one: whoever sent it "
+                "must send it again"
+            )
         best = None if mark is None else mark.best
         advanced = self.progress is not None and (best is None or self.progress > best)
         tries = (0 if mark is None else mark.tries) + (0 if advanced else 1)
@@ -91,6 +98,7 @@ class Resubmit(Step):
         spent = (0.0 if mark is None else mark.spent) + (job.elapsed or 0.0) * job.cpus / 3600
         if self.core_hours is not None and spent >= self.core_hours:
             raise Refused(f"the lineage has taken {spent:.4g} core-hours, and may have {self.core_hours:g}")
+        gpu = self._gpu_hours(job, mark)
         try:
             bounds = room.look(host, job)
         except Unclear as error:
@@ -114,6 +122,7 @@ class Resubmit(Step):
             progress=self.progress,
             best=max(reached) if reached else None,
             spent=spent,
+            gpu=gpu,
             bad=bad,
             why=f"{self.why}, {change}" if self.why else change,
         )
@@ -122,7 +131,22 @@ class Resubmit(Step):
             time = job.limit
         if memory is None and job.memory is not None:
             memory = job.memory
-        return sending.Request(memory, time, cpus, bad, comment, self.environment), change
+        return sending.Request(memory, time, cpus, bad, comment, self.environment), change, tries
+
+    def _gpu_hours(self, job: Any, mark: Any) -> float:
+        """Return what the lineage has taken of GPUs."""
+        before = 0.0 if mark is None else mark.gpu
+        if self.gpu_hours is None:
+            return before + (job.elapsed or 0.0) * (job.gpus or 0) / 3600
+        if job.gpus is None and job.elapsed:
+            raise Refused(
+                f"how many GPUs job {job.id} had nobody tells, so that `gpu_hours` can't be held: it wants Slurm's "
+                "accounting, and gres/gpu among AccountingStorageTRES of slurm.conf"
+            )
+        spent: float = before + (job.elapsed or 0.0) * (job.gpus or 0) / 3600
+        if spent >= self.gpu_hours:
+            raise Refused(f"the lineage has taken {spent:.4g} GPU-hours, and may have {self.gpu_hours:g}")
+        return spent
 
     def _memory(self, job: Any, bounds: Any, changes: List[str]) -> Optional[int]:
         from runbook.modules.slurm import units
@@ -181,8 +205,9 @@ class Resubmit(Step):
 
     def _send(self, hands: Any, host: Host, wanted: str, request: Any, change: str) -> Mapping[str, Any]:
         """Look once more, alone, and send it."""
-        from runbook.modules.slurm import lineage, sending, submission
+        from runbook.modules.slurm import lineage, sending, submission, waiting
 
+        del hands
         mark = lineage.read(request.comment)[0]
         with sending.alone(host, mark.first if mark is not None else wanted):
             standing = sending.look(host, wanted)
@@ -197,8 +222,11 @@ class Resubmit(Step):
                 except Refused as refusal:
                     _leave(host, standing, str(refusal))
                 sent = True
-        for job, depends in sending.dependents(standing, new):
-            _update(host, job, depends)(hands)
+        try:
+            if waiting.waiters(host, standing.queued, wanted, new):
+                waiting.move(host, wanted, new)
+        except Unclear as error:
+            raise Failed(f"sent as {new}, and those that wait for {wanted} could not be told: {error}") from error
         told = {"job": new, "after": wanted, "changed": sent, "change": change}
         return {**told, "lineage": mark.first, "attempt": mark.attempt} if mark is not None else told
 
@@ -238,22 +266,23 @@ def _ended(host: Host, standing: Any) -> bool:
 
 def _moves(host: Host, standing: Any, new: str) -> List[Action]:
     """Return what lets those wait for the new job that wait for the old one."""
-    from runbook.modules.slurm import sending
+    from runbook.modules.slurm import waiting
 
+    old = standing.job.id
+    try:
+        found = waiting.waiters(host, standing.queued, old, new)
+    except Unclear as error:
+        raise Failed(str(error)) from error
     return [
-        Do(f"job {job} waits for {new}: {depends}", _update(host, job, depends))
-        for job, depends in sending.dependents(standing, new)
+        Do(
+            f"job {waiter.job} waits for {new}: {waiter.depends}",
+            _mover(host, old, new, waiter.job),
+        )
+        for waiter in found
     ]
 
 
-def _update(host: Host, job: str, depends: str) -> Any:
-    def update(hands: Any) -> Mapping[str, Any]:
-        del hands
-        done = host.run("scontrol", "update", f"JobId={job}", f"Dependency={depends}", timeout=60.0)
-        if done.exit_code:
-            raise Failed(
-                f"job {job} can't be told to wait for its new job: {(done.stderr or done.stdout).strip()[:200]}"
-            )
-        return {}
+def _mover(host: Host, old: str, new: str, job: str) -> Any:
+    from runbook.modules.slurm import waiting
 
-    return update
+    return lambda _: {"moved": waiting.move(host, old, new, job)}

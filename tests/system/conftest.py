@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import agent_code
 import pytest
+import slurm_accounting
 import slurm_cluster
 import warm_start
 from fake_gpus import gpus, nvml, old_gpus, old_nvml  # noqa: F401 -- fixtures
@@ -72,6 +74,18 @@ def cluster(tmp_path_factory):
     running = slurm_cluster.Cluster(tmp_path_factory.mktemp("slurm"))
     yield running
     running.close()
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    """A whole Slurm with accounting, for all tests of a worker: name your jobs so that you know them, kill no daemon."""
+    if lacks := slurm_accounting.lacking():
+        pytest.skip(lacks)
+    with tempfile.TemporaryDirectory(prefix="slurm-") as place:  # that other users may look into, as on a cluster
+        Path(place).chmod(0o755)
+        running = slurm_accounting.Accounted(Path(place))
+        yield running
+        running.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -47,6 +48,8 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={dbd}
 AccountingStoragePass={place}/munge.sock
 AccountingStoreFlags=job_comment,job_script,job_env
+AccountingStorageTRES=gres/gpu,gres/gpu:a100
+GresTypes=gpu
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 State=UP DefMemPerCPU=50
 """
@@ -94,16 +97,19 @@ class Accounted:
         self.nodes = [f"n{os.getpid()}x{number}" for number in range(1, nodes + 1)]
         self.env = {"SLURM_CONF": str(place / "slurm.conf")}
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
-        for name in ("state", "jobs", "db", *(f"spool/{node}" for node in self.nodes)):
+        for name in ("state", "jobs", "db", "dev", *(f"spool/{node}" for node in self.nodes)):
             (place / name).mkdir(parents=True)
+        for number in range(8):  # GPUs without a device are refused
+            os.mknod(place / "dev" / f"nvidia{number}", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
         ctld, dbd, self.sql, *slurmds = _ports(3 + nodes)
         named = "\n".join(
-            f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=1200"
+            f"NodeName={name} NodeHostname={socket.gethostname()} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=1200 Gres=gpu:a100:8"
             for name, port in zip(self.nodes, slurmds, strict=True)
         )
         words = {"host": socket.gethostname(), "place": place, "ctld": ctld, "dbd": dbd, "sql": self.sql}
         (place / "slurm.conf").write_text(CONF.format(nodes=named, **words))
         (place / "cgroup.conf").write_text(CGROUPS)
+        (place / "gres.conf").write_text(f"Name=gpu Type=a100 File={place}/dev/nvidia[0-7]\n")
         (place / "slurmdbd.conf").write_text(DBD.format(**words))
         (place / "slurmdbd.conf").chmod(0o600)
         (place / "munge.key").write_bytes(os.urandom(128))

@@ -11,6 +11,8 @@ import time
 import pytest
 from watching import PATIENCE, Watching, lines, until
 
+from runbook.engine.journal.store import open_journal
+
 SERVICE = """
 name: service
 every: 1h
@@ -267,31 +269,81 @@ def test_two_runbooks_of_one_name_are_refused(cli):
     assert "is the name of" in done.err
 
 
-def test_a_journal_that_fills_up_lets_it_only_observe_until_there_is_room(cli):
+@pytest.fixture
+def small_disk(cli):
+    """A disk of 16 MB, and what fills it to its last byte."""
     if os.geteuid() != 0:
         pytest.skip("a small disk needs root, to mount it")
     disk = cli.home / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], check=True)
+
+    def fill():
+        with (disk / "fill").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+
     try:
-        path = marker(cli, every="1s")
-        with Watching(cli, path, journal=disk / "journal.db") as watch:
-            watch.ready()
-            with (disk / "fill").open("wb", buffering=0) as file, contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(4096))
-            (cli.home / "ill").touch()
-            until(lambda: watch.said("can't be written"), told=watch.told)
-            until(lambda: watch.said("observed"), told=watch.told)
-            told = cli("status", env={"RUNBOOK_JOURNAL": str(disk / "journal.db")})
-            assert "DIED" not in told.out
-            assert lines(cli.home / "acts") == []
-            (disk / "fill").unlink()
-            watch.until("incident.ended")
-            assert watch.end() == 0
-        assert lines(cli.home / "acts") == ["healed"]
+        yield disk, fill
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_journal_that_fills_up_lets_it_only_observe_until_there_is_room(cli, small_disk):
+    disk, fill = small_disk
+    path = marker(cli, every="1s")
+    with Watching(cli, path, journal=disk / "journal.db") as watch:
+        watch.ready()
+        fill()
+        (cli.home / "ill").touch()
+        until(lambda: watch.said("can't be written"), told=watch.told)
+        until(lambda: watch.said("observed"), told=watch.told)
+        told = cli("status", env={"RUNBOOK_JOURNAL": str(disk / "journal.db")})
+        assert "DIED" not in told.out
+        assert lines(cli.home / "acts") == []
+        (disk / "fill").unlink()
+        watch.until("incident.ended")
+        assert watch.end() == 0
+    assert lines(cli.home / "acts") == ["healed"]
+
+
+def test_who_begins_and_reads_anew_on_a_full_disk_does_not_stand_by_for_itself_afterwards(cli, small_disk):
+    disk, fill = small_disk
+    path = marker(cli, every="1s")
+    with Watching(cli, path, journal=disk / "journal.db") as before:
+        before.ready()
+        before.kill()
+    fill()
+    with Watching(cli, path, "--retain", "7d", journal=disk / "journal.db") as watch:
+        until(lambda: watch.said("can't be written"), told=watch.told)
+        (disk / "fill").unlink()
+        watch.ready()
+        fill()
+        (cli.home / "ill").touch()
+        until(lambda: len(watch.said("can't be written")) > 1, told=watch.told)
+        path.write_text(path.read_text() + "# another\n")
+        until(lambda: len(watch.said("can't be written")) > 2, told=watch.told)  # of the post that took its place
+        (disk / "fill").unlink()
+        watch.until("incident.ended")
+        assert not watch.said("stands by")
+        assert not watch.said("hangs")
+        assert watch.end() == 0
+    assert lines(cli.home / "acts") == ["healed"]
+
+
+def test_a_runbook_that_is_read_anew_is_claimed_without_a_moment_between(cli):
+    path = marker(cli)
+    with Watching(cli, path) as watch:
+        watch.ready()
+        path.write_text(path.read_text() + "# another\n")
+        watch.until("watch.reloaded")
+        with open_journal(str(watch.journal), read_only=True) as journal:
+            asked = "SELECT ended, since, successor, epoch FROM watches ORDER BY epoch"
+            (first, second) = journal.ask(asked)
+        assert first[0] == second[1]  # one transaction: who stands by never finds it free
+        assert (first[2], first[3], second[3]) == ("", 1, 2)
+        assert not watch.facts("watch.superseded")
+        assert watch.end() == 0
 
 
 def test_a_runbook_that_others_can_change_is_warned_of(cli):

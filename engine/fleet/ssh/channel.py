@@ -8,7 +8,7 @@ import select
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from paramiko.common import cMSG_CHANNEL_REQUEST
+from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_CHANNEL_WINDOW_ADJUST
 from paramiko.message import Message
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class ChannelLink:
         m.add_boolean(True)  # a refusal closes the channel; nobody waits for the word that it is well
         m.add_string(command)
         session.transport._send_user_message(m)  # noqa: SLF001 -- exec_command waits, without a limit
+        session.transport.attend(self._channel.chanid, self._bell.set)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Send what fits into the channel's window and the socket's buffer."""
@@ -75,10 +76,27 @@ class ChannelLink:
 
     def read(self) -> bytes | None:
         """Take what arrived."""
-        self._bell.hush()
-        if len(self._channel.in_stderr_buffer):
+        if self._bell.hush() and len(self._channel.in_stderr_buffer):
             self._bell.set()  # it may have rung for that
-        return self._receive(self._channel.in_buffer, self._channel.recv)
+        if not self._session.transport.attended(self._channel.chanid) or len(self._channel.in_buffer):
+            return self._receive(self._channel.in_buffer, self._channel.recv)
+        if not self._session.room():
+            self._stalled = True
+            return None
+        self._stalled = False
+        data = self._session.transport.data(self._channel)
+        self._give_room(len(data))
+        return data or None
+
+    def _give_room(self, taken: int) -> None:
+        """Tell the host that it may send more, where it has used much of what it had."""
+        more = self._channel._check_add_window(taken)  # noqa: SLF001 -- what `recv` does
+        if more > 0:
+            m = Message()
+            m.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
+            m.add_int(self._channel.remote_chanid)
+            m.add_int(more)
+            self._session.transport._send_user_message(m)  # noqa: SLF001
 
     def words(self) -> bytes | None:
         """Take what arrived of its standard error."""
@@ -100,8 +118,12 @@ class ChannelLink:
         return data
 
     def polled(self) -> list[tuple[int, int]]:
-        """Wait for the bell, which rings when something arrived and when the host takes more."""
-        return [(self._bell.descriptor, select.POLLIN)]
+        """Wait for the bell, which rings when something arrived and when the host takes more; and for what we read."""
+        bell = self._bell.descriptor, select.POLLIN
+        transport = self._session.transport
+        if not transport.attended(self._channel.chanid):
+            return [bell]
+        return [bell, (transport.sock.fileno(), select.POLLIN)]
 
     @property
     def stalled(self) -> bool:
@@ -142,20 +164,26 @@ class _Bell:
     def __init__(self) -> None:
         self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()  # lest somebody else's descriptor of the same number is written to
+        self._rung = False
 
     def set(self) -> None:
         """Ring."""
         with self._lock:
             if self.descriptor >= 0:
                 os.eventfd_write(self.descriptor, 1)
+                self._rung = True
 
     def clear(self) -> None:
         """Leave it to `hush`: of two streams that share it one may yet have something."""
 
-    def hush(self) -> None:
-        """Let it be silent until it rings again."""
+    def hush(self) -> bool:
+        """Let it be silent until it rings again; tell whether it rang."""
+        if not self._rung:
+            return False
+        self._rung = False
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.descriptor)
+        return True
 
     def close(self) -> None:
         """Ring no more."""

@@ -1,18 +1,28 @@
-"""SSH's packets: with limits, and with signs of life that want an answer."""
+"""SSH's packets: with limits, with signs of life that want an answer, and read by whoever waits for them."""
 
 from __future__ import annotations
 
+import os
+import select
+import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from paramiko.packet import Packetizer
+from paramiko.packet import NeedRekeyException, Packetizer
 from paramiko.ssh_exception import SSHException
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from paramiko.message import Message
+
+    Packet = tuple[int, Message]
 
 LARGEST: Final = 1 << 18  # bytes of one packet; sshd sends at most 32 KiB of data in one
 BANNER: Final = 1 << 16  # bytes that may come before a server says its version
+_AT_ONCE: Final = 1 << 18  # bytes that are read by one call
+_LOOKS: Final = 10.0  # seconds after which the connection's thread looks whether what waits was read
 
 
 class Silent(SSHException):  # type: ignore[misc]
@@ -24,7 +34,12 @@ class Rubbish(SSHException):  # type: ignore[misc]
 
 
 class Packets(Packetizer):  # type: ignore[misc]
-    """Packets with limits, a clock instead of a thread for the handshake's, and keepalives that want an answer."""
+    """Packets with limits, a clock instead of a thread for the handshake's, and keepalives that want an answer.
+
+    They are read by the connection's thread, which hands what it reads to another: two threads wake for each packet.
+    So an attendant, who waits for them anyway, may read them himself: the thread stands aside and is given back what
+    is not data. It takes over again where nobody comes for what has arrived, since servers ask for signs of life.
+    """
 
     def __init__(self, sock: Any) -> None:
         super().__init__(sock)
@@ -33,9 +48,14 @@ class Packets(Packetizer):  # type: ignore[misc]
         self.alive: Callable[[], None] | None = None  # asks for a sign of life
         self.most = 3  # signs of life that may stay out
         self.quiet = 0.0  # seconds of silence before one is asked for
+        self.aside = False  # the thread reads nothing at the moment
         self._sock = sock
         self._until: float | None = None
         self._before = 0
+        self._reading = threading.Lock()  # whoever reads holds it
+        self._attendant: Callable[[], None] | None = None  # is told that the thread has stood aside
+        self._wake = threading.Event()
+        self._back: list[Packet | BaseException] = []  # what is given back to the thread
 
     def start_handshake(self, timeout: float) -> None:
         """Begin to count, without a thread for it."""
@@ -59,6 +79,106 @@ class Packets(Packetizer):  # type: ignore[misc]
         data: bytes = super().read_all(n, check_rekey)
         self.heard, self.unanswered = time.monotonic(), 0
         return data
+
+    def begin(self) -> None:
+        """Be the thread that reads."""
+        self._reading.acquire()
+
+    def attend(self, aside: Callable[[], None] | None) -> None:
+        """Let somebody read by `arrived` whenever the socket is readable; he is told when he may. None: no longer."""
+        self._attendant = aside
+        self._wake.set()
+
+    def read_message(self) -> Packet:
+        """Read the next packet, if there is no one else who does."""
+        if self._attendant is not None:
+            self._stand_aside()
+        if self._back:
+            found = self._back.pop()
+            if isinstance(found, BaseException):
+                raise found
+            return found
+        packet: Packet = super().read_message()
+        return packet
+
+    def arrived(self) -> Iterator[Packet]:
+        """Read what is there and yield it packet by packet; nothing where the thread reads itself."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            if self._back or not self.aside:
+                return
+            data = os.read(self._sock.fileno(), _AT_ONCE)
+            if not data:
+                raise EOFError  # noqa: TRY301 -- the thread is to end by it
+            self._Packetizer__remainder += data
+            self.heard, self.unanswered = time.monotonic(), 0
+            while not self._back and self._whole():
+                yield super().read_message()
+        except BlockingIOError:
+            pass
+        except Exception as error:  # noqa: BLE001 -- whatever it is, the connection ends by it as it always did
+            self.give_back(error)
+        finally:
+            self._reading.release()
+
+    def give_back(self, what: Packet | BaseException) -> None:
+        """Leave a packet, or what went wrong, to the thread; it reads from here on."""
+        self._back.append(what)
+        self._wake.set()
+
+    def close(self) -> None:
+        """Close it; a thread that stands aside comes back."""
+        super().close()
+        self._wake.set()
+
+    def _whole(self) -> bool:
+        """Tell whether a whole packet was read."""
+        read: bytes = self._Packetizer__remainder
+        size = int.from_bytes(read[:4], "big")
+        if len(read) >= 4 and size > LARGEST:
+            raise Rubbish(f"a packet that says it has {size} bytes")
+        return len(read) >= 4 + size + self._Packetizer__mac_size_in
+
+    def _stand_aside(self) -> None:
+        """Wait, where another reads, until there is something that only the thread can see to."""
+        if self._wanted() or not isinstance(self._sock, socket.socket):
+            return
+        if not (self._Packetizer__aead_in or self._Packetizer__etm_in):
+            return  # how long a packet is can't be told without decrypting it
+        self.aside = True
+        self._reading.release()
+        try:
+            if (attendant := self._attendant) is not None:
+                attendant()
+            while True:
+                self._wake.wait(min(self.quiet or _LOOKS, _LOOKS))
+                self._wake.clear()
+                with self._reading:
+                    if self._wanted() or self._waits():
+                        break
+                    self._check_keepalive()
+        finally:
+            self._reading.acquire()
+            self.aside = False
+        if self.need_rekey() and not self._back:
+            raise NeedRekeyException
+
+    def _wanted(self) -> bool:
+        """Tell whether the thread has something to do."""
+        return bool(
+            self._back
+            or self._attendant is None
+            or self.need_rekey()
+            or self.closed
+            or self._Packetizer__remainder
+        )
+
+    def _waits(self) -> bool:
+        """Tell whether something has arrived that nobody has read."""
+        poll = select.poll()
+        poll.register(self._sock.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def _read_timeout(self, timeout: float) -> bytes:
         """Read a part of the lines before the first packet; all of them together have so many seconds."""

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 import paramiko
 from paramiko.channel import Channel
 from paramiko.common import (
+    MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EOF,
     MSG_CHANNEL_EXTENDED_DATA,
     MSG_CHANNEL_FAILURE,
     MSG_CHANNEL_REQUEST,
@@ -33,8 +35,9 @@ from runbook.engine.fleet.ssh.packets import LARGEST, Packets, Rubbish
 from runbook.engine.fleet.ssh.proof import Proof
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+_LIGHT: Final = (MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_WINDOW_ADJUST)  # what can be seen to by any thread
 _EXTENSIONS: Final = 64  # that a server may name
 _CHEAP: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
@@ -68,6 +71,7 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
         self._held: deque[Message] = deque()  # messages that wait for the end of a key exchange
         self._accepted = threading.Event()
         self._opened: dict[int, Callable[[], None]] = {}  # by channel: who is told that its window has grown
+        self._attended: int | None = None  # the channel whose owner reads the connection
         self._handler_table[MSG_SERVICE_ACCEPT] = lambda _m: self._accepted.set()
         self._handler_table[MSG_NEWKEYS] = self._parse_newkeys
         self._handler_table[MSG_EXT_INFO] = self._parse_ext_info
@@ -76,6 +80,8 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
             MSG_CHANNEL_WINDOW_ADJUST: self._widen,
             MSG_CHANNEL_DATA: lambda channel, m: self._take(channel, m, Channel._feed),  # noqa: SLF001
             MSG_CHANNEL_EXTENDED_DATA: lambda channel, m: self._take(channel, m, Channel._feed_extended),  # noqa: SLF001
+            MSG_CHANNEL_EOF: lambda channel, m: self._over(channel, m, Channel._handle_eof),  # noqa: SLF001
+            MSG_CHANNEL_CLOSE: lambda channel, m: self._over(channel, m, Channel._handle_close),  # noqa: SLF001
             MSG_CHANNEL_REQUEST: self._requested,
             MSG_CHANNEL_FAILURE: self._refused,
         }
@@ -97,6 +103,7 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
 
     def run(self) -> None:
         """Read until the end."""
+        self.packetizer.begin()
         try:
             super().run()
         except BaseException as error:  # noqa: BLE001 -- a thread's last words would go to the terminal
@@ -143,6 +150,61 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
     def forget(self, channel: int) -> None:
         """Tell them no more."""
         self._opened.pop(channel, None)
+        if self._attended == channel:
+            self._attended = None
+            self.packetizer.attend(None)
+
+    def attend(self, channel: int, aside: Callable[[], None]) -> None:
+        """Let the owner of a channel read the connection by `data`, if no other does.
+
+        Args:
+            channel: it.
+            aside: is called, by the connection's thread, when it has stood aside and the socket is to be waited for.
+        """
+        if self._attended is None:
+            self._attended = channel
+            self.packetizer.attend(aside)
+
+    def attended(self, channel: int) -> bool:
+        """Tell whether the owner of a channel is to wait for the socket and to read."""
+        return self._attended == channel and bool(self.packetizer.aside)
+
+    @contextlib.contextmanager
+    def by_itself(self) -> Iterator[None]:
+        """Have the connection's thread read, for somebody who waits for an answer and reads nothing."""
+        attended, self._attended = self._attended, None
+        self.packetizer.attend(None)
+        try:
+            yield
+        finally:
+            if attended in self._opened:
+                self.attend(attended, self._opened[attended])
+
+    def data(self, channel: Channel) -> bytes:
+        """Read what the host has sent, and return what of it is a channel's data; the rest is seen to."""
+        found = b""
+        for ptype, m in self.packetizer.arrived():
+            if ptype != MSG_CHANNEL_DATA and ptype not in _LIGHT:
+                self.packetizer.give_back((ptype, m))
+                break
+            at = m.packet.tell()
+            number = m.get_int()
+            if ptype == MSG_CHANNEL_DATA and number == channel.chanid:
+                found += m.get_binary()
+            elif (other := self._channels.get(number)) is not None:
+                self._channel_handler_table[ptype](other, m)
+            else:
+                m.packet.seek(at)
+                self.packetizer.give_back((ptype, m))
+                break
+        return found
+
+    def _over(self, channel: Channel, m: Message, end: Callable[[Channel, Message], None]) -> None:
+        """Take in that nothing more comes; what else is said of the end is waited for by who does not read."""
+        if self._attended == channel.chanid:
+            self._attended = None
+            self.packetizer.attend(None)
+        end(channel, m)
 
     def _widen(self, channel: Channel, m: Message) -> None:
         channel._window_adjust(m)  # noqa: SLF001

@@ -1,0 +1,77 @@
+"""Why the jobs of a look ended: each is looked into once, so many in a look."""
+
+import re
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+from runbook.modules.declare import UNSEEN
+from runbook.modules.host import Host
+from runbook.modules.logs import catalogued
+from runbook.modules.slurm import evidence, kernel, units, verdict
+from runbook.modules.slurm.seeing import Seen
+
+_READ = 40  # jobs whose output is read in one look; the others are read in the next
+
+
+class Judging:
+    """What was found out so far."""
+
+    def __init__(self, host: Host, progress: Optional[str], catalogue: Mapping[str, Any]) -> None:
+        self._host = host
+        self._progress = None if progress is None else re.compile(progress)
+        self._catalogue = catalogue
+        self._nodes: Optional[Dict[str, Any]] = None
+        self._kernel: Any = None
+        self._read = 0
+        self.left = 0
+
+    def differs(self, before: Mapping[str, Any], one: Seen) -> bool:
+        """Tell whether a job is not what was kept of it: Slurm or a person let it run again."""
+        now = one.job.state, one.job.ended, self.held(one)
+        return (before.get("state"), before.get("ended"), before.get("held")) != now
+
+    def wrong(self, one: Seen) -> bool:
+        """Tell whether a job is over, and not as it should be."""
+        return one.job.state in units.OVER and verdict.judge(one.job, verdict.Clues()) is not None
+
+    def ill(self, nodes: Tuple[str, ...]) -> Tuple[str, ...]:
+        """Return those nodes that something ails; all where that is known of none."""
+        known = tuple(name for name in nodes if name in (self._nodes or {}) and (self._nodes or {})[name].ails)
+        return known or nodes
+
+    def verdict(self, one: Seen) -> Any:
+        """Return (the verdict or None, how far it came); UNSEEN in place of a verdict that waits for the next look."""
+        job = one.job
+        if job.state not in units.OVER:
+            return None, None
+        bare = verdict.judge(job, verdict.Clues(who=evidence.person(job.by, job.user)))
+        if bare is None or bare.name in {"human", "preempt"}:
+            return bare, None
+        if self._read >= _READ:
+            self.left += 1
+            return UNSEEN, None
+        self._read += 1
+        patterns = catalogued.patterns(self._catalogue)
+        told = evidence.read(self._host, evidence.outputs(self._host, job), job, self._progress, patterns)
+        if self._nodes is None:
+            self._nodes = evidence.nodes(self._host)
+        clues = verdict.Clues(
+            lines=told.lines,
+            kernel=self._heard(job) if evidence.here(self._nodes, job, self._host.name()) else (),
+            nodes=evidence.ailing(self._nodes, job),
+            progress=told.progress,
+            before=one.mark.best if one.mark is not None else None,
+            watched=self._progress is not None,
+            unread=told.unread,
+            who=evidence.person(job.by, job.user),
+        )
+        return verdict.judge(job, clues), told.progress
+
+    def _heard(self, job: Any) -> Tuple[Any, ...]:
+        """Return what the kernel said of a job that ran on this very machine; it is asked once."""
+        if self._kernel is None:
+            self._kernel = kernel.hear(self._host)
+        return kernel.about(self._kernel, job, self._catalogue, self._host.now())
+
+    def held(self, one: Seen) -> str:
+        """Return why `resubmit` refused to send a job again; empty where it did not."""
+        return str(one.mark.why) if one.mark is not None and one.mark.held else ""
