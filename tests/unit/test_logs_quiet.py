@@ -80,6 +80,8 @@ def test_what_a_log_holds_is_the_same_whether_its_blocks_are_told_quiet_or_not(r
     monkeypatch.setattr("runbook.modules.logs.reading.BLOCK", 512)
     monkeypatch.setattr("runbook.modules.logs.reading.FIRST", 64)
     monkeypatch.setattr("runbook.modules.logs.reading.SHORT", 32)
+    for moment in ("STILL", "QUIET"):  # nobody else writes: there is nothing to wait for
+        monkeypatch.setattr(f"runbook.modules.logs.reading.{moment}", 0.0)
     ways = []
     for way in (tail.quiet, lambda _patterns: None):
         monkeypatch.setattr(tail, "quiet", way)
