@@ -25,7 +25,7 @@ from runbook.engine.fleet.agent import Agent
 from runbook.engine.fleet.hosts import Hosts
 from runbook.engine.recover.state import Settings
 from runbook.engine.report.reporter import reporter
-from runbook.modules import wire
+from runbook.modules import states, wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +56,7 @@ class Simulated:
         self._event = os.eventfd(0, os.EFD_NONBLOCK)
         self._skip = len(pack.bootstrap())
         self._asked = wire.Reader()
+        self._forms = states.Forms()
         self._answers = bytearray(wire.MARK)
         self._hello = False
 
@@ -108,7 +109,7 @@ class Simulated:
         if "hello" in message:
             return {"ready": {"python": "3.11.2", "pid": 1}}
         if message["op"] == "probe":
-            return {"seq": message["seq"], "looks": [_look(spec) for spec in message["specs"]]}
+            return {"seq": message["seq"], "looks": [_look(spec) for spec in self._forms.whole(message)["specs"]]}
         if message["op"] == "run":
             return {"seq": message["seq"], "result": wire.result("done", changed=True)}
         return {"seq": message["seq"], "pong": True, "ours": True}

@@ -36,14 +36,20 @@ SAID: Final = "*"  # in place of a subject: what a detector last said of all its
 
 def horizon(runbook: Runbook, now: float) -> float:
     """Return since when recoveries count for a limit or a cooldown; a limit without a window counts for ever."""
+    window = counted(runbook)
+    return 0.0 if window is None else now - window
+
+
+def counted(runbook: Runbook) -> float | None:
+    """Return for how many seconds a recovery counts for a limit or a cooldown; None: for ever."""
     calls = [call for detector in runbook.detectors for rung in detector.recover for call in rung.steps]
     calls += [call for operation in runbook.operations for call in (operation.step, *operation.fallback)]
     limits = [detector.limit for detector in runbook.detectors] + [call.limit for call in calls]
     windows = [limit.per for limit in limits if limit is not None]
     windows += [detector.cooldown for detector in runbook.detectors]
     if None in windows:
-        return 0.0
-    return now - max((window for window in windows if window is not None), default=0.0)
+        return None
+    return max((window for window in windows if window is not None), default=0.0)
 
 
 def nobody(_run: str) -> bool:

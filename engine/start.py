@@ -303,7 +303,10 @@ class Session:
             "order": [detector.name for detector in runbook.detectors],
             "detectors": sum(plan.chosen(detector) for detector in runbook.detectors),
             "chosen": [detector.name for detector in runbook.detectors if plan.chosen(detector)],
+            "counted": restore.counted(runbook),
         }
+        if not request.commits and self._journal is not None:
+            data["watched"] = watches.holder(self._journal, runbook.name, self._lives) is not None
         fact = self._fact("run.begun", data=data)
         if request.commits and self._journal is not None:
             digest = hashlib.sha256(Path(runbook.file).read_bytes()).hexdigest() if runbook.file else ""

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Set, Union
 from runbook.modules import child, look, wire
 from runbook.modules.act import Act
 from runbook.modules.batch import Batch
+from runbook.modules.bootstrap import PARTS
 from runbook.modules.declare import Refused
 from runbook.modules.ledger import KEPT, Ledger
-from runbook.modules.bootstrap import PARTS
 from runbook.modules.rest import Rest
 from runbook.modules.standing import Standing
-from runbook.modules.states import States
+from runbook.modules.states import Forms, States
 from runbook.modules.warming import Warming
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class Agent:
         self._outgoing = bytearray(wire.encode({"ready": {"python": sys.version.split()[0], "pid": os.getpid()}}))
         self._work: List[Union[Batch, Act]] = []
         self._states = States()
+        self._forms = Forms()
         self._warming = Warming()
         self._looked = 0  # requests to look
         self._standing = Standing()
@@ -179,6 +180,8 @@ class Agent:
     def _begin(self, message: Dict[str, Any]) -> None:
         seq, op = message.get("seq"), message.get("op")
         try:
+            if op == "probe":
+                message = self._forms.whole(message)
             message = self._rest.before(message)
             if message.get("layers") and self._park(message):
                 return
@@ -227,7 +230,13 @@ class Agent:
 
     def _arm(self, batch: Batch, answer: Dict[str, Any]) -> None:
         """Listen to what was looked at, and put into the looks whether that can be done."""
-        for spec, found in zip(batch.specs, answer["looks"]):
+        for index, spec in enumerate(batch.specs):
+            found, listens = answer["looks"][index], self._hearing is not None and _listened(spec)
+            if isinstance(found, wire.Raw):
+                if not listens:
+                    self._unheard.update(filter(None, [str(spec.get("listen") or "")]))
+                    continue
+                found = answer["looks"][index] = found.read()
             told, sought, cost = look.SOURCES in found, found.pop(look.SOURCES, None), found.pop(look.COST, 0.0)
             key = str(spec.get("listen") or "")
             if self._hearing is None or not key:
@@ -288,7 +297,8 @@ class Agent:
         try:
             self._outgoing += wire.encode(message)
         except (wire.Junk, TypeError, ValueError) as error:
-            specs = message.get("looks")
+            looks = message.get("looks")
+            specs = looks and [one.read() if isinstance(one, wire.Raw) else one for one in looks]
             op = "run" if "result" in message else "probe"
             self._outgoing += wire.encode(_refusal({"seq": message.get("seq"), "op": op, "specs": specs}, str(error)))
         self._flush()

@@ -8,16 +8,16 @@ import fcntl
 import os
 import struct
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
 from runbook.modules import child, look, wire
 from runbook.modules.standing import Standing, Worker
-from runbook.modules.states import States
+from runbook.modules.states import FORM, States
 
 _DIED = "the process that looked died"
 _SLOW = 0.05  # seconds in which no look ends, after which another worker is started for those that wait
 _PATIENCE = 1.0  # seconds for which none is started beside those that are busy, and do not wait for anything
-_TOGETHER = 0.02  # seconds for which answers gather, unless their worker calls: each waking costs as much as a look
+_TOGETHER = 0.05  # seconds for which answers gather, unless their worker calls: each waking costs as much as a look
 _LARGE = 32 * 1024  # bytes of answers after which there are more to come at once
 _WORKERS = 8
 _DEADLINE = 30.0  # seconds for a look that says nothing else
@@ -34,14 +34,16 @@ class Batch:
         self.specs: List[Dict[str, Any]] = [dict(spec) for spec in message["specs"]]
         self._states = states
         self._standing = standing
-        states.fill(self.specs)
+        again = FORM in message
+        states.fill(self.specs, some=again)
         self._limits = [float(spec.get("deadline") or _DEADLINE) for spec in self.specs]
-        self._looks: List[Optional[Dict[str, Any]]] = [None] * len(self.specs)
+        self._looks: List[Union[None, wire.Raw, Dict[str, Any]]] = [None] * len(self.specs)
         self._missing = len(self.specs)
         self._workers: List[Worker] = []
         self._answered = False
         self.imported: List[str] = []
-        look.prepare(self.specs)
+        if not again:
+            look.prepare(self.specs)
         self._tasks = _queue(look.order(self.specs))
         self._began = self._more_at = time.monotonic()  # when another worker may start
         self._listen_at = self._more_at + _TOGETHER  # when answers are heard, unless a worker calls
@@ -101,9 +103,11 @@ class Batch:
             return
         for message in messages:
             if "look" in message and worker.busy is not None:
-                self._saw(worker.busy, message["look"])
-                worker.stained = worker.stained or message["look"]["status"] == "unknown"
-                self.imported += message["imported"]
+                found = message["look"]
+                self._saw(worker.busy, found)
+                if not isinstance(found, wire.Raw):
+                    worker.stained = worker.stained or found["status"] == "unknown"
+                    self.imported += message["imported"]
             index = message.get("next")
             worker.turn(index, 0.0 if index is None else self._limits[index])
         now = time.monotonic()
@@ -143,7 +147,7 @@ class Batch:
         self._workers.append(worker)
         self._more_at = time.monotonic() + _SLOW
 
-    def _saw(self, index: int, found: Dict[str, Any]) -> None:
+    def _saw(self, index: int, found: Union[wire.Raw, Dict[str, Any]]) -> None:
         if self._looks[index] is None:
             self._missing -= 1
         self._looks[index] = found

@@ -272,7 +272,7 @@ class Bundle:
         self._path = path
         self.paths = [path, *(f"{path[: -len(BUNDLE)]}.{name}{BUNDLE}" for name in PARTS[1:])]
         head, code = _opened(path)
-        self._index: Dict[str, "tuple[int, int, int, bool]"] = marshal.loads(head)  # noqa: S302 -- of our own file
+        self._index: Dict[str, tuple[int, int, int, bool]] = marshal.loads(head)  # noqa: S302 -- of our own file
         self._codes = {0: code}
         self.wants = -1  # where a child writes which part it needs
         self.agent = 0  # the agent's process
@@ -284,9 +284,8 @@ class Bundle:
             return None
         package = found[3]
         place = f"{self._path}/{name.replace('.', '/')}"
-        spec = importlib.machinery.ModuleSpec(
-            name, self, origin=f"{place}/__init__.py" if package else f"{place}.py"  # type: ignore[arg-type]
-        )
+        file = f"{place}/__init__.py" if package else f"{place}.py"
+        spec = importlib.machinery.ModuleSpec(name, self, origin=file)  # type: ignore[arg-type]
         spec.has_location = True
         if package:
             spec.submodule_search_locations = [place]
@@ -385,7 +384,7 @@ def _sha256(data: bytes) -> bytes:
         try:
             import _sha2 as found  # type: ignore[import-not-found]
         except ImportError:
-            import hashlib as found  # type: ignore[no-redef]
+            import hashlib as found
     digest: bytes = found.sha256(data).digest()
     return digest
 
@@ -421,9 +420,9 @@ def main() -> int:
     sys.path.extend(path for path in hello.get("packages", ()) if path not in sys.path)
     if "site" not in sys.modules:
         sys.meta_path.append(Installed())
+    sys.modules["runbook.modules.bootstrap"] = sys.modules[__name__]  # lest it is loaded and run once more
     from runbook.modules import agent
 
-    sys.modules["runbook.modules.bootstrap"] = sys.modules[__name__]  # which few imports would have run once more
     if not str(agent.__file__).startswith(code + "/"):
         end(f"another `runbook` stands before the agent's own: {agent.__file__}")
     return agent.main(base, REQUESTS, ANSWERS)

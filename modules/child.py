@@ -21,12 +21,12 @@ kept: List[int] = []  # descriptors that every child keeps
 class Child:
     """A process that does one thing for the agent and tells it what became of it."""
 
-    def __init__(self, pid: int, answers: int, deadline: float) -> None:
+    def __init__(self, pid: int, answers: int, deadline: float, reader: Any = None) -> None:
         self.pid = pid
         self.answers = answers
         self.deadline = deadline  # on the monotonic clock
         self.heard = 0  # bytes that came at the last hearing
-        self._reader = wire.Reader()
+        self._reader = wire.Reader() if reader is None else reader
 
     def hear(self) -> Optional[List[Dict[str, Any]]]:
         """Return what it said by now; None when it has nothing more to say."""
@@ -35,7 +35,7 @@ class Child:
         except BlockingIOError:
             return []
         self.heard = len(data)
-        return self._reader.feed(data) if data else None
+        return list(self._reader.feed(data)) if data else None
 
     def end(self) -> int:
         """Reap it and return how it ended: an exit code, or a signal as a negative number.
@@ -69,8 +69,11 @@ class Child:
                 os.kill(pid, signal.SIGKILL)
 
 
-def fork(work: Callable[[Write], None], deadline: float, keep: Sequence[int] = ()) -> Child:
-    """Start a child that does `work` in a session of its own, with no descriptor of the agent's but those in `keep`."""
+def fork(work: Callable[[Write], None], deadline: float, keep: Sequence[int] = (), reader: Any = None) -> Child:
+    """Start a child that does `work` in a session of its own, with no descriptor of the agent's but those in `keep`.
+
+    What it says are frames, unless another `reader` puts it together.
+    """
     reap()
     answers, theirs = os.pipe()
     sys.stderr.flush()
@@ -78,7 +81,7 @@ def fork(work: Callable[[Write], None], deadline: float, keep: Sequence[int] = (
     if pid:
         os.close(theirs)
         os.set_blocking(answers, False)
-        return Child(pid, answers, deadline)
+        return Child(pid, answers, deadline, reader)
     code = 1
     try:
         gc.freeze()  # what was there before is not looked through, which would copy all of it

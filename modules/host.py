@@ -188,7 +188,9 @@ class Host:
 
 
 def _boot_time() -> float:
-    _, found, rest = _content("/proc/stat", 1 << 20).partition(b"\nbtime ")
+    _, found, rest = _content("/proc/stat", 1 << 16).partition(b"\nbtime ")
+    if not rest.partition(b"\n")[1]:  # before it stand a line for each processor and a number for each interrupt
+        _, found, rest = _content("/proc/stat", 1 << 20).partition(b"\nbtime ")
     if not found:
         raise Unclear("/proc/stat names no boot time")
     return float(rest.split(None, 1)[0])

@@ -1,13 +1,14 @@
 """One look of one probe, and the worker that serves them in a process of its own."""
 
 import contextlib
+import json
 import os
 import struct
 import sys
 import time
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
 
 from runbook.modules import catalogue, values, wire
 from runbook.modules.declare import Absent, Invalid, Probe, Record, Unclear
@@ -36,8 +37,10 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         spec: what to look at.
         moment: what looks that follow one another at once share; it is filled.
     """
-    began, spent = time.monotonic(), os.times()
+    began, spent = time.monotonic(), os.times() if spec.get("listen") else None
     answer: Dict[str, Any] = {"id": spec.get("id"), "status": "unknown", "records": [], "reason": "", "state": {}}
+    if isinstance(spec.get("state"), bytes):
+        spec = {**spec, "state": json.loads(spec["state"])}
     if spec.get("python"):
         from runbook.modules import elsewhere
 
@@ -77,7 +80,7 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         at, why = f" ({place})" if place else "", f"; {unfit}" if unfit else ""
         answer["reason"] = f"{type(error).__name__}: {error}{at}{why}"
     answer["duration"] = time.monotonic() - began
-    if spec.get("listen") and EARS in moment:
+    if spent is not None and EARS in moment:
         _listen(spec, host, seen, answer, moment)
         answer[COST] = sum(os.times()[:4]) - sum(spent[:4]) + answer["duration"] / _WAITED
     return answer
@@ -168,6 +171,66 @@ def framed(spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str], f
     return wire.encode({"look": failed, "imported": imported, "next": following})
 
 
+class Said:
+    """What a worker's looks travel to the agent as: each begins with what the agent itself has to know of it."""
+
+    head = struct.Struct("!IiIB")  # bytes that follow; which look is next, or -1; where its state begins; what it is
+    NOTHING, LOOK, LETTER = 0, 1, 2  # no look; one that is passed on unread; a message of JSON about one
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    @classmethod
+    def following(cls, index: Optional[int]) -> bytes:
+        """Say only which look is next."""
+        return cls.head.pack(0, -1 if index is None else index, 0, cls.NOTHING)
+
+    @classmethod
+    def look(cls, spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str], index: Optional[int]) -> bytes:
+        """Say what was seen, and which look is next."""
+        after = -1 if index is None else index
+        kind, at = cls.LETTER, 0
+        if look["status"] == "seen" and not imported and SOURCES not in look:
+            with contextlib.suppress(TypeError, ValueError, RecursionError):  # told by the letter
+                kind = cls.LOOK
+                plain = {"id": look["id"], "status": "seen", "records": look["records"]}
+                text = wire.text({**plain, SAME: True} if look.get(SAME) else plain)
+                if not look.get(SAME):
+                    at = len(text) + 8  # behind what names it
+                    text = text[:-1] + b',"state":' + wire.text(look["state"]) + b"}"
+                if len(text) <= LARGEST:
+                    return cls.head.pack(len(text), after, at, kind) + text
+        text = framed(spec, look, imported, index)[4:]
+        return cls.head.pack(len(text), after, 0, cls.LETTER) + text
+
+    def feed(self, data: bytes) -> Iterator[Dict[str, Any]]:
+        """Take bytes and yield the messages that are whole by now: `next`, and mostly a `look`.
+
+        Raises:
+            Junk: they make no sense.
+        """
+        self._buffer += data
+        size = self.head.size
+        while len(self._buffer) >= size:
+            length, following, at, kind = self.head.unpack_from(self._buffer)
+            if length > wire.LARGEST or kind > self.LETTER:
+                raise wire.Junk("what a worker never says")
+            if len(self._buffer) < size + length:
+                return
+            text = bytes(self._buffer[size : size + length])
+            del self._buffer[: size + length]
+            if kind == self.LETTER:
+                try:
+                    yield json.loads(text)
+                except ValueError as error:
+                    raise wire.Junk(f"a letter that is no JSON: {error}") from error
+                continue
+            found: Dict[str, Any] = {"next": None if following < 0 else following}
+            if kind == self.LOOK:
+                found["look"] = wire.Raw(text, text[at:-1] if at else None)
+            yield found
+
+
 def prepare(specs: Iterable[Mapping[str, Any]]) -> None:
     """Import what the looks need in the agent itself, once for all the workers to come."""
     for name in {str(spec.get("probe")) for spec in specs}:
@@ -208,13 +271,13 @@ def serve(
     moment: Dict[str, Any] = {} if ears is None else {EARS: ears}
     index = _next(tasks)
     said = 0
-    write(wire.encode({"next": index}))
+    write(Said.following(index))
     while index is not None:
         spec = specs[index]
         answer = look(spec, moment)
         imported = shareable(known)
         index = _next(tasks)
-        frame = framed(spec, answer, imported, index)
+        frame = Said.look(spec, answer, imported, index)
         said += len(frame)
         if said > _GATHERED:
             said = len(frame)

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
-from runbook.modules import child, look, memory
+from runbook.modules import child, look, memory, wire
 
 _LENGTH = struct.Struct("!I")
 _DESCRIPTOR = struct.Struct("i")
@@ -58,7 +58,7 @@ class Worker:
             _stand(theirs, specs, write, ears)
 
         try:
-            process = child.fork(work, child.NEVER, [tasks, theirs.fileno(), -1 if ears is None else ears])
+            process = child.fork(work, child.NEVER, [tasks, theirs.fileno(), -1 if ears is None else ears], look.Said())
         except OSError:
             ours.close()
             raise
@@ -74,9 +74,8 @@ class Worker:
         """
         self.idle = False
         known = [*self._given, *([{}] * max(0, len(specs) - len(self._given)))]
-        news = [_news(spec, before) for spec, before in zip(specs, known)]
+        body = b"[%s]" % b",".join(_news(spec, before) for spec, before in zip(specs, known))
         self._given = specs
-        body = json.dumps(news, separators=(",", ":")).encode("ascii")
         frame = _LENGTH.pack(len(body)) + body
         rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _DESCRIPTOR.pack(tasks))
         sent = self._orders.sendmsg([frame], [rights])  # in one piece, mostly: each wakes the worker
@@ -153,11 +152,15 @@ class Standing:
             self._waiting.pop().end()
 
 
-def _news(spec: Mapping[str, Any], before: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what of a look is not as in the order before; all of it where more than its state is another."""
-    if spec.keys() != before.keys() or any(spec[name] != before[name] for name in spec if name != "state"):
-        return spec
-    return {} if spec.get("state") == before.get("state") else {"state": spec["state"]}
+def _news(spec: Mapping[str, Any], before: Mapping[str, Any]) -> bytes:
+    """Return, as JSON, what of a look is not as in the order before; all of it where more than its state is another."""
+    state = spec.get("state")
+    same = {**spec, "state": None} == {**before, "state": None}
+    if same and state == before.get("state"):
+        return b"{}"
+    if isinstance(state, bytes):
+        return b'{"state":%s}' % state if same else wire.text({**spec, "state": json.loads(state)})
+    return wire.text({"state": state} if same else spec)
 
 
 def _stand(

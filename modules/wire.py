@@ -8,7 +8,7 @@ import json
 import os
 import re
 import struct
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 from runbook.modules.frozen import fields
 
@@ -42,6 +42,25 @@ def plain(value: Any) -> Any:
 _JSON = json.JSONEncoder(default=plain, separators=(",", ":"))  # to make one costs as much as a small message
 
 
+class Raw:
+    """A look as the JSON that its worker made, which the agent passes on unread.
+
+    Args:
+        text: it, in ASCII.
+        state: what of it the probe remembers; None where that is what the look was given.
+    """
+
+    __slots__ = ("state", "text")
+
+    def __init__(self, text: bytes, state: Optional[bytes]) -> None:
+        self.text, self.state = text, state
+
+    def read(self) -> Dict[str, Any]:
+        """Read it after all."""
+        found: Dict[str, Any] = json.loads(self.text)
+        return found
+
+
 def encode(message: Dict[str, Any]) -> bytes:
     """Return the frame of a message.
 
@@ -49,9 +68,17 @@ def encode(message: Dict[str, Any]) -> bytes:
         Junk: it is too large for one, or nested too deeply.
     """
     try:
-        return frame(_JSON.encode(message).encode("ascii"))
+        if any(type(look) is Raw for look in message.get("looks", ())):
+            looks = [look.text if type(look) is Raw else text(look) for look in message["looks"]]
+            return frame(b'{"seq":%s,"looks":[%s]}' % (text(message["seq"]), b",".join(looks)))
+        return frame(text(message))
     except RecursionError as error:
         raise Junk("a message that is nested too deeply to travel") from error
+
+
+def text(value: Any) -> bytes:
+    """Return a value as JSON."""
+    return _JSON.encode(value).encode("ascii")
 
 
 def frame(body: bytes) -> bytes:

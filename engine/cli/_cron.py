@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 
 def install(given: Mapping[str, Any], asked: Asked, watched: Watched) -> int:
     """Show the line, ask, and write it."""
-    from runbook.engine.install import plan, words
+    from runbook.engine.install import plan, refusals, words
     from runbook.engine.install.crontab import Line
 
     service = plan.service(asked, watched)
-    every = min(
-        (each.runbook.every for each in watched.requests), key=lambda one: one if isinstance(one, float) else 60
+    first = min(
+        (each.runbook for each in watched.requests), key=lambda one: one.every if isinstance(one.every, float) else 60
     )
-    fields, note = (crontab.check(given["schedule"]), "") if given["schedule"] else crontab.when(every, service.name)
+    scheduled = (crontab.check(given["schedule"]), "") if given["schedule"] else crontab.when(first.every, service.name)
+    fields, note = scheduled[0], f"`{first.name}`: {scheduled[1]}" if scheduled[1] else ""
+    path = (service.environment or {}).get("PATH", words.PATH)
+    lacking = [text for each in watched.requests if not each.hosts for text in refusals.lacking(each.runbook, path)]
     quiet = () if {"--quiet", "--verbose"} & {word.flag for word in asked.words} else ("--quiet",)
     line = Line(
         service.name,
@@ -50,7 +53,7 @@ def install(given: Mapping[str, Any], asked: Asked, watched: Watched) -> int:
     place = _File(service.name) if os.geteuid() == 0 and crontab.allowed() else _Table(service.name)
     text = place.text(line)
     _showing.shown(place.shown, text, place.before)
-    for each in filter(None, [note, "" if crontab.running() else "no cron daemon runs here: start it"]):
+    for each in filter(None, [note, *lacking, "" if crontab.running() else "no cron daemon runs here: start it"]):
         click.echo(f"note: {printable(each)}")
     if given["check"]:
         return 0

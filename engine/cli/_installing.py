@@ -158,6 +158,9 @@ def _notes(asked: Asked, watched: Watched, environment: Mapping[str, str], syste
     for path in refusals.sources(each.runbook for each in watched.requests):
         if any(beneath(path, top) for top in ground.TMPS):
             yield f"{path} lies in /tmp: it will be gone some day, and the watch with it"
+    for each in watched.requests:
+        if not each.hosts:  # hosts of an inventory have programs of their own
+            yield from refusals.lacking(each.runbook, environment.get("PATH", words.PATH))
     if not systemd.system and not lingers():
         yield "your systemd ends when you log out; `loginctl enable-linger` keeps it running"
 

@@ -137,8 +137,8 @@ def _parameters(given: dict[str, Any]) -> dict[str, Any]:
     if until is not None and until <= given["since"]:
         raise UserError("the time ends before it begins", where="--until", mend="give --since an earlier time")
     values = {
-        **{name: list(given[name]) for name in ("names", "jobs", "users", "partitions", "accounts")},
-        "own": not given["all_users"],
+        **{name: list(given[name]) for name in ("names", "jobs", "partitions", "accounts")},
+        "users": ["*"] if given["all_users"] else list(given["users"]),
         "states": [_state(word) for word in given["states"]],
         "since": f"{max(1.0, now - given['since']):.3f}s",
         "until": f"{0.0 if until is None else max(0.0, now - until):.3f}s",

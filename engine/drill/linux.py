@@ -23,6 +23,7 @@ _PARENT_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _MOUNT_SETATTR: Final = 442  # the same number on every architecture
 _AT_FDCWD, _AT_RECURSIVE, _ATTR_READ_ONLY = -100, 0x8000, 0x1
 _GET_FLAGS, _SET_FLAGS, _UP = 0x8913, 0x8914, 0x1  # SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP
+_SET_ADDRESS: Final = 0x8916  # SIOCSIFADDR
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -109,11 +110,16 @@ def pivot(root: str) -> None:
 
 
 def loopback_up() -> None:
-    """Switch on the loopback of a new network namespace."""
+    """Switch on the loopback of a new network namespace.
+
+    It has a second address: of a machine with 127.0.0.1 alone, getaddrinfo says that it has no IPv4 (AI_ADDRCONFIG).
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         request = struct.pack("16sH14x", b"lo", 0)
         (flags,) = struct.unpack_from("H", fcntl.ioctl(asked, _GET_FLAGS, request), 16)
         fcntl.ioctl(asked, _SET_FLAGS, struct.pack("16sH14x", b"lo", flags | _UP))
+        address = socket.inet_aton("127.0.0.2")
+        fcntl.ioctl(asked, _SET_ADDRESS, struct.pack("16sHH4s16x", b"lo:2", socket.AF_INET, 0, address))
 
 
 def _call(what: str, function: Any, *words: Any) -> None:

@@ -119,7 +119,7 @@ class Watcher:
             self.evidence = fact.data
         elif fact.kind in {"look.unknown", "look.absent"}:
             self.unknown = str(fact.data.get("reason") or "")
-        elif fact.kind == "step.ended" and fact.data.get("phase") == "recover":
+        elif fact.kind == "step.ended" and fact.data.get("phase") == "recover" and fact.data.get("status") != "skipped":
             self.steps.append(str(fact.data.get("title") or fact.data.get("module")))
             self.modules.append(str(fact.data.get("module")))
             if fact.data.get("error"):

@@ -8,14 +8,15 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from runbook.engine.errors import HostUnreachable
-from runbook.engine.fleet import diagnosis, pack, shapes
+from runbook.engine.fleet import diagnosis, messages, pack, shapes
 from runbook.engine.fleet.ration import Excess, Ration
-from runbook.modules import states, wire
+from runbook.modules import catalogue, states, wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runbook.engine.fleet.link import Link
+    from runbook.engine.fleet.messages import Spec
 
 START = 60.0  # seconds for an agent to answer the first time
 _LINES = 12  # of an agent's last words that are told
@@ -23,6 +24,7 @@ _AGAIN = 0.02  # seconds until a link is tried again that can't tell when it has
 _LAST = 0.2  # seconds for the last words of an agent that ended
 _EARLY = 1 << 16  # bytes of a frame before it is ready
 _AT_ONCE = 16  # pieces of its standard error that are taken in one go
+_UNTOLD: tuple[int, Any] = (0, None)
 _LINE = 400  # characters of a line of it
 
 
@@ -67,6 +69,7 @@ class Conversation:
         self._ready = False
         self._seq = 0
         self._told: dict[str, tuple[int, Any]] = {}  # by look, the state that it answered last, and in which request
+        self._forms: dict[tuple[str, ...], tuple[int, Any]] = {}  # by looks, the last request that had them in whole
         self._least: dict[str, int] = {}  # by look, the first request whose state the agent still has (`States.fill`)
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
         self._log = b""  # the end of its standard error
@@ -101,10 +104,9 @@ class Conversation:
     def send(self, request: Mapping[str, Any]) -> int:
         """Send a request and return the number that its answers bear."""
         self._seq += 1
-        specs = request.get("specs")
         self._ration.asked(self._seq, request)
-        if isinstance(specs, list):
-            request = {**request, "specs": [self._brief(spec) for spec in specs]}
+        if (asked := request.get("asked")) is not None:
+            request = self._again(asked) or self._whole(asked)
         frame = wire.encode({**request, "seq": self._seq})
         (self._outgoing if self._ready else self._queued).extend(frame)
         self._flush()
@@ -224,6 +226,35 @@ class Conversation:
             if answer:
                 self._arrived.append((seq, answer))
 
+    def _again(self, asked: Sequence[Spec]) -> dict[str, Any] | None:
+        """Return the request that names an earlier one with the same looks; None where none can be named.
+
+        Their states have to be those that came in the answer to one request.
+        """
+        names = tuple([spec.id for spec in asked])
+        seq, form = self._forms.get(names, _UNTOLD)
+        if form is None or form != _form(asked):
+            return None
+        since = 0
+        for spec in asked:
+            of, state = self._told.get(spec.id, _UNTOLD)
+            if (state or {}) != spec.state or (since and of and of != since):
+                return None
+            since = since or of
+        for spec in asked:
+            self._least[spec.id] = since if spec.state else self._seq
+        return {"op": "probe", states.FORM: seq, states.OF: since}
+
+    def _whole(self, asked: Sequence[Spec]) -> dict[str, Any]:
+        """Return the request in which each look is told of, so that a later one may name it."""
+        names = tuple([spec.id for spec in asked])
+        self._forms.pop(names, None)
+        self._forms[names] = self._seq, _form(asked)
+        if len(self._forms) > states.FORMS:
+            del self._forms[next(iter(self._forms))]
+        request = messages.whole(asked)
+        return {**request, "specs": [self._brief(spec) for spec in request["specs"]]}
+
     def _brief(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a spec without the state that the agent itself told last."""
         name = str(spec["id"])
@@ -300,6 +331,12 @@ class Conversation:
     def _unreachable(self, what: str) -> HostUnreachable:
         said = "\n  ".join(word for word in self._words if word.strip() and word.strip() not in what)
         return HostUnreachable(what, where=self.host, mend=f"its last words:\n  {said}" if said else "")
+
+
+def _form(asked: Sequence[Spec]) -> Any:
+    """Return what requests for the same looks have in common."""
+    looks = [(spec.probe, spec.params, spec.deadline, spec.python, spec.listen) for spec in asked]
+    return catalogue.generation(), looks
 
 
 def _hello(base: str | None, packages: Sequence[str], *, far: bool, become: bool) -> dict[str, Any]:

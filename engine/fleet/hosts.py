@@ -256,7 +256,7 @@ class Hosts:
         for descriptor in place.registered:
             self._poll.unregister(descriptor)
             self._by_descriptor.pop(descriptor, None)
-        place.registered = {}
+        place.registered, place.polled = {}, None
         if place.agent is not None:
             place.agent.close()
         place.agent = None
@@ -265,7 +265,10 @@ class Hosts:
         """Have the poll wait for what the agent waits for now."""
         assert place.agent is not None
         (self._pending.add if place.agent.pending else self._pending.discard)(place)
-        wanted = dict(place.agent.polled())
+        polled = place.agent.polled()
+        if polled is place.polled:
+            return
+        place.polled, wanted = polled, dict(polled)
         if wanted == place.registered:
             return
         for descriptor in place.registered.keys() - wanted.keys():

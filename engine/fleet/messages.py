@@ -58,7 +58,12 @@ class Errand:
 
 
 def probe(specs: Iterable[Spec]) -> dict[str, Any]:
-    """Ask for looks."""
+    """Ask for looks; the conversation says it in as many words as its agent needs."""
+    return {"op": "probe", "asked": tuple(specs)}
+
+
+def whole(specs: Iterable[Spec]) -> dict[str, Any]:
+    """Return a request for looks in all its words."""
     asked: list[dict[str, Any]] = [
         {
             "id": spec.id,
@@ -178,7 +183,7 @@ def _claim(claim: Claim) -> dict[str, Any]:
 def _look(look: Mapping[str, Any]) -> Look:
     status = look["status"]
     if status == "seen":
-        records = tuple(Record(_text(record["subject"]), _fields(record)) for record in look["records"])
+        records = tuple([Record(_text(record["subject"]), _fields(record)) for record in look["records"]])
         return Seen(records, look["state"])
     reason = _text(look["reason"])
     return Lacking(reason) if status == "absent" else NotSeen(reason)

@@ -9,10 +9,10 @@ import importlib.metadata
 import platform
 import re
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING
 
 from runbook.engine.fleet import layers
+from runbook.engine.fleet.once import Once
 from runbook.modules import needs
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def travelling(needed: Iterable[str]) -> Iterator[Layer]:
             yield found
 
 
-@cache
+@Once
 def base() -> tuple[Layer, ...]:
     """Return the layers that an agent on another machine starts with: what its probes look with."""
     found = _layer("nvidia-ml-py")
@@ -51,7 +51,7 @@ def psutil() -> Layer | None:
     return _layer("psutil", compiled=True)
 
 
-@cache
+@Once
 def _layer(name: str, *, compiled: bool = False) -> Layer | None:
     distributions: dict[str, Distribution] = {}
     if not _gather(name, distributions):

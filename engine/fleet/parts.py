@@ -117,7 +117,7 @@ def _made(contents: Mapping[str, bytes]) -> tuple[bytes, ...]:
         body, part = bytecode(name, content), _part(name)
         module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         index[module] = len(bodies[part]), len(body), part, name.endswith("/__init__.py")
-        bodies[part] += body
+        bodies[part].extend(body)
     heads = (marshal.dumps(index), *(b"" for _ in PARTS[1:]))
     return tuple(_deflated(head, body) for head, body in zip(heads, bodies, strict=True))
 

@@ -42,10 +42,14 @@ class Ration:
 
     def asked(self, seq: int, request: Mapping[str, Any]) -> None:
         """Take in that a request goes out."""
-        op, specs = str(request.get("op")), request.get("specs")
+        op, asked, specs = str(request.get("op")), request.get("asked"), request.get("specs")
         states: dict[str, Any] = {}
         takes = 0.0
-        if op == "probe" and isinstance(specs, list):
+        if asked is not None:
+            states = {spec.id: spec.state for spec in asked}
+            takes = sum([spec.deadline or _LOOK for spec in asked])
+            self._stirs.armed([spec.listen for spec in asked if spec.listen])
+        elif op == "probe" and isinstance(specs, list):
             states = {str(spec["id"]): spec.get("state") or {} for spec in specs}
             takes = sum(float(spec.get("deadline") or _LOOK) for spec in specs)
             self._stirs.armed(spec["listen"] for spec in specs if spec.get("listen"))

@@ -81,9 +81,10 @@ def _unknown(name: str, reason: str) -> dict[str, Any]:
 
 
 def _look(look: dict[str, Any], given: Any) -> dict[str, Any]:
-    heard = look.get("heard")
-    known = {"heard": heard if heard is True else text(heard)[:_REASON]} if heard else {}
-    return {**_seen(look, given), **known}
+    found, heard = _seen(look, given), look.get("heard")
+    if heard:
+        found["heard"] = heard if heard is True else text(heard)[:_REASON]
+    return found
 
 
 def _seen(look: dict[str, Any], given: Any) -> dict[str, Any]:
@@ -93,9 +94,9 @@ def _seen(look: dict[str, Any], given: Any) -> dict[str, Any]:
     if status != "seen":
         return {"id": name, "status": status, "reason": text(look.get("reason", ""))}
     records = look.get("records")
-    wrong = "its records are no list" if not isinstance(records, list) else ""
-    for record in records if isinstance(records, list) else ():
-        wrong = wrong or _wrong_record(record)
+    wrong = "its records are no list"
+    if isinstance(records, list):
+        wrong = next(filter(None, map(_wrong_record, records)), "")
     state = given if look.get(states.SAME) is True else look.get("state")
     if not wrong and state is not given:
         wrong = "its state is none" if not isinstance(state, dict) else _wrong_value(state, "its state", _STATE)

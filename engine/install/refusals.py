@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.errors import UserError
 from runbook.engine.install import needs
@@ -15,7 +16,7 @@ from runbook.engine.language.own.trust import written_by_others
 from runbook.modules.declare import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from runbook.engine.model import Runbook
 
@@ -50,18 +51,34 @@ def secrets(runbook: Runbook, given: Collection[str], known: Collection[str], *,
 
 def relative(runbook: Runbook) -> Iterator[UserError]:
     """Yield the programs that are found in this directory alone; lint sees to all other paths."""
+    for name, key, program, given in _programs(runbook):
+        if "/" in program and not program.startswith("/") and not given.get("cwd"):
+            what = f"`{name}: {{{key}: {program}}}` is relative, and a service begins elsewhere"
+            mend = f'write the whole path, or "{{{{ runbook.dir }}}}/{program.removeprefix("./")}"'
+            yield UserError(what, where=runbook.file, mend=mend)
+
+
+def lacking(runbook: Runbook, path: str) -> Iterator[str]:
+    """Yield, in a sentence each, the programs that a service of this machine would look for in vain.
+
+    Args:
+        runbook: the runbook.
+        path: the service's PATH.
+    """
+    for name, key, program, _ in _programs(runbook):
+        if program and "/" not in program and "{" not in program and shutil.which(program, path=path) is None:
+            yield f"`{name}: {{{key}: {program}}}` would find no {program} in the service's PATH ({path})"
+
+
+def _programs(runbook: Runbook) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
+    """Yield the programs that a runbook names: of which module, by which parameter, and beside what."""
     for name, cls, given in needs.calls(runbook):
         known = params.fields(cls)
         for key, value in given.items():
             words = value if isinstance(value, list | tuple) else [value]
             first = next(iter(words), None)
-            if key not in known or known[key].kind is not Kind.ARGV or given.get("cwd") or not isinstance(first, str):
-                continue
-            program = first.split(maxsplit=1)[0] if first.split() else ""
-            if "/" in program and not program.startswith("/"):
-                what = f"`{name}: {{{key}: {program}}}` is relative, and a service begins elsewhere"
-                mend = f'write the whole path, or "{{{{ runbook.dir }}}}/{program.removeprefix("./")}"'
-                yield UserError(what, where=runbook.file, mend=mend)
+            if key in known and known[key].kind is Kind.ARGV and isinstance(first, str):
+                yield name, key, first.split(maxsplit=1)[0] if first.split() else "", given
 
 
 def untrusted(paths: Iterable[str]) -> Iterator[UserError]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from runbook.engine.journal.batch import Batch
     from runbook.engine.journal.store import Journal
@@ -24,7 +24,8 @@ ATTEMPTS: Final = 500  # of each operation (and member of its pool) that breaker
 SLICE: Final = 0.03  # seconds that a slice is meant to take
 _FIRST, _FEWEST, _AT_ONCE = 100, 50, 10_000  # events of a slice: the first one's, and what they may come to
 _ROWS: Final = 1000  # of other tables
-_COUNTED: Final = ("recovery.begun", "recovery.ended", "step.begun")  # what limits without a window count for ever
+LASTED: Final = 7 * 86400.0  # seconds that a recovery may have lasted from whose end a cooldown counts
+_COUNTED: Final = ("recovery.begun", "recovery.ended", "step.begun")  # what limits count, some of them for ever
 _SEEN: Final = ("look.unknown", "look.seen", "host.unreachable", "host.reached")  # the last word holds until another
 
 
@@ -48,8 +49,8 @@ def nobody(_run: str) -> bool:
 def prune(journal: Journal, before: float, alive: Alive = nobody) -> Pruned:
     """Forget what happened before a time.
 
-    Kept for all that: incidents that are open, with their events, approvals and intents; recoveries and their steps,
-    which a limit without a window counts; the last attempts of operations; cursors, pools and resets; and of runs that
+    Kept for all that: incidents that are open, with their events, approvals and intents; recoveries and their steps for
+    as long as a limit of their runbook counts them, as it was at its last run; the last attempts of operations; cursors, pools and resets; and of runs that
     go on, how they began and what they could not see last.
 
     Args:
@@ -113,6 +114,7 @@ def _events(journal: Journal, before: float, alive: Alive) -> Iterator[Pruned]:
     """Delete events, as many at once as take no longer than a slice may."""
     kept = _last_words(journal, alive)
     attempts = _Attempts(journal)
+    horizons = _horizons(journal, before)
     ((first, last),) = journal.ask("SELECT min(seq), max(seq) FROM events")
     size = _FIRST
     while first is not None and first <= last:
@@ -124,15 +126,37 @@ def _events(journal: Journal, before: float, alive: Alive) -> Iterator[Pruned]:
         if oldest is not None and oldest >= before:
             return
         if old:
-            yield Pruned(_chunk(journal, before, first, end, kept, attempts))
+            yield Pruned(_chunk(journal, before, first, end, kept, attempts, horizons))
         spent = time.monotonic() - began
         size = max(_FEWEST, min(_AT_ONCE, int(size * min(1.5, SLICE / max(spent, 0.001)))))
         first = end
 
 
-def _chunk(journal: Journal, before: float, first: int, end: int, kept: set[int], attempts: _Attempts) -> int:
+def _horizons(journal: Journal, before: float) -> dict[str, float]:
+    """Return by runbook since when its recoveries count; of one that has not said so, they count for ever."""
+    rows = journal.ask(
+        """
+        SELECT last.runbook, json_extract(data, '$.counted'), json_type(data, '$.counted')
+        FROM (SELECT id, runbook, max(started) FROM runs GROUP BY runbook) AS last
+        JOIN events ON events.run = last.id AND kind = 'run.begun'
+        """
+    )
+    return {runbook: before - window - LASTED for runbook, window, kind in rows if kind in ("real", "integer")}
+
+
+def _chunk(
+    journal: Journal,
+    before: float,
+    first: int,
+    end: int,
+    kept: set[int],
+    attempts: _Attempts,
+    horizons: Mapping[str, float],
+) -> int:
     among = (first, end, before)
     counted = ", ".join("?" * len(_COUNTED))
+    known = "".join(" WHEN ? THEN ?" for _ in horizons)
+    since = f"CASE runbook{known} ELSE 0 END" if known else "0"
     with journal.transaction(durable=False) as batch:
         spared = [seq for seq in kept if first <= seq < end] + attempts.spared(*among)
         batch.write("INSERT INTO about VALUES ('pruning', '')", ())  # what the trigger `events_remain` lets pass
@@ -140,11 +164,11 @@ def _chunk(journal: Journal, before: float, first: int, end: int, kept: set[int]
             f"""
             DELETE FROM events WHERE seq >= ? AND seq < ? AND at < ?
                 AND (incident = '' OR incident NOT IN (SELECT id FROM incidents WHERE closed IS NULL))
-                AND NOT (kind IN ({counted}) AND incident <> '')
+                AND NOT (kind IN ({counted}) AND incident <> '' AND at >= {since})
                 AND NOT (kind = 'run.begun' AND EXISTS (SELECT 1 FROM runs WHERE id = run AND ended IS NULL))
                 AND seq NOT IN ({", ".join(map(str, spared))})
             """,  # noqa: S608 -- numbers and question marks
-            (*among, *_COUNTED),
+            (*among, *_COUNTED, *(value for each in horizons.items() for value in each)),
         )
         batch.write("DELETE FROM about WHERE name = 'pruning'", ())
     return deleted

@@ -103,6 +103,7 @@ class Gather:
             order=reading.names(data.get("order")),
             detectors=detectors if isinstance(detectors, int) else 0,
             aside=aside if isinstance(aside, int) else 0,
+            watched=data.get("watched") is True,
         )
 
     def _host(self, fact: Fact) -> HostReport:

@@ -95,7 +95,7 @@ class Narrator:
 
     def _step(self, fact: Fact) -> Told:
         one = step_report(fact.data)
-        label, said = did(one, words.printable(one.title or one.module))
+        label, said = did(one, words.script(one.title or one.module))
         phase = "" if one.phase in ("", "recover") else f"{one.phase}: "
         rung = f"rung {one.rung + 1}: " if one.phase == "recover" else phase
         spent = f" ({words.duration(one.duration)})" if one.duration >= 0.1 else ""
@@ -138,7 +138,8 @@ class Narrator:
         data = fact.data
         until = f" until {moment(float(data['until']), fact.at)}" if isinstance(data.get("until"), int | float) else ""
         reason = f": {data['reason']}" if data.get("reason") else ""
-        return Told(fact.at, label, f"by {data.get('by')}{until}{reason}", "cyan")
+        by = f"by {data['by']}" if data.get("by") else ""
+        return Told(fact.at, label, f"{by}{until}{reason}", "cyan")
 
     def _notified(self, fact: Fact) -> Told:
         nobody = "nobody (there is no channel): " if fact.data.get("unsent") else ""

@@ -203,6 +203,7 @@ class RunReport:
     halted: str = ""  # why it ended before its end
     late: float = 0.0  # how long recoveries waited for the looks of some hosts
     late_for: tuple[str, ...] = ()  # these
+    watched: bool = False  # a watch looks after it meanwhile
     aside: int = 0  # how many operations it has that were not looked at, since only detectors were asked
 
     @property

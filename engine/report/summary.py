@@ -130,6 +130,8 @@ def _would(report: PassReport, counts: Counter[str]) -> str:
     )
     waiting, together = counts["waiting"], curable + counts["waiting"]
     fix = "`--fix`" if all(run.command == "check" for run in report.runs) else "`runbook apply`"
+    if together and any(run.watched for run in report.runs):
+        return "it is watched: `runbook status` says what the watch does about that"
     if curable and waiting:
         return f"{fix} would try to heal {curable}, with --yes {together}"
     if not together:

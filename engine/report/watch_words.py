@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.report import evidence, reading, words
+from runbook.engine.report.clock import moment
 from runbook.engine.report.narrator import Narrator
 from runbook.engine.report.paint import Paint
 from runbook.modules.frozen import frozen
@@ -77,13 +78,13 @@ def _run_begun(fact: Fact) -> Line:
 
 
 def _opened(fact: Fact) -> Line:
-    first = reading.number(fact.data.get("first"))
-    since = reading.number(fact.data.get("since")) or first or fact.at
-    how = "held" if first is None else "so"
+    again = "first" in fact.data
+    since = reading.number(fact.data.get("first" if again else "since")) or fact.at
+    how = "so" if again else "held"
     held = f" ({how} for {words.duration(fact.at - since)})" if fact.at - since >= 1 else ""
     seen = evidence.sentence(fact.data, subject=fact.subject)
     state = fact.data.get("state")
-    word = "opened" if first is None else "opened again"
+    word = "opened again" if again else "opened"
     word += f", {state}" if state and state != "open" else ""
     return Line(WARNING, f"{word}{': ' + seen if seen else ''}{held}")
 
@@ -177,7 +178,16 @@ def _breaker(fact: Fact) -> Line:
     return Line(WARNING if to == "open" else INFO, f"the breaker of {data.get('component')} is {to}")
 
 
+def _maintained(fact: Fact) -> Line:
+    data, until = fact.data, reading.number(fact.data.get("until"))
+    lasts = f" until {moment(until, fact.at)}" if until else ""
+    reason = f": {data['reason']}" if data.get("reason") else ""
+    return Line(INFO, f"maintenance of {data.get('hosts')} by {data.get('by')}{lasts}{reason}")
+
+
 _KINDS: Mapping[str, Callable[[Fact], Line | None]] = {
+    "maintenance.begun": _maintained,
+    "maintenance.ended": lambda fact: Line(INFO, f"the maintenance of {fact.data.get('hosts')} is over"),
     "run.begun": _run_begun,
     "run.ended": lambda _: Line(INFO, "watched no more"),
     "recovery.begun": lambda _: Line(INFO, "its recovery begins"),

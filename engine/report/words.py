@@ -32,6 +32,16 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
 
 
+def script(text: str) -> str:
+    r"""Return what a shell is given in one line: its line ends are shown as such, and not as `\n`.
+
+    Example:
+        >>> script("cd /srv\n./serve\n")
+        'cd /srv ⏎ ./serve'
+    """
+    return printable(" ⏎ ".join(line.rstrip() for line in text.rstrip("\n").split("\n")))
+
+
 def printable_lines(text: str) -> list[str]:
     """Return a text's lines, each printable; tabs become spaces."""
     return [printable(line.removesuffix("\r").expandtabs(4)) for line in text.rstrip("\n").split("\n")]
@@ -82,7 +92,7 @@ def value(name: str, found: object) -> str:
         return "true" if found else "false"
     if isinstance(found, int | float):
         return _number(name, found)
-    shown = printable(as_json(found) if isinstance(found, dict | list | tuple) else str(found))
+    shown = printable(as_json(found)) if isinstance(found, dict | list | tuple) else script(str(found))
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
 
 

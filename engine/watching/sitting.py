@@ -27,6 +27,7 @@ from runbook.engine.recover.commands import (
     Stop,
     Woke,
 )
+from runbook.engine.watching.spoken import spoken
 from runbook.engine.watching.tallies import Tallies, Telling
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ class Sitting(Driver):
             teller=opened.teller,
             clock=clock,
         )
+        self._begun = False
         self._ears = ears
         self._horizon = horizon
         runbook = opened.state.plan.runbook
@@ -130,6 +132,7 @@ class Sitting(Driver):
         self._put(Recover(on=False))
         self._put(Resume({}, self._flight.resume(self.hosts)))
         self._put(Recover())
+        self._begun = True
         self.round(self.hosts, self._names)
 
     @property
@@ -327,7 +330,11 @@ class Sitting(Driver):
                 self._put(Resume({}, self._flight.resume([host])))
 
     def _put(self, event: Event, cursors: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        people = self.state.people
         super()._put(event, cursors)
+        if self._begun and self.state.people is not people:
+            for fact in spoken(people, self.state, self._clock()):
+                self._observer.fact(fact)  # the journal has it of who said it
         if isinstance(event, Resume):
             for host in event.hosts or ():
                 if not {row.id for row in self._keeper.left(host)} <= event.outcomes.keys():

@@ -165,11 +165,11 @@ class Judge:
                 number = owners[expression]
                 if every and self.patterns[number].name in names:
                     continue  # a signature may have several patterns, and a pattern several expressions
-                before = line.known.get(number)
-                if before is False or number == line.failed or ~expression in line.known:
+                before, there = line.known.get(number), line.known.get(~expression)
+                if before is False or there is False or number == line.failed:
                     continue
                 match: Union[bool, Match[str]] = True
-                if not before or number not in counted:
+                if not (before or there) or number not in counted:
                     trying[0] = number
                     match = self._tried_out(line, expression, number, counted=number in counted)
                 if match is False:
@@ -193,9 +193,10 @@ class Judge:
         if self._testing and self._worth(expression) and line.tests:
             test = self._exact[expression] if expression in self._exact else self._compile_exact(expression)
         if test is not None:
-            if not test(line.data, line.start, line.end):
-                if expression in self._exact_alike:
-                    line.known[~expression] = False
+            there = test(line.data, line.start + self._begin(number, line.places, line.start), line.end) is not None
+            if expression in self._exact_alike and not (there and line.may_speak):
+                line.known[~expression] = there
+            if not there:
                 return False
             if counted and not line.may_speak:
                 return True

@@ -9,7 +9,7 @@ from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
 
 SAMPLE = 0.1  # seconds between two samples where no earlier look left one
-_MEMORY = (b"MemTotal", b"MemAvailable", b"SwapTotal", b"SwapFree")
+_MEMORY = (b"\nMemTotal:", b"\nMemAvailable:", b"\nSwapTotal:", b"\nSwapFree:")
 OLDEST = 600.0  # an earlier sample tells of the time since then; older ones tell too little of now
 
 
@@ -96,12 +96,8 @@ def _vitals(host: Host) -> Dict[str, Any]:
 
 def _memory() -> Tuple[int, int, int, int]:
     """Bytes of memory, those that are available, bytes of swap, and those that are free."""
-    found = {}
-    for line in _content("/proc/meminfo").splitlines():
-        name, _, rest = line.partition(b":")
-        if name in _MEMORY:
-            found[name] = int(rest.split()[0]) * 1024
-    total, available, swap, free = (found[name] for name in _MEMORY)
+    text = b"\n" + _content("/proc/meminfo")
+    total, available, swap, free = (1024 * int(text[text.index(name) + len(name) :].split(None, 1)[0]) for name in _MEMORY)
     return total, min(available, total), swap, free
 
 
@@ -120,7 +116,7 @@ def _share(part: int, whole: int) -> float:
 def _busy(host: Host) -> Any:
     boot = _seen(host.boot_time)
     since = None if boot is UNSEEN else boot
-    now = _seen(_processor)
+    now = _seen(lambda: host.shared("ticks", _processor))
     if now is UNSEEN:
         return UNSEEN
     sample = host.remembered.get("processor") or {}

@@ -149,6 +149,8 @@ class Slurm(Probe):
                 record = _record(one, pending)
             if record.verdict is not None and record.verdict is not UNSEEN:
                 failed[one.first] = {name.name: getattr(record, name.name) for name in fields(SlurmRecord)}
+            elif record.verdict is UNSEEN and before is not None:
+                failed[one.first] = before
             found.append(record)
         seen = {record.lineage for record in found}
         failed = {
@@ -192,7 +194,7 @@ def _again(told: Mapping[str, Any]) -> SlurmRecord:
     known = {field.name for field in fields(SlurmRecord)}
     mine = {name: value for name, value in told.items() if name in known}
     listed: Dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in mine.items()}
-    return SlurmRecord(**{"gpu_hours": 0.0, **listed})  # what 1.x kept has none
+    return SlurmRecord(**{"gpu_hours": 0.0, **listed})  # what an earlier version kept has none
 
 
 def _me(host: Host) -> str:
@@ -214,7 +216,7 @@ def _record(one: Any, judging: Any) -> SlurmRecord:
         job_id=job.id,
         name=job.name,
         user=job.user,
-        state=job.state,
+        state=UNSEEN if job.state == units.UNKNOWN else job.state,
         verdict=found if found is UNSEEN or found is None else found.name,
         confidence=found.sure if found else 0.0,
         evidence=found.evidence if found else (),

@@ -82,8 +82,7 @@ class SlurmUsage(Probe):
 
     names: Tuple[str, ...] = ()  # patterns of job names: *, ?, [a-z]
     jobs: Tuple[str, ...] = ()  # ids of jobs, of arrays (all tasks), or of tasks (1234_7); `since` does not hold then
-    users: Tuple[str, ...] = ()  # whose jobs; none: everybody's that can be seen
-    own: bool = False  # only the jobs of whoever asks, unless that is root
+    users: Tuple[str, ...] = ()  # whose jobs; none: one's own, and for root everybody's; ["*"]: everybody's
     partitions: Tuple[str, ...] = ()  # jobs in these
     accounts: Tuple[str, ...] = ()  # jobs of these accounts
     states: Tuple[End, ...] = ()  # those that ended so; none: all that ended
@@ -114,7 +113,6 @@ class SlurmUsage(Probe):
             None if self.until == 0 else now - self.until,
             jobs=self.jobs,
             users=self.users,
-            own=self.own,
             partitions=self.partitions,
             accounts=self.accounts,
             states=self.states,

@@ -32,7 +32,8 @@ COLUMNS = (
     *("Comment", "JobName"),
 )
 _OVER = "BF,CA,CD,DL,F,NF,OOM,PR,TO"
-_KEY = re.compile(r"(\d+(?:[_+]\d+)?)(?:\.(\w+))?")
+_KEY = re.compile(r"(\d+(?:[_+]\d+)?)(?:\.([\w+]+))?")
+_PENDING = re.compile(r"\d+_\[")  # tasks of an array that never ran, in one row
 _NONE = ("accounting storage is disabled", "accounting_storage/none")
 _PLACES = re.compile(r"none assigned|unknown", re.IGNORECASE)
 
@@ -83,7 +84,12 @@ def _ask(host: Host, *words: str) -> List[Job]:
         if any(word in done.stderr.lower() for word in _NONE):
             raise Disabled
         raise Unclear(f"the Slurm accounting does not answer: {said(done.stderr or done.stdout)}")
-    return parsed(done.stdout)
+    found = parsed(done.stdout)
+    if not found and any(line.strip() and not _PENDING.match(line) for line in done.stdout.split("\n")):
+        raise Unclear(f"what sacct prints is not understood: {said(done.stdout)[:200]}")
+    if not found and "error:" in done.stderr:
+        raise Unclear(f"the Slurm accounting does not answer: {said(done.stderr)}")
+    return found
 
 
 def parsed(told: str) -> List[Job]:
@@ -116,12 +122,11 @@ def _part(step: str, row: Sequence[str]) -> Part:
 def _job(key: str, row: Sequence[str], parts: Sequence[Part], runs: int) -> Optional[Job]:
     (_, raw, user, state, code, derived, elapsed, limit, memory, _, cpus, tres, nodes, names, *rest) = row
     partition, account, submitted, started, ended, reason, comment, name = rest
-    known, by = units.state(state)
-    if known is None:
-        return None
+    told, by = units.state(state)
+    known = told or units.UNKNOWN
     exit_code, signal = units.exit_code(code)
-    count = max(1, int(nodes)) if nodes.isdigit() else 1
-    allotted = int(cpus) if cpus.isdigit() else 1
+    count = units.count(nodes) or 1
+    allotted = units.count(cpus) or 1
     asked, per = units.memory(memory, unit="M")
     if asked is not None and not per:
         asked //= count  # since 21.08 it is what the whole job asked for

@@ -30,7 +30,9 @@ class Judging:
         return (before.get("state"), before.get("ended"), before.get("held")) != now
 
     def wrong(self, one: Seen) -> bool:
-        """Tell whether a job is over, and not as it should be."""
+        """Tell whether a job is over, and not as it should be, or nobody can say how it is."""
+        if one.job.state == units.UNKNOWN:
+            return True
         return one.job.state in units.OVER and verdict.judge(one.job, verdict.Clues()) is not None
 
     def ill(self, nodes: Tuple[str, ...]) -> Tuple[str, ...]:
@@ -41,6 +43,8 @@ class Judging:
     def verdict(self, one: Seen) -> Any:
         """Return (the verdict or None, how far it came); UNSEEN in place of a verdict that waits for the next look."""
         job = one.job
+        if job.state == units.UNKNOWN:
+            return UNSEEN, None
         if job.state not in units.OVER:
             return None, None
         bare = verdict.judge(job, verdict.Clues(who=evidence.person(job.by, job.user)))

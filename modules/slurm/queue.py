@@ -3,9 +3,9 @@
 import re
 from typing import Dict, List, Optional, Sequence
 
-from runbook.modules.declare import Absent, Unclear
+from runbook.modules.declare import Unclear
 from runbook.modules.host import Host
-from runbook.modules.slurm import units
+from runbook.modules.slurm import commands, units
 from runbook.modules.slurm.job import Job
 
 SEPARATOR = "\x1f"
@@ -43,15 +43,19 @@ def read(host: Host, users: Sequence[str] = (), partitions: Sequence[str] = ()) 
         Absent: there is no Slurm here.
         Unclear: the controller does not answer.
     """
-    if host.which("squeue") is None:
-        raise Absent("there is no Slurm here: squeue is not on the PATH")
+    commands.find(host)
     argv = ["squeue", "--noheader", "--all", "--array", "--states=all", f"--format={SEPARATOR.join(_COLUMNS)}"]
     argv += [f"--user={','.join(users)}"] if users else []
     argv += [f"--partition={','.join(partitions)}"] if partitions else []
     done = host.run(*argv, timeout=TIME, env=ENV)
     if done.exit_code:
         raise Unclear(f"the Slurm controller does not answer: {said(done.stderr or done.stdout)}")
-    return parsed(done.stdout)
+    found = parsed(done.stdout)
+    if done.stdout.strip() and not found:
+        raise Unclear(f"what squeue prints is not understood: {said(done.stdout)[:200]}")
+    if not found and "error:" in done.stderr:
+        raise Unclear(f"the Slurm controller does not answer: {said(done.stderr)}")
+    return found
 
 
 def parsed(told: str) -> List[Job]:
@@ -90,10 +94,10 @@ def _close(found: List[List[str]], lines: Sequence[str], width: int) -> None:
 def _job(row: Sequence[str]) -> Optional[Job]:
     (key, raw, user, state, reason, partition, account, limit, used, memory, cpus, nodes, names, *rest) = row
     submitted, started, ended, dependency, comment, name = rest
-    known = units.state(state)[0]
-    if _ID.fullmatch(key) is None or known is None:
+    known = units.state(state)[0] or units.UNKNOWN
+    if _ID.fullmatch(key) is None:
         return None
-    count = int(nodes) if nodes.isdigit() else 1
+    count = units.count(nodes) or 1
     return Job(
         id=key,
         raw=raw,
@@ -105,7 +109,7 @@ def _job(row: Sequence[str]) -> Optional[Job]:
         limit=units.duration(limit),
         elapsed=units.duration(used),
         memory=units.memory(memory, unit="M")[0] or None,
-        cpus=int(cpus) if cpus.isdigit() else 1,
+        cpus=units.count(cpus) or 1,
         node_count=count,
         nodes=units.text(names),
         submitted=units.moment(submitted),

@@ -90,7 +90,7 @@ def look(host: Host, wanted: Wanted, kept: Mapping[str, Any], began: float) -> S
         Absent: there is no Slurm here.
         Unclear: the controller or the accounting does not answer.
     """
-    now = host.now()
+    now, began = host.now(), began // 1  # Slurm's times are whole seconds
     cursor = min(float(kept.get("cursor", began)), now)
     start = (max(began, cursor) - OVERLAP) // 60 * 60
     whose = wanted.users, wanted.partitions

@@ -8,10 +8,14 @@ from datetime import datetime, timezone
 from typing import Optional, Tuple
 
 UNLIMITED = float("inf")
+UNKNOWN = "unknown"  # the state of a job that says what no version that we know says
+_NO_VALUE = 0xFFFFFFFE  # what Slurm writes for a number that it has not; the next one is infinity
+_LARGEST = 1 << 60  # bytes; NO_VAL64 in whatever unit is more
 _NOTHING = {"", "N/A", "NONE", "UNKNOWN", "(NULL)", "NOT_SET", "INVALID", "?"}
 _MEMORY = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)B?([nc]?)(?:/(?:node|cpu|core))?", re.IGNORECASE)
 _FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?(?:\.\d+)?")
+_COUNT = re.compile(r"[0-9]{1,20}")
 _GPUS = re.compile(r"(?:^|,)gres/gpu((?::[^=,]+)?)=(\d+)(?=,|$)")
 _CODE = re.compile(r"(\d+)(?::(\d+))?")
 _CUT = 4  # letters of a state that tell it from all others, where a column was too narrow
@@ -68,8 +72,8 @@ def memory(text: str, *, unit: str = "") -> "Tuple[Optional[int], str]":
     found = _MEMORY.fullmatch(text.strip())
     if found is None:
         return None, ""
-    factor = _FACTORS[(found[2] or unit).upper()]
-    return round(float(found[1]) * factor), found[3].lower()
+    count = round(float(found[1]) * _FACTORS[(found[2] or unit).upper()])
+    return (count, found[3].lower()) if count < _LARGEST else (None, "")
 
 
 def duration(text: str, *, unit: float = 60.0) -> Optional[float]:
@@ -94,11 +98,17 @@ def duration(text: str, *, unit: float = 60.0) -> Optional[float]:
         hours, minutes, seconds = (*numbers, 0, 0)[:3]
         return float(int(days) * 86400 + hours * 3600 + minutes * 60 + seconds)
     if len(numbers) == 1:
-        return numbers[0] * unit
+        return numbers[0] * unit if numbers[0] < _NO_VALUE else None
     total = 0
     for number in numbers:
         total = total * 60 + number
     return float(total)
+
+
+def count(text: str) -> int:
+    """Return a number of nodes or CPUs; 0 where that is not told."""
+    bare = text.strip()
+    return int(bare) if _COUNT.fullmatch(bare) and int(bare) < _NO_VALUE else 0
 
 
 def gpus(text: str) -> Optional[int]:
@@ -125,8 +135,8 @@ def moment(text: str) -> Optional[float]:
         (1795373234.0, 1795373234.0, None)
     """
     bare = text.strip()
-    if bare.isdigit():
-        return float(bare) if int(bare) else None
+    if _COUNT.fullmatch(bare):
+        return float(bare) if 0 < int(bare) < _NO_VALUE else None
     try:
         read = datetime.fromisoformat(bare[:-1] + "+00:00" if bare.endswith("Z") else bare)
     except ValueError:
@@ -164,7 +174,8 @@ def exit_code(text: str) -> "Tuple[Optional[int], Optional[int]]":
     found = _CODE.fullmatch(text.strip())
     if found is None:
         return None, None
-    return int(found[1]), int(found[2] or 0)
+    code, signal = int(found[1]), int(found[2] or 0)
+    return (code, signal) if code < _NO_VALUE and signal < _NO_VALUE else (None, None)
 
 
 def text(told: str) -> str:

@@ -63,7 +63,6 @@ def read(
     *,
     jobs: Sequence[str] = (),
     users: Sequence[str] = (),
-    own: bool = False,
     partitions: Sequence[str] = (),
     accounts: Sequence[str] = (),
     states: Sequence[str] = (),
@@ -75,8 +74,7 @@ def read(
         since: seconds since the epoch; None: from the beginning, which is for a few jobs that are named.
         until: the same; None: now.
         jobs: only these, and the tasks of these arrays.
-        users: only these users' jobs.
-        own: only those of whoever asks, unless that is root.
+        users: only these users' jobs; `*`: everybody's; none: one's own, and for root everybody's.
         partitions: only jobs in these.
         accounts: only jobs of these accounts.
         states: only those that ended so; empty: all that ended.
@@ -90,7 +88,7 @@ def read(
     if since is not None:
         words += [f"--starttime={_moment(since)}", f"--endtime={'now' if until is None else _moment(until)}"]
         words.append(f"--state={','.join(sorted(state.upper() for state in (states or units.OVER - _NEW)))}")
-    words += [f"--user={','.join(users)}"] if users else [] if own else ["--allusers"]
+    words += ["--allusers"] if "*" in users else [f"--user={','.join(users)}"] if users else []
     words += [f"--partition={','.join(partitions)}"] if partitions else []
     words += [f"--accounts={','.join(accounts)}"] if accounts else []
     argv = ("sacct", "--noheader", "--parsable2", f"--delimiter={SEPARATOR}", "--duplicates")

@@ -187,13 +187,15 @@ class Accounted:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def wait(self, holds, within: float = 40.0):
+    def wait(self, holds, within: float = 40.0, told=None):
         until = time.monotonic() + within
         while True:
             found = holds()
             if found:
                 return found
             ended = [name for name, one in self.daemons.items() if one.poll() is not None]
+            if told is not None and not ended and time.monotonic() > until:
+                raise AssertionError(f"after {within:g} s: {told()}")
             if ended or time.monotonic() > until:
                 logs = "\n".join(
                     f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in self.place.glob("*.out")
@@ -201,18 +203,23 @@ class Accounted:
                 raise RuntimeError(f"Slurm does not come to it ({ended} ended):\n{logs}")
             time.sleep(0.1)
 
-    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            argv, env={**os.environ, **self.env}, capture_output=True, text=True, timeout=60, check=False
-        )
+    def _run(self, *argv: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        known = {**os.environ, **self.env, **(env or {})}
+        return subprocess.run(argv, env=known, capture_output=True, text=True, timeout=60, check=False)
 
-    def __call__(self, *argv: str, check: bool = True) -> str:
-        done = self._run(*argv)
+    def __call__(self, *argv: str, check: bool = True, env: dict[str, str] | None = None) -> str:
+        done = self._run(*argv, env=env)
         if check and done.returncode:
             raise AssertionError(f"{argv}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def submit(self, script: str, *options: str, args: tuple[str, ...] = ()) -> str:
+    def at_epoch(self, *argv: str) -> str:
+        """Ask with times as seconds since the epoch."""
+        return self(*argv, env={"SLURM_TIME_FORMAT": "%s", "TZ": "UTC"})
+
+    def submit(
+        self, script: str, *options: str, args: tuple[str, ...] = (), env: dict[str, str] | None = None
+    ) -> str:
         """Send a job and return its id; its output goes to jobs/."""
         file = self.place / "jobs" / f"script-{len(list((self.place / 'jobs').iterdir()))}.sh"
         file.write_text(f"#!/bin/bash\n{script}\n")
@@ -220,7 +227,7 @@ class Accounted:
             f"{self.place}/jobs/%A_%a.out" if any("array" in one for one in options) else f"{self.place}/jobs/%j.out"
         )
         argv = ("sbatch", "--parsable", f"--chdir={self.place}/jobs", f"--output={output}", *options, str(file), *args)
-        return self(*argv).strip()
+        return self(*argv, env=env).strip()
 
     def rows(self, *columns: str) -> list[list[str]]:
         """What the accounting tells of all jobs, without their steps."""

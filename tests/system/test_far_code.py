@@ -1,4 +1,4 @@
-"""The agent's own code comes to a far host in two parts: the second one when something needs it."""
+"""The agent's own code comes to a far host in parts: the second one with the first step, the last when it is needed."""
 
 import sys
 
@@ -7,7 +7,7 @@ import pytest
 
 from runbook.engine.fleet import Spec, layers, pack
 from runbook.engine.model import NotSeen, Order, Seen
-from runbook.modules import rest
+from runbook.modules.bootstrap import PARTS
 
 LINES = "step 1 loss 0.5\n" * 5000
 
@@ -20,8 +20,10 @@ def agent(tmp_path):
 
 
 def parts(tmp_path):
-    """Return the parts that the host has, by what stands between hash and suffix."""
-    return sorted(path.name.count(".rest.") for path in (tmp_path / "agent" / "code").iterdir())
+    """Return the parts that the host has besides the first, by what stands between hash and suffix."""
+    found = sorted(path.name.split(".")[1:-1] for path in (tmp_path / "agent" / "code").iterdir())
+    assert found[0] == []
+    return [name for [name] in found[1:]]
 
 
 def log(path, **more):
@@ -30,15 +32,16 @@ def log(path, **more):
     )
 
 
-def test_usual_looks_and_a_command_need_the_first_part_alone(agent, tmp_path):
+def test_usual_looks_need_the_first_part_alone_and_a_command_the_second(agent, tmp_path):
     (tmp_path / "x.log").write_text(LINES)
     usual = [Spec("h", "health", {}), Spec("f", "file", {"path": [str(tmp_path)]}), log(tmp_path / "x.log")]
     usual += [Spec("c", "command", {"argv": ["true"]})]
-    for _ in range(2):
+    for number in range(2):
         assert all(isinstance(look, Seen) for look in agent.probe(usual).values())
-        assert agent.run(f"i{_}", Order("command", {"argv": ["true"]})).ok
-    assert parts(tmp_path) == [0]
-    assert len(pack.whole()) < len(pack.rest())
+        assert parts(tmp_path) == ["acting"] * number
+        assert agent.run(f"i{number}", Order("command", {"argv": ["true"]})).ok
+    assert parts(tmp_path) == ["acting"]
+    assert sum(len(pack.part(name)) for name in PARTS[:2]) < len(pack.part("rest"))
 
 
 def test_a_line_that_matches_brings_the_second_part(agent, tmp_path):
@@ -46,20 +49,20 @@ def test_a_line_that_matches_brings_the_second_part(agent, tmp_path):
     seen = agent.probe([log(tmp_path / "x.log")])["log"]
     assert isinstance(seen, Seen)
     assert [record.fields["line_no"] for record in seen.records] == [5001]
-    assert parts(tmp_path) == [0, 1]
+    assert parts(tmp_path) == ["rest"]
 
 
 def test_a_probe_of_the_second_part_waits_for_it(agent, tmp_path):
     looks = agent.probe([Spec(str(n), "process", {"match": f"no such program {n}"}) for n in range(3)])
     assert all(isinstance(look, Seen) for look in looks.values())
-    assert parts(tmp_path) == [0, 1]
+    assert parts(tmp_path) == ["rest"]
 
 
 def test_a_step_has_all_its_code_before_it_begins(agent, tmp_path):
     (tmp_path / "x").touch()
     done = agent.run("i1", Order("chown", {"path": str(tmp_path / "x"), "mode": "0600"}), writable=[str(tmp_path)])
     assert done.ok
-    assert parts(tmp_path) == [0, 1]
+    assert parts(tmp_path) == ["acting", "rest"]
     assert agent.undo("i1", [str(tmp_path)]).ok
 
 
@@ -68,7 +71,7 @@ def test_without_the_second_part_a_look_is_unknown_and_a_step_refused(agent, tmp
     monkeypatch.setattr(
         layers,
         "message",
-        lambda digest: {**known(digest), "body": "", "error": "it is lost"} if digest == rest.NAME else None,
+        lambda digest: {**known(digest), "body": "", "error": "it is lost"} if digest in PARTS else None,
     )
     look = agent.probe([Spec("p", "process", {"match": "x"}, deadline=1.0)])["p"]
     assert look == NotSeen("the look did not end within 1 s")
@@ -84,4 +87,4 @@ def test_a_second_part_that_is_there_only_in_part_is_fetched_anew(tmp_path):
         [second] = [path for path in (tmp_path / "agent" / "code").iterdir() if ".rest." in path.name]
         if not number:
             second.write_bytes(second.read_bytes()[:-1])  # as a machine that lost its power may have it
-    assert len(second.read_bytes()) > len(pack.rest())
+    assert len(second.read_bytes()) > len(pack.part("rest"))

@@ -111,6 +111,20 @@ def test_no_label_but_the_instance_makes_another_subject(world):
     assert len({look.subject(each) for each in long.alerts}) == 2
 
 
+def test_who_makes_up_instances_without_end_makes_no_more_subjects_than_are_told_apart(world):
+    seen = set()
+    for day in range(3):
+        now = NOW + day * 86400.0
+        world.inbox.put(told(*(alert(f"gpu01:{day}{port}") for port in range(40)), now=now, group=f"g{day}"))
+        seen |= {record.subject for record in world.look(now=now).records}
+    assert "VllmDown{instance=gpu01:00}" in seen
+    assert seen == {*world.cursors["gpu01.lan"]["subjects"], "other alerts: VllmDown"}
+    assert len(seen) == look.APART + 1
+    later = NOW + 12 * 86400.0
+    world.inbox.put(told(alert("gpu01:9999"), now=later))
+    assert "VllmDown{instance=gpu01:9999}" in {record.subject for record in world.look(now=later).records}
+
+
 def test_of_several_alerts_of_a_subject_the_one_that_fires_longest_is_first(world):
     old = {**alert(job="b"), "startsAt": "2026-11-22T16:00:00Z"}
     over = {**alert(status="resolved", job="c"), "startsAt": "2026-11-22T15:00:00Z"}

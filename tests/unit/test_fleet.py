@@ -116,7 +116,7 @@ def test_a_request_says_what_the_order_says():
 
 
 def test_a_request_for_looks_carries_parameters_state_and_deadline():
-    (spec,) = messages.probe([Spec("a", "log", {"paths": ("/x",)}, {"offset": 3}, 5.0)])["specs"]
+    (spec,) = messages.whole([Spec("a", "log", {"paths": ("/x",)}, {"offset": 3}, 5.0)])["specs"]
     expected = {"id": "a", "probe": "log", "params": {"paths": ("/x",)}, "state": {"offset": 3}, "deadline": 5.0}
     assert spec == expected
 

@@ -37,6 +37,8 @@ class ChannelLink:
         self._session = session
         self._bell = _Bell()
         self._stalled = False
+        self._alone = [(self._bell.descriptor, select.POLLIN)]
+        self._both = [*self._alone, (session.transport.sock.fileno(), select.POLLIN)]
         try:
             self._channel: Channel = session.open("session", timeout)
         except BaseException:
@@ -57,15 +59,15 @@ class ChannelLink:
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Send what fits into the channel's window and the socket's buffer."""
-        taken = 0
+        taken, transport = 0, self._session.transport
         view = memoryview(data)
         self._stalled = False
         try:
-            while taken < len(data) and self._session.transport.ready_to_send():
+            while taken < len(data) and transport.ready_to_send():
                 if not self._session.room():
                     self._stalled = True
                     break
-                taken += self._channel.send(bytes(view[taken : taken + _PACKET])) or len(data)
+                taken += transport.say(self._channel, bytes(view[taken : taken + _PACKET])) or len(data)
         except TimeoutError:
             pass  # the window is full; the bell rings when it grows
         except (OSError, EOFError):
@@ -119,11 +121,7 @@ class ChannelLink:
 
     def polled(self) -> list[tuple[int, int]]:
         """Wait for the bell, which rings when something arrived and when the host takes more; and for what we read."""
-        bell = self._bell.descriptor, select.POLLIN
-        transport = self._session.transport
-        if not transport.attended(self._channel.chanid):
-            return [bell]
-        return [bell, (transport.sock.fileno(), select.POLLIN)]
+        return self._both if self._session.transport.attended(self._channel.chanid) else self._alone
 
     @property
     def stalled(self) -> bool:

@@ -9,10 +9,10 @@ import hmac
 import os
 import pathlib
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.errors import UserError
+from runbook.engine.fleet.once import Once
 from runbook.engine.fleet.ssh import config
 from runbook.modules.frozen import frozen
 
@@ -115,7 +115,7 @@ def _file(path: str) -> KnownHosts:
     return _read(path, (seen.st_mtime_ns, seen.st_size, seen.st_ino))
 
 
-@lru_cache(maxsize=16)
+@Once  # a version of a file: there are few
 def _read(path: str, _version: tuple[int, int, int]) -> KnownHosts:
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")

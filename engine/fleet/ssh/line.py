@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runbook.engine.errors import HostUnreachable
 from runbook.engine.fleet.agent import Agent
+from runbook.engine.fleet.ssh import library  # noqa: F401 -- before anything else imports paramiko
 from runbook.engine.fleet.ssh.channel import ChannelLink
 from runbook.engine.fleet.ssh.connect import connect
 from runbook.engine.fleet.target import begin, own_dir

@@ -9,18 +9,18 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from paramiko.message import Message
 from paramiko.packet import NeedRekeyException, Packetizer
 from paramiko.ssh_exception import SSHException
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from paramiko.message import Message
-
     Packet = tuple[int, Message]
 
 LARGEST: Final = 1 << 18  # bytes of one packet; sshd sends at most 32 KiB of data in one
 BANNER: Final = 1 << 16  # bytes that may come before a server says its version
+_ROUND: Final = 16  # bytes of which AES takes whole multiples
 _AT_ONCE: Final = 1 << 18  # bytes that are read by one call
 _LOOKS: Final = 10.0  # seconds after which the connection's thread looks whether what waits was read
 
@@ -101,8 +101,8 @@ class Packets(Packetizer):  # type: ignore[misc]
         packet: Packet = super().read_message()
         return packet
 
-    def arrived(self) -> Iterator[Packet]:
-        """Read what is there and yield it packet by packet; nothing where the thread reads itself."""
+    def arrived(self) -> Iterator[tuple[bytes, int]]:
+        """Read what is there and yield it packet by packet, with their numbers; nothing where the thread reads."""
         if not self._reading.acquire(blocking=False):
             return
         try:
@@ -113,8 +113,8 @@ class Packets(Packetizer):  # type: ignore[misc]
                 raise EOFError  # noqa: TRY301 -- the thread is to end by it
             self._Packetizer__remainder += data
             self.heard, self.unanswered = time.monotonic(), 0
-            while not self._back and self._whole():
-                yield super().read_message()
+            while not self._back and (size := self._whole()):
+                yield self._opened(size)
         except BlockingIOError:
             pass
         except Exception as error:  # noqa: BLE001 -- whatever it is, the connection ends by it as it always did
@@ -132,13 +132,63 @@ class Packets(Packetizer):  # type: ignore[misc]
         super().close()
         self._wake.set()
 
-    def _whole(self) -> bool:
-        """Tell whether a whole packet was read."""
+    def push(self, payload: bytes) -> None:
+        """Send a packet, as `send_message` does, in fewer words."""
+        size = _ROUND - (len(payload) + 4) % _ROUND + len(payload) + 4  # what is encrypted: at least 4 bytes are added
+        with self._Packetizer__write_lock:
+            if (
+                self._Packetizer__aead_out
+                and self._Packetizer__compress_engine_out is None
+                and self._Packetizer__block_size_out == _ROUND
+                and self._Packetizer__sent_packets + 1 < self.REKEY_PACKETS
+                and self._Packetizer__sent_bytes + 2 * size < self.REKEY_BYTES
+            ):
+                padding = size - len(payload) - 1
+                head = size.to_bytes(4, "big")
+                body = b"%c%b%b" % (padding, payload, os.urandom(padding))
+                out = head + self._Packetizer__block_engine_out.encrypt(self._Packetizer__iv_out, body, head)
+                self._Packetizer__iv_out = _next_iv(self._Packetizer__iv_out)
+                self._Packetizer__sequence_number_out = (self._Packetizer__sequence_number_out + 1) & 0xFFFFFFFF
+                self._Packetizer__sent_bytes += len(out)
+                self._Packetizer__sent_packets += 1
+                self.write_all(out)
+                return
+        self.send_message(Message(payload))
+
+    def _opened(self, size: int) -> tuple[bytes, int]:
+        """Return the next packet, which is there as a whole, and its number; as `read_message` does, in fewer words."""
+        number: int = self._Packetizer__sequence_number_in
+        if (
+            not self._Packetizer__aead_in
+            or self._Packetizer__compress_engine_in is not None
+            or self.need_rekey()
+            or self._Packetizer__received_packets + 1 >= self.REKEY_PACKETS
+            or self._Packetizer__received_bytes + size >= self.REKEY_BYTES
+        ):
+            kind, m = super().read_message()
+            return bytes((kind,)) + m.asbytes(), number
         read: bytes = self._Packetizer__remainder
+        body = self._Packetizer__block_engine_in.decrypt(self._Packetizer__iv_in, read[4:size], read[:4])
+        self._Packetizer__remainder = read[size:]
+        self._Packetizer__iv_in = _next_iv(self._Packetizer__iv_in)
+        self._Packetizer__sequence_number_in = (number + 1) & 0xFFFFFFFF
+        self._Packetizer__received_bytes += size
+        self._Packetizer__received_packets += 1
+        payload = body[1 : len(body) - body[0]]
+        if not payload:
+            raise Rubbish("a packet with nothing in it")
+        return payload, number
+
+    def _whole(self) -> int:
+        """Return how many bytes the next packet has, where all of it was read; else 0."""
+        read: bytes = self._Packetizer__remainder
+        if len(read) < 4:
+            return 0
         size = int.from_bytes(read[:4], "big")
-        if len(read) >= 4 and size > LARGEST:
+        if size > LARGEST:
             raise Rubbish(f"a packet that says it has {size} bytes")
-        return len(read) >= 4 + size + self._Packetizer__mac_size_in
+        size += 4 + self._Packetizer__mac_size_in
+        return size if len(read) >= size else 0
 
     def _stand_aside(self) -> None:
         """Wait, where another reads, until there is something that only the thread can see to."""
@@ -198,3 +248,8 @@ class Packets(Packetizer):  # type: ignore[misc]
             raise Silent(f"no sign of life for {time.monotonic() - self.heard:.0f} s")
         self.unanswered += 1
         self.alive()
+
+
+def _next_iv(iv: bytes) -> bytes:
+    """Return what GCM counts up for each packet: the last 8 of its 12 bytes (RFC 5647)."""
+    return iv[:4] + ((int.from_bytes(iv[4:], "big") + 1) & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "big")

@@ -5,7 +5,7 @@ kind is searched once, and each line that is of one known already costs no more 
 """
 
 from itertools import accumulate, compress
-from typing import AbstractSet, Iterable, Iterator, List, Optional, Sequence, Set
+from typing import AbstractSet, Dict, Iterable, Iterator, List, Optional, Sequence, Set
 
 from runbook.modules.logs.digits import LONGEST
 from runbook.modules.logs.engines.plan import Expression
@@ -31,15 +31,17 @@ class Kinds:
             strange: of a block's lines; where more are of new kinds, another way to find them is quicker.
         """
         sets = list(map(_of_kinds, (each.texts for each in expressions)))
-        self._literals = Literals([each._replace(texts=own) for each, own in zip(expressions, sets) if own])
-        self._others = Literals([each for each, own in zip(expressions, sets) if not own])
+        self._ours = [number for number, own in enumerate(sets) if own]
+        self._literals = Literals([expressions[number]._replace(texts=sets[number]) for number in self._ours])
+        self._rest = [number for number, own in enumerate(sets) if not own]
+        self._others = Literals([expressions[number] for number in self._rest])
         self._strange = strange
-        self._with: Set[bytes] = set()  # kinds with one of the texts
+        self._with: Dict[bytes, Sequence[int]] = {}  # kinds with texts, and the expressions whose texts they are
         self._none: Set[bytes] = set()
         self._left = 0  # blocks that are still to be read without kinds
 
-    def lines(self, text: bytes) -> Optional[List[int]]:
-        """Return where the lines begin, in order; None where another way is quicker."""
+    def lines(self, text: bytes) -> "Optional[Dict[int, List[int]]]":
+        """Return where the lines begin, and which expressions each may hold; None where another way is quicker."""
         if self._left:
             self._left -= 1
             return None
@@ -48,27 +50,38 @@ class Kinds:
         if len(new) > self._strange * len(kinds):
             self._left = WITHOUT
             return None
-        known: AbstractSet[bytes] = self._with
+        known = self._with
         if new:
             fresh = self._searched(new)
-            known = known | fresh
+            known = {**known, **fresh}
             self._remember(new, fresh)
-        found = {at for at, _ in self._others.of_one_line(text)}
-        if not known.isdisjoint(kinds):
+        found: Dict[int, List[int]] = {}
+        if not known.keys().isdisjoint(kinds):
             ends = accumulate(map(len, text.split(b"\n")), initial=0)  # line feeds not counted
-            found.update(map(sum, compress(enumerate(ends), map(known.__contains__, kinds))))
-        return sorted(found)
+            for place, end in compress(enumerate(ends), map(known.__contains__, kinds)):
+                found[place + end] = [*known[kinds[place]]]
+        for at, number in self._others.of_one_line(text):
+            found.setdefault(at, []).append(self._rest[number])
+        return found
 
-    def _searched(self, new: AbstractSet[bytes]) -> Set[bytes]:
-        """Return those of some kinds that hold a text."""
-        return {_line(text, at) for text in _pieces(new) for at, _ in self._literals.of_one_line(text)}
+    def _searched(self, new: AbstractSet[bytes]) -> Dict[bytes, Sequence[int]]:
+        """Return those of some kinds that hold texts, with the expressions whose texts they are."""
+        found: Dict[bytes, Dict[int, None]] = {}
+        for text in _pieces(new):
+            for at, number in self._literals.of_one_line(text):
+                found.setdefault(_line(text, at), {})[self._ours[number]] = None
+        return {kind: tuple(numbers) for kind, numbers in found.items()}
 
-    def _remember(self, new: AbstractSet[bytes], found: AbstractSet[bytes]) -> None:
+    def _remember(self, new: AbstractSet[bytes], found: Dict[bytes, Sequence[int]]) -> None:
         if len(self._with) + len(self._none) + len(new) > MOST:
-            self._with, self._none = set(), set()
+            self._with, self._none = {}, set()
         for kind in new:
-            if len(kind) <= LONGEST:
-                (self._with if kind in found else self._none).add(kind)
+            if len(kind) > LONGEST:
+                continue
+            if kind in found:
+                self._with[kind] = found[kind]
+            else:
+                self._none.add(kind)
 
 
 def _pieces(kinds: Iterable[bytes]) -> Iterator[bytes]:

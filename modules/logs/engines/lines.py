@@ -7,7 +7,7 @@ from runbook.modules.logs.digits import LONGEST, masked
 from runbook.modules.logs.engines.engine import Mark
 from runbook.modules.logs.engines.kinds import Kinds
 from runbook.modules.logs.engines.plan import Expression, expressions
-from runbook.modules.logs.engines.texts import Literals, conditions
+from runbook.modules.logs.engines.texts import Conditions, Literals, all_there, conditions
 from runbook.modules.logs.needed import SHORTEST
 from runbook.modules.logs.patterns import Pattern
 
@@ -41,13 +41,28 @@ class LineEngine:
     ) -> None:
         self.name = name
         self.expressions = expressions(patterns)
-        self._literals = Literals(self.expressions)  # for what is not of one line
-        self._kinds: Dict[bytes, List[int]] = {}  # by lines with their digits masked
         self._finder = finder
-        self._single = [each for each in self.expressions if each.lines == 1 and each.texts]
-        ours = [number for number, each in enumerate(self.expressions) if each.lines == 1 and each.texts]
-        self._plain = _Part(self.expressions, [one for one in ours if not _says_digits(self.expressions[one])])
-        self._numbered = _Part(self.expressions, [one for one in ours if _says_digits(self.expressions[one])])
+        self._ours = [number for number, each in enumerate(self.expressions) if each.lines == 1 and each.texts]
+        self._single = [self.expressions[number] for number in self._ours]
+        ours = set(self._ours)
+        self._anywhere = _Part(self.expressions, [one for one in range(len(self.expressions)) if one not in ours])
+        self._known: Dict[bytes, List[int]] = {}  # by lines with their digits masked
+        self._conditions: Dict[int, Conditions] = {}
+
+    @cached_property
+    def _literals(self) -> Literals:
+        """Return what looks for each text."""
+        return Literals(self.expressions)
+
+    @cached_property
+    def _plain(self) -> "_Part":
+        """Return the expressions of one line whose texts say no digits."""
+        return _Part(self.expressions, [one for one in self._ours if not _says_digits(self.expressions[one])])
+
+    @cached_property
+    def _numbered(self) -> "_Part":
+        """Return the others."""
+        return _Part(self.expressions, [one for one in self._ours if _says_digits(self.expressions[one])])
 
     @cached_property
     def _lines(self) -> Optional[Finder]:
@@ -70,14 +85,30 @@ class LineEngine:
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the lines that may match, with the expressions whose texts they hold."""
-        starts: Optional[Iterable[int]] = None
-        if len(text) >= LARGE and self._by_kind is not None:
-            starts = self._by_kind.lines(text)
-        if starts is None:
-            if self._lines is None:
-                return self._literals.candidates(text)
-            starts = self._lines(text)
-        return self._literals.anywhere(text) + self._looked_up(text, starts)
+        made = self.__dict__
+        if len(text) < LARGE and not ("_by_kind" in made or "_lines" in made):
+            return self._literals.candidates(text)  # so little is not worth the making of more
+        by_kind = self._by_kind.lines(text) if self._by_kind is not None else None
+        if by_kind is not None:
+            return self._anywhere.anywhere(text) + self._held(text, by_kind)
+        if self._lines is None:
+            return self._literals.candidates(text)
+        return self._anywhere.anywhere(text) + self._looked_up(text, self._lines(text))
+
+    def _held(self, text: bytes, may_hold: Mapping[int, Iterable[int]]) -> List[Mark]:
+        """Return which of some expressions' texts some lines hold."""
+        found: List[Mark] = []
+        known = self._conditions
+        for start, places in may_hold.items():
+            end = text.find(b"\n", start)
+            line = text[start : len(text) if end < 0 else end]
+            for place in places:
+                number = self._ours[place]
+                if number not in known:
+                    known[number] = conditions(self.expressions[number].texts)
+                if all_there(line, known[number]):
+                    found.append((start, number))
+        return found
 
     def _looked_up(self, text: bytes, starts: Iterable[int]) -> List[Mark]:
         """Return which expressions' texts some lines hold."""
@@ -90,17 +121,17 @@ class LineEngine:
             told.append((start, line))
             if len(line) > LONGEST:
                 strange[line] = None
-            elif (kind := masked(line)) not in self._kinds:
+            elif (kind := masked(line)) not in self._known:
                 strange[kind] = None
-        known = self._numbers(self._plain, list(strange))
+        fresh = self._numbers(self._plain, list(strange))
         with_digits = self._numbers(self._numbered, [line for _, line in told])
         for start, line in told:
             kind = line if len(line) > LONGEST else masked(line)
-            numbers = known[kind] if kind in known else self._kinds[kind]
+            numbers = fresh[kind] if kind in fresh else self._known[kind]
             found += [(start, number) for number in (*numbers, *with_digits[line])]
-        if len(self._kinds) + len(known) > KINDS:
-            self._kinds.clear()
-        self._kinds.update((kind, numbers) for kind, numbers in known.items() if len(kind) <= LONGEST)
+        if len(self._known) + len(fresh) > KINDS:
+            self._known.clear()
+        self._known.update((kind, numbers) for kind, numbers in fresh.items() if len(kind) <= LONGEST)
         return found
 
     @staticmethod
@@ -119,11 +150,15 @@ class LineEngine:
 
 
 class _Part:
-    """Some of the expressions of one line."""
+    """Some of the expressions."""
 
     def __init__(self, expressions: Sequence[Expression], numbers: List[int]) -> None:
         self.numbers = numbers
         self.literals = Literals([expressions[number] for number in numbers])
+
+    def anywhere(self, text: bytes) -> List[Mark]:
+        """Return the lines of those that have no texts, or reach over several lines."""
+        return [(at, self.numbers[number]) for at, number in self.literals.anywhere(text)]
 
 
 def _says_digits(expression: Expression) -> bool:

@@ -1,13 +1,16 @@
 """Where the texts stand that the patterns can't match without, by nothing but Python."""
 
 import re
+from collections import Counter
 from functools import cached_property
-from typing import AbstractSet, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from itertools import chain
+from typing import AbstractSet, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from runbook.modules.logs.engines.engine import Mark
 from runbook.modules.logs.engines.plan import Expression, Set
 
 FEW = 200  # texts that are looked for one by one
+LITTLE = 16 * 1024  # bytes in which more are looked for so: to do better costs as much as that
 _GRAM = 4  # bytes
 _DIGIT = re.compile(rb"\d")
 _ANEW = 64  # blocks after which is looked again what a log holds least of
@@ -96,14 +99,22 @@ class _Words:
 
     def __init__(self, words: Dict[bytes, Dict[Conditions, List[int]]]) -> None:
         self.words = {word: list(also.items()) for word, also in words.items()}
+        self._left = LITTLE if len(words) > FEW else 1 << 62  # bytes that are searched for each word
 
     @cached_property
-    def _grams(self) -> "Optional[_Grams]":
-        return _Grams(self.words) if len(self.words) > FEW else None
+    def _grams(self) -> "_Grams":
+        return _Grams(self.words)
+
+    def _there(self, text: bytes) -> Iterable[bytes]:
+        """Return the words that may stand in a block."""
+        if len(text) <= self._left:
+            self._left -= len(text)
+            return self.words
+        return self._grams.there(text)
 
     def candidates(self, text: bytes, cased: bytes) -> Iterator[Mark]:
         """Yield the candidates, given a block in the words' case, and in its own."""
-        for word in self.words if self._grams is None else self._grams.there(text):
+        for word in self._there(text):
             also = self.words[word]
             for start in _lines_with(text, word):
                 line = b""
@@ -145,13 +156,10 @@ class _Grams:
         self._short = [text for text in texts if len(text) < _GRAM]
         self._by_gram: Dict[int, List[bytes]] = {}
         grams = {text: _numbers(text) for text in texts}
-        often: Dict[int, int] = {}
-        for found in grams.values():
-            for gram in found:
-                often[gram] = often.get(gram, 0) + 1
+        often = Counter(chain.from_iterable(grams.values()))
         for text, found in grams.items():
             if found:  # the one that fewest others have
-                self._by_gram.setdefault(min(found, key=lambda gram: (often[gram], gram)), []).append(text)
+                self._by_gram.setdefault(min(found, key=often.__getitem__), []).append(text)
         self._known = frozenset(self._by_gram)
 
     def there(self, lower: bytes) -> List[bytes]:

@@ -1,0 +1,108 @@
+"""`slurm-recover` while the controller, the accounting, the watch or its agent are killed: nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+import pytest
+import slurm_lineages
+from watching import Watching, until
+
+ONCE = "sleep {sleep}; f=been.$SLURM_JOB_NAME; [ -e $f ] && exit 0; touch $f; exit 1"
+SBATCH = """#!/bin/sh
+# kills who is named in the file `kill`, when Slurm has taken the job and nobody knows of it yet
+told=$({real} "$@"); code=$?
+case "$*" in *--test-only*) ;; *)
+  if [ $code = 0 ] && mv {place}/kill {place}/killed 2>/dev/null; then
+    read -r kind pid < {place}/killed
+    agents=; each=$PPID
+    while [ "$each" -gt 1 ] && [ "$each" != "$pid" ]; do
+      agents="$agents $each"; each=$(ps -o ppid= -p "$each" | tr -d ' ')
+    done
+    case $kind in agent) kill -9 $agents ;; both) kill -9 "$pid" $agents ;; *) kill -9 "$pid" ;; esac
+  fi ;;
+esac
+echo "$told"
+exit $code
+"""
+
+
+@pytest.fixture
+def deadly(tmp_path):
+    """A directory with an sbatch that kills when it is told to, and the function that tells it."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    (place / "sbatch").write_text(SBATCH.format(real=shutil.which("sbatch"), place=place))
+    (place / "sbatch").chmod(0o755)
+
+    def kill(kind, pid):
+        (place / "killed").unlink(missing_ok=True)
+        (place / "next").write_text(f"{kind} {pid}\n")
+        (place / "next").rename(place / "kill")
+
+    return place, kill
+
+
+@pytest.mark.slow
+def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, slurm, deadly):
+    place, kill = deadly
+    env = {**slurm.env, "PATH": f"{place}:{os.environ['PATH']}"}
+    runbook = slurm_lineages.book(cli, slurm, PATH=env["PATH"])
+    sent = {}
+
+    def send(name, sleep="0"):
+        sent[name] = slurm.submit(ONCE.format(sleep=sleep), f"--job-name=k_{name}", "--mem=20")
+        return sent[name]
+
+    def well(*names):
+        found = slurm_lineages.runs(slurm)
+        return all(found.get(sent[name], [None])[-1:] and found[sent[name]][-1].state == "COMPLETED" for name in names)
+
+    def watch(number):
+        return Watching(cli, runbook, "-e", "job_name=k_*", env=env, name=f"watch{number}")
+
+    first = watch(1)
+    slurm_lineages.began(first)
+    send("engine")
+    kill("engine", first.pid)
+    assert first.process.wait(40) == -9
+    second = watch(2)
+    slurm.wait(lambda: well("engine"))
+    kill("both", second.pid)
+    send("both")
+    assert second.process.wait(40) == -9
+    with watch(3) as third:
+        slurm.wait(lambda: well("both"))
+        kill("agent", third.pid)
+        send("agent")
+        slurm.wait(lambda: well("agent"))
+
+        kill("slurmctld", slurm.daemons["slurmctld"].pid)
+        send("taken")
+        slurm.daemons.pop("slurmctld").wait(40)
+        until((place / "killed").exists)
+        slurm.controller("-s")
+        slurm.wait(lambda: well("taken"))
+
+        for number in range(4):
+            send(f"ctld{number}", sleep="1")
+        slurm.wait(lambda: slurm("squeue", "-h", "-t", "R", "-o", "%i").split()[3:])
+        slurm.kill("slurmctld")
+        time.sleep(2)  # the jobs end, and nobody takes note of it
+        slurm.controller("-s")
+        slurm.wait(lambda: well(*(f"ctld{number}" for number in range(4))))
+
+        slurm.kill("slurmdbd")
+        for number in range(3):
+            send(f"dbd{number}")
+        third.until("look.unknown", detector="job failed")
+        slurm.accounting()
+        slurm.wait(lambda: well(*(f"dbd{number}" for number in range(3))))
+        time.sleep(2)
+    found = slurm_lineages.runs(slurm)
+    assert {name: len(found[job]) for name, job in sent.items()} == dict.fromkeys(sent, 2)
+    assert {*found} == {*sent.values()}, "no job is of a lineage of its own that we sent"
+    assert not slurm_lineages.twice_at_once(found)
+    assert not slurm_lineages.sent_after_success(found)
