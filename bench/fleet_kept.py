@@ -10,7 +10,7 @@ import statistics
 import sys
 import threading
 import time
-from dataclasses import replace
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,8 @@ def _next(name: str, specs: list[Spec], looks: Mapping[str, Look]) -> list[Spec]
         look = looks[spec.id]
         if not isinstance(look, Seen):
             sys.exit(f"{name}: {spec.id}: {look}")
-        found.append(spec if look.state == spec.state else replace(spec, state=look.state))
+        known = spec.deadline, spec.python, spec.listen
+        found.append(spec if look.state == spec.state else Spec(spec.id, spec.probe, spec.params, look.state, *known))
     return found
 
 

@@ -46,6 +46,8 @@ SLACK: Final = {
     "processes": 20,
 }
 GROWTH: Final = 1.25
+FORGETS: Final = 180.0  # seconds within which what is too old is forgotten, on a machine that many share
+FEW: Final = 50  # events of a kind that are older: runs that go on, and their last words
 
 
 @dataclass
@@ -73,11 +75,16 @@ class Soak:
     _people: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _began: float = field(default_factory=time.monotonic)
 
+    @property
+    def kept(self) -> float:
+        """For how many seconds the journal keeps what is over; it forgets many times in a run."""
+        return max(10.0, self.seconds / 15)
+
     def start(self) -> None:
         """Begin to watch."""
         root = self.world.root
-        keep = f"{max(10, round(self.seconds / 5))}s"
-        words = ["watch", self.world.book, "-i", self.world.inventory, "--journal", self.journal, "--retain", keep]
+        words = ["watch", self.world.book, "-i", self.world.inventory, "--journal", self.journal]
+        words += ["--retain", f"{self.kept:.0f}s"]
         env = {**os.environ, "RB_SOAK": str(root), "RUNBOOK_AGENT_DIR": str(root / "agent")}
         with (root / "watch.log").open("ab") as log:
             argv = [sys.executable, str(HERE / "soak_watch.py"), *map(str, words)]
@@ -204,10 +211,10 @@ class Soak:
         """Return the incidents that are not over."""
         return self.asked("SELECT host, detector, subject, state FROM incidents WHERE closed IS NULL")
 
-    def asked(self, query: str) -> list[tuple[str, ...]]:
+    def asked(self, query: str, *values: float) -> list[tuple[str, ...]]:
         """Ask the journal."""
         with contextlib.suppress(Exception), open_journal(str(self.journal), read_only=True) as journal:
-            return [tuple(map(str, row)) for row in journal.ask(query)]
+            return [tuple(map(str, row)) for row in journal.ask(query, values)]
         return []
 
     def sample(self) -> None:
@@ -237,6 +244,10 @@ class Soak:
             yield f"an incident is left: {' '.join(row)}"
         if ended := self.counts.get("THE WATCH ENDED BY ITSELF"):
             yield f"the watch ended by itself {ended} times"
+        old = time.time() - self.kept - FORGETS
+        for kind, number in self.asked("SELECT kind, count(*) FROM events WHERE at < ? GROUP BY kind", old):
+            if int(number) > FEW:
+                yield f"the journal has not forgotten {number} of {kind}"
         for name, (first, last) in self.thirds().items():
             if last > first * GROWTH + SLACK.get(name, 2):
                 yield f"it grows: {name}: {first:.1f} in the first third, {last:.1f} in the last"

@@ -28,7 +28,7 @@ BOOK = """
 name: soak
 hosts: all
 every: {every}
-limit: 1000000 per 1h
+limit: 1000000 per 30s
 vars: {{home: "{root}/{{{{ inventory_hostname }}}}"}}
 detectors:
   - name: process

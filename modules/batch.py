@@ -15,7 +15,7 @@ from runbook.modules.standing import Standing, Worker
 from runbook.modules.states import FORM, States
 
 _DIED = "the process that looked died"
-_SLOW = 0.05  # seconds in which no look ends, after which another worker is started for those that wait
+_SLOW = 0.15  # seconds in which no look ends, after which another worker is started; a first `health` sleeps for 0.1
 _PATIENCE = 1.0  # seconds for which none is started beside those that are busy, and do not wait for anything
 _TOGETHER = 0.05  # seconds for which answers gather, unless their worker calls: each waking costs as much as a look
 _LARGE = 32 * 1024  # bytes of answers after which there are more to come at once

@@ -364,7 +364,7 @@ def store(pack: bytes, place: str) -> None:
             os.unlink(fresh)  # of a process before us that was killed
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            rest = memoryview(zlib.decompress(pack[32:]))
+            rest = memoryview(zlib.decompress(pack[32:], bufsize=4 * len(pack)))
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
         finally:

@@ -70,6 +70,7 @@ class Conversation:
         self._seq = 0
         self._told: dict[str, tuple[int, Any]] = {}  # by look, the state that it answered last, and in which request
         self._forms: dict[tuple[str, ...], tuple[int, Any]] = {}  # by looks, the last request that had them in whole
+        self._wholes: deque[int] = deque(maxlen=states.FORMS)  # the last requests in whole: the agent keeps some more
         self._least: dict[str, int] = {}  # by look, the first request whose state the agent still has (`States.fill`)
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
         self._log = b""  # the end of its standard error
@@ -233,7 +234,7 @@ class Conversation:
         """
         names = tuple([spec.id for spec in asked])
         seq, form = self._forms.get(names, _UNTOLD)
-        if form is None or form != _form(asked):
+        if seq not in self._wholes or form != _form(asked):
             return None
         since = 0
         for spec in asked:
@@ -248,10 +249,10 @@ class Conversation:
     def _whole(self, asked: Sequence[Spec]) -> dict[str, Any]:
         """Return the request in which each look is told of, so that a later one may name it."""
         names = tuple([spec.id for spec in asked])
-        self._forms.pop(names, None)
+        if len(self._wholes) == self._wholes.maxlen:
+            self._forms = {each: known for each, known in self._forms.items() if known[0] in self._wholes}
+        self._wholes.append(self._seq)
         self._forms[names] = self._seq, _form(asked)
-        if len(self._forms) > states.FORMS:
-            del self._forms[next(iter(self._forms))]
         request = messages.whole(asked)
         return {**request, "specs": [self._brief(spec) for spec in request["specs"]]}
 

@@ -1,6 +1,7 @@
 """The agent's code as bytecode, in the parts in which it goes to hosts whose Python is ours: see `bootstrap.Bundle`."""
 
 from __future__ import annotations
+import __future__
 
 import contextlib
 import hashlib
@@ -24,7 +25,7 @@ _FIRST, _ACTING, _REST = range(len(PARTS))
 # what usual looks need goes at first contact, what a usual step needs with the first step, all else when it is needed
 _USUAL: Final[Mapping[str, frozenset[str]]] = {  # files, by folder
     "": frozenset({
-        "act", "agent", "batch", "catalogue", "child", "declare", "durable", "extent", "frozen", "globs", "host",
+        "act", "agent", "batch", "catalogue", "child", "cut", "declare", "durable", "extent", "frozen", "globs", "host",
         "layers", "ledger", "look", "memory", "needs", "own", "programs", "rest", "standing", "states", "values",
         "warming", "wire"
     }),
@@ -37,17 +38,18 @@ _USUAL: Final[Mapping[str, frozenset[str]]] = {  # files, by folder
     }),
 }  # fmt: skip
 _ACTS: Final[Mapping[str, frozenset[str]]] = {
-    "": frozenset({"actions", "cut", "mask", "outwait"}),
+    "": frozenset({"actions", "mask", "outwait"}),
     "steps": frozenset({"command"}),
 }
 _WHOLLY: Final = frozenset({"acting"})  # folders that go with these
+_READ: Final = ("declare.py", "probes/", "steps/")  # whose annotations say what parameters and fields are
 _NO_COLUMNS, _NO_LINE, _UNITS = 13, 15, 8  # of a code object's table of lines: kinds of entries, the most of one
 
 
 def made(contents: Mapping[str, bytes], digest: str) -> tuple[bytes, ...]:
     """Return the parts as they are sent, each deflated, with its hash before it.
 
-    They are kept for the next run: to make them takes as long as to dial twenty hosts.
+    They are kept for the next run: to make them takes as long as to dial a hundred hosts.
     """
     from runbook.modules.logs.engines import store
 
@@ -114,12 +116,20 @@ def _made(contents: Mapping[str, bytes]) -> tuple[bytes, ...]:
     index: dict[str, tuple[int, int, int, bool]] = {}
     bodies = tuple(bytearray() for _ in PARTS)
     for name, content in contents.items():
-        body, part = bytecode(name, content), _part(name)
+        body, part = marshal.dumps(lean(_compiled(name, content))), _part(name)
         module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         index[module] = len(bodies[part]), len(body), part, name.endswith("/__init__.py")
         bodies[part].extend(body)
     heads = (marshal.dumps(index), *(b"" for _ in PARTS[1:]))
     return tuple(_deflated(head, body) for head, body in zip(heads, bodies, strict=True))
+
+
+def _compiled(name: str, content: bytes) -> CodeType:
+    """Return a module's code. Annotations that nobody reads there stay text: to make types of them takes time."""
+    read = name.removeprefix(PREFIX).startswith(_READ)
+    how = 0 if read else __future__.annotations.compiler_flag
+    code: CodeType = compile(content, name, "exec", flags=how, dont_inherit=True)
+    return code
 
 
 def _part(name: str) -> int:

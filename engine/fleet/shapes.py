@@ -127,7 +127,10 @@ def _wrong_record(record: object) -> str:
 
 def _fair(values: Iterable[Any]) -> bool:
     """Tell whether no whole number among some values is a large one."""
-    return all(-_PLAIN < value < _PLAIN for value in values if type(value) is int)
+    for value in values:  # noqa: SIM110 -- twice as quick as `all`
+        if type(value) is int and not -_PLAIN < value < _PLAIN:
+            return False
+    return True
 
 
 def _wrong_result(found: Mapping[str, Any]) -> str:

@@ -65,7 +65,8 @@ def _script(candidates: tuple[str, ...], python: str, become: Become | None) -> 
     where = "" if python == AUTO else f"{python}: "
     safe = f"{becoming.SAFE} " if become is not None and python != AUTO else ""
     return (
-        f"s=$1; l=$2; shift 2; for p in {' '.join(candidates)}; do q=$(command -v $p) || continue; "
+        f"s=$1; l=$2; shift 2; for p in {' '.join(candidates)}; do "
+        'case $p in /*) q=$p;; *) q=$(command -v $p);; esac; [ -x "$q" ] || continue; '
         'case " $* " in *" $q "*) continue;; esac; '
         f'{safe}exec "$q" -I -S -c "$l" "$s" "$l" "$@" "$q"; done; '
         f'echo "runbook: {where}no Python 3.9 or newer; found: ${{*:-none}}" >&2; exit 127'

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS: Final = 500  # of each operation (and member of its pool) that breakers and levels may be told from
 SLICE: Final = 0.03  # seconds that a slice is meant to take
-_FIRST, _FEWEST, _AT_ONCE = 100, 50, 10_000  # events of a slice: the first one's, and what they may come to
+_FIRST, _FEWEST, _AT_ONCE = 100, 500, 10_000  # events of a slice: the first one's, and what they may come to
 _ROWS: Final = 1000  # of other tables
 LASTED: Final = 7 * 86400.0  # seconds that a recovery may have lasted from whose end a cooldown counts
 _COUNTED: Final = ("recovery.begun", "recovery.ended", "step.begun")  # what limits count, some of them for ever
@@ -49,9 +49,9 @@ def nobody(_run: str) -> bool:
 def prune(journal: Journal, before: float, alive: Alive = nobody) -> Pruned:
     """Forget what happened before a time.
 
-    Kept for all that: incidents that are open, with their events, approvals and intents; recoveries and their steps for
-    as long as a limit of their runbook counts them, as it was at its last run; the last attempts of operations; cursors, pools and resets; and of runs that
-    go on, how they began and what they could not see last.
+    Kept for all that: incidents that are open, with their events, approvals and intents; recoveries and their steps,
+    for as long as a limit or a cooldown of their runbook's last run counts them; the last attempts of operations;
+    cursors, pools and resets; and of runs that go on, how they began and what they could not see last.
 
     Args:
         journal: where.

@@ -69,7 +69,17 @@ class Slurm(Probe):
     The verdict is made of what the accounting tells of the job and its steps, the end of the job's own output (with
     what slurmstepd wrote there), the state of its nodes, and its progress: `oom_host oom_gpu timeout stall node preempt
     human killed_unknown failed unknown`. A cancelled job is a person's. With `progress`, a job that ran out of time
-    without coming further than the attempt before has the verdict `stall`.
+    without coming further than the attempt before has the verdict `stall`. A job can write anything into its output:
+    where the accounting says otherwise, it is told and not believed.
+
+    On a machine that is itself a node of the job, its kernel is asked too: whom it killed for want of memory in the
+    job's control group, and for errors of GPUs (as root, or in the group systemd-journal). Other nodes are not asked.
+    What their own watch finds reaches this one by Slurm: `log: {kernel: true, signatures: [kmsg.xid]}` with `recover:
+    [{drain_node: {reason: Xid}}]` on the nodes. A job that failed there in the ten minutes before then has the verdict
+    `node`.
+
+    Slurm's commands are looked for on the PATH, in the usual places (/opt/slurm/bin …), and where a login shell has
+    them. As root, a job's output is opened with the rights of the job's user.
 
     However many jobs there are, a look asks `sacct` once and `squeue` once, and `scontrol` about each job that newly
     failed. A controller or an accounting that does not answer leaves all unknown. Where Slurm keeps no accounts,

@@ -86,12 +86,11 @@ def _asker(host: Host) -> Tuple[int, str, int]:
 @lru_cache(maxsize=4)
 def _profile(uid: int, home: str, turn: int) -> Dict[str, str]:
     """Return what a login shell of ours sets; it is asked seldom, since profiles may take their time."""
-    del uid, home, turn  # whose it is, and for how long it holds
+    del uid, turn  # whose it is, and for how long it holds
     host = Host()
     shell = "bash" if host.which("bash") is not None else "sh"
     try:
-        done = host.run(shell, "-l", "-c", _ASKED, timeout=_SHELL)
+        done = host.run(shell, "-l", "-c", _ASKED, timeout=_SHELL, env={"HOME": home})
     except Unclear:
         return {}
-    _, *told = done.stdout.rpartition("\n")[2].split("\1")
-    return dict(zip(("PATH", "SLURM_CONF"), told))
+    return dict(zip(("PATH", "SLURM_CONF"), done.stdout.rpartition("\n\1")[2].split("\1")))

@@ -171,7 +171,7 @@ def person(by: Optional[str], user: str) -> str:
     if by is None:
         return ""
     name = by
-    if by.isdigit():
+    if by.isdecimal():
         try:
             name = pwd.getpwuid(int(by)).pw_name
         except (KeyError, OverflowError):
@@ -204,5 +204,5 @@ def _numbers(ranges: str) -> Iterator[str]:
         low, dash, high = part.partition("-")
         if not dash:
             yield part
-        elif low.isdigit() and high.isdigit() and int(high) - int(low) < _MOST:
+        elif low.isdecimal() and high.isdecimal() and int(high) - int(low) < _MOST:
             yield from (str(number).zfill(len(low)) for number in range(int(low), int(high) + 1))

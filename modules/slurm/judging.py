@@ -20,7 +20,7 @@ class Judging:
         self._progress = None if progress is None else re.compile(progress)
         self._catalogue = catalogue
         self._nodes: Optional[Dict[str, Any]] = None
-        self._kernel: Any = None
+        self._kernel: Optional[kernel.Heard] = None
         self._read = 0
         self.left = 0
 
@@ -58,23 +58,25 @@ class Judging:
         told = evidence.read(self._host, evidence.outputs(self._host, job), job, self._progress, patterns)
         if self._nodes is None:
             self._nodes = evidence.nodes(self._host)
+        heard = self._heard() if evidence.here(self._nodes, job, self._host.name()) else kernel.Heard()
         clues = verdict.Clues(
             lines=told.lines,
-            kernel=self._heard(job) if evidence.here(self._nodes, job, self._host.name()) else (),
+            kernel=kernel.about(heard, job, self._catalogue, self._host.now()),
             nodes=evidence.ailing(self._nodes, job),
             progress=told.progress,
             before=one.mark.best if one.mark is not None else None,
             watched=self._progress is not None,
             unread=told.unread,
+            deaf=heard.unread,
             who=evidence.person(job.by, job.user),
         )
         return verdict.judge(job, clues), told.progress
 
-    def _heard(self, job: Any) -> Tuple[Any, ...]:
-        """Return what the kernel said of a job that ran on this very machine; it is asked once."""
+    def _heard(self) -> kernel.Heard:
+        """Return what the kernel of this machine said; it is asked once."""
         if self._kernel is None:
             self._kernel = kernel.hear(self._host)
-        return kernel.about(self._kernel, job, self._catalogue, self._host.now())
+        return self._kernel
 
     def held(self, one: Seen) -> str:
         """Return why `resubmit` refused to send a job again; empty where it did not."""

@@ -4,15 +4,17 @@ A login node is no node of the jobs, as a rule, and then there is nothing to be 
 reaches Slurm by the reason for which it drains the node.
 """
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from runbook.modules.declare import Absent, Unclear
 from runbook.modules.host import Host
 from runbook.modules.logs import catalogued
-from runbook.modules.logs.entries import Entry
 from runbook.modules.slurm import said
 from runbook.modules.slurm.job import Job
 from runbook.modules.slurm.said import Line
+
+if TYPE_CHECKING:
+    from runbook.modules.logs.entries import Entry
 
 _BEFORE, _AFTER = 5.0, 30.0  # seconds around a job's life; Slurm learns of its end a little later
 
@@ -20,7 +22,7 @@ _BEFORE, _AFTER = 5.0, 30.0  # seconds around a job's life; Slurm learns of its 
 class Heard(NamedTuple):
     """The kernel's messages since the machine started."""
 
-    entries: Sequence[Entry] = ()
+    entries: "Sequence[Entry]" = ()
     unread: str = ""  # why they can't be read
 
 
@@ -37,7 +39,7 @@ def hear(host: Host) -> Heard:
 
 def about(heard: Heard, job: Job, travelled: Mapping[str, Any], now: float) -> Tuple[Line, ...]:
     """Return what was said of one job while it ran."""
-    if job.started is None or not job.raw.partition("+")[0].isdigit():
+    if job.started is None or not job.raw.partition("+")[0].isdecimal():
         return ()
     until = (job.ended or now) + _AFTER
     mine = [entry for entry in heard.entries if entry.time is not None and job.started - _BEFORE <= entry.time <= until]
@@ -46,7 +48,7 @@ def about(heard: Heard, job: Job, travelled: Mapping[str, Any], now: float) -> T
     return (*found, *(said.driver(_hardware(mine, travelled, now)) if job.gpus != 0 else ()))
 
 
-def _hardware(entries: Sequence[Entry], travelled: Mapping[str, Any], now: float) -> List[Dict[str, Any]]:
+def _hardware(entries: "Sequence[Entry]", travelled: Mapping[str, Any], now: float) -> List[Dict[str, Any]]:
     """Return the messages that signatures of hardware know, with what each calls for."""
     patterns = tuple(one for one in catalogued.patterns(travelled) if one.name.startswith(("kmsg.", "gpu.")))
     if not patterns or not entries:

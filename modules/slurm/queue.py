@@ -32,6 +32,7 @@ _COLUMNS = (
 )
 _ID = re.compile(r"\d+(?:[_+]\d+)?")
 _BEGINS = re.compile(rf"\d[\w+.\[\],%-]*{SEPARATOR}").match  # an id, a step's, or tasks that wait together
+_NO_CONF = re.compile(r"resolve_ctls_from_dns_srv|[Cc]ould not establish a configuration source")
 TIME = 60.0  # seconds for a busy controller
 ENV = {"TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}  # no zone, and no hour that comes twice in autumn
 
@@ -123,6 +124,11 @@ def _job(row: Sequence[str]) -> Optional[Job]:
 
 def said(output: str) -> str:
     """Return the first line of what a program of Slurm complains of."""
+    if _NO_CONF.search(output):
+        return (
+            "no slurm.conf is found, in none of the usual places, by SLURM_CONF or by DNS: set SLURM_CONF where logins "
+            "without a terminal have it, such as ~/.profile"
+        )
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return lines[0] if lines else "it says nothing"
 

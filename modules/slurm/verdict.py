@@ -29,6 +29,7 @@ class Clues(NamedTuple):
     before: Optional[float] = None  # how far any attempt before it had come
     watched: bool = False  # its progress was looked for
     unread: str = ""  # why its output could not be read
+    deaf: str = ""  # why the kernel of its node could not, where we are on it
     who: str = ""  # who cancelled it, in words
 
 
@@ -172,7 +173,8 @@ def _programs(job: Job, clues: Clues, facts: Sequence[str]) -> Verdict:
         return Verdict("node", 70.0, (*facts, *_ailing(clues)))
     rest = [*_first(clues.kernel, "app"), *([clues.unread] if clues.unread else [])]
     if _was_killed(job):
-        return Verdict("killed_unknown", 50.0, (*facts, "killed, and nothing tells by whom", *rest))
+        deaf = [clues.deaf] if clues.deaf else []
+        return Verdict("killed_unknown", 50.0, (*facts, "killed, and nothing tells by whom", *rest, *deaf))
     if job.exit_code or job.signal:
         return Verdict("failed", 90.0, (*facts, *rest))
     if job.state == "failed":

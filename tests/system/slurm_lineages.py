@@ -27,7 +27,7 @@ class Run(NamedTuple):
 def book(cli, slurm, name="slurm-recover", **env):
     """A bundled runbook that looks every second."""
     text = (Path(runbook.__file__).parent / "runbooks" / f"{name}.yaml").read_text()
-    text = re.sub(r"every: 30s( *#|$|,)", r"every: 1s\1", text, flags=re.MULTILINE).replace("{every: 30s", "{every: 1s")
+    text = re.sub(r"every: 30s( *#|$|,)", r"every: 1s\1", text, flags=re.MULTILINE).replace("follow: 30s", "follow: 1s")
     cli.env = {**cli.env, **slurm.env, **env}
     return cli.write(f"{name}.yaml", text)
 

@@ -133,6 +133,18 @@ def test_a_program_that_is_found_here_alone_is_refused(call, tmp_path, command):
     assert call("x.yaml", "--check").returncode == 0
 
 
+@pytest.mark.parametrize("words", [(), ("--cron",)])
+def test_a_program_that_the_service_would_not_find_is_told(call, tmp_path, words):
+    text = "name: x\nevery: 10s\ndetectors:\n  - name: d\n    command: [{program}, now]\n    when: exit_code != 0\n"
+    written(tmp_path, text.format(program="nowhere-to-be-found"))
+    done = call("x.yaml", "--check", *words)
+    assert done.returncode == 0, done.stderr
+    assert "would find no nowhere-to-be-found in the service's PATH (" in done.stdout
+    assert ("`x`: cron looks once a minute" in done.stdout) is bool(words)
+    written(tmp_path, text.format(program="sh"))
+    assert "service's PATH" not in call("x.yaml", "--check", *words).stdout
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="what root obeys")
 @pytest.mark.parametrize("way", ["file", "folder", "owner"])
 def test_root_does_not_obey_for_ever_what_somebody_else_writes(call, tmp_path, way):

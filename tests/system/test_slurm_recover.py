@@ -34,7 +34,7 @@ def recover(cli, slurm):
     text = (Path(runbook.__file__).parent / "runbooks" / "slurm-recover.yaml").read_text()
     file = cli.write(
         "recover.yaml",
-        re.sub(r"every: 30s( *#|$|,)", r"every: 1s\1", text, flags=re.MULTILINE).replace("{every: 30s", "{every: 1s"),
+        re.sub(r"every: 30s( *#|$|,)", r"every: 1s\1", text, flags=re.MULTILINE).replace("follow: 30s", "follow: 1s"),
     )
     cli.env = {**cli.env, **slurm.env}
     return file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pwd
@@ -13,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from conftest import Ran
 
 ANN, BOB = "games", "daemon"  # users that every Debian has
 OOM = 'python3 -c "x=bytearray(60<<20); import time; time.sleep(0.3)"'
@@ -69,26 +69,28 @@ def people(slurm):
 
 @pytest.fixture
 def runbook(slurm, cli):
-    """The command line where Slurm's configuration is in its usual place, as root or as another user by sudo."""
-    shutil.which("sudo") or pytest.skip("no sudo")
+    """The command line as root, or as another user by sudo, where Slurm's configuration is in its usual place."""
     agents = Path(tempfile.mkdtemp(prefix="agents-"))
     agents.chmod(0o1777)
 
     def call(*words, become=None):
-        local = f"ansible_connection: local, ansible_python_interpreter: {sys.executable}"
-        if become is not None:
-            local = (
-                "ansible_connection: local, ansible_python_interpreter: /usr/bin/python3, ansible_become: true, "
-                f"ansible_become_user: {become}, agent_dir: {agents}/agent"
-            )
-        inventory = cli.write("inventory.yaml", f"all: {{hosts: {{login: {{{local}}}}}}}\n")
+        host = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+        if become is None:
+            inventory = cli.write("inventory.json", json.dumps({"all": {"hosts": {"login": host}}}))
+            return cli(*words, "-i", inventory, env=slurm.env)
+        host |= {
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_become": True,
+            "ansible_become_user": become,
+        }
+        inventory = cli.write("inventory.json", json.dumps({"all": {"hosts": {"login": host}}}))
         line = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/slurm && exec "$@"', str(slurm.place)]
         done = subprocess.run(
             [*line, sys.executable, "-m", "runbook", *map(str, words), "-i", str(inventory)],
-            env={**cli.env, "HOME": str(cli.home)}, capture_output=True, text=True, timeout=120, check=False,
+            env={**cli.env, "RUNBOOK_AGENT_DIR": f"{agents}/agent"}, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
-        return done
+        return Ran(done.returncode, done.stdout, done.stderr)
 
     yield call
     shutil.rmtree(agents)
@@ -106,7 +108,7 @@ def over(slurm, *jobs):
 
 def seen(done):
     """Return the records of one host's `probe`, by the job."""
-    (host,) = json.loads(done.stdout)["hosts"].values()
+    (host,) = json.loads(done.out)["hosts"].values()
     assert host["status"] == "seen", host
     return {record["fields"]["job_id"]: record["fields"] for record in host["records"]}
 
@@ -119,7 +121,7 @@ def test_root_sends_a_users_job_again_as_that_user_with_what_it_was_sent_with(sl
     over(slurm, mine, fine)
     file = cli.write("users.yaml", DETECTORS.format(prefix="pu_", users="[]"))
     done = runbook("apply", file, "--wait", "40s")
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.out + done.err
     runs = [
         row
         for row in slurm.rows("JobID", "JobName", "User", "State", "ReqMem", "AllocTRES", "WorkDir")
@@ -142,7 +144,7 @@ def test_a_user_sees_and_sends_their_own_jobs_and_is_told_why_not_others(slurm, 
     assert {job: told["user"] for job, told in seen(everybody).items()} == {mine: ANN, other: BOB}
     file = cli.write("users.yaml", DETECTORS.format(prefix="po_", users='["*"]'))
     done = runbook("apply", file, "--wait", "40s", become=ANN)
-    assert f"{other} is {BOB}'s" in " ".join(done.stdout.split()), done.stdout
+    assert f"{other} is {BOB}'s" in " ".join(done.out.split()), done.out
     rows = slurm.rows("JobID", "JobName", "User", "State")
     assert [row[2:] for row in rows if row[1] == "po_oom" and row[0] not in {mine, other}] == [[ANN, "COMPLETED"]]
 
@@ -190,7 +192,7 @@ def test_what_a_job_writes_is_not_believed_and_who_cancelled_is_told(slurm, peop
     assert records[real]["confidence"] == 99
 
 
-def test_jobs_are_chosen_by_their_tag_their_array_and_what_they_wait_for(slurm, people, runbook):
+def test_jobs_are_chosen_by_their_tag_their_array_and_what_they_wait_for(slurm, people, runbook, cli):
     ann, _ = people
     tagged = ann.submit("pt_a", "exit 2", "--comment=exp7 lr=1e-4")
     array = ann.submit("pt_b", "[ $SLURM_ARRAY_TASK_ID -ne 2 ]", "--array=1-3", "--comment=exp8")
@@ -198,33 +200,32 @@ def test_jobs_are_chosen_by_their_tag_their_array_and_what_they_wait_for(slurm, 
     waits = ann.submit("pt_d", "exit 0", f"--dependency=afterok:{held}")
     over(slurm, tagged, f"{array}_1", f"{array}_2", f"{array}_3")
 
-    def chosen(*words):
-        return seen(runbook("probe", "slurm", "names=pt_*", "since=1h", *words, "--format", "json"))
+    chosen = {
+        "tag": "comments: [exp7*]", "array": f"jobs: ['{array}']", "task": f"jobs: ['{array}_2']", "waits": f"after: ['{held}']",
+    }  # fmt: skip
+    detectors = "".join(
+        f"  - {{name: {name}, slurm: {{names: [pt_*], since: 1h, {which}}}, when: tries == 0}}\n"
+        for name, which in chosen.items()
+    )
+    file = cli.write("chosen.yaml", f"name: chosen\nhosts: all\ndetectors:\n{detectors}")
+    (host,) = json.loads(runbook("check", file, "--format", "json").out)["runs"][0]["hosts"].values()
+    found = [(one["detector"], one["subject"]) for one in host["incidents"]]
+    tasks = [("array", f"{array}_{number}") for number in (1, 2, 3)]
+    assert sorted(found) == sorted([("tag", tagged), *tasks, ("task", f"{array}_2"), ("waits", waits)])
 
-    assert {job: told["verdict"] for job, told in chosen("comments=exp7*").items()} == {tagged: "failed"}
-    tasks = chosen(f"jobs={array}")
-    assert {job: told["verdict"] for job, told in tasks.items()} == {
-        f"{array}_1": None,
-        f"{array}_2": "failed",
-        f"{array}_3": None,
-    }
-    assert set(chosen(f"jobs={array}_2")) == {f"{array}_2"}
-    assert {job: told["state"] for job, told in chosen(f"after={held}").items()} == {waits: "pending"}
 
-
-def test_a_ceiling_of_gpu_hours_ends_a_lineage(slurm, people, runbook, cli):
+def test_gpu_hours_are_counted_along_the_lineage_and_end_it(slurm, people, runbook):
     ann, _ = people
     job = ann.submit("pg_gpu", "sleep 1.1; exit 1", "--gres=gpu:8")
     over(slurm, job)
-    (record,) = seen(runbook("probe", "slurm", "names=pg_*", "since=1h", "--format", "json")).values()
     (row,) = [row for row in slurm.rows("JobID", "ElapsedRaw", "AllocTRES") if row[0] == job]
     assert "gres/gpu:a100=8" in row[2]
-    assert record["gpu_hours"] == pytest.approx(int(row[1]) * 8 / 3600, abs=1e-4)
-    done = runbook("run", "resubmit", f"job={job}", "gpu_hours=0.0001")
-    assert "GPU-hours, and may have 0.0001" in " ".join((done.stdout + done.stderr).split())
-    done = runbook("run", "resubmit", f"job={job}", "gpu_hours=1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    comments = [row[1] for row in slurm.rows("JobName", "Comment") if row[0] == "pg_gpu"]
-    with contextlib.suppress(ValueError):
-        comments.remove("")
-    assert any(f"first={job} " in comment and " gpu=" in comment for comment in comments), comments
+    taken = int(row[1]) * 8 / 3600
+    done = runbook("run", "resubmit", f"job={job}", "gpu_hours=1", "-l", "all")
+    assert done.exit_code == 0, done.out + done.err
+    told = slurm("squeue", "--noheader", "--all", "--states=all", "--name=pg_gpu", "--format=%A %k")
+    (new, comment) = next(line.split(" ", 1) for line in told.splitlines() if f"first={job} " in line)
+    assert f" gpu={taken:.4g} " in comment
+    over(slurm, new)
+    done = runbook("run", "resubmit", f"job={new}", f"gpu_hours={taken + 0.0001:g}", "-l", "all")
+    assert "GPU-hours, and may have" in " ".join((done.out + done.err).split()), done.out + done.err

@@ -181,7 +181,50 @@ def test_hup_reads_anew_and_says_so_where_nothing_has_changed(cli):
     with Watching(cli, marker(cli)) as watch:
         watch.ready()
         watch.send(signal.SIGHUP)
-        assert watch.until("watch.reloaded")["data"]["message"] == "everything was read anew: nothing has changed"
+        told = watch.until("watch.reloaded")["data"]
+        assert told["message"] == "everything was read anew: nothing has changed"
+        assert told["whole"]  # about no runbook more than about others
+
+
+PEOPLE = """
+name: people
+every: 1h
+detectors:
+  - name: spool
+    file: {home}/spool
+    when: exists
+  - name: ill
+    file: {home}/ill
+    when: exists
+    mode: approve
+    recover: [{{shell: {{script: "rm {home}/ill"}}}}]
+"""
+
+
+def test_what_people_say_is_in_the_log_and_check_leaves_to_the_watch_what_it_does(cli):
+    path = cli.write("people.yaml", PEOPLE.format(home=cli.home))
+    with Watching(cli, path) as watch:
+        watch.ready()
+        for name in ("spool", "ill"):
+            (cli.home / name).touch()
+        watch.until("incident.opened", count=2)
+        watch.until("incident.changed", detector="ill")
+        spool, ill = (watch.facts("incident.opened", detector=name)[0]["incident"] for name in ("spool", "ill"))
+        told = cli("status")
+        assert "heal it by hand: it has no `recover`" in told.out
+        assert "it is watched: `runbook status` says" in cli("check", path).out
+        for words in (("ack", spool, "--reason", "mine"), ("maintenance", "localhost", "--for", "1h")):
+            assert cli(*words).exit_code == 0
+        until(lambda: watch.said("maintenance of localhost by "), told=watch.told)
+        assert watch.said("acked by ")[0]["detector"] == "spool"
+        assert cli("maintenance", "--off", "localhost").exit_code == 0
+        until(lambda: watch.said("the maintenance of localhost is over"), told=watch.told)
+        assert cli("approve", ill).exit_code == 0
+        watch.until("incident.ended", detector="ill")
+        assert watch.said("approved by ")[0]["incident"] == ill
+        (cli.home / "spool").unlink()
+        watch.until("incident.ended", detector="spool")
+        assert watch.end() == 0
 
 
 def test_a_directory_is_all_its_runbooks_and_what_comes_and_goes_there(cli):

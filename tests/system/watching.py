@@ -43,10 +43,10 @@ class Watching:
         if not self.journal.exists():
             return []
         with open_journal(str(self.journal), read_only=True) as journal:
-            rows = journal.ask("SELECT kind, at, host, detector, subject, data, run FROM events ORDER BY seq")
+            rows = journal.ask("SELECT kind, at, host, detector, subject, data, run, incident FROM events ORDER BY seq")
         found = []
         for row in rows:
-            fact = dict(zip(("kind", "at", "host", "detector", "subject", "data", "run"), row, strict=True))
+            fact = dict(zip(("kind", "at", "host", "detector", "subject", "data", "run", "incident"), row, strict=True))
             fact["data"] = json.loads(fact["data"])
             if kind in ("*", fact["kind"]) and all(fact.get(name) == value for name, value in about.items()):
                 found.append(fact)

@@ -119,7 +119,10 @@ def test_a_watch_that_was_stopped_in_good_order_is_no_fault_and_its_run_is_the_l
     code, said = text(journal)
     assert code == 0
     assert "LAST PASS" in said
-    assert ", watch in 2d, exit 0" in said
+    assert "  now (" in said  # that is when it ended
+    assert ", watch for 2d, exit 0" in said
+    code, said = text(journal, NOW + 180.0)
+    assert "  3m ago (" in said
 
 
 def test_the_document_has_the_watches(journal, watch):

@@ -88,6 +88,21 @@ def test_recoveries_and_their_steps_stay_since_a_limit_may_count_for_ever(journa
     assert len(journal.steps_begun("llm", "gpu01", 0.0)) == 1
 
 
+@pytest.mark.parametrize(
+    ("counted", "left"), [(60.0, ["recovery.begun"]), (350.0, ["recovery.begun"] * 2), (None, ["recovery.begun"] * 2)]
+)
+def test_recoveries_go_when_no_limit_of_the_last_run_counts_them_any_more(journal, monkeypatch, counted, left):
+    monkeypatch.setattr(prune, "LASTED", 100.0)
+    with journal.transaction() as batch:
+        batch.event(Fact("run.begun", OLD, "old", data={"counted": None}))
+        batch.event(Fact("run.begun", YOUNG, "young", data={"counted": counted}))
+        for number, at in enumerate((OLD, CUT - 110.0)):
+            batch.incident(incident(f"i{number}", at, closed=at + 5))
+            batch.event(fact("recovery.begun", at, incident=f"i{number}", detector="down", subject="vllm"))
+    prune.prune(journal, CUT)
+    assert kinds(journal)[1:] == left
+
+
 def test_the_last_attempts_of_each_operation_stay_since_breakers_are_told_from_them(journal, monkeypatch):
     monkeypatch.setattr(prune, "ATTEMPTS", 2)
     with journal.transaction() as batch:

@@ -109,3 +109,8 @@ def test_what_the_members_of_a_correlation_saw_stands_behind_their_names():
 
 def test_a_very_long_value_is_cut():
     assert len(evidence.sentence({"fields": {"line": "x" * 10_000}})) == 200
+
+
+def test_a_script_is_one_line_in_which_line_ends_are_seen_as_such():
+    assert words.script("cd /srv\n./serve &\x1b[2J\n") == "cd /srv ⏎ ./serve &\\x1b[2J"
+    assert words.value("script", "a\nb\n") == "a ⏎ b"

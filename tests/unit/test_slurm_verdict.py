@@ -213,6 +213,12 @@ def test_the_kernel_of_the_jobs_node_proves_what_the_accounting_lost():
     assert "its node had no memory left" in whole.evidence[1]
 
 
+def test_a_kernel_that_can_not_be_read_is_told_where_it_might_have_known():
+    deaf = "the kernel's messages can't be read (/dev/kmsg: Permission denied)"
+    assert judged(job(exit_code=137), deaf=deaf).evidence[-1] == deaf
+    assert deaf not in judged(job(exit_code=1), deaf=deaf).evidence
+
+
 def test_another_life_of_the_same_number_is_another_job():
     assert heard((900.0, victim(V1, V1)), (1700.0, victim(V1, V1))) == ()
 

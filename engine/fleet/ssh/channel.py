@@ -37,8 +37,9 @@ class ChannelLink:
         self._session = session
         self._bell = _Bell()
         self._stalled = False
+        self._owed = 0  # bytes that the host may send more and was not told of
         self._alone = [(self._bell.descriptor, select.POLLIN)]
-        self._both = [*self._alone, (session.transport.sock.fileno(), select.POLLIN)]
+        self._both = [*self._alone, (session.transport.packetizer.descriptor, select.POLLIN)]
         try:
             self._channel: Channel = session.open("session", timeout)
         except BaseException:
@@ -82,23 +83,25 @@ class ChannelLink:
             self._bell.set()  # it may have rung for that
         if not self._session.transport.attended(self._channel.chanid) or len(self._channel.in_buffer):
             return self._receive(self._channel.in_buffer, self._channel.recv)
-        if not self._session.room():
-            self._stalled = True
-            return None
         self._stalled = False
         data = self._session.transport.data(self._channel)
-        self._give_room(len(data))
+        if data:
+            self._owed += self._channel._check_add_window(len(data))  # noqa: SLF001 -- what `recv` does
+        if self._owed:
+            self._give_room()
         return data or None
 
-    def _give_room(self, taken: int) -> None:
-        """Tell the host that it may send more, where it has used much of what it had."""
-        more = self._channel._check_add_window(taken)  # noqa: SLF001 -- what `recv` does
-        if more > 0:
-            m = Message()
-            m.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
-            m.add_int(self._channel.remote_chanid)
-            m.add_int(more)
-            self._session.transport._send_user_message(m)  # noqa: SLF001
+    def _give_room(self) -> None:
+        """Tell the host that it may send more: it has used much of what it had."""
+        if not self._session.room():
+            self._stalled = True
+            return
+        m = Message()
+        m.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
+        m.add_int(self._channel.remote_chanid)
+        m.add_int(self._owed)
+        self._owed = 0
+        self._session.transport._send_user_message(m)  # noqa: SLF001
 
     def words(self) -> bytes | None:
         """Take what arrived of its standard error."""

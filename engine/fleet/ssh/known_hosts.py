@@ -9,10 +9,11 @@ import hmac
 import os
 import pathlib
 import re
+import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.errors import UserError
-from runbook.engine.fleet.once import Once
 from runbook.engine.fleet.ssh import config
 from runbook.modules.frozen import frozen
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 AUTHORITY: Final = "@cert-authority"
 REVOKED: Final = "@revoked"
-
+_reading = threading.Lock()  # so that of many threads that dial one reads, and the others find what it has read
 
 _NAME = re.compile(r"[^\s,*?!#|\x00-\x1f\x7f]+")  # what one line of known_hosts may name by itself
 
@@ -112,10 +113,11 @@ def _file(path: str) -> KnownHosts:
         return KnownHosts(())
     except OSError as error:
         raise UserError(f"the known hosts can't be read: {error.strerror}", where=path) from error
-    return _read(path, (seen.st_mtime_ns, seen.st_size, seen.st_ino))
+    with _reading:
+        return _read(path, (seen.st_mtime_ns, seen.st_size, seen.st_ino))
 
 
-@Once  # a version of a file: there are few
+@lru_cache(maxsize=16)
 def _read(path: str, _version: tuple[int, int, int]) -> KnownHosts:
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")

@@ -50,6 +50,7 @@ class Packets(Packetizer):  # type: ignore[misc]
         self.quiet = 0.0  # seconds of silence before one is asked for
         self.aside = False  # the thread reads nothing at the moment
         self._sock = sock
+        self.descriptor = sock.fileno() if isinstance(sock, socket.socket) else -1  # what an attendant waits for
         self._until: float | None = None
         self._before = 0
         self._reading = threading.Lock()  # whoever reads holds it
@@ -151,7 +152,12 @@ class Packets(Packetizer):  # type: ignore[misc]
                 self._Packetizer__sequence_number_out = (self._Packetizer__sequence_number_out + 1) & 0xFFFFFFFF
                 self._Packetizer__sent_bytes += len(out)
                 self._Packetizer__sent_packets += 1
-                self.write_all(out)
+                try:
+                    sent = self._sock.send(out)
+                except TimeoutError:
+                    sent = 0
+                if sent < len(out):
+                    self.write_all(out[sent:])
                 return
         self.send_message(Message(payload))
 
@@ -192,7 +198,7 @@ class Packets(Packetizer):  # type: ignore[misc]
 
     def _stand_aside(self) -> None:
         """Wait, where another reads, until there is something that only the thread can see to."""
-        if self._wanted() or not isinstance(self._sock, socket.socket):
+        if self._wanted() or self.descriptor < 0:
             return
         if not (self._Packetizer__aead_in or self._Packetizer__etm_in):
             return  # how long a packet is can't be told without decrypting it

@@ -59,12 +59,15 @@ class HyperscanEngine:
 
     def candidates(self, text: bytes) -> List[Mark]:
         """Return the ends of what is found, and the begins of lines that docker wrote."""
-        found = self._scan(text)
+        found: List[Mark] = []
         owners = self._owners
-        shared = [mark for mark in found if mark[1] in owners]
-        if shared:
-            found = [mark for mark in found if mark[1] not in owners]
-            found += [(at, owner) for at, number in shared for owner in owners[number]]
+        for mark in self._scan(text):
+            several = owners.get(mark[1])
+            if several is None:
+                found.append(mark)
+            else:
+                at = mark[0]
+                found += [(at, owner) for owner in several]
         if self._rest is not None:
             found += [(at, self._others[number]) for at, number in self._rest.candidates(text)]
         return found

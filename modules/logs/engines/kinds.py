@@ -4,6 +4,7 @@ Most lines of a log are of few kinds. A text that stands in a line stands, witho
 kind is searched once, and each line that is of one known already costs no more than being looked up.
 """
 
+import re
 from itertools import accumulate, compress
 from typing import AbstractSet, Dict, Iterable, Iterator, List, Optional, Sequence, Set
 
@@ -15,9 +16,11 @@ from runbook.modules.logs.needed import SHORTEST, SHORTEST_ALSO
 
 MOST = 16 * 1024  # kinds that are remembered
 PIECE = 32 * 1024  # bytes that texts are looked for in at a time: of many only few stand in so little
+FEW = 16  # new kinds, that are searched as soon as anything else is made
 WITHOUT = 16  # blocks that are read without kinds, behind one of too many new ones
 
 _DIGITS = b"0123456789"
+_DIGIT = re.compile("[0-9]").search
 
 
 class Kinds:
@@ -47,7 +50,7 @@ class Kinds:
             return None
         kinds = text.translate(None, _DIGITS).split(b"\n")
         new = set(kinds).difference(self._none, self._with)
-        if len(new) > self._strange * len(kinds):
+        if len(new) > max(FEW, self._strange * len(kinds)):
             self._left = WITHOUT
             return None
         known = self._with
@@ -104,7 +107,7 @@ def _line(text: bytes, start: int) -> bytes:
 
 def _of_kinds(sets: Sequence[Texts]) -> List[Texts]:
     """Return what of some sets can be told by kinds, that of the longest texts first."""
-    made = [(folds, sorted({_kind(word) for word in words})) for folds, words in sets]
+    made = [(folds, sorted({_kind(word) for word in words}) if any(map(_DIGIT, words)) else words) for folds, words in sets]
     usable = [each for each in made if min(map(len, each[1])) >= SHORTEST_ALSO]
     return sorted(usable, key=lambda each: min(*map(len, each[1]), 2 * SHORTEST), reverse=True)
 

@@ -1,6 +1,7 @@
 """Where the texts stand that the patterns can't match without, by nothing but Python."""
 
 import re
+import sys
 from collections import Counter
 from functools import cached_property
 from itertools import chain
@@ -25,15 +26,16 @@ class Literals:
         self._reaching: List[Tuple[int, Conditions]] = []
         self._rarest: List[Condition] = []  # of each of these the set that the log holds least of
         self._blocks = 0
-        single: Dict[bool, Dict[bytes, Dict[Conditions, List[int]]]] = {False: {}, True: {}}
+        single: Dict[bool, Dict[bytes, List[Tuple[Conditions, int]]]] = {False: {}, True: {}}
         for number, expression in enumerate(made):
             sets = conditions(expression.texts)
             if sets and expression.lines > 1:
                 self._reaching.append((number, sets))
             elif sets:
                 folds, words = sets[0]
+                also = (sets[1:], number)
                 for word in words:
-                    single[folds].setdefault(word, {}).setdefault(sets[1:], []).append(number)
+                    single[folds].setdefault(word, []).append(also)
         self._cased, self._folded = _Words(single[False]), _Words(single[True])
 
     def candidates(self, text: bytes) -> List[Mark]:
@@ -95,10 +97,10 @@ def all_there(text: bytes, sets: Conditions) -> bool:
 
 
 class _Words:
-    """Texts of single lines, all in the same case, with what else a line must hold for which expressions."""
+    """Texts of single lines, all in the same case, with what else a line must hold for which expression."""
 
-    def __init__(self, words: Dict[bytes, Dict[Conditions, List[int]]]) -> None:
-        self.words = {word: list(also.items()) for word, also in words.items()}
+    def __init__(self, words: Dict[bytes, List[Tuple[Conditions, int]]]) -> None:
+        self.words = words
         self._left = LITTLE if len(words) > FEW else 1 << 62  # bytes that are searched for each word
 
     @cached_property
@@ -118,13 +120,12 @@ class _Words:
             also = self.words[word]
             for start in _lines_with(text, word):
                 line = b""
-                for sets, numbers in also:
+                for sets, number in also:
                     if sets and not line:
                         end = cased.find(b"\n", start)
                         line = cased[start : len(cased) if end < 0 else end]
                     if all_there(line, sets):
-                        for number in numbers:
-                            yield start, number
+                        yield start, number
 
 
 def _often(text: bytes, lower: bytes, condition: Condition) -> int:
@@ -150,16 +151,15 @@ def _starts(text: bytes, start: int, end: int) -> Iterator[int]:
 
 
 class _Grams:
-    """Tells which of many texts may stand in a block, by stretches of four bytes of each: one pass for all."""
+    """Tells which of many texts may stand in a block, by a stretch of four bytes of each: one pass for all."""
 
     def __init__(self, texts: Iterable[bytes]) -> None:
         self._short = [text for text in texts if len(text) < _GRAM]
         self._by_gram: Dict[int, List[bytes]] = {}
-        grams = {text: _numbers(text) for text in texts}
+        grams = {text: _ends(text) for text in texts if len(text) >= _GRAM}
         often = Counter(chain.from_iterable(grams.values()))
-        for text, found in grams.items():
-            if found:  # the one that fewest others have
-                self._by_gram.setdefault(min(found, key=often.__getitem__), []).append(text)
+        for text, (first, last) in grams.items():
+            self._by_gram.setdefault(first if often[first] < often[last] else last, []).append(text)
         self._known = frozenset(self._by_gram)
 
     def there(self, lower: bytes) -> List[bytes]:
@@ -172,12 +172,9 @@ class _Grams:
         return [*self._short, *(text for gram in found for text in self._by_gram[gram])]
 
 
-def _numbers(text: bytes) -> List[int]:
-    """Return the stretches of a text, as the numbers that a view of a block gives."""
-    found: List[int] = []
-    for shift in range(min(_GRAM, len(text) - _GRAM + 1)):
-        found += memoryview(text)[shift : len(text) - (len(text) - shift) % _GRAM].cast("I")
-    return found
+def _ends(text: bytes) -> Tuple[int, int]:
+    """Return the stretches that a text begins and ends with, as the numbers that a view of a block gives."""
+    return int.from_bytes(text[:_GRAM], sys.byteorder), int.from_bytes(text[-_GRAM:], sys.byteorder)
 
 
 def _all_lines(text: bytes) -> Iterator[int]:
