@@ -11,7 +11,7 @@ import measure
 
 BENCHMARKS = (
     *("startup", "lint", "healthy", "idle", "tick", "scan", "decide", "journal", "answers"),
-    *("hub", "services", "steps", "fleet", "watch"),
+    *("hub", "services", "steps", "fleet", "watch", "slurm"),
 )
 
 

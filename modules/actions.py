@@ -4,10 +4,9 @@ Write, Delete, Move, Own, Keep and Restore name paths; only `perform.py` opens t
 entries.
 """
 
-from dataclasses import field
 from typing import Any, Callable, Collection, Mapping, NamedTuple, Optional, Tuple, Union
 
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen
 
 
 @frozen

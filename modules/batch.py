@@ -8,7 +8,7 @@ import fcntl
 import os
 import struct
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
+from typing import Any, Dict, Iterator, List, Mapping, Union
 
 from runbook.modules import child, look, wire
 from runbook.modules.standing import Standing, Worker
@@ -34,15 +34,14 @@ class Batch:
         self.specs: List[Dict[str, Any]] = [dict(spec) for spec in message["specs"]]
         self._states = states
         self._standing = standing
-        again = FORM in message
-        states.fill(self.specs, some=again)
+        states.fill(self.specs)
         self._limits = [float(spec.get("deadline") or _DEADLINE) for spec in self.specs]
-        self._looks: List[Union[None, wire.Raw, Dict[str, Any]]] = [None] * len(self.specs)
+        self._looks: List[Union[wire.Raw, Dict[str, Any], None]] = [None] * len(self.specs)
         self._missing = len(self.specs)
         self._workers: List[Worker] = []
         self._answered = False
         self.imported: List[str] = []
-        if not again:
+        if FORM not in message:
             look.prepare(self.specs)
         self._tasks = _queue(look.order(self.specs))
         self._began = self._more_at = time.monotonic()  # when another worker may start

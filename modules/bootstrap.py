@@ -15,6 +15,7 @@ from typing import Any, Dict, NoReturn
 REQUESTS, ANSWERS = 0, 1
 BUNDLE = ".bytecode"
 PARTS = ("", "acting", "rest")  # of a bundle: the first is there when the agent starts, the others when they are needed
+ELSEWHERE = ("_winapi", "msvcrt", "nt", "org", "winreg")  # what Python itself tries to import, and does without
 PATIENCE = 30.0  # seconds for another part of the code to come
 LINK, DIRECTORY, FILE, KIND = 0o120000, 0o040000, 0o100000, 0o170000
 LIBRARIES = ("/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib", "/usr/lib/wsl/lib", "/run/opengl-driver/lib")
@@ -249,8 +250,8 @@ class Installed:
 
     def find_spec(self, name: str, path: object = None, _target: object = None) -> Any:
         """Return how a module is loaded that nobody else has found."""
-        if path is not None:
-            return None  # its package is known, and has no such module
+        if path is not None or name in ELSEWHERE:
+            return None  # its package is known, and has no such module; or no machine of this kind has it
         sys.meta_path.remove(self)
         import site
 
@@ -358,10 +359,8 @@ def store(pack: bytes, place: str) -> None:
 
     if _sha256(pack[32:]) != pack[:32]:
         raise Unusable("the packed modules arrived damaged: their hash is not the one that was announced")
-    fresh = f"{place}.{os.getpid()}"
+    fresh = f"{place}.{os.urandom(8).hex()}"  # hosts that share a home may each have a process of our number
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)  # of a process before us that was killed
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             rest = memoryview(zlib.decompress(pack[32:], bufsize=4 * len(pack)))
@@ -391,7 +390,7 @@ def _sha256(data: bytes) -> bytes:
 
 def keep(_loader: object, path: str, data: bytes, **_mode: int) -> None:
     """Keep compiled code whole or not at all: Python itself keeps what a full disk took of it, and then fails on it."""
-    fresh = f"{path}.{os.getpid()}"
+    fresh = f"{path}.{os.urandom(8).hex()}"
     with contextlib.suppress(OSError):
         make(os.path.dirname(path))
         with open(fresh, "xb", buffering=0) as file:

@@ -8,14 +8,14 @@ import sys
 import time
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
 
-from runbook.modules import catalogue, values, wire
+from runbook.modules import catalogue, saying, values, wire
 from runbook.modules.declare import Absent, Invalid, Probe, Record, Unclear
 from runbook.modules.host import Host
+from runbook.modules.saying import LARGEST
 from runbook.modules.states import SAME
 
-LARGEST = 16 << 20  # bytes of one look's answer
 _GATHERED = 48 * 1024  # bytes that are said before who listens is called; a pipe takes 64 KiB
 EARS = "ears"  # in a moment: the inotify instance that the agent listens to, -1 where it has none
 SOURCES = "sources"  # in a look's answer, for the agent alone: what can be heard
@@ -171,66 +171,6 @@ def framed(spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str], f
     return wire.encode({"look": failed, "imported": imported, "next": following})
 
 
-class Said:
-    """What a worker's looks travel to the agent as: each begins with what the agent itself has to know of it."""
-
-    head = struct.Struct("!IiIB")  # bytes that follow; which look is next, or -1; where its state begins; what it is
-    NOTHING, LOOK, LETTER = 0, 1, 2  # no look; one that is passed on unread; a message of JSON about one
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    @classmethod
-    def following(cls, index: Optional[int]) -> bytes:
-        """Say only which look is next."""
-        return cls.head.pack(0, -1 if index is None else index, 0, cls.NOTHING)
-
-    @classmethod
-    def look(cls, spec: Mapping[str, Any], look: Dict[str, Any], imported: List[str], index: Optional[int]) -> bytes:
-        """Say what was seen, and which look is next."""
-        after = -1 if index is None else index
-        kind, at = cls.LETTER, 0
-        if look["status"] == "seen" and not imported and SOURCES not in look:
-            with contextlib.suppress(TypeError, ValueError, RecursionError):  # told by the letter
-                kind = cls.LOOK
-                plain = {"id": look["id"], "status": "seen", "records": look["records"]}
-                text = wire.text({**plain, SAME: True} if look.get(SAME) else plain)
-                if not look.get(SAME):
-                    at = len(text) + 8  # behind what names it
-                    text = text[:-1] + b',"state":' + wire.text(look["state"]) + b"}"
-                if len(text) <= LARGEST:
-                    return cls.head.pack(len(text), after, at, kind) + text
-        text = framed(spec, look, imported, index)[4:]
-        return cls.head.pack(len(text), after, 0, cls.LETTER) + text
-
-    def feed(self, data: bytes) -> Iterator[Dict[str, Any]]:
-        """Take bytes and yield the messages that are whole by now: `next`, and mostly a `look`.
-
-        Raises:
-            Junk: they make no sense.
-        """
-        self._buffer += data
-        size = self.head.size
-        while len(self._buffer) >= size:
-            length, following, at, kind = self.head.unpack_from(self._buffer)
-            if length > wire.LARGEST or kind > self.LETTER:
-                raise wire.Junk("what a worker never says")
-            if len(self._buffer) < size + length:
-                return
-            text = bytes(self._buffer[size : size + length])
-            del self._buffer[: size + length]
-            if kind == self.LETTER:
-                try:
-                    yield json.loads(text)
-                except ValueError as error:
-                    raise wire.Junk(f"a letter that is no JSON: {error}") from error
-                continue
-            found: Dict[str, Any] = {"next": None if following < 0 else following}
-            if kind == self.LOOK:
-                found["look"] = wire.Raw(text, text[at:-1] if at else None)
-            yield found
-
-
 def prepare(specs: Iterable[Mapping[str, Any]]) -> None:
     """Import what the looks need in the agent itself, once for all the workers to come."""
     for name in {str(spec.get("probe")) for spec in specs}:
@@ -271,13 +211,15 @@ def serve(
     moment: Dict[str, Any] = {} if ears is None else {EARS: ears}
     index = _next(tasks)
     said = 0
-    write(Said.following(index))
+    write(saying.following(index))
     while index is not None:
         spec = specs[index]
         answer = look(spec, moment)
         imported = shareable(known)
         index = _next(tasks)
-        frame = Said.look(spec, answer, imported, index)
+        frame = None if imported or SOURCES in answer else saying.look(answer, index)
+        if frame is None:
+            frame = saying.letter(framed(spec, answer, imported, index)[4:])
         said += len(frame)
         if said > _GATHERED:
             said = len(frame)

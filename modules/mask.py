@@ -7,7 +7,6 @@ import base64
 import json
 import re
 from typing import Any, Callable, Iterable, Iterator, Mapping, Optional, Pattern, Set, Tuple
-from urllib.parse import quote, quote_plus
 
 MASK = "***"
 SHORTEST = 4  # characters of a parameter that a secret went into
@@ -103,6 +102,8 @@ def _parts(text: str, shortest: int) -> Iterator[str]:
 
 def printed(part: str) -> Iterator[str]:
     """Yield how a text may be printed: as it is, escaped for JSON, Python and URLs, and in base64."""
+    from urllib.parse import quote, quote_plus  # few steps have secrets
+
     escapes: Tuple[Callable[[str], str], ...] = (
         lambda text: json.dumps(text)[1:-1],
         lambda text: json.dumps(text, ensure_ascii=False)[1:-1],

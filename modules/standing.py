@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
-from runbook.modules import child, look, memory, wire
+from runbook.modules import child, look, memory, saying, wire
 
 _LENGTH = struct.Struct("!I")
 _DESCRIPTOR = struct.Struct("i")
@@ -58,7 +58,9 @@ class Worker:
             _stand(theirs, specs, write, ears)
 
         try:
-            process = child.fork(work, child.NEVER, [tasks, theirs.fileno(), -1 if ears is None else ears], look.Said())
+            process = child.fork(
+                work, child.NEVER, [tasks, theirs.fileno(), -1 if ears is None else ears], saying.Heard()
+            )
         except OSError:
             ours.close()
             raise

@@ -4,11 +4,12 @@ The controller holds the truth, in its journal; here lies a copy of what it was 
 state by the request whose answer brought it.
 """
 
-from typing import Any, Dict, List, Mapping, MutableMapping, Optional, Sequence, Union
+from typing import Any, Dict, List, Mapping, MutableMapping, Sequence, Union
 
 from runbook.modules.wire import Raw
 
 FORM = "form"  # in a request to look, in place of its specs: the request whose specs they are, but for their states
+BARE = "bare"  # beside it: which of the looks, by their numbers, are given no state
 FORMS = 4  # requests whose specs may be named: the last ones that brought any
 OF = "state_of"  # in a spec, in place of `state`: the request
 SAME = "same"  # in an answer, in place of `state`: it is what the look was given
@@ -36,6 +37,8 @@ class Forms:
         if known is None:
             raise ValueError(f"nothing is known of request {request[FORM]}")
         specs = [{**spec, "state": {}, OF: request[OF]} for spec in known]
+        for number in request[BARE]:
+            del specs[number][OF]
         return {"op": "probe", "seq": request.get("seq"), "specs": specs, FORM: request[FORM]}
 
 
@@ -45,22 +48,18 @@ class States:
     def __init__(self) -> None:
         self._known: Dict[str, Dict[Any, Any]] = {}
 
-    def fill(self, specs: Sequence[MutableMapping[str, Any]], *, some: bool = False) -> None:
+    def fill(self, specs: Sequence[MutableMapping[str, Any]]) -> None:
         """Put the states into specs that only name them.
-
-        Args:
-            specs: what is to be looked at.
-            some: one that is not known is empty: the request that is named brought none.
 
         Raises:
             ValueError: one is not known.
         """
         for spec in specs:
             named = spec.pop(OF, None)
-            known = self._known.get(str(spec.get("id")), {})
-            if named is None or (some and named not in known):
+            if named is None:
                 self._known.pop(str(spec.get("id")), None)
                 continue
+            known = self._known.get(str(spec.get("id")), {})
             if named not in known:
                 raise ValueError(f"nothing is known of request {named}")
             spec["state"] = known[named]
@@ -68,7 +67,7 @@ class States:
                 del known[older]
 
     def take(
-        self, seq: Any, specs: Sequence[Mapping[str, Any]], looks: Sequence[Union[None, Raw, Mapping[str, Any]]]
+        self, seq: Any, specs: Sequence[Mapping[str, Any]], looks: Sequence[Union[Raw, Mapping[str, Any], None]]
     ) -> None:
         """Keep what an answer brings."""
         for spec, look in zip(specs, looks):

@@ -8,10 +8,12 @@ import sys
 
 from runbook import __version__
 
+COLLECTIONS = 50_000, 20, 20  # a command makes much that stays, and searching it again and again costs a tenth
+
 
 def main() -> None:
     """Run the command line; a user's error becomes a message and its exit code, never a traceback."""
-    gc.set_threshold(50_000, 20, 20)  # a command makes much that stays, and searching it again and again costs a tenth
+    gc.set_threshold(*COLLECTIONS)
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         _opened()
     code: object = 0

@@ -8,15 +8,15 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
 from runbook.engine.errors import HostUnreachable
-from runbook.engine.fleet import diagnosis, messages, pack, shapes
+from runbook.engine.fleet import diagnosis, pack, shapes
+from runbook.engine.fleet.asking import Asking
 from runbook.engine.fleet.ration import Excess, Ration
-from runbook.modules import catalogue, states, wire
+from runbook.modules import wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runbook.engine.fleet.link import Link
-    from runbook.engine.fleet.messages import Spec
 
 START = 60.0  # seconds for an agent to answer the first time
 _LINES = 12  # of an agent's last words that are told
@@ -24,7 +24,6 @@ _AGAIN = 0.02  # seconds until a link is tried again that can't tell when it has
 _LAST = 0.2  # seconds for the last words of an agent that ended
 _EARLY = 1 << 16  # bytes of a frame before it is ready
 _AT_ONCE = 16  # pieces of its standard error that are taken in one go
-_UNTOLD: tuple[int, Any] = (0, None)
 _LINE = 400  # characters of a line of it
 
 
@@ -68,10 +67,7 @@ class Conversation:
         self._queued = bytearray()  # until the agent is ready
         self._ready = False
         self._seq = 0
-        self._told: dict[str, tuple[int, Any]] = {}  # by look, the state that it answered last, and in which request
-        self._forms: dict[tuple[str, ...], tuple[int, Any]] = {}  # by looks, the last request that had them in whole
-        self._wholes: deque[int] = deque(maxlen=states.FORMS)  # the last requests in whole: the agent keeps some more
-        self._least: dict[str, int] = {}  # by look, the first request whose state the agent still has (`States.fill`)
+        self._asking = Asking()
         self._arrived: deque[tuple[int, dict[str, Any]]] = deque()
         self._log = b""  # the end of its standard error
         self._bytes = 0
@@ -107,7 +103,7 @@ class Conversation:
         self._seq += 1
         self._ration.asked(self._seq, request)
         if (asked := request.get("asked")) is not None:
-            request = self._again(asked) or self._whole(asked)
+            request = self._asking.request(asked, self._seq)
         frame = wire.encode({**request, "seq": self._seq})
         (self._outgoing if self._ready else self._queued).extend(frame)
         self._flush()
@@ -217,55 +213,9 @@ class Conversation:
             raise self._unreachable(f"the agent gave up: {shapes.text(message.get('error'))}")
         else:
             seq, answer = self._ration.answer(message)
-            for look in answer.get("looks", ()):
-                least = self._least.get(look["id"], 0)
-                if look["status"] == "seen" and look["state"]:
-                    if seq >= least:
-                        self._told[look["id"]] = seq, look["state"]
-                elif seq == least:  # there is nothing to be named
-                    del self._least[look["id"]]
+            self._asking.answered(seq, answer.get("looks", ()))
             if answer:
                 self._arrived.append((seq, answer))
-
-    def _again(self, asked: Sequence[Spec]) -> dict[str, Any] | None:
-        """Return the request that names an earlier one with the same looks; None where none can be named.
-
-        Their states have to be those that came in the answer to one request.
-        """
-        names = tuple([spec.id for spec in asked])
-        seq, form = self._forms.get(names, _UNTOLD)
-        if seq not in self._wholes or form != _form(asked):
-            return None
-        since = 0
-        for spec in asked:
-            of, state = self._told.get(spec.id, _UNTOLD)
-            if (state or {}) != spec.state or (since and of and of != since):
-                return None
-            since = since or of
-        for spec in asked:
-            self._least[spec.id] = since if spec.state else self._seq
-        return {"op": "probe", states.FORM: seq, states.OF: since}
-
-    def _whole(self, asked: Sequence[Spec]) -> dict[str, Any]:
-        """Return the request in which each look is told of, so that a later one may name it."""
-        names = tuple([spec.id for spec in asked])
-        if len(self._wholes) == self._wholes.maxlen:
-            self._forms = {each: known for each, known in self._forms.items() if known[0] in self._wholes}
-        self._wholes.append(self._seq)
-        self._forms[names] = self._seq, _form(asked)
-        request = messages.whole(asked)
-        return {**request, "specs": [self._brief(spec) for spec in request["specs"]]}
-
-    def _brief(self, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a spec without the state that the agent itself told last."""
-        name = str(spec["id"])
-        seq, state = self._told.get(name, (0, None))
-        if not state or state != spec.get("state"):
-            self._told.pop(name, None)
-            self._least[name] = self._seq
-            return spec
-        self._least[name] = seq
-        return {**{name: value for name, value in spec.items() if name != "state"}, states.OF: seq}
 
     def _shake_hands(self, message: Mapping[str, Any]) -> None:
         need, ready = message.get("need"), message.get("ready")
@@ -332,12 +282,6 @@ class Conversation:
     def _unreachable(self, what: str) -> HostUnreachable:
         said = "\n  ".join(word for word in self._words if word.strip() and word.strip() not in what)
         return HostUnreachable(what, where=self.host, mend=f"its last words:\n  {said}" if said else "")
-
-
-def _form(asked: Sequence[Spec]) -> Any:
-    """Return what requests for the same looks have in common."""
-    looks = [(spec.probe, spec.params, spec.deadline, spec.python, spec.listen) for spec in asked]
-    return catalogue.generation(), looks
 
 
 def _hello(base: str | None, packages: Sequence[str], *, far: bool, become: bool) -> dict[str, Any]:

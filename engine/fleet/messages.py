@@ -192,7 +192,7 @@ def _look(look: Mapping[str, Any]) -> Look:
 def _fields(record: Mapping[str, Any]) -> dict[str, Any]:
     unseen = record.get("unseen", ())
     found: dict[str, Any] = record["fields"]
-    for name, value in found.items():
+    for value in found.values():
         if type(value) not in _PLAIN and not (type(value) is str and value.isascii()):
             found = {name: value if type(value) in _PLAIN else printable(value) for name, value in found.items()}
             break

@@ -26,7 +26,7 @@ _FIRST, _ACTING, _REST = range(len(PARTS))
 _USUAL: Final[Mapping[str, frozenset[str]]] = {  # files, by folder
     "": frozenset({
         "act", "agent", "batch", "catalogue", "child", "cut", "declare", "durable", "extent", "frozen", "globs", "host",
-        "layers", "ledger", "look", "memory", "needs", "own", "programs", "rest", "standing", "states", "values",
+        "layers", "ledger", "look", "memory", "needs", "own", "programs", "rest", "saying", "standing", "states", "values",
         "warming", "wire"
     }),
     "probes": frozenset({"command", "file", "health", "log"}),

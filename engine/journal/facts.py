@@ -3,7 +3,8 @@
 The kinds of facts, with what their `data` says (all keys are optional, the reports show what is there):
 
 =================  ====================================================================================
-run.begun          runbook file command check hosts (names) detectors (how many) chosen (their names)
+run.begun          runbook file command check hosts (names) detectors (how many) chosen (their names) counted (seconds
+                   for which its limits count recoveries; null: for ever) watched (of a `check`: a watch is at it)
 run.ended          exit_code duration
 look.unknown       reason; subjects, where not all is unknown; here and below, `detector` stands in the data where the
                    fact names none
@@ -16,7 +17,8 @@ host.looked        all that was asked of its detectors is in; of runs over sever
 run.halted         reason: nothing new is begun (max_fail_percentage, a deadline)
 incident.pending   since hold fields when; detector_pending subject_pending where the fact names none
 incident.resumed   of an earlier run: state reason opened severity since fields when count; for reports alone
-incident.opened    severity since fields when count category; `state` when it does not open as `open`
+incident.opened    severity since fields when count category; `state` when it does not open as `open`; of a state whose
+                   recovery was in vain, in place of since: again (that incident), first (when it was first seen)
 incident.changed   from to reason
 incident.ended     to reason opened since; fields: what was seen at the last look
 incident.folded    root root_host root_detector: it follows from that incident, and is listed below it

@@ -36,6 +36,7 @@ class Gather:
         self._runs: dict[str, RunReport] = {}
         self._hosts: dict[str, dict[str, HostReport]] = {}  # of each run: what its report shows, in place
         self._incidents: dict[tuple[str, str], Findings] = {}  # by run and host
+        self._well_there: dict[tuple[str, str], dict[tuple[str, str], Well]] = {}  # the same, by detector and subject
         self._changed_on: dict[str, set[str]] = {}  # by run: the hosts whose reports lack the last of them
         self._looked: dict[str, set[str]] = {}  # names of hosts, of runs that tell of them
         self._lasting = Lasting()
@@ -122,10 +123,12 @@ class Gather:
         return self._incidents.setdefault((fact.run, fact.host), Findings())
 
     def _whole(self, run: RunReport) -> RunReport:
-        """Bring the incidents that have changed into the report of their hosts: once, however many facts came."""
+        """Bring what has changed into the report of its hosts: once, however many facts came."""
         hosts = self._hosts[run.run_id]
         for name in self._changed_on.pop(run.run_id, ()):
-            hosts[name] = replace(hosts[name], incidents=self._incidents[run.run_id, name].rows())
+            found, well = self._incidents.get((run.run_id, name)), self._well_there.get((run.run_id, name), {})
+            incidents = hosts[name].incidents if found is None else found.rows()
+            hosts[name] = replace(hosts[name], incidents=incidents, well=tuple(well.values()))
         return run
 
     def _operate(self, fact: Fact, **changes: Any) -> None:
@@ -152,8 +155,7 @@ class Gather:
         self._put(fact, replace(host, absent=(*others, reading.unseen(fact))))
 
     def _well(self, fact: Fact) -> None:
-        host, about = self._host(fact), (reading.detector(fact), fact.subject)
-        others = tuple(one for one in host.well if (one.detector, one.subject) != about)
+        about = reading.detector(fact), fact.subject
         seen = reading.seen(fact)
         new = Well(
             *about,
@@ -163,7 +165,11 @@ class Gather:
             is_input=bool(fact.data.get("input")),
             when=str(fact.data.get("when") or ""),
         )
-        self._put(fact, replace(host, well=(*others, new)))
+        there = self._well_there.setdefault((fact.run, fact.host), {})
+        there.pop(about, None)  # the newest stands last
+        there[about] = new
+        self._put(fact, self._host(fact))
+        self._changed_on.setdefault(fact.run, set()).add(fact.host)
 
     def _unreachable(self, fact: Fact) -> None:
         self._put(fact, replace(self._host(fact), unreachable=str(fact.data.get("reason") or "unreachable")))

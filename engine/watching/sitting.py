@@ -344,7 +344,7 @@ class Sitting(Driver):
         super()._saw(event)
         if isinstance(event, Looked):
             self._ripen(event.host, event.looks)
-            for text in self.tallies.take(event.host, event.looks, acting=bool(self.state.tasks)):
+            for text in self.tallies.take(event.host, event.looks, self._clock(), acting=bool(self.state.tasks)):
                 where = f"{event.host}: " if len(self.hosts) > 1 else ""
                 self._say("counted", where + text, "info")
             if event.host in self._pending and (event.answered or self._fleet.up(event.host)):

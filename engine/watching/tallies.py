@@ -10,13 +10,14 @@ from runbook.modules import catalogue
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from runbook.engine.model import Detector, Look, Runbook
     from runbook.engine.recover.state import State
     from runbook.modules.declare import Tally
 
-CALM: Final = 2  # looks in a row that find nothing under way, after which it is done
+CALM: Final = 2  # looks in a row that find nothing under way, after which it is done,
+QUIET: Final = 8.0  # and seconds between the first of them and the last: looks in between may share one answer
 MOST: Final = 20  # of those that failed, which are named
 _UNDER_WAY: Final = frozenset({
     *(IncidentState.PENDING, IncidentState.OPEN, IncidentState.RECOVERING, IncidentState.WAITING),
@@ -62,18 +63,19 @@ class Tallies:
             if telling and (cls := catalogue.probe(each.probe)).counting and each.params.get(cls.counting)
         }
         self._newest: dict[tuple[str, str], Tally] = {}
-        self._calm: dict[tuple[str, str], int] = {}  # how many looks in a row found nothing under way
+        self._calm: dict[tuple[str, str], list[float]] = {}  # when looks in a row found nothing under way
         self._said: dict[tuple[str, str], str] = {}
 
     def __bool__(self) -> bool:
         return bool(self._probes)
 
-    def take(self, host: str, looks: Mapping[str, Look], *, acting: bool) -> Iterator[str]:
+    def take(self, host: str, looks: Mapping[str, Look], now: float, *, acting: bool) -> Iterator[str]:
         """Take in what a host said; yield what there is to say of it.
 
         Args:
             host: which.
             looks: by detector.
+            now: seconds since the epoch.
             acting: a step is on its way.
         """
         for name, look in looks.items():
@@ -85,11 +87,11 @@ class Tallies:
             )
             if told is None:
                 if cls is not None:
-                    self._calm[host, name] = 0  # nobody knows
+                    self._calm[host, name] = []  # nobody knows
                 continue
             key = host, name
             self._newest[key] = told
-            self._calm[key] = 0 if told.active or acting else self._calm.get(key, 0) + 1
+            self._calm[key] = [] if told.active or acting else [*self._calm.get(key, [])[:1], now]
             text = ", ".join(f"{word}={number}" for word, number in told.counts.items())
             if self._telling.counts and self._said.get(key) != text:
                 self._said[key] = text
@@ -97,7 +99,7 @@ class Tallies:
 
     def stir(self) -> None:
         """Take in that a step has begun or ended: looks before that say nothing of what comes of it."""
-        self._calm = dict.fromkeys(self._calm, 0)
+        self._calm.clear()
 
     def done(self, state: State, hosts: Collection[str]) -> bool:
         """Tell whether all are over, and nothing is about to be done for any of them."""
@@ -106,7 +108,7 @@ class Tallies:
         if state.tasks or any(each.state in _UNDER_WAY for each in state.incidents.values()):
             return False
         due = [(host, name) for host in hosts for name in self._probes if _concerns(state, host, name)]
-        return bool(due) and all(self._calm.get(key, 0) >= CALM for key in due)
+        return bool(due) and all(_calm(self._calm.get(key, [])) for key in due)
 
     @property
     def failed(self) -> int:
@@ -132,6 +134,10 @@ class Tallies:
         lines = [line for each in self._newest.values() for line in each.left]
         more = len(lines) - MOST
         return [*lines[:MOST], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _calm(looks: Sequence[float]) -> bool:
+    return len(looks) >= CALM and looks[-1] - looks[0] >= QUIET
 
 
 def _concerns(state: State, host: str, name: str) -> bool:

@@ -5,7 +5,6 @@ is being made by somebody who holds its lock, or was left behind and is swept aw
 """
 
 import contextlib
-import dataclasses
 import errno
 import fcntl
 import os
@@ -17,6 +16,7 @@ from runbook.modules.acting import content, manifest
 from runbook.modules.acting.manifest import About
 from runbook.modules.actions import Kept
 from runbook.modules.declare import Failed, Refused
+from runbook.modules.frozen import replace
 
 _ID = re.compile(r"\d{6,}-\d{8}T\d{6}")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -205,7 +205,7 @@ class Draft:
             os.close(target)
         self._files += 1
         self._fresh.append(name)
-        self._things.append(dataclasses.replace(kept, digest=found, file=name))
+        self._things.append(replace(kept, digest=found, file=name))
 
     def drop(self, size: int) -> None:
         """Take back the file that was taken last: it changed meanwhile. `size` is what there was before."""
@@ -223,7 +223,7 @@ class Draft:
         except OSError:
             return False
         self._files += 1
-        self._things.append(dataclasses.replace(kept, file=name))
+        self._things.append(replace(kept, file=name))
         return True
 
     def finish(self, kind: str, name: str, roots: Iterable[str]) -> About:

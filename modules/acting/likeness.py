@@ -5,7 +5,6 @@ Everything goes by a descriptor of the thing itself, so that nobody can put anot
 
 import base64
 import contextlib
-import dataclasses
 import os
 import stat
 from typing import Dict, NamedTuple, Optional, Tuple
@@ -15,6 +14,7 @@ from runbook.modules.acting.tree import Tree
 from runbook.modules.acting.trees import Trees
 from runbook.modules.actions import Kept
 from runbook.modules.declare import Refused
+from runbook.modules.frozen import replace
 
 HOLD = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 SETTLED = 2 * 10**9  # nanoseconds after which a change bears another time than the one before, on any file system
@@ -132,7 +132,7 @@ def _difference(trees: Trees, kept: Kept, held: Held, since: float) -> str:
         if kept.twin and not _same(trees, kept.twin, seen):
             return "name"
     if kept.attributes is None:
-        kept = dataclasses.replace(kept, attributes=now.attributes)
+        kept = replace(kept, attributes=now.attributes)
     return "" if _terms(now) == _terms(kept) else "terms"
 
 

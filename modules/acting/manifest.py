@@ -1,7 +1,6 @@
 """The list of what a copy holds: a line about the copy, then a line for each thing, as JSON."""
 
 import base64
-import dataclasses
 import json
 import os
 import stat
@@ -9,11 +8,11 @@ from typing import Any, Dict, Iterable, Iterator, Tuple
 
 from runbook.modules.actions import Kept
 from runbook.modules.declare import Refused
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import fields, frozen
 
 NAME = "manifest.jsonl"
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FIELDS = {field.name: field for field in dataclasses.fields(Kept)}
+_FIELDS = {field.name: field for field in fields(Kept)}
 
 
 @frozen
@@ -49,7 +48,7 @@ def lines(copy: int, path: str) -> Iterator[Dict[str, Any]]:
 
 def written(about: About, things: Iterable[Kept]) -> Iterator[bytes]:
     """Yield the lines of a manifest, to be written."""
-    said = {field.name: getattr(about, field.name) for field in dataclasses.fields(about)}
+    said = {field.name: getattr(about, field.name) for field in fields(about)}
     yield json.dumps({"copy": 1, **said}).encode() + b"\n"
     for thing in things:
         told = {name: getattr(thing, name) for name in _FIELDS}

@@ -1,7 +1,6 @@
 """Carrying out Keep: a copy of trees is made, and its undo puts back what it holds."""
 
 import contextlib
-import dataclasses
 import os
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
@@ -12,6 +11,7 @@ from runbook.modules.acting.manifest import About
 from runbook.modules.acting.trees import Trees
 from runbook.modules.actions import Keep, Kept
 from runbook.modules.declare import Failed, Refused
+from runbook.modules.frozen import replace
 
 _TRIES = 3  # of copying a file that somebody writes to
 _LIVELY = 200  # things between two words of progress
@@ -172,7 +172,7 @@ def _reading(path: str, held: likeness.Held) -> int:
 
 
 def _replaced(thing: Kept, **values: Any) -> Kept:
-    return dataclasses.replace(thing, **values)
+    return replace(thing, **values)
 
 
 def _unmoved(before: os.stat_result, now: os.stat_result) -> bool:

@@ -1,7 +1,6 @@
 """Carrying out Restore, and undoing Keep and Restore: things are put back as a copy holds them, each at once."""
 
 import contextlib
-import dataclasses
 import os
 import time
 from typing import Any, Iterable, List, Mapping, Sequence, Tuple
@@ -15,6 +14,7 @@ from runbook.modules.acting.putting_back import SHOWN, Back, in_order
 from runbook.modules.acting.trees import Trees
 from runbook.modules.actions import Kept, Restore
 from runbook.modules.declare import Failed, Refused
+from runbook.modules.frozen import replace
 from runbook.modules.ledger import KEPT
 
 _EVIDENCE = 10**9  # bytes of what a rollback replaces that are kept at most
@@ -115,7 +115,7 @@ def _mark(trees: Trees, path: str) -> str:
     try:
         thing = likeness.taken(path, held)
         digest = likeness.digest(held) if held.kind == "file" else ""
-        return _mark_of(dataclasses.replace(thing, digest=digest))
+        return _mark_of(replace(thing, digest=digest))
     finally:
         os.close(held.descriptor)
 

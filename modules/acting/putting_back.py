@@ -5,7 +5,6 @@ A name is looked at and replaced in the directory that is held open; what it lea
 
 import base64
 import contextlib
-import dataclasses
 import os
 import stat
 from typing import Any, Dict, List, Optional, Sequence
@@ -16,6 +15,7 @@ from runbook.modules.acting.copies import Store
 from runbook.modules.acting.hands import Hands, counted
 from runbook.modules.actions import Entry, Kept
 from runbook.modules.declare import Failed, Refused
+from runbook.modules.frozen import replace
 
 _NAMED = 5  # problems that are told in full
 SHOWN = 100  # things that are told by name, or as a diff
@@ -202,7 +202,7 @@ class Back:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(fresh, dir_fd=parent)  # of one that was killed
         if thing.attributes is None:
-            thing = dataclasses.replace(thing, attributes=self._worn(thing.path))
+            thing = replace(thing, attributes=self._worn(thing.path))
         here = os.dup(parent)  # the way to a twin may close it
         try:
             if thing.kind == "link":

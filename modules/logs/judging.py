@@ -13,7 +13,6 @@ from typing import (
     Match,
     Optional,
     Sequence,
-    Set,
     Tuple,
     Union,
 )
@@ -21,7 +20,7 @@ from typing import Pattern as Regex
 
 from runbook.modules.logs.candidates import Line, by_line
 from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
-from runbook.modules.logs.digits import LONGEST, alike, masked
+from runbook.modules.logs.digits import LONGEST, masked
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
 from runbook.modules.logs.engines.texts import all_there, conditions, without_digits
 from runbook.modules.logs.groups import numeric_groups
@@ -62,7 +61,6 @@ class Judge:
         self._owners = [expression.pattern for expression in engine.expressions]
         self._alike = [each.alike for each in engine.expressions]
         self._unlike = {each.pattern for each in engine.expressions if not each.alike}
-        self._exact_alike: Set[int] = set()  # expressions whose tests take all digits alike
         self._kinds: Dict[bytes, Dict[int, bool]] = {}
         self._reaches = [_ANY if each.reach is None else each.reach for each in engine.expressions]
         self._around = [conditions(expression.around) for expression in engine.expressions]
@@ -195,7 +193,7 @@ class Judge:
             test = self._exact[expression] if expression in self._exact else self._compile_exact(expression)
         if test is not None:
             there = test(line.data, line.start + self._begin(number, line.places, line.start), line.end) is not None
-            if expression in self._exact_alike and not (there and line.may_speak):
+            if alike and not (there and line.may_speak):
                 line.known[~expression] = there
             if not there:
                 return False
@@ -259,8 +257,6 @@ class Judge:
     def _compile_exact(self, expression: int) -> "Optional[Test]":
         text = self.engine.expressions[expression].exact
         test = None if text is None else re.compile(text.encode("latin-1"), re.MULTILINE).search
-        if text is not None and alike(text):
-            self._exact_alike.add(expression)
         self._exact[expression] = test
         return test
 

@@ -8,11 +8,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
-from typing import Deque, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Deque, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.logs import subjects
 from runbook.modules.logs.cleaning import Text
 from runbook.modules.logs.clock import Clock
+from runbook.modules.logs.engines.texts import lines_with
 from runbook.modules.logs.hits import hit
 from runbook.modules.logs.judging import Judge, last_lines
 from runbook.modules.logs.sightings import OTHERS, Part, Sighting, Spot
@@ -25,6 +26,7 @@ NAMED = 4096  # ranks, and hosts, that are kept of each
 CONTEXT = 400  # characters of a line of context
 HELD = 8 * 1024 * 1024  # bytes of blocks that are held
 AROUND = 4096  # bytes before a spot that are looked through for a time
+_BREAK = re.compile(r"[\r\n]")
 
 
 @dataclass
@@ -58,14 +60,14 @@ class Block:
         return b"\r" in self.text.data
 
     @cached_property
-    def says_ranks(self) -> bool:
-        """Some of its lines may say of which rank they are."""
-        return subjects.RANK in self.text.data
+    def say_ranks(self) -> FrozenSet[int]:
+        """Where the lines begin that may say of which rank they are."""
+        return frozenset(lines_with(self.text.data, subjects.RANK))
 
     @cached_property
-    def says_hosts(self) -> bool:
-        """Some of its lines may say which host's kernel wrote them."""
-        return subjects.KERNEL in self.text.data
+    def say_hosts(self) -> FrozenSet[int]:
+        """Where those begin that may say which host's kernel wrote them."""
+        return frozenset(lines_with(self.text.data, subjects.KERNEL))
 
     def stamp(self, start: int) -> str:
         """Return the time that was written beside a line."""
@@ -108,10 +110,12 @@ class Seen:
     def name(self, block: Block, starts: Sequence[int]) -> None:
         """Take in who wrote some lines of which nothing else is kept."""
         data = block.text.data
-        if starts and block.says_ranks and len(self.ranks) < NAMED:
-            self.ranks.update(rank for rank in (subjects.rank(data, start) for start in starts) if rank is not None)
-        if starts and block.says_hosts and len(self.hosts) < NAMED:
-            self.hosts.update(filter(None, (subjects.host(data, start) for start in starts)))
+        if starts and len(self.ranks) < NAMED:
+            ranks = (subjects.rank(data, start) for start in block.say_ranks.intersection(starts))
+            self.ranks.update(rank for rank in ranks if rank is not None)
+        if starts and len(self.hosts) < NAMED:
+            hosts = (subjects.host(data, start) for start in block.say_hosts.intersection(starts))
+            self.hosts.update(filter(None, hosts))
 
 
 class Keeper:
@@ -239,7 +243,7 @@ class Keeper:
         if after and not after[-1]:
             after.pop()
         about = (tuple(map(_shown, before)), tuple(map(_shown, after[:context])))
-        begin = max(0, seen.line.find(re.split(r"[\r\n]", match[0], maxsplit=1)[0][:AROUND]))
+        begin = max(0, seen.line.find(_BREAK.split(match[0], maxsplit=1)[0][:AROUND]))
         rank, host = subjects.rank(around, start), subjects.host(around, start)
         return Spot(sketch.line_no, seen.line, moment, seen.groups, *about, seen.lines, rank, begin, host)
 

@@ -97,7 +97,9 @@ def _vitals(host: Host) -> Dict[str, Any]:
 def _memory() -> Tuple[int, int, int, int]:
     """Bytes of memory, those that are available, bytes of swap, and those that are free."""
     text = b"\n" + _content("/proc/meminfo")
-    total, available, swap, free = (1024 * int(text[text.index(name) + len(name) :].split(None, 1)[0]) for name in _MEMORY)
+    total, available, swap, free = (
+        1024 * int(text[text.index(name) + len(name) :].split(None, 1)[0]) for name in _MEMORY
+    )
     return total, min(available, total), swap, free
 
 

@@ -2,18 +2,17 @@
 
 import fnmatch
 import re
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
-from runbook.modules.slurm import accounts, lineage, queue, units
+from runbook.modules.slurm import accounts, asked, lineage, queue, units
 from runbook.modules.slurm.job import Job
 from runbook.modules.slurm.lineage import Mark
 
 OVERLAP = 600.0  # seconds that are asked for again: the controller tells the accounting with a delay
 _GAP = 300.0  # seconds without a look after which what was late in between may still come
 _LATE = 900.0  # seconds for the controller to tell what it kept while the accounting was down
-_FRESH = 5.0  # seconds for which the looks of several detectors share one question
 _MARKS = 5000  # jobs of ours that are remembered
 _ENDED = re.compile(  # reasons that tell of an end; of others, an ended job's is what it last waited for
     r"NonZeroExitCode|RaisedSignal|OutOfMemory|TimeLimit|DeadLine|NodeDown|BootFail|JobLaunchFailure|SystemFailure"
@@ -96,30 +95,19 @@ def look(host: Host, wanted: Wanted, kept: Mapping[str, Any], began: float) -> S
     whose = wanted.users, wanted.partitions
     waiting = {job.id: job for job in queue.read(host, *whose)} if host.which("sacct") is None else None
     try:
-        ended: Optional[List[Job]] = _shared(
-            host, ("sacct", *whose), start, lambda: accounts.since(host, start, *whose)
+        ended: Optional[List[Job]] = asked.once(
+            host, "sacct", whose, start, lambda: accounts.since(host, start, *whose)
         )
     except accounts.Disabled:
         ended = None
     if waiting is None:
-        waiting = _shared(host, ("squeue", *whose), 0.0, lambda: queue.by_id(queue.read(host, *whose)))
+        waiting = queue.by_id(asked.once(host, "squeue", whose, 0.0, lambda: queue.read(host, *whose)))
     settled = float(kept.get("settled", 0.0))
     if now - float(kept.get("looked", now)) > _GAP:
         settled = now + _LATE
     found = _together(waiting, ended, began, start, now)
     marks, depends = _marks(waiting, kept), _depends(waiting, kept, wanted)
     return Sight(_newest(found, wanted, marks, depends), now if now >= settled else cursor, settled, marks, depends)
-
-
-def _shared(host: Host, key: Tuple[Any, ...], start: float, ask: Callable[[], Any]) -> Any:
-    """Return what another detector's look of this tick was told, if it reaches as far back."""
-    if host.moment is None:
-        return ask()
-    known = host.moment.get(str(key))
-    if known is None or known[1] > start or host.uptime() - known[0] > _FRESH:
-        answer = ask()
-        known = host.moment[str(key)] = (host.uptime(), start, answer)
-    return known[2]
 
 
 def _together(

@@ -1,12 +1,11 @@
 """The step `command`."""
 
 import os
-from dataclasses import field
 from typing import List, Mapping, Optional, Tuple
 
 from runbook.modules.actions import Action, Run
 from runbook.modules.declare import Argv, Failed, Impact, Invalid, Path, Step, Unclear
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen
 from runbook.modules.host import Host
 
 

@@ -66,7 +66,12 @@ def twice_at_once(found):
     """Those pairs of runs of one lineage of which the second began before the first had ended."""
     wrong = []
     for lineage, several in found.items():
-        begun = sorted((run for run in several if run.start), key=lambda run: (run.start, run.end or float("inf")))
+        begun = sorted(
+            (
+                run for run in several if run.start and run.job.partition("+")[2] in {"", "0"}
+            ),  # of several parts, the first
+            key=lambda run: (run.start, run.end or float("inf")),
+        )
         wrong += [(lineage, a, b) for a, b in itertools.pairwise(begun) if a.end is None or a.end > b.start]
     return wrong
 

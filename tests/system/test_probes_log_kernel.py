@@ -258,6 +258,7 @@ def test_messages_that_were_overwritten_before_they_were_read_are_told(monkeypat
 
     host = Host()
     reader = kernel.Kernel({"boot": kernel.boot(), "number": 40, "seconds": 0.0}, host, None)
+    monkeypatch.setattr(kernel, "_READERS", kernel._Readers())  # which keep what is no device
     monkeypatch.setattr(os, "open", lambda *_: os.dup(0))
     monkeypatch.setattr(os, "read", read)
     found = reader.new()

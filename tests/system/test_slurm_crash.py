@@ -10,7 +10,7 @@ import pytest
 import slurm_lineages
 from watching import Watching, until
 
-ONCE = "sleep {sleep}; f=been.$SLURM_JOB_NAME; [ -e $f ] && exit 0; touch $f; exit 1"
+ONCE = "while [ ! -e {until} ]; do sleep 0.1; done; f=been.$SLURM_JOB_NAME; [ -e $f ] && exit 0; touch $f; exit 1"
 SBATCH = """#!/bin/sh
 # kills who is named in the file `kill`, when Slurm has taken the job and nobody knows of it yet
 told=$({real} "$@"); code=$?
@@ -46,19 +46,22 @@ def deadly(tmp_path):
 
 
 @pytest.mark.slow
-def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, slurm, deadly):
+def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, slurm, deadly):  # noqa: PLR0915 -- one watch
     place, kill = deadly
     env = {**slurm.env, "PATH": f"{place}:{os.environ['PATH']}"}
     runbook = slurm_lineages.book(cli, slurm, PATH=env["PATH"])
     sent = {}
 
-    def send(name, sleep="0"):
-        sent[name] = slurm.submit(ONCE.format(sleep=sleep), f"--job-name=k_{name}", "--mem=20")
+    def send(name, until="/"):
+        sent[name] = slurm.submit(ONCE.format(until=until), f"--job-name=k_{name}", "--mem=20")
         return sent[name]
 
-    def well(*names):
+    def states():
         found = slurm_lineages.runs(slurm)
-        return all(found.get(sent[name], [None])[-1:] and found[sent[name]][-1].state == "COMPLETED" for name in names)
+        return {name: [run.state for run in found.get(job, ())] for name, job in sent.items()}
+
+    def well(*names):
+        return all(told[-1:] == ["COMPLETED"] for name, told in states().items() if name in names)
 
     def watch(number):
         return Watching(cli, runbook, "-e", "job_name=k_*", env=env, name=f"watch{number}")
@@ -69,37 +72,40 @@ def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, sl
     kill("engine", first.pid)
     assert first.process.wait(40) == -9
     second = watch(2)
-    slurm.wait(lambda: well("engine"))
+    slurm.wait(lambda: well("engine"), told=states)
     kill("both", second.pid)
     send("both")
     assert second.process.wait(40) == -9
     with watch(3) as third:
-        slurm.wait(lambda: well("both"))
+        slurm.wait(lambda: well("both"), told=states)
         kill("agent", third.pid)
         send("agent")
-        slurm.wait(lambda: well("agent"))
+        slurm.wait(lambda: well("agent"), told=states)
 
         kill("slurmctld", slurm.daemons["slurmctld"].pid)
         send("taken")
         slurm.daemons.pop("slurmctld").wait(40)
         until((place / "killed").exists)
         slurm.controller("-s")
-        slurm.wait(lambda: well("taken"))
+        slurm.wait(lambda: well("taken"), told=states)
 
-        for number in range(4):
-            send(f"ctld{number}", sleep="1")
-        slurm.wait(lambda: slurm("squeue", "-h", "-t", "R", "-o", "%i").split()[3:])
+        go, saved = slurm.place / "jobs" / "go", slurm.place / "state" / "job_state"
+        jobs = [send(f"ctld{number}", until=go) for number in range(4)]
+        slurm.wait(lambda: slurm("squeue", "-h", "-t", "R", "-j", ",".join(jobs), "-o", "%i").split()[3:])
+        running = time.time()
+        slurm.wait(lambda: saved.stat().st_mtime > running)  # what it has not saved, Slurm itself forgets
         slurm.kill("slurmctld")
-        time.sleep(2)  # the jobs end, and nobody takes note of it
+        go.touch()
+        time.sleep(1)  # the jobs end, and nobody takes note of it
         slurm.controller("-s")
-        slurm.wait(lambda: well(*(f"ctld{number}" for number in range(4))))
+        slurm.wait(lambda: well(*(f"ctld{number}" for number in range(4))), told=states)
 
         slurm.kill("slurmdbd")
         for number in range(3):
             send(f"dbd{number}")
         third.until("look.unknown", detector="job failed")
         slurm.accounting()
-        slurm.wait(lambda: well(*(f"dbd{number}" for number in range(3))))
+        slurm.wait(lambda: well(*(f"dbd{number}" for number in range(3))), told=states)
         time.sleep(2)
     found = slurm_lineages.runs(slurm)
     assert {name: len(found[job]) for name, job in sent.items()} == dict.fromkeys(sent, 2)

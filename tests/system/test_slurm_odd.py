@@ -6,7 +6,7 @@ import slurm_lineages
 from watching import Watching
 
 ONCE = "f=been.{name}; env > env.{name}.$SLURM_JOB_ID; [ -e $f ] && exit 0; touch $f; exit 1"
-FORGED = "\x1f".join(("{job}", "{job}", "root", "FAILED", "1:0", "1:0", "9", "5", "20M", "", "1", "", "1"))
+FORGED = "{job}\x1f{job}\x1froot\x1fFAILED\x1f1:0\x1f1:0\x1f9\x1f5\x1f20M\x1f\x1f1\x1f\x1f1"
 
 
 def test_jobs_that_were_sent_in_odd_ways_are_sent_again_as_they_were(cli, slurm):
@@ -39,7 +39,7 @@ def test_jobs_that_were_sent_in_odd_ways_are_sent_again_as_they_were(cli, slurm)
             "minutes": wrapped("minutes", "-t", "1:30"),
             "days": wrapped("days", "--time=0-00:02:30"),
             "lines": wrapped("lines", script=f"echo a; {ONCE}\necho 'two\n\nlines'"),
-            "args": send("args", args=("one", "--flag=1", "-x", "", 'it"s', "$HOME", "*"), script='printf "<%%s>" "$@" > args.$SLURM_JOB_ID; ' + ONCE),
+            "args": send("args", args=("one", "--flag=1", "-x", "", 'it"s', "$HOME", "*"), script='printf "<%s>" "$@" > args.$SLURM_JOB_ID; ' + ONCE),
         }  # fmt: skip
         changed, gone = jobs / "changed.sh", jobs / "gone.sh"
         for file in (changed, gone):
@@ -71,10 +71,14 @@ def test_jobs_that_were_sent_in_odd_ways_are_sent_again_as_they_were(cli, slurm)
         slurm.wait(lambda: not missing(), within=60, told=missing)
     found = slurm_lineages.runs(slurm)
     assert {name: len(found[job]) for name, job in again.items()} == dict.fromkeys(again, 2)
-    assert {name: len(found[job]) for name, job in waits.items()} == dict.fromkeys(waits, 1), "they waited, and ran once"
+    assert {name: len(found[job]) for name, job in waits.items()} == dict.fromkeys(waits, 1), (
+        "they waited, and ran once"
+    )
     assert len(found[fine]) == 1, "what was well is not sent again, whatever a name pretends"
     assert {run.job for run in found[f"{several}+0"]} == {f"{several}+0", f"{several}+1"}, "none was sent again"
-    assert not [one for one in watch.facts("incident.opened") if one["subject"] == f"{several}+1"], "one job, one incident"
+    assert not [one for one in watch.facts("incident.opened") if one["subject"] == f"{several}+1"], (
+        "one job, one incident"
+    )
     (told,) = watch.facts("incident.opened", detector="job needs a person", subject=f"{several}+0")
     assert "heterogeneous" in str(told["data"])
     assert not slurm_lineages.twice_at_once(found)
@@ -97,5 +101,7 @@ def _exits(jobs):
 
 def _own(file):
     """What stands in a job's environment that is not of this very run."""
-    lines = [line for line in file.read_text().splitlines() if not line.startswith(("SLURM", "HOSTNAME", "TMPDIR", "_="))]
+    lines = [
+        line for line in file.read_text().splitlines() if not line.startswith(("SLURM", "HOSTNAME", "TMPDIR", "_="))
+    ]
     return sorted(lines)

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from conftest import Ran
 
 ANN, BOB = "games", "daemon"  # users that every Debian has
 OOM = 'python3 -c "x=bytearray(60<<20); import time; time.sleep(0.3)"'
@@ -90,7 +90,7 @@ def runbook(slurm, cli):
             env={**cli.env, "RUNBOOK_AGENT_DIR": f"{agents}/agent"}, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert "Traceback" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return SimpleNamespace(exit_code=done.returncode, out=done.stdout, err=done.stderr)
 
     yield call
     shutil.rmtree(agents)

@@ -12,6 +12,7 @@ from runbook.modules.probes.slurm import Slurm
 from runbook.modules.slurm import seeing, tally
 
 START = 1_000_000.0
+CLOCK = [START]
 
 
 def seen(first, state, *, ended=None, reason="", job=None):
@@ -85,8 +86,9 @@ def state(*incidents, tasks=()):
     )
 
 
-def take(tallies, look, *, acting=False):
-    return list(tallies.take("h", {"d0": look}, acting=acting))
+def take(tallies, look, *, after=30.0, acting=False):
+    CLOCK[0] += after
+    return list(tallies.take("h", {"d0": look}, CLOCK[0], acting=acting))
 
 
 def test_counts_are_said_when_they_change():
@@ -100,6 +102,15 @@ def test_it_is_done_when_two_looks_in_a_row_find_nothing_under_way():
     take(tallies, told())
     assert not tallies.done(state(), ["h"])
     take(tallies, told())
+    assert tallies.done(state(), ["h"])
+
+
+def test_looks_that_may_have_shared_one_answer_count_once():
+    tallies = watched()
+    for _ in range(5):
+        take(tallies, told(), after=1.0)
+    assert not tallies.done(state(), ["h"])
+    take(tallies, told(), after=5.0)
     assert tallies.done(state(), ["h"])
 
 

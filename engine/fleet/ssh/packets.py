@@ -41,6 +41,12 @@ class Packets(Packetizer):  # type: ignore[misc]
     is not data. It takes over again where nobody comes for what has arrived, since servers ask for signs of life.
     """
 
+    _Packetizer__remainder: bytes
+    _Packetizer__iv_in: bytes
+    _Packetizer__iv_out: bytes
+    _Packetizer__sequence_number_in: int
+    _Packetizer__sequence_number_out: int
+
     def __init__(self, sock: Any) -> None:
         super().__init__(sock)
         self.heard = time.monotonic()  # when something came last
@@ -223,11 +229,7 @@ class Packets(Packetizer):  # type: ignore[misc]
     def _wanted(self) -> bool:
         """Tell whether the thread has something to do."""
         return bool(
-            self._back
-            or self._attendant is None
-            or self.need_rekey()
-            or self.closed
-            or self._Packetizer__remainder
+            self._back or self._attendant is None or self.need_rekey() or self.closed or self._Packetizer__remainder
         )
 
     def _waits(self) -> bool:

@@ -6,7 +6,7 @@ cost it a fraction of what expressions do, so expressions are written only for w
 
 import importlib
 import json
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.logs.engines import store
 from runbook.modules.logs.engines.compiling import Written, apart, compiled
@@ -14,11 +14,12 @@ from runbook.modules.logs.engines.engine import DOCKER_LINE, Mark
 from runbook.modules.logs.engines.plan import Expression, of, read
 from runbook.modules.logs.engines.syntax import literal, perl
 from runbook.modules.logs.engines.texts import Literals, conditions
-from runbook.modules.logs.needed import rarest
+from runbook.modules.logs.needed import SHORTEST, rarest
 from runbook.modules.logs.patterns import Pattern
 
 _DOCKER = rb"^\{\x22log\x22:\x22"
 
+SHARED = 8  # expressions, at the most, that a text is looked for in the place of longer ones
 MANY = 24  # patterns: compiling fewer takes little time and memory
 WORTH = 32 * 1024 * 1024  # bytes of backlog that are worth compiling many
 
@@ -80,20 +81,21 @@ class _Plan(NamedTuple):
 
 
 Scan = Callable[[bytes], List[Mark]]
+_Word = Tuple[bytes, bool]  # a text, and whether it is in lower case, to be found in any
 
 
 def _asked(patterns: Sequence[Pattern]) -> Tuple[_Plan, List[Written]]:
     """Return what is looked for, and how it is written; what is not written is left to literals."""
     expressions: List[Expression] = []
     written = [Written(DOCKER_LINE, _DOCKER)]
-    texts: Dict[Tuple[bytes, bool], List[int]] = {}
+    texts: Dict[_Word, List[int]] = {}
     others: List[int] = []
     for number, (asked, node) in enumerate(read(patterns)):
         expression = asked
         if expression.lines == 1 and expression.sure:
             [(folds, words)] = conditions(expression.texts[:1])
             for word in words:
-                texts.setdefault((literal(word), folds), []).append(number)
+                texts.setdefault((word, folds), []).append(number)
         elif node is not None:
             begun = node if expression.lines > 1 else rarest(node)
             written.append(Written(number, perl(begun)))
@@ -103,11 +105,36 @@ def _asked(patterns: Sequence[Pattern]) -> Tuple[_Plan, List[Written]]:
             others.append(number)
         expressions.append(expression)
     owners: Dict[int, List[int]] = {}
-    for place, ((text, folds), numbers) in enumerate(texts.items(), len(expressions)):
+    for place, ((word, folds), numbers) in enumerate(_fewest(texts).items(), len(expressions)):
         if len(numbers) > 1:
             owners[place] = numbers
-        written.append(Written(numbers[0] if len(numbers) == 1 else place, text, folds))
+        written.append(Written(numbers[0] if len(numbers) == 1 else place, literal(word), folds))
     return _Plan(expressions, owners, others), written
+
+
+def _fewest(texts: Mapping[_Word, Sequence[int]]) -> Dict[_Word, List[int]]:
+    """Return texts and their expressions without most that hold another one, which stands wherever they do."""
+    kept: Dict[_Word, List[int]] = {}
+    begins: Dict[bytes, List[_Word]] = {}  # by how they begin, in lower case
+    for text in sorted(texts, key=lambda each: (len(each[0]), not each[1], each[0])):
+        numbers = texts[text]
+        held = next((one for one in _within(text, begins) if len(kept[one]) + len(numbers) <= SHARED), None)
+        if held is None:
+            kept[text] = [*numbers]
+            begins.setdefault(text[0][:SHORTEST].lower(), []).append(text)
+        else:
+            kept[held] = sorted({*kept[held], *numbers})
+    return kept
+
+
+def _within(text: _Word, begins: Mapping[bytes, Sequence[_Word]]) -> Iterator[_Word]:
+    """Yield the texts that stand wherever one does."""
+    word, folds = text
+    lower = word.lower()
+    for at in range(len(word) - SHORTEST + 1):
+        for other in begins.get(lower[at : at + SHORTEST], ()):
+            if (lower if other[1] else word).startswith(other[0], at) and (other[1] or not folds):
+                yield other
 
 
 def _without(plan: _Plan, refused: Sequence[int]) -> _Plan:

@@ -53,7 +53,7 @@ class Literals:
         self._blocks += 1
         for (number, sets), (folds, words) in zip(self._reaching, self._rarest):
             for word in words:
-                for start in _lines_with(lower if folds else text, word):
+                for start in lines_with(lower if folds else text, word):
                     begin, end = _around(text, start, self.expressions[number].lines - 1)
                     if all_there(text[begin:end], sets):
                         found += [(at, number) for at in _starts(text, start, end)]
@@ -118,7 +118,7 @@ class _Words:
         """Yield the candidates, given a block in the words' case, and in its own."""
         for word in self._there(text):
             also = self.words[word]
-            for start in _lines_with(text, word):
+            for start in lines_with(text, word):
                 line = b""
                 for sets, number in also:
                     if sets and not line:
@@ -186,7 +186,8 @@ def _all_lines(text: bytes) -> Iterator[int]:
             return
 
 
-def _lines_with(text: bytes, literal: bytes) -> Iterator[int]:
+def lines_with(text: bytes, literal: bytes) -> Iterator[int]:
+    """Yield where the lines begin that hold a text."""
     at = text.find(literal)
     while at >= 0:
         yield text.rfind(b"\n", 0, at) + 1
