@@ -315,7 +315,7 @@ def _says_why(one: StepReport) -> bool:
 def _actions(actions: Sequence[Mapping[str, Any]], verbs: Mapping[str, str]) -> str:
     told = [_said(action) or f"{verbs.get(word := action.get('action', ''), word)} {action.get('what', '')}"
             for action in actions]  # fmt: skip
-    return ", ".join(words.printable(text.strip()) for text in told)
+    return ", ".join(words.script(text.strip()) for text in told)
 
 
 def _said(action: Mapping[str, Any]) -> str:

@@ -66,7 +66,8 @@ def summary(stands: Standing, now: float) -> str:
         if first is not None:
             command = "approve" if state == "waiting" else "release"
             return f"{', '.join(said)}: runbook {command} {first.id}"
-    first = next((one for one in stands.incidents if one.state in BAD), None)
+    ill = [one for one in stands.incidents if one.state in BAD]
+    first = next((one for one in ill if one.id not in stands.people.acks), next(iter(ill), None))
     if first is not None:
         return f"{', '.join(said)}: runbook explain {first.id}"
     if again:

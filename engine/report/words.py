@@ -39,6 +39,8 @@ def script(text: str) -> str:
         >>> script("cd /srv\n./serve\n")
         'cd /srv ⏎ ./serve'
     """
+    if text.endswith("\n'"):  # one that is quoted
+        text = text[:-1].rstrip("\n") + "'"
     return printable(" ⏎ ".join(line.rstrip() for line in text.rstrip("\n").split("\n")))
 
 

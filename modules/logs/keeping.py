@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
-from typing import Deque, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Deque, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.logs import subjects
 from runbook.modules.logs.cleaning import Text
@@ -26,6 +26,7 @@ NAMED = 4096  # ranks, and hosts, that are kept of each
 CONTEXT = 400  # characters of a line of context
 HELD = 8 * 1024 * 1024  # bytes of blocks that are held
 AROUND = 4096  # bytes before a spot that are looked through for a time
+CROWDED = 500  # hits in a block, from which on it is searched as a whole for who wrote its lines
 _BREAK = re.compile(r"[\r\n]")
 
 
@@ -37,6 +38,7 @@ class Block:
     begin: int  # where the block itself begins
     line_no: Optional[int]  # of its first line
     before: bytes = b""  # the text of the block before it
+    hits: int = 0  # in it
     spots: "List[Tuple[int, int, int, Seen]]" = field(default_factory=list)  # (start, pattern, how many of what)
     above: List[int] = field(default_factory=list)  # of each spot the line feeds before it
 
@@ -59,14 +61,20 @@ class Block:
         """There are carriage returns in it."""
         return b"\r" in self.text.data
 
+    def with_ranks(self, starts: Sequence[int]) -> Iterable[int]:
+        """Return those of some lines that may say of which rank they are."""
+        return starts if self.hits < CROWDED else self._say_ranks.intersection(starts)
+
+    def with_hosts(self, starts: Sequence[int]) -> Iterable[int]:
+        """Return those that may say which host's kernel wrote them."""
+        return starts if self.hits < CROWDED else self._say_hosts.intersection(starts)
+
     @cached_property
-    def say_ranks(self) -> FrozenSet[int]:
-        """Where the lines begin that may say of which rank they are."""
+    def _say_ranks(self) -> FrozenSet[int]:
         return frozenset(lines_with(self.text.data, subjects.RANK))
 
     @cached_property
-    def say_hosts(self) -> FrozenSet[int]:
-        """Where those begin that may say which host's kernel wrote them."""
+    def _say_hosts(self) -> FrozenSet[int]:
         return frozenset(lines_with(self.text.data, subjects.KERNEL))
 
     def stamp(self, start: int) -> str:
@@ -111,10 +119,10 @@ class Seen:
         """Take in who wrote some lines of which nothing else is kept."""
         data = block.text.data
         if starts and len(self.ranks) < NAMED:
-            ranks = (subjects.rank(data, start) for start in block.say_ranks.intersection(starts))
+            ranks = (subjects.rank(data, start) for start in block.with_ranks(starts))
             self.ranks.update(rank for rank in ranks if rank is not None)
         if starts and len(self.hosts) < NAMED:
-            hosts = (subjects.host(data, start) for start in block.say_hosts.intersection(starts))
+            hosts = (subjects.host(data, start) for start in block.with_hosts(starts))
             self.hosts.update(filter(None, hosts))
 
 

@@ -149,6 +149,7 @@ class _Scan:
             found = self._late_enough(block, found)
         if self._each is not None:
             self._tell(block, found)
+        block.hits = len(found)
         named: Dict[Tuple[str, str], List[Tuple[int, int]]] = defaultdict(list)
         names, device = self._names, ""
         before = -1

@@ -6,6 +6,7 @@ exit code 42 as success, and newer ones differ in its shape.
 
 import re
 import time
+from functools import lru_cache
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from runbook.modules.declare import Unclear
@@ -36,6 +37,12 @@ _KEY = re.compile(r"(\d+(?:[_+]\d+)?)(?:\.([\w+]+))?")
 _PENDING = re.compile(r"\d+_\[")  # tasks of an array that never ran, in one row
 _NONE = ("accounting storage is disabled", "accounting_storage/none")
 _PLACES = re.compile(r"none assigned|unknown", re.IGNORECASE)
+_SAME = 4096  # of ten thousand jobs most say the same
+_state = lru_cache(_SAME)(units.state)
+_duration = lru_cache(_SAME)(units.duration)
+_memory = lru_cache(_SAME)(units.memory)
+_exit_code = lru_cache(_SAME)(units.exit_code)
+_text = lru_cache(_SAME)(units.text)
 
 
 class Disabled(Exception):
@@ -115,19 +122,19 @@ def _newest(key: str, several: "Sequence[Tuple[Sequence[str], List[Part]]]") -> 
 
 
 def _part(step: str, row: Sequence[str]) -> Part:
-    code, signal = units.exit_code(row[4])
-    return Part(step, units.state(row[3])[0], code, signal, units.memory(row[9])[0])
+    code, signal = _exit_code(row[4])
+    return Part(step, _state(row[3])[0], code, signal, _memory(row[9])[0])
 
 
 def _job(key: str, row: Sequence[str], parts: Sequence[Part], runs: int) -> Optional[Job]:
     (_, raw, user, state, code, derived, elapsed, limit, memory, _, cpus, tres, nodes, names, *rest) = row
     partition, account, submitted, started, ended, reason, comment, name = rest
-    told, by = units.state(state)
+    told, by = _state(state)
     known = told or units.UNKNOWN
-    exit_code, signal = units.exit_code(code)
+    exit_code, signal = _exit_code(code)
     count = units.count(nodes) or 1
     allotted = units.count(cpus) or 1
-    asked, per = units.memory(memory, unit="M")
+    asked, per = _memory(memory, unit="M")
     if asked is not None and not per:
         asked //= count  # since 21.08 it is what the whole job asked for
     elif asked is not None and per == "c":
@@ -137,24 +144,24 @@ def _job(key: str, row: Sequence[str], parts: Sequence[Part], runs: int) -> Opti
         raw=raw,
         user=user,
         state=known,
-        reason=units.text(reason),
+        reason=_text(reason),
         partition=partition,
-        account=units.text(account),
-        limit=units.duration(limit),
-        elapsed=units.duration(elapsed, unit=1.0),
+        account=_text(account),
+        limit=_duration(limit),
+        elapsed=_duration(elapsed, unit=1.0),
         memory=asked or None,
         cpus=allotted,
         gpus=units.gpus(tres),
         node_count=count,
-        nodes="" if _PLACES.fullmatch(names.strip()) else units.text(names),
+        nodes="" if _PLACES.fullmatch(names.strip()) else _text(names),
         submitted=units.moment(submitted),
         started=units.moment(started),
         ended=units.moment(ended),
-        comment=units.text(comment),
+        comment=_text(comment),
         name=name,
         exit_code=exit_code,
         signal=signal,
-        derived=units.exit_code(derived)[0] if units.exit_code(derived)[1] == 0 else units.exit_code(derived)[1],
+        derived=_exit_code(derived)[0] if _exit_code(derived)[1] == 0 else _exit_code(derived)[1],
         by=by,
         parts=tuple(parts),
         runs=runs,

@@ -1,6 +1,7 @@
 """What the controller knows: one `squeue`, whatever the number of jobs; finished ones for as long as it keeps them."""
 
 import re
+from functools import lru_cache
 from typing import Dict, List, Optional, Sequence
 
 from runbook.modules.declare import Unclear
@@ -35,6 +36,11 @@ _BEGINS = re.compile(rf"\d[\w+.\[\],%-]*{SEPARATOR}").match  # an id, a step's, 
 _NO_CONF = re.compile(r"resolve_ctls_from_dns_srv|[Cc]ould not establish a configuration source")
 TIME = 60.0  # seconds for a busy controller
 ENV = {"TZ": "UTC", "SLURM_TIME_FORMAT": "%s"}  # no zone, and no hour that comes twice in autumn
+_SAME = 4096  # of ten thousand jobs most say the same
+_state = lru_cache(_SAME)(units.state)
+_duration = lru_cache(_SAME)(units.duration)
+_memory = lru_cache(_SAME)(units.memory)
+_text = lru_cache(_SAME)(units.text)
 
 
 def read(host: Host, users: Sequence[str] = (), partitions: Sequence[str] = ()) -> List[Job]:
@@ -77,11 +83,11 @@ def rows(told: str, width: int) -> List[List[str]]:
     found: List[List[str]] = []
     lines: List[str] = []
     for line in told.split("\n"):
-        if lines and not _BEGINS(line):
+        if _BEGINS(line):
+            _close(found, lines, width)
+            lines = [line]
+        elif lines:
             lines.append(line)  # a comment, a name or a path went on
-            continue
-        _close(found, lines, width)
-        lines = [line] if _BEGINS(line) else []
     _close(found, lines, width)
     return found
 
@@ -89,13 +95,14 @@ def rows(told: str, width: int) -> List[List[str]]:
 def _close(found: List[List[str]], lines: Sequence[str], width: int) -> None:
     cells = "\n".join(lines).split(SEPARATOR, width - 1)
     if len(cells) == width:
-        found.append([*cells[:-1], cells[-1].rstrip("\n")])
+        cells[-1] = cells[-1].rstrip("\n")
+        found.append(cells)
 
 
 def _job(row: Sequence[str]) -> Optional[Job]:
     (key, raw, user, state, reason, partition, account, limit, used, memory, cpus, nodes, names, *rest) = row
     submitted, started, ended, dependency, comment, name = rest
-    known = units.state(state)[0] or units.UNKNOWN
+    known = _state(state)[0] or units.UNKNOWN
     if _ID.fullmatch(key) is None:
         return None
     count = units.count(nodes) or 1
@@ -104,21 +111,21 @@ def _job(row: Sequence[str]) -> Optional[Job]:
         raw=raw,
         user=user,
         state=known,
-        reason=units.text(reason),
+        reason=_text(reason),
         partition=partition,
-        account=units.text(account),
-        limit=units.duration(limit),
-        elapsed=units.duration(used),
-        memory=units.memory(memory, unit="M")[0] or None,
+        account=_text(account),
+        limit=_duration(limit),
+        elapsed=_duration(used),
+        memory=_memory(memory, unit="M")[0] or None,
         cpus=units.count(cpus) or 1,
         node_count=count,
-        nodes=units.text(names),
+        nodes=_text(names),
         submitted=units.moment(submitted),
         started=units.moment(started),
         ended=units.moment(ended) if known in units.OVER else None,
-        comment=units.text(comment),
+        comment=_text(comment),
         name=name,
-        dependency=units.text(dependency),
+        dependency=_text(dependency),
     )
 
 

@@ -21,6 +21,7 @@ from runbook.modules.slurm.submission import Submission
 _LONGEST_CHAIN = 100
 _PATIENCE = 120.0  # seconds for another sending on this host
 _PASSING = re.compile(r"contact|timed out|connect|communication|temporar|try again|socket|busy", re.IGNORECASE)
+_NUMBER = re.compile(r"^(\d+)(?:;\S+)?$", re.MULTILINE)  # and the cluster's name; sites print greetings before it
 _SEND = 120.0  # seconds for a busy controller
 
 
@@ -183,9 +184,10 @@ def send(host: Host, job: Job, sent: Submission, request: Request) -> str:
         if test[0]:
             raise Refused(f"Slurm would not take it: {_said(test)}")
         done = _run(host, owner, [*argv, path, *sent.args], env)
-    number = done[1].strip().partition(";")[0]
-    if done[0] or not number.isdigit():
+    numbers = _NUMBER.findall(done[1])
+    if done[0] or not numbers:
         raise Failed(f"sbatch did not take job {job.id} again: {_said(done)}")
+    number = numbers[-1]
     return f"{number}_{job.id.partition('_')[2]}" if sent.array else number
 
 

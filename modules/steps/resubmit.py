@@ -25,7 +25,9 @@ class Resubmit(Step):
     The comment of the new job tells its lineage: which job it began with, which attempt it is, what was changed and
     why. So Slurm itself knows what was sent, and neither a crash nor another runbook sends a second one for the same
     failure. Nothing is sent for a job that Slurm has requeued, that a person cancelled, or that is well. Jobs that wait
-    for the old one (`afterok:`) then wait for the new one.
+    for the old one (`afterok:`, also for the whole array, and `aftercorr:`) then wait for the new one. It is sent as
+    the user whose it is. Slurm keeps a command line's words joined by blanks: an argument with blanks in it comes back
+    as several. The parts of a heterogeneous job are not sent one by one.
 
     Example:
         - resubmit: {multiply: {memory: 1.5}}

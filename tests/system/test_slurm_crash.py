@@ -105,6 +105,7 @@ def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, sl
             send(f"dbd{number}")
         third.until("look.unknown", detector="job failed")
         slurm.accounting()
+        slurm.wait(lambda: slurm("sacctmgr", "-n", "show", "cluster", check=False).strip())
         slurm.wait(lambda: well(*(f"dbd{number}" for number in range(3))), told=states)
         time.sleep(2)
     found = slurm_lineages.runs(slurm)

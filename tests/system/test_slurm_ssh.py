@@ -11,7 +11,7 @@ import pytest
 from sshds import lacking, sshds
 
 __all__ = ["sshds"]
-COMMANDS = ("squeue", "sacct", "scontrol", "sinfo", "sbatch", "scancel", "sacctmgr", "srun")
+COMMANDS = ("squeue", "sacct", "scontrol", "sinfo", "scancel", "sacctmgr", "srun", "sbatch")
 OOM = 'python3 -c "x=bytearray(60<<20); import time; time.sleep(0.3)"'
 DETECTOR = """
 name: login
@@ -28,7 +28,7 @@ detectors:
 
 @pytest.fixture
 def login(slurm, sshds, tmp_path):
-    """A real sshd; Slurm is in a directory that only the profile of a login shell puts on the PATH."""
+    """A real sshd; Slurm, whose sbatch greets, is in a directory that only a login shell's profile puts on the PATH."""
     if lacking():
         pytest.skip(lacking())
     bare, bin_ = tmp_path / "bare", tmp_path / "cluster" / "bin"
@@ -36,8 +36,11 @@ def login(slurm, sshds, tmp_path):
     bin_.mkdir(parents=True)
     for program in {*os.listdir("/usr/bin"), *os.listdir("/bin")} - set(COMMANDS):  # noqa: PTH208 -- names
         (bare / program).symlink_to(Path("/usr/bin") / program)
-    for program in COMMANDS:
+    for program in COMMANDS[:-1]:
         (bin_ / program).symlink_to(shutil.which(program))
+    sends = bin_ / COMMANDS[-1]
+    sends.write_text(f"#!/bin/sh\necho 'Welcome to cluster 3'\nexec {shutil.which(COMMANDS[-1])} \"$@\"\n")
+    sends.chmod(0o755)
     hosts = sshds(1)
     host = hosts["h1"]
     environment = f"RB_HOST=h1 RB_SSHDS={hosts.directory} HOME={host.place}/home PATH={bare}"

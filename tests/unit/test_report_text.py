@@ -272,7 +272,7 @@ def test_host_text_never_reaches_the_terminal_raw():
         fact("notified", message=HOSTILE),
         verbosity=1,
     )  # fmt: skip
-    assert re.findall(r"[^\n -~✔✘…·│!?]", text) == []
+    assert re.findall(r"[^\n -~✔✘…·│!?⏎]", text) == []
     assert r"\x1b]0;owned\x07\x1b[2J\u202egnp.exe" in text
 
 

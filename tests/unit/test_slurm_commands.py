@@ -66,5 +66,7 @@ def test_root_runs_nothing_from_where_others_can_write(place, monkeypatch):
 def test_what_is_nowhere_is_absent(place):
     root, _, host = place
     (root / "home" / ".bash_profile").write_text("PATH=/nowhere\n")
-    with pytest.raises(Absent, match=r"there is no Slurm here: squeue is not on the PATH, not in .*, and a login shell"):
+    with pytest.raises(
+        Absent, match=r"there is no Slurm here: squeue is not on the PATH, not in .*, and a login shell"
+    ):
         commands.find(host)

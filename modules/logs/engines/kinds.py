@@ -107,7 +107,9 @@ def _line(text: bytes, start: int) -> bytes:
 
 def _of_kinds(sets: Sequence[Texts]) -> List[Texts]:
     """Return what of some sets can be told by kinds, that of the longest texts first."""
-    made = [(folds, sorted({_kind(word) for word in words}) if any(map(_DIGIT, words)) else words) for folds, words in sets]
+    made = [
+        (folds, sorted({_kind(word) for word in words}) if any(map(_DIGIT, words)) else words) for folds, words in sets
+    ]
     usable = [each for each in made if min(map(len, each[1])) >= SHORTEST_ALSO]
     return sorted(usable, key=lambda each: min(*map(len, each[1]), 2 * SHORTEST), reverse=True)
 
