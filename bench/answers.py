@@ -141,7 +141,6 @@ def _cost(words: Sequence[str], path: Path) -> float:
     """Return the processor seconds of one command."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     env = {**os.environ, "RUNBOOK_JOURNAL": str(path)}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run([measure.RUNBOOK, *words], env=env, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode not in (0, 2, 3, 4):
         sys.exit(f"runbook {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")

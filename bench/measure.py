@@ -88,7 +88,6 @@ def ratio(name: str, ours: str, theirs: str, taken: Mapping[str, Times], limit: 
 
 def _run(argv: Sequence[str], environment: Mapping[str, str] | None) -> float:
     env = {**os.environ, **(environment or {})}
-    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its bytecode, a checkout gets it in round 0
     begun = time.perf_counter()
     done = subprocess.run(
         argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LIMIT, check=False

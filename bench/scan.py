@@ -168,7 +168,6 @@ def _interleaved(
                 done = subprocess.run(
                     [sys.executable, "-I", "-S", "-c", _MEASURE, *argv],
                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=out, check=False,
-                    env=_environment(),
                 )  # fmt: skip
                 status, seconds, kilobytes = json.loads(done.stdout)
                 if status not in {0, 2}:  # `scan` ends with 2 where it found crashes
@@ -212,18 +211,13 @@ def _first(log: Path) -> measure.Result:
     with log.open("rb") as file:
         part.write_bytes(file.read(MEGABYTE))
     for number in range(3):
-        env = {**_environment(), "XDG_CACHE_HOME": str(log.with_name(f"cache-{number}"))}
+        env = {**os.environ, "XDG_CACHE_HOME": str(log.with_name(f"cache-{number}"))}
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([measure.RUNBOOK, "scan", "--quiet", str(part)], env=env, capture_output=True, check=False)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         runs.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     name = "a first scan of 1 MB, nothing compiled, processor time"
     return measure.Result(name, statistics.median(runs) * 1000, 600, "ms")
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment, in which a checkout gets its bytecode as an installed package has it."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _name(patterns: Path, log: Path) -> Iterator[tuple[str, int]]:

@@ -21,6 +21,7 @@ def by_address(driver: str = _DRIVER) -> Dict[str, Mapping[str, Any]]:
     Where the driver's library can't be asked, the addresses that its files name are counted, as the library does; a
     machine without a driver has none.
     """
+    ready()
     told = within(PATIENCE, _readings)
     if told is not None:
         found = {one["pci"]: one for one in told if "pci" in one}
@@ -30,6 +31,12 @@ def by_address(driver: str = _DRIVER) -> Dict[str, Mapping[str, Any]]:
     with suppress(OSError):
         addresses = sorted(place for place in map(nvml.address, os.listdir(driver)) if place is not None)
     return {place: {"index": index} for index, place in enumerate(addresses)}
+
+
+def ready() -> None:
+    """Import what asks the driver, so that not each process that does has to: that takes longer than the answer."""
+    with suppress(ImportError):  # told by who asks
+        import pynvml  # noqa: F401
 
 
 def within(seconds: float, question: Callable[[], Any]) -> Any:
@@ -71,11 +78,11 @@ def _answer(reader: int, until: float) -> Any:
 
 def _reap(child: int) -> None:
     """Wait for a child that was killed, and not for one that the kernel holds in the driver."""
-    for _ in range(20):
+    for pause in (0.0005, 0.001, 0.002, *[0.005] * 20):
         with suppress(ChildProcessError):
             if os.waitpid(child, os.WNOHANG)[0]:
                 return
-            time.sleep(0.005)
+            time.sleep(pause)
             continue
         return
 

@@ -19,14 +19,17 @@ _STATES = ("completed", "failed", "timeout", "out_of_memory", "node_fail", "boot
            "cancelled")  # fmt: skip
 
 
-@click.group("slurm", short_help="What Slurm jobs asked for, and what they used.")
-def command() -> None:
+@click.group("slurm", invoke_without_command=True, short_help="What Slurm jobs asked for, and what they used.")
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Tell what a Slurm's accounting knows of its jobs.
 
     \b
     Example:
       runbook slurm report --since 7d
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def _moment(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:

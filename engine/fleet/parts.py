@@ -26,8 +26,8 @@ _FIRST, _ACTING, _REST = range(len(PARTS))
 _USUAL: Final[Mapping[str, frozenset[str]]] = {  # files, by folder
     "": frozenset({
         "act", "agent", "batch", "catalogue", "child", "cut", "declare", "durable", "extent", "frozen", "globs", "host",
-        "layers", "ledger", "look", "memory", "needs", "own", "programs", "rest", "saying", "standing", "states", "values",
-        "warming", "wire"
+        "layers", "ledger", "look", "memory", "needs", "own", "programs", "rest", "saying", "standing", "states",
+        "values", "warming", "wire"
     }),
     "probes": frozenset({"command", "file", "health", "log"}),
     "formats": frozenset({"form", "structure"}),
@@ -69,16 +69,15 @@ def magic() -> str:
 
 
 def bytecode(name: str, content: bytes) -> bytes:
-    """Return a module's bytecode: what the import system keeps, where that is of this content; without columns."""
+    """Return a module's bytecode as it is: what the import system keeps, where that is of this content."""
     path = pathlib.Path(runbook.modules.__path__[0], name.removeprefix(PREFIX))
-    code: CodeType | None = None
     with contextlib.suppress(OSError, NotImplementedError):
         kept = pathlib.Path(importlib.util.cache_from_source(str(path))).read_bytes()
         seen = path.stat()
         of = int(seen.st_mtime).to_bytes(4, "little") + (seen.st_size & 0xFFFFFFFF).to_bytes(4, "little")
         if kept[:16] == importlib.util.MAGIC_NUMBER + bytes(4) + of and path.read_bytes() == content:
-            code = marshal.loads(kept[16:])  # noqa: S302 -- of our own installation
-    return marshal.dumps(lean(code or compile(content, name, "exec", dont_inherit=True)))
+            return kept[16:]
+    return marshal.dumps(compile(content, name, "exec", dont_inherit=True))
 
 
 def lean(code: CodeType) -> CodeType:

@@ -126,7 +126,7 @@ def _block(paint: Paint, each: Mapping[str, Any]) -> Iterator[str]:
         line = _line(row, widths)
         yield f"  {paint(line, 'yellow') if changes else line}  {said[0]}".rstrip()
         yield from (f"{'':{sum(widths) + 10}}{more}" for more in said[1:])
-    yield f"  {_spent(each)}"
+    yield from (f"  {line}" for line in words.wrapped(_spent(each), paint.columns - 2))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -195,7 +195,8 @@ def _total(paint: Paint, kinds: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     known = {name: [each[name] for each in kinds if each[name] is not None] for name in names}
     whole = {name: sum(values) if values else None for name, values in known.items()}
     jobs = sum(each["jobs"] for each in kinds)
-    yield paint(f"{words.amount(jobs, 'job')} of {words.amount(len(kinds), 'kind')}: {_spent(whole)}", "bold")
+    said = f"{words.amount(jobs, 'job')} of {words.amount(len(kinds), 'kind')}: {_spent(whole)}"
+    yield from (paint(line, "bold") for line in words.wrapped(said, paint.columns))
     if any(each["memory_most"] is not None for each in kinds):
         yield "Peaks of memory are sampled, and may have been higher: go down in steps."
     else:

@@ -26,17 +26,8 @@ def masked(line: bytes) -> bytes:
     return line.translate(_MASK)
 
 
-def alike(regex: str) -> bool:
-    """Tell whether an expression takes all ASCII digits alike.
-
-    Raises:
-        re.error: it is no regular expression.
-    """
-    return all_alike(_sre.parse(regex))
-
-
 def all_alike(parsed: Iterable[Any]) -> bool:
-    """Tell the same of an expression that was parsed by `re`'s own parser."""
+    """Tell whether an expression, parsed by `re`'s own parser, takes all ASCII digits alike."""
     return all(_alike(str(operation), argument) for operation, argument in parsed)
 
 

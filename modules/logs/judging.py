@@ -39,7 +39,6 @@ Test = Callable[[bytes, int, int], object]
 
 KINDS = 4096  # of lines, of which is remembered what matches
 _ANY = 1 << 40  # bytes, for a match that may begin anywhere
-SPARED = 4  # times longer than a test is a pattern that is not compiled before the test says yes
 TRIED = 32  # lines that are judged by a pattern before a test for one of its alternatives is made
 
 
@@ -189,7 +188,7 @@ class Judge:
                 line.known[~expression] = False
             return False
         test = None
-        if self._testing and self._worth(expression, number) and line.tests:
+        if self._testing and self._worth(expression) and line.tests:
             test = self._exact[expression] if expression in self._exact else self._compile_exact(expression)
         if test is not None:
             there = test(line.data, line.start + self._begin(number, line.places, line.start), line.end) is not None
@@ -260,14 +259,10 @@ class Judge:
         self._exact[expression] = test
         return test
 
-    def _worth(self, expression: int, number: int) -> bool:
-        """Tell whether a test is worth the making: many lines were judged, or it spares us the whole pattern."""
+    def _worth(self, expression: int) -> bool:
+        """Tell whether so many lines were judged that a test is worth the making."""
         self._tried[expression] += 1
-        if self._tried[expression] > TRIED or expression in self._exact:
-            return True
-        exact = self.engine.expressions[expression].exact
-        short = exact is not None and SPARED * len(exact) < len(self.patterns[number].regex)
-        return short and self._compiled[number] is None
+        return self._tried[expression] > TRIED
 
     def _may_match(self, expression: int, data: bytes, start: int, end: int) -> bool:
         """Tell whether the lines that a match may reach over hold what it can't do without."""

@@ -123,6 +123,10 @@ class Log(Probe):
         match.matcher(
             [*_named(params.get("patterns", ())), *catalogued.patterns(params.get(catalogued.PARAMETER, {}))], 0
         )
+        if "xid" in params.get(catalogued.PARAMETER, {}):
+            from runbook.modules import gpus, xid  # noqa: F401
+
+            gpus.ready()
 
     def look(self, host: Host) -> Iterator[Record]:
         """Read on where the last look ended."""

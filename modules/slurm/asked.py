@@ -148,5 +148,6 @@ def _is_us(peer: socket.socket) -> bool:
     return bool(uid == os.geteuid())
 
 
-def _job(told: Sequence[Any]) -> Job:
-    return Job(*told)._replace(parts=tuple(Part(*each) for each in told[_PARTS]))
+def _job(told: List[Any]) -> Job:
+    told[_PARTS] = tuple(Part(*each) for each in told[_PARTS])
+    return Job(*told)

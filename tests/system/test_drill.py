@@ -424,3 +424,20 @@ def test_the_document_says_everything(drills):  # noqa: F811
     assert fault["steps"] == ["command"]
     assert fault["faked"] == ["GPUs"]
     assert 0 <= fault["seen_after_s"] <= fault["healed_after_s"] < fault["duration_s"]
+
+
+NAMES = "import socket; socket.getaddrinfo(socket.gethostname(), 80, socket.AF_INET, 0, 0, socket.AI_ADDRCONFIG)"
+
+
+def test_the_place_has_the_path_of_who_drills_and_an_address_for_its_own_name(drills):  # noqa: F811
+    drills.env = {**drills.env, "PATH": f"/opt/of-who-drills/bin:{os.environ['PATH']}"}
+    script = f"case :$PATH: in *:/opt/of-who-drills/bin:*) python3 -c '{NAMES}' && rm flag;; esac"
+    fault = {**TAKEN, "inject": {"run": ["sh", "-c", script]}}
+    code, faults = drills.drill([healing()], [fault], given=FLAG)
+    assert (code, faults["somebody takes the flag"]["verdict"]) == (0, "healed")
+
+
+def test_a_step_that_was_skipped_is_none_that_was_taken(drills):  # noqa: F811
+    steps = [{"name": "not this one", "command": ["false"], "when": "incident.path == ''"}, RESTORED[0]]
+    code, faults = drills.drill([healing(steps)], [{**TAKEN, "steps": ["command"]}], given=FLAG)
+    assert (code, faults["somebody takes the flag"]["verdict"]) == (0, "healed")

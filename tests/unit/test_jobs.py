@@ -85,6 +85,12 @@ def test_what_the_library_says_comes_first(tmp_path, monkeypatch):
     assert gpus.by_address(str(tmp_path)) == {"0000:91:00": reading}
 
 
+def test_what_asks_the_driver_is_imported_once_and_not_by_each_process_that_asks(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    monkeypatch.setattr(gpus, "_readings", lambda: [{"pci": "0000:91:00", "index": int("pynvml" in sys.modules)}])
+    assert gpus.by_address(str(tmp_path))["0000:91:00"]["index"] == 1
+
+
 def test_a_driver_that_hangs_is_left_behind():
     began = time.monotonic()
     assert gpus.within(0.2, lambda: time.sleep(60)) is None

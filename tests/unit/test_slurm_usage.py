@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 
+import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runbook.engine.cli.slurm import command
+from runbook.engine.errors import UserError
 from runbook.engine.model import NotSeen, Record, Seen
 from runbook.engine.report import slurm_usage as shown
 from runbook.engine.report.looks import Answer
@@ -165,3 +168,19 @@ def test_what_nobody_knows_is_a_dash():
     text = "\n".join(shown.text(Paint(), {"localhost": answered(row("1"))}, 20, alone=True))
     assert "  memory     8 GiB        -          -  the accounting" in text
     assert "This accounting knows no peaks" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--since", "2d", "--until", "3d"], "--until: the time ends before it begins"),
+        (["--state", "complete"], "did you mean `completed`?"),
+        (["--since", "yesterday"], "such as 7d or 2026-11-20T10:00"),
+        (["12x"], "`12x` is no job's id"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else "",
+)
+def test_wrong_words_are_told_before_anything_is_asked(words, told):
+    with pytest.raises((UserError, click.UsageError)) as caught:
+        command.main(["report", *words], standalone_mode=False)
+    assert told in str(getattr(caught.value, "message", None) or caught.value)

@@ -191,6 +191,11 @@ class Packets(Packetizer):  # type: ignore[misc]
             raise Rubbish("a packet with nothing in it")
         return payload, number
 
+    def _trigger_rekey(self) -> None:
+        """Have the thread exchange keys anew."""
+        super()._trigger_rekey()
+        self._wake.set()
+
     def _whole(self) -> int:
         """Return how many bytes the next packet has, where all of it was read; else 0."""
         read: bytes = self._Packetizer__remainder

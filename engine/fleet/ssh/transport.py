@@ -157,15 +157,15 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
             self.packetizer.attend(None)
 
     def attend(self, channel: int, aside: Callable[[], None]) -> None:
-        """Let the owner of a channel read the connection by `data`, if no other does.
+        """Let the owner of a channel read the connection by `data`, if it is the only one.
 
         Args:
             channel: it.
             aside: is called, by the connection's thread, when it has stood aside and the socket is to be waited for.
         """
-        if self._attended is None:
-            self._attended = channel
-            self.packetizer.attend(aside)
+        alone = len(self._opened) == 1  # of several owners one may read nothing while another waits
+        self._attended = channel if alone else None
+        self.packetizer.attend(aside if alone else None)
 
     def attended(self, channel: int) -> bool:
         """Tell whether the owner of a channel is to wait for the socket and to read."""
