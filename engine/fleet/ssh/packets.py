@@ -22,7 +22,7 @@ LARGEST: Final = 1 << 18  # bytes of one packet; sshd sends at most 32 KiB of da
 BANNER: Final = 1 << 16  # bytes that may come before a server says its version
 _ROUND: Final = 16  # bytes of which AES takes whole multiples
 _AT_ONCE: Final = 1 << 18  # bytes that are read by one call
-_LOOKS: Final = 10.0  # seconds after which the connection's thread looks whether what waits was read
+_LOOKS: Final = 15.0  # seconds after which the connection's thread looks whether what waits was read
 
 
 class Silent(SSHException):  # type: ignore[misc]
