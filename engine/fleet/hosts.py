@@ -6,6 +6,7 @@ has a ticket; what answers it bears that, and so does the word that the host is 
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections import deque
@@ -254,8 +255,7 @@ class Hosts:
     def _drop(self, place: Place) -> None:
         self._pending.discard(place)
         for descriptor in place.registered:
-            self._poll.unregister(descriptor)
-            self._by_descriptor.pop(descriptor, None)
+            self._forget(descriptor, place)
         place.registered, place.polled = {}, None
         if place.agent is not None:
             place.agent.close()
@@ -272,15 +272,22 @@ class Hosts:
         if wanted == place.registered:
             return
         for descriptor in place.registered.keys() - wanted.keys():
-            self._poll.unregister(descriptor)
-            self._by_descriptor.pop(descriptor, None)
+            self._forget(descriptor, place)
         for descriptor, events in wanted.items():
             if descriptor not in place.registered:
-                self._poll.register(descriptor, events)
+                with contextlib.suppress(OSError):  # its thread closes it at this moment: the bell rings for that
+                    self._poll.register(descriptor, events)
                 self._by_descriptor[descriptor] = place
             elif place.registered[descriptor] != events:
                 self._poll.modify(descriptor, events)
         place.registered = wanted
+
+    def _forget(self, descriptor: int, place: Place) -> None:
+        """Wait no more for a descriptor; a socket that its thread has closed may be another place's by now."""
+        if self._by_descriptor.get(descriptor) is place:
+            del self._by_descriptor[descriptor]
+            with contextlib.suppress(OSError):
+                self._poll.unregister(descriptor)
 
     def _take_up(self) -> None:
         """See to the agents that were started meanwhile."""
