@@ -6,7 +6,6 @@ has a ticket; what answers it bears that, and so does the word that the host is 
 
 from __future__ import annotations
 
-import contextlib
 import select
 import time
 from collections import deque
@@ -255,8 +254,9 @@ class Hosts:
     def _drop(self, place: Place) -> None:
         self._pending.discard(place)
         for descriptor in place.registered:
-            self._forget(descriptor, place)
-        place.registered, place.polled = {}, None
+            self._poll.unregister(descriptor)
+            self._by_descriptor.pop(descriptor, None)
+        place.registered = {}
         if place.agent is not None:
             place.agent.close()
         place.agent = None
@@ -265,29 +265,19 @@ class Hosts:
         """Have the poll wait for what the agent waits for now."""
         assert place.agent is not None
         (self._pending.add if place.agent.pending else self._pending.discard)(place)
-        polled = place.agent.polled()
-        if polled is place.polled:
-            return
-        place.polled, wanted = polled, dict(polled)
+        wanted = dict(place.agent.polled())
         if wanted == place.registered:
             return
         for descriptor in place.registered.keys() - wanted.keys():
-            self._forget(descriptor, place)
+            self._poll.unregister(descriptor)
+            self._by_descriptor.pop(descriptor, None)
         for descriptor, events in wanted.items():
             if descriptor not in place.registered:
-                with contextlib.suppress(OSError):  # its thread closes it at this moment: the bell rings for that
-                    self._poll.register(descriptor, events)
+                self._poll.register(descriptor, events)
                 self._by_descriptor[descriptor] = place
             elif place.registered[descriptor] != events:
                 self._poll.modify(descriptor, events)
         place.registered = wanted
-
-    def _forget(self, descriptor: int, place: Place) -> None:
-        """Wait no more for a descriptor; a socket that its thread has closed may be another place's by now."""
-        if self._by_descriptor.get(descriptor) is place:
-            del self._by_descriptor[descriptor]
-            with contextlib.suppress(OSError):
-                self._poll.unregister(descriptor)
 
     def _take_up(self) -> None:
         """See to the agents that were started meanwhile."""

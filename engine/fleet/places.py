@@ -24,7 +24,6 @@ class Place:
         self.channel = 0  # the ticket under which it tells what it hears; 0: it was not asked to
         self.channel_number: int | None = None  # the agent's own for that
         self.registered: dict[int, int] = {}
-        self.polled: list[tuple[int, int]] | None = None  # what that was made of
         self.gone = Gone(host, user, "it was not dialled yet")
         self.losses = 0  # in a row
         self.again = 0.0  # when it may be dialled

@@ -8,7 +8,7 @@ import select
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from paramiko.common import cMSG_CHANNEL_REQUEST, cMSG_CHANNEL_WINDOW_ADJUST
+from paramiko.common import cMSG_CHANNEL_REQUEST
 from paramiko.message import Message
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ class ChannelLink:
         self._session = session
         self._bell = _Bell()
         self._stalled = False
-        self._owed = 0  # bytes that the host may send more and was not told of
-        self._alone = [(self._bell.descriptor, select.POLLIN)]
-        self._both = [*self._alone, (session.transport.packetizer.descriptor, select.POLLIN)]
         try:
             self._channel: Channel = session.open("session", timeout)
         except BaseException:
@@ -56,19 +53,18 @@ class ChannelLink:
         m.add_boolean(True)  # a refusal closes the channel; nobody waits for the word that it is well
         m.add_string(command)
         session.transport._send_user_message(m)  # noqa: SLF001 -- exec_command waits, without a limit
-        session.transport.attend(self._channel.chanid, self._bell.set)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Send what fits into the channel's window and the socket's buffer."""
-        taken, transport = 0, self._session.transport
+        taken = 0
         view = memoryview(data)
         self._stalled = False
         try:
-            while taken < len(data) and transport.ready_to_send():
+            while taken < len(data) and self._session.transport.ready_to_send():
                 if not self._session.room():
                     self._stalled = True
                     break
-                taken += transport.say(self._channel, bytes(view[taken : taken + _PACKET])) or len(data)
+                taken += self._channel.send(bytes(view[taken : taken + _PACKET])) or len(data)
         except TimeoutError:
             pass  # the window is full; the bell rings when it grows
         except (OSError, EOFError):
@@ -79,29 +75,10 @@ class ChannelLink:
 
     def read(self) -> bytes | None:
         """Take what arrived."""
-        if self._bell.hush() and len(self._channel.in_stderr_buffer):
+        self._bell.hush()
+        if len(self._channel.in_stderr_buffer):
             self._bell.set()  # it may have rung for that
-        if not self._session.transport.attended(self._channel.chanid) or len(self._channel.in_buffer):
-            return self._receive(self._channel.in_buffer, self._channel.recv)
-        self._stalled = False
-        data = self._session.transport.data(self._channel)
-        if data:
-            self._owed += self._channel._check_add_window(len(data))  # noqa: SLF001 -- what `recv` does
-        if self._owed:
-            self._give_room()
-        return data or None
-
-    def _give_room(self) -> None:
-        """Tell the host that it may send more: it has used much of what it had."""
-        if not self._session.room():
-            self._stalled = True
-            return
-        m = Message()
-        m.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
-        m.add_int(self._channel.remote_chanid)
-        m.add_int(self._owed)
-        self._owed = 0
-        self._session.transport._send_user_message(m)  # noqa: SLF001
+        return self._receive(self._channel.in_buffer, self._channel.recv)
 
     def words(self) -> bytes | None:
         """Take what arrived of its standard error."""
@@ -123,8 +100,8 @@ class ChannelLink:
         return data
 
     def polled(self) -> list[tuple[int, int]]:
-        """Wait for the bell, which rings when something arrived and when the host takes more; and for what we read."""
-        return self._both if self._session.transport.attended(self._channel.chanid) else self._alone
+        """Wait for the bell, which rings when something arrived and when the host takes more."""
+        return [(self._bell.descriptor, select.POLLIN)]
 
     @property
     def stalled(self) -> bool:
@@ -165,26 +142,20 @@ class _Bell:
     def __init__(self) -> None:
         self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._lock = threading.Lock()  # lest somebody else's descriptor of the same number is written to
-        self._rung = False
 
     def set(self) -> None:
         """Ring."""
         with self._lock:
             if self.descriptor >= 0:
                 os.eventfd_write(self.descriptor, 1)
-                self._rung = True
 
     def clear(self) -> None:
         """Leave it to `hush`: of two streams that share it one may yet have something."""
 
-    def hush(self) -> bool:
-        """Let it be silent until it rings again; tell whether it rang."""
-        if not self._rung:
-            return False
-        self._rung = False
+    def hush(self) -> None:
+        """Let it be silent until it rings again."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self.descriptor)
-        return True
 
     def close(self) -> None:
         """Ring no more."""

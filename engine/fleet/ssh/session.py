@@ -143,10 +143,9 @@ class Session:
         """
         more: dict[str, Any] = {} if to is None else {"dest_addr": to, "src_addr": ("127.0.0.1", 0)}
         try:
-            with self.transport.by_itself():
-                return self.transport.open_channel(
-                    kind, window_size=_WINDOW, max_packet_size=_PACKET, timeout=timeout, **more
-                )
+            return self.transport.open_channel(
+                kind, window_size=_WINDOW, max_packet_size=_PACKET, timeout=timeout, **more
+            )
         except ChannelException as error:
             raise trouble.refused(self.name, error, to) from error
         except (SSHException, OSError, EOFError) as error:

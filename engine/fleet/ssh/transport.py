@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import struct
 import threading
 import time
 from collections import deque
@@ -16,9 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import paramiko
 from paramiko.channel import Channel
 from paramiko.common import (
-    MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_DATA,
-    MSG_CHANNEL_EOF,
     MSG_CHANNEL_EXTENDED_DATA,
     MSG_CHANNEL_FAILURE,
     MSG_CHANNEL_REQUEST,
@@ -36,10 +33,8 @@ from runbook.engine.fleet.ssh.packets import LARGEST, Packets, Rubbish
 from runbook.engine.fleet.ssh.proof import Proof
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-_LIGHT: Final = (MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_WINDOW_ADJUST)  # which any thread can see to
-_INT: Final = struct.Struct("!I").pack
 _EXTENSIONS: Final = 64  # that a server may name
 _CHEAP: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
@@ -73,7 +68,6 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
         self._held: deque[Message] = deque()  # messages that wait for the end of a key exchange
         self._accepted = threading.Event()
         self._opened: dict[int, Callable[[], None]] = {}  # by channel: who is told that its window has grown
-        self._attended: int | None = None  # the channel whose owner reads the connection
         self._handler_table[MSG_SERVICE_ACCEPT] = lambda _m: self._accepted.set()
         self._handler_table[MSG_NEWKEYS] = self._parse_newkeys
         self._handler_table[MSG_EXT_INFO] = self._parse_ext_info
@@ -82,8 +76,6 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
             MSG_CHANNEL_WINDOW_ADJUST: self._widen,
             MSG_CHANNEL_DATA: lambda channel, m: self._take(channel, m, Channel._feed),  # noqa: SLF001
             MSG_CHANNEL_EXTENDED_DATA: lambda channel, m: self._take(channel, m, Channel._feed_extended),  # noqa: SLF001
-            MSG_CHANNEL_EOF: lambda channel, m: self._over(channel, m, Channel._handle_eof),  # noqa: SLF001
-            MSG_CHANNEL_CLOSE: lambda channel, m: self._over(channel, m, Channel._handle_close),  # noqa: SLF001
             MSG_CHANNEL_REQUEST: self._requested,
             MSG_CHANNEL_FAILURE: self._refused,
         }
@@ -105,7 +97,6 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
 
     def run(self) -> None:
         """Read until the end."""
-        self.packetizer.begin()
         try:
             super().run()
         except BaseException as error:  # noqa: BLE001 -- a thread's last words would go to the terminal
@@ -152,76 +143,6 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
     def forget(self, channel: int) -> None:
         """Tell them no more."""
         self._opened.pop(channel, None)
-        if self._attended == channel:
-            self._attended = None
-            self.packetizer.attend(None)
-
-    def attend(self, channel: int, aside: Callable[[], None]) -> None:
-        """Let the owner of a channel read the connection by `data`, if it is the only one.
-
-        Args:
-            channel: it.
-            aside: is called, by the connection's thread, when it has stood aside and the socket is to be waited for.
-        """
-        alone = len(self._opened) == 1  # of several owners one may read nothing while another waits
-        self._attended = channel if alone else None
-        self.packetizer.attend(aside if alone else None)
-
-    def attended(self, channel: int) -> bool:
-        """Tell whether the owner of a channel is to wait for the socket and to read."""
-        return self._attended == channel and bool(self.packetizer.aside)
-
-    @contextlib.contextmanager
-    def by_itself(self) -> Iterator[None]:
-        """Have the connection's thread read, for somebody who waits for an answer and reads nothing."""
-        attended, self._attended = self._attended, None
-        self.packetizer.attend(None)
-        try:
-            yield
-        finally:
-            if attended in self._opened:
-                self.attend(attended, self._opened[attended])
-
-    def data(self, channel: Channel) -> bytes:
-        """Read what the host has sent, and return what of it is a channel's data; the rest is seen to."""
-        found = b""
-        for payload, seqno in self.packetizer.arrived():
-            ptype, number = payload[0], int.from_bytes(payload[1:5], "big")
-            if ptype == MSG_CHANNEL_DATA and number == channel.chanid:
-                found += payload[9 : 9 + int.from_bytes(payload[5:9], "big")]
-                continue
-            m = Message(payload[1:])
-            m.seqno = seqno
-            other = self._channels.get(number) if ptype in _LIGHT else None
-            if other is None:
-                self.packetizer.give_back((ptype, m))
-                break
-            m.get_int()
-            self._channel_handler_table[ptype](other, m)
-        return found
-
-    def say(self, channel: Channel, data: bytes) -> int:
-        """Send data over a channel, as `Channel.send` does, and return how much of it; 0 where it is closed.
-
-        Raises:
-            TimeoutError: its window is full.
-            OSError: it is closed.
-        """
-        with channel.lock:
-            if channel.closed:
-                raise OSError("the channel is closed")
-            size = int(channel._wait_for_send_window(len(data)))  # noqa: SLF001
-        if size:
-            payload = b"%c%b%b%b" % (MSG_CHANNEL_DATA, _INT(channel.remote_chanid), _INT(size), data[:size])
-            self._send_payload(payload)
-        return size
-
-    def _over(self, channel: Channel, m: Message, end: Callable[[Channel, Message], None]) -> None:
-        """Take in that nothing more comes; what else is said of the end is waited for by who does not read."""
-        if self._attended == channel.chanid:
-            self._attended = None
-            self.packetizer.attend(None)
-        end(channel, m)
 
     def _widen(self, channel: Channel, m: Message) -> None:
         channel._window_adjust(m)  # noqa: SLF001
@@ -273,16 +194,6 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
                 self._held.append(data)
                 return
             self._send_message(data)
-
-    def _send_payload(self, payload: bytes) -> None:
-        """Do the same with a message that is bytes already."""
-        if not self.active:
-            return
-        with self.clear_to_send_lock:
-            if not self.clear_to_send.is_set() or self._held:
-                self._held.append(Message(payload))
-                return
-            self.packetizer.push(payload)
 
     def _log(self, *_: Any) -> None:
         """Say nothing: what it has to say is in our errors, and to put it together costs time."""
