@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.fleet.connection import Answer
     from runbook.engine.fleet.hosts import Hosts
-    from runbook.engine.fleet.messages import Errand
+    from runbook.engine.fleet.messages import Errand, Spec
     from runbook.engine.model import Look, Order, Outcome
 
 CALL: Final = "call"
@@ -76,18 +76,18 @@ class Program:
 
     def send(self, host: str, request: Mapping[str, Any], user: str = "") -> int:
         """Send a request; looks of `call` are answered at once."""
-        specs = request.get("specs")
-        if not isinstance(specs, list):
+        asked = request.get("asked")
+        if asked is None:
             if self._agents is None and request.get("op") != "ask":
                 return self._unheard(request)
             return self._sent(self._host().send(host, request, user))
-        mine = [self._look(spec) for spec in specs if spec["probe"] == CALL]
-        others = [spec for spec in specs if spec["probe"] != CALL]
+        mine = [self._look(spec) for spec in asked if spec.probe == CALL]
+        others = [spec for spec in asked if spec.probe != CALL]
         if not others:
             number = self._next()
             self._ready.append((number, {"seq": number, "looks": mine}))
             return number
-        theirs = self._host().send(host, {**request, "specs": others}, user)
+        theirs = self._host().send(host, messages.probe(others), user)
         number = self._sent(theirs)
         self._merged[theirs] = (number, mine)
         return number
@@ -187,15 +187,15 @@ class Program:
             return asyncio.run(_awaited(value, timeout))
         return asyncio.run_coroutine_threadsafe(_awaited(value, timeout), self._loop).result()
 
-    def _look(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        name = str(spec["params"].get("function", ""))
-        answer = {"id": spec["id"], "status": "unknown", "records": [], "reason": "", "state": {}}
+    def _look(self, spec: Spec) -> dict[str, Any]:
+        name = str(spec.params.get("function", ""))
+        answer = {"id": spec.id, "status": "unknown", "records": [], "reason": "", "state": {}}
         function = self._checks.get(name)
         if function is None:
             return {**answer, "reason": f"no function `{name}` was registered by `@engine.check`"}
         began = time.monotonic()
         try:
-            value = self._finished(function(**spec["params"].get("arguments", {})), float(spec.get("deadline", 30.0)))
+            value = self._finished(function(**spec.params.get("arguments", {})), spec.deadline)
             fields = {"ok": value is not False, "value": value, "error": ""}
         except Exception as error:  # noqa: BLE001 -- a check that raises is a record that is not ok
             fields = {"ok": False, "value": None, "error": _words(error)}
