@@ -66,7 +66,7 @@ class Systemd:
             "--no-pager",
             "--output=cat",
             "--lines=5",
-            f"--since=@{since:.0f}",
+            f"--since=@{int(since)}",  # a second early rather than late
             f"--unit={unit}",
         ]
         if self.scope:

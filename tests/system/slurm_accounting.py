@@ -217,9 +217,7 @@ class Accounted:
         """Ask with times as seconds since the epoch."""
         return self(*argv, env={"SLURM_TIME_FORMAT": "%s", "TZ": "UTC"})
 
-    def submit(
-        self, script: str, *options: str, args: tuple[str, ...] = (), env: dict[str, str] | None = None
-    ) -> str:
+    def submit(self, script: str, *options: str, args: tuple[str, ...] = (), env: dict[str, str] | None = None) -> str:
         """Send a job and return its id; its output goes to jobs/."""
         file = self.place / "jobs" / f"script-{len(list((self.place / 'jobs').iterdir()))}.sh"
         file.write_text(f"#!/bin/bash\n{script}\n")
@@ -232,7 +230,8 @@ class Accounted:
     def rows(self, *columns: str) -> list[list[str]]:
         """What the accounting tells of all jobs, without their steps."""
         told = self("sacct", "-a", "-X", "-n", "-P", "--duplicates", "-S", "now-1days", "-o", ",".join(columns))
-        return [line.split("|") for line in told.splitlines()]
+        rows = [line.split("|") for line in told.splitlines()]
+        return [row for row in rows if len(row) >= len(columns)]  # the rest of a comment of several lines is none
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

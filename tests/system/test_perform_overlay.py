@@ -11,9 +11,9 @@ import pytest
 
 CODE = """
     import json, os, sys
-    from runbook.modules.acting import tree
+    from runbook.modules.acting import walking
     root = sys.argv[1]
-    level = tree._listed(os.open(root, os.O_RDONLY | os.O_DIRECTORY), root, "", set(), frozenset())
+    level = walking._listed(os.open(root, os.O_RDONLY | os.O_DIRECTORY), root, "", set(), frozenset())
     print(json.dumps([sorted(name for name, _ in level.folder.things), sorted(name for name, _ in level.folder.mounts)]))
 """
 

@@ -79,7 +79,7 @@ def begun(managed, code):
     subprocess.Popen(
         [managed.toy, managed.unit], start_new_session=True
     ).returncode = 0  # whoever it is, init's to bury
-    agents.wait_for(lambda: Path(managed.unit).exists() and managed.living())
+    agents.wait_for(lambda: Path(managed.unit).exists() and Path(managed.unit).read_text() and managed.living())
 
 
 @pytest.mark.parametrize("code", [BOMB, WATCH], ids=["bomb", "watchmen"])

@@ -176,8 +176,13 @@ def test_what_a_job_writes_is_not_believed_and_who_cancelled_is_told(slurm, peop
     real = ann.submit("pf_real", OOM)
     slurm.wait(lambda: len(slurm("squeue", "-h", "-t", "R", "-j", f"{ended},{rooted},{termed}").splitlines()) == 3)
     ann("scancel", ended)
-    ann("scancel", "--batch", "--signal=TERM", termed)
     slurm("scancel", rooted)
+
+    def signalled():  # what comes before the script has begun is lost
+        ann("scancel", "--quiet", "--batch", "--signal=TERM", termed)
+        return "RUNNING" not in slurm("squeue", "-h", "-t", "all", "-j", termed, "-o", "%T")
+
+    slurm.wait(signalled)
     over(slurm, liar, ended, rooted, termed, real)
     records = seen(runbook("probe", "slurm", "names=pf_*", "since=1h", "--format", "json"))
     assert {job: told["verdict"] for job, told in records.items()} == {

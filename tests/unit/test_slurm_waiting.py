@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 
 import pytest
@@ -11,6 +13,7 @@ from runbook.modules.host import Host
 from runbook.modules.slurm import accounts, asked, queue, seeing, waiting
 
 S = queue.SEPARATOR
+TICKS = itertools.count()  # their answers are shared by all processes of one parent
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,7 @@ def test_the_parts_of_one_job_are_one_lineage_told_by_the_part_that_failed():
 
 def looks(answer, count=3):
     """What as many looks of one tick get that begin while the first is still asking, and how often was asked."""
-    begun, found, calls = threading.Event(), [], []
+    begun, found, calls, tick = threading.Event(), [], [], f"{os.getpid()}-{next(TICKS)}"
 
     def ask():
         calls.append(1)
@@ -77,7 +80,7 @@ def looks(answer, count=3):
 
     def look():
         try:
-            found.append(asked.once(Host(moment={}), "squeue", (id(answer),), 0.0, ask))
+            found.append(asked.once(Host(moment={}), "squeue", (tick,), 0.0, ask))
         except Unclear as error:
             found.append(str(error))
 
