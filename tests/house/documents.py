@@ -22,6 +22,7 @@ _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _SRC = re.compile(r'src="(?P<target>[^"]+)"')
 _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?([+-]\d{4})?"), "DATE"),
+    (re.compile(r"\buntil DATE\b"), "until CLOCK"),  # shortly before midnight it is tomorrow
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "DAY"),
     (re.compile(r"\b\d\d:\d\d(?::\d\d)?\b"), "CLOCK"),
     (re.compile(r"/tmp/runbook-\w+"), "SCRATCH"),
@@ -29,11 +30,11 @@ _CHANGING = (
     (re.compile(r"\b[0-9a-f]{8}\b"), "ID"),
     (re.compile(r"\b(?:\d+(?:\.\d+)?(?:ms|[smhd]))+\b"), "TIME"),
     (re.compile(r"\b(?:now|TIME ago) \("), "AGO ("),
+    (re.compile(r" \(TIME\)"), ""),  # a step that took less than a tenth of a second does not tell
     (re.compile(r"/\S*/python3?[.\d]*\b"), "PYTHON"),
 )
 _OF_HOSTS = (
     (re.compile(r"\bTIME to TIME\b"), "TIME"),  # longer here than there, or on all the same
-    (re.compile(r" \(TIME\)"), ""),  # a step that took less than a tenth of a second on all of them does not tell
 )
 _FLEETS = frozenset({"fleet.md"})  # pages whose consoles are about many hosts
 

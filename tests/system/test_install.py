@@ -248,7 +248,7 @@ def test_a_confined_watch_can_do_all_that_its_steps_do_and_little_else(machine, 
         "/etc/systemd/system/try.service", f"[Service]\nType=oneshot\nExecStart=/bin/sh /root/try.sh\n{settings}"
     )
     machine.sh("systemctl daemon-reload; systemctl start try || :")
-    said = machine.sh("journalctl --no-pager -o cat -u try")
+    said = machine.sh("journalctl --sync; journalctl --no-pager -o cat -u try")
     assert [why for why in tried.values() if said.count(why) < list(tried.values()).count(why)] == [], said
 
 

@@ -179,7 +179,7 @@ def test_what_a_job_writes_is_not_believed_and_who_cancelled_is_told(slurm, peop
     slurm("scancel", rooted)
 
     def signalled():  # what comes before the script has begun is lost
-        ann("scancel", "--quiet", "--batch", "--signal=TERM", termed)
+        slurm("scancel", "--quiet", "--batch", "--signal=TERM", termed, check=False)
         return "RUNNING" not in slurm("squeue", "-h", "-t", "all", "-j", termed, "-o", "%T")
 
     slurm.wait(signalled)
