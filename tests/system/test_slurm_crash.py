@@ -101,7 +101,9 @@ def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, sl
         slurm.wait(lambda: slurm("sacctmgr", "-n", "show", "cluster", check=False).strip())
         slurm.wait(lambda: well(*(f"dbd{number}" for number in range(3))), told=states)
         time.sleep(2)
-    found = slurm_lineages.runs(slurm)
+    found = slurm_lineages.runs(
+        slurm, f"--name={','.join(f'k_{name}' for name in sent)}"
+    )  # others have jobs there, too
     jobs_of = {
         name: [*dict.fromkeys(run.job for run in found[job])] for name, job in sent.items()
     }  # requeued: the same
