@@ -7,12 +7,14 @@ import statistics
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from runbook.engine.fleet import Agent, Spec
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
@@ -96,3 +98,14 @@ def _run(argv: Sequence[str], environment: Mapping[str, str] | None) -> float:
     if done.returncode:
         sys.exit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return taken
+
+
+def looked(agent: Agent, specs: list[Spec]) -> list[Spec]:
+    """Look once, end where a detector can't see, and return the looks of the next tick."""
+    from runbook.engine.model import Seen  # most benchmarks import nothing of ours
+
+    looks = agent.probe(specs)
+    told = {name: look for name, look in looks.items() if not isinstance(look, Seen)}
+    if told:
+        sys.exit(f"not every detector sees: {told}")
+    return [replace(spec, state=looks[spec.id].state) for spec in specs]  # type: ignore[union-attr]

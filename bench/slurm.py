@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ import measure
 
 from runbook.engine.fleet import Spec, local
 from runbook.engine.language import params as parameters
-from runbook.engine.model import Seen
 from runbook.modules import catalogue
 from runbook.modules.slurm import accounts, queue
 
@@ -80,23 +78,15 @@ def _ticks(agent: Agent, count: int) -> tuple[list[float], float, float]:
     params = {"names": ["*"], "users": ["*"], "healthy": False, "since": "1d"}
     params = parameters.coerce(catalogue.probe("slurm"), params)
     specs = [Spec(name, "slurm", params) for name in ("job failed", "job needs a person")]
-    specs = _looked(agent, specs)  # the failed are read once
+    specs = measure.looked(agent, specs)  # the failed are read once
     pid = agent._link._ended.__self__._pid  # type: ignore[attr-defined]  # noqa: SLF001 -- whose time is measured
     wall, before = [], _spent(pid)
     for _ in range(count):
         begun = time.perf_counter()
-        specs = _looked(agent, specs)
+        specs = measure.looked(agent, specs)
         wall.append(time.perf_counter() - begun)
         time.sleep(max(0.0, 5.5 - wall[-1]))  # after that, a question is asked anew
     return wall, (_spent(pid) - before) / count, max(_memories(pid))
-
-
-def _looked(agent: Agent, specs: list[Spec]) -> list[Spec]:
-    looks = agent.probe(specs)
-    told = {name: look for name, look in looks.items() if not isinstance(look, Seen)}
-    if told:
-        sys.exit(f"not every detector sees: {told}")
-    return [replace(spec, state=looks[spec.id].state) for spec in specs]  # type: ignore[union-attr]
 
 
 def _check(root: Path) -> float:

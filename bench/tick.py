@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ import measure
 
 from runbook.engine.fleet import Spec, local
 from runbook.engine.language import params as parameters
-from runbook.engine.model import Seen
 from runbook.modules import catalogue
 
 if TYPE_CHECKING:
@@ -60,7 +58,7 @@ def _ticks(agent: Agent, specs: list[Spec], count: int, host: Path) -> tuple[lis
     """Return the milliseconds of each tick, and the mean processor time of one."""
     agent.ready()
     for _ in range(3):
-        specs = _looked(agent, specs)
+        specs = measure.looked(agent, specs)
         time.sleep(_PAUSE)  # in which the agent imports what its workers had to
     wall = []
     pid = agent._link._ended.__self__._pid  # type: ignore[attr-defined]  # noqa: SLF001 -- whose time is measured
@@ -70,18 +68,10 @@ def _ticks(agent: Agent, specs: list[Spec], count: int, host: Path) -> tuple[lis
             log.write(f"step {number} loss 0.{number}\n")
         (host / "status-1.json").write_text(json.dumps({"step": number, "loss": 1 / (number + 1)}))
         begun = time.perf_counter()
-        specs = _looked(agent, specs)
+        specs = measure.looked(agent, specs)
         wall.append((time.perf_counter() - begun) * 1000)
         time.sleep(_PAUSE)
     return wall, (_spent(pid) - before) * 1000 / count
-
-
-def _looked(agent: Agent, specs: list[Spec]) -> list[Spec]:
-    looks = agent.probe(specs)
-    told = {name: look for name, look in looks.items() if not isinstance(look, Seen)}
-    if told:
-        sys.exit(f"not every detector sees: {told}")
-    return [replace(spec, state=looks[spec.id].state) for spec in specs]  # type: ignore[union-attr]
 
 
 def _specs(root: Path, port: int, pid: int, *, gpus: bool) -> list[Spec]:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import slurm_lineages
-from watching import Watching
+from watching import Watching, until
 
 ONCE = "while [ ! -e {until} ]; do sleep 0.1; done; f=been.$SLURM_JOB_NAME; [ -e $f ] && exit 0; touch $f; exit 1"
 SBATCH = """#!/bin/sh
@@ -89,7 +89,8 @@ def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, sl
         slurm.wait(lambda: saved.stat().st_mtime > running)  # what it has not saved, Slurm itself forgets
         slurm.kill("slurmctld")
         go.touch()
-        time.sleep(1)  # the jobs end, and nobody takes note of it
+        been = [go.with_name(f"been.k_ctld{number}") for number in range(4)]
+        until(lambda: all(each.exists() for each in been))  # the jobs end, and nobody takes note of it
         slurm.controller("-s")
         slurm.wait(lambda: well(*(f"ctld{number}" for number in range(4))), told=states)
 
@@ -100,7 +101,8 @@ def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, sl
         slurm.accounting()
         slurm.wait(lambda: slurm("sacctmgr", "-n", "show", "cluster", check=False).strip())
         slurm.wait(lambda: well(*(f"dbd{number}" for number in range(3))), told=states)
-        time.sleep(2)
+        send("last")
+        slurm.wait(lambda: well("last"), told=states)  # whatever it had left to send, it has sent by now
     found = slurm_lineages.runs(
         slurm, f"--name={','.join(f'k_{name}' for name in sent)}"
     )  # others have jobs there, too
