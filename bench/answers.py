@@ -1,6 +1,7 @@
 """What the journal answers cost when it is large: `status` and `stats` over a million events.
 
-Measured is the processor time of the whole command, start-up and all, so that other work on the machine does not count.
+Measured is the whole command by the clock, start-up and all, as a person waits for it; its processor time stands beside
+it, since other work on the machine makes the clock dearer.
 """
 
 from __future__ import annotations
@@ -43,19 +44,27 @@ def results(rounds: int) -> list[measure.Result]:
         path = Path(os.environ.get("RUNBOOK_BENCH_JOURNAL") or f"{folder}/journal.db")
         if not path.exists():
             fill(path, EVENTS)
+        open_journal(str(path)).close()  # one that an earlier version made is brought forward
         some = next(iter(_incident_ids(path)))
         asked = {name: name.replace("ID", some).split() for name in LIMITS}
         taken = {name: [_cost(words, path) for _ in range(rounds + 1)][1:] for name, words in asked.items()}
     return [
         measure.Result(
-            f"processor time of `runbook {name}` over {EVENTS:,} events",
-            min(runs),  # what shares a core with us makes the others dearer
+            f"`runbook {name}` over {EVENTS:,} events",
+            statistics.median(took for took, _ in runs),
             LIMITS[name],
             "s",
-            (f"median {statistics.median(runs):.3f} s, at most {max(runs):.3f} s, {len(runs)} runs",),
+            (
+                f"by the clock {_told([took for took, _ in runs])}",
+                f"processor time {_told([busy for _, busy in runs])}, {len(runs)} runs",
+            ),
         )
         for name, runs in taken.items()
     ]
+
+
+def _told(seconds: Sequence[float]) -> str:
+    return f"{min(seconds):.3f} to {max(seconds):.3f} s, median {statistics.median(seconds):.3f} s"
 
 
 def fill(path: Path, events: int, now: float | None = None) -> None:
@@ -137,12 +146,14 @@ def _incident_ids(path: Path) -> list[str]:
         return [row.id for runbook in RUNBOOKS for row in journal.open_incidents(runbook)]
 
 
-def _cost(words: Sequence[str], path: Path) -> float:
-    """Return the processor seconds of one command."""
+def _cost(words: Sequence[str], path: Path) -> tuple[float, float]:
+    """Return the seconds that one command takes, and those of a processor."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     env = {**os.environ, "RUNBOOK_JOURNAL": str(path)}
+    began = time.perf_counter()
     done = subprocess.run([measure.RUNBOOK, *words], env=env, capture_output=True, text=True, timeout=120, check=False)
+    took = time.perf_counter() - began
     if done.returncode not in (0, 2, 3, 4):
         sys.exit(f"runbook {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

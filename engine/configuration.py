@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from dataclasses import field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.errors import UserError
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +38,7 @@ def read(environment: Mapping[str, str] | None = None) -> Configuration:
     Raises:
         UserError: a file is no TOML, holds what means nothing, or the one that `$RUNBOOK_CONFIG` names is not there.
     """
-    found = [(str(path), table) for path in _places(os.environ if environment is None else environment)
+    found = [(path, table) for path in _places(os.environ if environment is None else environment)
              if (table := _table(path)) is not None]  # fmt: skip
     merged: dict[str, dict[str, Any]] = {name: {} for name in _TABLES}
     for _, table in reversed(found):
@@ -55,22 +53,22 @@ def read(environment: Mapping[str, str] | None = None) -> Configuration:
     return Configuration(merged["defaults"], merged["notify"], merged["alerts"], files)
 
 
-def user_file(environment: Mapping[str, str]) -> Path:
+def user_file(environment: Mapping[str, str]) -> str:
     """Return where a user's own file is."""
-    home = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME') or Path('~').expanduser()}/.config"
-    return Path(home) / "runbook" / "config.toml"
+    home = environment.get("XDG_CONFIG_HOME") or f"{environment.get('HOME') or os.path.expanduser('~')}/.config"
+    return f"{home}/runbook/config.toml"
 
 
-def _places(environment: Mapping[str, str]) -> list[Path]:
+def _places(environment: Mapping[str, str]) -> list[str]:
     named = environment.get("RUNBOOK_CONFIG")
     if not named:
-        return [Path(NAME), user_file(environment)]
-    if not Path(named).exists():
+        return [NAME, user_file(environment)]
+    if not os.path.exists(named):
         raise UserError("the configuration is not there", where=f"$RUNBOOK_CONFIG: {named}")
-    return [Path(named)]
+    return [named]
 
 
-def _table(path: Path) -> dict[str, dict[str, Any]] | None:
+def _table(path: str) -> dict[str, dict[str, Any]] | None:
     """Return a file's tables; None where there is none, or somebody else could have written it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe is not waited for
@@ -87,7 +85,7 @@ def _table(path: Path) -> dict[str, dict[str, Any]] | None:
             os.close(descriptor)
             return None
         distrust = _distrust(path, about)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 -- it is open
+        with open(descriptor, "rb") as file:
             if distrust:
                 _unread(path, distrust)
                 return None
@@ -95,11 +93,11 @@ def _table(path: Path) -> dict[str, dict[str, Any]] | None:
 
             table = tomllib.load(file)
     except ValueError as error:
-        raise UserError(f"this is no TOML: {error}", where=str(path)) from error
+        raise UserError(f"this is no TOML: {error}", where=path) from error
     return _checked(path, table)
 
 
-def _distrust(path: Path, about: os.stat_result) -> str:
+def _distrust(path: str, about: os.stat_result) -> str:
     """Say why a file is not believed: who writes in it may have commands run; empty when nobody else does."""
     me = os.geteuid()
     if about.st_uid not in {0, me}:
@@ -114,18 +112,18 @@ def _distrust(path: Path, about: os.stat_result) -> str:
     return ""
 
 
-def _unread(path: Path, why: str) -> None:
+def _unread(path: str, why: str) -> None:
     sys.stderr.write(f"warning: {path} is not read: {why}\n")
 
 
-def _checked(path: Path, table: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _checked(path: str, table: dict[str, Any]) -> dict[str, dict[str, Any]]:
     from runbook.engine.language.nearest import nearest
 
     for name, values in table.items():
         if name not in _TABLES:
             near = nearest(name, _TABLES)
             mend = f"did you mean [{near}]?" if near else f"there are {', '.join(f'[{each}]' for each in _TABLES)}"
-            raise UserError(f"`{name}` means nothing here", where=str(path), mend=mend)
+            raise UserError(f"`{name}` means nothing here", where=path, mend=mend)
         if not isinstance(values, dict):
-            raise UserError(f"`{name}` is a table", where=str(path), mend=f"write [{name}] and its keys below")
+            raise UserError(f"`{name}` is a table", where=path, mend=f"write [{name}] and its keys below")
     return table

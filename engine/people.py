@@ -6,9 +6,8 @@ Part of the ground: the journal keeps it, the guards ask it, the commands write 
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 -- a frozen class looks at its types
-from dataclasses import field
 
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen
 
 
 @frozen

@@ -41,6 +41,7 @@ def main(base: str, requests: int, answers: int) -> int:
     except OSError as error:
         os.write(answers, wire.encode({"error": f"the agent's directory {base} can't be used: {error}"}))
         return 1
+    look.of_agent(base)
     agent = Agent(ledger, requests, answers, code)
     return agent.serve()
 

@@ -75,7 +75,7 @@ class Host:
     kept: Dict[str, Any] = field(default_factory=dict)  # what it wants to be given next time
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     moment: Optional[Dict[str, Any]] = None  # what looks of one moment share; a step shares nothing
-    base: str = ""  # the agent's own directory; only steps are told
+    base: str = ""  # the agent's own directory
     about: Mapping[str, Any] = field(default_factory=dict)  # a step's host, runbook, incident, detector and subject
     hide: Tuple[str, ...] = ()  # secrets that a step which gathers must take out of what it finds
     notes: List[str] = field(default_factory=list)  # what a step tells beside its actions

@@ -26,6 +26,7 @@ _ELSEWHERE = "what can be heard is not told by a look under a `python` of its ow
 _INDEX = struct.Struct("!I")
 _TOGETHER = {"daemon": 0, "process": 1, "gpu": 2, "health": 4}  # probes that share what they ask for; who sleeps, last
 _ANYWHERE = 3
+_own: Dict[str, str] = {}  # of this process: `base`, its agent's own directory
 _probes: Dict[str, Tuple[Mapping[str, Any], Probe]] = {}  # of the process that looks, by the looks' names
 _SHARED = {"psutil", "pynvml", "runbook", *getattr(sys, "stdlib_module_names", ())}
 
@@ -49,7 +50,7 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
     moment = {} if moment is None else moment
     if "env" not in moment:
         moment["env"] = _environment()
-    host = Host(remembered=spec.get("state") or {}, env=moment["env"], moment=moment)
+    host = Host(remembered=spec.get("state") or {}, env=moment["env"], moment=moment, base=_own.get("base", ""))
     seen: List[Record] = []
     try:
         answer["records"] = _records(spec, host, seen)
@@ -84,6 +85,11 @@ def look(spec: Mapping[str, Any], moment: Optional[Dict[str, Any]] = None) -> Di
         _listen(spec, host, seen, answer, moment)
         answer[COST] = sum(os.times()[:4]) - sum(spent[:4]) + answer["duration"] / _WAITED
     return answer
+
+
+def of_agent(base: str) -> None:
+    """Say which directory is the agent's own: there a step leaves what a look is to know."""
+    _own["base"] = base
 
 
 def _listen(

@@ -20,7 +20,7 @@ def main() -> None:
     try:
         if sys.argv[1:] == ["--version"]:
             sys.stdout.write(f"runbook, version {__version__}\n")
-        else:
+        elif sys.argv[1:2] != ["status"] or (code := _status()) is None:
             from runbook.engine.cli._commands import runbook
 
             code = runbook.main(prog_name="runbook", standalone_mode=False)
@@ -31,6 +31,13 @@ def main() -> None:
         code = _ending.told(error, sys.argv[1:])
     gc.freeze()  # the interpreter would search all of it once more on its way out
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _status() -> int | None:
+    """Answer what is asked most often, by every prompt and probe; None where it is not asked in plain words."""
+    from runbook.engine.cli import _standing
+
+    return _standing.direct(sys.argv[2:])
 
 
 def _opened() -> None:

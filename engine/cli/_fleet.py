@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -118,8 +119,9 @@ def reach(given: Mapping[str, Any]) -> Reach:
     )
 
 
+@cache
 def ask(prompt: str) -> str:
-    """Ask the person at the terminal; what is typed is not shown."""
+    """Ask the person at the terminal, once; what is typed is not shown."""
     import getpass
 
     from runbook.engine.report import board

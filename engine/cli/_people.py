@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,9 +58,9 @@ def opened(path: str | None) -> Journal:
     from runbook.engine.journal.store import open_journal
 
     place = location.choose(path)
-    if not place.exists():
+    if not os.path.exists(place):  # noqa: PTH110 -- a text
         raise UserError(
-            "there is no journal", where=str(place), mend="name it with --journal PATH, as the passes are given it"
+            "there is no journal", where=place, mend="name it with --journal PATH, as the passes are given it"
         )
     return open_journal(path)
 

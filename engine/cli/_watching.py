@@ -45,6 +45,15 @@ def files(words: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def present(words: tuple[str, ...]) -> list[str]:
+    """Return the runbooks that are meant, as far as there are any."""
+    found: list[str] = []
+    for word in words:
+        with contextlib.suppress(UserError, OSError):
+            found += files((word,))
+    return found
+
+
 def exposed(paths: Iterable[str]) -> list[str]:
     """Say of each file that others than this user and root can change it: they decide what a watch does."""
     from runbook.modules.bootstrap import others_write

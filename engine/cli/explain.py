@@ -68,7 +68,7 @@ def command(what: str, host: str, journal: str | None, form: str, **more: Any) -
 
 
 def _incident(book: Journal, start: str, *, full: bool) -> tuple[dict[str, Any], list[str]]:
-    from runbook.engine.cli.status import at_work
+    from runbook.engine.cli._standing import at_work
     from runbook.engine.journal.ask import find
     from runbook.engine.journal.ask.story import story
     from runbook.engine.report import story as report

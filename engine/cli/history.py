@@ -99,7 +99,7 @@ def command(
         runbook history --detector "server down" --format json
         runbook history --state unhealed --state interrupted --since 30d
     """
-    from runbook.engine.cli.status import at_work
+    from runbook.engine.cli._standing import at_work
     from runbook.engine.journal import queries
     from runbook.engine.journal.store import open_journal
     from runbook.engine.report import past

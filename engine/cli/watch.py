@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from runbook.engine.cli import _admitting, _fleet, _names, _watching
+from runbook.engine.cli import _admitting, _fleet, _names, _reading, _watching
 from runbook.engine.cli import _options as options
 from runbook.engine.errors import UserError
 from runbook.engine.model import Impact, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from runbook.engine.start import Request
-    from runbook.engine.watching.roster import Loaded
 
 
 @click.command("watch", short_help="For ever: look on a schedule and when something happens, and heal.")
@@ -72,7 +68,8 @@ def command(**given: Any) -> int:
 
 
 def _watch(given: Mapping[str, Any]) -> int:
-    from runbook.engine.watching.watch import Hidden, Options, Watch
+    from runbook.engine.watching.audience import Hidden
+    from runbook.engine.watching.watch import Options, Watch
 
     if given["list_hosts"]:
         admitted = _admitting.admit(
@@ -92,9 +89,6 @@ def _watch(given: Mapping[str, Any]) -> int:
         telling=_watching.telling(given),
     )
 
-    def load(before: Loaded | None) -> Loaded:
-        return _load(given, shard, before)
-
     hidden = Hidden()
     with (
         _watching.log(given, hidden) as log,
@@ -102,9 +96,10 @@ def _watch(given: Mapping[str, Any]) -> int:
         _watching.forgetting(given["journal"], given["retain"]) as forget,
     ):
         watch = Watch(
-            load,
+            partial(_reading.load, given, shard),
             chosen,
             log,
+            gather=partial(_reading.gather, given),
             observers=[] if metrics is None else [metrics.observer],
             gauges=metrics,
             alerts=_watching.alerts(given["alerts"]),
@@ -112,85 +107,6 @@ def _watch(given: Mapping[str, Any]) -> int:
             forget=forget,
         )
         return watch.go()
-
-
-def _load(given: Mapping[str, Any], shard: Callable[[str], bool] | None, before: Loaded | None) -> Loaded:
-    """Read everything anew; at the start, where nothing was before, whatever is wrong ends the command."""
-    from runbook.engine import intake, start
-    from runbook.engine.among import Among
-    from runbook.engine.install.outgrown import outgrown
-    from runbook.engine.language import load
-    from runbook.engine.watching.reloading import of_inventory
-    from runbook.engine.watching.roster import Loaded
-
-    files = _watching.files(given["runbooks"])
-    if before is None:
-        admitted = _admitting.admit("watch", {**given, "runbooks": files}, operations=True, commits=True)
-        if admitted.findings:
-            _admitting.refuse(admitted.findings)
-            raise SystemExit(1)
-        _fleet.warn(admitted.among)
-        among = admitted.among
-    else:
-        folders = {os.path.dirname(load.locate(path)) for path in files} if given["inventories"] else set()  # noqa: PTH120
-        among = Among(_fleet.reach(given), folders.pop() if len(folders) == 1 else None)
-    found = Loaded(among)
-    names: dict[str, str] = {}
-    for path in sorted(files, key=lambda path: before is not None and path not in before.requests):
-        try:
-            alone = {**given, "runbooks": [path]}
-            admitted = _admitting.admit("watch", alone, operations=True, commits=True, among=among)
-            if admitted.findings:
-                first = admitted.findings[0]
-                raise UserError(first.message, where=str(first.span), mend=first.hint or "")  # noqa: TRY301
-            (request,) = admitted.requests
-            intake.secrets_of(request.runbook, request.secrets)  # what can't be read is told now, and not by each run
-            start.channels_of(request.runbook)
-            if request.runbook.name in names:
-                what = f"`{request.runbook.name}` is the name of {names[request.runbook.name]}, too"
-                raise UserError(what, where=path, mend="a journal knows a runbook by its name: rename one")  # noqa: TRY301
-        except (UserError, OSError) as error:
-            found.problems[path] = error.line if isinstance(error, UserError) else str(error)
-            continue
-        names[request.runbook.name] = path
-        request = _watching.adjusted(_part(request, shard), given)
-        if shard is not None and not request.hosts:
-            continue  # none of its hosts is in this part
-        found.requests[path] = request
-        found.digests[path] = _digest(request)
-    if before is None:
-        _watching.ends(found.requests.values(), given)
-    sources = [each for source in given["inventories"] for each in of_inventory(source)]
-    origins = [file for request in found.requests.values() for file in _origins(request)]
-    unit = _watching.unit()
-    said = outgrown(list(found.requests.values()), unit) if unit else ""
-    found.warnings = [*_watching.exposed(origins), *([said] if said else [])]
-    found.files = tuple(dict.fromkeys([*given["runbooks"], *files, *origins, *sources]))
-    return found
-
-
-def _part(request: Request, shard: Callable[[str], bool] | None) -> Request:
-    from dataclasses import replace
-
-    if shard is None:
-        return request
-    return replace(request, hosts=tuple(host for host in request.hosts if shard(host.name)))
-
-
-def _origins(request: Request) -> list[str]:
-    files = (request.runbook.file, *(detector.origin for detector in request.runbook.detectors))
-    return [file for file in files if file]
-
-
-def _digest(request: Request) -> str:
-    """Return what is another where a runbook, or what an inventory says of its hosts, is another."""
-    found = hashlib.sha256()
-    for file in dict.fromkeys(_origins(request)):
-        found.update(Path(file).read_bytes())
-    for host in request.hosts:
-        found.update(repr((host.name, sorted(host.groups), sorted(host.written.items()))).encode())
-    found.update(repr((request.size, sorted(request.users.items()))).encode())
-    return found.hexdigest()
 
 
 def _shard(text: str) -> Callable[[str], bool] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from runbook.engine.decide.guards import Refusal, moment
-from runbook.engine.language.units import format_duration
+from runbook.engine.language.amounts import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from runbook.engine.language.units import format_duration
+from runbook.engine.language.amounts import format_duration
 from runbook.engine.model import Impact, Mode
 from runbook.modules.frozen import frozen
 

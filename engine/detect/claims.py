@@ -93,7 +93,7 @@ def claim(cause: Kind, one: Kind) -> Claim | None:
             or (not both and (cause.id == one.id or cause.rank >= one.rank))
         )
         return Claim(said=True, turns=turns)
-    if (one.role, cause.role) in _LIKELY and not (one.role == cause.role and one.says(cause)):
+    if (one.role, cause.role) in _LIKELY and (cause.role == "root" or not one.says(cause)):
         return Claim(said=False, turns=ROLES[cause.role] < ROLES[one.role])
     if one.hangs and cause.kills and cause.depth <= one.depth and not one.says(cause):
         return Claim(said=False, turns=True)

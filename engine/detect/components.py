@@ -9,7 +9,6 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.detect import breaker as breakers
-from runbook.engine.model import Lacking, Record, Seen
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.detect.attempts import Attempt
     from runbook.engine.detect.breaker import Breaker
-    from runbook.engine.model import Look, Runbook
+    from runbook.engine.model import Look, Record, Runbook
     from runbook.engine.people import Reset
 
 WINDOW: Final = 20  # attempts, unless the component says otherwise
@@ -172,6 +171,8 @@ def look(
         resets: what people have set back.
         ill: the level that detectors' incidents give components.
     """
+    from runbook.engine.model import Lacking, Seen  # which `runbook status` has no need of
+
     names = [wanted] if wanted is not None else list(fed(runbook))
     told = {
         name: health(since(attempts.get((host, name), ()), name, host, resets)[-window(runbook, name) :])
@@ -186,6 +187,8 @@ def look(
 
 
 def _record(name: str, seen: Health, found: str) -> Record:
+    from runbook.engine.model import Record
+
     fields = {
         "name": name,
         "error_rate": seen.error_rate,

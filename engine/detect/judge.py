@@ -27,6 +27,7 @@ class Verdict:
     record: Record
     times: tuple[float, ...] = ()  # of an event detector: when each matching event was
     sights: tuple[Mapping[str, Any], ...] = ()  # the same: which signatures of the catalogue were seen
+    events: tuple[Record, ...] = ()  # the same: all that matched, of which `record` stands for all
 
 
 def judge(
@@ -157,7 +158,7 @@ def _by_subject(judged: Sequence[Verdict], now: float) -> list[Verdict]:
         first = min(held, key=_follows, default=several[0])
         shown = sights.of((verdict.record.fields for verdict in held), now)
         times = tuple(at for verdict in several for at in verdict.times)
-        found.append(replace(first, times=times, sights=shown))
+        found.append(replace(first, times=times, sights=shown, events=tuple(verdict.record for verdict in held)))
     return found
 
 

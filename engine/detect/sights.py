@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.detect.sightings import ADVICE, Seen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from runbook.engine.detect.sightings import Sign
 
@@ -38,7 +38,7 @@ def of(records: Iterable[Mapping[str, Any]], now: float) -> tuple[Sight, ...]:
     for number, fields in enumerate(records):
         if not fields.get("role"):
             continue
-        time, line, gpu = fields.get("time"), fields.get("line_no"), fields.get("gpu")
+        time, gpu = fields.get("time"), fields.get("gpu")
         name = str(fields["signature"])
         sight = {
             "signature": name,
@@ -47,16 +47,20 @@ def of(records: Iterable[Mapping[str, Any]], now: float) -> tuple[Sight, ...]:
             "device": str(gpu) if gpu is not None and name.startswith(_KERNEL) else "",
             "job": str(fields.get("job") or ""),
             "path": str(fields.get("path") or ""),
-            "line": line if isinstance(line, int) else number,
+            "line": _line(fields, number),
             "time": float(time) if isinstance(time, int | float) else now,
             "count": 1,
         }
-        known = found.get(_kind(sight))
-        if known is not None:
+        known = found.setdefault(_kind(sight), sight)
+        if known is not sight:
             known["count"] += 1
-        elif len(found) < MOST:
-            found[_kind(sight)] = sight
-    return tuple(found.values())
+    return _most(found.values())
+
+
+def shows(fields: Mapping[str, Any], number: int, sight: Sight) -> bool:
+    """Tell whether a record of those that `of` was given, the `number`-th, is the one that a sight was made from."""
+    place = str(fields.get("signature")), str(fields.get("path") or ""), _line(fields, number)
+    return place == (sight["signature"], sight["path"], sight["line"])
 
 
 def merged(before: Sequence[Sight], more: Sequence[Sight]) -> tuple[Sight, ...]:
@@ -66,11 +70,8 @@ def merged(before: Sequence[Sight], more: Sequence[Sight]) -> tuple[Sight, ...]:
     found = {_kind(sight): sight for sight in before}
     for sight in more:
         known = found.get(_kind(sight))
-        if known is not None:
-            found[_kind(sight)] = {**known, "count": known["count"] + sight["count"]}
-        elif len(found) < MOST:
-            found[_kind(sight)] = sight
-    return tuple(found.values())
+        found[_kind(sight)] = sight if known is None else {**known, "count": known["count"] + sight["count"]}
+    return _most(found.values())
 
 
 def seen(sight: Sight, signs: Mapping[str, Sign], host: str, evidence: Any) -> Seen | None:
@@ -90,6 +91,25 @@ def seen(sight: Sight, signs: Mapping[str, Sign], host: str, evidence: Any) -> S
         host,
         evidence=evidence,
     )
+
+
+def _most(found: Collection[Sight]) -> tuple[Sight, ...]:
+    """Return as many as an incident carries: of hundreds of files the one that shows what no other does is the root."""
+    if len(found) <= MOST:
+        return tuple(found)
+    first: dict[tuple[str, str], Sight] = {}
+    for sight in found:
+        known = first.get(name := (sight["signature"], sight["variant"]))
+        if known is None or sight["time"] < known["time"]:
+            first[name] = sight
+    leading = {_kind(sight) for sight in first.values()}
+    ordered = sorted(found, key=lambda sight: _kind(sight) not in leading)  # stable: the others in their order
+    return tuple(ordered[:MOST])
+
+
+def _line(fields: Mapping[str, Any], number: int) -> int:
+    line = fields.get("line_no")
+    return line if isinstance(line, int) else number
 
 
 def _kind(sight: Sight) -> tuple[Any, ...]:

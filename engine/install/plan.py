@@ -69,14 +69,15 @@ def service(asked: Asked, watched: Watched) -> Service:
     program = words.program()
     needed = [program[0], *refusals.sources(each.runbook for each in watched.requests)]
     needed += [path for path in words.paths(asked.words, written=False) if os.path.exists(path)]  # noqa: PTH110
+    needed.append(os.path.dirname(journal))  # noqa: PTH120
     return Service(
         name=named(asked, watched),
         argv=(*program, "watch", *words.given(asked.words), "--", *asked.arguments),
         runbooks=tuple(request.runbook.name for request in watched.requests),
         files=asked.arguments,
-        journal=str(journal),
+        journal=journal,
         settings=tuple(settings(found)),
-        needed=tuple(dict.fromkeys(filter(lambda path: path.startswith("/"), [*needed, str(journal.parent)]))),
+        needed=tuple(dict.fromkeys(path for path in needed if path.startswith("/"))),
         grace=asked.grace,
         environment=words.environment(system=watched.system, homes=unseen),
         environment_file=asked.environment_file,
@@ -89,7 +90,7 @@ def service(asked: Asked, watched: Watched) -> Service:
 
 def written(asked: Asked, *, system: bool) -> tuple[str, ...]:
     """Return the directories that the watch writes in beside its state directory: they are there, or their parents."""
-    places = [str(location.choose(asked.journal).parent)]
+    places = [os.path.dirname(location.choose(asked.journal))]  # noqa: PTH120
     named = words.paths(asked.words, written=True)
     places += [path if os.path.isdir(path) else os.path.dirname(path) for path in named]  # noqa: PTH112, PTH120
     agents = os.environ.get("RUNBOOK_AGENT_DIR")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 64 << 20
 _MAX_WORDS: Final = 1 << 16  # of what it says on stderr
 _PIECE: Final = 1 << 20
+_running: set[int] = set()  # their process groups
 
 
 class NoProgram(UserError):
@@ -53,6 +54,7 @@ def run(command: Sequence[str], deadline: float) -> Said:
         reason = (error.strerror or str(error)).lower()
         raise NoProgram(f"this program can't be run: {reason}", where=command[0],
                         mend="check its first line (#!) and its mode") from None  # fmt: skip
+    _running.add(process.pid)
     try:
         out, words = _heard(process, command, deadline)
         code = process.wait(max(0.0, deadline - time.monotonic()))
@@ -61,6 +63,13 @@ def run(command: Sequence[str], deadline: float) -> Said:
     finally:
         _end(process)
     return Said(code, out, words.decode("utf-8", "replace"))
+
+
+def end_all() -> None:
+    """End those that run, from another thread: whoever waits for one is told that it was killed."""
+    for group in tuple(_running):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
 
 
 def _heard(process: subprocess.Popen[bytes], command: Sequence[str], deadline: float) -> tuple[bytes, bytes]:
@@ -97,6 +106,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for stream in (process.stdout, process.stderr):
         if stream is not None:
             stream.close()
+    _running.discard(process.pid)
     if process.returncode is None:  # not waited for yet, so that the number is still its own
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)

@@ -10,7 +10,6 @@ from runbook.engine.journal import codec, faults
 from runbook.engine.journal.words import Words
 
 if TYPE_CHECKING:
-    import pathlib
     from collections.abc import Mapping, Sequence
 
     from runbook.engine.journal.facts import Fact, IncidentRow, IntentRow, RunStart
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 class Batch(Words):
     """The open transaction of `Journal.transaction`; of no use after it."""
 
-    def __init__(self, connection: sqlite3.Connection, place: pathlib.Path, redact: codec.Redact) -> None:
+    def __init__(self, connection: sqlite3.Connection, place: str, redact: codec.Redact) -> None:
         self._connection: sqlite3.Connection | None = connection
         self._place = place
         self._redact = redact

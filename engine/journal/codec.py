@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from runbook.engine.model import UNKNOWN
+from runbook.engine.closed_sets import UNKNOWN
 
 Redact = Callable[[str], str]
 
@@ -25,7 +25,8 @@ def as_is(text: str) -> str:
 
 def text(value: str, redact: Redact = as_is) -> str:
     """Return a text as a column can hold it: without secrets, and with lone surrogates spelled out."""
-    return redact(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    clean = redact(value)
+    return clean if clean.isascii() else clean.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def dump(value: Any, redact: Redact = as_is) -> str:
@@ -42,7 +43,7 @@ def dump(value: Any, redact: Redact = as_is) -> str:
 
 def load(column: str) -> Any:
     """Return the value that `dump` wrote."""
-    return json.loads(column, object_hook=_special)
+    return json.loads(column, object_hook=_special) if '"$' in column else json.loads(column)
 
 
 def plain(value: Any, redact: Redact = as_is, levels: int = _DEEPEST) -> Any:

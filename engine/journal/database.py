@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import sqlite3
 import time
 
@@ -11,14 +10,14 @@ from runbook.engine.errors import JournalUnusable
 from runbook.engine.journal import faults, schema
 
 
-def empty(place: pathlib.Path) -> sqlite3.Connection:
+def empty(place: str) -> sqlite3.Connection:
     """Return an empty journal in memory, for questions about one that is not there."""
     return _migrated(_connect(":memory:", 0), place)
 
 
-def to_write(place: pathlib.Path, patience: float) -> sqlite3.Connection:
+def to_write(place: str, patience: float) -> sqlite3.Connection:
     """Open the file for writing, with its tables made or migrated."""
-    connection = _connect(str(place), patience)
+    connection = _connect(place, patience)
     try:
         _refuse_foreign(connection, place)
         if _version(connection) < len(schema.MIGRATIONS):
@@ -32,9 +31,9 @@ def to_write(place: pathlib.Path, patience: float) -> sqlite3.Connection:
     return connection
 
 
-def to_read(place: pathlib.Path, patience: float) -> sqlite3.Connection:
+def to_read(place: str, patience: float) -> sqlite3.Connection:
     """Open the file for reading; nothing is made, migrated or written."""
-    address = f"{place.as_uri()}?mode=ro"
+    address = f"file://{_escaped(place)}?mode=ro"
     connection = _connect(address, patience)
     try:
         try:
@@ -57,23 +56,30 @@ def to_read(place: pathlib.Path, patience: float) -> sqlite3.Connection:
     return connection
 
 
-def _logged(place: pathlib.Path) -> bool:
+def _logged(place: str) -> bool:
     """Tell whether a run that was killed left something in the log; without it, the file alone is it all."""
-    log = place.with_name(f"{place.name}-wal")
-    return log.exists() and log.stat().st_size > 0
+    try:
+        return os.stat(f"{place}-wal").st_size > 0
+    except OSError:
+        return False
 
 
-def _copied(place: pathlib.Path, patience: float) -> sqlite3.Connection:
+def _escaped(place: str) -> str:
+    """Return a path as SQLite takes it in an address."""
+    return place.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _copied(place: str, patience: float) -> sqlite3.Connection:
     """Open a copy of the file and its log; nobody writes to them, or there would be shared memory."""
     import shutil
     import tempfile  # costs a tenth of a start-up, and is not needed on most
 
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 -- any disk but the full one
     with tempfile.TemporaryDirectory(prefix="runbook-", dir=memory) as folder:
-        copy = pathlib.Path(folder) / "journal.db"
+        copy = f"{folder}/journal.db"
         shutil.copyfile(place, copy)
-        shutil.copyfile(place.with_name(f"{place.name}-wal"), copy.with_name("journal.db-wal"))
-        connection = _connect(str(copy), patience)
+        shutil.copyfile(f"{place}-wal", f"{copy}-wal")
+        connection = _connect(copy, patience)
         try:
             _version(connection)  # opens all its files, so that their names may go
             connection.execute("PRAGMA query_only = ON")
@@ -99,37 +105,37 @@ def _named(connection: sqlite3.Connection) -> bool:
     return application == schema.APPLICATION
 
 
-def _refuse_foreign(connection: sqlite3.Connection, place: pathlib.Path) -> None:
+def _refuse_foreign(connection: sqlite3.Connection, place: str) -> None:
     """Raise where the file is not ours, or newer than we are."""
     strange = not _named(connection) and connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if strange and not _named(connection):  # else it was made between the two questions
         raise JournalUnusable(
             "the file is a database of another program, not a journal",
-            where=str(place),
+            where=place,
             mend=faults.ELSEWHERE[:1].upper() + faults.ELSEWHERE[1:],
         )
     if (version := _version(connection)) > len(schema.MIGRATIONS):
         raise JournalUnusable(
             f"the journal was written by a newer runbook (schema {version}, this one knows {len(schema.MIGRATIONS)})",
-            where=str(place),
+            where=place,
             mend=f"Upgrade runbook on this machine, or {faults.ELSEWHERE}",
         )
 
 
-def _refuse_older(version: int, place: pathlib.Path) -> None:
+def _refuse_older(version: int, place: str) -> None:
     if 0 < version < len(schema.MIGRATIONS):
         raise JournalUnusable(
             "the journal was written by an older runbook",
-            where=str(place),
+            where=place,
             mend="Run `runbook apply` once: it brings the journal up to this version",
         )
 
 
-def _refuse_read_only(place: pathlib.Path) -> None:
+def _refuse_read_only(place: str) -> None:
     if not os.access(place, os.W_OK):
         raise JournalUnusable(
             "the journal is read-only",
-            where=str(place),
+            where=place,
             mend=f"Make it writable for this user, or {faults.ELSEWHERE}",
         )
 
@@ -148,7 +154,7 @@ def _write_ahead(connection: sqlite3.Connection, patience: float) -> None:
             return
 
 
-def _migrated(connection: sqlite3.Connection, place: pathlib.Path) -> sqlite3.Connection:
+def _migrated(connection: sqlite3.Connection, place: str) -> sqlite3.Connection:
     """Bring the tables up to this version, in one transaction; another process may have done so meanwhile."""
     connection.execute("BEGIN EXCLUSIVE")
     try:

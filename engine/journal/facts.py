@@ -57,10 +57,9 @@ component.reset    component by; no host: on every host
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 -- dataclass fields
-from dataclasses import field
 from typing import Any
 
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen
 
 
 @frozen

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from runbook.engine.errors import JournalUnusable
 
 if TYPE_CHECKING:
-    import pathlib
     from collections.abc import Iterator
 
 ELSEWHERE = "name another place with --journal PATH or RUNBOOK_JOURNAL=PATH"
@@ -18,7 +17,7 @@ _LOW = 64 * 1024  # bytes: SQLite calls a full disk an I/O error where it could 
 
 
 @contextmanager
-def told(path: pathlib.Path) -> Iterator[None]:
+def told(path: str) -> Iterator[None]:
     """Let every sqlite3.Error and OSError out as JournalUnusable."""
     try:
         yield
@@ -26,10 +25,10 @@ def told(path: pathlib.Path) -> Iterator[None]:
         raise explain(error, path) from error
 
 
-def explain(error: sqlite3.Error | OSError, path: pathlib.Path) -> JournalUnusable:
+def explain(error: sqlite3.Error | OSError, path: str) -> JournalUnusable:
     """Say what is wrong with the journal at `path`, and how to mend it."""
     what, mend = _system(error, path) if isinstance(error, OSError) else _database(error, path)
-    return JournalUnusable(what, where=str(path), mend=mend[:1].upper() + mend[1:])
+    return JournalUnusable(what, where=path, mend=mend[:1].upper() + mend[1:])
 
 
 def busy(error: sqlite3.Error) -> bool:
@@ -37,18 +36,22 @@ def busy(error: sqlite3.Error) -> bool:
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _system(error: OSError, path: pathlib.Path) -> tuple[str, str]:
+def _system(error: OSError, path: str) -> tuple[str, str]:
     reason = (error.strerror or str(error)).lower()
     return (
         f"the journal can't be opened or made: {reason}",
-        f"make {path.parent} writable for this user, or {ELSEWHERE}",
+        f"make {os.path.dirname(path)} writable for this user, or {ELSEWHERE}",
     )
 
 
-def _database(error: sqlite3.Error, path: pathlib.Path) -> tuple[str, str]:
+def _database(error: sqlite3.Error, path: str) -> tuple[str, str]:
     code = _code(error)
+    folder = os.path.dirname(path)
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _full(path)):
-        return "the disk under the journal is full", f"free some space there (df {path.parent}), or {ELSEWHERE}"
+        return (
+            "the disk under the journal is full",
+            f"free some space there (df {folder}), or {ELSEWHERE}",
+        )
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return "another process holds the journal", f"see which one with `fuser {path}` and run again when it has ended"
     if code == sqlite3.SQLITE_NOTADB:
@@ -61,18 +64,21 @@ def _database(error: sqlite3.Error, path: pathlib.Path) -> tuple[str, str]:
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return (
             "the journal can't be opened" if code == sqlite3.SQLITE_CANTOPEN else "the journal is read-only",
-            f"make {path.name} and its directory {path.parent} writable for this user, or {ELSEWHERE}",
+            f"make {os.path.basename(path)} and its directory {folder} writable for this user, or {ELSEWHERE}",
         )
-    return f"the journal failed: {error}", f"look at the disk it lies on (dmesg, df {path.parent}), or {ELSEWHERE}"
+    return (
+        f"the journal failed: {error}",
+        f"look at the disk it lies on (dmesg, df {folder}), or {ELSEWHERE}",
+    )
 
 
 def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _full(path: pathlib.Path) -> bool:
+def _full(path: str) -> bool:
     try:
-        room = os.statvfs(path.parent)
+        room = os.statvfs(os.path.dirname(path))
     except OSError:
         return False
     return room.f_bavail * room.f_frsize < _LOW

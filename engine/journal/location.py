@@ -1,14 +1,14 @@
-"""Where the journal lies, and whether a database may lie there."""
+"""Where the journal lies, and whether a database may lie there. Paths are texts: pathlib costs a start-up."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pathlib
 
 from runbook.engine.errors import JournalUnusable
 
-SHARED = pathlib.Path("/var/lib/runbook")
-MOUNTS = pathlib.Path("/proc/self/mountinfo")
+SHARED = "/var/lib/runbook"
+MOUNTS = "/proc/self/mountinfo"
 
 # SQLite's locks and shared memory do not hold across the machines that mount these.
 NETWORK = frozenset(
@@ -21,59 +21,61 @@ NETWORK = frozenset(
 )
 
 
-def choose(given: str | None) -> pathlib.Path:
+def choose(given: str | None) -> str:
     """Return the journal's path: as given, by $RUNBOOK_JOURNAL, in /var/lib/runbook, or in the user's state."""
     named = given or os.environ.get("RUNBOOK_JOURNAL")
     if named:
-        return pathlib.Path(named).expanduser().absolute()
-    if os.access(SHARED if SHARED.is_dir() else SHARED.parent, os.W_OK | os.X_OK):
-        return SHARED / "journal.db"
+        whole = os.path.join(os.getcwd(), os.path.expanduser(named))
+        return whole if ".." in whole.split("/") else os.path.normpath(whole)  # a/link/.. need not be a
+    if os.access(SHARED if os.path.isdir(SHARED) else os.path.dirname(SHARED), os.W_OK | os.X_OK):
+        return f"{SHARED}/journal.db"
     import platformdirs
 
-    return pathlib.Path(platformdirs.user_state_dir("runbook", appauthor=False)) / "journal.db"
+    return f"{platformdirs.user_state_dir('runbook', appauthor=False)}/journal.db"
 
 
-def prepare(path: pathlib.Path) -> None:
+def prepare(path: str) -> None:
     """Make the journal's directory (700) and file (600) where they are missing.
 
     Raises:
         OSError: they can't be made.
     """
-    if not path.parent.exists():
-        path.parent.parent.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        _sync(path.parent.parent)  # SQLite itself sees to the directory that its files lie in
+    folder = os.path.dirname(path)
+    if not os.path.exists(folder):
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        _sync(os.path.dirname(folder))  # SQLite itself sees to the directory that its files lie in
     # An existing file is never opened and closed here: that would drop the locks this process holds on it.
-    if not path.exists():
-        try:
+    if not os.path.exists(path):
+        with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        except FileExistsError:
-            return
 
 
-def refuse_unfit(path: pathlib.Path) -> None:
+def refuse_unfit(path: str) -> None:
     """Raise where a journal can't lie: in place of a directory or device, or on a network file system."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise JournalUnusable(
-            "the journal is a directory", where=str(path), mend=f"Name a file: --journal {path / 'journal.db'}"
+            "the journal is a directory", where=path, mend=f"Name a file: --journal {path}/journal.db"
         )
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise JournalUnusable(
-            "the journal is a device or a pipe", where=str(path), mend="Name a file on a local disk with --journal PATH"
+            "the journal is a device or a pipe", where=path, mend="Name a file on a local disk with --journal PATH"
         )
     kind = file_system(path)
     if kind in NETWORK:
         raise JournalUnusable(
             f"the journal lies on a network file system ({kind}), where its locks do not hold",
-            where=str(path),
+            where=path,
             mend="Name a file on a local disk with --journal PATH or RUNBOOK_JOURNAL=PATH",
         )
 
 
-def file_system(path: pathlib.Path) -> str:
+def file_system(path: str) -> str:
     """Return the type of the file system that a path lies on, or "" where that can't be told."""
     try:
-        mounts = MOUNTS.read_bytes()
+        with open(MOUNTS, "rb") as file:
+            mounts = file.read()
     except OSError:
         return ""
     real = os.fsencode(os.path.realpath(path))
@@ -91,7 +93,7 @@ def file_system(path: pathlib.Path) -> str:
     return found
 
 
-def _sync(directory: pathlib.Path) -> None:
+def _sync(directory: str) -> None:
     """Let the names in a directory outlast a power cut."""
     held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -8,17 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from runbook.engine.journal import codec, database, faults, location, words
-from runbook.engine.journal.batch import Batch
 from runbook.engine.journal.facts import HoldRow, IncidentRow, IntentRow, Recovery, RunStart, StepBegun
-from runbook.engine.model import Outcome, StepStatus
 
 if TYPE_CHECKING:
-    import pathlib
     import sqlite3
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-    from runbook.engine.model import Key
+    from runbook.engine.journal.batch import Batch
+    from runbook.engine.model import Key, Outcome
     from runbook.engine.people import People
 
 PATIENCE = 10.0  # seconds to wait for another process's transaction; ours last milliseconds
@@ -46,7 +44,7 @@ def open_journal(
     place = location.choose(path)
     with faults.told(place):
         location.refuse_unfit(place)
-        if read_only and not place.exists():
+        if read_only and not os.path.exists(place):
             return Journal(place, database.empty(place), redact, exists=False)
         if read_only:
             return Journal(place, database.to_read(place, patience), redact)
@@ -74,11 +72,10 @@ class Journal:
     """One open journal. May be used by several threads; a transaction belongs to one at a time."""
 
     def __init__(
-        self, place: pathlib.Path, connection: sqlite3.Connection, redact: codec.Redact, *, exists: bool = True
+        self, place: str, connection: sqlite3.Connection, redact: codec.Redact, *, exists: bool = True
     ) -> None:
-        self.path = str(place)
+        self.path = place
         self.exists = exists  # False: nothing was ever journalled there, and this was opened to read
-        self._place = place
         self._connection = connection
         self._redact = redact
         self._lock = threading.RLock()
@@ -103,7 +100,7 @@ class Journal:
 
     def close(self) -> None:
         """Close it; what was committed stays."""
-        with self._lock, faults.told(self._place):
+        with self._lock, faults.told(self.path):
             self._connection.close()
 
     @contextmanager
@@ -113,21 +110,23 @@ class Journal:
         Args:
             durable: wait until it lies on the disk; else a power cut may take it, and a killed process does not.
         """
+        from runbook.engine.journal.batch import Batch  # which answers have no need of
+
         with self._lock:
             if self._joined is not None:
                 yield self._joined
                 return
             if self._connection.in_transaction:
                 raise RuntimeError("a transaction of the journal is open already")
-            with faults.told(self._place):
+            with faults.told(self.path):
                 if durable is not self._durable:
                     self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                     self._durable = durable
                 self._connection.execute("BEGIN IMMEDIATE")
-            batch = Batch(self._connection, self._place, self._redact)
+            batch = Batch(self._connection, self.path, self._redact)
             try:
                 yield batch
-                with faults.told(self._place):
+                with faults.told(self.path):
                     self._connection.execute("COMMIT")
             finally:
                 batch.close()
@@ -249,6 +248,8 @@ class Journal:
 
     def outcomes(self, intents: Sequence[str]) -> dict[str, Outcome]:
         """Return what became of those of some intents that are over; what they printed is not kept here."""
+        from runbook.engine.model import Outcome, StepStatus  # which answers have no need of
+
         named = ", ".join("?" * len(intents))
         rows = self.ask(f"SELECT id, outcome FROM intents WHERE ended IS NOT NULL AND id IN ({named})", intents)  # noqa: S608
         found = {}
@@ -369,7 +370,7 @@ class Journal:
     @contextmanager
     def at_one_moment(self) -> Iterator[sqlite3.Connection]:
         """Let all questions of the block be answered as of its beginning; for this room alone."""
-        with self._lock, faults.told(self._place):
+        with self._lock, faults.told(self.path):
             if self._connection.in_transaction:
                 raise RuntimeError("a transaction of the journal is open already")
             self._connection.execute("BEGIN")
@@ -380,5 +381,5 @@ class Journal:
 
     def ask(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows that answer an SQL question; for this room alone."""
-        with self._lock, faults.told(self._place):
+        with self._lock, faults.told(self.path):
             return self._connection.execute(question, values).fetchall()

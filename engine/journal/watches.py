@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping  # noqa: TC003 -- frozen classes look at their types
-from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.errors import Busy, Fenced, Hung
 from runbook.engine.journal import codec
 from runbook.engine.journal.facts import Fact
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -81,7 +81,7 @@ def locate(name: str) -> pathlib.Path:
         raise UserError(f"this can't be a file: {error}", where=name[:80]) from error
     if stem in known:
         return known[stem]
-    beside = {file.name for suffix in use.SUFFIXES for file in pathlib.Path().glob(f"*{suffix}")}
+    beside = {file.name for suffix in use.SUFFIXES for file in pathlib.Path().glob(f"*{suffix}")} - {name}
     near = nearest(name, {*use.bundled(), *beside})
     mend = f"did you mean {near}?" if near else f"give a path, or one of the bundled: {', '.join(use.bundled())}"
     raise UserError(f"there is no runbook `{name}`", mend=mend)

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from runbook.engine.language import params, units
+from runbook.engine.language import amounts, params
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind, Probe, Step
 from runbook.modules.frozen import frozen
@@ -115,7 +115,7 @@ def page(noun: Noun, name: str) -> Page:
         impact=step.impact.value if step else "none",
         idempotent=step.idempotent if step else True,
         engine=cls.engine,
-        timeout=units.format_duration(cls.timeout),
+        timeout=amounts.format_duration(cls.timeout),
         needs=step.needs if step else (),
         writes=step.writes if step else (),
         example=params.example(cls),
@@ -142,9 +142,9 @@ def _plain(kind: Kind | None, value: Any) -> Any:
         return dict(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         if kind is Kind.DURATION:
-            return units.format_duration(value)
+            return amounts.format_duration(value)
         if kind is Kind.SIZE:
-            return units.format_size(value).replace(" ", "")
+            return amounts.format_size(value).replace(" ", "")
         if kind is Kind.PERCENT:
             return f"{value:g}%"
     return value

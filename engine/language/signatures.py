@@ -5,8 +5,9 @@ It is read when somebody asks for it: the files that come with runbook, then the
 
 from __future__ import annotations
 
+import contextlib
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from runbook.modules.frozen import frozen
 from runbook.modules.logs.patterns import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from runbook.engine.language.signature_files import Part
@@ -79,7 +80,7 @@ class Catalogue:
 
     def __init__(self, signatures: Mapping[str, Signature], users: Sequence[Part] = ()) -> None:
         self.signatures = signatures
-        self._users = users
+        self.users = users
 
     def chosen(self, globs: Iterable[str]) -> tuple[Signature, ...]:
         """Return the signatures that ids and patterns of ids (`cuda.*`) name, in order of precedence.
@@ -112,7 +113,7 @@ class Catalogue:
     def xid(self) -> Mapping[int, Xid]:
         """The Xid codes, with what the user's files say of them."""
         table = dict(xids())
-        for part in self._users:
+        for part in self.users:
             for code, given in part.codes.items():
                 known = table.get(code) or Xid(code, "vendor", note="not in the bundled table")
                 told = {key: given[key] for key in ("action", "mnemonic", "meaning", "note") if key in given}
@@ -131,7 +132,30 @@ def catalogue(extra: Sequence[str] = (), *, samples: bool = False) -> Catalogue:
         RunbookInvalid: one of the user's files is wrong; carries every finding.
         UserError: a file of `extra` is not there.
     """
-    return _catalogue(files.stamp(files.users(extra)), samples)
+    if extra or samples:
+        return _catalogue(files.stamp(files.users(extra)), samples)
+    if not _kept.on or _kept.found is None:
+        _kept.found = _catalogue(files.stamp(files.users()), samples=False)
+    return _kept.found
+
+
+@contextlib.contextmanager
+def read_anew(*, well: Callable[[], bool]) -> Iterator[None]:
+    """Let the catalogue be read from its files; afterwards it stays as it is, whatever becomes of them.
+
+    Args:
+        well: tells at the end whether all who need it can use it: else they go on with what there was before.
+    """
+    before = _kept.found
+    _kept.take(None, on=False)
+    try:
+        yield
+    finally:
+        _kept.on = True
+        if before is not None and _kept.found is None:
+            _kept.found = before
+        elif before is not None and _kept.found is not None and not well():
+            _kept.found = Catalogue({**before.signatures, **_kept.found.signatures}, _kept.found.users)
 
 
 def unknown(glob: str, ids: Collection[str]) -> tuple[str, str]:
@@ -170,6 +194,21 @@ def merged(known: Mapping[str, Signature], part: Part) -> dict[str, Signature]:
         else:
             new[name] = _made(entry, part.source.file)
     return {**found, **new} if part.bundled else {**new, **found}
+
+
+@dataclass
+class _Kept:
+    """The catalogue of a process that goes on for months."""
+
+    on: bool = False  # it is not read from its files
+    found: Catalogue | None = None
+
+    def take(self, found: Catalogue | None, *, on: bool) -> None:
+        """Go on with another one."""
+        self.found, self.on = found, on
+
+
+_kept = _Kept()
 
 
 @lru_cache(maxsize=4)

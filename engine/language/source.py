@@ -6,11 +6,13 @@ Every problem becomes a finding, and parsing goes on where it can.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
 import stat
 from bisect import bisect_right
+from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from runbook.engine.language.places import Note
 from runbook.engine.model import Finding, Path, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from runbook.engine.language.places import Place
 
@@ -36,6 +38,7 @@ _FLOW = {
         rf"{_FOLD}\\(?:x[0-9a-fA-F]{{2}}|u[0-9a-fA-F]{{4}}|U[0-9a-fA-F]{{8}}|(?:\r\n|\n|\r)[ \t]*|.)|.", re.DOTALL
     ),
 }
+_record: ContextVar[dict[str, bytes] | None] = ContextVar("record", default=None)
 _MANY = 100  # findings of one file; beyond that nobody reads them
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -164,6 +167,20 @@ class Source:
         return [first, *(found.end() for found in _BREAK.finditer(self.text))]
 
 
+@contextlib.contextmanager
+def recorded() -> Iterator[dict[str, bytes]]:
+    """Give by name what is read meanwhile, as it was read: it may be something else a moment later."""
+    outer = _record.get()
+    found: dict[str, bytes] = {}
+    token = _record.set(found)
+    try:
+        yield found
+    finally:
+        _record.reset(token)
+        if outer is not None:
+            outer.update(found)
+
+
 def read(path: str | pathlib.Path) -> Source:
     """Read a file; whatever is wrong with it is in the source's problems."""
     file = str(path)
@@ -183,6 +200,8 @@ def read(path: str | pathlib.Path) -> Source:
         return _unreadable(file, f"{file} can't be read: {error.strerror or error}")
     except ValueError:  # a NUL in the name
         return _unreadable(file, "the file's name contains a NUL character")
+    if (record := _record.get()) is not None:
+        record[file] = content
     if len(content) > MAX_BYTES:
         return _unreadable(
             file, f"{file} is larger than 1 MiB", "a runbook is written by hand: split it, or check that it is one"

@@ -269,8 +269,8 @@ def _limit(value: Any) -> Limit:
 
 
 def _schedule(value: Any) -> float | str:
-    if isinstance(value, str) and (value.startswith("@") or len(value.split()) >= 4):
-        return cron.parse(value.strip())
+    if cron.meant(value):
+        return cron.parse(value)
     seconds = _seconds(value)
     if seconds == 0:
         raise ValueError("`every` must be longer than 0: write it as 30s")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.language import units
+from runbook.engine.language import cron, units
 from runbook.engine.language.nearest import nearest
 from runbook.modules.frozen import frozen
 
@@ -47,6 +47,11 @@ def refused(leaves: list[Leaf], value: Any, path: Path) -> Problem:
         hint = f"did you mean {near}?" if near else f"write one of {', '.join(map(str, choices))}"
         if not any(leaf.title in _QUANTITIES for leaf in leaves):
             return Problem(path, f"{got(value)} is none of {', '.join(map(str, choices))}", hint, code="RB014")
+    if "duration or cron expression" in {leaf.title for leaf in leaves} and cron.meant(value):
+        try:
+            cron.parse(value)
+        except ValueError as error:
+            return Problem(path, str(error), code="RB011")
     quantity = next((leaf for leaf in leaves if leaf.title in _QUANTITIES), None)
     if quantity is None:
         lowest = next((leaf.schema["minimum"] for leaf in leaves if "minimum" in leaf.schema), None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runbook.engine.errors import UserError
 from runbook.engine.journal.ask import told as past
 from runbook.engine.journal.facts import Fact
-from runbook.engine.language import units
+from runbook.engine.language import amounts
 from runbook.engine.notify.channels import hidden
 from runbook.engine.notify.posting import Posting
 from runbook.modules import catalogue, cut
@@ -139,7 +139,7 @@ class Teller:
             if ended is None and not self._well(state, detector, host, subject):
                 continue
             about = f"{name} is over on {host}" + (f": {subject}" if subject and subject != host else "")
-            lasted = f", {units.format_duration(now - sent[0].at)} after it was told first"
+            lasted = f", {amounts.format_duration(now - sent[0].at)} after it was told first"
             message = _Message(about + lasted, f"over: {name} on {host}", "cured", host, name, subject,
                                sent[-1].incident, cured=True)  # fmt: skip
             known = [each for each in dict.fromkeys(one.channel for one in sent) if each in self._channels.by_name]
@@ -183,14 +183,14 @@ class Teller:
             elif one.fault == fault and one.place == message.place and one.status == "sent":
                 again = one
         if again is not None and now - again.at < self._channels.repeat:
-            ago = units.format_duration(round(now - again.at))
-            reason = f"told of this fault {ago} ago, and again after {units.format_duration(self._channels.repeat)}"
+            ago = amounts.format_duration(round(now - again.at))
+            reason = f"told of this fault {ago} ago, and again after {amounts.format_duration(self._channels.repeat)}"
             self._facts.append(self._fact(message, channel, "held", reason, now))
             return True
         limit = self._channels.limit
         lately = [one for one in mine if one.status == "sent" and now - one.at < (limit.per or now)]
         if len(lately) >= limit.count:
-            reason = f"{limit.count} messages in {units.format_duration(limit.per or 0)} are its limit"
+            reason = f"{limit.count} messages in {amounts.format_duration(limit.per or 0)} are its limit"
             self._facts.append(self._fact(message, channel, "held", reason, now))
             return True
         return False

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from runbook.engine.decide import flapping
-from runbook.engine.detect import correlate, sights
+from runbook.engine.detect import cascade, correlate, sights
 from runbook.engine.detect import hold as holding
 from runbook.engine.model import UNKNOWN, IncidentState
 from runbook.engine.recover.state import Incident, Phase
@@ -177,6 +177,7 @@ def _in_vain(turn: Turn, key: Key) -> bool:
 def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, since: float, count: int = 1) -> Incident:
     """Open an incident."""
     host, name, subject = key
+    verdict = _leading(turn, verdict, host)
     digest = hashlib.sha256("\0".join((turn.plan.run, host, name, subject, str(turn.number()))).encode()).hexdigest()
     incident = Incident(
         digest[:8],
@@ -206,6 +207,17 @@ def open_incident(turn: Turn, detector: Detector, key: Key, verdict: Verdict, si
         when=turn.plan.condition(detector),
     )
     return turn.put(incident)
+
+
+def _leading(turn: Turn, verdict: Verdict, host: str) -> Verdict:
+    """Return what a look saw with the event that the others of it follow from, as the catalogue knows causes."""
+    known = [one for sight in verdict.sights if (one := sights.seen(sight, turn.plan.signs, host, sight)) is not None]
+    if len(known) < 2:
+        return verdict
+    known.sort(key=lambda one: (one.time or 0.0, one.source, one.line, one.key))
+    top = cascade.incidents(known)[0].root.first.evidence
+    leads = (each for number, each in enumerate(verdict.events) if sights.shows(each.fields, number, top))
+    return replace(verdict, record=next(leads, verdict.record))
 
 
 def plain(verdict: Verdict) -> dict[str, Any]:

@@ -11,15 +11,20 @@ from runbook.engine.recover.state import Incident, Lane, Phase
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAMES = {item.name for item in dataclasses.fields(Incident)}
+_NAMES = frozenset(item.name for item in dataclasses.fields(Incident))
+_SAID = frozenset(  # even where it is false or empty
+    item.name for item in dataclasses.fields(Incident) if item.default and item.default_factory is dataclasses.MISSING
+)
 _LISTS = frozenset({"errors", "answers", "asked", "sights", "folded"})  # JSON gives them back as lists
 
 
 def plain(incident: Incident) -> dict[str, Any]:
-    """Return an incident as what JSON can hold."""
-    data = {name: getattr(incident, name) for name in _NAMES}
-    lanes = [{item.name: getattr(lane, item.name) for item in dataclasses.fields(lane)} for lane in incident.lanes]
-    return {**data, "state": incident.state.value, "phase": incident.phase.value, "lanes": lanes}
+    """Return an incident as what JSON can hold; what is empty, as most of it is, and is so by default, is left out."""
+    data = {name: value for name in _NAMES if (value := getattr(incident, name)) or name in _SAID}
+    if incident.lanes:
+        items = dataclasses.fields(Lane)
+        data["lanes"] = [{item.name: getattr(lane, item.name) for item in items} for lane in incident.lanes]
+    return {**data, "state": incident.state.value, "phase": incident.phase.value}
 
 
 def restored(data: Mapping[str, Any]) -> Incident:

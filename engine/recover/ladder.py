@@ -261,7 +261,9 @@ def _barred(turn: Turn, incident: Incident, call: StepCall) -> str:
     caps, impact = turn.plan.settings.caps, steps.impact_of(call)
     if impact.rank > caps.impact.rank:
         return f"it is {impact.value}, --max-impact is {caps.impact.value}"
-    mode = guards.mode_of(call, impact, None)
+    detector = turn.plan.detector(incident.detector)
+    # What a person has to allow is the recovery: a detector's `approve` holds no message back, while its `auto` counts.
+    mode = guards.mode_of(call, impact, detector if detector.mode is Mode.AUTO else None)
     if mode is Mode.OBSERVE or (mode is Mode.APPROVE and not caps.approved):
         return f"it is {impact.value}; write `mode: auto` where it may run without a person"
     return ""

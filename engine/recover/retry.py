@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook.engine.language.units import format_duration
+from runbook.engine.language.amounts import format_duration
 from runbook.engine.model import Backoff
 from runbook.modules.frozen import frozen
 

@@ -11,8 +11,8 @@ from runbook.engine.detect.judge import disjunction, truth
 from runbook.engine.errors import RenderError
 from runbook.engine.language import expression, render
 from runbook.engine.language import params as parameters
+from runbook.engine.language.amounts import format_duration
 from runbook.engine.language.names import members
-from runbook.engine.language.units import format_duration
 from runbook.engine.model import UNKNOWN, Impact, Lacking, NotSeen, Outcome, StepStatus
 from runbook.engine.recover.commands import Act, LookAt, Notify
 from runbook.engine.recover.state import Task

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.decide.guards import moment
 from runbook.engine.language import params
-from runbook.engine.language.units import format_duration, format_size
+from runbook.engine.language.amounts import format_duration, format_size
 from runbook.engine.model import IncidentState
 from runbook.modules import catalogue
 from runbook.modules.declare import Kind

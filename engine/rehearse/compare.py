@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from runbook.engine.language.units import format_duration
+from runbook.engine.language.amounts import format_duration
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:

@@ -47,7 +47,9 @@ class Blocks:
             lines += self._row("at", place)
         for step in one.steps:
             lines += self.step(step)
-        if not one.steps and (advice := _advice(one)):
+        if one.root:
+            lines += self._row("from", words.printable(one.root))
+        elif not one.steps and (advice := _advice(one)):
             lines += self._row("do", advice)
         if now := _now(one):
             lines += self._row("now", now)
@@ -275,7 +277,7 @@ def _in_all(one: IncidentReport) -> str:
 
 def _why(one: IncidentReport) -> str:
     reason = words.printable(words.one_line(one.reason))
-    if one.state in ("cured", "pending") or reason == "check":
+    if one.state in ("cured", "pending") or reason == "check" or (one.root and one.state == "suppressed"):
         return ""
     if any(reason == words.printable(words.one_line(f"{step.title}: {step.error}")) for step in one.steps):
         return ""  # the step's own line has said it

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
 
 
 def moment(at: float, now: float) -> str:
     """Return local time: `03:12`, or with its day `2026-11-21 03:12`."""
-    time, today = datetime.fromtimestamp(at).astimezone(), datetime.fromtimestamp(now).astimezone()
-    return f"{time:%H:%M}" if time.date() == today.date() else f"{time:%Y-%m-%d %H:%M}"
+    then, today = time.localtime(at), time.localtime(now)
+    return time.strftime("%H:%M" if then[:3] == today[:3] else "%Y-%m-%d %H:%M", then)
 
 
 def second(at: float) -> str:
     """Return local time to the second: `03:12:05`."""
-    return f"{datetime.fromtimestamp(at).astimezone():%H:%M:%S}"
+    return time.strftime("%H:%M:%S", time.localtime(at))
 
 
 def day(at: float) -> str:
     """Return the local day."""
-    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d}"
+    return time.strftime("%Y-%m-%d", time.localtime(at))

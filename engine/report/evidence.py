@@ -28,9 +28,16 @@ def sentence(data: Mapping[str, Any], *, subject: str = "") -> str:
 
 
 def between(seen: Sequence[Mapping[str, Any]], condition: str, subjects: Sequence[str]) -> str:
-    """Return what was seen in several places in one sentence: `disk free 0 B to 1.9 GB`; what differs is left out."""
+    """Return what was seen in several places in one sentence: `disk free 0 B to 1.9 GB`; what differs is left out.
+
+    Of lines, which differ in their times and ranks at least, the first stands for all.
+    """
     first = seen[0]
     asked = [name for name in dict.fromkeys(_NAME.findall(condition)) if name in first]
+    told = next((name for name in _TELLING if first.get(name)), None)
+    if told is not None and not asked:
+        texts = {words.value(told, fields.get(told)) for fields in seen}
+        return words.value(told, first[told]) + (" (and the like)" if len(texts) > 1 else "")
     shown = asked or [name for name, found in first.items() if _plain(found, subjects[0])][:_MOST]
     said = ((name, _span(name, [fields.get(name) for fields in seen])) for name in shown)
     return ", ".join(f"{_called(name)} {text}" for name, text in said if text)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from runbook.engine.report import evidence, words
 from runbook.engine.report.ranges import natural
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

@@ -215,6 +215,10 @@ class Gather:
             self._lasting.verifying(fact)
         self._change(fact, state=to, reason=str(fact.data.get("reason") or ""), **self._times(fact))
 
+    def _folded(self, fact: Fact) -> None:
+        data = fact.data
+        self._change(fact, root=f"{data.get('root_detector')} on {data.get('root_host')} ({data.get('root')})")
+
     def _ended(self, fact: Fact) -> None:
         data = fact.data
         self._lasting.ended(fact)
@@ -315,6 +319,7 @@ _KINDS: Mapping[str, Callable[[Gather, Fact], None]] = {
     "incident.pending": Gather._pending,  # noqa: SLF001
     "incident.opened": Gather._open,  # noqa: SLF001
     "incident.resumed": Gather._open,  # noqa: SLF001
+    "incident.folded": Gather._folded,  # noqa: SLF001
     "incident.changed": Gather._changed,  # noqa: SLF001
     "incident.ended": Gather._ended,  # noqa: SLF001
     "recovery.begun": Gather._begun,  # noqa: SLF001

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping  # noqa: TC003 -- dataclass fields
-from dataclasses import field
 from typing import Any, Final
 
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen
 
 SCHEMA: Final = 1
 BAD: Final = frozenset({"open", "recovering", "unhealed", "unverified", "interrupted", "observed", "suppressed"})
@@ -63,6 +62,7 @@ class IncidentReport:
     wanted: int = 1  # of a pending one: how many times it must be seen
     category: str = ""
     when: str = ""  # the condition, as it stands in the runbook
+    root: str = ""  # what it follows from
 
     @property
     def spent(self) -> float | None:

@@ -8,8 +8,8 @@ import re
 import unicodedata
 from typing import Final
 
-from runbook.engine.language import units
-from runbook.engine.model import UNKNOWN
+from runbook.engine.closed_sets import UNKNOWN
+from runbook.engine.language import amounts
 
 _SIZES = ("B", "kB", "MB", "GB", "TB", "PB")
 _SIZED = frozenset({
@@ -64,7 +64,7 @@ def duration(seconds: float) -> str:
         return "0s" if seconds <= 0 else f"{max(1, round(seconds * 1000))}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + "s"
-    return units.format_duration(round(seconds))
+    return amounts.format_duration(round(seconds))
 
 
 def size(count: float) -> str:

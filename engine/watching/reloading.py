@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,8 @@ EVERY: Final = 1.0  # seconds between two looks at them
 _MOST: Final = 2000  # files of one directory that are looked at
 _BESIDE: Final = ("group_vars", "host_vars")
 
+_COARSE: Final = 0.05  # seconds by which a file's times may lag behind the clock, at most
+
 Mark = tuple[int, ...]  # what tells one state of a file from another; () = it can't be seen
 
 
@@ -20,6 +23,8 @@ class Files:
 
     Args:
         paths: which; of a directory everything below it.
+        began: when somebody began to read them, in seconds since the epoch: what changed since then may have been
+            read as it was, and counts as changed.
 
     Example:
         >>> files = Files(["llm-deploy.yaml", "inventory/"])  # doctest: +SKIP
@@ -27,10 +32,18 @@ class Files:
         False
     """
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], began: float = math.inf) -> None:
         self._paths = tuple(dict.fromkeys(paths))
-        self._marks = self._seen()
         self._looked = 0.0
+        self._marks: dict[str, Mark | None] = {
+            path: None if _changed(mark) >= began - _COARSE else mark for path, mark in self._seen().items()
+        }
+
+    def over(self, paths: Iterable[str], began: float) -> Files:
+        """Return what goes on from here with other files: of those that both have, it knows what they were like."""
+        found = Files(paths, began)
+        found._marks.update((path, mark) for path, mark in self._marks.items() if path in found._marks)
+        return found
 
     def changed(self, now: float) -> bool:
         """Tell whether something is not as it was when this was asked last; looks once in a second."""
@@ -39,7 +52,7 @@ class Files:
         self._looked = now
         marks = self._seen()
         changed = marks != self._marks
-        self._marks = marks
+        self._marks = {**marks}
         return changed
 
     def _seen(self) -> dict[str, Mark]:
@@ -70,6 +83,11 @@ def _below(folder: str) -> list[str]:
         if len(found) > _MOST:
             break
     return found[:_MOST]
+
+
+def _changed(mark: Mark) -> float:
+    """Return when what bears a mark was changed, in seconds since the epoch."""
+    return mark[-1] / 1e9 if mark else 0.0
 
 
 def _mark(path: str) -> Mark:

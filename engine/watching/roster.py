@@ -141,15 +141,16 @@ class Roster:
         """Look at what it is time for."""
         for key, at in self._schedule.due():
             self._round(*key, at)
-        for key, at in self._schedule.missed():
-            post = self._posts.get(key[0])
+        for (path, _), since, until in self._schedule.missed():
+            post = self._posts.get(path)
             if post is not None:
-                moment = time.strftime("%H:%M:%S", time.localtime(at))
-                post.say("missed", f"the look of {moment} at `{post.name}` was missed: nothing ran then", "warning")
-                self._round(*key, at)
+                span = " to ".join(time.strftime("%H:%M:%S", time.localtime(at)) for at in (since, until))
+                what = f"looks at `{post.name}` were missed from {span}: nothing ran then, or the clock was set"
+                post.say("missed", what, "warning")
 
     def jumped(self, by: float) -> None:
         """Take in that the clock was set, and look at everything now."""
+        self._schedule.anew()
         for path, post in list(self._posts.items()):
             with self._contained(path):
                 if by > 0:
@@ -236,10 +237,10 @@ class Roster:
     def _man(self, path: str, before: Post | None = None) -> None:
         """Begin to watch a runbook; one that was watched before, as it was, has had its operations."""
         post = self._posts[path] = self._post(path, before)
-        for every in scheduled(post.request):
-            self._schedule.put((path, every))
-        self._foresee(path, post)
         with self._contained(path):
+            for every in scheduled(post.request):
+                self._schedule.put((path, every))
+            self._foresee(path, post)
             post.turn()
 
     def _post(self, path: str, before: Post | None) -> Post:
@@ -303,7 +304,7 @@ class Roster:
             number = 0 if time.monotonic() - since > SOUND else number
             rest = REST[min(number, len(REST) - 1)]
             self._rest[path] = number + 1, time.monotonic() + rest
-            self.say("broken", f"`{post.name}`: {_told(error)}; it is taken up again in {rest:g} s", "error", post)
+            self.say("broken", f"`{post.name}`: {told(error)}; it is taken up again in {rest:g} s", "error", post)
             with contextlib.suppress(Exception):
                 post.fenced()
             self._posts[path] = self._post(path, post)
@@ -318,9 +319,11 @@ def scheduled(request: Request) -> Mapping[float | str, tuple[str, ...]]:
     return {every: tuple(names) for every, names in found.items()}
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
     """Return what went wrong, and for a bug where."""
     if isinstance(error, UserError):
         return error.line
+    if isinstance(error, OSError):
+        return str(error)
     where = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"  # noqa: PTH119

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
+
+from runbook.engine.language import cron
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 JITTER: Final = 0.1  # of the time between two looks, unless --jitter says otherwise
 MOST: Final = 5.0  # seconds of it
+LONG: Final = 5.0  # seconds that a look is late by before that is told
 GRACE: Final = 1.0  # seconds after which a look that was not begun is missed, at least
-_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")  # as cron numbers them
+_DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")  # as cron numbers them
 
 
 class Schedule:
@@ -39,7 +41,7 @@ class Schedule:
     """
 
     def __init__(self, call: Callable[[], None], jitter: float | None = None) -> None:
-        from apscheduler.events import EVENT_JOB_MISSED
+        from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MISSED
         from apscheduler.executors.debug import DebugExecutor
         from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -47,10 +49,11 @@ class Schedule:
         self._call = call
         self._jitter = jitter
         self._due: deque[tuple[Key, float]] = deque()
-        self._missed: deque[tuple[Key, float]] = deque()
+        self._missed: deque[tuple[Key, float, float]] = deque()
         self._jobs: dict[Key, Any] = {}
+        self._ran: dict[Key, float] = {}  # when each was due last
         self._scheduler = BackgroundScheduler(executors={"default": DebugExecutor()}, daemon=True, timezone=UTC)
-        self._scheduler.add_listener(self._miss, EVENT_JOB_MISSED)
+        self._scheduler.add_listener(self._came, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
         self._scheduler.start()
 
     def put(self, key: Key) -> None:
@@ -64,9 +67,8 @@ class Schedule:
         every = key[1]
         grace = max(GRACE, every) if isinstance(every, float) else 60.0
         self._jobs[key] = self._scheduler.add_job(
-            self._say,
+            _nothing,
             trigger(every, self._jitter),
-            args=(key,),
             coalesce=True,
             max_instances=1,
             misfire_grace_time=max(1, int(grace)),
@@ -75,15 +77,21 @@ class Schedule:
     def drop(self, key: Key) -> None:
         """Have something be due no more."""
         job = self._jobs.pop(key, None)
+        self._ran.pop(key, None)
         if job is not None:
             job.remove()
+
+    def anew(self) -> None:
+        """Count from now on: the clock was set, and what was due by the old one may be hours away."""
+        for key in list(self._jobs):
+            self.put(key)
 
     def due(self) -> list[tuple[Key, float]]:
         """Return what has come to be due, and when, in seconds since the epoch."""
         return _taken(self._due)
 
-    def missed(self) -> list[tuple[Key, float]]:
-        """Return what was due while nobody could see to it, and when."""
+    def missed(self) -> list[tuple[Key, float, float]]:
+        """Return what was left out since nobody could see to it: between when and when nothing was due."""
         return _taken(self._missed)
 
     def next(self, key: Key) -> float | None:
@@ -96,15 +104,33 @@ class Schedule:
         """End the thread."""
         self._scheduler.shutdown(wait=True)
 
-    def _say(self, key: Key) -> None:
-        self._due.append((key, time.time()))
-        self._call()
-
-    def _miss(self, event: Any) -> None:
+    def _came(self, event: Any) -> None:
+        at = event.scheduled_run_time.timestamp()
         for key, job in list(self._jobs.items()):
             if job.id == event.job_id:
-                self._missed.append((key, event.scheduled_run_time.timestamp()))
+                before = self._ran.get(key)
+                self._ran[key] = at
+                if before is not None and left_out(key[1], before, at):
+                    self._missed.append((key, before, at))
+                self._due.append((key, at))
         self._call()
+
+
+def left_out(every: float | str, before: float, at: float) -> bool:
+    """Tell whether something was due between two times that it was seen to, and for so long that somebody minds.
+
+    Example:
+        >>> left_out(30.0, 1000.0, 1030.0), left_out(30.0, 1000.0, 1090.0), left_out("0 * * * *", 0.0, 7200.0)
+        (False, True, True)
+    """
+    if not isinstance(every, str):
+        return at - before > max(every + LONG, 1.5 * every)
+    between = trigger(every, 0.0).get_next_fire_time(None, datetime.fromtimestamp(before + MOST + 1.0, UTC))
+    return between is not None and between.timestamp() < at - MOST - 1.0
+
+
+def _nothing() -> None:
+    """What is done is that the scheduler tells of it."""
 
 
 def trigger(every: float | str, jitter: float | None = None) -> BaseTrigger:
@@ -132,12 +158,15 @@ def _cron(text: str, jitter: int | None) -> BaseTrigger:
     minute, hour, day, month, weekday = text.split()
     zone = get_localzone()
 
+    def listed(field: str, place: int) -> str:  # by their numbers: APScheduler takes fewer steps than cron does
+        return "*" if field == "*" else ",".join(map(str, cron.numbers(field, place)))
+
     def made(day: str, weekday: str) -> CronTrigger:
         return CronTrigger(
-            minute=minute,
-            hour=hour,
-            day=day,
-            month=month,
+            minute=listed(minute, 0),
+            hour=listed(hour, 1),
+            day=listed(day, 2),
+            month=listed(month, 3),
             day_of_week=weekdays(weekday),
             timezone=zone,
             jitter=jitter,
@@ -153,24 +182,10 @@ def weekdays(field: str) -> str:
 
     Example:
         >>> weekdays("0,3-5"), weekdays("*/2"), weekdays("5-7")
-        ('sun,wed,thu,fri', 'sun,tue,thu,sat', 'fri,sat,sun')
+        ('sun,wed,thu,fri', 'sun,tue,thu,sat', 'sun,fri,sat')
     """
-    if field == "*":
-        return field
-    days: list[str] = []
-    for part in field.split(","):
-        span, _, step = part.partition("/")
-        first, _, last = span.partition("-")
-        low, high = (0, 6) if first == "*" else (_day(first), _day(last or first))
-        if step and not last and first != "*":
-            high = 6
-        days += [_DAYS[number] for number in range(low, max(low, high) + 1, int(step or 1))]
-    return ",".join(dict.fromkeys(days))
+    return field if field == "*" else ",".join(_DAYS[number] for number in cron.numbers(field, 4))
 
 
-def _day(word: str) -> int:
-    return int(word) if word.isdigit() else _DAYS.index(word)
-
-
-def _taken(queue: deque[tuple[Key, float]]) -> list[tuple[Key, float]]:
+def _taken(queue: deque[Any]) -> list[Any]:
     return [queue.popleft() for _ in range(len(queue))]

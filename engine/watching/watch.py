@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.ears import Ears
 from runbook.engine.errors import JournalUnusable, UserError
-from runbook.engine.language import render
+from runbook.engine.watching.audience import Audience, Hidden
+from runbook.engine.watching.gathering import Gathering
 from runbook.engine.watching.post import Standing, Surroundings
 from runbook.engine.watching.reloading import Files
-from runbook.engine.watching.roster import Roster
+from runbook.engine.watching.roster import Roster, told
 from runbook.engine.watching.schedule import Schedule
 from runbook.engine.watching.steady import Clock
 from runbook.engine.watching.systemd import Notifier, watchdog_interval
@@ -23,12 +24,12 @@ from runbook.engine.watching.tallies import Telling
 from runbook.modules.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from runbook.engine.alerts.alerts import Alerts
+    from runbook.engine.among import Among
     from runbook.engine.driver import Observer
     from runbook.engine.fleet.hosts import Hosts
-    from runbook.engine.journal.facts import Fact
     from runbook.engine.watching.roster import Gauges, Loaded
 
 GLANCE: Final = 1.0  # seconds after which the files, the clock and systemd are seen to, at the latest
@@ -55,10 +56,11 @@ class Watch:
     """Watches runbooks.
 
     Args:
-        load: reads what the command line names, given what was read before; raises UserError where nothing of it can
-            be used.
+        load: reads what the command line names, given what was read before, and the inventory; raises UserError where
+            nothing of it can be used.
         options: of the command line.
         log: is told what happens.
+        gather: reads the inventory anew, in a thread of its own: its programs may take long.
         observers: further ones, each made by a runbook's name.
         gauges: are told how it stands.
         alerts: opens the ear for alerts, given whom to call when some came.
@@ -69,10 +71,11 @@ class Watch:
 
     def __init__(
         self,
-        load: Callable[[Loaded | None], Loaded],
+        load: Callable[..., Loaded],
         options: Options,
         log: Observer,
         *,
+        gather: Callable[[], Among],
         observers: Sequence[Callable[[str], Observer]] = (),
         gauges: Gauges | None = None,
         alerts: Callable[[Callable[[], None]], Alerts] | None = None,
@@ -81,6 +84,7 @@ class Watch:
         clock: Clock | None = None,
     ) -> None:
         self._load = load
+        self._gather = gather
         self._options = options
         self._log = log
         self._observers = observers
@@ -92,6 +96,7 @@ class Watch:
         self._stopping = 0
         self._stopped = -AGAIN  # when that was said last
         self._reload = False
+        self._gathering: Gathering | None = None
         self._wake: Callable[[], None] = lambda: None
 
     def go(self) -> int:
@@ -101,7 +106,8 @@ class Watch:
             UserError: there is nothing to watch.
             Fenced: another watch took over.
         """
-        loaded = self._load(None)
+        began = time.time()
+        loaded = self._load()
         if loaded.problems:
             raise UserError("; ".join(loaded.problems.values()))
         notifier = Notifier()
@@ -127,9 +133,10 @@ class Watch:
                 self._hidden.add,
                 options.telling,
             )
-            self._files = Files(loaded.files)
+            self._files = Files(loaded.files, began=began)
             self._roster = Roster(loaded, around, schedule, self._log, self._gauges)
             notifier.ready(self._status())
+            stack.callback(self._give_up)
             code = self._run(hosts, ears, notifier)
             notifier.stopping("stopped")
         return code
@@ -157,13 +164,14 @@ class Watch:
                     self._roster.stirred(told[0], told[1])
             self._roster.due()
             self._hear_alerts()
+            self._take_in(hosts, notifier)
             now = time.monotonic()
             if watchdog is not None and now - alive >= watchdog:
                 alive = now
                 notifier.watchdog()
             if now - seen >= GLANCE:
                 seen = now
-                self._look_around(hosts, notifier)
+                self._look_around(notifier)
             if now - said >= STATUS:
                 said = now
                 notifier.status(self._status())
@@ -194,18 +202,32 @@ class Watch:
             if self._roster.alerted(post.message):
                 post.taken()
 
-    def _look_around(self, hosts: Hosts, notifier: Notifier) -> None:
+    def _look_around(self, notifier: Notifier) -> None:
         """See whether files have changed, and whether time went on evenly."""
         jump = self._clock.jump()
         if jump is not None:
             self._jumped(jump.by, jump.slept)
         if self._stopping:
             return
-        if self._files.changed(time.monotonic()) or self._reload:
+        if self._gathering is None and (self._files.changed(time.monotonic()) or self._reload):
             asked, self._reload = self._reload, False
             notifier.reloading("reloading")
-            self._read_anew(hosts, asked=asked)
+            self._gathering = Gathering(self._gather, self._wake, asked=asked)
+
+    def _take_in(self, hosts: Hosts, notifier: Notifier) -> None:
+        """Read the files anew, where the inventory has been."""
+        gathering = self._gathering
+        if gathering is None or not gathering.over:
+            return
+        self._gathering = None
+        if not self._stopping:
+            self._read_anew(hosts, gathering)
             notifier.ready(self._status())
+
+    def _give_up(self) -> None:
+        """Wait no longer for an inventory."""
+        if self._gathering is not None:
+            self._gathering.give_up()
 
     def _jumped(self, by: float, slept: float) -> None:
         """Tell that the clock was set, or that the machine slept, and make it good."""
@@ -221,23 +243,21 @@ class Watch:
             self._roster.say("clock", text, "warning")
         self._roster.jumped(by)
 
-    def _read_anew(self, hosts: Hosts, *, asked: bool) -> None:
+    def _read_anew(self, hosts: Hosts, gathering: Gathering) -> None:
         """Read the files anew; what is wrong with one keeps what was there."""
         before = self._roster.loaded
         try:
-            loaded = self._load(before)
-        except (UserError, OSError) as error:
-            text = error.line if isinstance(error, UserError) else str(error)
-            self._roster.refuse(text)
-            self._files = Files(before.files)
+            loaded = self._load(before, gathering.result())
+        except Exception as error:  # noqa: BLE001 -- whatever is wrong with what somebody wrote, the watch goes on
+            self._roster.refuse(told(error))
             return
+        kept = before.files if loaded.problems else ()
+        self._files = self._files.over([*loaded.files, *kept], gathering.began)
         if any(loaded.among.lacks(host.name) for path in loaded.problems for host in before.hosts(path)):
             self._roster.refuse("; ".join(loaded.problems.values()))
-            self._files = Files([*loaded.files, *before.files])
             return
-        self._files = Files([*loaded.files, *before.files] if loaded.problems else loaded.files)
         loaded.among.adopt(hosts, before.among)
-        self._roster.renew(loaded, asked=asked)
+        self._roster.renew(loaded, asked=gathering.asked)
 
     def _audience(self, runbook: str) -> Observer:
         return Audience([self._log, *(make(runbook) for make in self._observers)])
@@ -272,47 +292,6 @@ class Watch:
             self._wake()
         else:
             self.stop()
-
-
-class Hidden:
-    """Takes secrets out of texts: those of all runbooks that are, or were, watched.
-
-    Example:
-        >>> hidden = Hidden()
-        >>> hidden.add(["hunter2hunter2"])
-        >>> "hunter2" in hidden("the password is hunter2hunter2")
-        False
-    """
-
-    def __init__(self) -> None:
-        self._values: dict[str, None] = {}
-        self._redact: Callable[[str], str] = str
-
-    def add(self, values: Iterable[str]) -> None:
-        """Learn secrets."""
-        self._values |= dict.fromkeys(values)
-        self._redact = render.redactor(list(self._values))
-
-    def __call__(self, text: str) -> str:
-        """Return a text without them."""
-        return self._redact(text)
-
-
-class Audience:
-    """Tells several observers of what happens."""
-
-    def __init__(self, observers: Sequence[Observer]) -> None:
-        self._all = tuple(observers)
-
-    def fact(self, fact: Fact) -> None:
-        """Tell them."""
-        for each in self._all:
-            each.fact(fact)
-
-    def progress(self, host: str, title: str, text: str, share: float | None = None) -> None:
-        """Tell them how far a long step is."""
-        for each in self._all:
-            each.progress(host, title, text, share)
 
 
 def _number(count: int, what: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from runbook.modules import open_files
 from runbook.modules.acting.regular_file import reading
@@ -18,7 +18,7 @@ _SPEAKING = re.compile(r"[A-Za-z]{3,}.*\d")  # such a name means a checkpoint wh
 
 def held(path: str, units: Mapping[str, Sequence[Found]], host: Host) -> Iterator[Tuple[str, str]]:
     """Yield (name, why) of checkpoints that a process has open or mapped, or names on its command line."""
-    names = {(thing.stat.st_dev, thing.stat.st_ino): name for name, things in units.items() for thing in things}
+    names = _inodes(units)
     for inode, pid in sorted(open_files.holders(names).items(), key=lambda item: item[1]):
         yield names[inode], f"in use by process {pid}"
     ours = host.pid()
@@ -30,21 +30,49 @@ def held(path: str, units: Mapping[str, Sequence[Found]], host: Host) -> Iterato
 
 def pointed(path: str, beside: Sequence[Found], units: Mapping[str, Sequence[Found]]) -> Iterator[Tuple[str, str]]:
     """Yield (name, why) of checkpoints that links and small files beside them lead to; "" for one that is gone."""
+    names = _inodes(units)
+    for place in _links_above(path):
+        found = _leads(place, names)
+        if found is not None:
+            yield found, f"{place} leads to it"
     for thing in beside:
         place = os.path.join(path, thing.path)
         if thing.link:
             target = os.path.normpath(os.path.join(path, os.readlink(place)))
             below = os.path.relpath(target, path).split(os.sep)[0]
-            if below in units:
-                yield below, f"{thing.path} leads to it"
+            found = below if below in units else _leads(place, names)
+            if found is not None:
+                yield found, f"{thing.path} leads to it"
             elif not os.path.lexists(target):
                 yield "", f"{thing.path} leads to {target}"
         elif thing.file and thing.stat.st_size <= POINTER and _POINTS.search(thing.path) and thing.path not in units:
             text = read(place, POINTER)
-            found = [*named(text, path, units), *_numbered(text, units)]
-            yield from ((name, f"{thing.path} names it") for name in found)
-            if not found and re.fullmatch(r"\s*([A-Za-z_]+[-_]?)?\d+\s*", text):
+            told = [*named(text, path, units), *_numbered(text, units)]
+            yield from ((name, f"{thing.path} names it") for name in told)
+            if not told and re.fullmatch(r"\s*([A-Za-z_]+[-_]?)?\d+\s*", text):
                 yield "", f"{thing.path} names {text.strip()}"
+
+
+def _inodes(units: Mapping[str, Sequence[Found]]) -> Dict[Tuple[int, int], str]:
+    return {(thing.stat.st_dev, thing.stat.st_ino): name for name, things in units.items() for thing in things}
+
+
+def _leads(place: str, names: Mapping[Tuple[int, int], str]) -> Optional[str]:
+    """Return the checkpoint that a link leads to, by whatever way: through other links, or a mount of the directory."""
+    try:
+        there = os.stat(place)
+    except OSError:
+        return None
+    return names.get((there.st_dev, there.st_ino))
+
+
+def _links_above(path: str) -> List[str]:
+    """Return the links that stand beside the checkpoints' directory."""
+    try:
+        with os.scandir(os.path.dirname(path.rstrip("/")) or "/") as entries:
+            return [entry.path for entry in entries if entry.is_symlink()]
+    except OSError:
+        return []
 
 
 def told(files: Sequence[str], path: str, units: Mapping[str, Sequence[Found]]) -> Iterator[Tuple[str, str]]:

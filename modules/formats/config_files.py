@@ -11,7 +11,12 @@ from runbook.modules.formats.json_text import Uneditable
 SUFFIXES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
 Path = Tuple[Union[str, int], ...]
 LARGEST = 1_000_000  # values in a config, aliases written out
+_MARK = "\ufeff"  # that some editors put before a text
 _MISSING = object()
+_TRUTHS: Mapping[str, bool] = {  # what some programs read as one of these, and others as a name
+    **dict.fromkeys(("true", "yes", "on"), True),
+    **dict.fromkeys(("false", "no", "off"), False),
+}
 
 
 class Edits(NamedTuple):
@@ -38,8 +43,10 @@ def change(text: str, kind: str, edits: Edits) -> Changed:
     Raises:
         Failed: the text or one of the edits makes no sense, or can't be made without touching other things.
     """
+    mark, text = (_MARK, text[1:]) if text.startswith(_MARK) else ("", text)
     try:
-        return _change(text, kind, edits)
+        changed = _change(text, kind, edits)
+        return changed._replace(text=mark + changed.text)
     except RecursionError as error:
         raise Failed("it is nested too deeply") from error
 
@@ -104,8 +111,7 @@ def locate(data: Any, key: str) -> Path:
             path.append(place)
             here = here[place]
         elif isinstance(here, dict):
-            number = int(part) if re.fullmatch(r"-?[0-9]{1,18}", part) else part
-            name = number if part not in here and number in here else part
+            name = _name(here, part)
             path.append(name)
             here = here.get(name, _MISSING)
         elif _absent(here):  # a key without a value becomes a mapping
@@ -114,6 +120,17 @@ def locate(data: Any, key: str) -> Path:
         else:
             raise Failed(f"`{key}`: `{part}` can't be looked up in {shown(here)}")
     return tuple(path)
+
+
+def _name(here: Mapping[Any, Any], part: str) -> Any:
+    """Return a key as a mapping has it: YAML's may be numbers, or words that are true or false."""
+    if part in here:
+        return part
+    if re.fullmatch(r"-?[0-9]{1,18}", part):
+        numbered = bool(here) and all(type(key) is int for key in here)
+        return int(part) if numbered or int(part) in here else part
+    truth = _TRUTHS.get(part.lower())
+    return part if truth is None or not any(key is truth for key in here) else truth
 
 
 def same(left: Any, right: Any) -> bool:
@@ -228,4 +245,21 @@ def _read_back(words: Any, text: str, wanted: Any, kind: str) -> None:
     except Uneditable as error:
         raise Failed(f"the changed text would be no {kind.upper()}, so nothing was written: {error}") from error
     if not same(got, wanted):
-        raise Failed(f"this {kind.upper()} can't be changed without changing something else, so nothing was written")
+        other = _other(got, wanted)
+        raise Failed(f"this {kind.upper()} can't be changed without changing {other} too, so nothing was written")
+
+
+def _other(got: Any, wanted: Any) -> str:
+    """Name the first value that would be another, such as one that an alias shares."""
+    path: List[str] = []
+    while True:
+        if isinstance(got, dict) and isinstance(wanted, dict):
+            keys = [key for key in [*wanted, *got] if not same(got.get(key, _MISSING), wanted.get(key, _MISSING))]
+            here = keys[0] if keys else None
+            got, wanted = got.get(here, _MISSING), wanted.get(here, _MISSING)
+        elif isinstance(got, list) and isinstance(wanted, list) and len(got) == len(wanted):
+            here = next(number for number, pair in enumerate(zip(got, wanted)) if not same(*pair))
+            got, wanted = got[here], wanted[here]
+        else:
+            return f"`{'.'.join(path)}`" if path else "something else"
+        path.append(str(here))

@@ -8,6 +8,7 @@ import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Set
 
 from runbook.modules.formats.json_text import Uneditable
+from runbook.modules.frozen import frozen
 
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]{0,400})|0x[0-9a-fA-F]{1,100}")
 _FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9]*|\.[0-9]+|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]{1,5})?")
@@ -19,6 +20,17 @@ _WORDS: Mapping[str, Any] = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
 _TAG = re.compile(r"(?:&[^\s,\[\]{}]+\s+)?(![^\s,\[\]{}]*)")
+
+
+@frozen
+class Alias:
+    """An alias where it stands, such as `*base`; ruamel.yaml gives what it stands for, at that one's place."""
+
+    start_mark: Any
+    end_mark: Any
+    to: Any
+    id: str = "alias"
+    flow_style: bool = True
 
 
 class Tagged(NamedTuple):
@@ -38,8 +50,19 @@ def compose(text: str) -> Any:
         from ruamel import yaml
     except ImportError:
         raise Uneditable("missing: ruamel.yaml, on this host: python3 -m pip install ruamel.yaml") from None
+
+    class Composer(yaml.composer.Composer):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.parser.peek_event()
+            node = super().compose_node(parent, index)
+            alias = isinstance(event, yaml.events.AliasEvent)
+            return Alias(event.start_mark, event.end_mark, node) if alias else node
+
+    parser = yaml.YAML(typ="safe", pure=True)
+    parser.Composer = Composer
+    parser.composer.warn_double_anchors = False  # a name may be given anew
     try:
-        return yaml.YAML(typ="safe", pure=True).compose(text)
+        return parser.compose(text)
     except yaml.error.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1} column {mark.column + 1}: " if mark else ""
@@ -77,6 +100,7 @@ class _Reader:
         self._open: Set[int] = set()
 
     def value(self, node: Any) -> Any:
+        node = meant(node)
         if id(node) in self._open:
             raise Uneditable("an alias leads into itself")
         if id(node) not in self._made:
@@ -103,22 +127,28 @@ class _Reader:
         merged: List[Any] = []
         for key, item in node.value:
             if key.id == "scalar" and key.value == "<<" and key.style is None:
-                merged += item.value if item.id == "sequence" else [item]
+                merged += meant(item).value if meant(item).id == "sequence" else [item]
                 continue
             name = key_of(key)
             if name in own:
                 raise Uneditable(f"line {key.start_mark.line + 1}: `{name}` stands twice")
             own[name] = self.value(item)
         for source in merged:
-            if source.id != "mapping":
+            if meant(source).id != "mapping":
                 raise Uneditable(f"line {source.start_mark.line + 1}: only mappings can be merged by `<<`")
             for name, value in self.value(source).items():
                 own.setdefault(name, value)
         return own
 
 
+def meant(node: Any) -> Any:
+    """Return what an alias stands for; any other node is what it is."""
+    return node.to if isinstance(node, Alias) else node
+
+
 def key_of(node: Any) -> Any:
     """Return a key as programs see it: a text, a number or another word."""
+    node = meant(node)
     if node.id != "scalar":
         return f"a {node.id} in line {node.start_mark.line + 1}"
     return word(node.value) if node.style is None else node.value

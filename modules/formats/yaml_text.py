@@ -10,6 +10,7 @@ Path = Sequence[Union[str, int]]
 _PLAIN = re.compile(r"[A-Za-z_/](?:[\w./@%+-]| (?=[\w./]))*")
 _TRAPS = {"y", "Y", "n", "N"}  # true and false to some
 _REST = re.compile(r"[ \t]*(?:#[^\n]*)?(?=\r?\n|\Z)|[ \t]+#[^\n]*(?=\r?\n|\Z)")  # of a line: blanks and a comment
+_PROPERTIES = re.compile(r"[&!]\S*(?:[ \t]+[&!]\S*)*[ \t]*(?:(?:(?<=\s)#[^\n]*)?\r?\n[ \t]*)+")  # above a block
 _UNPRINTED = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -29,7 +30,7 @@ def put(text: str, path: Path, value: Any) -> str:
     root = yaml_nodes.compose(text)
     if root is None or (root.id == "scalar" and root.value == ""):
         return _line_ended(text) + _block({path[0]: value}, 0, 2, newline(text)) + newline(text)
-    parent = _find(root, path[:-1])
+    parent = _find(text, root, path[:-1])
     place = _place(parent, path[-1])
     if place is None:
         return _add(text, root, parent, path[-1], value)
@@ -37,12 +38,12 @@ def put(text: str, path: Path, value: Any) -> str:
     if _empty(node):
         at = _behind(text, parent, place)
         return f"{text[:at]} {_flow(value)}{text[at:]}"
-    start, end = _first(node), _end(text, node)
+    start, end = _content(text, node), _end(text, node)
     if not _block_collection(node):
         return text[:start] + _like(node, value) + text[end:]
     end = _line_end(text, end)
     if isinstance(value, (dict, list)) and value:
-        column: int = node.start_mark.column
+        column = start - text.rfind("\n", 0, start) - 1
         above: int = parent.value[0][0].start_mark.column if parent.id == "mapping" else -1
         further = above + _unit(root) - column if column <= above and isinstance(value, dict) else 0  # a list may stand
         made = _block(value, column + further, _unit(root), newline(text))  # as far left as its key, a mapping can't
@@ -57,7 +58,7 @@ def put(text: str, path: Path, value: Any) -> str:
 def drop(text: str, path: Path) -> str:
     """Remove a key with its value, or an item of a list."""
     root = yaml_nodes.compose(text)
-    parent = _find(root, path[:-1])
+    parent = _find(text, root, path[:-1])
     place = _place(parent, path[-1])
     if place is None:
         raise Uneditable("it comes with `<<` from elsewhere")
@@ -101,13 +102,16 @@ def _add(text: str, root: Any, parent: Any, name: Any, value: Any) -> str:
     return f"{head}{lines}{newline(text) if text.endswith(chr(10)) or at < len(text) else ''}{text[at:]}"
 
 
-def _find(root: Any, path: Path) -> Any:
+def _find(text: str, root: Any, path: Path) -> Any:
     node = root
     for part in path:
         place = _place(node, part)
         if place is None:
             raise Uneditable("it comes with `<<` from elsewhere")
         node = node.value[place] if node.id == "sequence" else node.value[place][1]
+        if node.id == "alias":
+            named = text[node.start_mark.index : node.end_mark.index]
+            raise Uneditable(f"`{part}` is the alias `{named}`; change what it stands for, or set `{part}` as a whole")
     return node
 
 
@@ -167,6 +171,13 @@ def _first(child: Any) -> int:
     return at
 
 
+def _content(text: str, node: Any) -> int:
+    """Return where a value begins; of a block, behind the line with its anchor or tag."""
+    start: int = node.start_mark.index
+    found = _PROPERTIES.match(text, start) if _block_collection(node) else None
+    return found.end() if found else start
+
+
 def _last(text: str, child: Any) -> int:
     """Return where an item, or a key with its value, ends."""
     if isinstance(child, tuple):
@@ -212,8 +223,9 @@ def _line_ended(text: str) -> str:
 def _unit(root: Any) -> int:
     """Return by how much the file indents."""
     for _, value in root.value if root.id == "mapping" else ():
-        if value.id == "mapping" and _block_collection(value) and value.start_mark.column > root.start_mark.column:
-            return int(value.start_mark.column - root.start_mark.column)
+        column = value.value[0][0].start_mark.column if value.id == "mapping" and _block_collection(value) else 0
+        if column > root.start_mark.column:
+            return int(column - root.start_mark.column)
     return 2
 
 

@@ -1,9 +1,7 @@
 """Which named groups of a regular expression are numbers, read from its parsed form."""
 
 import importlib
-import re
 import sys
-from functools import lru_cache
 from typing import Any, Dict, Iterable, Mapping, Set, Tuple
 
 _sre = importlib.import_module("re._parser" if sys.version_info >= (3, 11) else "sre_parse")
@@ -12,13 +10,31 @@ _DECIMAL = _DIGITS | frozenset("+-.eE")
 _ANY = frozenset([""])  # stands for characters that nothing is known of
 
 
-@lru_cache(maxsize=4096)
+MOST = 4096  # patterns of which it is remembered
+_known: Dict[str, Mapping[str, type]] = {}
+
+
 def numeric_groups(pattern: str) -> Mapping[str, type]:
     """Return the named groups that match nothing but digits (int), or nothing but decimal numbers (float)."""
-    compiled = re.compile(pattern)
-    names = {number: name for name, number in compiled.groupindex.items()}
+    known = _known.get(pattern)
+    if known is None:
+        known = _read(pattern)
+        remember(pattern, known)
+    return known
+
+
+def remember(pattern: str, kinds: Mapping[str, type]) -> None:
+    """Know these of a pattern."""
+    if len(_known) >= MOST:
+        _known.clear()
+    _known[pattern] = kinds
+
+
+def _read(pattern: str) -> Mapping[str, type]:
+    parsed = _sre.parse(pattern)
+    names = {number: name for name, number in parsed.state.groupdict.items()}
     kinds: Dict[str, type] = {}
-    for number, inner in _groups(_sre.parse(pattern)):
+    for number, inner in _groups(parsed) if names else ():
         if number in names:
             alphabet = _alphabet(inner)
             if alphabet and alphabet <= _DIGITS:

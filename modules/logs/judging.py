@@ -1,6 +1,5 @@
 """The judge of candidates: a line matches if Python's `re` says so, and what is told of it is the same everywhere."""
 
-import re
 from bisect import bisect_left
 from typing import (
     AbstractSet,
@@ -27,6 +26,7 @@ from runbook.modules.logs.groups import numeric_groups
 from runbook.modules.logs.hits import Hit, TooSlow, hit
 from runbook.modules.logs.patience import Expired, Patience
 from runbook.modules.logs.patterns import Pattern
+from runbook.modules.logs.ready import Ready
 from runbook.modules.logs.subjects import names_device
 from runbook.modules.logs.talk import may_speak, speaks
 
@@ -39,7 +39,8 @@ Test = Callable[[bytes, int, int], object]
 
 KINDS = 4096  # of lines, of which is remembered what matches
 _ANY = 1 << 40  # bytes, for a match that may begin anywhere
-TRIED = 32  # lines that are judged by a pattern before a test for one of its alternatives is made
+NONE = -1  # in the place of a pattern: nothing matches
+TRIED = 8  # lines that are judged by a pattern before a test for one of its alternatives is made
 
 
 class Judge:
@@ -55,12 +56,14 @@ class Judge:
         self.devices = {number for number, each in enumerate(self.patterns) if names_device(each.regex)}
         self.engine = engine
         self.reach = max((pattern.lines for pattern in patterns), default=1)
+        self._ready = Ready(self.patterns)
         self._compiled: List[Optional[Regex[str]]] = [None] * len(self.patterns)
         self._testing = True  # whether candidates may be worth a quick test before the pattern itself
         self._owners = [expression.pattern for expression in engine.expressions]
         self._alike = [each.alike for each in engine.expressions]
         self._unlike = {each.pattern for each in engine.expressions if not each.alike}
         self._kinds: Dict[bytes, Dict[int, bool]] = {}
+        self._verdicts: Dict[Tuple[bytes, Tuple[int, ...]], int] = {}  # by kinds, and what is found in their lines
         self._reaches = [_ANY if each.reach is None else each.reach for each in engine.expressions]
         self._around = [conditions(expression.around) for expression in engine.expressions]
         self._words = [
@@ -76,6 +79,10 @@ class Judge:
             numeric_groups(pattern.regex)
             self._compile(number)
         self._testing = False  # the tests are many more than the patterns
+
+    def keep(self) -> None:
+        """Keep what was compiled for the next process."""
+        self._ready.keep()
 
     def hits(
         self, block: bytes, limit: float = 60.0, *, goes_on: bool = False, before: bytes = b"", every: bool = False
@@ -155,10 +162,17 @@ class Judge:
         exact = plain and data.isascii()
         owners = self._owners
         for start, end, places in by_line(data, marks):
+            key = (masked(data[start:end]), (*places,)) if plain and end - start <= LONGEST else None
+            verdict = self._verdicts.get(key) if key and not every else None
+            if verdict is not None and (verdict == NONE or verdict in counted):
+                if verdict != NONE:
+                    found.append((start, verdict, None))
+                continue
             line = Line(data, start, end, places, goes_on=goes_on, plain=plain, exact=exact)
-            if plain:
-                line.known = self._known(data, start, end)
+            if key:
+                line.known = self._known(key[0])
             names: List[str] = []
+            verdict = NONE
             for expression in sorted(places):
                 number = owners[expression]
                 if every and self.patterns[number].name in names:
@@ -175,10 +189,29 @@ class Judge:
                 if number not in self._unlike:
                     line.known[number] = True
                 found.append((start, number, None if isinstance(match, bool) else match))
+                verdict = number
                 if not every:
                     break
                 names.append(self.patterns[number].name)
+            if key and not every and self._decided(line, verdict):
+                self._keep(key, verdict)
         return found
+
+    def _decided(self, line: Line, verdict: int) -> bool:
+        """Tell whether what is known of lines of a kind says the same of each, where the same was found in it."""
+        for expression in sorted(line.places):
+            number = self._owners[expression]
+            known = line.known.get(number), line.known.get(~expression)
+            if number == verdict:
+                return True in known
+            if False not in known:
+                return False
+        return True
+
+    def _keep(self, key: "Tuple[bytes, Tuple[int, ...]]", verdict: int) -> None:
+        if len(self._verdicts) >= KINDS:
+            self._verdicts.clear()
+        self._verdicts[key] = verdict
 
     def _tried_out(self, line: Line, expression: int, number: int, *, counted: bool) -> "Union[bool, Match[str]]":
         """Hold a pattern against a line: return the match, or False; True where only its being there is asked for."""
@@ -222,11 +255,8 @@ class Judge:
                 match = match.re.search(match.string, match.end())
         return match
 
-    def _known(self, data: bytes, start: int, end: int) -> Dict[int, bool]:
+    def _known(self, kind: bytes) -> Dict[int, bool]:
         """Return what is known of lines that differ from one in digits alone: by pattern, and by ~expression."""
-        if end - start > LONGEST:
-            return {}
-        kind = masked(data[start:end])
         known = self._kinds.get(kind)
         if known is None:
             if len(self._kinds) >= KINDS:
@@ -250,12 +280,12 @@ class Judge:
         return self._reaching(number, data, start, len(data) if end < 0 else end, goes_on=goes_on)
 
     def _compile(self, number: int) -> "Regex[str]":
-        compiled = self._compiled[number] = re.compile(self.patterns[number].regex)
+        compiled = self._compiled[number] = self._ready.pattern(self.patterns[number].regex)
         return compiled
 
     def _compile_exact(self, expression: int) -> "Optional[Test]":
         text = self.engine.expressions[expression].exact
-        test = None if text is None else re.compile(text.encode("latin-1"), re.MULTILINE).search
+        test = None if text is None else self._ready.test(text.encode("latin-1")).search
         self._exact[expression] = test
         return test
 

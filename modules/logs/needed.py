@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
-from runbook.modules.logs.nodes import Bytes, Many, Node, OneOf, Text, Times, longest, many, trimmed, wide
+from runbook.modules.logs.nodes import ASCII, Bytes, Many, Node, OneOf, Text, Times, longest, many, trimmed, wide
 
 SHORTEST = 3  # bytes; shorter ones stand in too many lines
 SHORTEST_ALSO = 2
@@ -12,10 +12,11 @@ MOST = 200  # texts of one set; more are no quicker than the expression itself
 SETS = 5
 TELLING = 4.5  # weight of a text by which lines are told apart
 _WORD = 2.0  # that of one common word
-SURE = 6.0  # and of one that seldom stands in a line that does not match
+SURE = 5.0  # and of one that seldom stands in a line that does not match
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _:,-/'\"=<>%&#@!;~`\t")
 _FEW = 4  # characters in whose place each is written out
 _PRODUCT = 16  # texts that a stretch of alternatives is written out into
+_BLANKS = 16  # kinds of them and the like, at the most
 _PART = re.compile(rb"[A-Za-z]+|[^A-Za-z ]")
 _COMMON = frozenset(
     b"error errors err failed failure fail failing memory warning warn connection connect connected refused reset "
@@ -69,26 +70,62 @@ def _lowered(found: Texts, like: Texts) -> Iterable[bytes]:
 
 
 def rarest(node: Node) -> Node:
-    """Leave out what an expression begins with, up to common words, where a rare word stands behind them.
+    """Leave out what an expression begins with, up to common words, where rare ones stand behind them.
 
-    So an engine begins at `nan`, and not at each `loss` that is none.
+    So an engine begins at `nan`, and not at each `loss` that is none, and has no states to carry on from there.
     """
-    sets = needed(node)
-    if not isinstance(node, Many) or not sets or not all(map(_rare, sets[0].words)):
+    node = _from_telling(node)
+    found = _rare_set(node)
+    if not isinstance(node, Many) or found is None:
         return node
     begin = 0
     for place, part in enumerate(node.parts[:-1]):
-        left = needed(many(node.parts[place + 1 :]))
-        if not left or weight(left[0]) < weight(sets[0]):
+        left = _rare_set(many(node.parts[place + 1 :]))
+        if left is None or weight(left) < weight(found):
             break
-        if max(map(weight, _sets(part)), default=0.0) == _WORD:
+        if _endless(part) or any(map(_says_little, _sets(part))):
             begin = place + 1
     return trimmed(many(node.parts[begin:]), 0) if begin else node
 
 
-def _rare(word: bytes) -> bool:
-    parts = filter(bytes.isalpha, _PART.findall(word))
-    return not any(part.lower() in _COMMON or part in _SMALL for part in parts)
+def _endless(node: Node) -> bool:
+    """Tell whether it may go on through much of a line; blanks do not."""
+    if isinstance(node, Times) and isinstance(node.part, Bytes) and len(node.part.members & ASCII) <= _BLANKS:
+        return False
+    return longest(node) is None
+
+
+def _says_little(texts: Texts) -> bool:
+    return 1.0 <= weight(texts) <= _WORD and any(map(bytes.isalpha, texts.words))
+
+
+def _from_telling(node: Node) -> Node:
+    """Leave out what stands before the stretch that tells most, where that tells enough, up to what has no end."""
+    if not isinstance(node, Many):
+        return node
+    ends = [place for place, part in enumerate(node.parts) if _endless(part)]
+    best: Tuple[float, Node] = (0.0, node)
+    for begin, end in zip([0, *(place + 1 for place in ends)], [*ends, len(node.parts)]):
+        for texts in needed(many(node.parts[begin:end])) if ends else ():
+            if weight(texts) > best[0] and (weight(texts) >= TELLING or all(map(_says_much, texts.words))):
+                best = weight(texts), trimmed(many(node.parts[begin:]), 0)
+    return best[1]
+
+
+def _says_much(text: bytes) -> bool:
+    """Tell whether it is more than one word."""
+    parts = list(filter(bytes.isalpha, _PART.findall(text)))
+    return _weight(text) >= SHORTEST and sum(part.lower() not in _SMALL for part in parts) > 1
+
+
+def _rare_set(node: Node) -> Optional[Texts]:
+    """Return the most telling texts each of which holds a rare word."""
+    return next((texts for texts in needed(node) if all(map(_rare, texts.words))), None)
+
+
+def _rare(text: bytes) -> bool:
+    parts = filter(bytes.isalpha, _PART.findall(text))
+    return any(len(part) >= SHORTEST and part.lower() not in _COMMON | _SMALL for part in parts)
 
 
 def weight(texts: Texts) -> float:

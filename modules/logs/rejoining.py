@@ -38,7 +38,7 @@ def rejoined(block: bytes) -> Optional[Text]:
     """Return a block in which broken lines are whole, followed by as many empty ones; None where none is broken."""
     sample = block[:SAMPLE]
     lines = sample.split(b"\n")
-    widths = list(map(len, lines)) if sample.isascii() else _widths(lines)
+    widths = _widths(sample, lines)
     width = max(widths)
     if not NARROWEST <= width <= WIDEST or widths.count(width) < FEWEST - 1 or b"\r" in block:
         return None
@@ -46,7 +46,7 @@ def rejoined(block: bytes) -> Optional[Text]:
     if 2 * sum(_goes_on(lines[at], lines[at + 1]) for at in full) < len(full):
         return None  # of most logs this is the end of it
     lines = block.split(b"\n")
-    widths = _widths(lines)
+    widths = _widths(block, lines)
     if max(widths) != width:
         return None
     full = [at for at, own in enumerate(widths[:-1]) if own >= width - 1]
@@ -79,7 +79,9 @@ def _word(line: bytes) -> bytes:
     return words[0] if words and len(words[0]) <= WORD else b""
 
 
-def _widths(lines: List[bytes]) -> List[int]:
+def _widths(text: bytes, lines: List[bytes]) -> List[int]:
+    if text.isascii():
+        return list(map(len, lines))
     return [len(line) if line.isascii() else len(line.decode("utf-8", "replace")) for line in lines]
 
 

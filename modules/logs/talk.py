@@ -1,4 +1,4 @@
-"""What lines only speak of: prompts and answers of a chat, commands that look for an error, a text in a docstring.
+"""What lines only speak of: prompts and answers of a chat, commands that look for an error, source code of tracebacks.
 
 Logs of model servers hold what their users ask, and `ps`, sudo and cron what people look for. What a program says
 itself may be quoted, too (`msg="CUDA out of memory"`), so a quotation counts as speech only behind a word for it.
@@ -11,6 +11,7 @@ _MARKS = (
     *(b'"role"', b"'role'", b"rompt", b"uestion", b"query", b"user", b"User", b"ssistant", b"uman"),
     *(b"COMMAND=", b"CMD (", b"grep ", b"rg ", b"awk ", b"sed ", b"echo ", b" -c ", b"+ "),
     *(b'"""', b"'''", b"attern", b"regex"),
+    *(b'("', b"('", b'(f"', b"(f'", b"(KERN_", b'return "', b'else "', b' = "'),
 )
 _TURN = re.compile(
     r"""["']role\\?["']\s*:\s*\\?["'](?:(?:user|assistant|human)\b|(?:system|tool|developer)\b.*content\\?["']\s*:)"""
@@ -28,6 +29,12 @@ _DOCSTRING = re.compile(
     r"\s*(?:[rbfu]{0,2}(?:\"\"\"|''')|"
     r"[*-] (?:[Ff]ix|[Hh]andle|[Aa]dd|[Aa]void|[Cc]atch|[Rr]evert|[Dd]ocument))"
 )
+_COMMENT = re.compile(r"\s{0,80}(?:#|//) (?!A fatal|An error|There is|Native|Out of)")  # but for a JVM's report
+_CALL = re.compile(  # what stands before a text of source code; an exception's name, which logs hold, has a capital
+    r"(?:^|[\s=(,>!])(?:(?:raise|return|throw|new) [\w.:]{1,80}|(?:\w{1,40}\.){0,6}_?[a-z]\w{0,60})\((?:[A-Z_]{2,24},? )?[frbuFRBU]{0,2}$|"
+    r"^\s{0,80}(?:else|return|[A-Z_]{3,40} =)\s[\[(]?[frbuFRBU]{0,2}$"
+)
+_CALLED = 160  # characters before a quotation that are looked at
 _OPENED = re.compile(
     r"""(?:\b(?:prompt|question|query|input_text|user_message|user_input|regex|pattern|--[\w-]*(?:pattern|prompt|regex|match))"""
     r"""(?:s|_\w+)?\\?["']?\s*[:=\s]\s*\[?)(\\?["'`])"""
@@ -39,7 +46,7 @@ def may_speak(line: bytes) -> bool:
     for mark in _MARKS:  # twice as fast as `any`
         if mark in line:
             return True
-    return line.startswith((b"* ", b"- "))
+    return line.startswith((b"* ", b"- ")) or line.lstrip().startswith((b"# ", b"// "))
 
 
 def speaks(line: str, at: int) -> bool:
@@ -52,12 +59,19 @@ def speaks(line: str, at: int) -> bool:
         False
     """
     before = line[max(0, at - MOST) : at]
-    if _TURN.search(before) or _DOCSTRING.match(before) or _SPEAKER.match(before):
+    if _TURN.search(before) or _DOCSTRING.match(before) or _SPEAKER.match(before) or _COMMENT.match(before):
+        return True
+    if any(_is_source(before, before.rfind(quote)) for quote in "\"'"):
         return True
     command = _COMMAND.search(before)
     if command is not None and not _ended(before, command.end()):
         return True
     return any(_open(before, found) for found in _OPENED.finditer(before))
+
+
+def _is_source(before: str, quote: int) -> bool:
+    """Tell whether a quotation that is open is a text in source code, as a traceback quotes it."""
+    return quote >= 0 and _CALL.search(before, max(0, quote - _CALLED), quote) is not None
 
 
 def _ended(before: str, begin: int) -> bool:

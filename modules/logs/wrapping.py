@@ -10,6 +10,8 @@ CRI = re.compile(
 )
 _MOMENT = "__REALTIME_TIMESTAMP"
 _FIELDS = (b'"log":', b'"__REALTIME_TIMESTAMP"')
+_BEGINS = (b"{", b"2")  # how such lines begin
+_DATE = 10  # characters of one, before its time
 _EACH = 4096  # bytes after which a line is looked at
 
 
@@ -26,12 +28,17 @@ def wraps(block: bytes) -> bool:
         return True
     if _wraps(block, 0) or _wraps(block, block.rfind(b"\n", 0, len(block) - 1) + 1):
         return True
-    return any(_wraps(block, block.find(b"\n", at) + 1) for at in range(_EACH, len(block), _EACH))
+    find = block.find
+    for at in range(_EACH, len(block), _EACH):
+        begin = find(b"\n", at) + 1
+        if block[begin : begin + 1] in _BEGINS and _wraps(block, begin):
+            return True
+    return False
 
 
 def _wraps(block: bytes, begin: int) -> bool:
     if block.startswith(b"2", begin):
-        return CRI.match(block, begin) is not None
+        return block.startswith(b"T", begin + _DATE) and CRI.match(block, begin) is not None
     if not block.startswith(b"{", begin):
         return False
     end = block.find(b"\n", begin)

@@ -2,7 +2,7 @@
 
 import pwd
 import re
-from typing import Any, ClassVar, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, ClassVar, Dict, Iterator, Literal, Mapping, Optional, Sequence, Tuple, Type
 
 from runbook.modules.declare import UNSEEN, Duration, Invalid, Percent, Probe, Record, Regex, Size, Tally, Time
 from runbook.modules.frozen import field, fields, frozen
@@ -22,6 +22,7 @@ _SIGNATURES = (
     *("cuda.oom", "torch.cpu_oom", "py.memory", "cuda.ecc", "cuda.nvlink", "gpu.lost"),
     *("kmsg.xid", "kmsg.xid154", "kmsg.xid_nvlink5", "kmsg.fallen_off_bus", "kmsg.mce"),
 )
+_LOST = ", which was sent in its place, is lost: Slurm's controller was killed, and has forgotten it"
 _JOB = re.compile(r"\d+([_+]\d+)?")
 
 
@@ -55,6 +56,7 @@ class SlurmRecord(Record):
     reason: str  # why it waits, or ended, in Slurm's words
     comment: str  # what people wrote there
     held: str  # why `resubmit` refused to send it again; empty where it did not
+    lost: int  # how many jobs Slurm itself has lost that were sent in its place: its controller was killed
     ended: Optional[Time]  # when; null while it has not
 
 
@@ -70,7 +72,9 @@ class Slurm(Probe):
     what slurmstepd wrote there), the state of its nodes, and its progress: `oom_host oom_gpu timeout stall node preempt
     human killed_unknown failed unknown`. A cancelled job is a person's. With `progress`, a job that ran out of time
     without coming further than the attempt before has the verdict `stall`. A job can write anything into its output:
-    where the accounting says otherwise, it is told and not believed.
+    where the accounting says otherwise, it is told and not believed. A job that Slurm holds for ever, since it could
+    not be launched, is `unknown`. A failed job whose successor Slurm itself has forgotten, as its controller was
+    killed, is shown again, and counts it in `lost`.
 
     On a machine that is itself a node of the job, its kernel is asked too: whom it killed for want of memory in the
     job's control group, and for errors of GPUs (as root, or in the group systemd-journal). Other nodes are not asked.
@@ -119,8 +123,11 @@ class Slurm(Probe):
 
     @classmethod
     def vain(cls, opened: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
-        """A successor that failed, too, ends the wait for it."""
-        return seen.get("verdict") is not None and seen.get("job_id") != opened.get("job_id")
+        """A successor that failed, too, or that Slurm has lost, ends the wait for it; so does a run of the same job."""
+        if seen.get("verdict") is None:
+            return False
+        later = any((seen.get(name) or 0) > (opened.get(name) or 0) for name in ("lost", "ended"))
+        return later or seen.get("job_id") != opened.get("job_id")
 
     @classmethod
     def tally(cls, state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Optional[Tally]:
@@ -139,36 +146,57 @@ class Slurm(Probe):
 
     def look(self, host: Host) -> Iterator[Record]:
         """Ask once for all jobs; read the output of those that newly failed."""
-        from runbook.modules.slurm import commands, judging, seeing
+        from runbook.modules.slurm import commands, judging, lost, seeing, units
 
         commands.find(host)
         kept, now = host.remembered, host.now()
-        began = float(kept.get("began", now - self.since))
+        # a watch that comes back after a year does not take up what failed in that
+        began = max(float(kept.get("began", now - self.since)), now - max(self.keep, self.since))
         wanted = seeing.Wanted(self.jobs, self.names, self._whose(host), self.partitions, self.comments, self.after)
         sight = seeing.look(host, wanted, kept, began)
         failed: Dict[str, Dict[str, Any]] = dict(kept.get("failed", {}))
-        found: List[SlurmRecord] = []
+        followed: Dict[str, Dict[str, Any]] = dict(kept.get("followed", {}))
+        found: Dict[str, SlurmRecord] = {}
         pending = judging.Judging(host, self.progress, self._catalogue)
         for one in sight.seen:
             before = failed.pop(one.first, None)
+            if before is not None and one.job.id != before.get("job_id"):
+                followed[one.first] = before
+            before = before or followed.get(one.first)
             if not self.healthy and before is None and one.mark is None and not pending.wrong(one):
                 continue
-            if before is not None and before.get("job_id") == one.job.id and not pending.differs(before, one):
+            over = one.job.state in units.OVER
+            if over and before is not None and before.get("job_id") == one.job.id and not pending.differs(before, one):
                 record = _again(before)
             else:
-                record = _record(one, pending)
+                record = _record(one, pending, (before or {}).get("lost", 0))
             if record.verdict is not None and record.verdict is not UNSEEN:
-                failed[one.first] = {name.name: getattr(record, name.name) for name in fields(SlurmRecord)}
+                failed[one.first] = _kept(record)
             elif record.verdict is UNSEEN and before is not None:
                 failed[one.first] = before
-            found.append(record)
-        seen = {record.lineage for record in found}
-        failed = {
+            found[one.first] = record
+            if over and record.verdict is not UNSEEN:
+                followed.pop(one.first, None)
+        waits = {
             first: told
-            for first, told in failed.items()
-            if first in seen or now - (told.get("ended") or now) < self.keep
+            for first, told in {**followed, **failed}.items()
+            if first not in found or found[first].job_id == told["job_id"]
         }
-        found += [_again(told) for first, told in failed.items() if first not in seen]
+        gone = lost.look(host, lost.Known(sight.queued, sight.ended), [*seeing.marked(sight.marks)], waits, kept)
+        for first, forgotten in gone.lost.items():
+            told = failed[first] = _forgotten(waits[first], forgotten)
+            followed.pop(first, None)
+            found[first] = _again(told)
+        failed, followed = (
+            {
+                first: told
+                for first, told in several.items()
+                if first in found or now - (told.get("ended") or now) < self.keep
+            }
+            for several in (failed, followed)
+        )
+        for first, told in failed.items():
+            found.setdefault(first, _again(told))
         cursor = sight.cursor if pending.left == 0 else min(sight.cursor, float(kept.get("cursor", began)))
         counted = self._counted(kept, sight.seen, failed, cursor, pending.left)
         host.remember(
@@ -177,11 +205,14 @@ class Slurm(Probe):
             cursor=cursor,
             settled=sight.settled,
             failed=dict(list(failed.items())[-_KEPT:]),
+            followed=dict(list(followed.items())[-_KEPT:]),
+            missing=gone.missing,
+            gone=gone.gone,
             marks=sight.marks,
             depends=sight.depends,
             **counted,
         )
-        yield from found
+        yield from found.values()
 
     def _whose(self, host: Host) -> Tuple[str, ...]:
         """Return whose jobs are meant: who is not root can mend nobody's but their own."""
@@ -204,7 +235,18 @@ def _again(told: Mapping[str, Any]) -> SlurmRecord:
     known = {field.name for field in fields(SlurmRecord)}
     mine = {name: value for name, value in told.items() if name in known}
     listed: Dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in mine.items()}
-    return SlurmRecord(**{"gpu_hours": 0.0, **listed})  # what an earlier version kept has none
+    return SlurmRecord(**{"gpu_hours": 0.0, "lost": 0, **listed})  # what an earlier version kept has none
+
+
+def _kept(record: SlurmRecord) -> Dict[str, Any]:
+    return {name.name: getattr(record, name.name) for name in fields(SlurmRecord)}
+
+
+def _forgotten(told: Mapping[str, Any], one: Any) -> Dict[str, Any]:
+    """Return what is known of a failed job whose successor is lost: it is to be sent once more."""
+    said = f"job {one.job}{_LOST}"
+    evidence = [text for text in told.get("evidence", ()) if not text.endswith(_LOST)]
+    return {**told, "lost": int(told.get("lost") or 0) + 1, "evidence": (*evidence, said)}
 
 
 def _me(host: Host) -> str:
@@ -214,7 +256,7 @@ def _me(host: Host) -> str:
         return str(host.uid())
 
 
-def _record(one: Any, judging: Any) -> SlurmRecord:
+def _record(one: Any, judging: Any, lost: int) -> SlurmRecord:
     from runbook.modules.slurm import evidence, units
 
     job, mark = one.job, one.mark
@@ -249,5 +291,6 @@ def _record(one: Any, judging: Any) -> SlurmRecord:
         reason=job.reason,
         comment=one.comment,
         held=judging.held(one),
+        lost=lost,
         ended=job.ended if over else None,
     )

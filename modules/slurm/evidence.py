@@ -17,7 +17,10 @@ from runbook.modules.slurm.said import Line
 
 _TAIL = 256 * 1024  # bytes of a job's output that are read
 _FIELD = re.compile(r"(?:^|\s)(StdErr|StdOut|WorkDir|JobId)=(.*?)(?=\s\w[\w:/.-]*=|\s*$)")
-_ILL = re.compile(r"\bxid\b|\becc\b|\bgpu\b|nvlink|nvrm|not responding|kill task failed|hardware", re.IGNORECASE)
+_ILL = re.compile(
+    r"\bxid\b|\becc\b|\bgpu\b|nvlink|nvrm|not responding|kill task failed|hardware|\bnhc\b", re.IGNORECASE)  # fmt: skip
+_UNLAUNCHED = re.compile(r"prolog error|batch job complete failure|duplicate jobid", re.IGNORECASE)
+_AT_ONCE = 60.0  # seconds from the start of a job to the end of what can't launch it
 _DOWN = re.compile(r"down|fail|inval", re.IGNORECASE)
 _SOON = 600.0  # seconds after a job's end within which what ails its node may have ended it
 
@@ -43,6 +46,7 @@ class Node(NamedTuple):
     host: str  # the machine behind it
     ails: str  # what ails it, in the words of whoever took it out; empty where nothing does
     since: Optional[float]  # when that was said
+    why: str = ""  # for which it was taken out, whether that ails it or not
 
 
 def outputs(host: Host, job: Job) -> Optional[Output]:
@@ -146,7 +150,7 @@ def nodes(host: Host) -> Dict[str, Node]:
         name, machine, state, since, reason = (*line.split("|", 4), *[""] * 5)[:5]
         taken_out = "drain" in state.lower() and _ILL.search(reason)
         ails = f"{state} {'' if reason in {'none', ''} else reason}".strip()
-        found[name] = Node(machine, ails if taken_out or _DOWN.search(state) else "", units.moment(since))
+        found[name] = Node(machine, ails if taken_out or _DOWN.search(state) else "", units.moment(since), reason)
     return found
 
 
@@ -157,6 +161,32 @@ def ailing(known: Dict[str, Node], job: Job) -> Tuple[Tuple[str, str], ...]:
         (name, known[name].ails)
         for name in names(job.nodes)
         if name in known and known[name].ails and (until is None or (known[name].since or 0.0) <= until)
+    )
+
+
+def unfit(node: Node) -> bool:
+    """Tell whether something ails a node, or Slurm could not launch a job there."""
+    return bool(node.ails or _UNLAUNCHED.search(node.why))
+
+
+def brief(job: Job) -> bool:
+    """Tell whether a cancelled job ended when it had hardly begun, and not by its own user: some can't be launched."""
+    own = job.user != "root" and person(job.by, job.user).startswith(f"{job.user},")
+    at_once = job.started is not None and (job.elapsed or 0.0) <= _AT_ONCE and not job.peak
+    return job.state == "cancelled" and at_once and not own
+
+
+def unlaunched(known: Dict[str, Node], job: Job) -> Tuple[Tuple[str, str], ...]:
+    """Return those of a job's nodes that Slurm drained as it could not launch the job there.
+
+    The accounting calls such a job cancelled, by root or by Slurm's own user, where it may not be queued again.
+    """
+    return tuple(
+        (name, known[name].why)
+        for name in (names(job.nodes) if brief(job) else ())
+        if name in known
+        and _UNLAUNCHED.search(known[name].why)
+        and abs((known[name].since or 0.0) - (job.started or 0.0)) <= _AT_ONCE
     )
 
 

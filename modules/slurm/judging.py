@@ -9,6 +9,7 @@ from runbook.modules.logs import catalogued
 from runbook.modules.slurm import evidence, kernel, units, verdict
 from runbook.modules.slurm.seeing import Seen
 
+_UNIT = re.compile(r" ([kmgt])ib\b")  # sacctmgr makes what it writes small
 _READ = 40  # jobs whose output is read in one look; the others are read in the next
 
 
@@ -31,13 +32,13 @@ class Judging:
 
     def wrong(self, one: Seen) -> bool:
         """Tell whether a job is over, and not as it should be, or nobody can say how it is."""
-        if one.job.state == units.UNKNOWN:
+        if one.job.state == units.UNKNOWN or verdict.stuck(one.job) is not None:
             return True
         return one.job.state in units.OVER and verdict.judge(one.job, verdict.Clues()) is not None
 
     def ill(self, nodes: Tuple[str, ...]) -> Tuple[str, ...]:
         """Return those nodes that something ails; all where that is known of none."""
-        known = tuple(name for name in nodes if name in (self._nodes or {}) and (self._nodes or {})[name].ails)
+        known = tuple(name for name in nodes if name in self._known() and evidence.unfit(self._known()[name]))
         return known or nodes
 
     def verdict(self, one: Seen) -> Any:
@@ -46,8 +47,11 @@ class Judging:
         if job.state == units.UNKNOWN:
             return UNSEEN, None
         if job.state not in units.OVER:
-            return None, None
-        bare = verdict.judge(job, verdict.Clues(who=evidence.person(job.by, job.user)))
+            return verdict.stuck(job), None
+        who = evidence.person(job.by, job.user)
+        bare = verdict.judge(job, verdict.Clues(who=who))
+        if evidence.brief(job):
+            return verdict.judge(job, verdict.Clues(who=who, unlaunched=evidence.unlaunched(self._known(), job))), None
         if bare is None or bare.name in {"human", "preempt"}:
             return bare, None
         if self._read >= _READ:
@@ -56,13 +60,11 @@ class Judging:
         self._read += 1
         patterns = catalogued.patterns(self._catalogue)
         told = evidence.read(self._host, evidence.outputs(self._host, job), job, self._progress, patterns)
-        if self._nodes is None:
-            self._nodes = evidence.nodes(self._host)
-        heard = self._heard() if evidence.here(self._nodes, job, self._host.name()) else kernel.Heard()
+        heard = self._heard() if evidence.here(self._known(), job, self._host.name()) else kernel.Heard()
         clues = verdict.Clues(
             lines=told.lines,
             kernel=kernel.about(heard, job, self._catalogue, self._host.now()),
-            nodes=evidence.ailing(self._nodes, job),
+            nodes=evidence.ailing(self._known(), job),
             progress=told.progress,
             before=one.mark.best if one.mark is not None else None,
             watched=self._progress is not None,
@@ -72,6 +74,12 @@ class Judging:
         )
         return verdict.judge(job, clues), told.progress
 
+    def _known(self) -> Dict[str, Any]:
+        """Return the nodes; they are asked for once."""
+        if self._nodes is None:
+            self._nodes = evidence.nodes(self._host)
+        return self._nodes
+
     def _heard(self) -> kernel.Heard:
         """Return what the kernel of this machine said; it is asked once."""
         if self._kernel is None:
@@ -80,4 +88,4 @@ class Judging:
 
     def held(self, one: Seen) -> str:
         """Return why `resubmit` refused to send a job again; empty where it did not."""
-        return str(one.mark.why) if one.mark is not None and one.mark.held else ""
+        return _UNIT.sub(lambda found: f" {found[1].upper()}iB", one.mark.why) if one.mark and one.mark.held else ""

@@ -10,6 +10,8 @@ from runbook.modules.frozen import frozen
 
 _MARK = re.compile(r"\s*\[runbook ((?:[a-z]+=[^\s\[\]]+ ?)+)(?:: ?([^\[\]]*))?\]\s*$")
 _BARE = re.compile(r"[^\x20-\x7e]|[\[\]\"'|]")  # what a column, a quote or our own brackets may trip over
+_CAPITAL = re.compile(r"[A-Z]")  # is written ^a: sacctmgr makes comments small
+_MARKED = re.compile(r"\^(.)")
 _LONGEST = 200  # characters of what is said
 
 
@@ -42,7 +44,7 @@ class Mark:
         if self.gpu:
             words.append(f"gpu={self.gpu:.4g}")
         if self.bad:
-            words.append(f"bad={','.join(self.bad)}")
+            words.append(f"bad={_CAPITAL.sub(lambda found: '^' + found[0].lower(), ','.join(self.bad))}")
         if self.held:
             words.append("held=1")
         why = " ".join(_BARE.sub(" ", self.why).split())[:_LONGEST]
@@ -65,7 +67,7 @@ def read(comment: str) -> "Tuple[Optional[Mark], str]":
             best=float(words["best"]) if "best" in words else None,
             spent=float(words.get("spent", "0")),
             gpu=float(words.get("gpu", "0")),
-            bad=tuple(filter(None, words.get("bad", "").split(","))),
+            bad=tuple(filter(None, _MARKED.sub(lambda found: found[1].upper(), words.get("bad", "")).split(","))),
             held=words.get("held") == "1",
             why=(found[2] or "").strip(),
         )

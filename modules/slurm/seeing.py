@@ -9,6 +9,7 @@ from runbook.modules.host import Host
 from runbook.modules.slurm import accounts, asked, lineage, queue, units
 from runbook.modules.slurm.job import Job
 from runbook.modules.slurm.lineage import Mark
+from runbook.modules.slurm.sent import Sent
 
 OVERLAP = 600.0  # seconds that are asked for again: the controller tells the accounting with a delay
 _GAP = 300.0  # seconds without a look after which what was late in between may still come
@@ -37,10 +38,16 @@ class Wanted:
             (not self.users or job.user in self.users)
             and (not self.partitions or not {*job.partition.split(",")}.isdisjoint(self.partitions))
             and (not self.names or any(fnmatch.fnmatchcase(job.name, one) for one in self.names))
-            and (not self.comments or any(fnmatch.fnmatchcase(comment, one) for one in self.comments))
+            and (not self.comments or any(_like(comment, one, mark) for one in self.comments))
             and (not self.jobs or any(_is(name, one) for one in self.jobs for name in _names(job, mark)))
             and (not self.after or any(_named(depends, one) for one in self.after))
         )
+
+
+def _like(comment: str, pattern: str, mark: Optional[Mark]) -> bool:
+    """Tell whether a comment is like a pattern; with what `resubmit` writes into it, sacctmgr makes all of it small."""
+    small = mark is not None and mark.held
+    return fnmatch.fnmatchcase(comment, pattern) or (small and fnmatch.fnmatchcase(comment, pattern.lower()))
 
 
 def _names(job: Job, mark: Optional[Mark]) -> Sequence[str]:
@@ -78,8 +85,10 @@ class Sight(NamedTuple):
     seen: List[Seen]
     cursor: float
     settled: float  # until then the cursor stays: what was late may still come
-    marks: Dict[str, str]
+    marks: Dict[str, Any]
     depends: Dict[str, str]
+    queued: Sequence[Job]  # all that the controller knows
+    ended: Optional[Sequence[Job]]  # all that the accounting tells of; None where there is none
 
 
 def look(host: Host, wanted: Wanted, kept: Mapping[str, Any], began: float) -> Sight:
@@ -107,7 +116,9 @@ def look(host: Host, wanted: Wanted, kept: Mapping[str, Any], began: float) -> S
         settled = now + _LATE
     found = _together(waiting, ended, began, start, now)
     marks, depends = _marks(waiting, kept), _depends(waiting, kept, wanted)
-    return Sight(_newest(found, wanted, marks, depends), now if now >= settled else cursor, settled, marks, depends)
+    newest = _newest(found, wanted, marks, depends)
+    queued = [*waiting.values()]
+    return Sight(newest, now if now >= settled else cursor, settled, marks, depends, queued, ended)
 
 
 def _together(
@@ -132,13 +143,34 @@ def _together(
     ]
 
 
-def _marks(waiting: Mapping[str, Job], kept: Mapping[str, Any]) -> Dict[str, str]:
-    """Return the comments of jobs that we sent: not every accounting keeps comments."""
-    marks: Dict[str, str] = dict(kept.get("marks", {}))
+def _marks(waiting: Mapping[str, Job], kept: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the comments of jobs that we sent, and when they were: not every accounting keeps comments."""
+    marks: Dict[str, Any] = dict(kept.get("marks", {}))
     for job in waiting.values():
         if "[runbook " in job.comment:
-            marks[job.id] = job.comment
+            marks[job.id] = [job.comment, job.submitted]
     return dict(list(marks.items())[-_MARKS:])
+
+
+def marked(marks: Mapping[str, Any]) -> Iterator[Sent]:
+    """Yield the jobs that were seen to be ours."""
+    for job, told in marks.items():
+        comment, submitted = _remembered(told)
+        mark = lineage.read(comment)[0]
+        if mark is not None and submitted is not None:
+            yield Sent(job, mark.first, mark.after, submitted)
+
+
+def _remembered(told: Any) -> "Tuple[str, Optional[float]]":
+    return (told, None) if isinstance(told, str) else (told[0], told[1])  # an earlier version kept the comment alone
+
+
+def _comment(job: Job, marks: Mapping[str, Any]) -> str:
+    """Return a job's comment, or what was seen of it earlier: a number that Slurm lost is another job's later."""
+    if "[runbook " in job.comment or job.id not in marks:
+        return job.comment
+    comment, submitted = _remembered(marks[job.id])
+    return comment if None in {submitted, job.submitted} or submitted == job.submitted else job.comment
 
 
 def _depends(waiting: Mapping[str, Job], kept: Mapping[str, Any], wanted: Wanted) -> Dict[str, str]:
@@ -150,11 +182,11 @@ def _depends(waiting: Mapping[str, Job], kept: Mapping[str, Any], wanted: Wanted
     return dict(list(found.items())[-_MARKS:])
 
 
-def _newest(jobs: Sequence[Job], wanted: Wanted, marks: Mapping[str, str], depends: Mapping[str, str]) -> List[Seen]:
+def _newest(jobs: Sequence[Job], wanted: Wanted, marks: Mapping[str, Any], depends: Mapping[str, str]) -> List[Seen]:
     newest: Dict[str, Seen] = {}
     owners = {job.id: job.user for job in jobs}
     for job in sorted(jobs, key=_number):
-        comment = job.comment if "[runbook " in job.comment else marks.get(job.id, job.comment)
+        comment = _comment(job, marks)
         mark, people = lineage.read(comment) if comment else (None, "")
         if mark is not None and owners.setdefault(mark.first, job.user) != job.user:
             mark, people = None, comment  # whoever writes such a comment has not taken over another one's job

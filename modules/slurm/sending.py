@@ -135,7 +135,8 @@ def words(job: Job, sent: Submission, request: Request) -> List[str]:
     options = [*sent.options]
     options += [f"--job-name={job.name}", f"--comment={request.comment}"]
     options += [f"--chdir={sent.directory}"] if sent.directory else []
-    for long, short, value in (("--partition", "-p", job.partition), ("--account", "-A", job.account)):
+    named = (("--partition", "-p", job.partition), ("--account", "-A", job.account), ("--qos", "-q", sent.qos))
+    for long, short, value in named:
         if value and not submission.has(sent.options, sent.script, long, short):
             options.append(f"{long}={value}")
     if sent.array:
@@ -157,8 +158,9 @@ def _share(job: Job, sent: Submission, memory: int) -> int:
     if sent.per == "mem-per-cpu":
         return units.megabytes(memory * job.node_count / max(1, job.cpus))
     if sent.per == "mem-per-gpu":
-        gpus = sent.record.get("TresPerNode", "").rpartition(":")[2]
-        return units.megabytes(memory / max(1, int(gpus) if gpus.isdigit() else 1))
+        told = sent.record.get("TresPerNode", "").rpartition(":")[2]
+        each = (job.gpus or 0) // max(1, job.node_count) or (int(told) if told.isdigit() else 1)
+        return units.megabytes(memory / max(1, each))
     return units.megabytes(memory)
 
 

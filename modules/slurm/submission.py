@@ -23,6 +23,17 @@ _SPENT = {  # options that were of one sending, or that we write anew
     *("--array", "-a", "--comment", "--uid", "--gid", "--mem", "--mem-per-cpu", "--mem-per-gpu", "--time", "-t"),
     *("--chdir", "-D", "--workdir", "--job-name", "-J", "--exclude", "-x"),
 }
+_ANEW = {  # the same as variables; others, such as SBATCH_CONSTRAINT, are the job's
+    *("SBATCH_ARRAY_INX", "SBATCH_MEM_PER_CPU", "SBATCH_MEM_PER_GPU", "SBATCH_MEM_PER_NODE", "SBATCH_TIMELIMIT"),
+    *(
+        "SBATCH_WAIT",
+        "SBATCH_DEPENDENCY",
+        "SBATCH_JOB_NAME",
+        "SBATCH_COMMENT",
+        "SBATCH_GET_USER_ENV",
+        "SBATCH_CLUSTERS",
+    ),
+}
 _FLAGS = {"--parsable", "--wait", "-W", "--hold", "-H", "--test-only"}
 
 
@@ -38,6 +49,7 @@ class Submission(NamedTuple):
     per: str  # what memory was asked for by: mem, mem-per-cpu or mem-per-gpu
     exclude: str  # nodes that people excluded
     whole: bool  # all the memory of its nodes was asked for: --mem=0
+    qos: str  # its quality of service
     owner: Owner
     env: Optional[Mapping[str, str]]  # None where it is not kept
     record: Mapping[str, str]  # of `scontrol show job`; empty once the controller has forgotten it
@@ -63,6 +75,9 @@ def found(host: Host, job: Job, script: Optional[str]) -> Submission:
         raise Refused(f"job {job.id} is no batch job: whoever ran srun or salloc must send it again")
     command = record.get("Command", "")
     options, path, args = split(line, text, command, job.name, directory)
+    qos = record.get("QOS") or _answer(
+        host, "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job.id}", "--format=QOS"
+    )
     directives = [word for told in _DIRECTIVE.findall(text) for word in told.split("#")[0].split()]
     return Submission(
         options=tuple(kept(options)),
@@ -74,6 +89,7 @@ def found(host: Host, job: Job, script: Optional[str]) -> Submission:
         per=_per([*options, *directives]),
         exclude=_value(options, "--exclude", "-x") or _value(directives, "--exclude", "-x"),
         whole=(_value(options, "--mem") or _value(directives, "--mem")) == "0",
+        qos=units.text(qos),
         owner=whose,
         env=_environment(host, job),
         record=record,
@@ -102,7 +118,8 @@ def split(line: str, script: str, command: str, name: str, directory: str) -> "T
         if any(not token.startswith("-") and _stands_alone(tokens, number) for number, token in enumerate(tokens)):
             raise Refused(f"what of `{words[:200]}` is its script nobody can tell: write `script`")
         return _options(tokens), "", []
-    return _options(tokens[:place]), tokens[place], tokens[place + 1 :]
+    end = _script_to(tokens, place, script, name, directory)
+    return _options(tokens[:place]), " ".join(tokens[place:end]), tokens[end:]
 
 
 def _script_at(tokens: Sequence[str], command: str, name: str, directory: str) -> Optional[int]:
@@ -113,9 +130,23 @@ def _script_at(tokens: Sequence[str], command: str, name: str, directory: str) -
         whole = os.path.normpath(os.path.join(directory or "/", token))
         if wanted and (whole == os.path.normpath(wanted) or token == wanted):
             return number
-        if not wanted and os.path.basename(token) == name and _stands_alone(tokens, number):
+        if not wanted and _stands_alone(tokens, number) and _named(tokens[number:], name):
             return number
     return None
+
+
+def _named(tokens: Sequence[str], name: str) -> bool:
+    """Tell whether a path that begins here, and may have blanks, ends in a name."""
+    return any(os.path.basename(" ".join(tokens[:end])) == name for end in range(1, name.count(" ") + 2))
+
+
+def _script_to(tokens: Sequence[str], place: int, script: str, name: str, directory: str) -> int:
+    """Return where a path ends that may have blanks: where it has the job's name, or is the file that was sent."""
+    for end in range(place + 1, len(tokens) + 1):
+        path = os.path.join(directory, " ".join(tokens[place:end]))
+        if os.path.basename(path) == name or (script and plain(path) == script):
+            return end
+    return place + 1
 
 
 def _stands_alone(tokens: Sequence[str], number: int) -> bool:
@@ -253,7 +284,7 @@ def _environment(host: Host, job: Job) -> Optional[Mapping[str, str]]:
             found[last] = named[2]
         elif last and line:
             found[last] += f"\n{line}"
-    ours = {name: value for name, value in found.items() if not name.startswith(("SLURM", "SBATCH_"))}
+    ours = {name: value for name, value in found.items() if not name.startswith("SLURM") and name not in _ANEW}
     return ours if "PATH" in ours or "HOME" in ours else None
 
 

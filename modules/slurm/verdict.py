@@ -4,6 +4,7 @@ The accounting and the kernel are believed before the job's own output, which an
 of slurmstepd that they contradict is told as evidence, and decides nothing.
 """
 
+import re
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.slurm import units
@@ -17,6 +18,7 @@ _NEAR = 0.95  # of the memory, or the time, that was asked for
 _MUCH = 0.8  # of the memory, where a program says itself that it got no more
 _SLACK = 90.0  # seconds between a limit and the end of what it ended
 _SHELLS = {"batch", "extern"}
+_HELD = re.compile(r"launch[ _]failed[ _]requeued[ _]held|JobHoldMaxRequeue", re.IGNORECASE)  # by Slurm, by nobody else
 
 
 class Clues(NamedTuple):
@@ -31,6 +33,7 @@ class Clues(NamedTuple):
     unread: str = ""  # why its output could not be read
     deaf: str = ""  # why the kernel of its node could not, where we are on it
     who: str = ""  # who cancelled it, in words
+    unlaunched: Tuple[Tuple[str, str], ...] = ()  # (node, what ails it) where it could not be launched
 
 
 class Verdict(NamedTuple):
@@ -63,7 +66,17 @@ def judge(job: Job, clues: Clues) -> Optional[Verdict]:
     return _slurms(job, clues, facts) or _hardware(clues, facts) or _programs(job, clues, facts)
 
 
+def stuck(job: Job) -> Optional[Verdict]:
+    """Return why Slurm will not start a job that waits, before a person releases it; None where it will, or runs."""
+    if job.state not in {"pending", "requeue_hold"} or _HELD.search(job.reason) is None:
+        return None
+    return Verdict("unknown", 90.0, (f"{job.state.upper()} ({job.reason})", f"held: `scontrol release {job.id}`"))
+
+
 def _cancelled(job: Job, clues: Clues, facts: Sequence[str]) -> Verdict:
+    if clues.unlaunched:
+        could = [f"{node}: {what}, as it was to start there" for node, what in clues.unlaunched]
+        return Verdict("node", 85.0, (*facts, *could))
     preempted = _first(clues.lines, "preempt")
     if preempted and job.by in {None, "0", "root"}:
         return Verdict("preempt", 80.0, (*facts, *preempted))

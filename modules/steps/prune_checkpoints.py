@@ -43,7 +43,7 @@ class PruneCheckpoints(Step):
 
     The newest stay (by the step in their names and by the time of their last change: where these disagree, both), and
     the best by a metric; a checkpoint that is cut off or corrupt counts as none of them. In use is what a process has
-    open, mapped or on its command line, what a link or a pointer file beside it leads to (`latest`,
+    open, mapped or on its command line, what a link beside it or beside `path`, or a pointer file leads to (`latest`,
     `latest_checkpointed_iteration.txt`), what a file in `named_in` names, what the newest `trainer_state.json` calls
     the best, and what changed within `settled`. Whether a checkpoint is sound is told by its shards, ranks and indexes
     (Transformers, DeepSpeed, FSDP, Megatron, Lightning) and by its files: safetensors, torch, JSON.

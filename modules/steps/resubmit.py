@@ -24,9 +24,10 @@ class Resubmit(Step):
 
     The comment of the new job tells its lineage: which job it began with, which attempt it is, what was changed and
     why. So Slurm itself knows what was sent, and neither a crash nor another runbook sends a second one for the same
-    failure. Nothing is sent for a job that Slurm has requeued, that a person cancelled, or that is well. Jobs that wait
-    for the old one (`afterok:`, also for the whole array, and `aftercorr:`) then wait for the new one. It is sent as
-    the user whose it is. Slurm keeps a command line's words joined by blanks: an argument with blanks in it comes back
+    failure; what Slurm itself has lost, as its controller was killed, is sent once more. Nothing is sent for a job that
+    Slurm has requeued, that a person cancelled, or that is well. Jobs that wait for the old one (`afterok:`, also for
+    the whole array, and `aftercorr:`) then wait for the new one. It is sent as the user whose it is. Slurm keeps a
+    command line's words joined by blanks: an argument with blanks in it comes back
     as several. The parts of a heterogeneous job are not sent one by one.
 
     Example:
@@ -207,29 +208,32 @@ class Resubmit(Step):
 
     def _send(self, hands: Any, host: Host, wanted: str, request: Any, change: str) -> Mapping[str, Any]:
         """Look once more, alone, and send it."""
-        from runbook.modules.slurm import lineage, sending, submission, waiting
+        from runbook.modules.slurm import lineage, lost, sending, sent, submission, waiting
 
         del hands
         mark = lineage.read(request.comment)[0]
         with sending.alone(host, mark.first if mark is not None else wanted):
             standing = sending.look(host, wanted)
             if standing.successor is not None:
-                new, sent = standing.successor.id, False
+                new, fresh = standing.successor.id, False
             elif not _ended(host, standing):
                 return {"changed": False}
             else:
+                lost.guard(host, standing.job, standing.queued)
                 try:
                     given = submission.found(host, standing.job, self.script)
                     new = sending.send(host, standing.job, given, request)
                 except Refused as refusal:
                     _leave(host, standing, str(refusal))
-                sent = True
+                if mark is not None:
+                    sent.note(host, new, mark.first, mark.after)
+                fresh = True
         try:
             if waiting.waiters(host, standing.queued, wanted, new):
                 waiting.move(host, wanted, new)
         except Unclear as error:
             raise Failed(f"sent as {new}, and those that wait for {wanted} could not be told: {error}") from error
-        told = {"job": new, "after": wanted, "changed": sent, "change": change}
+        told = {"job": new, "after": wanted, "changed": fresh, "change": change}
         return {**told, "lineage": mark.first, "attempt": mark.attempt} if mark is not None else told
 
     def report(self, host: Host) -> Dict[str, Any]:
@@ -258,12 +262,23 @@ def _ended(host: Host, standing: Any) -> bool:
     if job.state not in units.OVER or job.state in _SLURMS_OWN:
         host.note(f"job {job.id} is {job.state}: Slurm has it in hand")
         return False
-    if job.state == "cancelled":
+    if job.state == "cancelled" and not _unlaunched(host, job):
         by = "" if job.by is None else f" by {job.by}"
         raise Refused(f"job {job.id} was cancelled{by}: it is for that person to send it again")
     if verdict.judge(job, verdict.Clues()) is None:
         raise Refused(f"job {job.id} is {job.state}: nothing is wrong with it")
     return True
+
+
+def _unlaunched(host: Host, job: Any) -> bool:
+    from runbook.modules.slurm import evidence
+
+    if not evidence.brief(job):
+        return False
+    try:
+        return bool(evidence.unlaunched(evidence.nodes(host), job))
+    except Unclear as error:
+        raise Failed(str(error)) from error
 
 
 def _moves(host: Host, standing: Any, new: str) -> List[Action]:

@@ -77,3 +77,11 @@ def test_lint_imports_the_modules_that_a_runbook_names_and_no_other(linting):
 def test_lint_knows_peril_and_other_files_when_it_meets_them(linting):
     late = ("peril", "drills", "cases", "signatures", "chosen", "manual")
     assert sorted(linting & {f"runbook.engine.language.{name}" for name in late}) == []
+
+
+def test_status_of_plain_words_is_told_without_click_or_what_reads_runbooks(tmp_path):
+    seen = imported(tmp_path, "status", "--journal", str(tmp_path / "journal.db"))
+    late = {"click", "inspect", "dataclasses", "pathlib", "urllib.parse", "yaml", "jinja2", "runbook.modules.declare"}
+    assert sorted(seen & late) == []
+    assert {name.split(".")[3] for name in seen if name.startswith("runbook.engine.language.")} == {"amounts"}
+    assert "runbook.engine.model" not in seen

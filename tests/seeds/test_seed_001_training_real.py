@@ -62,7 +62,11 @@ def test_checklist_training_resumes_from_correct_step(after_a_crash):
 
 
 def test_checklist_checkpoints_are_valid_after_crash(after_a_crash):
-    _, ran, _ = after_a_crash
+    one, ran, _ = after_a_crash
+    found = one.runbook.told("probe", "file", f"path={one.root}/checkpoints/checkpoint-*", "format=checkpoint").json
+    fields = found["records"][0]["fields"]
+    assert (fields["count"], fields["valid"]) == (len(one.checkpoints), True)
+    assert one.checkpoints
     assert "checkpoint broken" not in ran.states
 
 
@@ -70,6 +74,14 @@ def test_checklist_queue_system_handles_crashes_gracefully(after_a_crash):
     one, ran, _ = after_a_crash
     assert ran.steps("daemon down") == ["kill_orphans", "command", "restart_daemon"]
     assert len(list(one.root.glob("*/job-7"))) == 1
+
+
+def test_feature_comprehensive_logging_tells_what_was_seen_killed_and_started(after_a_crash):
+    one, _, before = after_a_crash
+    told = one.runbook("history", "--incidents", "-v").out + one.runbook("export").out
+    assert "daemon down" in told
+    assert all(str(pid) in told for pid in before["orphans"])
+    assert str(one.pid) in told
 
 
 def test_success_metric_auto_restart_within_1_minute(after_a_crash):

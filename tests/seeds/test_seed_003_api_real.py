@@ -6,8 +6,6 @@ import json
 import time
 
 import pytest
-import yaml
-from command_line import BUNDLED
 from providers import Provider
 
 KEYS = {"OPENAI_API_KEY": "sk-openai-secret", "ANTHROPIC_API_KEY": "sk-anthropic-secret"}
@@ -156,15 +154,3 @@ def test_circuit_breaker_stuck_open_is_reset_by_hand(ask, runbook):
     assert len(dead[0].asked) == before
     assert runbook("reset", "providers.openai").exit_code == 0
     assert answered(ask(*dead))["member"] == "openai"
-
-
-@pytest.mark.parametrize(
-    ("category", "severity"),
-    [("rate limit", "low"), ("validation", "low"), ("api", "medium"), ("timeout", "medium"), ("network", "medium"),
-     ("unknown failure", "medium"), ("authentication", "high"), ("configuration", "high"), ("resource", "high"),
-     ("database", "high"), ("provider degraded", "low"), ("provider unhealthy", "high"), ("provider critical", "critical")],
-)  # fmt: skip
-def test_error_severity(category, severity):
-    book = yaml.safe_load((BUNDLED / "api-autoheal.yaml").read_text(encoding="utf-8"))
-    (detector,) = [each for each in book["detectors"] if each["name"] == category]
-    assert detector["severity"] == severity

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from runbook.engine.language import cases
 from runbook.engine.model import Backoff, Retry
 from runbook.engine.recover.retry import delay
+from runbook.engine.rehearse import suite as suites
 
 FALLBACKS = """
 name: fallbacks
@@ -153,3 +156,34 @@ def test_rollback_undoes_a_multi_step_recovery(rehearse):
         """,
     )
     assert result.played.of("step.undone", "recovery.undone", "undone")
+
+
+CATEGORIES = Path(__file__).with_name("003-categories.test.yaml")
+
+
+@pytest.fixture(scope="module")
+def categories():
+    return cases.examine(CATEGORIES)[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "severity"),
+    [
+        pytest.param("category RATE_LIMIT", "low", id="LOW: minor issues, can be ignored"),
+        ("category VALIDATION", "low"),
+        ("health level DEGRADED", "low"),
+        pytest.param("category API", "medium", id="MEDIUM: needs attention but not critical"),
+        ("category TIMEOUT", "medium"),
+        ("category NETWORK", "medium"),
+        ("category UNKNOWN", "medium"),
+        pytest.param("category AUTHENTICATION", "high", id="HIGH: requires immediate action"),
+        ("category CONFIGURATION", "high"),
+        ("category RESOURCE", "high"),
+        ("category DATABASE", "high"),
+        ("health level UNHEALTHY", "high"),
+        pytest.param("health level CRITICAL", "critical", id="CRITICAL: system-threatening, urgent recovery"),
+    ],
+)
+def test_error_severity(categories, row, severity):
+    played = [result.played for result in suites.run(categories, lambda case: case.name.startswith(row))]
+    assert {incident.severity for each in played for incident in each.incidents} == {severity}

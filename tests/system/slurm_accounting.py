@@ -50,6 +50,9 @@ AccountingStoragePass={place}/munge.sock
 AccountingStoreFlags=job_comment,job_script,job_env
 AccountingStorageTRES=gres/gpu,gres/gpu:a100
 GresTypes=gpu
+PreemptType=preempt/qos
+PreemptMode=REQUEUE
+Prolog={place}/prolog
 {nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=60 DefaultTime=5 State=UP DefMemPerCPU=50
 """
@@ -109,6 +112,8 @@ class Accounted:
         words = {"host": socket.gethostname(), "place": place, "ctld": ctld, "dbd": dbd, "sql": self.sql}
         (place / "slurm.conf").write_text(CONF.format(nodes=named, **words))
         (place / "cgroup.conf").write_text(CGROUPS)
+        (place / "prolog").write_text(f"#!/bin/sh\n[ ! -e {place}/unlaunched.$SLURM_JOB_ID ]\n")
+        (place / "prolog").chmod(0o755)
         (place / "gres.conf").write_text(f"Name=gpu Type=a100 File={place}/dev/nvidia[0-7]\n")
         (place / "slurmdbd.conf").write_text(DBD.format(**words))
         (place / "slurmdbd.conf").chmod(0o600)
@@ -156,7 +161,9 @@ class Accounted:
         self.accounting()
         self.wait(lambda: self._run("sacctmgr", "-i", "-Q", "add", "cluster", "t").returncode == 0)
         self("sacctmgr", "-i", "-Q", "add", "account", "physics", check=False)
-        self("sacctmgr", "-i", "-Q", "add", "user", "root", "account=physics", check=False)
+        self("sacctmgr", "-i", "-Q", "add", "qos", "other", check=False)
+        self("sacctmgr", "-i", "-Q", "add", "qos", "urgent", "preempt=normal", check=False)
+        self("sacctmgr", "-i", "-Q", "add", "user", "root", "account=physics", "qos=normal,other,urgent", check=False)
         self.controller()
         for name in self.nodes:
             self.node(name)

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from watching import PATIENCE, Watching, lines, until
+from watching import PATIENCE, Watching, alive, lines, until
 
 from runbook.engine.journal.store import open_journal
 
@@ -184,6 +184,22 @@ def test_hup_reads_anew_and_says_so_where_nothing_has_changed(cli):
         told = watch.until("watch.reloaded")["data"]
         assert told["message"] == "everything was read anew: nothing has changed"
         assert told["whole"]  # about no runbook more than about others
+
+
+def test_an_inventory_s_program_that_hangs_holds_up_nothing_and_ends_with_the_watch(cli):
+    there = '{"_meta": {"hostvars": {"localhost": {"ansible_connection": "local"}}}, "all": {"hosts": ["localhost"]}}'
+    hang = f"[ -e {cli.home}/hang ] && echo $$ > {cli.home}/pid && exec sleep 300"
+    program = cli.write("hosts.sh", f"#!/bin/sh\n{hang}\necho '{there}'\n")
+    program.chmod(0o755)
+    with Watching(cli, marker(cli), "-i", program) as watch:
+        watch.ready()
+        (cli.home / "hang").touch()
+        watch.send(signal.SIGHUP)
+        until(lambda: lines(cli.home / "pid"), told=watch.told)
+        (cli.home / "ill").touch()
+        watch.until("incident.ended")
+        assert watch.end() == 0
+    assert not alive(int(lines(cli.home / "pid")[0]))
 
 
 PEOPLE = """

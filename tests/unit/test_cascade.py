@@ -322,3 +322,9 @@ def test_a_fleets_gpus_cost_as_much_each_as_one_hosts():
 def test_what_came_again_and_again_belongs_to_what_began_it_however_often_it_came():
     storm = [Seen(FULL, "a.log", 1, 1000.0), *(Seen(ABORT, "a.log", line, 1000.0 + line) for line in range(2, 20_000))]
     assert told(storm) == ["cuda.oom: nccl.abort x19998"]
+
+
+def test_what_a_cascade_is_said_to_bring_about_is_not_its_cause():
+    """A program called MPI_Abort, and Slurm confirmed that the step was cancelled."""
+    abort = Sign("mpi.abort", "cascade", causes=("slurm.cancelled",))
+    assert told(seen((abort, 1), (Sign("slurm.cancelled", "confirmation"), 2))) == ["mpi.abort: slurm.cancelled"]

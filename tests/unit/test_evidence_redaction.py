@@ -71,6 +71,60 @@ def test_what_looks_like_a_secret_is_taken_out(redaction, line, hidden):
     assert count >= 1
 
 
+TOKENS = [  # each in two parts
+    ("api_org_", "abcdefghijklmnopQRSTUVWX"), ("hf_oauth_", "eyJhbGciOiJFZERTQSJ9.abc"), ("r8_", "abcdefghijklmnopQRSTUVWX01"),
+    ("gsk_", "abcdefghijklmnopQRSTUVWX01"), ("xai-", "abcdefghijklmnopQRSTUVWX01"), ("pplx-", "abcdefghijklmnopQRSTUVWX01"),
+    ("fw_", "abcdefghijklmnopQRSTUVWX"), ("tgp_v1_", "abcdefghijklmnop-QRSTUVWX"), ("lsv2_pt_", "0123456789abcdef0123_0123456789"),
+    ("pcsk_", "abcde_fghijklmnopqrstuvwxyz"), ("ak-", "abcdefghijklmnopqrstuv"), ("wandb_v1_", "abcdefghijklmnopqrstuvwxyz"),
+    ("glrt-", "abcDEF12345678901234"), ("dckr_pat_", "abcdefghijklmnopqrstuvwxyz0"), ("pypi-", "AgEIcHlwaS5vcmcCJGFiY2RlZmdoLTEyMzQ"),
+    ("ya29.", "a0AfH6SMBabcdefghijklmnop"), ("GOCSPX-", "abcDEF123456ghiJKL789mnoPQR"), ("dop_v1_", "0123456789abcdef" * 4),
+    ("dapi", "0123456789abcdef" * 2), ("hvs.", "CAESIabcdefghijklmnopqrstuvwxyz"), ("pul-", "0123456789abcdef" * 2 + "01234567"),
+    ("tskey-auth-", "abcdefCNTRL-abcdefghijklmnop"), ("glsa_", "abcdefghijklmnopqrstuvwxyz012345_abcdef01"), ("SG.", "abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuv"),
+    ("sk_live_", "51H8abcdefGHIJKLmnop1234"), ("whsec_", "abcdef0123456789abcdef0123456789"), ("xapp-1-", "A0123456789-1234567890123-abcdef"),
+    ("123456789:AA", "abcdefghijklmnopqrstuvwxyz0123456"), ("https://hooks.slack.com/services/", "T00000000/B00000000/XXXXXXXXXXXX"),
+    ("https://discord.com/api/webhooks/123456789012345678/", "abcDEF-ghiJKL_mnoPQRstu"), ("https://acme.webhook.office.com/webhookb2/", "a-b@c-d/IncomingWebhook/0123456789abcdef0123/e-f"),
+    ("root:$6$", "abcdefgh$0123456789abcdefghijklmnop"), ("alice:$2b$", "12$abcdefghijklmnopqrstuuv0123456789"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("begins", "rest"), TOKENS, ids=lambda part: part[:16])
+def test_tokens_of_many_services_are_known_by_how_they_look(redaction, begins, rest):
+    text, count = redaction.text(f"2026-11-23 01:02:03 said {begins}{rest} and went on")
+    assert rest[-8:] not in text
+    assert text.startswith("2026-11-23 01:02:03 said ")
+    assert text.endswith(" and went on")
+    assert count == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "hidden"),
+    [
+        (f"Config(token=SecretStr('{SECRET}'), port=80)", SECRET),
+        (f"--hf-token {SECRET} --port 8000", SECRET),
+        (f"machine api.wandb.ai\n  login user\n  password {SECRET}\n", SECRET),
+        (f"<db><password>{SECRET}</password></db>", SECRET),
+        (f"https://b.s3.amazonaws.com/k?X-Amz-Date=1&X-Amz-Signature={SECRET}", SECRET),
+        (f"https://a.blob.core.windows.net/c?sv=2022-11-02&sig={SECRET}%3D&se=1", SECRET),
+        (f"https://cdn.example/x?Expires=1&Signature={SECRET}&Key-Pair-Id=K", SECRET),
+        (f"AccountName=a;AccountKey={SECRET}==;EndpointSuffix=b", SECRET),
+        (f'{{"auths": {{"r.example": {{"auth": "{SECRET}"}}}}}}', SECRET),
+        (f"https://{SECRET}{SECRET}@sentry.example/4", SECRET),
+        (f"db.example:5432:jobs:ops:{SECRET}", SECRET),
+        (f"bindpw {SECRET}", SECRET),
+        (f"GITHUB_PAT={SECRET}", SECRET),
+        (f"ENCRYPTION_KEY={SECRET}", SECRET),
+        (f"network={{ psk={SECRET} }}", SECRET),
+        (f"login: {{user: a, pass: {SECRET}}}", SECRET),
+        (f"-----BEGIN PGP PRIVATE KEY BLOCK-----\n{SECRET}\n-----END PGP PRIVATE KEY BLOCK-----\n", SECRET),
+        (f"PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n{SECRET}\nPrivate-MAC: 0a1b\n", SECRET),
+    ],
+)
+def test_secrets_where_other_programs_write_them_are_taken_out(redaction, line, hidden):
+    text, count = redaction.text(line)
+    assert hidden not in text
+    assert count >= 1
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -85,6 +139,8 @@ def test_what_looks_like_a_secret_is_taken_out(redaction, line, hidden):
         "auth:\n  password: |\nport: 80\nhost: db",
         "mysql -p jobs; ssh -p 2222 db; python -m pytest -p no:cacheprovider",
         "git@github.com:org/repo, http://127.0.0.1:8000/v1?to=a@b",
+        "daemon:*:20228:0:99999:7:::; usage: serve <password>; the user or password part of it; compat=1, path=/a",
+        "cost $1$ a page, task-0123456789, s.endswith, key-value, s3://bucket@eu/x, sk-1, fw_size=3, design_key_points",
         "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----",
     ],
 )
@@ -116,6 +172,8 @@ def test_control_characters_are_spelled_out_and_lines_stay_lines():
         *("eyJ" + "A" * 200_000, "eyJ-" * 50_000, "-eyJhbGciOiJI" * 15_000, "eyJhbGciOiJI.eyJ" * 12_000),
         *("mysql -" * 30_000, "sshpass " * 25_000, "password: |\n" * 15_000, "    password: |\n     x\n" * 8_000),
         *(' "\\' * 60_000, "A\n" * 100_000, "://a:@" * 30_000, "://a:" + "@" * 200_000, "pass" * 50_000),
+        *("<" * 200_000, "login a " * 25_000, "a:*:b" * 40_000, "?sig" * 50_000, "token=a('" * 22_000, "$1$" * 70_000),
+        *("s." * 100_000, "1" * 200_000, "dp.st." * 30_000, "://" + "a" * 200_000, "Private-Lines: 1\n" * 11_000),
     ],
     ids=lambda line: line[:14].encode("unicode_escape").decode(),
 )

@@ -37,36 +37,36 @@ def mounts(tmp_path, monkeypatch):
     ],
 )
 def test_the_innermost_and_latest_mount_tells_the_file_system(mounts, path, kind):
-    assert location.file_system(location.pathlib.Path(path)) == kind
+    assert location.file_system(path) == kind
 
 
 @pytest.mark.parametrize("path", ["/home/x.db", "/mnt/x.db", "/scratch/a/x.db", "/share/x.db"])
 def test_a_network_file_system_is_refused_with_a_way_out(mounts, path):
     with pytest.raises(JournalUnusable, match="network file system") as caught:
-        location.refuse_unfit(location.pathlib.Path(path))
+        location.refuse_unfit(path)
     assert "--journal" in caught.value.mend
     assert caught.value.where == path
 
 
 def test_without_a_list_of_mounts_nothing_is_refused(mounts):
     mounts.unlink()
-    location.refuse_unfit(location.pathlib.Path("/home/x.db"))
+    location.refuse_unfit("/home/x.db")
 
 
 def test_the_shared_place_is_taken_where_it_can_be_made(tmp_path, monkeypatch):
     monkeypatch.delenv("RUNBOOK_JOURNAL", raising=False)
-    monkeypatch.setattr(location, "SHARED", tmp_path / "runbook")
-    assert location.choose(None) == tmp_path / "runbook" / "journal.db"
+    monkeypatch.setattr(location, "SHARED", str(tmp_path / "runbook"))
+    assert location.choose(None) == str(tmp_path / "runbook" / "journal.db")
 
 
 def test_the_users_state_is_taken_where_the_shared_place_is_not_ours(tmp_path, monkeypatch):
     monkeypatch.delenv("RUNBOOK_JOURNAL", raising=False)
-    monkeypatch.setattr(location, "SHARED", tmp_path / "not there" / "runbook")
+    monkeypatch.setattr(location, "SHARED", str(tmp_path / "not there" / "runbook"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    assert location.choose(None) == tmp_path / "state" / "runbook" / "journal.db"
+    assert location.choose(None) == str(tmp_path / "state" / "runbook" / "journal.db")
 
 
 def test_a_pipe_as_the_journal_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(JournalUnusable, match="device or a pipe"):
-        location.refuse_unfit(tmp_path / "pipe")
+        location.refuse_unfit(str(tmp_path / "pipe"))

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from runbook.engine.cli import history, stats
 from runbook.engine.journal import queries
-from runbook.engine.journal.ask import rates
+from runbook.engine.journal.ask import periods, rates
 from runbook.engine.journal.facts import Fact, IncidentRow, RunStart
 from runbook.engine.journal.queries import Asked
 from runbook.engine.journal.store import open_journal
@@ -270,3 +270,16 @@ def test_a_long_headline_is_broken_at_80_columns(journal):
             batch.event(Fact("incident.changed", NOW, "r3", **about, data={"to": state}))
     text = ask(history.command, journal, "--limit", "1")
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_is_replayed_held_until_it_was_seen_well_and_not_until_it_was_called_cured(tmp_path):
+    with open_journal(str(tmp_path / "journal.db")) as journal, journal.transaction() as batch:
+        for name, state, data in (
+            ("a", "cured", {"well_since": NOW + 8.0}),
+            ("b", "cured", {}),
+            ("c", "unhealed", {"well_since": NOW + 8.0}),
+        ):
+            about = (name, "llm", name, "h", "", state, "high", NOW, NOW + 10.0, NOW + 10.0)
+            batch.incident(IncidentRow(*about, {"since": NOW, **data}))
+        found = periods.periods(journal, "llm", NOW)
+    assert [(one.detector, one.until) for one in found] == [("a", NOW + 8.0), ("b", NOW + 10.0), ("c", NOW + 10.0)]

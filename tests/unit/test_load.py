@@ -86,6 +86,9 @@ def test_every_is_seconds_or_cron(loaded, written_, expected):
         ("* * * foo *", "'foo' is no month: write 1 to 12 or jan to dec"),
         ("*/0 * * * *", "'*/0' steps by 0: write 1 or more behind the /"),
         ("5-1 * * * *", "'5-1' runs backwards: write the smaller minute first"),
+        ("*/90 * * * *", "'*/90' steps over every minute but the first: write 59 or less behind the /"),
+        ("0 0 31 2 *", "'0 0 31 2 *' never comes: no month of these has a day 31"),
+        ("0 0 1 1 * *", "a cron expression has five fields, not 6: write it as */5 * * * *"),
     ],
 )
 def test_cron_fields_are_checked(findings, cron, message):

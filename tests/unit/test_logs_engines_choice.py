@@ -208,6 +208,9 @@ def test_what_ends_a_match_over_several_lines_is_looked_for_with_what_stands_aro
         (r"loss\s*[:=]\s*nan\b", rb"[\x3a\x3d]"),  # most lines of a training have a loss, few a nan
         (r"loss \d+ failed", rb"loss"),
         (r"libfoo \d+ error", rb"libfoo"),
+        (r"ice\b.{0,80}\bTX (?:timeout|hang)", rb"TX "),  # `ice` stands in each `device`
+        (r"libfoo.*TX timeout", rb"libfoo"),
+        (r"step \w+ loss is nan\b", rb" loss is"),
     ],
 )
 def test_an_expression_begins_behind_common_words_where_a_rare_one_follows(pattern, begun):

@@ -98,6 +98,24 @@ def test_an_incident_opens_with_its_root_though_a_consequence_was_printed_first(
     assert [(each["signature"], each["id"]) for each in incident.folded] == [("torch.child_failed", "")]
 
 
+@pytest.mark.parametrize("ranks", [3, 60])
+def test_of_what_can_be_roots_an_incident_opens_with_the_one_that_the_others_follow_from(tmp_path, ranks):
+    hang = sign("nccl.hang", causes=("torch.*",))
+    oom = sign("cuda.oom", causes=("nccl.*", "torch.*"))
+    told = [(f"/r{rank}.log", each) for rank in range(ranks) for each in ("nccl.hang", "torch.child_failed")]
+    look = seen(*[
+        {"signature": name, "role": "root" if name in ("nccl.hang", "cuda.oom") else "cascade", "time": NOW - ago,
+         "line_no": 1, "path": path, "line": name, "gpu": None, "job": None}
+        for (path, name), ago in [*((each, 8.0) for each in told), (("/last.log", "cuda.oom"), 9.0)]
+    ])  # fmt: skip
+    world = Fleet(tmp_path, TEXT, looks={"gpu": seen(), "crash": once(look)}, signs=(hang, oom, CHILD))
+    world.go()
+    incident = world.one("crash")
+    assert (incident.fields["signature"], incident.fields["path"]) == ("cuda.oom", "/last.log")
+    assert len(incident.sights) == min(2 * ranks + 1, 100)
+    assert world.kinds("incident.opened")[0].data["fields"] == incident.fields
+
+
 def test_roots_on_two_hosts_are_two_faults(tmp_path):
     looks = {(host, "gpu"): lines(("kmsg.xid", 9)) for host in "ab"}
     world = fleet(tmp_path, looks, "ab")

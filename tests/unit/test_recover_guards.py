@@ -528,6 +528,20 @@ def test_steps_of_cured_and_unhealed_stand_under_max_impact_too(tmp_path):
     assert "page failed: it is disruptive, --max-impact is none" in world.one("low").reason
 
 
+@pytest.mark.parametrize(("mode", "runs"), [("auto", True), ("approve", False), (None, False)])
+def test_a_destructive_step_of_unhealed_runs_where_its_detector_says_auto(tmp_path, mode, runs):
+    word = f"mode: {mode}\n    " if mode else ""
+    extra = f"{word}verify: {{within: 4s}}\n    unhealed: [{{shell: wipe, name: wipe}}, {{notify: stays down}}]"
+    world = fleet(tmp_path, extra=extra)
+    world.go()
+    if mode == "approve":
+        world.approve(world.one("low"))
+        world.again()
+    assert world.done == [("a", "fix"), *([("a", "wipe")] if runs else [])]
+    assert ("it is destructive; write `mode: auto`" in world.one("low").reason) is not runs
+    assert len(world.notified) == 1
+
+
 def test_max_mode_observe_observes(tmp_path):
     world = fleet(tmp_path, settings=Settings(Caps(mode=Mode.OBSERVE)), acts={"fix": failed()})
     world.go()

@@ -50,6 +50,18 @@ def test_a_list_of_days_is_the_days_of_its_parts(days):
     assert whole == {schedule.weekdays(str(day)) for day in days}
 
 
+@given(st.from_regex(cron._PART, fullmatch=True), st.integers(0, 4))
+def test_what_is_a_sound_field_has_its_numbers_and_a_trigger(field, place):
+    words = ["*"] * 5
+    words[place] = field
+    try:
+        text = cron.parse(" ".join(words))
+    except ValueError:
+        return
+    assert cron.numbers(text.split()[place], place)
+    assert schedule.trigger(text, 0.0).get_next_fire_time(None, MONDAY) is not None
+
+
 def test_looks_are_spread_by_at_most_a_tenth_of_the_time_between_them():
     now = datetime.now(UTC)
     first = [schedule.trigger(30.0).get_next_fire_time(None, now) for _ in range(50)]
@@ -74,5 +86,29 @@ def test_what_is_due_is_said_by_its_key_and_no_more_when_it_was_dropped():
         planned.due()
         called.clear()
         assert not called.wait(0.2)
+    finally:
+        planned.close()
+
+
+@pytest.mark.parametrize(
+    ("every", "after", "told"),
+    [
+        *((1.0, 1.2, False), (1.0, 14.0, True), (30.0, 34.0, False), (30.0, 60.0, True), (0.01, 3.0, False)),
+        *(("* * * * *", 60.0, False), ("* * * * *", 65.0, False), ("* * * * *", 180.0, True)),
+        *(("0 * * * *", 3600.0, False), ("0 * * * *", 7200.0, True)),
+    ],
+)
+def test_looks_that_were_left_out_are_told_and_late_ones_are_not(every, after, told, monkeypatch):
+    monkeypatch.setenv("TZ", "UTC")
+    assert schedule.left_out(every, MONDAY.timestamp(), MONDAY.timestamp() + after) == told
+
+
+def test_what_was_due_by_a_clock_that_was_put_back_is_due_by_the_new_one():
+    planned = schedule.Schedule(lambda: None, jitter=0.0)
+    try:
+        planned.put(("one", 30.0))
+        planned._jobs["one", 30.0].modify(next_run_time=datetime.now(UTC) + timedelta(hours=1))
+        planned.anew()
+        assert planned.next(("one", 30.0)) - datetime.now(UTC).timestamp() < 31
     finally:
         planned.close()

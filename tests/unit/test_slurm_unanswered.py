@@ -98,3 +98,12 @@ def test_no_slurm_is_absent():
     host = FakeHost(answers={"which": {}}, env={"PATH": "/nowhere"})
     with pytest.raises(Absent, match="there is no Slurm here: squeue is not on the PATH"):
         list(Slurm().look(host))
+
+
+def test_a_watch_that_was_away_for_a_year_does_not_take_up_what_failed_long_before_it_came_back():
+    away = {"began": END - 366 * 86400.0, "cursor": END - 365 * 86400.0, "looked": END - 365 * 86400.0}
+    long_ago = sacct("6", State="FAILED", ExitCode="1:0", End=str(END - 8 * 86400))
+    lately = sacct("7", State="FAILED", ExitCode="1:0", End=str(END - 6 * 86400))
+    assert [record.job_id for record in asked(told=long_ago + lately, state=away)] == ["7"]
+    wide = asked(told=long_ago + lately, state=away, params={"since": 30 * 86400.0})
+    assert [record.job_id for record in wide] == ["6", "7"]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbook.engine.language import units
+from runbook.engine.language import amounts, units
 from runbook.modules.declare import Kind
 
 
@@ -88,19 +88,19 @@ def test_a_number_without_a_unit_is_asked_for_one():
     [(0, "0s"), (0.25, "250ms"), (1.5, "1.5s"), (59.97, "1m"), (600, "10m"), (5400, "1h30m"), (90061, "1d1h")],
 )
 def test_seconds_are_shown_as_a_person_writes_them(seconds, text):
-    assert units.format_duration(seconds) == text
+    assert amounts.format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (1.5e9, "1.5 GB"), (999_999, "1 MB"), (10**19, "10000 PB")]
 )
 def test_bytes_are_shown_as_a_person_writes_them(count, text):
-    assert units.format_size(count) == text
+    assert amounts.format_size(count) == text
 
 
 @given(st.integers(min_value=1, max_value=10**6))
 def test_whole_seconds_survive_being_shown_and_read_to_two_units(seconds):
-    assert units.duration(units.format_duration(seconds)) == pytest.approx(seconds, rel=0.05)
+    assert units.duration(amounts.format_duration(seconds)) == pytest.approx(seconds, rel=0.05)
 
 
 @given(st.text(max_size=60))

@@ -12,6 +12,8 @@ from paramiko.common import cMSG_CHANNEL_REQUEST
 from paramiko.message import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from paramiko.channel import Channel
 
     from runbook.engine.fleet.ssh.session import Session
@@ -45,7 +47,8 @@ class ChannelLink:
         self._channel.settimeout(0.0)
         self._channel.in_buffer.set_event(self._bell)
         self._channel.in_stderr_buffer.set_event(self._bell)
-        session.transport.watch(self._channel.chanid, self._bell.set)
+        session.transport.watch(self._channel.chanid, self._bell.ring)
+        self._socket = session.transport.attend(self._bell.ring)
         m = Message()
         m.add_byte(cMSG_CHANNEL_REQUEST)
         m.add_int(self._channel.remote_chanid)
@@ -75,6 +78,9 @@ class ChannelLink:
 
     def read(self) -> bytes | None:
         """Take what arrived."""
+        if self._socket >= 0:
+            with self._bell.muted():
+                self._session.transport.take()
         self._bell.hush()
         if len(self._channel.in_stderr_buffer):
             self._bell.set()  # it may have rung for that
@@ -100,8 +106,10 @@ class ChannelLink:
         return data
 
     def polled(self) -> list[tuple[int, int]]:
-        """Wait for the bell, which rings when something arrived and when the host takes more."""
-        return [(self._bell.descriptor, select.POLLIN)]
+        """Wait for the bell, which rings when something arrived and when the host takes more, and for the socket."""
+        bell = (self._bell.descriptor, select.POLLIN)
+        attends = self._socket >= 0 and self._session.transport.packetizer.aside
+        return [bell, (self._socket, select.POLLIN)] if attends else [bell]
 
     @property
     def stalled(self) -> bool:
@@ -129,6 +137,10 @@ class ChannelLink:
     def close(self) -> None:
         """Close the channel."""
         self._session.transport.forget(self._channel.chanid)
+        if self._socket >= 0:
+            self._session.transport.packetizer.neglect()
+            os.close(self._socket)
+            self._socket = -1
         silent = _Silence()
         self._channel.in_buffer.set_event(silent)
         self._channel.in_stderr_buffer.set_event(silent)
@@ -141,12 +153,29 @@ class _Bell:
 
     def __init__(self) -> None:
         self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._silent = False
+        self._rung = False
         self._lock = threading.Lock()  # lest somebody else's descriptor of the same number is written to
 
+    @contextlib.contextmanager
+    def muted(self) -> Iterator[None]:
+        """Don't ring for what arrives meanwhile: who would hear it is about to look."""
+        self._silent = True
+        try:
+            yield
+        finally:
+            self._silent = False
+
     def set(self) -> None:
+        """Ring, since something arrived."""
+        if not self._silent:
+            self.ring()
+
+    def ring(self) -> None:
         """Ring."""
         with self._lock:
             if self.descriptor >= 0:
+                self._rung = True
                 os.eventfd_write(self.descriptor, 1)
 
     def clear(self) -> None:
@@ -154,7 +183,10 @@ class _Bell:
 
     def hush(self) -> None:
         """Let it be silent until it rings again."""
-        with contextlib.suppress(BlockingIOError):
+        if not self._rung:
+            return
+        with self._lock, contextlib.suppress(BlockingIOError):
+            self._rung = False
             os.eventfd_read(self.descriptor)
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import socket
 import threading
 import time
 from collections import deque
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 _EXTENSIONS: Final = 64  # that a server may name
 _CHEAP: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+_FOR_CHANNELS: Final = frozenset({MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_WINDOW_ADJUST})
 
 _logger = logging.getLogger("paramiko")
 _logger.addHandler(logging.NullHandler())  # what it has to say is in our errors
@@ -139,6 +142,46 @@ class Transport(paramiko.Transport):  # type: ignore[misc]
     def watch(self, channel: int, grown: Callable[[], None]) -> None:
         """Have somebody told when a channel's window grows."""
         self._opened[channel] = grown
+
+    def attend(self, ring: Callable[[], None]) -> int:
+        """Let a loop read in place of the thread, once that rings, while there is but one channel.
+
+        Returns:
+            A descriptor that the loop has to listen to while `packetizer.aside`, to call `take`, and to close when it
+            is done; -1 where nobody but the thread can read.
+        """
+        if len(self._channels) > 1 or not isinstance(self.sock, socket.socket):
+            return -1  # who waits at another channel does not serve this one; a tunnel is no socket
+        try:
+            descriptor = os.dup(self.sock.fileno())
+        except OSError:  # it has ended
+            return -1
+        if self.packetizer.attend(descriptor, ring, self._calm):
+            return descriptor
+        os.close(descriptor)
+        return -1
+
+    def open_channel(self, *args: Any, **more: Any) -> Channel:
+        """Open a channel; from now on the thread reads."""
+        self.packetizer.neglect()
+        return super().open_channel(*args, **more)
+
+    def take(self) -> None:
+        """Read what has arrived, in the loop that attends to this."""
+        self.packetizer.take(self._passed_on)
+
+    def _calm(self) -> bool:
+        """Tell whether what comes next is read alike by everybody, and by its length alone."""
+        return not self.in_kex and not self._expected_packet and self.remote_cipher in _CHEAP
+
+    def _passed_on(self, kind: int, m: Message) -> bool:
+        """Pass on what is for a channel."""
+        channel = self._channels.get(m.get_int()) if kind in _FOR_CHANNELS else None
+        if channel is None:
+            m.rewind()
+            return False
+        self._channel_handler_table[kind](channel, m)
+        return True
 
     def forget(self, channel: int) -> None:
         """Tell them no more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.errors import UserError
@@ -66,4 +66,5 @@ def facts(rows: Iterable[tuple[Any, ...]]) -> tuple[Fact, ...]:
 
 def _named(row: IncidentRow) -> str:
     about = f"{row.detector} on {row.host}" + (f" ({row.subject})" if row.subject and row.subject != row.host else "")
-    return f"{row.id}  {row.state}, {about}, {datetime.fromtimestamp(row.opened).astimezone():%Y-%m-%d %H:%M}"
+    opened = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.opened))
+    return f"{row.id}  {row.state}, {about}, {opened}"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence  # noqa: TC003 -- frozen classes look at their types
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.journal import codec
 from runbook.engine.journal.ask import runs
 from runbook.engine.journal.ask.find import COLUMNS, incident_row
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import frozen, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,15 +185,15 @@ def _uncured(journal: Journal, runbook: str, host: str, since: float) -> list[tu
             SELECT min(detector) FROM incidents WHERE runbook = ?1
             UNION ALL SELECT (SELECT min(detector) FROM incidents WHERE runbook = ?1 AND detector > name)
             FROM names WHERE name IS NOT NULL
-        ), uncured (id) AS (
-            SELECT id FROM names CROSS JOIN incidents INDEXED BY incidents_measured
+        ), uncured (place) AS (
+            SELECT incidents.rowid FROM names CROSS JOIN incidents INDEXED BY incidents_measured
             WHERE runbook = ?1 AND detector = name AND state IN ('unhealed', 'unverified', 'interrupted')
                 AND closed >= ?3 AND (?2 = '' OR host = ?2)
         )
-        SELECT incidents.id, host, detector, subject, state, closed,
+        SELECT id, host, detector, subject, state, closed,
             CASE WHEN instr(data, '"attempt"') > 0 AND json_type(data, '$.fields.attempt') IS NOT NULL
             THEN json_extract(data, '$.fields.operation') END
-        FROM uncured CROSS JOIN incidents ON incidents.id = uncured.id ORDER BY closed, incidents.id
+        FROM uncured CROSS JOIN incidents ON incidents.rowid = place ORDER BY closed, id
         """,
         (runbook, host, since),
     )

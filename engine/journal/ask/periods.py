@@ -39,5 +39,6 @@ def periods(journal: Journal, runbook: str, since: float) -> list[Period]:
         data = codec.load(column)
         began = float(data.get("since") or opened)
         fields, after = data.get("fields") or {}, data.get("after") or {}
-        found.append(Period(host, detector, subject, began, closed, fields, after, state))
+        over = data.get("well_since") if state == "cured" else None  # watched ever since
+        found.append(Period(host, detector, subject, began, closed if over is None else over, fields, after, state))
     return sorted(found, key=lambda period: period.since)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 -- a frozen class looks at its types
-from dataclasses import field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from runbook.engine.journal import codec
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 -- frozen classes look at their types
-from dataclasses import field
 from typing import TYPE_CHECKING, Any, Final
 
-from runbook.engine.journal import codec, leases, watches
+from runbook.engine.journal import codec, watches
 from runbook.engine.journal.ask import runs
 from runbook.engine.journal.ask.find import COLUMNS, incident_row
 from runbook.engine.journal.ask.left import DOWN, STOPPED, blind, left
 from runbook.engine.people import People
-from runbook.modules.frozen import frozen
+from runbook.modules.frozen import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -155,6 +154,8 @@ def is_free(journal: Journal, incident: IncidentRow, alive: Callable[[str], bool
     refused: Mapping[str, Any] = next((one for one in incident.data.get("answers") or () if not one.get("ok")), {})
     if refused.get("guard") != "lease":
         return False
+    from runbook.engine.journal import leases
+
     place = (incident.host, incident.subject)
     rows = journal.ask("SELECT holder FROM leases WHERE host = ? AND subject = ?", place)
     ours = bool(rows) and str(refused.get("reason") or "").startswith(rows[0][0])

@@ -76,7 +76,7 @@ class HyperscanEngine:
 
 class _Plan(NamedTuple):
     expressions: List[Expression]
-    owners: Dict[int, List[int]]  # the expressions of a text that several have, by its number
+    owners: Dict[int, List[int]]  # the expressions of what is looked for once for several, by its number
     others: List[int]  # expressions that are not in the database
 
 
@@ -87,8 +87,8 @@ _Word = Tuple[bytes, bool]  # a text, and whether it is in lower case, to be fou
 def _asked(patterns: Sequence[Pattern]) -> Tuple[_Plan, List[Written]]:
     """Return what is looked for, and how it is written; what is not written is left to literals."""
     expressions: List[Expression] = []
-    written = [Written(DOCKER_LINE, _DOCKER)]
     texts: Dict[_Word, List[int]] = {}
+    rest: Dict[bytes, List[int]] = {}
     others: List[int] = []
     for number, (asked, node) in enumerate(read(patterns)):
         expression = asked
@@ -98,17 +98,20 @@ def _asked(patterns: Sequence[Pattern]) -> Tuple[_Plan, List[Written]]:
                 texts.setdefault((word, folds), []).append(number)
         elif node is not None:
             begun = node if expression.lines > 1 else rarest(node)
-            written.append(Written(number, perl(begun)))
+            rest.setdefault(perl(begun), []).append(number)
             if begun is node and expression.exact is not None:
                 expression = asked._replace(around=())  # what is found holds it
         else:
             others.append(number)
         expressions.append(expression)
+    asked_for = [(text, False, numbers) for text, numbers in rest.items()]
+    asked_for += [(literal(word), folds, numbers) for (word, folds), numbers in _fewest(texts).items()]
     owners: Dict[int, List[int]] = {}
-    for place, ((word, folds), numbers) in enumerate(_fewest(texts).items(), len(expressions)):
+    written = [Written(DOCKER_LINE, _DOCKER)]
+    for place, (text, folds, numbers) in enumerate(asked_for, len(expressions)):
         if len(numbers) > 1:
             owners[place] = numbers
-        written.append(Written(numbers[0] if len(numbers) == 1 else place, literal(word), folds))
+        written.append(Written(numbers[0] if len(numbers) == 1 else place, text, folds))
     return _Plan(expressions, owners, others), written
 
 

@@ -13,7 +13,7 @@ import time
 from typing import Iterator, List, Optional, Tuple
 
 MOST = 16  # sets of patterns that are kept
-CODE = 17  # of the translation: one more where it changes
+CODE = 18  # of the translation: one more where it changes
 LARGEST = 256 * 1024 * 1024  # bytes of one
 
 _OWN = ("runbook", "scanner")  # below the cache directory

@@ -36,8 +36,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runbook.engine.language.amounts import format_duration
 from runbook.engine.language.lint.calls import probe_class
-from runbook.engine.language.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

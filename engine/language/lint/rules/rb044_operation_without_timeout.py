@@ -33,8 +33,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runbook.engine.language.amounts import format_duration
 from runbook.engine.language.lint.calls import step_class
-from runbook.engine.language.units import format_duration
 from runbook.modules.declare import Impact
 
 if TYPE_CHECKING:
