@@ -88,9 +88,9 @@ class Simulated:
         """Say nothing beside them."""
         return None
 
-    def polled(self) -> list[tuple[int, int]]:
+    def polled(self) -> dict[int, int]:
         """Wait for the answers."""
-        return [(self._event, select.POLLIN)]
+        return {self._event: select.POLLIN}
 
     def ended(self) -> str | None:
         """Go on for ever."""

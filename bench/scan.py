@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import measure
 
+from runbook.engine.cli import COLLECTIONS
 from runbook.engine.language.signatures import catalogue
 from runbook.modules.logs import match
 from runbook.modules.logs.match import judge
@@ -232,6 +233,7 @@ def _name(patterns: Path, log: Path) -> Iterator[tuple[str, int]]:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(*COLLECTIONS)  # as `runbook scan` has it
     if sys.argv[1] == "ours":
         print({name: sighting.count for name, sighting in scan(sys.argv[2], catalogue().patterns()).found.items()})
     else:

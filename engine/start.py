@@ -157,7 +157,9 @@ class Session:
 
     def beat(self, claim: Claim, now: float, lasts: float, told: Mapping[str, Any]) -> bool:
         """Give a watch's sign of life; False: somebody else has its claim."""
-        return watches.beat(self._opened_journal(), claim, now, lasts, told)
+        journal = self._opened_journal()
+        journal.stands()
+        return watches.beat(journal, claim, now, lasts, told)
 
     def release(self) -> None:
         """Give a watch's claim back, or stand by no more."""

@@ -94,7 +94,7 @@ class Conversation:
         """How many bytes of answers came so far: a message that is not whole yet shows by them that it is under way."""
         return self._bytes
 
-    def polled(self) -> list[tuple[int, int]]:
+    def polled(self) -> Mapping[int, int]:
         """Return what to wait for before the next `receive(0.0)`: descriptors, and the events of `select.poll`."""
         return self._link.polled()
 
@@ -175,7 +175,7 @@ class Conversation:
 
     def _wait(self, timeout: float | None) -> None:
         poller = select.poll()
-        for descriptor, events in self._link.polled():
+        for descriptor, events in self._link.polled().items():
             poller.register(descriptor, events)
         if self.pending:
             timeout = _AGAIN if timeout is None else min(timeout, _AGAIN)

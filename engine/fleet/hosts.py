@@ -265,8 +265,8 @@ class Hosts:
         """Have the poll wait for what the agent waits for now."""
         assert place.agent is not None
         (self._pending.add if place.agent.pending else self._pending.discard)(place)
-        wanted = dict(place.agent.polled())
-        if wanted == place.registered:
+        wanted = place.agent.polled()
+        if wanted is place.registered or wanted == place.registered:
             return
         for descriptor in place.registered.keys() - wanted.keys():
             self._poll.unregister(descriptor)

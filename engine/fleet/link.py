@@ -7,7 +7,7 @@ import select
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _AT_ONCE = 1 << 20  # bytes that are read or written by one call
 
@@ -27,7 +27,7 @@ class Link(Protocol):
     def words(self) -> bytes | None:
         """Return what it wrote to its standard error; None while there is nothing, b"" when that ended."""
 
-    def polled(self) -> list[tuple[int, int]]:
+    def polled(self) -> Mapping[int, int]:
         """Return what to wait for now: descriptors, and the events of `select.poll` on each."""
 
     @property
@@ -95,13 +95,13 @@ class Pipes:
         self._silent = not data
         return data
 
-    def polled(self) -> list[tuple[int, int]]:
+    def polled(self) -> Mapping[int, int]:
         """Wait for its output, and for room while something was not taken."""
-        found = [(self._answers, select.POLLIN)]
+        found = {self._answers: select.POLLIN}
         if not self._silent:
-            found.append((self._log, select.POLLIN))
+            found[self._log] = select.POLLIN
         if self._full:
-            found.append((self._requests, select.POLLOUT))
+            found[self._requests] = select.POLLOUT
         return found
 
     def ended(self) -> str | None:

@@ -23,7 +23,7 @@ class Place:
         self.tickets: dict[int, int] = {}  # by the agent's numbers; 0: nobody's
         self.channel = 0  # the ticket under which it tells what it hears; 0: it was not asked to
         self.channel_number: int | None = None  # the agent's own for that
-        self.registered: dict[int, int] = {}
+        self.registered: Mapping[int, int] = {}
         self.gone = Gone(host, user, "it was not dialled yet")
         self.losses = 0  # in a row
         self.again = 0.0  # when it may be dialled

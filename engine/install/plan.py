@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import re
@@ -54,7 +55,19 @@ def named(asked: Asked, watched: Watched) -> str:
         return given
     if len(watched.requests) != 1:
         return "runbook"
-    return "runbook-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", watched.requests[0].runbook.name).strip("-.")[:80]
+    return f"runbook-{_plain(watched.requests[0].runbook.name)}"
+
+
+def _plain(name: str) -> str:
+    """Return a runbook's name as a unit may bear it; what Latin letters can't tell apart, a number does.
+
+    Example:
+        >>> _plain("GPU fleet: node 7"), _plain("推理")
+        ('GPU-fleet-node-7', '132411ba')
+    """
+    found = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:80]
+    number = "" if found and name.isascii() else hashlib.sha256(name.encode()).hexdigest()[:8]
+    return "-".join(filter(None, (found, number)))
 
 
 def service(asked: Asked, watched: Watched) -> Service:

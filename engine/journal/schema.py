@@ -162,6 +162,11 @@ MIGRATIONS: Final = (
     CREATE INDEX incidents_ended ON incidents (runbook, host, closed) WHERE closed IS NOT NULL;
     CREATE INDEX incidents_measured ON incidents (runbook, detector, state, opened, closed, host);
     """,
+    # The last word about each look of a watch that goes on for weeks, however often that came and went.
+    """
+    CREATE INDEX events_looked ON events (run, host, detector)
+        WHERE kind IN ('look.unknown', 'look.seen', 'host.unreachable', 'host.reached');
+    """,
 )
 
 

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from runbook.engine.errors import JournalUnusable
 from runbook.engine.journal import codec, database, faults, location, words
 from runbook.engine.journal.facts import HoldRow, IncidentRow, IntentRow, Recovery, RunStart, StepBegun
 
@@ -82,6 +83,17 @@ class Journal:
         self._joined: Batch | None = None  # the transaction of `together`
         self._durable = True  # commits are waited for, as `database.to_write` set it
         self._id = ""
+        self._file = location.mark(place)
+
+    def stands(self) -> None:
+        """See that it is still the file at its place.
+
+        Raises:
+            JournalUnusable: it was deleted or replaced under us: what is written goes where nobody finds it.
+        """
+        if self._file is not None and location.mark(self.path) != self._file:
+            mend = "Whoever removed it ended what it knew; another one is begun"
+            raise JournalUnusable("its file was deleted or replaced", where=self.path, mend=mend)
 
     @property
     def id(self) -> str:

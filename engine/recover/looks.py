@@ -153,7 +153,10 @@ def _take(turn: Turn, detector: Detector, host: str, verdicts: list[Verdict] | s
     if unclear:
         subjects = [verdict.subject for verdict in verdicts if verdict.holds is UNKNOWN]
         condition = detector.when.text if detector.when else f"{detector.probe} of {', '.join(detector.members)}"
-        reason = f"can't tell whether `{condition}` holds for {', '.join(unclear[:3])}"
+        of = ", ".join(unclear[:3])
+        reason = f"can't tell whether `{condition}` holds for {of}"
+        if detector.when is None and not detector.members:
+            reason = f"nothing tells whether the {detector.probe} goes on: {of}"
         turn.tell("look.unknown", host=host, detector=detector.name, reason=reason, subjects=subjects)
     elif key in said and said[key].holds is UNKNOWN:
         turn.tell("look.seen", host=host, detector=detector.name)

@@ -182,7 +182,7 @@ def _about(host: str, one: IncidentReport) -> str:
 def _kind(host: str, one: IncidentReport) -> Hashable:
     told = tuple(_stepped(host, step) for step in one.steps)
     signature = one.fields.get("signature") if isinstance(one.fields.get("signature"), str) else ""
-    return one.detector, one.state, one.by_itself, signature, alike(one.reason, host), told
+    return one.detector, one.state, one.by_itself, bool(one.root), signature, alike(one.reason, host), told
 
 
 def _operated(host: str, one: OperationReport) -> Hashable:

@@ -139,12 +139,14 @@ def _headline(paint: Paint, story: Story, now: float) -> Iterator[str]:
     for each in story.folded:
         yield from row(paint, "led to", words.printable(f"{each.id}, {each.detector} on {each.host} ({each.state})"))
     named = {each.id for each in story.folded}
+    times_of: dict[str, int] = {}
     for each in data.get("folded") or ():
         if each.get("id") not in named:
             what = f"{each.get('signature') or each.get('detector')} on {each.get('host')}"
             count = each.get("count")
-            many = f" ({count} times)" if isinstance(count, int) and count > 1 else ""
-            yield from row(paint, "led to", words.printable(what + many))
+            times_of[what] = times_of.get(what, 0) + (count if isinstance(count, int) else 1)
+    for what, count in times_of.items():
+        yield from row(paint, "led to", words.printable(what + (f" ({count} times)" if count > 1 else "")))
 
 
 def _ending(paint: Paint, story: Story, now: float) -> Iterator[str]:

@@ -16,7 +16,7 @@ _OWN = {
     ".ninja_log": b"# ninja log v",
     ".ninja_deps": b"# ninjadeps\n",
     "build.ninja": b"",
-    "CMakeCache.txt": b"",
+    "CMakeCache.txt": b"# This is the CMakeCache file.",
 }
 _LARGEST_RECORD = 1 << 19  # bytes of a record of .ninja_deps, by ninja's own limit
 

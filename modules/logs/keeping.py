@@ -8,14 +8,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
-from typing import Deque, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, Union
+from typing import Deque, Dict, FrozenSet, Iterable, List, Match, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from runbook.modules.logs import subjects
 from runbook.modules.logs.cleaning import Text
 from runbook.modules.logs.clock import Clock
 from runbook.modules.logs.engines.texts import lines_with
 from runbook.modules.logs.hits import hit
-from runbook.modules.logs.judging import Judge, last_lines
+from runbook.modules.logs.judging import Found, Judge, last_lines
 from runbook.modules.logs.sightings import OTHERS, Part, Sighting, Spot
 
 FIRST = 20  # spots of a signature that are kept from the begin
@@ -39,7 +39,8 @@ class Block:
     line_no: Optional[int]  # of its first line
     before: bytes = b""  # the text of the block before it
     hits: int = 0  # in it
-    spots: "List[Tuple[int, int, int, Seen]]" = field(default_factory=list)  # (start, pattern, how many of what)
+    spots: "List[Tuple[int, int, Optional[Match[str]], int, Seen]]" = field(default_factory=list)
+    """(start, pattern, its match where that is known, how many of what)"""
     above: List[int] = field(default_factory=list)  # of each spot the line feeds before it
 
     def feeds(self, begin: int, end: int) -> int:
@@ -50,7 +51,7 @@ class Block:
     def number(self) -> int:
         """Number the lines of its spots, which are in order; return how many line feeds there are in all."""
         at, feeds = self.begin, 0
-        for start, _, _, _ in self.spots:
+        for start, *_ in self.spots:
             feeds += self.feeds(at, start)
             at = start
             self.above.append(feeds)
@@ -137,8 +138,8 @@ class Keeper:
         self._blocks: Deque[Block] = deque()  # whose spots are still to be kept, as far as they will be
         self._size = 0  # of these
 
-    def take(self, block: Block, name: str, device: str, spots: Sequence[Tuple[int, int]]) -> bool:
-        """Take in the (start, pattern) of what one signature names in a block; tell whether enough of it is kept.
+    def take(self, block: Block, name: str, device: str, spots: Sequence[Found]) -> bool:
+        """Take in what one signature names in a block; tell whether enough of it is kept.
 
         Args:
             block: which is held next.
@@ -150,7 +151,7 @@ class Keeper:
         first, last = max(0, seen.room - seen.count), max(0, len(spots) - LAST)
         kept = [*range(min(first, len(spots))), *range(max(first, last), len(spots))]
         block.spots += [(*spots[place], seen.count + place + 1, seen) for place in kept]
-        seen.name(block, [start for start, _ in spots[first:]])
+        seen.name(block, [start for start, _, _ in spots[first:]])
         seen.count += len(spots)
         return seen.count >= seen.room
 
@@ -205,7 +206,7 @@ class Keeper:
         """Keep the spots of a block that are among the first, or among the last so far."""
         data = block.text.data
         looked = 0
-        for (start, number, ordinal, seen), above in zip(block.spots, block.above):
+        for (start, number, match, ordinal, seen), above in zip(block.spots, block.above):
             if not seen.keeps(ordinal):
                 continue
             line_no = None if block.line_no is None else block.line_no + above
@@ -220,7 +221,8 @@ class Keeper:
                     moment = self._first_time(block, start)
             begin = self._begin(data, start, number)
             sketch = Sketch(number, line_no, self._around(data, begin, start), start - begin, moment, sure)
-            seen.keep(self._told(sketch) if early or len(sketch.around) > 4 * AROUND else sketch, ordinal)
+            whole = match if self._judge.patterns[number].lines == 1 else None
+            seen.keep(self._told(sketch, whole) if early or len(sketch.around) > 4 * AROUND else sketch, ordinal)
 
     def _first_time(self, block: Block, start: int) -> Optional[float]:
         """Return the first time behind a spot before which there is none."""
@@ -230,10 +232,10 @@ class Keeper:
                     break
         return self.clock.first
 
-    def _told(self, sketch: Sketch) -> Optional[Spot]:
+    def _told(self, sketch: Sketch, match: "Optional[Match[str]]" = None) -> Optional[Spot]:
         """Return the spot of a sketch; None where it is none after all."""
         around, start = sketch.around, sketch.start
-        match = self._judge.match(around, start, sketch.number)
+        match = match or self._judge.match(around, start, sketch.number)
         if match is None:
             return None
         seen = hit(self._judge.patterns[sketch.number], 0, match)

@@ -151,18 +151,19 @@ class _Scan:
         if self._each is not None:
             self._tell(block, found)
         block.hits = len(found)
-        named: Dict[Tuple[str, str], List[Tuple[int, int]]] = defaultdict(list)
+        named: Dict[Tuple[str, str], List[Found]] = defaultdict(list)
         names, device = self._names, ""
         before = -1
-        for start, number, match in found:
+        for item in found:
+            start, number, match = item
             if start != before:  # the first pattern that matches names a line
                 before = start
                 if self._devices:
                     device = subjects.device(match, data, start) if match and number in self._devices else ""
-                named[names[number], device].append((start, number))
+                named[names[number], device].append(item)
         for (name, device), spots in named.items():
             if self._keeper.take(block, name, device, spots):
-                self._counted.update(number for _, number in spots if number not in self._devices)
+                self._counted.update(number for _, number, _ in spots if number not in self._devices)
 
     def _found(self, data: bytes, marks: List[Tuple[int, int]]) -> List[Found]:
         every = self._each is not None

@@ -11,7 +11,7 @@ _MARKS = (
     *(b'"role"', b"'role'", b"rompt", b"uestion", b"query", b"user", b"User", b"ssistant", b"uman"),
     *(b"COMMAND=", b"CMD (", b"grep ", b"rg ", b"awk ", b"sed ", b"echo ", b" -c ", b"+ "),
     *(b'"""', b"'''", b"attern", b"regex"),
-    *(b'("', b"('", b'(f"', b"(f'", b"(KERN_", b'return "', b'else "', b' = "'),
+    *(b'("', b"('", b'(f"', b"(f'", b"(KERN_", b'return "', b'else "', b' = "', b"match=", b"  # "),
 )
 _TURN = re.compile(
     r"""["']role\\?["']\s*:\s*\\?["'](?:(?:user|assistant|human)\b|(?:system|tool|developer)\b.*content\\?["']\s*:)"""
@@ -29,11 +29,15 @@ _DOCSTRING = re.compile(
     r"\s*(?:[rbfu]{0,2}(?:\"\"\"|''')|"
     r"[*-] (?:[Ff]ix|[Hh]andle|[Aa]dd|[Aa]void|[Cc]atch|[Rr]evert|[Dd]ocument))"
 )
-_COMMENT = re.compile(r"\s{0,80}(?:#|//) (?!A fatal|An error|There is|Native|Out of)")  # but for a JVM's report
-_CALL = re.compile(  # what stands before a text of source code; an exception's name, which logs hold, has a capital
-    r"(?:^|[\s=(,>!])(?:(?:raise|return|throw|new) [\w.:]{1,80}|(?:\w{1,40}\.){0,6}_?[a-z]\w{0,60})\((?:[A-Z_]{2,24},? )?[frbuFRBU]{0,2}$|"
-    r"^\s{0,80}(?:else|return|[A-Z_]{3,40} =)\s[\[(]?[frbuFRBU]{0,2}$"
+_COMMENT = re.compile(  # a JVM's report begins with `#`, too
+    r"\s{0,80}(?:#|//)(?:$| )(?!A fatal|An error|There is|Native|Out of)|.{0,400}[\w)\]}:,]  # "
 )
+_CALL = re.compile(  # what stands before a text of source code; an exception's name, which logs hold, has a capital
+    r"(?:^|[\s=(,>!])(?:(?:raise|return|throw|new) [\w.:]{1,80}|(?:\w{1,40}\.){0,6}_?[a-z]\w{0,60})"
+    r"\((?:[A-Z_]{2,24},? )?[frbuFRBU]{0,2}$|"
+    r"^\s{0,80}(?:else|return|[A-Z_]{3,40} =)\s[\[(]?[frbuFRBU]{0,2}$|[(,]\s?match=[frbuFRBU]{0,2}$"
+)
+_RAISED = re.compile(r"(?:^|[\s\]:>|])(?:raise|throw new)(?: [\w.:]{0,120})?$")
 _CALLED = 160  # characters before a quotation that are looked at
 _OPENED = re.compile(
     r"""(?:\b(?:prompt|question|query|input_text|user_message|user_input|regex|pattern|--[\w-]*(?:pattern|prompt|regex|match))"""
@@ -61,7 +65,9 @@ def speaks(line: str, at: int) -> bool:
     before = line[max(0, at - MOST) : at]
     if _TURN.search(before) or _DOCSTRING.match(before) or _SPEAKER.match(before) or _COMMENT.match(before):
         return True
-    if any(_is_source(before, before.rfind(quote)) for quote in "\"'"):
+    if _RAISED.search(before, max(0, len(before) - _CALLED)) or any(
+        _is_source(before, before.rfind(quote)) for quote in "\"'"
+    ):
         return True
     command = _COMMAND.search(before)
     if command is not None and not _ended(before, command.end()):

@@ -182,7 +182,7 @@ class Slurm(Probe):
             for first, told in {**followed, **failed}.items()
             if first not in found or found[first].job_id == told["job_id"]
         }
-        gone = lost.look(host, lost.Known(sight.queued, sight.ended), [*seeing.marked(sight.marks)], waits, kept)
+        gone = lost.look(host, lost.Known(sight.queued, sight.ended), [*seeing.marked(sight.marks, waits)], waits, kept)
         for first, forgotten in gone.lost.items():
             told = failed[first] = _forgotten(waits[first], forgotten)
             followed.pop(first, None)

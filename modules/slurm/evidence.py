@@ -10,7 +10,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from runbook.modules.declare import Unclear
 from runbook.modules.host import Host
 from runbook.modules.logs.patterns import Pattern
-from runbook.modules.slurm import said, units
+from runbook.modules.slurm import said, units, verdict
 from runbook.modules.slurm.job import Job
 from runbook.modules.slurm.queue import ENV, TIME
 from runbook.modules.slurm.said import Line
@@ -171,7 +171,7 @@ def unfit(node: Node) -> bool:
 
 def brief(job: Job) -> bool:
     """Tell whether a cancelled job ended when it had hardly begun, and not by its own user: some can't be launched."""
-    own = job.user != "root" and person(job.by, job.user).startswith(f"{job.user},")
+    own = job.user != "root" and person(job.by, job.user).endswith(verdict.OWN)
     at_once = job.started is not None and (job.elapsed or 0.0) <= _AT_ONCE and not job.peak
     return job.state == "cancelled" and at_once and not own
 
@@ -206,7 +206,7 @@ def person(by: Optional[str], user: str) -> str:
             name = pwd.getpwuid(int(by)).pw_name
         except (KeyError, OverflowError):
             name = f"the uid {by}"
-    return f"{name}, whose job it is" if name == user else name
+    return f"{name}{verdict.OWN}" if name == user else name
 
 
 def names(nodes: str) -> List[str]:

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from runbook.modules.declare import Failed, Unclear
 from runbook.modules.host import Host
-from runbook.modules.slurm import controller, lineage, sent
+from runbook.modules.slurm import controller, lineage, sent, units
 from runbook.modules.slurm.controller import Controller
 from runbook.modules.slurm.job import Job
 from runbook.modules.slurm.sent import Sent
@@ -101,12 +101,17 @@ def look(
     return Found(found, missing, dict(list(gone.items())[-_MOST:]))
 
 
-def guard(host: Host, job: Job, queued: Sequence[Job]) -> None:
+def guard(host: Host, job: Job, queued: Sequence[Job]) -> bool:
     """Keep a step from sending a second job where nobody can say that the first is lost; wait for nodes to speak up.
+
+    Returns:
+        Whether it waited, so that all may be another way by now.
 
     Raises:
         Failed: one was sent, and is neither known to Slurm nor lost for certain; or Slurm does not answer.
     """
+    if job.state not in units.OVER:
+        return False
     ended = job.ended or 0.0
     before = next((one for one in reversed(sent.known(host)) if one.after == job.id and one.at >= ended), None)
     try:
@@ -123,5 +128,7 @@ def guard(host: Host, job: Job, queued: Sequence[Job]) -> None:
             f"job {job.id} was sent again as {before.job}, which Slurm does not tell of now: nothing is sent before "
             "its accounting does, or its controller is seen to have forgotten that job"
         )
-    if ended < (asked.started or 0.0) and 0 <= age < GRACE:
-        host.pause(GRACE - age)
+    if ended >= (asked.started or 0.0) or not 0 <= age < GRACE:
+        return False
+    host.pause(GRACE - age)
+    return True

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from runbook.modules.frozen import frozen
 from runbook.modules.host import Host
@@ -15,6 +15,7 @@ OVERLAP = 600.0  # seconds that are asked for again: the controller tells the ac
 _GAP = 300.0  # seconds without a look after which what was late in between may still come
 _LATE = 900.0  # seconds for the controller to tell what it kept while the accounting was down
 _MARKS = 5000  # jobs of ours that are remembered
+_FIRST = re.compile(r"\[runbook first=(\S+)")
 _ENDED = re.compile(  # reasons that tell of an end; of others, an ended job's is what it last waited for
     r"NonZeroExitCode|RaisedSignal|OutOfMemory|TimeLimit|DeadLine|NodeDown|BootFail|JobLaunchFailure|SystemFailure"
     r"|InactiveLimit|Prolog|DependencyNeverSatisfied|.*[Ff]ail"
@@ -152,11 +153,12 @@ def _marks(waiting: Mapping[str, Job], kept: Mapping[str, Any]) -> Dict[str, Any
     return dict(list(marks.items())[-_MARKS:])
 
 
-def marked(marks: Mapping[str, Any]) -> Iterator[Sent]:
-    """Yield the jobs that were seen to be ours."""
+def marked(marks: Mapping[str, Any], lineages: Container[str]) -> Iterator[Sent]:
+    """Yield the jobs that were seen to be ours, of some lineages."""
     for job, told in marks.items():
         comment, submitted = _remembered(told)
-        mark = lineage.read(comment)[0]
+        first = _FIRST.search(comment)
+        mark = lineage.read(comment)[0] if first is not None and first[1] in lineages else None
         if mark is not None and submitted is not None:
             yield Sent(job, mark.first, mark.after, submitted)
 

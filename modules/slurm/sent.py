@@ -13,7 +13,7 @@ from runbook.modules.slurm import units
 from runbook.modules.slurm.queue import ENV, TIME
 
 _FILE = "slurm-sent"
-_LARGEST = 1 << 20  # bytes; then the older half is forgotten
+_LARGEST = 256 << 10  # bytes, some 4,000 jobs; then the older half is forgotten
 _PATIENCE = 10.0  # seconds for another step that writes there
 _ABOUT = 2.0  # seconds between our clock and the controller's
 
@@ -70,6 +70,11 @@ def known(host: Host) -> List[Sent]:
                 job, first, after, at = json.loads(line)
                 found.append(Sent(str(job), str(first), str(after), float(at)))
     return found
+
+
+def instead(host: Host, after: str, new: str) -> List[Sent]:
+    """Return what was sent in place of a job before the one that is there now."""
+    return [one for one in known(host) if one.after == after and one.job != new]
 
 
 def latest(several: List[Sent]) -> Dict[str, Sent]:

@@ -18,6 +18,7 @@ _NEAR = 0.95  # of the memory, or the time, that was asked for
 _MUCH = 0.8  # of the memory, where a program says itself that it got no more
 _SLACK = 90.0  # seconds between a limit and the end of what it ended
 _SHELLS = {"batch", "extern"}
+OWN = ", whose job it is"
 _HELD = re.compile(r"launch[ _]failed[ _]requeued[ _]held|JobHoldMaxRequeue", re.IGNORECASE)  # by Slurm, by nobody else
 
 
@@ -80,10 +81,10 @@ def _cancelled(job: Job, clues: Clues, facts: Sequence[str]) -> Verdict:
     preempted = _first(clues.lines, "preempt")
     if preempted and job.by in {None, "0", "root"}:
         return Verdict("preempt", 80.0, (*facts, *preempted))
+    if job.reason.startswith("DependencyNeverSatisfied") and not (clues.who.endswith(OWN) and job.user != "root"):
+        return Verdict("unknown", 70.0, (*facts, "what it waited for has failed, and Slurm cancelled it for that"))
     if job.by is not None:
         return Verdict("human", 95.0, (*facts, f"cancelled by {clues.who or job.by}"))
-    if job.reason.startswith("Dependency"):
-        return Verdict("unknown", 60.0, (*facts, job.reason))
     # accounts that lose who it was can't be told from a person: it is left alone
     return Verdict("human", 60.0, (*facts, "cancelled, and nobody tells by whom"))
 

@@ -41,15 +41,24 @@ def waiters(host: Host, queued: Sequence[Job], old: str, new: str) -> List[Waite
     return found
 
 
-def move(host: Host, old: str, new: str, only: Optional[str] = None) -> int:
+def move(host: Host, old: str, new: str, only: Optional[str] = None, before: Optional[float] = None) -> int:
     """Let them wait for the new job, and return how many were told; one at a time, since each reads what it changes.
+
+    Args:
+        host: where.
+        old: the job that they wait for.
+        new: the one that they are to wait for.
+        only: the job that is meant; None means all.
+        before: those that were submitted until then (seconds since the epoch), as the number may be another one's now.
 
     Raises:
         Failed: Slurm does not answer, or does not let us.
     """
     with alone(host, "slurm-waiting", "been moving dependencies", _PATIENCE):
         try:
-            found = waiters(host, queue.read(host), old, new)
+            queued = queue.read(host)
+            meant = [job for job in queued if before is None or (job.submitted or 0.0) <= before]
+            found = waiters(host, meant, old, new)
         except Unclear as error:
             raise Failed(str(error)) from error
         told = [one for one in found if only in {None, one.job}]

@@ -72,7 +72,7 @@ class HfCache(Step):
         """Choose what goes, and say so in one action."""
         library = importlib.import_module("huggingface_hub")
         usual = str(importlib.import_module("huggingface_hub.constants").HF_HUB_CACHE)
-        root = plain(self.cache or os.path.abspath(usual))
+        root = plain(self.cache or os.path.realpath(usual))
         tree.inside(root, host.writable)
         host.remember(revisions=0, freed=0, partials=0, skipped=0)
         if not os.path.isdir(root):

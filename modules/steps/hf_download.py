@@ -86,7 +86,7 @@ class HfDownload(Step):
     def plan(self, host: Host) -> List[Action]:
         """Ask the hub what the repo holds, and look at what is there."""
         library = Library(self.endpoint, self.token)
-        root = plain(self.dest or self.cache or os.path.abspath(library.cache))
+        root = plain(self.dest or self.cache or os.path.realpath(library.cache))
         entry = tree.inside(root, host.writable)
         if not os.path.isdir(entry):
             raise NotYet(f"{entry} is writable and not there yet; make it first")

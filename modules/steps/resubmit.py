@@ -214,12 +214,13 @@ class Resubmit(Step):
         mark = lineage.read(request.comment)[0]
         with sending.alone(host, mark.first if mark is not None else wanted):
             standing = sending.look(host, wanted)
+            if standing.successor is None and lost.guard(host, standing.job, standing.queued):
+                standing = sending.look(host, wanted)
             if standing.successor is not None:
                 new, fresh = standing.successor.id, False
             elif not _ended(host, standing):
                 return {"changed": False}
             else:
-                lost.guard(host, standing.job, standing.queued)
                 try:
                     given = submission.found(host, standing.job, self.script)
                     new = sending.send(host, standing.job, given, request)
@@ -231,6 +232,8 @@ class Resubmit(Step):
         try:
             if waiting.waiters(host, standing.queued, wanted, new):
                 waiting.move(host, wanted, new)
+            for each in sent.instead(host, wanted, new):  # lost by Slurm: who was told to wait for them waits for none
+                waiting.move(host, each.job, new, before=each.at)
         except Unclear as error:
             raise Failed(f"sent as {new}, and those that wait for {wanted} could not be told: {error}") from error
         told = {"job": new, "after": wanted, "changed": fresh, "change": change}

@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -100,7 +101,9 @@ class Accounted:
         self.nodes = [f"n{os.getpid()}x{number}" for number in range(1, nodes + 1)]
         self.env = {"SLURM_CONF": str(place / "slurm.conf")}
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
-        for name in ("state", "jobs", "db", "dev", *(f"spool/{node}" for node in self.nodes)):
+        shm = Path("/dev/shm")  # a database that nobody needs later waits for no disk there
+        self.database = Path(tempfile.mkdtemp(prefix="slurm-", dir=shm if os.access(shm, os.W_OK) else place))
+        for name in ("state", "jobs", "dev", *(f"spool/{node}" for node in self.nodes)):
             (place / name).mkdir(parents=True)
         for number in range(8):  # GPUs without a device are refused
             os.mknod(place / "dev" / f"nvidia{number}", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
@@ -132,7 +135,7 @@ class Accounted:
             f"--socket={self.place}/munge.sock",
             *(f"--{kind}-file={self.place}/munge.{kind}" for kind in ("pid", "log", "seed")),
         )
-        database = f"--datadir={self.place}/db"
+        database = f"--datadir={self.database}"
         subprocess.run(
             [
                 *("mariadb-install-db", "--no-defaults", database, "--user=root", "--skip-test-db", "--skip-name-resolve"),
@@ -252,6 +255,7 @@ class Accounted:
                 one.kill()
                 one.wait(10)
         self._end_jobs()
+        shutil.rmtree(self.database, ignore_errors=True)
 
     def _end_jobs(self) -> None:
         """End what jobs left behind, and the cgroups of these nodes."""

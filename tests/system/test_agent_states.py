@@ -90,7 +90,7 @@ def test_a_state_that_the_agent_has_dropped_since_is_not_named(tmp_path):
         host.ready()
         host.send(messages.probe([Spec("d", "log", params)]))
         poller = select.poll()
-        for descriptor, events in host.polled():
+        for descriptor, events in host.polled().items():
             poller.register(descriptor, events & ~select.POLLOUT)
         assert poller.poll(30_000)  # it has answered, and that was not read yet
         late = host.send(messages.probe([Spec("d", "log", params), slow]))  # without a state: the agent forgets

@@ -160,7 +160,8 @@ def damaged(path):
         (".ninja_deps", damaged, "damaged"),
         (".ninja_log", zeroed, "damaged"),
         ("build.ninja", emptied, "empty"),
-        ("CMakeCache.txt", zeroed, "full of NULs"),
+        ("build.ninja", zeroed, "full of NULs"),
+        ("CMakeCache.txt", zeroed, "damaged"),
     ],
 )
 def test_what_a_power_cut_left_goes_and_is_made_again(name, harm, said, place):

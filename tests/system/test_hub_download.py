@@ -346,6 +346,20 @@ def test_a_branch_moves_on_when_all_files_of_the_new_commit_are_there(steps, hub
     assert done.data["fetched"] < 2 << 20
 
 
+def test_the_hosts_own_cache_may_be_a_link_to_a_larger_disk(steps, tmp_path, monkeypatch):
+    import huggingface_hub.constants
+
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "home").symlink_to("disk")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "home/hub"))
+    done = steps.run(writable=tmp_path / "disk")
+    assert done.data["path"] == str(tmp_path / "disk/hub/models--org--toy/snapshots" / COMMIT)
+    (tmp_path / "home").unlink()
+    (tmp_path / "home").symlink_to("elsewhere")
+    with pytest.raises(Refused, match="outside of what is writable"):
+        steps.run(writable=tmp_path / "disk")
+
+
 def test_what_is_whole_is_enough_while_the_hub_is_away(steps, hub, tmp_path):
     steps.run(cache=str(tmp_path / "c"))
     hub.meta = [Fault("503")] * 50

@@ -120,7 +120,7 @@ def test_a_journal_of_an_earlier_version_is_brought_forward_with_all_that_is_in_
     path = tmp_path / "journal.db"
     old_journal(path, version)
     with open_journal(str(path)) as journal:
-        assert journal.ask("PRAGMA user_version") == [(6,)]
+        assert journal.ask("PRAGMA user_version") == [(7,)]
         assert [row.id for row in journal.open_intents("llm", "h")] == ["n1"]
         assert [one.begun for one in journal.recoveries("llm", "h", 0.0)] == [1.0]
         assert journal.cursors("llm", "h") == {"oom": {"offset": 10}}
@@ -167,4 +167,4 @@ def test_a_migration_that_is_killed_in_its_middle_leaves_the_old_journal(tmp_pat
     assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     connection.close()
     with open_journal(str(path)) as journal:
-        assert journal.ask("PRAGMA user_version") == [(6,)]
+        assert journal.ask("PRAGMA user_version") == [(7,)]

@@ -71,7 +71,8 @@ def test_jobs_that_were_sent_in_odd_ways_are_sent_again_as_they_were(cli, slurm)
         waits |= {f"each{n}": f"{each}_{n}" for n in range(1, 5)}
         again |= {f"array{n}": f"{array}_{n}" for n in range(1, 5)}
         several = slurm(
-            *("sbatch", "--parsable", "--mem=20", "--job-name=odd_several", ":", "--mem=20"),
+            *("sbatch", "--parsable", f"--chdir={jobs}", "--output=/dev/null", "--mem=20", "--job-name=odd_several"),
+            *(":", "--mem=20"),
             str(_exits(jobs)),
         ).strip()
 

@@ -76,9 +76,9 @@ def test_a_cluster_is_watched_and_mended_over_ssh_where_only_a_login_shell_knows
 
 def test_what_jobs_used_is_reported_over_ssh(slurm, login, cli):
     hosts, _ = login
-    job = slurm.submit("true", "--job-name=pr_1", "--mem=20")
+    job = slurm.submit("true", "--job-name=ps_used", "--mem=20")
     slurm.wait(lambda: slurm.rows("JobID", "State").count([job, "COMPLETED"]))
-    told = cli.json("slurm", "report", "-i", hosts.inventory, "-l", "h1", "--name", "pr_*")
+    told = cli.json("slurm", "report", "-i", hosts.inventory, "-l", "h1", "--name", "ps_used")
     assert told.exit_code == 0, told.err
     (found,) = told.json["hosts"]["h1"]["kinds"]
-    assert (found["kind"], found["jobs"], found["memory_asked"]) == ("pr_1", 1, 20 << 20)
+    assert (found["kind"], found["jobs"], found["memory_asked"]) == ("ps_used", 1, 20 << 20)

@@ -384,6 +384,49 @@ def test_what_follows_from_another_is_told_with_it_and_counted_apart(journal):
     assert {one["id"]: one["root"] for one in json.loads(told)["incidents"]} == {"root": None, "leaf": "root"}
 
 
+def test_the_last_word_about_each_look_counts_however_many_there_were_since(journal):
+    hosts = [f"gpu{number:02}" for number in range(8)]
+    run(journal, "r1", NOW - 900.0, command="watch", ended=False, hosts=hosts)
+    with journal.transaction() as batch:
+        batch.event(Fact("host.unreachable", NOW - 800.0, "r1", "gpu00", data={"reason": "no route"}))
+        batch.event(Fact("look.unknown", NOW - 799.0, "r1", "gpu01", data={"detector": "xid", "reason": "no driver"}))
+        for number in range(24_000):
+            kind = ("look.unknown", "look.seen")[number // 6 % 2]
+            about = {"detector": "server down", "reason": "timed out"}
+            batch.event(Fact(kind, NOW - 700.0 + number / 100, "r1", hosts[2 + number % 6], data=about))
+        batch.event(Fact("look.unknown", NOW - 300.0, "r1", "gpu03", data={"detector": "xid", "reason": "busy"}))
+    found = questions.standing(journal, NOW).blind
+    assert [(one.host, one.detector, one.reason) for one in found] == [
+        ("gpu00", "", "no route"), ("gpu01", "xid", "no driver"), ("gpu03", "xid", "busy"),
+    ]  # fmt: skip
+    assert [one.host for one in questions.standing(journal, NOW, host="gpu03").blind] == ["gpu03"]
+
+
+def test_what_holds_is_pending_until_its_incident_opens_however_often_it_broke_before(journal):
+    run(journal, "r1", NOW - 900.0, command="watch", ended=False)
+    with journal.transaction() as batch:
+        for number in range(300):
+            told = {"since": NOW - 800.0 + number, "hold": 60.0}
+            for subject in ("a", "b", "c"):
+                about = {"host": "gpu01", "detector": "server down", "subject": subject}
+                batch.event(Fact("incident.pending", NOW - 800.0 + number, "r1", **about, data=told))
+        about = {"host": "gpu01", "detector": "server down", "subject": "b", "incident": "i1"}
+        batch.event(Fact("incident.opened", NOW - 400.0, "r1", **about))
+        for subject in ("a", "b"):
+            batch.hold("serving", "server down", "gpu01", subject, NOW - 501.0, NOW - 10.0, {})
+    (held,) = questions.standing(journal, NOW).pending
+    assert (held.subject, held.since, held.seen, held.data["since"]) == ("a", NOW - 501.0, NOW - 10.0, NOW - 501.0)
+
+
+def test_consequences_of_one_kind_on_a_host_are_told_once_with_their_number(journal):
+    run(journal, "r1", NOW - 60.0)
+    about = {"id": "", "host": "gpu01", "detector": "crash", "signature": "nccl.abort"}
+    keep(journal, incident("root", "cured", closed=NOW, folded=[{**about, "count": 2} for _ in range(8)]))
+    told = story(journal, find.incident(journal, "root"), NOW)
+    shown = [line.strip() for line in story_report.lines(Paint(), told, NOW)]
+    assert [line for line in shown if line.startswith("led to")] == ["led to nccl.abort on gpu01 (16 times)"]
+
+
 def test_a_runbook_that_only_programs_use_has_their_last_call(journal):
     run(journal, "r1", NOW - 60.0, runbook="api", command="call")
     run(journal, "r2", NOW - 900.0)

@@ -25,7 +25,7 @@ class Agent:
         self.sent, self.closed, self.ended = [], 0, False
 
     def polled(self):
-        return [(self.ours, select.POLLIN)]
+        return {self.ours: select.POLLIN}
 
     def send(self, request):
         self.sent.append(request)

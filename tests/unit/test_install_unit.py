@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from runbook.engine.errors import UserError
-from runbook.engine.install import sandbox, unit
+from runbook.engine.install import plan, sandbox, unit
 from runbook.engine.install.sandbox import Setting
 from runbook.engine.install.unit import Service
 
@@ -100,3 +100,11 @@ def test_no_name_ends_its_line_or_swallows_the_next(name):
     assert text.isprintable() or set(filter(lambda each: not each.isprintable(), text)) == {"\n"}
     assert text.splitlines()[-1].startswith("Digest=")
     assert not unit.changed(text)
+
+
+def test_names_without_a_latin_letter_are_units_of_their_own():
+    names = ["推理", "監視", "é", "..", "a é", "a ö", "a"]
+    units = [plan._plain(name) for name in names]
+    assert len(set(units)) == len(names)
+    assert all(plan._NAME.fullmatch(unit) for unit in units)
+    assert plan._plain("GPU fleet: node 7") == "GPU-fleet-node-7"

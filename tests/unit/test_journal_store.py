@@ -384,3 +384,17 @@ def test_what_is_not_plain_json_is_dumped_the_long_way(value):
     column = codec.dump(value, redact)
     assert "hunter22" not in column
     assert column == codec._encoded(codec.plain(value, redact))
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_journal_whose_file_was_taken_away_is_told_before_anything_is_written_there(tmp_path, how):
+    path = tmp_path / "journal.db"
+    with open_journal(str(path)) as journal:
+        journal.stands()
+        if how == "replaced":
+            (tmp_path / "other").write_bytes(path.read_bytes())
+            (tmp_path / "other").replace(path)
+        else:
+            path.unlink()
+        with pytest.raises(JournalUnusable, match="deleted or replaced"):
+            journal.stands()

@@ -38,6 +38,13 @@ def named(*lines):
         "root 1235 0.0 0.1 S 04:00 0:00 python watch.py --pattern 'slurmstepd: error: Detected 1 oom_kill event'",
         f"+ grep -c {OOM} train.log",
         f"* fixes {OOM} on small cards (#123)",
+        f'    raise RuntimeError("{OOM}")',
+        '[rank0]:     raise torch.distributed.DistBackendError("NCCL error: unhandled system error")',
+        f'(EngineCore pid=7) ERROR 11-22 04:00:00 [core.py:7]     logger.error(f"{OOM}, exiting")',
+        '                printk(KERN_ERR "LustreError: libcfs_debug_init: %d\\n", rc);',
+        f"# {OOM}: lower the batch size",
+        '    with pytest.raises(RuntimeError, match="mat1 and mat2 shapes cannot be multiplied"):',
+        "    signal.signal(signal.SIGSEGV, handler)  # Segmentation fault",
     ],
 )
 def test_what_is_only_spoken_of_is_no_failure(line):
@@ -51,6 +58,9 @@ def test_what_is_only_spoken_of_is_no_failure(line):
         (f"ERROR request cmpl-1 failed: {OOM}", "cuda.oom"),
         (f'Received request cmpl-1: prompt: "hello", then {OOM}', "cuda.oom"),
         (f'{{"level":"error","msg":"{OOM}"}}', "cuda.oom"),
+        (f'future: <Task finished exception=RuntimeError("{OOM}")>', "cuda.oom"),
+        (f'call to open("/data/x") failed: {OOM}', "cuda.oom"),
+        ("client.py:282] RuntimeError('Engine process (pid 77) died.')", "vllm.dead"),
         (f'level=error msg="{OOM}" user=root', "cuda.oom"),
         (f"train.log:123:{OOM}", "cuda.oom"),
         (f'user=jane prompt="it\'s \\"quoted\\"" {OOM}', "cuda.oom"),

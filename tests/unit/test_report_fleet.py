@@ -16,7 +16,7 @@ from runbook.engine.report.health import HealthReporter
 from runbook.engine.report.paint import Paint
 from runbook.engine.report.reporter import reporter
 from runbook.engine.report.text import TextReporter
-from tests.unit.many_hosts import a_pass, begun, fact, names, opened
+from tests.unit.many_hosts import START, a_pass, begun, fact, names, opened
 
 
 def told(facts, *, verbosity=0, cls=TextReporter, **paint):
@@ -268,3 +268,26 @@ def test_programs_are_not_told_that_a_host_is_well_to_which_nobody_came():
     (run,) = json.loads(stream.getvalue())["runs"]
     assert {name: host["state"] for name, host in run["hosts"].items()} == {"gpu01": "well", "gpu02": "not looked at"}
     assert run["halted"] == "too many failed"
+
+
+def test_what_follows_from_another_host_names_that_and_is_given_no_advice_of_its_own():
+    def crashed(host, number):
+        about = (f"0000000{number}", "crash", "")
+        line = f"12:00:0{number} [rank{number}] remote process exited"
+        fields = {"signature": "nccl.watchdog", "role": "root", "line": line, "line_no": 4, "time": START, "path": "/l"}
+        yield opened(host, 0.0, about, fields=fields)
+        if number:
+            yield fact("incident.folded", 0.1, host, about, root="00000000", root_host="n0", root_detector="crash")
+        yield fact("incident.ended", 2.0, host, about, to="cured", reason="with `crash` on n0" if number else "")
+
+    hosts = [f"n{number}" for number in range(8)]
+    text, _ = told([begun(hosts), *(each for number, host in enumerate(hosts) for each in crashed(host, number))])
+    root, followers = text.split("✔ crash on ")[1:]
+    assert followers.splitlines()[1:4] == [
+        "    saw   12:00:01 [rank1] remote process exited (and the like)",
+        "    from  crash on n0 (00000000)",
+        "",
+    ]
+    assert followers.startswith("7 hosts: n1-n7 ")
+    assert "    do    " in root
+    assert "    from  " not in root

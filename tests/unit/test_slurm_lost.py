@@ -12,7 +12,7 @@ from runbook.modules.declare import Failed, Unclear
 from runbook.modules.golden.host import FakeHost
 from runbook.modules.host import Completed
 from runbook.modules.probes.slurm import Slurm
-from runbook.modules.slurm import accounts, controller, lost, queue, sent
+from runbook.modules.slurm import accounts, controller, lost, queue, sent, waiting
 from runbook.modules.slurm.sent import Sent
 
 SENT, BOOT = END + 10, END + 12
@@ -196,11 +196,27 @@ def test_a_step_sends_no_second_job_while_the_first_may_still_turn_up(cluster):
 
 
 def test_a_step_waits_until_nodes_have_told_a_new_controller_what_runs_on_them(cluster):
-    lost.guard(cluster, ended(), [])
+    assert lost.guard(cluster, ended(), [])
     assert cluster.paused == lost.GRACE - 5
     cluster.clock += 100
-    lost.guard(cluster, ended(), [])
+    assert not lost.guard(cluster, ended(), [])
     assert cluster.paused == lost.GRACE - 5, "only a new one"
+
+
+def test_who_was_told_to_wait_for_what_is_lost_waits_for_what_follows_and_who_waits_for_another_with_its_number_does_not(
+    cluster,
+):
+    waits = {"dependency": "afterok:9(unfulfilled)", "reason": "Dependency"}
+    cluster.queue = squeue("8", submit=str(START), **waits) + squeue("20", submit=str(SENT + 60), **waits)
+    told = []
+    run = cluster.run
+    cluster.run = lambda *argv, **_: (
+        (told.append(argv[2:]), Completed(0, ""))[1] if argv[:2] == ("scontrol", "update") else run(*argv)
+    )
+    assert [one.job for one in sent.instead(cluster, "7", "30")] == ["9"]
+    assert sent.instead(cluster, "7", "9") == []
+    assert waiting.move(cluster, "9", "30", before=SENT) == 1
+    assert told == [("JobId=8", "Dependency=afterok:30")]
 
 
 @pytest.mark.parametrize(

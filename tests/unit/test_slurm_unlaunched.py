@@ -57,6 +57,13 @@ def test_a_cancelled_job_is_a_persons_where_it_could_have_been_launched(told, wh
     assert record.verdict == "human"
 
 
+@pytest.mark.parametrize(("by", "verdict"), [("0", "unknown"), ("65534", "human")])
+def test_a_job_that_slurm_cancelled_with_what_it_waited_for_is_told_and_a_persons_is_not(by, verdict):
+    told = cancelled(by, Reason="DependencyNeverSatisfied", Start="Unknown", NodeList="None assigned", ElapsedRaw="0")
+    (record,), _ = look(accounts=told)
+    assert record.verdict == verdict
+
+
 @pytest.mark.parametrize("reason", ["launch failed requeued held", "launch_failed_requeued_held", "JobHoldMaxRequeue"])
 def test_a_job_that_slurm_holds_for_ever_is_told_and_no_longer_when_it_is_released(reason):
     (record,), host = look(queue=squeue("7", "PENDING", reason=reason))

@@ -97,7 +97,7 @@ def test_what_would_not_have_been_enough_is_counted():
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["completed", "out_of_memory", "timeout", "failed", "cancelled"]),
                           st.none() | st.integers(1, 64 * G), st.none() | st.integers(1, 64 * G),
-                          st.floats(0, 1e6), st.none() | st.floats(1, 1e6)), min_size=1, max_size=30),
+                          st.integers(0, 10**6), st.none() | st.integers(1, 10**6)), min_size=1, max_size=30),
        st.floats(1, 100), st.floats(0, 300))  # fmt: skip
 def test_a_suggestion_is_enough_for_its_share_and_for_more_than_what_ran_out(told, quantile, headroom):
     runs = [run(state=state)._replace(memory=memory, peak=peak, elapsed=elapsed, limit=limit)

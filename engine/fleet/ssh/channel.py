@@ -12,7 +12,7 @@ from paramiko.common import cMSG_CHANNEL_REQUEST
 from paramiko.message import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from paramiko.channel import Channel
 
@@ -49,6 +49,8 @@ class ChannelLink:
         self._channel.in_stderr_buffer.set_event(self._bell)
         session.transport.watch(self._channel.chanid, self._bell.ring)
         self._socket = session.transport.attend(self._bell.ring)
+        self._bells = {self._bell.descriptor: select.POLLIN}
+        self._both = {**self._bells, self._socket: select.POLLIN} if self._socket >= 0 else {}
         m = Message()
         m.add_byte(cMSG_CHANNEL_REQUEST)
         m.add_int(self._channel.remote_chanid)
@@ -93,10 +95,11 @@ class ChannelLink:
     def _receive(self, buffer: Any, receive: Any) -> bytes | None:
         if not len(buffer) and not (self._channel.eof_received or self._channel.closed):
             return None  # the usual case, and to learn it by a timeout would cost more than the rest of a message
-        if not self._session.room():  # it may tell the host that it can send more
-            self._stalled = True
+        channel = self._channel
+        tells = channel.in_window_sofar + len(buffer) > channel.in_window_threshold  # the host that it can send more
+        self._stalled = tells and not self._session.room()
+        if self._stalled:
             return None
-        self._stalled = False
         try:
             data: bytes = receive(WINDOW)
         except TimeoutError:
@@ -105,11 +108,9 @@ class ChannelLink:
             return b""
         return data
 
-    def polled(self) -> list[tuple[int, int]]:
+    def polled(self) -> Mapping[int, int]:
         """Wait for the bell, which rings when something arrived and when the host takes more, and for the socket."""
-        bell = (self._bell.descriptor, select.POLLIN)
-        attends = self._socket >= 0 and self._session.transport.packetizer.aside
-        return [bell, (self._socket, select.POLLIN)] if attends else [bell]
+        return self._both if self._both and self._session.transport.packetizer.aside else self._bells
 
     @property
     def stalled(self) -> bool:
@@ -140,7 +141,7 @@ class ChannelLink:
         if self._socket >= 0:
             self._session.transport.packetizer.neglect()
             os.close(self._socket)
-            self._socket = -1
+            self._socket, self._both = -1, {}
         silent = _Silence()
         self._channel.in_buffer.set_event(silent)
         self._channel.in_stderr_buffer.set_event(silent)

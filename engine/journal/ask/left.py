@@ -24,9 +24,7 @@ STOPPED: Final = 130  # the exit code
 _ROUND, _CRON = 60.0, 86400.0  # seconds in which a watch looks at everything, at least; by a cron expression
 _LOOKED_AT: Final = 50  # passes since, among which one is sought that asked again
 _PIECES: Final = ((0, 1), (1, 12), (12, _LOOKED_AT))  # in which they are read: mostly the newest did
-_MOST: Final = 20_000  # words about looks of one pass: some of each of thousands of hosts
 _BLIND: Final = ("look.unknown", "look.seen", "host.unreachable", "host.reached")
-_WELL: Final = ("look.seen", "host.reached")
 
 
 def left(journal: Journal, last: LastRun, host: str, now: float) -> Iterator[IncidentRow]:
@@ -55,20 +53,28 @@ def left(journal: Journal, last: LastRun, host: str, now: float) -> Iterator[Inc
 
 def blind(journal: Journal, run: str, host: str = "") -> dict[tuple[str, str], tuple[str, float]]:
     """Return what a run could not see, by host and detector (empty: the whole host), with the reason and the time."""
-    rows = journal.ask(
-        """
-        SELECT kind, at, host, detector, data FROM events
-        WHERE run = ? AND kind IN ('look.unknown', 'look.seen', 'host.unreachable', 'host.reached')
-            AND (? = '' OR host = ?) ORDER BY seq DESC LIMIT ?
-        """,
-        (run, host, host, _MOST),
+    of = "run = ?1 AND kind IN ('look.unknown', 'look.seen', 'host.unreachable', 'host.reached')"
+    rows = journal.ask(  # the last word about each counts: the index is walked from one to the next
+        f"""
+        WITH RECURSIVE said (place) AS (
+            SELECT (
+                SELECT seq FROM events INDEXED BY events_looked WHERE {of} ORDER BY host DESC, detector DESC, seq DESC
+            )
+            UNION ALL SELECT (
+                SELECT seq FROM events INDEXED BY events_looked WHERE {of}
+                    AND (host, detector) < (one.host, one.detector) ORDER BY host DESC, detector DESC, seq DESC
+            ) FROM said CROSS JOIN events AS one ON one.seq = place
+        )
+        SELECT at, host, detector, data FROM said CROSS JOIN events ON seq = place
+        WHERE kind IN ('look.unknown', 'host.unreachable') AND (?2 = '' OR host = ?2) ORDER BY seq
+        """,  # noqa: S608 -- words of this function
+        (run, host),
     )
-    found: dict[tuple[str, str], tuple[str, float] | None] = {}
-    for kind, at, name, detector, column in rows:  # the last word about each counts
+    found = {}
+    for at, name, detector, column in rows:
         data = codec.load(column)
-        key = (name, detector or str(data.get("detector") or ""))
-        found.setdefault(key, None if kind in _WELL else (str(data.get("reason") or "unreachable"), at))
-    return {key: told for key, told in reversed(found.items()) if told is not None}
+        found[name, detector] = (str(data.get("reason") or "unreachable"), at)
+    return found
 
 
 class _Since:

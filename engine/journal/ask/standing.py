@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from runbook.engine.journal.watches import Watch
 
 _MOST: Final = 500  # facts of one pass that are looked at
-_HELD: Final = 20_000  # facts of one pass about what holds: some of each of thousands of hosts
 _FOLDED: Final = 100  # attempts that a breaker is told from
 _WINDOW: Final = 20  # attempts that a component's level is told from, unless it says otherwise
 _TIMEOUT, _SUCCESSES = 60.0, 2  # of a breaker, unless it says otherwise
@@ -228,32 +227,24 @@ def _conditions(journal: Journal, incidents: list[str]) -> dict[str, str]:
 
 
 def _pending(journal: Journal, run: LastRun, host: str) -> list[Held]:
-    """Return what the last pass saw that holds still, by the holds that are kept."""
+    """Return what the last pass saw that holds still and opened no incident, by the holds that are kept."""
     rows = journal.ask(
         """
-        SELECT at, host, detector, subject, data FROM events
-        WHERE run = ? AND kind = 'incident.pending' AND (? = '' OR host = ?) ORDER BY seq DESC LIMIT ?
+        SELECT holds.host, holds.detector, holds.subject, holds.since, max(seen, told.at), told.data
+        FROM holds CROSS JOIN events AS told ON told.seq = (
+            SELECT seq FROM events INDEXED BY events_by_host
+            WHERE runbook = holds.runbook AND host = holds.host AND kind = 'incident.pending' AND at >= holds.since
+                AND run = ?2 AND detector = holds.detector AND subject = holds.subject ORDER BY at DESC LIMIT 1
+        )
+        WHERE holds.runbook = ?1 AND (?3 = '' OR holds.host = ?3) AND NOT EXISTS (
+            SELECT 1 FROM events INDEXED BY events_by_host
+            WHERE runbook = ?1 AND host = holds.host AND kind = 'incident.opened' AND at >= told.at
+                AND run = ?2 AND detector = holds.detector AND subject = holds.subject
+        ) ORDER BY told.seq
         """,
-        (run.id, host, host, _HELD),
+        (run.runbook, run.id, host),
     )
-    found: dict[tuple[str, str, str], Held] = {}
-    for at, name, named, about, column in rows:
-        data = codec.load(column)
-        detector = named or str(data.get("detector_pending") or "")
-        subject = about or str(data.get("subject_pending") or "")
-        key = (name, detector, subject)
-        kept = journal.ask(
-            "SELECT since, seen FROM holds WHERE runbook = ? AND host = ? AND detector = ? AND subject = ?",
-            (run.runbook, *key),
-        )
-        opened = journal.ask(
-            "SELECT 1 FROM events WHERE run = ? AND kind = 'incident.opened' AND detector = ? AND host = ?"
-            " AND subject = ? AND at >= ? LIMIT 1",
-            (run.id, detector, name, subject, at),
-        )
-        if key not in found and kept and not opened:
-            found[key] = Held(run.runbook, name, detector, subject, float(kept[0][0]), max(at, float(kept[0][1])), data)
-    return list(reversed(found.values()))
+    return [Held(run.runbook, *row[:5], codec.load(row[5])) for row in rows]
 
 
 def _undone(journal: Journal, run: LastRun, host: str, since: float) -> list[Undone]:
