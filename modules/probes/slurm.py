@@ -198,7 +198,7 @@ class Slurm(Probe):
         for first, told in failed.items():
             found.setdefault(first, _again(told))
         cursor = sight.cursor if pending.left == 0 else min(sight.cursor, float(kept.get("cursor", began)))
-        counted = self._counted(kept, sight.seen, failed, cursor, pending.left)
+        counted = self._counted(kept, sight.seen, failed, cursor, pending.left + len(gone.missing))
         host.remember(
             began=began,
             looked=now,

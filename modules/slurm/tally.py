@@ -69,7 +69,7 @@ def told(state: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Opti
         return None
     numbers = {str(name): value for name, value in counts.items() if isinstance(value, int)}
     active = sum(numbers.get(name, 0) for name in ("running", "pending", "blocked"))
-    active += int(found.get("unread", 0))  # failed, and why is yet to be read
+    active += int(found.get("unread", 0))  # failed, and why is yet to be read, or what follows is missing
     return Tally(numbers, active, numbers.get("failed", 0), tuple(_left(records)))
 
 

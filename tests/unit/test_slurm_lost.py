@@ -79,6 +79,16 @@ def test_a_job_whose_number_is_still_to_be_given_out_is_lost_once_nodes_have_tol
     assert cluster.look(3600).lost == 1, "and that only once"
 
 
+def test_while_it_is_not_known_whether_a_job_is_lost_not_all_is_done(cluster):
+    told = []
+    for after in (0, 30):
+        cluster.clock += after
+        list(Slurm(count=True).look(cluster))
+        cluster.remembered, cluster.kept = json.loads(json.dumps(cluster.kept)), {}
+        told.append(Slurm.tally(cluster.remembered, ()).active)
+    assert told == [1, 0], "lost, it is one that failed, and is sent again"
+
+
 def test_a_loss_ends_the_verification_of_what_was_sent_and_a_later_one_the_next(cluster):
     opened = {"job_id": "7", "verdict": "failed", "lost": 0, "ended": END}
     assert not Slurm.vain(opened, opened)

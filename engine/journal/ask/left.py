@@ -185,16 +185,16 @@ def _looked(journal: Journal, last: LastRun) -> float:
 
 def _uncured(journal: Journal, runbook: str, host: str, since: float) -> list[tuple[Any, ...]]:
     """Return of each subject the last uncured end: id, host, detector, subject, state, when, of which operation."""
-    rows = journal.ask(
+    return journal.ask(
         """
         WITH RECURSIVE names (name) AS (
             SELECT min(detector) FROM incidents WHERE runbook = ?1
             UNION ALL SELECT (SELECT min(detector) FROM incidents WHERE runbook = ?1 AND detector > name)
             FROM names WHERE name IS NOT NULL
-        ), uncured (place) AS (
-            SELECT incidents.rowid FROM names CROSS JOIN incidents INDEXED BY incidents_measured
+        ), uncured (place, last) AS (
+            SELECT incidents.rowid, max(closed) FROM names CROSS JOIN incidents INDEXED BY incidents_measured
             WHERE runbook = ?1 AND detector = name AND state IN ('unhealed', 'unverified', 'interrupted')
-                AND closed >= ?3 AND (?2 = '' OR host = ?2)
+                AND closed >= ?3 AND (?2 = '' OR host = ?2) GROUP BY detector, host, subject
         )
         SELECT id, host, detector, subject, state, closed,
             CASE WHEN instr(data, '"attempt"') > 0 AND json_type(data, '$.fields.attempt') IS NOT NULL
@@ -203,7 +203,6 @@ def _uncured(journal: Journal, runbook: str, host: str, since: float) -> list[tu
         """,
         (runbook, host, since),
     )
-    return list({row[1:4]: row for row in rows}.values())
 
 
 def _over(journal: Journal, runbook: str, row: tuple[Any, ...]) -> bool:

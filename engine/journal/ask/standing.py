@@ -244,7 +244,10 @@ def _pending(journal: Journal, run: LastRun, host: str) -> list[Held]:
         """,
         (run.runbook, run.id, host),
     )
-    return [Held(run.runbook, *row[:5], codec.load(row[5])) for row in rows]
+    return [
+        Held(run.runbook, name, detector, subject, since, seen, codec.load(column))
+        for name, detector, subject, since, seen, column in rows
+    ]
 
 
 def _undone(journal: Journal, run: LastRun, host: str, since: float) -> list[Undone]:
