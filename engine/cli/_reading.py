@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from runbook.engine.among import Among
     from runbook.engine.start import Request
-    from runbook.engine.watching.roster import Loaded
+    from runbook.engine.watching.loaded import Loaded
 
 
 def gather(given: Mapping[str, Any]) -> Among:
@@ -54,7 +54,7 @@ def load(
         UserError: nothing of it can be used.
     """
     from runbook.engine.language import signatures
-    from runbook.engine.watching.roster import Loaded
+    from runbook.engine.watching.loaded import Loaded
 
     files, gone = _files(given["runbooks"], before)
     found = Loaded(among or _first(given, files), problems=gone)
@@ -71,8 +71,9 @@ def _read(
     found: Loaded,
 ) -> None:
     """Read all runbooks into what was found."""
-    from runbook.engine.watching.reloading import of_inventory
-    from runbook.engine.watching.roster import told
+    from runbook.engine.language.own import enlist
+    from runbook.engine.watching.loaded import told
+    from runbook.engine.watching.reloading import marks, of_inventory
 
     names: dict[str, str] = {}
     origins: list[str] = []
@@ -103,12 +104,13 @@ def _read(
     if before is None:
         _watching.ends(found.requests.values(), given)
     found.warnings = [*_watching.exposed(origins), *_outgrown(found.requests.values())]
-    found.files = tuple(dict.fromkeys([*given["runbooks"], *files, *origins, *beside]))
+    found.modules = marks(enlist.places(), ".py")
+    found.files = tuple(dict.fromkeys([*given["runbooks"], *files, *origins, *beside, *found.modules]))
 
 
 def _files(words: Sequence[str], before: Loaded | None) -> tuple[list[str], dict[str, str]]:
     """Return the runbooks that are meant, and of those that are not to be found any more what is wrong."""
-    from runbook.engine.watching.roster import told
+    from runbook.engine.watching.loaded import told
 
     found: list[str] = []
     gone: dict[str, str] = {}

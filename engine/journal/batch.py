@@ -164,7 +164,13 @@ class Batch(Words):
         """Write by a statement of this room; return how many rows it changed."""
         if self._connection is None:
             raise RuntimeError("the transaction of this batch is over")
-        clean = [codec.text(value, self._redact) if isinstance(value, str) else value for value in values]
+        redact = self._redact
+        clean = [
+            value
+            if not isinstance(value, str) or (redact is codec.as_is and value.isascii())
+            else codec.text(value, redact)
+            for value in values
+        ]
         try:
             return self._connection.execute(statement, clean).rowcount
         except sqlite3.IntegrityError as error:

@@ -36,7 +36,7 @@ def dump(value: Any, redact: Redact = as_is) -> str:
     except (TypeError, ValueError, RecursionError):
         return _encoded(plain(value, redact))
     shallow = encoded.count("[") + encoded.count("{") <= _DEEPEST
-    if shallow and '"$' not in encoded and redact(encoded) == encoded:
+    if shallow and '"$' not in encoded and (redact is as_is or redact(encoded) == encoded):
         return encoded
     return _encoded(plain(value, redact))
 

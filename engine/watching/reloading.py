@@ -75,6 +75,11 @@ def of_inventory(source: str) -> list[str]:
     return [source, *(os.path.join(folder, name) for name in _BESIDE)]  # noqa: PTH118
 
 
+def marks(folders: Iterable[str], suffix: str) -> dict[str, Mark]:
+    """Return what files below directories are like, by their paths."""
+    return {path: _mark(path) for folder in folders for path in _below(folder) if path.endswith(suffix)}
+
+
 def _below(folder: str) -> list[str]:
     found = []
     for place, folders, names in os.walk(folder):

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-import traceback
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from runbook.engine.errors import Fenced, UserError
+from runbook.engine.errors import Fenced
 from runbook.engine.journal.facts import Fact
+from runbook.engine.watching.loaded import scheduled, told
 from runbook.engine.watching.post import Post, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from runbook.engine.alerts.payload import Message
-    from runbook.engine.among import Among
     from runbook.engine.driver import Observer
-    from runbook.engine.inventory.inventory import Host
     from runbook.engine.recover.state import State
-    from runbook.engine.start import Request
+    from runbook.engine.watching.loaded import Loaded
     from runbook.engine.watching.post import Surroundings
     from runbook.engine.watching.schedule import Schedule
 
@@ -45,22 +41,6 @@ class Gauges(Protocol):
         """Take in that a runbook is watched no more."""
 
 
-@dataclass
-class Loaded:
-    """What the command line names, read anew."""
-
-    among: Among
-    requests: dict[str, Request] = field(default_factory=dict)  # by path: those that may run
-    problems: dict[str, str] = field(default_factory=dict)  # by path: what is wrong with the others
-    digests: dict[str, str] = field(default_factory=dict)  # by path: another where anything about it is another
-    files: Sequence[str] = ()  # what all this was read from
-    warnings: Sequence[str] = ()  # what is to be told of it
-
-    def hosts(self, path: str) -> Sequence[Host]:
-        """Return the hosts of an inventory that a runbook is watched on."""
-        return self.requests[path].hosts if path in self.requests else ()
-
-
 class Roster:
     """The runbooks that are watched, by their paths.
 
@@ -81,6 +61,7 @@ class Roster:
         self._log = log
         self._gauges = gauges
         self._posts: dict[str, Post] = {}
+        self._modules = loaded.modules  # as this process has them
         self._rest: dict[str, tuple[int, float]] = {}  # how often a bug broke it, and until when it rests
         for path in loaded.requests:
             self._man(path)
@@ -216,8 +197,19 @@ class Roster:
             self.say("reloaded", f"`{post.name}` {said} ({post.request.runbook.file})", level, post)
         if changed:
             self._warn()
-        if asked and not changed and not loaded.problems:
+        other = self._tell_modules(before, asked=asked)
+        if asked and not changed and not loaded.problems and not other:
             self.say("reloaded", "everything was read anew: nothing has changed", "info")
+
+    def _tell_modules(self, before: Loaded, *, asked: bool) -> bool:
+        """Say that modules are others than those that this process has; tell whether they are."""
+        now = self.loaded.modules
+        other = sorted(path for path in {*now, *self._modules} if now.get(path) != self._modules.get(path))
+        if other and (asked or now != before.modules):
+            named = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
+            what = f"modules are read when a watch starts, and these have changed since: {named}: restart it"
+            self.say("warned", what, "warning")
+        return bool(other)
 
     def say(self, what: str, message: str, level: str, post: Post | None = None) -> None:
         """Tell what the watch came upon: in the journal of one runbook, or of the first that can be written."""
@@ -308,22 +300,3 @@ class Roster:
             with contextlib.suppress(Exception):
                 post.fenced()
             self._posts[path] = self._post(path, post)
-
-
-def scheduled(request: Request) -> Mapping[float | str, tuple[str, ...]]:
-    """Return by schedule the detectors that are looked at then."""
-    runbook = request.runbook
-    found: dict[float | str, list[str]] = {}
-    for detector in runbook.detectors:
-        found.setdefault(runbook.every if detector.every is None else detector.every, []).append(detector.name)
-    return {every: tuple(names) for every, names in found.items()}
-
-
-def told(error: Exception) -> str:
-    """Return what went wrong, and for a bug where."""
-    if isinstance(error, UserError):
-        return error.line
-    if isinstance(error, OSError):
-        return str(error)
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"  # noqa: PTH119

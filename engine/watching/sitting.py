@@ -124,6 +124,7 @@ class Sitting(Driver):
         self._forgot = clock()
         self._until = 0.0  # when a leaving sitting waits no longer
         self._polled: dict[tuple[str, str], str] = {}  # by host and detector: why nothing tells when it happens
+        self._answered: set[str] = set()  # hosts that have answered once: the first look starts an agent
         self._behind: dict[str, float] = {}  # by host: when it was told that it had not answered when a look was due
 
     def begin(self) -> None:
@@ -173,7 +174,7 @@ class Sitting(Driver):
         asked = {host: rest for host in hosts if (rest := wanted - self._rounds.open(host))}
         now = self._clock()
         for host in sorted(set(hosts) - set(asked)) if wanted else ():
-            if now - self._behind.get(host, -OFTEN) < OFTEN:
+            if host not in self._answered or now - self._behind.get(host, -OFTEN) < OFTEN:
                 continue
             self._behind[host] = now
             self._say("behind", f"{host} has not answered the look before: this one is left out there", "warning")
@@ -350,6 +351,7 @@ class Sitting(Driver):
             if event.host in self._pending and (event.answered or self._fleet.up(event.host)):
                 self._operate(event.host)
         if isinstance(event, Looked) and event.answered:
+            self._answered.add(event.host)
             self._flight.back(event.host, self.state)
             self._lost.pop(event.host, None)
             if event.host in self._unsaid:  # it was away when it was asked for what earlier runs left there

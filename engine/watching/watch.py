@@ -14,9 +14,10 @@ from runbook.engine.ears import Ears
 from runbook.engine.errors import JournalUnusable, UserError
 from runbook.engine.watching.audience import Audience, Hidden
 from runbook.engine.watching.gathering import Gathering
+from runbook.engine.watching.loaded import told
 from runbook.engine.watching.post import Standing, Surroundings
 from runbook.engine.watching.reloading import Files
-from runbook.engine.watching.roster import Roster, told
+from runbook.engine.watching.roster import Roster
 from runbook.engine.watching.schedule import Schedule
 from runbook.engine.watching.steady import Clock
 from runbook.engine.watching.systemd import Notifier, watchdog_interval
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from runbook.engine.among import Among
     from runbook.engine.driver import Observer
     from runbook.engine.fleet.hosts import Hosts
-    from runbook.engine.watching.roster import Gauges, Loaded
+    from runbook.engine.watching.loaded import Loaded
+    from runbook.engine.watching.roster import Gauges
 
 GLANCE: Final = 1.0  # seconds after which the files, the clock and systemd are seen to, at the latest
 STATUS: Final = 10.0  # seconds between two lines for `systemctl status`

@@ -19,7 +19,6 @@ from typing import Pattern as Regex
 
 from runbook.modules.logs.candidates import Line, by_line
 from runbook.modules.logs.cleaning import Text, cleaned, unfolded, unwrapped
-from runbook.modules.logs.digits import LONGEST, masked
 from runbook.modules.logs.engines.engine import DOCKER_LINE, Engine
 from runbook.modules.logs.engines.texts import all_there, conditions, without_digits
 from runbook.modules.logs.groups import numeric_groups
@@ -29,6 +28,7 @@ from runbook.modules.logs.patterns import Pattern
 from runbook.modules.logs.ready import Ready
 from runbook.modules.logs.subjects import names_device
 from runbook.modules.logs.talk import may_speak, speaks
+from runbook.modules.logs.verdicts import NONE, Verdicts
 
 Found = Tuple[int, int, "Optional[Match[str]]"]
 """Where the line begins that a match ends in, the number of its pattern, and the match; None where only its being there
@@ -37,9 +37,7 @@ was asked for."""
 
 Test = Callable[[bytes, int, int], object]
 
-KINDS = 4096  # of lines, of which is remembered what matches
 _ANY = 1 << 40  # bytes, for a match that may begin anywhere
-NONE = -1  # in the place of a pattern: nothing matches
 TRIED = 8  # lines that are judged by a pattern before a test for one of its alternatives is made
 
 
@@ -62,8 +60,7 @@ class Judge:
         self._owners = [expression.pattern for expression in engine.expressions]
         self._alike = [each.alike for each in engine.expressions]
         self._unlike = {each.pattern for each in engine.expressions if not each.alike}
-        self._kinds: Dict[bytes, Dict[int, bool]] = {}
-        self._verdicts: Dict[Tuple[bytes, Tuple[int, ...]], int] = {}  # by kinds, and what is found in their lines
+        self._verdicts = Verdicts(self._owners)
         self._reaches = [_ANY if each.reach is None else each.reach for each in engine.expressions]
         self._around = [conditions(expression.around) for expression in engine.expressions]
         self._words = [
@@ -162,15 +159,15 @@ class Judge:
         exact = plain and data.isascii()
         owners = self._owners
         for start, end, places in by_line(data, marks):
-            key = (masked(data[start:end]), (*places,)) if plain and end - start <= LONGEST else None
-            verdict = self._verdicts.get(key) if key and not every else None
-            if verdict is not None and (verdict == NONE or verdict in counted):
+            key = self._verdicts.key(data, start, end, places) if plain else None
+            verdict = self._verdicts.of(key, counted) if key and not every else None
+            if verdict is not None:
                 if verdict != NONE:
                     found.append((start, verdict, None))
                 continue
             line = Line(data, start, end, places, goes_on=goes_on, plain=plain, exact=exact)
             if key:
-                line.known = self._known(key[0])
+                line.known = self._verdicts.known(key)
             names: List[str] = []
             verdict = NONE
             for expression in sorted(places):
@@ -193,25 +190,9 @@ class Judge:
                 if not every:
                     break
                 names.append(self.patterns[number].name)
-            if key and not every and self._decided(line, verdict):
-                self._keep(key, verdict)
+            if key and not every:
+                self._verdicts.keep(key, line.known, verdict)
         return found
-
-    def _decided(self, line: Line, verdict: int) -> bool:
-        """Tell whether what is known of lines of a kind says the same of each, where the same was found in it."""
-        for expression in sorted(line.places):
-            number = self._owners[expression]
-            known = line.known.get(number), line.known.get(~expression)
-            if number == verdict:
-                return True in known
-            if False not in known:
-                return False
-        return True
-
-    def _keep(self, key: "Tuple[bytes, Tuple[int, ...]]", verdict: int) -> None:
-        if len(self._verdicts) >= KINDS:
-            self._verdicts.clear()
-        self._verdicts[key] = verdict
 
     def _tried_out(self, line: Line, expression: int, number: int, *, counted: bool) -> "Union[bool, Match[str]]":
         """Hold a pattern against a line: return the match, or False; True where only its being there is asked for."""
@@ -254,15 +235,6 @@ class Judge:
             while match is not None and match.end() > match.start() and speaks(match.string, match.start()):
                 match = match.re.search(match.string, match.end())
         return match
-
-    def _known(self, kind: bytes) -> Dict[int, bool]:
-        """Return what is known of lines that differ from one in digits alone: by pattern, and by ~expression."""
-        known = self._kinds.get(kind)
-        if known is None:
-            if len(self._kinds) >= KINDS:
-                self._kinds.clear()
-            known = self._kinds[kind] = {}
-        return known
 
     def _begin(self, number: int, places: Mapping[int, int], start: int) -> int:
         """Return where in a line of ASCII a match may begin at the earliest, by what was found of its pattern."""

@@ -24,8 +24,8 @@ cases:
 """
 
 
-def waits(rehearse, strategy, most="1h"):
-    (result,) = rehearse(BOOK.format(strategy=strategy, most=most), CASE)
+def waits(rehearse, strategy, most="1h", book=BOOK, case=CASE):
+    (result,) = rehearse(book.format(strategy=strategy, most=most), case)
     begun = [told.at for told in result.played.of("step.begun")]
     return [round(later - earlier) for earlier, later in itertools.pairwise(begun)]
 
@@ -45,6 +45,12 @@ def test_retry_strategy(rehearse, strategy, expected):
 
 def test_delays_are_capped(rehearse):
     assert waits(rehearse, "exponential", "6s") == [1, 2, 4, 6, 6, 6]
+
+
+def test_retry_strategy_customization_of_attempts_strategy_base_and_max_delay(rehearse):
+    book = BOOK.replace("attempts: 7, base: 1s", "attempts: 5, base: 2s")
+    case = CASE.replace("times: 6", "times: 4").replace("attempts: 7", "attempts: 5")
+    assert waits(rehearse, "fibonacci", "120s", book, case) == [2, 2, 4, 6]
 
 
 def test_custom_recovery_action(rehearse):

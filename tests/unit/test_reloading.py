@@ -4,10 +4,13 @@ import os
 import time
 
 import pytest
+from click.testing import CliRunner
 
 from runbook.engine.cli import _reading
+from runbook.engine.cli.new import command as new
 from runbook.engine.cli.watch import command
 from runbook.engine.language import signatures
+from runbook.engine.language.own import enlist
 from runbook.engine.watching.reloading import Files
 
 BOOK = """
@@ -123,3 +126,17 @@ def test_a_runbook_is_what_was_read_and_not_what_stands_there_a_moment_later(wat
         meanwhile.setattr(_reading, "_one", overtaken)
         assert read(first).digests == first.digests
     assert read(first).digests[book] != first.digests[book]
+
+
+def test_modules_of_one_s_own_are_looked_at_too(watched, tmp_path, monkeypatch):
+    read, _ = watched
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(enlist, "_folders", {})
+    assert CliRunner().invoke(new, ["step", "open_gate"]).exit_code == 0
+    module, path = tmp_path / "runbook_modules/steps/open_gate.py", tmp_path / "web.yaml"
+    path.write_text(f"{path.read_text()}    recover: [open_gate: {{path: {tmp_path}/flag}}]\nwritable: [{tmp_path}]\n")
+    first = read()
+    assert {str(module)} == set(first.modules) <= set(first.files)
+    module.write_text(f"{module.read_text()}# more\n")
+    assert read(first).modules != first.modules
+    enlist.forget()

@@ -60,6 +60,11 @@ def also(paths: Sequence[str]) -> None:
             _given.append(full)
 
 
+def places() -> list[str]:
+    """Return the folders of modules in use."""
+    return list(_folders)
+
+
 def forget() -> None:
     """Leave what was enlisted for one runbook behind, before another is looked at."""
     _folders.clear()
