@@ -104,7 +104,8 @@ class _Scan:
         except KeyboardInterrupt:
             stopped = True
         found = self._keeper.sightings()
-        self._judge.keep()
+        if not stopped:
+            self._judge.keep()
         others = sum(part.count for one in found.values() for part in one.parts if part.device == OTHERS)
         count = self._feeds + (not self._ended)
         stopped = stopped or self._blocks.stopped

@@ -53,7 +53,7 @@ def deadly(tmp_path):
     return place, kill
 
 
-def forget(slurm, place, kill, send):
+def forget(slurm, place, kill, send, meanwhile):
     """Let a job fail, and the controller be killed when what follows it runs; return who has such numbers then."""
     pids, saved = slurm.place / "jobs" / "pids.k_lost", slurm.place / "state" / "job_state"
     kill("ctld", slurm.daemons["slurmctld"].pid)
@@ -65,6 +65,7 @@ def forget(slurm, place, kill, send):
     until(pids.exists)
     (place / "now").touch()
     slurm.daemons.pop("slurmctld").wait(20)
+    meanwhile()
     slurm.controller("-s")
     slurm.wait(lambda: " UP" in slurm("scontrol", "ping", check=False))
     orphan = Path("/proc", pids.read_text().strip())
@@ -99,35 +100,32 @@ def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, sl
     def watch(number):
         return Watching(cli, runbook, "-e", "job_name=k_*", env=env, name=f"watch{number}")
 
-    first = watch(1)
-    slurm_lineages.began(first)
-    home = slurm.place / "jobs"
-    others = forget(slurm, place, kill, lambda: send("lost", script=ALONE))
-
-    send("engine")
-    kill("engine", first.pid)
-    assert first.process.wait(40) == -9
-    second = watch(2)
-    slurm.wait(lambda: well("engine"), told=states)
-    kill("both", second.pid)
-    send("both")
-    assert second.process.wait(40) == -9
+    with watch(1) as first:
+        slurm_lineages.began(first)
+        send("engine")
+        kill("engine", first.pid)
+        assert first.process.wait(40) == -9
+    with watch(2) as second:
+        slurm.wait(lambda: well("engine"), told=states)
+        kill("both", second.pid)
+        send("both")
+        assert second.process.wait(40) == -9
     with watch(3) as third:
         slurm.wait(lambda: well("both"), told=states)
         kill("agent", third.pid)
         send("agent")
         slurm.wait(lambda: well("agent"), told=states)
 
-        go, saved = home / "go", slurm.place / "state" / "job_state"
-        jobs = [send(f"ctld{number}", until=go) for number in range(4)]
+        home = slurm.place / "jobs"
+        jobs = [send(f"ctld{number}", until=home / "go") for number in range(4)]
         slurm.wait(lambda: slurm("squeue", "-h", "-t", "R", "-j", ",".join(jobs), "-o", "%i").split()[3:])
-        running = time.time()
-        slurm.wait(lambda: saved.stat().st_mtime > running)  # what it has not saved, Slurm itself forgets
-        slurm.kill("slurmctld")
-        go.touch()
-        been = [go.with_name(f"been.k_ctld{number}") for number in range(4)]
-        until(lambda: all(each.exists() for each in been))  # the jobs end, and nobody takes note of it
-        slurm.controller("-s")
+
+        def end():  # the jobs, and nobody takes note of it
+            (home / "go").touch()
+            been = [home / f"been.k_ctld{number}" for number in range(4)]
+            until(lambda: all(each.exists() for each in been))
+
+        others = forget(slurm, place, kill, lambda: send("lost", script=ALONE), end)
         slurm.wait(lambda: well(*(f"ctld{number}" for number in range(4))), told=states)
 
         slurm.kill("slurmdbd")

@@ -16,7 +16,7 @@ REGEXES = {
     "begun": r"worker \d+ began|node (?P<node>\d+) began again after \d+ s",
     "slow": r"node [1-4]\d* was slow|worker .* was slow",
 }
-FEW = tuple(Pattern(name, regex) for name, regex in REGEXES.items())
+FEW = tuple(Pattern(name, regex, role="root") for name, regex in REGEXES.items())
 MANY = (*FEW, *(Pattern(f"other {number}", f"never seen failure {number}") for number in range(KEPT_FROM)))
 SAID = (
     "worker {} exited with exit code -{}", "worker {} exited with exitcode {}", "worker {} began {}",
