@@ -21,7 +21,10 @@ _BLOCK = re.compile(
 _LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 _SRC = re.compile(r'src="(?P<target>[^"]+)"')
 _CHANGING = (
-    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?([+-]\d{4})?"), "CLOCK"),  # shortly before midnight it is another day's
+    (
+        re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?([+-]\d{4})?"),
+        "CLOCK",
+    ),  # shortly before midnight it is another day's
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "DAY"),
     (re.compile(r"\b\d\d:\d\d(?::\d\d)?\b"), "CLOCK"),
     (re.compile(r"/tmp/runbook-\w+"), "SCRATCH"),

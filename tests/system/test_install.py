@@ -73,8 +73,9 @@ def test_a_watch_is_installed_heals_outlives_a_kill_reloads_and_leaves_nothing(m
 
     main = machine.show(unit, "MainPID")
     machine.sh(f"kill -KILL {main}")
+    asked = "systemctl show --value -p"  # first for the pid: for a moment it is 0, of a unit that is active still
     machine.until(
-        f"[ $(systemctl show -p ActiveState --value {unit}) = active ] && [ $(systemctl show -p MainPID --value {unit}) != {main} ]"
+        f"pid=$({asked} MainPID {unit}); [ $pid != 0 ] && [ $pid != {main} ] && [ $({asked} ActiveState {unit}) = active ]"
     )
     assert machine.show(unit, "NRestarts") == "1"
     heals(machine)
