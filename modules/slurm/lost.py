@@ -35,9 +35,9 @@ class Known(NamedTuple):
                     return True
         return False
 
-    def forgot(self, one: Sent, asked: Controller) -> bool:
-        """Tell whether a job's number is still to be given out, or was given to another one."""
-        if asked.never_gave(one.number):
+    def forgot(self, one: Sent, asked: Controller, now: float) -> bool:
+        """Tell whether a job that is not shown is unknown to the controller: by its number, or as it is too young."""
+        if asked.never_gave(one.number) or asked.would_know(one.at, now):
             return True
         # without a restart it would be our own, which Slurm ran again, and of which somebody changed the comment
         return asked.began_after(one.at) and any(
@@ -90,7 +90,7 @@ def look(
         asked = asked or controller.look(host)
         told = kept.get("missing", {}).get(first)
         since, certain = (told[2], told[3]) if told and told[:2] == [one.job, one.at] else (now, False)
-        certain = certain or known.forgot(one, asked)
+        certain = certain or known.forgot(one, asked, now)
         begun = max(since, asked.started or 0.0)
         late = known.ended is not None and asked.began_after(one.at) and now - begun >= _LATE
         if late or (certain and now - begun >= GRACE):
@@ -121,7 +121,7 @@ def guard(host: Host, job: Job, queued: Sequence[Job]) -> bool:
     age = host.now() - (asked.started or 0.0)
     if (
         before is not None
-        and not Known(queued, ()).forgot(before, asked)
+        and not Known(queued, ()).forgot(before, asked, host.now())
         and not (asked.began_after(before.at) and age >= _LATE)
     ):
         raise Failed(

@@ -124,7 +124,7 @@ def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, sl
             been = [home / f"been.k_ctld{number}" for number in range(4)]
             until(lambda: all(each.exists() for each in been))
 
-        number, others = forget(slurm, place, kill, lambda: send("lost", script=ALONE), end)
+        forgotten, others = forget(slurm, place, kill, lambda: send("lost", script=ALONE), end)
         slurm.wait(lambda: well(*(f"ctld{number}" for number in range(4))), told=states)
 
         slurm.kill("slurmdbd")
@@ -155,4 +155,4 @@ def test_each_failure_is_followed_by_one_job_whoever_is_killed_meanwhile(cli, sl
     assert not (home / "twice.k_lost").exists(), "the one that Slurm lost had ended when the next one began"
     assert "attempt=2 tries=1" in found[sent["lost"]][-1].comment, "what Slurm loses uses up no attempt"
     (again,) = [each for each in third.facts("incident.opened", subject=sent["lost"]) if each["data"]["fields"]["lost"]]
-    assert f"job {number}, which was sent in its place, is lost" in str(again["data"]["fields"]["evidence"])
+    assert f"job {forgotten}, which was sent in its place, is lost" in str(again["data"]["fields"]["evidence"])

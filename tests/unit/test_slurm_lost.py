@@ -26,7 +26,7 @@ class Cluster(FakeHost):
     def __init__(self, base):
         super().__init__(remembered={"began": START - 3600.0}, base=str(base), env={"PATH": "/usr/bin"})
         self.queue, self.accounts, self.started, self.following, self.clock = "", FAILED, BOOT, 9, END + 5.0
-        self.paused = 0.0
+        self.paused, self.more = 0.0, ""
 
     def uid(self):
         return 0
@@ -44,7 +44,7 @@ class Cluster(FakeHost):
         words = " ".join(argv)
         if words == "scontrol show config":
             return Completed(
-                0, f"BOOT_TIME               = {self.started}\nNEXT_JOB_ID             = {self.following}\n"
+                0, f"BOOT_TIME               = {self.started}\nNEXT_JOB_ID             = {self.following}\n{self.more}"
             )
         if argv[0] == "squeue":
             return Completed(0, f"{SENT}\n" if words.endswith("--format=%V") else self.queue)
@@ -156,6 +156,19 @@ def test_a_controller_that_was_not_started_since_has_lost_nothing_and_an_account
 def test_after_a_start_the_accounting_has_a_quarter_of_an_hour_where_numbers_tell_nothing(cluster):
     cluster.following = 30
     assert [cluster.look(after).lost for after in (0, 60, 800, 60)] == [0, 0, 0, 1]
+
+
+def test_what_a_controller_would_still_know_is_lost_whoever_used_up_its_number(cluster):
+    cluster.following, cluster.more = 30, "MinJobAge               = 300 sec\n"  # each --test-only takes one, too
+    assert [cluster.look(after).lost for after in (0, 25)] == [0, 1]
+    lost.guard(cluster, ended(), [])
+
+
+def test_what_may_have_ended_and_been_forgotten_in_time_is_not_lost(cluster):
+    cluster.following, cluster.more = 30, "MinJobAge               = 5 sec\n"
+    assert [cluster.look(after).lost for after in (0, 25)] == [0, 0]
+    cluster.started, cluster.more = START, "MinJobAge               = 300 sec\n"
+    assert cluster.look(25).lost == 0, "nor without a start"
 
 
 def test_without_an_accounting_only_numbers_tell(cluster):
