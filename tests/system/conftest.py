@@ -16,6 +16,11 @@ import warm_start
 from fake_gpus import gpus, nvml, old_gpus, old_nvml  # noqa: F401 -- fixtures
 
 
+def pytest_collection_modifyitems(items):
+    """Put the tests of Slurm first: they are the first worker's share then, so that one cluster serves them all."""
+    items.sort(key=lambda item: "slurm" not in getattr(item, "fixturenames", ()))
+
+
 @dataclass(frozen=True)
 class Ran:
     exit_code: int

@@ -86,7 +86,10 @@ class ChannelLink:
         self._bell.hush()
         if len(self._channel.in_stderr_buffer):
             self._bell.set()  # it may have rung for that
-        return self._receive(self._channel.in_buffer, self._channel.recv)
+        data = self._receive(self._channel.in_buffer, self._channel.recv)
+        if data == b"" and self._socket >= 0:
+            self._session.transport.packetizer.neglect()  # how it ended is waited for, and not in a loop
+        return data
 
     def words(self) -> bytes | None:
         """Take what arrived of its standard error."""
