@@ -1,6 +1,7 @@
 """What sacct, squeue, scontrol and sinfo of Slurm 20.11 to 25.x print, with values of our own; read exactly or not at all.
 
-The formats are those that the versions' manual pages and public reports show; 22.05 was run.
+The formats are those that the versions' manual pages and public reports show; 22.05 was run. What was
+recorded elsewhere is in test_slurm_recorded.py.
 """
 
 from __future__ import annotations
