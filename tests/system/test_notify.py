@@ -214,11 +214,11 @@ def test_who_could_not_be_told_is_tried_again_and_need_not_hear_of_the_end(ill, 
 def test_a_channel_that_hangs_holds_a_pass_up_no_longer_than_its_time(ill, hook):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hang = f"json://127.0.0.1:{silent.getsockname()[1]}/{SECRET}?rto=60&cto=60"
-        ill.write(f'[notify]\ntimeout = "4s"\n[notify.channels]\nhang = "{hang}"\nhook = "{hook.address}"\n')
+        ill.write(f'[notify]\ntimeout = "8s"\n[notify.channels]\nhang = "{hang}"\nhook = "{hook.address}"\n')
         began = time.monotonic()
         ran = ill.apply("-v")
         assert time.monotonic() - began < 20
-    assert "! hang was not told: it did not answer within 4 s" in ran.out
+    assert "! hang was not told: it did not answer within 8 s" in ran.out
     assert "hook was told" in ran.out
     assert len(hook.got) == 1
 

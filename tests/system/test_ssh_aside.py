@@ -1,5 +1,6 @@
 """A connection's thread stands aside for the loop that reads its answers, and is there for all else."""
 
+import select
 import time
 from pathlib import Path
 
@@ -123,6 +124,40 @@ def test_a_drip_of_bytes_never_holds_the_loop_up(tmp_path):
 
         wait_for(read)
         assert longest < 0.1
+        link.close()
+        line.close()
+
+
+def test_room_that_a_host_gives_while_the_loop_reads_is_told_to_it(tmp_path):
+    total = 8 << 20
+
+    def swallow(transport):  # each time all that the window holds, so that there is but one word about the room
+        channel = transport.accept(PATIENCE)
+        channel.send(b"first")
+        for _ in range(total // channel.in_window_size):
+            wait_for(lambda: len(channel.in_buffer) >= channel.in_window_size)
+            channel.recv(channel.in_window_size)
+        return channel
+
+    with host(tmp_path, swallow) as target:
+        line = dial(target, Asker())
+        link = ChannelLink(line._session, "agent", PATIENCE)
+        wait_for(lambda: link.read() == b"first" and line._session.transport.packetizer.aside)
+        sent = 0
+
+        def fill():
+            nonlocal sent
+            while sent < total and (taken := link.write(bytes(1 << 16))):
+                sent += taken
+
+        fill()
+        while sent < total:  # as a conversation does it: what it reads may be the room that it waits for
+            poller = select.poll()
+            for descriptor, events in link.polled().items():
+                poller.register(descriptor, events)
+            assert poller.poll(100 if link.stalled else 5000) or link.stalled, f"nobody told of room after {sent} bytes"
+            fill()
+            link.read()
         link.close()
         line.close()
 

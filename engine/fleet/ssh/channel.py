@@ -80,10 +80,10 @@ class ChannelLink:
 
     def read(self) -> bytes | None:
         """Take what arrived."""
+        self._bell.hush()  # first: it rings for what is taken here where that lets the host have more
         if self._socket >= 0:
             with self._bell.muted():
                 self._session.transport.take()
-        self._bell.hush()
         if len(self._channel.in_stderr_buffer):
             self._bell.set()  # it may have rung for that
         data = self._receive(self._channel.in_buffer, self._channel.recv)
